@@ -1,0 +1,60 @@
+# keraskit: `make run` trains the first model, `make test` checks everything; `make help` lists the rest.
+#   make cnn ARGS="--epochs 2 --seed 1"      flags for a recipe
+#   make run PYTHON=python3.12               another Python
+
+PYTHON  ?= python3
+VENV    ?= .venv
+ARGS    ?=
+BIN     := $(VENV)/bin
+RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test list show doctor results lint clean $(RECIPES)
+
+help:             ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true
+	@echo "  make <recipe>  one of: $(RECIPES)"
+
+run: mlp          ## train the first model on MNIST, evaluate, plot
+
+$(RECIPES): %: $(VENV)/.installed
+	@$(BIN)/python -m keraskit.recipes.$@ $(ARGS)
+
+test: $(VENV)/.installed-dev   ## run the test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+list: $(VENV)/.installed       ## list the recipes
+	@$(BIN)/keraskit list
+
+show: $(VENV)/.installed       ## show every recipe
+	@for name in $(RECIPES); do $(BIN)/keraskit show $$name --graph $$name.svg || exit $$?; done
+
+doctor: $(VENV)/.installed     ## look at this machine
+	@$(BIN)/keraskit doctor
+
+results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the README's table
+	@$(BIN)/keraskit results $(ARGS) --readme README.md
+
+lint: $(VENV)/.installed-dev   ## check style and the types of public signatures
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:            ## remove the environment and what was built; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "keraskit needs Python 3.11 or newer; $(PYTHON) is not. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing keraskit into $(VENV) (TensorFlow is 0.6 GB; once) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing what the tests need into $(VENV) ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@

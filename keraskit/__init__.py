@@ -1,0 +1,25 @@
+"""keraskit: a classic Keras tutorial as software. Names load on first use, so importing this imports no TensorFlow."""
+
+from importlib import import_module
+
+_HOMES = {
+    "Recipe": "keraskit.recipe",
+    "RunConfig": "keraskit.config",
+    "RunResult": "keraskit.training.runner",
+    "UserError": "keraskit.errors",
+    "load_recipe": "keraskit.recipe",
+    "recipes_available": "keraskit.recipe",
+    "run": "keraskit.training.runner",
+}
+__all__ = list(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,5 @@
+"""`python -m keraskit` is `keraskit`."""
+
+from keraskit.cli import main
+
+main()

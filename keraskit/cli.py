@@ -1,0 +1,225 @@
+"""The command line: parses, calls, prints. Nothing here imports TensorFlow before it must."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import docstring_parser
+from cyclopts import App, CycloptsError, Parameter
+
+from keraskit import startup
+from keraskit.config import RunConfig
+from keraskit.errors import UserError
+from keraskit.recipe import Card, Recipe, find_card, load_recipe, recipes_available
+
+BAD_INPUT, INTERRUPTED = 2, 130
+EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted."
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `keraskit` and `python -m keraskit`."""
+    sys.exit(
+        _guarded(lambda words: _app(words)(words, **_QUIET), list(sys.argv[1:] if argv is None else argv), "keraskit")
+    )
+
+
+def run_recipe(recipe: Recipe, argv: Sequence[str]) -> int:
+    """`keraskit run` for a recipe that is imported already; what `python -m keraskit.recipes.mlp` does."""
+    name = f"python -m keraskit.recipes.{recipe.name}" if recipe.name in recipes_available() else recipe.command
+    app = App(name=name, version_flags=[])
+    app.default(_run_command(recipe.build, recipe.source, lambda: _started(recipe)))
+    return _guarded(lambda words: app(words, **_QUIET), list(argv), name)
+
+
+_QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
+
+
+def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -> int:
+    """Run a command; turn what goes wrong into one line on stderr and an exit code."""
+    try:
+        command(words)
+        sys.stdout.flush()
+        return 0
+    except CycloptsError as error:
+        verb = " ".join(w for w in words[:2] if not w.startswith("-") and name == "keraskit")
+        return _fail(f"{error} `{name}{' ' + verb if verb else ''} --help` lists what there is.", BAD_INPUT)
+    except UserError as error:
+        return _fail(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return _fail("Interrupted. What was finished lies in the run folder.", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:
+        return _fail(f"Unexpected {type(error).__name__}: {error} (KERASKIT_DEBUG=1 shows where.)", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    startup.speak()
+    if os.environ.get("KERASKIT_DEBUG"):
+        traceback.print_exc()
+    print(f"keraskit: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _app(words: Sequence[str]) -> App:
+    """All verbs. `run` and `show` have the flags of the recipe that the words name, read from its source."""
+    app = App(name="keraskit", help=f"A classic Keras tutorial as software.\n\n{EXIT_CODES}", help_format="plaintext")
+    app.command(list_recipes, name="list")
+    app.command(doctor)
+    app.command(results)
+    named = len(words) > 1 and words[0] in {"run", "show"} and not words[1].startswith("-")
+    if not named:
+        app.command(_run_any, name="run")
+        app.command(_show_any, name="show")
+        return app
+    card = find_card(words[1])
+    for verb, command in (("run", _run_command), ("show", _show_command)):
+        app.command(sub := App(name=verb, help=f"{verb.title()} a recipe; see `keraskit {verb} NAME --help`."))
+        sub.command(command(card.builder(), card.source, lambda: _load(card.name)), name=card.name)
+    return app
+
+
+def list_recipes() -> None:
+    """Show every recipe: name, section of the document, parameters, what a full run reaches."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "section", "what it is", "parameters", "expected", box=None, pad_edge=False)
+    table.columns[3].justify = "right"
+    for card in recipes_available().values():
+        expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
+        table.add_row(card.name, card.declared.get("section", ""), card.summary, card.parameters, expected)
+    Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)
+
+
+def results(
+    *names: str,
+    to: Path = Path("docs/results.json"),
+    output_dir: Path = Path("runs"),
+    readme: Path | None = None,
+    again: bool = False,
+) -> None:
+    """Run recipes in full, one after another, and record what they reach. Goes on where it was stopped.
+
+    Args:
+        names: Recipes; all but vgg16 when none is named.
+        to: The JSON file to record in.
+        output_dir: Folder of the runs.
+        readme: A page whose table is rewritten from the file.
+        again: Measure also what is up to date.
+    """
+    from keraskit.training.campaign import measure
+
+    measure(names, to, output_dir, readme, again)
+
+
+def doctor() -> None:
+    """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
+    _start()
+    from keraskit import doctor
+
+    doctor.examine(RunConfig().output_dir)
+
+
+def _run_any(recipe: str) -> None:
+    """Train a recipe, evaluate it, save and plot. `keraskit run NAME --help` shows the recipe's own flags.
+
+    Args:
+        recipe: One of the names that `keraskit list` shows.
+    """
+    raise UserError(
+        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit run {recipe}` and then the flags."
+    )
+
+
+def _show_any(recipe: str) -> None:
+    """Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.
+
+    Args:
+        recipe: One of the names that `keraskit list` shows.
+    """
+    raise UserError(
+        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit show {recipe}` and then the flags."
+    )
+
+
+def _run_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
+    options_type = _model_options(builder)
+
+    def run(*, config: Any = RunConfig(), model: Any = options_type()) -> None:  # noqa: B008
+        recipe = load()
+        from keraskit.training.runner import train
+
+        train(recipe, config, _changed(model))
+
+    run.__annotations__ = {"config": Annotated[RunConfig, Parameter(name="*")], "model": options_type}
+    run.__doc__ = Card(source.stem, source).doc
+    return run
+
+
+def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
+    options_type = _model_options(builder)
+    card = Card(source.stem, source)
+
+    def show(*, graph: Path = Path(f"{card.name}.svg"), model: Any = options_type()) -> None:  # noqa: B008
+        recipe = load()
+        from keraskit.results import architecture
+        from keraskit.training.runner import build
+
+        built = build(recipe, _changed(model))
+        print(f"{card.doc}\n\nSource: {card.source}\n")
+        built.summary()
+        try:
+            architecture.draw(built, graph)
+        except OSError as error:
+            raise UserError(f"Cannot write {graph}: {error.strerror}.", "Name another file with --graph.") from error
+        print(f"graph: {graph}")
+
+    graph_help = Parameter(help="File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot.")
+    show.__annotations__ = {"graph": Annotated[Path, graph_help], "model": options_type}
+    show.__doc__ = f"Show {card.name}: {card.summary}."
+    return show
+
+
+def _model_options(builder: Callable[..., Any]) -> type:
+    """A dataclass with the builder's keyword arguments, which become the flags `--model.<name>`."""
+    texts = {p.arg_name: p.description for p in docstring_parser.parse(builder.__doc__ or "").params}
+    fields = []
+    for name, parameter in inspect.signature(builder).parameters.items():
+        annotation = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
+        knob = Parameter(help=texts.get(name), consume_multiple=True, negative_iterable=())
+        fields.append((name, Annotated[annotation, knob], dataclasses.field(default=parameter.default)))
+    return dataclasses.make_dataclass("Model", fields, frozen=True, namespace={"__module__": __name__})
+
+
+def _changed(options: Any) -> dict[str, Any]:
+    """The builder's arguments that the user changed."""
+    return {f.name: v for f in dataclasses.fields(options) if (v := getattr(options, f.name)) != f.default}
+
+
+def _start() -> None:
+    """Import TensorFlow, and say so where somebody waits."""
+    waiting = sys.stderr.isatty() and "tensorflow" not in sys.modules
+    if waiting:
+        print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    startup.start_tensorflow()
+    if waiting:
+        print("\033[K", end="\r", file=sys.stderr, flush=True)
+
+
+def _started(recipe: Recipe) -> Recipe:
+    _start()
+    return recipe
+
+
+def _load(name: str) -> Recipe:
+    _start()
+    return load_recipe(name)

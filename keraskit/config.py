@@ -1,0 +1,77 @@
+"""RunConfig: every knob of a run, once, typed and documented. The command line's flags are made from it."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any, Literal
+
+from keraskit.errors import UserError
+
+QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
+_BOUNDS = {
+    "epochs": (1, 100_000),
+    "batch_size": (1, 65_536),
+    "steps_per_epoch": (1, 10_000_000),
+    "limit": (10, 1_000_000_000),
+    "seed": (0, 2**31 - 1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The knobs of one run. `None` means: as the recipe says."""
+
+    epochs: int | None = None
+    """Passes over the training split (default: the recipe's)."""
+    batch_size: int | None = None
+    """Examples in one step (default: the recipe's)."""
+    learning_rate: float | None = None
+    """Learning rate of the optimizer (default: the recipe's)."""
+    seed: int = 0
+    """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
+    limit: int | None = None
+    """Use at most this many examples of each split."""
+    steps_per_epoch: int | None = None
+    """End each epoch after this many steps (default: when every example was seen)."""
+    quick: bool = False
+    """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
+    output_dir: Path = Path("runs")
+    """Folder under which the run makes its own folder."""
+    data_dir: Path | None = None
+    """Folder that holds the data set's files (default: searched for, see `keraskit doctor`)."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute. A GPU that is asked for and missing is an error."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic of the forward and backward pass; weights are always kept in float32."""
+    xla: Literal["auto", "on", "off"] = "auto"
+    """Compile the training step with XLA."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UserError(f"{_flag(name)} {value} makes no sense: expected a whole number from {low} to {high}.")
+        if self.learning_rate is not None and not 0 < self.learning_rate <= 10:
+            raise UserError(f"--learning-rate {self.learning_rate} makes no sense: expected more than 0, at most 10.")
+
+    def changed(self) -> dict[str, Any]:
+        """The knobs that differ from their defaults, by field name."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {f.name: fields[f.name] for f in dataclasses.fields(self) if fields[f.name] != f.default}
+
+
+def flags(knobs: dict[str, Any], prefix: str = "") -> str:
+    """`{"batch_size": 64, "quick": True}` as the flags that give them, quoted: `--batch-size 64 --quick`."""
+    words: list[str] = []
+    for name, value in knobs.items():
+        if isinstance(value, bool):
+            words.append(_flag(name, prefix, "" if value else "no-"))
+        elif isinstance(value, list | tuple):
+            words += [_flag(name, prefix), *map(str, value)]
+        else:
+            words += [_flag(name, prefix), str(value)]
+    return shlex.join(words)
+
+
+def _flag(name: str, prefix: str = "", negation: str = "") -> str:
+    return f"--{prefix}{negation}{name.replace('_', '-')}"

@@ -1,0 +1,36 @@
+"""`keraskit doctor`: looks at the machine and says what to do about what is missing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from keraskit import provenance
+from keraskit.datasets import mnist
+from keraskit.results import architecture
+from keraskit.training import devices
+
+
+def examine(output_dir: Path) -> None:
+    """Print one line per thing that matters to a run, and below it what to do where it is missing."""
+    for name, version in provenance.versions().items():
+        _line(name, version)
+    machine = devices.hardware()
+    _line("cpu", f"{machine['cpu']}, {machine['cores']} cores")
+    fast = [f for f in machine["cpu_features"] if f in devices.BFLOAT16_FEATURES]
+    _line("bfloat16", ", ".join(fast) or "no", "" if fast else "Convolutions run in float32; nothing is wrong.")
+    advice = "For an NVIDIA GPU: its driver, and `pip install 'keraskit[gpu]'`."
+    _line("gpu", ", ".join(machine["gpus"]) or "none", "" if machine["gpus"] else advice)
+    program = architecture.layout_program()
+    _line("graph layout", program or "none", "" if program else "`pip install graphviz-pure`.")
+    found = next(((why, path) for why, path in mnist.search_path() if path.is_file()), None)
+    _line("mnist", f"{found[1]} ({found[0]})" if found else "not here", "" if found else "The first run downloads it.")
+    place = output_dir.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    _line("free disk", f"{free:.1f} GiB for {output_dir}/", "" if free > 1 else "Runs may not fit: --output-dir.")
+
+
+def _line(name: str, state: str, advice: str = "") -> None:
+    print(f"{name:14} {state}" + (f"\n{'':14}   -> {advice}" if advice else ""))

@@ -1,0 +1,165 @@
+"""Recipe, what a recipe module declares, and the registry, which finds recipes by reading the package's sources."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from keraskit.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraskit.config import RunConfig
+    from keraskit.datasets.splits import Splits
+
+PACKAGE = "keraskit.recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One model of the document and how it is trained.
+
+    Args:
+        build: returns the uncompiled model; its keyword arguments become the flags `--model.<name>`.
+        data: given the run's knobs, returns the splits the model learns from.
+        loss: as in `Model.compile`.
+        metrics: as in `Model.compile`.
+        epochs: passes over the training split.
+        batch_size: examples in one step.
+        section: the document's section.
+        expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
+        optimizer: a Keras optimizer's name, or a function that makes one (a live one would allocate at import).
+        schedule: "constant", or "cosine": the learning rate falls along a cosine to zero at the run's last step.
+        monitor: the validation metric that decides which epoch's weights are kept.
+    """
+
+    build: Callable[..., keras.Model]
+    data: Callable[[RunConfig], Splits]
+    loss: Any
+    metrics: Any
+    epochs: int
+    batch_size: int
+    section: str
+    expected: Mapping[str, float] = field(default_factory=dict)
+    optimizer: str | Callable[[], keras.optimizers.Optimizer] = "adam"
+    schedule: Literal["constant", "cosine"] = "constant"
+    monitor: str = "val_accuracy"
+
+    @property
+    def name(self) -> str:
+        """The recipe's name is its module's."""
+        return self.source.stem
+
+    @property
+    def source(self) -> Path:
+        """The file that holds the recipe."""
+        return Path(inspect.getsourcefile(self.build) or "recipe.py")
+
+    @property
+    def command(self) -> str:
+        """What a user types to run this recipe."""
+        return f"keraskit run {self.name}" if self.name in recipes_available() else f"python {self.source.name}"
+
+    def main(self) -> None:
+        """Run as a program, with the flags of `keraskit run`."""
+        from keraskit import cli
+
+        sys.exit(cli.run_recipe(self, sys.argv[1:]))
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a recipe's source says of itself, read without executing it."""
+
+    name: str
+    source: Path
+
+    @cached_property
+    def _tree(self) -> ast.Module:
+        return ast.parse(self.source.read_text(encoding="utf-8"))
+
+    @property
+    def doc(self) -> str:
+        """The module's docstring."""
+        return ast.get_docstring(self._tree) or ""
+
+    @property
+    def code(self) -> str:
+        """What the module does: its source without comments, docstring, and the figure it expects."""
+        tree = ast.parse(ast.unparse(ast.Module(self._tree.body[bool(self.doc) :], [])))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg != "expected"]
+        return ast.unparse(tree)
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first line, without the note in brackets."""
+        return re.sub(r"\s*\(document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
+
+    @property
+    def parameters(self) -> str:
+        """The parameter count that the docstring's first line states, such as `541,794`."""
+        found = re.search(r"([\d,]+) parameters", self.doc.partition("\n")[0])
+        return found[1] if found else ""
+
+    @cached_property
+    def declared(self) -> dict[str, Any]:
+        """The literal arguments of the module's `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
+        literals = {}
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Recipe":
+                for keyword in node.keywords:
+                    try:
+                        literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
+                    except ValueError:
+                        continue  # a name or a call: only executing the module would tell
+        return literals
+
+    def builder(self) -> Callable[..., Any]:
+        """A function with the signature and docstring of `build` and nothing inside, made without importing Keras."""
+        for node in self._tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name == "build":
+                node = ast.parse(ast.unparse(node)).body[0]  # a copy, so that the tree stays as it was read
+                assert isinstance(node, ast.FunctionDef)
+                node.returns, node.decorator_list = None, []
+                node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
+                names: dict[str, Any] = {}
+                exec(compile(ast.Module([node], []), str(self.source), "exec"), {"Any": Any}, names)
+                return names["build"]
+        raise UserError(f"The recipe {self.source.name} has no function `build`.", "Add one that returns a model.")
+
+
+def recipes_available() -> dict[str, Card]:
+    """Every recipe by name, in the alphabet's order."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = sorted(file for folder in folders for file in Path(folder).glob("[a-z]*.py"))
+    return {file.stem: Card(file.stem, file) for file in files}
+
+
+def find_card(name: str) -> Card:
+    """The card of one recipe. Raises UserError with the nearest name when there is none."""
+    cards = recipes_available()
+    if name in cards:
+        return cards[name]
+    near = difflib.get_close_matches(name, cards, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else ""
+    raise UserError(f"There is no recipe {name!r}. {hint}", "`keraskit list` shows them all.")
+
+
+def load_recipe(name: str) -> Recipe:
+    """Import one recipe, and Keras with it."""
+    find_card(name)
+    return import_module(f"{PACKAGE}.{name}").recipe

@@ -1,0 +1,108 @@
+"""Plain data to a picture file: curves, confusion matrix, sheets of pictures. Nothing here knows a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+# Okabe and Ito's palette: told apart with any kind of colour vision.
+TRAIN, VALIDATION, MARK = "#0072B2", "#D55E00", "#009E73"
+DPI = 120
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of its own canvas, in inches: no pyplot, so no global state and no window."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
+    """Each metric against the epoch, training and validation, with the best epoch marked.
+
+    Args:
+        rows: one per epoch: `epoch`, metrics, and `val_` metrics.
+        best_epoch: the epoch whose weights were kept, from 1.
+        path: the PNG to write.
+    """
+    names = [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}]
+    columns = min(len(names), 3)
+    lines = -(-len(names) // columns)
+    figure = _figure(4.6 * columns, 3.4 * lines)
+    epochs = [row["epoch"] for row in rows]
+    few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) <= 20 else {}
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(lines, columns, i + 1)
+        axes.plot(epochs, [row[name] for row in rows], color=TRAIN, label="training", **few)
+        if f"val_{name}" in rows[0]:
+            held_out = [row[f"val_{name}"] for row in rows]
+            axes.plot(epochs, held_out, color=VALIDATION, linestyle="--", label="validation", **few)
+        axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
+        axes.set(title=name.replace("_", " "), xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
+    """Counts of true class (rows) against predicted class (columns), coloured on a log scale so that errors show.
+
+    Args:
+        matrix: counts, shape (classes, classes).
+        classes: their names.
+        path: the PNG to write.
+    """
+    count = len(classes)
+    side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
+    figure = _figure(side + 1.0, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(np.where(matrix > 0, matrix, np.nan), cmap="cividis_r", norm=LogNorm(1, max(2, matrix.max())))
+    if count <= 25:
+        for (true, said), number in np.ndenumerate(matrix):
+            if number:
+                dark = np.log(number) > 0.5 * np.log(max(2, matrix.max()))
+                colour = "white" if dark else "black"
+                axes.text(said, true, str(number), ha="center", va="center", fontsize=8, color=colour)
+        longest = max(map(len, classes))
+        axes.set_xticks(range(count), classes, rotation=90 if longest > 3 else 0)
+        axes.set_yticks(range(count), classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.colorbar(image, ax=axes, label="examples", shrink=0.85, format=StrMethodFormatter("{x:,.0f}"))
+    figure.savefig(path)
+
+
+def sheet(pictures: np.ndarray, captions: Sequence[str], path: Path, title: str = "", columns: int = 8) -> None:
+    """Pictures in rows with a caption under each.
+
+    Args:
+        pictures: uint8, shape (n, height, width) or (n, height, width, 3).
+        captions: one per picture; may have several lines.
+        path: the PNG to write.
+        title: above all.
+        columns: pictures in a row.
+    """
+    columns = max(1, min(columns, len(pictures)))
+    rows = max(1, -(-len(pictures) // columns))
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    figure = _figure(max(1.25 * columns, 4.0), (1.15 + 0.17 * lines) * rows + (0.4 if title else 0.0))
+    if title:
+        figure.suptitle(title, fontsize=10)
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        axes: Axes = figure.add_subplot(rows, columns, i + 1)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_xlabel(caption, fontsize=8, parse_math=False)
+        axes.set(xticks=[], yticks=[])
+    if not len(pictures):
+        figure.text(0.5, 0.4, "none", ha="center")
+    figure.savefig(path)

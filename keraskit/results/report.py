@@ -1,0 +1,74 @@
+"""Makes report.html, one page that opens without network, from a run folder's files alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from keraskit.results.run_folder import MANIFEST, RunFolder
+
+REPORT = "report.html"
+
+
+def write_report(folder: RunFolder) -> None:
+    """Write the page. Files that the run did not leave are left out of it."""
+    run: dict[str, Any] = folder.read_json(MANIFEST)
+    page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
+    html = page.render(
+        run=run,
+        headline=_headline(run),
+        figures=_figures(run),
+        history=folder.read_history(),
+        picture=lambda name, text: _picture(folder, name, text),
+        graph=_graph(folder),
+        model_text=_text(folder, "summary.txt"),
+        manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
+    )
+    folder.write_text(REPORT, html)
+
+
+def _headline(run: dict[str, Any]) -> str:
+    test = run.get("test") or {}
+    name = next((n for n in test if n != "loss"), "loss")
+    return f"test {name} {test[name]:.4f}" if name in test else ""
+
+
+def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
+    figures = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in (run.get("test") or {}).items()]
+    figures.sort(key=lambda figure: figure[0] == "test loss")
+    if run.get("best_epoch"):
+        figures.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
+    figures.append(("parameters", f"{run['parameters']:,}"))
+    if "fit" in run.get("timings", {}):
+        figures.append(("training", f"{run['timings']['fit']:.0f} s"))
+    return figures
+
+
+def _picture(folder: RunFolder, name: str, text: str) -> Markup:
+    file = folder.path / name
+    if not file.is_file():
+        return Markup('<p class="quiet">{} is not there.</p>').format(name)
+    data = base64.b64encode(file.read_bytes()).decode()
+    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(text, data)
+
+
+def _graph(folder: RunFolder) -> Markup | None:
+    """The SVG as an image: unlike inline markup, a browser runs no script in it."""
+    file = folder.path / "architecture.svg"
+    if not file.is_file():
+        return None
+    svg = file.read_bytes()
+    width = re.search(rb'width="([\d.]+)(pt|px)?"', svg)
+    pixels = min(0.65 * float(width[1]) * (4 / 3 if width[2] == b"pt" else 1), 900) if width else 400
+    image = '<img alt="The graph of layers" style="width: {}px" src="data:image/svg+xml;base64,{}">'
+    return Markup(image).format(round(pixels), base64.b64encode(svg).decode())
+
+
+def _text(folder: RunFolder, name: str) -> str:
+    file = folder.path / name
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""

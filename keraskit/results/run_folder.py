@@ -1,0 +1,119 @@
+"""RunFolder: one run's folder. A file in it is whole or absent, and run.json says what happened."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from keraskit.errors import UserError
+
+MANIFEST = "run.json"
+
+
+class RunFolder:
+    """Write and read `<output_dir>/<recipe>/<UTC time>-<short id>/`.
+
+    Args:
+        path: an existing run folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, output_dir: Path, recipe: str) -> RunFolder:
+        """Make a folder that no other run has. Raises UserError where none can be made."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        while True:
+            path = Path(output_dir) / recipe / f"{stamp}-{secrets.token_hex(3)}"
+            try:
+                path.mkdir(parents=True)
+                return cls(path.resolve())
+            except FileExistsError:
+                if not path.is_dir():
+                    raise UserError(f"{output_dir} is not a folder.", "Name one with --output-dir.") from None
+            except OSError as error:
+                advice = "Name a folder you may write with --output-dir."
+                raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
+
+    @classmethod
+    def check(cls, output_dir: Path) -> None:
+        """Raise UserError now if `create` would, without making anything."""
+        place = Path(output_dir).absolute()
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            raise UserError(f"{place} is a file, so no run folder fits below it.", "Name a folder with --output-dir.")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise UserError(f"{place} cannot be written.", "Name a folder you may write with --output-dir.")
+
+    @contextmanager
+    def atomic(self, name: str) -> Iterator[Path]:
+        """A path beside `name` to write to, with the same ending; renamed to `name` if the block succeeds."""
+        target = self.path / name
+        beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
+        try:
+            yield beside
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        with self.atomic(name) as path:
+            path.write_text(text, encoding="utf-8")
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Write a JSON file, indented, with numbers as Python has them."""
+        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file. Raises UserError when it is missing or damaged."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{self.path} has no {name}.", "Is it a run folder? They lie in runs/<recipe>/.") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / name} cannot be read: {error}.") from error
+
+    def update_manifest(self, **facts: Any) -> None:
+        """Add facts to run.json, or make it."""
+        known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
+        self.write_json(MANIFEST, {**known, **facts})
+
+    def write_history(self, rows: list[dict[str, float]]) -> None:
+        """Write history.csv: one row per epoch, the columns of the first row."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write_text("history.csv", text.getvalue())
+
+    def read_history(self) -> list[dict[str, float]]:
+        """history.csv as numbers; empty when no epoch has ended."""
+        try:
+            with (self.path / "history.csv").open(encoding="utf-8", newline="") as file:
+                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{self.path / 'history.csv'} is damaged: {error}.") from error
+
+    def sha256(self, name: str) -> str:
+        """The hash of one file."""
+        with (self.path / name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,80 @@
+"""Starts TensorFlow for a program: keeps its start-up chatter off the screen and passes on whatever else it says.
+
+TensorFlow prints a dozen lines before its own log level is read, so no environment variable silences them. We hold
+back the process's stderr while it starts, drop the lines known to concern nobody, and print all others.
+"""
+
+import atexit
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keraskit.errors import UserError
+
+_CHATTER = re.compile(
+    rb"before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|cpu_feature_guard"
+    rb"|To enable the following instructions|XLA service|StreamExecutor|Compiled cluster using XLA"
+)
+_NO_GPU_CHATTER = re.compile(rb"failed call to cuInit|Cannot dlopen some GPU libraries|Skipping registering GPU")
+_held: list[tuple[int, int]] = []  # (the real stderr, the file that stands in for it) while it is held back
+
+
+def hush() -> None:
+    """Hold back stderr until `speak`, or the end of the process."""
+    if _held or os.environ.get("KERASKIT_DEBUG"):
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors
+    try:
+        sys.stderr.flush()
+        real = os.dup(2)
+    except (OSError, AttributeError):  # no stderr at all: nothing to keep quiet
+        return
+    with tempfile.TemporaryFile(buffering=0) as file:
+        _held.append((real, os.dup(file.fileno())))
+    os.dup2(_held[0][1], 2)
+    atexit.register(speak)
+
+
+def speak() -> None:
+    """Give stderr back, and print what was held back and matters."""
+    if not _held:
+        return
+    real, stand_in = _held.pop()
+    sys.stderr.flush()
+    os.dup2(real, 2)
+    os.lseek(stand_in, 0, os.SEEK_SET)
+    with os.fdopen(stand_in, "rb") as file:
+        lines = file.readlines()
+    no_gpu = not any(Path("/dev").glob("nvidia*"))
+    for line in lines:
+        if not _CHATTER.search(line) and not (no_gpu and _NO_GPU_CHATTER.search(line)):
+            os.write(real, line)
+    os.close(real)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Hold back stderr for the length of a `with` block."""
+    hush()
+    try:
+        yield
+    finally:
+        speak()
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and Keras and look for devices, without the chatter. Takes 3 to 5 seconds the first time."""
+    with quietly():
+        import keras
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow.",
+            "Set KERAS_BACKEND=tensorflow, or unset it.",
+        )

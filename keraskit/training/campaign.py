@@ -1,0 +1,50 @@
+"""`keraskit results`: runs recipes in full, one process after another, and writes what they measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from keraskit.errors import UserError
+from keraskit.recipe import find_card, recipes_available
+from keraskit.results import table
+from keraskit.results.run_folder import MANIFEST, RunFolder
+
+NOT_BY_DEFAULT = {"vgg16"}  # days on a small machine
+
+
+def measure(names: Sequence[str], to: Path, output_dir: Path, readme: Path | None, again: bool = False) -> None:
+    """Run each recipe that has no up-to-date entry, and record it as soon as it is done, so that this can be resumed.
+
+    Args:
+        names: recipes; all but the very large when empty.
+        to: the JSON file.
+        output_dir: where the runs go.
+        readme: a page whose table is rewritten from the file; None for none.
+        again: measure also what is up to date.
+
+    Raises:
+        UserError: a run failed; what was measured before it is kept.
+    """
+    cards = [find_card(name) for name in names] or [
+        c for c in recipes_available().values() if c.name not in NOT_BY_DEFAULT
+    ]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    for card in cards:
+        entries = table.read(to)
+        if not again and entries.get(card.name, {}).get("source_sha256") == table.source_hash(card):
+            print(f"{card.name}: measured {entries[card.name]['measured']}, and its code has not changed")
+            continue
+        before = set(output_dir.glob(f"{card.name}/*"))
+        command = [sys.executable, "-m", "keraskit", "run", card.name, "--output-dir", str(output_dir)]
+        if code := subprocess.run(command, check=False).returncode:
+            raise UserError(f"{card.name} ended with code {code}.", "The same command goes on where it stopped.")
+        (folder,) = set(output_dir.glob(f"{card.name}/*")) - before
+        entries = table.read(to) | {card.name: table.entry(RunFolder(folder).read_json(MANIFEST), card)}
+        RunFolder(to.parent).write_text(to.name, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
+    if readme:
+        RunFolder(readme.parent).write_text(readme.name, table.insert(readme.read_text("utf-8"), table.read(to)))
+        print(f"{readme}: table written from {to}")

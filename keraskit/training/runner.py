@@ -1,0 +1,327 @@
+"""The runner: prepares, trains, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keraskit import provenance
+from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, flags
+from keraskit.datasets.splits import ShuffledEpochs, Splits
+from keraskit.errors import UserError
+from keraskit.recipe import Recipe, load_recipe
+from keraskit.results import architecture, plots, report
+from keraskit.results.run_folder import RunFolder, now
+from keraskit.training import devices, progress
+from keraskit.training.checkpoint import KeepBest, SetEpoch
+
+TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run gives back.
+
+    Args:
+        model: the trained model with its best weights by validation, in float32.
+        history: one row per epoch: epoch, metrics, validation metrics, seconds.
+        metrics: of the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
+        folder: where everything lies.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    metrics: dict[str, float]
+    folder: Path
+
+
+def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: Any) -> RunResult:
+    """Train a recipe from Python: `keraskit.run("cnn", epochs=2, seed=1)`.
+
+    Args:
+        recipe: its name, or a Recipe of your own.
+        model: keyword arguments for the recipe's `build`.
+        knobs: fields of RunConfig.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    unknown = set(knobs) - {f.name for f in dataclasses.fields(RunConfig)}
+    if unknown:
+        raise UserError(f"No such knob: {', '.join(sorted(unknown))}.", "keraskit.RunConfig lists them.")
+    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), model)
+
+
+def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None) -> RunResult:
+    """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest."""
+    options = model_options or {}
+    timings = Timings()
+    config = settle(recipe, asked)
+    assert config.epochs and config.batch_size  # settled
+    RunFolder.check(config.output_dir)
+
+    splits = recipe.data(config)
+    timings.mark("data")
+
+    keras.utils.set_random_seed(config.seed)
+    model = build(recipe, options)
+    check_fit(model, splits)
+    epochs = ShuffledEpochs(splits.train, config.batch_size, config.seed, config.steps_per_epoch)
+    choices = devices.choose(model, config, epochs.steps)
+    trainee = model if choices.policy == "float32" else build_in(choices.policy, recipe, options, config.seed)
+    rate = compile_both(recipe, config, choices, model, trainee, config.epochs * epochs.steps)
+    timings.mark("build")
+
+    folder = RunFolder.create(config.output_dir, recipe.name)
+    settled = dataclasses.replace(config, learning_rate=rate)
+    facts = describe(recipe, asked, settled, options, model, splits, choices)
+    folder.update_manifest(status="running", **facts)
+    announce(recipe, settled, model, splits, choices, epochs.steps, folder)
+
+    keeper = KeepBest(folder, model, recipe.monitor)
+    verbose, shown = progress.for_this_output()
+    try:
+        with choices.scope:
+            trainee.fit(
+                epochs.dataset,
+                epochs=config.epochs,
+                validation_data=splits.validation.in_order(2 * config.batch_size),
+                callbacks=[SetEpoch(epochs.epoch), keeper, keras.callbacks.TerminateOnNaN(), *shown],
+                verbose=verbose,
+                shuffle=False,  # the dataset shuffles itself
+            )
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        folder.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
+        raise
+    if not keeper.best_epoch:
+        folder.update_manifest(status="failed", ended=now(), error="the loss is not a number")
+        raise UserError("The loss became infinite or not a number in the first epoch.", "Lower --learning-rate.")
+    timings.mark("fit")
+
+    model.load_weights(folder.path / "model.keras")
+    test = splits.test.in_order(2 * config.batch_size)
+    with choices.scope:
+        metrics = model.evaluate(test, verbose=0, return_dict=True)
+        probabilities = model.predict(test, verbose=0)
+    timings.mark("evaluate")
+
+    counts = picture(folder, keeper, model, splits, probabilities)
+    timings.mark("pictures")
+    folder.write_json("metrics.json", {"test": metrics, "best_epoch": keeper.best_epoch, "confusion": counts.tolist()})
+    verdict = judge(recipe, asked, options, metrics)
+    folder.update_manifest(
+        status="finished",
+        ended=now(),
+        best_epoch=keeper.best_epoch,
+        test=metrics,
+        verdict=verdict,
+        weights_sha256=weights_hash(model),
+        timings=timings.seconds,
+        seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
+    )
+    report.write_report(folder)
+
+    for name, value in metrics.items():
+        print(f"test {name:9} {value:.4f}")
+    if verdict:
+        print(verdict)
+    print(f"report         {_short(folder.path / report.REPORT)}", flush=True)
+    return RunResult(model, keeper.rows, metrics, folder.path)
+
+
+class Timings:
+    """Seconds of each stage of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def mark(self, stage: str) -> None:
+        """End a stage."""
+        self.seconds[stage] = round(time.monotonic() - self._last, 3)
+        self._last = time.monotonic()
+
+
+def settle(recipe: Recipe, asked: RunConfig) -> RunConfig:
+    """Fill in what the user left to the recipe, and bound a quick run."""
+    epochs, limit = asked.epochs or recipe.epochs, asked.limit
+    if asked.quick:
+        epochs, limit = min(epochs, asked.epochs or QUICK_EPOCHS), min(limit or QUICK_EXAMPLES, QUICK_EXAMPLES)
+    return dataclasses.replace(asked, epochs=epochs, limit=limit, batch_size=asked.batch_size or recipe.batch_size)
+
+
+def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
+    """Call the recipe's builder. What Keras refuses becomes one line."""
+    try:
+        return recipe.build(**options)
+    except (ValueError, TypeError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"{recipe.name} cannot be built with {options}: {first}", f"`keraskit show {recipe.name}` says more."
+        ) from error
+
+
+def build_in(policy: str, recipe: Recipe, options: dict[str, Any], seed: int) -> keras.Model:
+    """The same model, the same initial weights, computing in another precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(seed)
+    try:
+        return build(recipe, options)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def compile_both(
+    recipe: Recipe, config: RunConfig, choices: devices.Choices, model: keras.Model, trainee: keras.Model, steps: int
+) -> float:
+    """Compile the model that trains, and the float32 model that is saved, evaluated and handed back.
+
+    Returns the learning rate, at its highest where a schedule lowers it over all `steps` of the run.
+    """
+    for each in {id(m): m for m in (model, trainee)}.values():
+        optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
+        peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)):.6g}")
+        cosine = recipe.schedule == "cosine"
+        optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(peak, steps) if cosine else peak
+        each.compile(
+            optimizer=optimizer,
+            loss=recipe.loss,
+            metrics=recipe.metrics,
+            jit_compile=choices.xla.value == "on",
+            steps_per_execution=choices.steps_per_execution.value,
+        )
+    return peak
+
+
+def check_fit(model: keras.Model, splits: Splits) -> None:
+    """Refuse a model whose output does not match one label per example."""
+    expected = (None, len(splits.classes))
+    if model.output_shape != expected:
+        raise UserError(
+            f"The model ends in {model.output_shape[1:]}, and one label per example needs {expected[1:]}.",
+            "Change its --model flags; `keraskit show` draws it all the same.",
+        )
+
+
+def describe(
+    recipe: Recipe,
+    asked: RunConfig,
+    config: RunConfig,
+    options: dict[str, Any],
+    model: keras.Model,
+    splits: Splits,
+    choices: devices.Choices,
+) -> dict[str, Any]:
+    """The manifest's facts that are known before training."""
+    command = " ".join([recipe.command, flags(asked.changed()), flags(options, "model.")]).split()
+    return {
+        "recipe": recipe.name,
+        "section": recipe.section,
+        "summary": provenance.summary(recipe),
+        "command": " ".join(command),
+        "started": now(),
+        "seed": config.seed,
+        "config": {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(config).items()},
+        "model_options": options,
+        "parameters": model.count_params(),
+        "classes": list(splits.classes),
+        "data": {**splits.source, "used": {p: getattr(splits, p).size for p in ("train", "validation", "test")}},
+        "choices": dataclasses.asdict(choices),
+        "hardware": devices.hardware(),
+        "versions": provenance.versions(),
+        "git": provenance.git_state(),
+    }
+
+
+def announce(
+    recipe: Recipe,
+    config: RunConfig,
+    model: keras.Model,
+    splits: Splits,
+    choices: devices.Choices,
+    steps: int,
+    folder: RunFolder,
+) -> None:
+    """Say, one line each, what is about to happen."""
+    passes = f"{config.epochs} epochs of {steps} steps of {config.batch_size}, learning rate {config.learning_rate:g}"
+    parts = ", ".join(f"{getattr(splits, part).size:,} {part}" for part in ("train", "validation", "test"))
+    print(f"recipe         {recipe.name}: {model.count_params():,} parameters, {passes}, seed {config.seed}")
+    print(f"data           {splits.source['name']} from {splits.source['found']}: {parts}")
+    print(f"device         {choices.device}")
+    print(f"precision      {choices.precision}")
+    print(f"xla            {choices.xla}")
+    print(f"run folder     {_short(folder.path)}", flush=True)
+
+
+def picture(
+    folder: RunFolder, keeper: KeepBest, model: keras.Model, splits: Splits, probabilities: np.ndarray
+) -> np.ndarray:
+    """Write the pictures and the model's summary; return the confusion counts, true by predicted."""
+    truth, said = splits.test.labels, probabilities.argmax(axis=1)
+    counts = np.zeros((len(splits.classes),) * 2, int)
+    np.add.at(counts, (truth, said), 1)
+    with folder.atomic("curves.png") as path:
+        plots.curves(keeper.rows, keeper.best_epoch, path)
+    with folder.atomic("confusion.png") as path:
+        plots.confusion(counts, splits.classes, path)
+
+    shown = np.arange(min(32, splits.train.size))
+    with folder.atomic("samples.png") as path:
+        names = [splits.classes[label] for label in splits.train.labels[shown]]
+        plots.sheet(splits.pictures(splits.train.take(shown)[0]), names, path, "Examples of the training split")
+
+    wrong = np.flatnonzero(said != truth)
+    worst = wrong[np.argsort(-probabilities[wrong, said[wrong]], kind="stable")][:32]
+    with folder.atomic("mistakes.png") as path:
+        captions = [
+            f"true {splits.classes[truth[i]]}\nsaid {splits.classes[said[i]]}, {probabilities[i, said[i]]:.2f}"
+            for i in worst
+        ]
+        pictures = splits.pictures(splits.test.take(worst)[0])
+        plots.sheet(
+            pictures, captions, path, f"The most confident of {len(wrong):,} mistakes on {len(truth):,} test examples"
+        )
+
+    lines: list[str] = []
+    model.summary(print_fn=lambda text, **_: lines.append(text), line_length=100)
+    folder.write_text("summary.txt", "\n".join(lines) + "\n")
+    try:
+        with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
+            architecture.draw(model, svg, png)
+    except UserError as error:  # a run is worth keeping without this picture
+        print(f"no graph       {error}")
+    return counts
+
+
+def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
+    """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
+    harmless = {"seed", "output_dir", "data_dir", "device", "precision", "xla"}
+    if options or set(asked.changed()) - harmless:
+        return ""
+    verdicts = []
+    for name, expected in recipe.expected.items():
+        reached = metrics[name.removeprefix("test_")]
+        verdict = "as expected" if reached >= expected - TOLERANCE else "BELOW what is expected"
+        verdicts.append(f"{name.replace('_', ' ')} {reached:.4f} is {verdict} ({expected})")
+    return "; ".join(verdicts)
+
+
+def weights_hash(model: keras.Model) -> str:
+    """sha256 of all weights in order: two runs that learned the same have the same."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _short(path: Path) -> str:
+    """Relative to the working folder where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests: a working folder, the command as a real process, and one tiny real run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keraskit import startup
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tensorflow():
+    """TensorFlow, started once and quietly."""
+    startup.start_tensorflow()
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run `keraskit ...` as a user would, from another folder. Returns the finished process."""
+
+    def call(*words, module="keraskit", timeout=240, **env):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASKIT_")} | env
+        line = [sys.executable, "-m", module, *map(str, words)]
+        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished quick run of mlp."""
+    import keraskit
+
+    return keraskit.run("mlp", quick=True, output_dir=tmp_path_factory.mktemp("runs"))

@@ -1,0 +1,55 @@
+"""The wheel and the sdist: built here, unpacked elsewhere, and used from there without the checkout."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+CODE = """
+import pathlib, sys, keraskit, keraskit.recipes
+assert str(pathlib.Path(keraskit.__file__)).startswith(sys.argv[1])
+assert 'tensorflow' not in sys.modules
+from keraskit.datasets import mnist
+assert all('repository' not in why for why, _ in mnist.search_path())
+result = keraskit.run('mlp', quick=True, data_dir=pathlib.Path(sys.argv[2]))
+assert (result.folder / 'report.html').stat().st_size > 50_000
+"""
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """The built sdist and wheel. Built without isolation, so without network."""
+    out, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source") / "keraskit"
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in names.stdout.split():
+        if name.startswith(("keraskit/", "recipes/")) or name in {"pyproject.toml", "README.md", "LICENSE"}:
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]
+    subprocess.run(line, check=True, capture_output=True, timeout=120)
+    return out
+
+
+def test_wheel_works_from_any_folder_without_a_checkout(dist, tmp_path):
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+        assert "keraskit/recipes/mlp.py" in names and "keraskit/results/report.html.jinja" in names
+        assert not any(name.endswith(".npz") for name in names)
+        file.extractall(tmp_path / "site")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
+    line = [sys.executable, "-c", CODE, tmp_path / "site", ROOT / "data"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    line = [sys.executable, "-m", "keraskit", "list"]
+    assert "cnn" in subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+
+
+def test_sdist_holds_the_recipes(dist):
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as file:
+        assert any(name.endswith("/recipes/cnn.py") for name in file.getnames())

@@ -1,0 +1,62 @@
+"""Every command and every Python example of the README, run as a reader would."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from keraskit.results import table
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_works(line, tmp_path):
+    words = shlex.split(line.replace(".venv/bin/", f"{BIN}/"))
+    if words[0] == "make":
+        if not (BIN.parent / ".installed-dev").exists():
+            pytest.skip("the tests do not run from the environment that make manages, and must not install one")
+        words += [f"VENV={BIN.parent}", *(["ARGS=--collect-only"] if words[1] == "test" else [])]
+        flags = next((w for w in words if w.startswith("ARGS=--quick")), "ARGS=")
+        if words[1] in {"run", "cnn"}:
+            words += [f"{flags} --output-dir {tmp_path}"]
+        place = ROOT
+    else:
+        place = tmp_path
+    done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    if words[:2] == ["make", "run"]:
+        accuracy = float(re.search(r"test accuracy +([\d.]+)", done.stdout)[1])
+        assert accuracy >= 0.978 and "report.html" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.splitlines()[0])
+def test_python_example_works(code, tmp_path):
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+
+
+def test_files_that_the_readme_names_are_there():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_table_of_results_is_current():
+    entries = table.read(ROOT / "docs" / "results.json")
+    assert entries and table.insert(README, entries) == README
+
+
+@pytest.mark.parametrize("name", sorted(table.read(ROOT / "docs" / "results.json")))
+def test_recipes_reach_what_they_promise(name):
+    from keraskit.recipe import load_recipe
+    from keraskit.training.runner import TOLERANCE
+
+    entry = table.read(ROOT / "docs" / "results.json")[name]
+    for metric, value in load_recipe(name).expected.items():
+        assert entry["test"][metric.removeprefix("test_")] >= value - TOLERANCE

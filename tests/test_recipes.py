@@ -1,0 +1,54 @@
+"""One list of models drives one test: recipes against the document's tables, docstrings, registry."""
+
+import pytest
+from tables import CNN_AS_PRINTED, LAYERS, TOTALS
+
+from keraskit.recipe import find_card, load_recipe, recipes_available
+
+
+def rows(model):
+    """What `tables` holds, read off a live model."""
+    return [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_shapes_and_parameters_are_the_documents(name):
+    model = load_recipe(name).build()
+    assert rows(model) == LAYERS[name]
+    assert model.count_params() == TOTALS[name]
+    assert not model.compiled
+
+
+def test_cnn_as_printed_is_the_documents_graph():
+    model = load_recipe("cnn").build(as_printed=True)
+    assert rows(model) == CNN_AS_PRINTED
+    assert model.count_params() == 138_122
+
+
+@pytest.mark.parametrize("name", recipes_available())
+def test_card_read_from_source_agrees_with_the_module(name):
+    card, recipe = find_card(name), load_recipe(name)
+    assert card.parameters == f"{TOTALS[name]:,}"
+    assert card.declared["section"] == recipe.section
+    assert card.declared["expected"] == dict(recipe.expected)
+    for metric, value in recipe.expected.items():
+        assert f"{metric.replace('_', ' ')} {value}" in " ".join(card.doc.split()), (
+            "the docstring promises another figure"
+        )
+    assert f"python -m keraskit.recipes.{name}\n" in card.doc
+
+
+@pytest.mark.parametrize("name", recipes_available())
+def test_a_recipe_fits_on_a_screen(name):
+    assert len(find_card(name).source.read_text().splitlines()) <= 100
+
+
+def test_builder_stub_has_the_signature_of_the_builder():
+    import inspect
+
+    for name in recipes_available():
+        stub, real = find_card(name).builder(), load_recipe(name).build
+        assert [(p.name, p.default) for p in inspect.signature(stub).parameters.values()] == [
+            (p.name, p.default) for p in inspect.signature(real).parameters.values()
+        ]
+        assert inspect.getdoc(stub) == inspect.getdoc(real)

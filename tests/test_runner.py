@@ -1,0 +1,166 @@
+"""The runner on real, short trainings: it learns, repeats to the bit, and touches the test split once, at the end."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from sklearn.metrics import confusion_matrix
+
+import keraskit
+from keraskit.config import RunConfig
+from keraskit.datasets import mnist
+from keraskit.errors import UserError
+from keraskit.recipe import load_recipe
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import devices, runner
+
+FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
+samples.png confusion.png mistakes.png report.html"
+
+
+def test_every_file_of_a_run_folder_is_there_and_nothing_else(tiny_run):
+    assert sorted(p.name for p in tiny_run.folder.iterdir()) == sorted(FILES.split())
+
+
+def test_it_learns(tmp_path):
+    result = keraskit.run("mlp", limit=5_000, epochs=3, output_dir=tmp_path)
+    losses = [row["loss"] for row in result.history]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.5 * losses[0]
+    assert result.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("recipe", ["mlp", "cnn"])
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(recipe, tmp_path):
+    runs = [keraskit.run(recipe, quick=True, seed=seed, output_dir=tmp_path) for seed in (1, 1, 2)]
+    hashes = [runner.weights_hash(run.model) for run in runs]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert runs[0].metrics == runs[1].metrics
+    assert [r | {"seconds": 0} for r in runs[0].history] == [r | {"seconds": 0} for r in runs[1].history]
+
+
+def test_confusion_and_metrics_are_those_of_the_saved_model(tiny_run):
+    model = keras.models.load_model(tiny_run.folder / "model.keras")
+    arrays, _ = mnist.load()
+    x, y = arrays["x_test"][:512].reshape(-1, 784).astype("float32") / 255, arrays["y_test"][:512]
+    said = model.predict(x, verbose=0).argmax(axis=1)
+    recorded = json.loads((tiny_run.folder / "metrics.json").read_text())
+    assert recorded["confusion"] == confusion_matrix(y, said, labels=range(10)).tolist()
+    assert recorded["test"]["accuracy"] == pytest.approx((said == y).mean(), abs=1e-6)
+    assert tiny_run.metrics == recorded["test"]
+
+
+def test_test_split_is_read_after_training_and_best_weights_by_validation_are_kept(tmp_path):
+    recipe = load_recipe("mlp")
+    reads, ended = [], []
+
+    def spied(config):
+        splits = recipe.data(config)
+
+        def fetch(indices):
+            reads.append(len(ended))
+            return splits.test.fetch(indices)
+
+        return dataclasses.replace(splits, test=dataclasses.replace(splits.test, fetch=fetch))
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            ended.append(1)
+
+    real = runner.progress.for_this_output
+    runner.progress.for_this_output = lambda: (0, [Watch()])
+    try:
+        # A rate that is far too high: validation accuracy goes up and down, so that the best epoch is not the last.
+        result = keraskit.run(
+            dataclasses.replace(recipe, data=spied, schedule="constant"),
+            limit=1_000, epochs=6, learning_rate=0.02, output_dir=tmp_path,
+        )  # fmt: skip
+    finally:
+        runner.progress.for_this_output = real
+    assert reads and set(reads) == {1}
+    scores = [row["val_accuracy"] for row in result.history]
+    best = int(np.argmax(scores))
+    assert best != len(scores) - 1, "choose a seed or rate for which the best epoch is not the last"
+    splits = recipe.data(RunConfig(limit=1_000))
+    measured = result.model.evaluate(splits.validation.in_order(100), verbose=0, return_dict=True)
+    assert measured["accuracy"] == pytest.approx(scores[best], abs=1e-6)
+    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best + 1
+
+
+def test_precision_leaves_the_saved_model_in_float32(tmp_path):
+    result = keraskit.run("cnn", quick=True, precision="bfloat16", output_dir=tmp_path)
+    assert {w.dtype for w in result.model.weights} == {"float32"}
+    loaded = keras.models.load_model(result.folder / "model.keras")
+    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_run):
+    run = RunFolder(tiny_run.folder).read_json("run.json")
+    assert run["status"] == "finished" and run["command"].startswith("keraskit run mlp --quick --output-dir")
+    assert all(choice["reason"] for choice in run["choices"].values())
+    assert run["data"]["sha256"] in (ROOT / "data" / "README.md").read_text()
+    assert run["weights_sha256"] == runner.weights_hash(tiny_run.model)
+    assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
+
+
+def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypatch):
+    class CtrlC(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.progress, "for_this_output", lambda: (0, [CtrlC()]))
+    with pytest.raises(KeyboardInterrupt):
+        keraskit.run("mlp", quick=True, output_dir=tmp_path)
+    (folder,) = (tmp_path / "mlp").iterdir()
+    assert RunFolder(folder).read_json("run.json")["status"] == "interrupted"
+    assert keras.models.load_model(folder / "model.keras").count_params() == 541_794
+
+
+def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
+    recipe = dataclasses.replace(load_recipe("mlp"), optimizer=lambda: keras.optimizers.SGD(float("inf")))
+    with pytest.raises(UserError, match="not a number"):
+        keraskit.run(recipe, quick=True, output_dir=tmp_path)
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match=r"ends in \(4, 4, 10\)"):
+        keraskit.run("cnn", quick=True, output_dir=tmp_path, model={"as_printed": True})
+    with pytest.raises(UserError, match="cannot be built with"):
+        keraskit.run("mlp", quick=True, output_dir=tmp_path, model={"hidden": (-3,)})
+    with pytest.raises(UserError, match="No such knob: epoch"):
+        keraskit.run("mlp", epoch=3, output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_choices_follow_the_model_and_the_machine(monkeypatch):
+    mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
+    monkeypatch.setattr(devices, "cpu_features", lambda: {"avx512_bf16"})
+    assert devices.choose(cnn, RunConfig(), 100).precision.value == "bfloat16"
+    assert devices.choose(cnn, RunConfig(), 100).xla.value == "off"
+    assert devices.choose(mlp, RunConfig(), 100).precision.value == "float32"
+    assert devices.choose(mlp, RunConfig(), 100).xla.value == "on"
+    assert devices.choose(mlp, RunConfig(xla="off"), 100).xla == devices.Choice("off", "as asked")
+    monkeypatch.setattr(devices, "cpu_features", set)
+    assert devices.choose(cnn, RunConfig(), 100).precision.value == "float32"
+    if not devices.hardware()["gpus"]:
+        with pytest.raises(UserError, match="sees no GPU"):
+            devices.choose(mlp, RunConfig(device="gpu"), 100)
+
+
+def test_a_gpu_is_used_when_there_is_one(monkeypatch):
+    """With the device list faked: this has not run on a real GPU."""
+    grown = []
+    config = devices.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append(on))
+    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
+    choices = devices.choose(load_recipe("cnn").build(), RunConfig(), 100)
+    assert (choices.device.value, choices.precision.value, grown) == ("gpu", "float16", [True])
+    details["compute_capability"] = (6, 1)
+    assert devices.choose(load_recipe("cnn").build(), RunConfig(), 100).precision.value == "float32"
+    assert devices.choose(load_recipe("cnn").build(), RunConfig(device="cpu"), 100).device.value == "cpu"

@@ -1,0 +1,77 @@
+"""What an epoch sees depends on the seed and the epoch alone, and each example is seen once."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keraskit.datasets.splits import ShuffledEpochs, Split
+from keraskit.errors import UserError
+
+
+def numbers(size):
+    """A split whose inputs are the indices themselves."""
+    return Split(size, lambda i: (i, i % 3), np.arange(size) % 3)
+
+
+def epoch(shuffled, number):
+    """The examples of one epoch, in order."""
+    shuffled.epoch.assign(number)
+    return np.concatenate([x.numpy() for x, _ in shuffled.dataset])
+
+
+@pytest.mark.parametrize(("size", "batch"), [(100, 10), (103, 10), (7, 10), (1, 1)])
+def test_an_epoch_is_a_permutation(size, batch):
+    shuffled = ShuffledEpochs(numbers(size), batch, seed=3)
+    assert sorted(epoch(shuffled, 5)) == list(range(size))
+    assert shuffled.dataset.cardinality() == shuffled.steps == -(-size // batch)
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    first, again, other = (ShuffledEpochs(numbers(500), 32, seed) for seed in (1, 1, 2))
+    zero, one = epoch(first, 0), epoch(first, 1)
+    assert (epoch(again, 1) == one).all()  # without having seen epoch 0
+    assert (epoch(first, 0) == zero).all()
+    assert (zero != one).mean() > 0.9
+    assert (epoch(other, 0) != zero).mean() > 0.9
+
+
+def test_orders_of_two_epochs_are_independent():
+    shuffled = ShuffledEpochs(numbers(5_000), 500, seed=0)
+    correlation = np.corrcoef(np.argsort(epoch(shuffled, 0)), np.argsort(epoch(shuffled, 1)))[0, 1]
+    assert abs(correlation) < 0.06  # 4 standard deviations of 1/sqrt(5000)
+
+
+def test_steps_bound_the_epoch():
+    shuffled = ShuffledEpochs(numbers(100), 10, seed=0, steps=3)
+    assert len(epoch(shuffled, 0)) == 30
+
+
+def test_inputs_and_targets_stay_together():
+    for x, y in ShuffledEpochs(numbers(50), 8, seed=0).dataset:
+        assert (y.numpy() == x.numpy() % 3).all()
+
+
+def test_in_order_keeps_the_stored_order_and_take_picks():
+    split = numbers(25).limited(20)
+    assert [int(i) for x, _ in split.in_order(8) for i in x] == list(range(20))
+    assert split.take(np.array([3, 1]))[0].tolist() == [3, 1]
+    assert len(split.labels) == 20
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(UserError, match="empty"):
+        ShuffledEpochs(numbers(0), 4, seed=0)
+
+
+def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
+    import keras
+
+    seen = []
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", steps_per_execution=4)
+    split = Split(100, lambda i: (tf.cast(i[:, None], tf.float32), tf.cast(i % 3, tf.float32)), np.arange(100) % 3)
+    shuffled = ShuffledEpochs(split, 10, seed=0)
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(int(model.optimizer.iterations)))
+    model.fit(shuffled.dataset, epochs=2, verbose=0, shuffle=False, callbacks=[count])
+    assert seen == [10, 20]
