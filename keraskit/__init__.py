@@ -18,6 +18,10 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
+    if _HOMES[name].startswith("keraskit.training"):
+        from keraskit import startup
+
+        startup.start_tensorflow()
     return getattr(import_module(_HOMES[name]), name)
 
 

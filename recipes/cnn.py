@@ -48,6 +48,7 @@ recipe = Recipe(
     metrics=["accuracy"],
     epochs=8,
     batch_size=128,
+    optimizer=lambda: keras.optimizers.Adam(0.002),
     schedule="cosine",
     section="3.3.2",
     expected={"test_accuracy": 0.992},

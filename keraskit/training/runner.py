@@ -36,7 +36,7 @@ class RunResult:
     """
 
     model: keras.Model
-    history: list[dict[str, float]]
+    history: list[dict[str, float]] = dataclasses.field(repr=False)
     metrics: dict[str, float]
     folder: Path
 
