@@ -9,6 +9,7 @@ _HOMES = {
     "UserError": "keraskit.errors",
     "load_recipe": "keraskit.recipe",
     "recipes_available": "keraskit.recipe",
+    "spread_gates": "keraskit.chrono",
     "run": "keraskit.training.runner",
 }
 __all__ = list(_HOMES)

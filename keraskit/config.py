@@ -39,6 +39,8 @@ class RunConfig:
     """Folder under which the run makes its own folder."""
     data_dir: Path | None = None
     """Folder that holds the data set's files (default: searched for, see `keraskit doctor`)."""
+    dataset: str | None = None
+    """For recipes on MNIST, other data: fashion_mnist, cifar10, an .npz in Keras's layout, or a folder of IDX files."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute. A GPU that is asked for and missing is an error."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

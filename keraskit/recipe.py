@@ -19,6 +19,7 @@ from keraskit.errors import UserError
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from keraskit.config import RunConfig
     from keraskit.datasets.splits import Splits
@@ -41,6 +42,10 @@ class Recipe:
         expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
         optimizer: a Keras optimizer's name, or a function that makes one (a live one would allocate at import).
         schedule: "constant", or "cosine": the learning rate falls along a cosine to zero at the run's last step.
+        loss_weights: as in `Model.compile`, for a model with several outputs.
+        head: the output that names the class, where the model has several.
+        sheet: makes the sheet of samples from the splits and the predictions for the first test examples, where
+            pictures with their class would not show what the model does.
         monitor: the validation metric that decides which epoch's weights are kept.
     """
 
@@ -54,6 +59,9 @@ class Recipe:
     expected: Mapping[str, float] = field(default_factory=dict)
     optimizer: str | Callable[[], keras.optimizers.Optimizer] = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
+    loss_weights: Any = None
+    head: str | None = None
+    sheet: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None
     monitor: str = "val_accuracy"
 
     @property

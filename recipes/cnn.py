@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from keraskit import Recipe
-from keraskit.datasets import mnist
+from keraskit.datasets import digits
 
 
 def build(
@@ -43,7 +43,7 @@ def build(
 
 recipe = Recipe(
     build=build,
-    data=mnist.images,
+    data=digits.images,
     loss="sparse_categorical_crossentropy",
     metrics=["accuracy"],
     epochs=8,

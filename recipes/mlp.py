@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from keraskit import Recipe
-from keraskit.datasets import mnist
+from keraskit.datasets import digits
 
 
 def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras.Model:
@@ -29,7 +29,7 @@ def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras
 
 recipe = Recipe(
     build=build,
-    data=mnist.flat,
+    data=digits.flat,
     loss="sparse_categorical_crossentropy",
     metrics=["accuracy"],
     epochs=10,

@@ -4,61 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from keraskit.datasets.array_files import read_npz
 from keraskit.errors import UserError
-
-if TYPE_CHECKING:
-    from keraskit.config import RunConfig
-    from keraskit.datasets.splits import Splits
 
 FILE = "mnist.npz"
 SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
 # Of the arrays' bytes, not of the file: it holds for every packing of the same digits, Keras's own download included.
 SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-VALIDATION = 5_000  # the last of the training set, always the same
-
-
-def images(config: RunConfig) -> Splits:
-    """Inputs of shape (28, 28, 1) from 0 to 1, targets the digit."""
-    return _splits(config, (28, 28, 1))
-
-
-def flat(config: RunConfig) -> Splits:
-    """Inputs of shape (784,) from 0 to 1, row by row, targets the digit."""
-    return _splits(config, (784,))
-
-
-def _splits(config: RunConfig, shape: tuple[int, ...]) -> Splits:
-    import tensorflow as tf
-
-    from keraskit.datasets.splits import Split, Splits
-
-    arrays, source = load(config.data_dir)
-
-    def split(x: np.ndarray, y: np.ndarray) -> Split:
-        with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
-            pixels, labels = tf.constant(x.reshape(-1, 784)), tf.constant(y)
-
-        def fetch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = tf.cast(tf.gather(pixels, indices), tf.float32) / 255.0
-            return tf.reshape(rows, (-1, *shape)), tf.gather(labels, indices)
-
-        return Split(len(x), fetch, y)
-
-    x, y, cut = arrays["x_train"], arrays["y_train"], len(arrays["x_train"]) - VALIDATION
-    return Splits(
-        train=split(x[:cut], y[:cut]),
-        validation=split(x[cut:], y[cut:]),
-        test=split(arrays["x_test"], arrays["y_test"]),
-        classes=tuple("0123456789"),
-        source=source,
-        pictures=lambda inputs: np.round(inputs.reshape(-1, 28, 28) * 255).astype(np.uint8),
-    ).limited(config.limit)
+LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges"
 
 
 def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -77,15 +35,10 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
     else:
         places = [(why, path) for why, path in search_path() if path.is_file()] or [_download()]
     why, path = places[0]
-    arrays = _read(path)
-    return arrays, {
-        "name": "MNIST",
-        "path": str(path),
-        "found": why,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "counts": {"train": 60_000 - VALIDATION, "validation": VALIDATION, "test": 10_000},
-        "licence": "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges",
-    }
+    arrays = read_npz(path)
+    _check(arrays, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": digest, "licence": LICENCE}
 
 
 def search_path() -> list[tuple[str, Path]]:
@@ -112,23 +65,14 @@ def _download() -> tuple[str, Path]:
     return "downloaded by Keras", search_path()[-1][1]
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in SHAPES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        problem = f"{path} cannot be read as {FILE}: {error or type(error).__name__}."
-        raise UserError(
-            problem, "It is damaged or another file; fetch it again, or name another with --data-dir."
-        ) from error
+def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
     digest = hashlib.sha256()
     for name, shape in SHAPES.items():
         if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
             found = f"{arrays[name].dtype} {arrays[name].shape}"
             raise UserError(
-                f"{path} is not MNIST: {name} is {found}, expected uint8 {shape}.", "Name another with --data-dir."
+                f"{path} is not MNIST: {name} is {found}, expected uint8 {shape}.", "For your own: --dataset."
             )
         digest.update(np.ascontiguousarray(arrays[name]).data)
     if digest.hexdigest() != SHA256:
-        raise UserError(f"{path} has MNIST's shapes but not its contents (sha256 differs).", "Fetch it again.")
-    return arrays
+        raise UserError(f"{path} has MNIST's shapes but not its contents (sha256 differs).", "For your own: --dataset.")

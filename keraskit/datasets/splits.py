@@ -12,6 +12,7 @@ import tensorflow as tf
 from keraskit.errors import UserError
 
 Batch = tuple[Any, Any]  # (inputs, targets), each a tensor or a dict of tensors
+PARTS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Split:
         size: the number of examples.
         fetch: given int64 indices of shape (batch,), returns (inputs, targets). It runs inside tf.data.
         labels: the class index of each example, shape (size,).
+        pictures: given indices, returns uint8 pictures of shape (n, height, width) or (n, height, width, 3).
     """
 
     size: int
     fetch: Callable[[tf.Tensor], Batch]
     labels: np.ndarray
+    pictures: Callable[[np.ndarray], np.ndarray]
 
     def limited(self, limit: int | None) -> Split:
         """The first `limit` examples."""
@@ -35,12 +38,13 @@ class Split:
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Batches of all examples in their stored order, for evaluation and prediction."""
-        return _batches(tf.range(self.size, dtype=tf.int64), self.size, batch_size, self.fetch)
+        batches = _batches(tf.range(self.size, dtype=tf.int64), self.size, batch_size, self.fetch)
+        return batches.prefetch(tf.data.AUTOTUNE)
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The examples at these indices as numpy arrays, for pictures."""
-        inputs, targets = self.fetch(tf.constant(indices, tf.int64))
-        return tf.nest.map_structure(lambda t: t.numpy(), (inputs, targets))
+        """The examples at these indices as numpy arrays."""
+        batch = self.fetch(tf.constant(indices, tf.int64))
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Splits:
         train, validation, test: the parts. Validation chooses the best epoch; test is read once, at the end.
         classes: the name of each class, in the order of the labels.
         source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found.
-        pictures: turns a batch of inputs into uint8 pictures of shape (batch, height, width[, 3]).
+        reshape: where the data can follow a model's input: given its shape without the batch, returns the splits so.
     """
 
     train: Split
@@ -59,12 +63,15 @@ class Splits:
     test: Split
     classes: tuple[str, ...]
     source: dict[str, Any]
-    pictures: Callable[[Any], np.ndarray]
+    reshape: Callable[[tuple[int, ...]], Splits] | None = None
 
     def limited(self, limit: int | None) -> Splits:
         """The same with at most `limit` examples in each part."""
-        parts = {name: getattr(self, name).limited(limit) for name in ("train", "validation", "test")}
-        return dataclasses.replace(self, **parts)
+        return dataclasses.replace(self, **{part: getattr(self, part).limited(limit) for part in PARTS})
+
+    def sizes(self) -> dict[str, int]:
+        """How many examples each part has."""
+        return {part: getattr(self, part).size for part in PARTS}
 
 
 class ShuffledEpochs:

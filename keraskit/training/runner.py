@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, flags
 from keraskit.datasets.splits import ShuffledEpochs, Splits
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe, load_recipe
-from keraskit.results import architecture, plots, report
+from keraskit.results import report
 from keraskit.results.run_folder import RunFolder, now
 from keraskit.training import devices, progress
 from keraskit.training.checkpoint import KeepBest, SetEpoch
+from keraskit.training.illustrate import illustrate
 
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
 
@@ -70,8 +72,9 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     timings.mark("data")
 
     keras.utils.set_random_seed(config.seed)
+    options = follow_data(recipe, options, splits)
     model = build(recipe, options)
-    check_fit(model, splits)
+    splits = follow_model(recipe, model, splits)
     epochs = ShuffledEpochs(splits.train, config.batch_size, config.seed, config.steps_per_epoch)
     choices = devices.choose(model, config, epochs.steps)
     trainee = model if choices.policy == "float32" else build_in(choices.policy, recipe, options, config.seed)
@@ -109,11 +112,8 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     test = splits.test.in_order(2 * config.batch_size)
     with choices.scope:
         metrics = model.evaluate(test, verbose=0, return_dict=True)
-        probabilities = model.predict(test, verbose=0)
-    timings.mark("evaluate")
-
-    counts = picture(folder, keeper, model, splits, probabilities)
-    timings.mark("pictures")
+        counts = illustrate(recipe, folder, keeper, model, splits, test)
+    timings.mark("evaluate and draw")
     folder.write_json("metrics.json", {"test": metrics, "best_epoch": keeper.best_epoch, "confusion": counts.tolist()})
     verdict = judge(recipe, asked, options, metrics)
     folder.update_manifest(
@@ -129,7 +129,7 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     report.write_report(folder)
 
     for name, value in metrics.items():
-        print(f"test {name:9} {value:.4f}")
+        print(f"test {name.replace('_', ' '):16} {value:.4f}")
     if verdict:
         print(verdict)
     print(f"report         {_short(folder.path / report.REPORT)}", flush=True)
@@ -194,6 +194,7 @@ def compile_both(
         each.compile(
             optimizer=optimizer,
             loss=recipe.loss,
+            loss_weights=recipe.loss_weights,
             metrics=recipe.metrics,
             jit_compile=choices.xla.value == "on",
             steps_per_execution=choices.steps_per_execution.value,
@@ -201,14 +202,24 @@ def compile_both(
     return peak
 
 
-def check_fit(model: keras.Model, splits: Splits) -> None:
-    """Refuse a model whose output does not match one label per example."""
+def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict[str, Any]:
+    """The builder's arguments, with as many classes as the data has where the user named no number."""
+    parameter = inspect.signature(recipe.build).parameters.get("classes")
+    if parameter and "classes" not in options and parameter.default != len(splits.classes):
+        return {**options, "classes": len(splits.classes)}
+    return options
+
+
+def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
+    """The data in the shape of the model's input. Refuses a model that cannot learn from it."""
+    outputs = (model.get_layer(recipe.head) if recipe.head else model).output.shape
     expected = (None, len(splits.classes))
-    if model.output_shape != expected:
+    if outputs != expected:
         raise UserError(
-            f"The model ends in {model.output_shape[1:]}, and one label per example needs {expected[1:]}.",
+            f"The model ends in {outputs[1:]}; one label per example of {splits.source['name']} needs {expected[1:]}.",
             "Change its --model flags; `keraskit show` draws it all the same.",
         )
+    return splits.reshape(model.input_shape[1:]) if splits.reshape else splits
 
 
 def describe(
@@ -233,7 +244,7 @@ def describe(
         "model_options": options,
         "parameters": model.count_params(),
         "classes": list(splits.classes),
-        "data": {**splits.source, "used": {p: getattr(splits, p).size for p in ("train", "validation", "test")}},
+        "data": {**splits.source, "used": splits.sizes()},
         "choices": dataclasses.asdict(choices),
         "hardware": devices.hardware(),
         "versions": provenance.versions(),
@@ -252,53 +263,13 @@ def announce(
 ) -> None:
     """Say, one line each, what is about to happen."""
     passes = f"{config.epochs} epochs of {steps} steps of {config.batch_size}, learning rate {config.learning_rate:g}"
-    parts = ", ".join(f"{getattr(splits, part).size:,} {part}" for part in ("train", "validation", "test"))
+    parts = ", ".join(f"{size:,} {part}" for part, size in splits.sizes().items())
     print(f"recipe         {recipe.name}: {model.count_params():,} parameters, {passes}, seed {config.seed}")
     print(f"data           {splits.source['name']} from {splits.source['found']}: {parts}")
     print(f"device         {choices.device}")
     print(f"precision      {choices.precision}")
     print(f"xla            {choices.xla}")
     print(f"run folder     {_short(folder.path)}", flush=True)
-
-
-def picture(
-    folder: RunFolder, keeper: KeepBest, model: keras.Model, splits: Splits, probabilities: np.ndarray
-) -> np.ndarray:
-    """Write the pictures and the model's summary; return the confusion counts, true by predicted."""
-    truth, said = splits.test.labels, probabilities.argmax(axis=1)
-    counts = np.zeros((len(splits.classes),) * 2, int)
-    np.add.at(counts, (truth, said), 1)
-    with folder.atomic("curves.png") as path:
-        plots.curves(keeper.rows, keeper.best_epoch, path)
-    with folder.atomic("confusion.png") as path:
-        plots.confusion(counts, splits.classes, path)
-
-    shown = np.arange(min(32, splits.train.size))
-    with folder.atomic("samples.png") as path:
-        names = [splits.classes[label] for label in splits.train.labels[shown]]
-        plots.sheet(splits.pictures(splits.train.take(shown)[0]), names, path, "Examples of the training split")
-
-    wrong = np.flatnonzero(said != truth)
-    worst = wrong[np.argsort(-probabilities[wrong, said[wrong]], kind="stable")][:32]
-    with folder.atomic("mistakes.png") as path:
-        captions = [
-            f"true {splits.classes[truth[i]]}\nsaid {splits.classes[said[i]]}, {probabilities[i, said[i]]:.2f}"
-            for i in worst
-        ]
-        pictures = splits.pictures(splits.test.take(worst)[0])
-        plots.sheet(
-            pictures, captions, path, f"The most confident of {len(wrong):,} mistakes on {len(truth):,} test examples"
-        )
-
-    lines: list[str] = []
-    model.summary(print_fn=lambda text, **_: lines.append(text), line_length=100)
-    folder.write_text("summary.txt", "\n".join(lines) + "\n")
-    try:
-        with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
-            architecture.draw(model, svg, png)
-    except UserError as error:  # a run is worth keeping without this picture
-        print(f"no graph       {error}")
-    return counts
 
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:

@@ -1,0 +1,190 @@
+"""MNIST, or a set like it, as each model of the document wants it: flat, as pictures, pixel by pixel, in two sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keraskit.config import RunConfig
+from keraskit.datasets import array_files, mnist
+from keraskit.datasets.splits import Batch, Split, Splits
+from keraskit.errors import UserError
+
+VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
+MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
+BRIGHTNESS_BINS = 10
+BY_KERAS = {
+    "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
+    "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+}
+View = Callable[[tf.Tensor, tf.Tensor], Batch]  # (uint8 pictures, labels) of a batch -> (inputs, targets)
+
+
+def flat(config: RunConfig) -> Splits:
+    """Inputs of shape (784,) from 0 to 1, row by row; targets the class."""
+    return _splits(config, lambda x, y: (_unit(tf.reshape(x, (-1, 784))), y))
+
+
+def images(config: RunConfig) -> Splits:
+    """Inputs of shape (28, 28, 1) from 0 to 1; targets the class."""
+    return _splits(config, lambda x, y: (_unit(x[..., None]), y))
+
+
+def pixels(config: RunConfig) -> Splits:
+    """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class."""
+
+    def shaped(shape: tuple[int, ...]) -> Splits:
+        if np.prod(shape) != 784:
+            raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --model.timesteps 784 or 28.")
+        return _splits(config, lambda x, y: (tf.reshape(_standardised(x), (-1, *shape)), y))
+
+    return dataclasses.replace(shaped((784, 1)), reshape=shaped)
+
+
+def next_pixels(config: RunConfig) -> Splits:
+    """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,)."""
+
+    def view(x: tf.Tensor, y: tf.Tensor) -> Batch:
+        return _standardised(x), {"output1": y, "output2": _next_brightness(x)}
+
+    splits = _splits(config, view)
+    dark = np.mean(
+        [np.mean(splits.test.take(part)[1]["output2"] == 0) for part in np.array_split(np.arange(splits.test.size), 10)]
+    )
+    splits.source["always_dark_accuracy"] = round(float(dark), 4)
+    return splits
+
+
+def two_sizes(config: RunConfig) -> Splits:
+    """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class."""
+
+    def view(x: tf.Tensor, y: tf.Tensor) -> Batch:
+        colour = x.shape.rank == 4
+        x = _unit(x if colour else x[..., None])
+        grey = tf.image.rgb_to_grayscale(x) if colour else x
+        small = tf.image.resize(x, (32, 32))
+        return {
+            "img_gray_bigsize": tf.image.resize(grey, (64, 64)),
+            "img_rgb_smallsize": small if colour else tf.image.grayscale_to_rgb(small),
+        }, y
+
+    return _splits(config, view, any_size=True)
+
+
+def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
+    """For the first test examples, the true picture of next pixels and beside it the predicted one, with captions.
+
+    Args:
+        splits: from `next_pixels`.
+        predictions: `output2`, shape (n, 784, 10), for the first n test examples.
+    """
+    said = predictions["output2"].argmax(axis=-1)
+    _, targets = splits.test.take(np.arange(len(said)))
+    both = np.stack([targets["output2"], said], axis=1).reshape(-1, 28, 28)
+    captions = [
+        f"{splits.classes[digit]}: {which}" for digit in targets["output1"] for which in ("next pixels", "predicted")
+    ]
+    return np.round(both * (255 / (BRIGHTNESS_BINS - 1))).astype(np.uint8), captions
+
+
+def _unit(x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(x, tf.float32) / 255.0
+
+
+def _standardised(x: tf.Tensor) -> tf.Tensor:
+    return (_unit(tf.reshape(x, (-1, 784, 1))) - MEAN) / DEVIATION
+
+
+def _next_brightness(x: tf.Tensor) -> tf.Tensor:
+    """The brightness bin of the pixel after each; after the last pixel comes darkness."""
+    bins = tf.cast(tf.reshape(x, (-1, 784)), tf.int32) * BRIGHTNESS_BINS // 256
+    return tf.pad(bins[:, 1:], [[0, 0], [0, 1]])
+
+
+def _splits(config: RunConfig, view: View, any_size: bool = False) -> Splits:
+    arrays, classes, source = _load(config)
+    shape = arrays["x_train"].shape[1:]
+    if shape != (28, 28) and not any_size:
+        advice = "multi_input takes any size and colour." if config.dataset else ""
+        raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {shape}.", advice)
+
+    def split(x: np.ndarray, y: np.ndarray) -> Split:
+        with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
+            pictures, labels = tf.constant(x), tf.constant(y)
+
+        def fetch(indices: tf.Tensor) -> Batch:
+            return view(tf.gather(pictures, indices), tf.gather(labels, indices))
+
+        return Split(len(x), fetch, y, lambda indices: x[indices])
+
+    x, y = arrays["x_train"], arrays["y_train"]
+    cut = len(x) - min(VALIDATION, max(1, len(x) // 12))
+    return Splits(
+        train=split(x[:cut], y[:cut]),
+        validation=split(x[cut:], y[cut:]),
+        test=split(arrays["x_test"], arrays["y_test"]),
+        classes=classes,
+        source=source | {"counts": {"train": cut, "validation": len(x) - cut, "test": len(arrays["x_test"])}},
+    ).limited(config.limit)
+
+
+def _load(config: RunConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
+    """The arrays, the classes' names, and the source."""
+    if config.dataset in (None, "mnist"):
+        arrays, source = mnist.load(config.data_dir)
+        return arrays, tuple("0123456789"), source
+    if config.dataset in BY_KERAS:
+        arrays = _by_keras(config.dataset)
+        source = {
+            "name": config.dataset,
+            "path": "Keras's cache",
+            "found": "downloaded by Keras",
+            "sha256": _hash(arrays),
+        }
+        return _mixed(arrays), tuple(BY_KERAS[config.dataset]), source
+    path = Path(config.dataset).expanduser()
+    arrays = array_files.read(path)
+    classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
+    return (
+        _mixed(arrays),
+        classes,
+        {"name": path.name, "path": str(path), "found": "--dataset", "sha256": _hash(arrays)},
+    )
+
+
+def _by_keras(name: str) -> dict[str, np.ndarray]:
+    import keras
+
+    try:
+        (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+        known = ", ".join(["mnist", *BY_KERAS])
+        raise UserError(
+            f"Keras could not download {name}: {str(error)[:200]}.",
+            f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files.",
+        ) from error
+    return {
+        "x_train": x,
+        "y_train": y.reshape(-1).astype(int),
+        "x_test": x_test,
+        "y_test": y_test.reshape(-1).astype(int),
+    }
+
+
+def _mixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Training examples in a fixed random order, as a set sorted by class would put its last class into validation."""
+    order = np.random.default_rng(0).permutation(len(arrays["x_train"]))
+    return arrays | {name: arrays[name][order] for name in ("x_train", "y_train")}
+
+
+def _hash(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in array_files.NAMES:
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""LSTM reading MNIST pixel by pixel, 784 steps (document, section 3.3.3; 84,362 parameters).
+
+    python -m keraskit.recipes.lstm
+    python -m keraskit.recipes.lstm --model.timesteps 28 --epochs 5    # row by row: minutes instead of an hour
+
+With Keras's defaults this network stalls near 0.2. It learns when pixels are standardised, batches are small, gradients
+are clipped, and the gates' biases spread over the time scale of one row of pixels.
+
+Expected: test accuracy 0.97 after 8 epochs.
+"""
+
+import keras
+from keras import layers
+
+from keraskit import Recipe, spread_gates
+from keraskit.datasets import digits
+
+
+def build(units: int = 128, hidden: int = 128, timesteps: int = 784, classes: int = 10) -> keras.Model:
+    """784 standardised pixels in as a sequence, one probability per class out.
+
+    Args:
+        units: Units of the LSTM.
+        hidden: Units of the dense layer after it.
+        timesteps: 784 steps of one pixel, or 28 steps of one row.
+        classes: Number of classes.
+    """
+    inputs = keras.Input((timesteps, 784 // timesteps), name="input")
+    lstm = layers.LSTM(units, name="lstm1")
+    x = lstm(inputs)
+    spread_gates(lstm, span=28)
+    x = layers.Dense(hidden, activation="relu", name="hidden1")(x)
+    outputs = layers.Dense(classes, activation="softmax", name="output")(x)
+    return keras.Model(inputs, outputs, name="lstm")
+
+
+recipe = Recipe(
+    build=build,
+    data=digits.pixels,
+    loss="sparse_categorical_crossentropy",
+    metrics=["accuracy"],
+    epochs=8,
+    batch_size=64,
+    optimizer=lambda: keras.optimizers.Adam(3e-3, clipnorm=1.0),
+    schedule="cosine",
+    section="3.3.3",
+    expected={"test_accuracy": 0.97},
+)
+
+if __name__ == "__main__":
+    recipe.main()
