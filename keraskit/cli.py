@@ -172,7 +172,7 @@ def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], 
     def show(*, graph: Path = Path(f"{card.name}.svg"), model: Any = options_type()) -> None:  # noqa: B008
         recipe = load()
         from keraskit.results import architecture
-        from keraskit.training.runner import build
+        from keraskit.training.prepare import build
 
         built = build(recipe, _changed(model))
         print(f"{card.doc}\n\nSource: {card.source}\n")

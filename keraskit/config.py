@@ -41,6 +41,8 @@ class RunConfig:
     """Folder that holds the data set's files (default: searched for, see `keraskit doctor`)."""
     dataset: str | None = None
     """For recipes on MNIST, other data: fashion_mnist, cifar10, an .npz in Keras's layout, or a folder of IDX files."""
+    weights: str | None = None
+    """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute. A GPU that is asked for and missing is an error."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

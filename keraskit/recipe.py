@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +47,10 @@ class Recipe:
         head: the output that names the class, where the model has several.
         sheet: makes the sheet of samples from the splits and the predictions for the first test examples, where
             pictures with their class would not show what the model does.
+        reference_batch: the batch that the optimizer's learning rate is meant for; a smaller one scales it down.
+        imagenet: fills a model with Keras's published weights for `--weights imagenet`, and returns the names of the
+            layers that have another shape and keep their initial weights.
+        quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and `model`, arguments of the builder.
         monitor: the validation metric that decides which epoch's weights are kept.
     """
 
@@ -62,6 +67,9 @@ class Recipe:
     loss_weights: Any = None
     head: str | None = None
     sheet: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None
+    reference_batch: int | None = None
+    imagenet: Callable[[keras.Model], list[str]] | None = None
+    quick: Mapping[str, Any] = field(default_factory=dict)
     monitor: str = "val_accuracy"
 
     @property
@@ -144,7 +152,11 @@ class Card:
                 node.returns, node.decorator_list = None, []
                 node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
                 names: dict[str, Any] = {}
-                exec(compile(ast.Module([node], []), str(self.source), "exec"), {"Any": Any}, names)
+                exec(
+                    compile(ast.Module([node], []), str(self.source), "exec", dont_inherit=True),
+                    dict(vars(typing)),
+                    names,
+                )
                 return names["build"]
         raise UserError(f"The recipe {self.source.name} has no function `build`.", "Add one that returns a model.")
 

@@ -33,7 +33,9 @@ def build(extract: int = 64, units: int = 32, bins: int = 10, classes: int = 10)
         spread_gates(lstm, span=28)
     x = layers.Dense(units, activation="relu", name="class12")(x)
     digit = layers.Dense(classes, activation="softmax", name="output1")(x)
-    pixel = layers.TimeDistributed(layers.Dense(bins, activation="softmax"), name="output2")(sequence)
+    # The document wraps this layer in TimeDistributed. Dense works on the last axis by itself, with the same weights;
+    # the wrapper would unroll it into 784 copies, which take minutes to compile.
+    pixel = layers.Dense(bins, activation="softmax", name="output2")(sequence)
     return keras.Model(inputs, {"output1": digit, "output2": pixel}, name="multi_output")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import time
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ import keras
 import numpy as np
 
 from keraskit import provenance
-from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, flags
+from keraskit.config import RunConfig, flags
 from keraskit.datasets.splits import ShuffledEpochs, Splits
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe, load_recipe
 from keraskit.results import report
 from keraskit.results.run_folder import RunFolder, now
-from keraskit.training import devices, progress
+from keraskit.training import devices, memory, prepare, progress
 from keraskit.training.checkpoint import KeepBest, SetEpoch
 from keraskit.training.illustrate import illustrate
 
@@ -62,9 +61,8 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
 
 def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None) -> RunResult:
     """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest."""
-    options = model_options or {}
     timings = Timings()
-    config = settle(recipe, asked)
+    config, options = prepare.settle(recipe, asked, model_options or {})
     assert config.epochs and config.batch_size  # settled
     RunFolder.check(config.output_dir)
 
@@ -72,20 +70,24 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     timings.mark("data")
 
     keras.utils.set_random_seed(config.seed)
-    options = follow_data(recipe, options, splits)
-    model = build(recipe, options)
-    splits = follow_model(recipe, model, splits)
+    options = prepare.follow_data(recipe, options, splits)
+    model = prepare.build(recipe, options)
+    splits = prepare.follow_model(recipe, model, splits)
     epochs = ShuffledEpochs(splits.train, config.batch_size, config.seed, config.steps_per_epoch)
     choices = devices.choose(model, config, epochs.steps)
-    trainee = model if choices.policy == "float32" else build_in(choices.policy, recipe, options, config.seed)
-    rate = compile_both(recipe, config, choices, model, trainee, config.epochs * epochs.steps)
+    trainee = model if choices.policy == "float32" else prepare.build_in(choices.policy, recipe, options, config.seed)
+    rate = prepare.compile_both(recipe, config, choices, model, trainee, config.epochs * epochs.steps)
+    needs = memory.check(model, trainee.optimizer, copies=1 + (trainee is not model))
+    prepare.load_weights(recipe, config.weights, model, trainee)
     timings.mark("build")
 
     folder = RunFolder.create(config.output_dir, recipe.name)
     settled = dataclasses.replace(config, learning_rate=rate)
     facts = describe(recipe, asked, settled, options, model, splits, choices)
     folder.update_manifest(status="running", **facts)
-    announce(recipe, settled, model, splits, choices, epochs.steps, folder)
+    announce(recipe, settled, options, model, splits, choices, epochs.steps, folder)
+    if needs:
+        print(f"memory         {needs}", flush=True)
 
     keeper = KeepBest(folder, model, recipe.monitor)
     verbose, shown = progress.for_this_output()
@@ -149,79 +151,6 @@ class Timings:
         self._last = time.monotonic()
 
 
-def settle(recipe: Recipe, asked: RunConfig) -> RunConfig:
-    """Fill in what the user left to the recipe, and bound a quick run."""
-    epochs, limit = asked.epochs or recipe.epochs, asked.limit
-    if asked.quick:
-        epochs, limit = min(epochs, asked.epochs or QUICK_EPOCHS), min(limit or QUICK_EXAMPLES, QUICK_EXAMPLES)
-    return dataclasses.replace(asked, epochs=epochs, limit=limit, batch_size=asked.batch_size or recipe.batch_size)
-
-
-def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
-    """Call the recipe's builder. What Keras refuses becomes one line."""
-    try:
-        return recipe.build(**options)
-    except (ValueError, TypeError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"{recipe.name} cannot be built with {options}: {first}", f"`keraskit show {recipe.name}` says more."
-        ) from error
-
-
-def build_in(policy: str, recipe: Recipe, options: dict[str, Any], seed: int) -> keras.Model:
-    """The same model, the same initial weights, computing in another precision."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    keras.utils.set_random_seed(seed)
-    try:
-        return build(recipe, options)
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def compile_both(
-    recipe: Recipe, config: RunConfig, choices: devices.Choices, model: keras.Model, trainee: keras.Model, steps: int
-) -> float:
-    """Compile the model that trains, and the float32 model that is saved, evaluated and handed back.
-
-    Returns the learning rate, at its highest where a schedule lowers it over all `steps` of the run.
-    """
-    for each in {id(m): m for m in (model, trainee)}.values():
-        optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
-        peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)):.6g}")
-        cosine = recipe.schedule == "cosine"
-        optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(peak, steps) if cosine else peak
-        each.compile(
-            optimizer=optimizer,
-            loss=recipe.loss,
-            loss_weights=recipe.loss_weights,
-            metrics=recipe.metrics,
-            jit_compile=choices.xla.value == "on",
-            steps_per_execution=choices.steps_per_execution.value,
-        )
-    return peak
-
-
-def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict[str, Any]:
-    """The builder's arguments, with as many classes as the data has where the user named no number."""
-    parameter = inspect.signature(recipe.build).parameters.get("classes")
-    if parameter and "classes" not in options and parameter.default != len(splits.classes):
-        return {**options, "classes": len(splits.classes)}
-    return options
-
-
-def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
-    """The data in the shape of the model's input. Refuses a model that cannot learn from it."""
-    outputs = (model.get_layer(recipe.head) if recipe.head else model).output.shape
-    expected = (None, len(splits.classes))
-    if outputs != expected:
-        raise UserError(
-            f"The model ends in {outputs[1:]}; one label per example of {splits.source['name']} needs {expected[1:]}.",
-            "Change its --model flags; `keraskit show` draws it all the same.",
-        )
-    return splits.reshape(model.input_shape[1:]) if splits.reshape else splits
-
-
 def describe(
     recipe: Recipe,
     asked: RunConfig,
@@ -255,6 +184,7 @@ def describe(
 def announce(
     recipe: Recipe,
     config: RunConfig,
+    options: dict[str, Any],
     model: keras.Model,
     splits: Splits,
     choices: devices.Choices,
@@ -262,9 +192,13 @@ def announce(
     folder: RunFolder,
 ) -> None:
     """Say, one line each, what is about to happen."""
-    passes = f"{config.epochs} epochs of {steps} steps of {config.batch_size}, learning rate {config.learning_rate:g}"
+    rate = f"learning rate {config.learning_rate:g}"
+    if recipe.reference_batch and (config.batch_size or 0) < recipe.reference_batch:
+        rate += f" (scaled to this batch from the recipe's at {recipe.reference_batch})"
+    passes = f"{config.epochs} epochs of {steps} steps of {config.batch_size}, {rate}"
+    built = f" with {flags(options, 'model.')}" if options else ""
     parts = ", ".join(f"{size:,} {part}" for part, size in splits.sizes().items())
-    print(f"recipe         {recipe.name}: {model.count_params():,} parameters, {passes}, seed {config.seed}")
+    print(f"recipe         {recipe.name}{built}: {model.count_params():,} parameters, {passes}, seed {config.seed}")
     print(f"data           {splits.source['name']} from {splits.source['found']}: {parts}")
     print(f"device         {choices.device}")
     print(f"precision      {choices.precision}")

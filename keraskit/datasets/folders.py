@@ -1,0 +1,102 @@
+"""Folders of pictures, a subfolder per class, in the size and scale that a model wants; without any, drawn pets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keraskit.config import RunConfig
+from keraskit.datasets import drawn_pets
+from keraskit.datasets.splits import PARTS, Batch, Split, Splits
+from keraskit.errors import UserError
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
+IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
+DRAWN = {"train": 400, "validation": 100, "test": 200}  # per class
+Scale = Callable[[tf.Tensor], tf.Tensor]
+
+
+def caffe(config: RunConfig) -> Splits:
+    """Pixels from 0 to 255 less ImageNet's mean, blue, green, red: what the VGG networks were trained on."""
+    return _splits(config, lambda x: x[..., ::-1] - tf.constant(IMAGENET_MEAN))
+
+
+def _splits(config: RunConfig, scale: Scale) -> Splits:
+    parts, classes, source = _files(config.data_dir) if config.data_dir else _drawn()
+
+    def shaped(shape: tuple[int, ...]) -> Splits:
+        if len(shape) != 3 or shape[-1] != 3:
+            raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
+        train, validation, test = (_split(*parts[part], shape[:2], scale) for part in PARTS)
+        return Splits(train, validation, test, classes, source).limited(config.limit)
+
+    return dataclasses.replace(shaped((drawn_pets.SIZE, drawn_pets.SIZE, 3)), reshape=shaped)
+
+
+def _split(items: np.ndarray, labels: np.ndarray, size: tuple[int, int], scale: Scale) -> Split:
+    """A split of file names, shape (n,), or of uint8 pictures, shape (n, height, width, 3)."""
+    with tf.device("/CPU:0"):
+        stored, classes = tf.constant(items), tf.constant(labels)
+
+    def picture(item: tf.Tensor) -> tf.Tensor:
+        if item.dtype == tf.string:
+            item = tf.io.decode_image(tf.io.read_file(item), channels=3, expand_animations=False)
+        return tf.ensure_shape(tf.image.resize(item, size), (*size, 3))
+
+    def fetch(indices: tf.Tensor) -> Batch:
+        pictures = tf.map_fn(picture, tf.gather(stored, indices), fn_output_signature=tf.TensorSpec((*size, 3)))
+        return scale(pictures), tf.gather(classes, indices)
+
+    def pictures(indices: np.ndarray) -> np.ndarray:
+        chosen = [picture(tf.constant(items[i])).numpy() for i in indices]
+        return np.array(chosen).reshape(-1, *size, 3).round().astype(np.uint8)
+
+    return Split(len(labels), fetch, labels, pictures)
+
+
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _drawn() -> tuple[Parts, tuple[str, ...], dict[str, Any]]:
+    parts, start = {}, 0
+    for part, count in DRAWN.items():
+        labels = np.tile(np.arange(len(drawn_pets.CLASSES)), count)
+        numbers = start + np.arange(len(labels)) // len(drawn_pets.CLASSES)
+        pictures = [drawn_pets.draw(drawn_pets.CLASSES[k], int(i)) for k, i in zip(labels, numbers, strict=True)]
+        parts[part] = (np.stack(pictures), labels)
+        start += count
+    found = "keraskit's own pen, as no --data-dir names a folder of photographs"
+    source = {"name": "drawn pets", "path": "", "found": found, "counts": {p: len(y) for p, (_, y) in parts.items()}}
+    return parts, drawn_pets.CLASSES, source
+
+
+def _files(root: Path) -> tuple[Parts, tuple[str, ...], dict[str, Any]]:
+    """Every picture below `root`, two in four for training, one for validation, one for the test, in each class."""
+    if not root.is_dir():
+        raise UserError(f"--data-dir {root} is not a folder.", "Name one that has a subfolder of pictures per class.")
+    classes = tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    chosen: dict[str, list[tuple[str, int]]] = {part: [] for part in PARTS}
+    digest = hashlib.sha256()
+    for label, name in enumerate(classes):
+        files = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+        if len(files) < 4:
+            raise UserError(f"{root / name} has {len(files)} pictures; a class needs 4 to be split.", "Add some.")
+        for file in files:
+            digest.update(f"{file.relative_to(root)}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+        order = np.random.default_rng(0).permutation(len(files))
+        half, quarter = len(files) // 2, len(files) // 4
+        bounds = {"train": order[: half + len(files) % 4], "test": order[-quarter:]}
+        bounds["validation"] = order[len(bounds["train"]) : len(files) - quarter]
+        for part, indices in bounds.items():
+            chosen[part] += [(str(files[i]), label) for i in indices]
+    if len(classes) < 2:
+        raise UserError(f"{root} has {len(classes)} subfolders; one per class is expected, two at least.")
+    parts = {p: (np.array([f for f, _ in pairs]), np.array([y for _, y in pairs])) for p, pairs in chosen.items()}
+    source = {"name": root.name, "path": str(root), "found": "--data-dir", "sha256": digest.hexdigest()}
+    return parts, classes, source | {"counts": {part: len(pairs) for part, pairs in chosen.items()}}
