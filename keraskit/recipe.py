@@ -43,6 +43,7 @@ class Recipe:
         expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
         optimizer: a Keras optimizer's name, or a function that makes one (a live one would allocate at import).
         schedule: "constant", or "cosine": the learning rate falls along a cosine to zero at the run's last step.
+        warmup_steps: with "cosine", the learning rate first rises from zero over so many steps.
         loss_weights: as in `Model.compile`, for a model with several outputs.
         head: the output that names the class, where the model has several.
         sheet: makes the sheet of samples from the splits and the predictions for the first test examples, where
@@ -64,6 +65,7 @@ class Recipe:
     expected: Mapping[str, float] = field(default_factory=dict)
     optimizer: str | Callable[[], keras.optimizers.Optimizer] = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
     loss_weights: Any = None
     head: str | None = None
     sheet: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None

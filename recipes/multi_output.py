@@ -50,8 +50,9 @@ recipe = Recipe(
     sheet=digits.brightness_pictures,
     epochs=8,
     batch_size=64,
-    optimizer=lambda: keras.optimizers.Adam(3e-3, clipnorm=1.0),
+    optimizer=lambda: keras.optimizers.Adam(2e-3, clipnorm=1.0),
     schedule="cosine",
+    warmup_steps=200,
     section="3.5.2",
     expected={"test_output1_accuracy": 0.95, "test_output2_accuracy": 0.85},
 )

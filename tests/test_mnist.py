@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from keraskit.config import RunConfig
-from keraskit.datasets import mnist
+from keraskit.datasets import digits, mnist
 from keraskit.errors import UserError
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -23,7 +23,7 @@ def test_class_counts_are_the_published_ones():
 
 def test_validation_is_the_last_5000_and_the_parts_do_not_overlap():
     arrays, _ = mnist.load()
-    splits = mnist.flat(RunConfig())
+    splits = digits.flat(RunConfig())
     assert [splits.train.size, splits.validation.size, splits.test.size] == [55_000, 5_000, 10_000]
     x, y = splits.validation.take(np.array([0, 4_999]))
     assert np.allclose(x * 255, arrays["x_train"][[55_000, 59_999]].reshape(2, 784), atol=1e-4)
@@ -31,12 +31,12 @@ def test_validation_is_the_last_5000_and_the_parts_do_not_overlap():
 
 
 def test_images_and_flat_hold_the_same_pixels():
-    flat, images = mnist.flat(RunConfig(limit=10)), mnist.images(RunConfig(limit=10))
+    flat, images = digits.flat(RunConfig(limit=10)), digits.images(RunConfig(limit=10))
     index = np.arange(10)
     a, b = flat.train.take(index)[0], images.train.take(index)[0]
     assert a.shape == (10, 784) and b.shape == (10, 28, 28, 1)
     assert (a.reshape(10, 28, 28, 1) == b).all() and a.min() >= 0 and a.max() == 1
-    assert (flat.pictures(a) == mnist.load()[0]["x_train"][:10]).all()
+    assert (flat.train.pictures(index) == mnist.load()[0]["x_train"][:10]).all()
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def arrays():
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda a: a.pop("y_test"), "cannot be read"),
+        (lambda a: a.pop("y_test"), "lacks 'y_test"),
         (
             lambda a: a.update(x_train=a["x_train"][:, :27]),
             r"uint8 \(60000, 27, 28\), expected uint8 \(60000, 28, 28\)",

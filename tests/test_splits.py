@@ -1,5 +1,7 @@
 """What an epoch sees depends on the seed and the epoch alone, and each example is seen once."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +12,7 @@ from keraskit.errors import UserError
 
 def numbers(size):
     """A split whose inputs are the indices themselves."""
-    return Split(size, lambda i: (i, i % 3), np.arange(size) % 3)
+    return Split(size, lambda i: (i, i % 3), np.arange(size) % 3, lambda i: np.zeros((len(i), 2, 2), np.uint8))
 
 
 def epoch(shuffled, number):
@@ -70,7 +72,8 @@ def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse", steps_per_execution=4)
-    split = Split(100, lambda i: (tf.cast(i[:, None], tf.float32), tf.cast(i % 3, tf.float32)), np.arange(100) % 3)
+    fetch = lambda i: (tf.cast(i[:, None], tf.float32), tf.cast(i % 3, tf.float32))  # noqa: E731
+    split = dataclasses.replace(numbers(100), fetch=fetch)
     shuffled = ShuffledEpochs(split, 10, seed=0)
     count = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(int(model.optimizer.iterations)))
     model.fit(shuffled.dataset, epochs=2, verbose=0, shuffle=False, callbacks=[count])

@@ -28,7 +28,7 @@ def caffe(config: RunConfig) -> Splits:
 
 
 def _splits(config: RunConfig, scale: Scale) -> Splits:
-    parts, classes, source = _files(config.data_dir) if config.data_dir else _drawn()
+    parts, classes, source = _files(config.data_dir) if config.data_dir else _drawn(config.limit)
 
     def shaped(shape: tuple[int, ...]) -> Splits:
         if len(shape) != 3 or shape[-1] != 3:
@@ -63,14 +63,15 @@ def _split(items: np.ndarray, labels: np.ndarray, size: tuple[int, int], scale: 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def _drawn() -> tuple[Parts, tuple[str, ...], dict[str, Any]]:
+def _drawn(limit: int | None) -> tuple[Parts, tuple[str, ...], dict[str, Any]]:
     parts, start = {}, 0
-    for part, count in DRAWN.items():
+    for part, most in DRAWN.items():
+        count = min(most, -(-(limit or 10**9) // len(drawn_pets.CLASSES)))
         labels = np.tile(np.arange(len(drawn_pets.CLASSES)), count)
         numbers = start + np.arange(len(labels)) // len(drawn_pets.CLASSES)
         pictures = [drawn_pets.draw(drawn_pets.CLASSES[k], int(i)) for k, i in zip(labels, numbers, strict=True)]
         parts[part] = (np.stack(pictures), labels)
-        start += count
+        start += most  # so that a smaller set holds the same pictures
     found = "keraskit's own pen, as no --data-dir names a folder of photographs"
     source = {"name": "drawn pets", "path": "", "found": found, "counts": {p: len(y) for p, (_, y) in parts.items()}}
     return parts, drawn_pets.CLASSES, source

@@ -60,8 +60,7 @@ def compile_both(
         optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
         share = min(1.0, (config.batch_size or 1) / recipe.reference_batch) if recipe.reference_batch else 1.0
         peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)) * share:.6g}")
-        cosine = recipe.schedule == "cosine"
-        optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(peak, steps) if cosine else peak
+        optimizer.learning_rate = schedule(recipe, peak, steps)
         each.compile(
             optimizer=optimizer,
             loss=recipe.loss,
@@ -71,6 +70,15 @@ def compile_both(
             steps_per_execution=choices.steps_per_execution.value,
         )
     return peak
+
+
+def schedule(recipe: Recipe, peak: float, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The recipe's learning rate over a run of so many steps; a short run warms up for a tenth of it at most."""
+    if recipe.schedule == "constant":
+        return peak
+    if not (warmup := min(recipe.warmup_steps, steps // 10)):
+        return keras.optimizers.schedules.CosineDecay(peak, steps)
+    return keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
 
 
 def load_weights(recipe: Recipe, weights: str | None, *models: keras.Model) -> None:

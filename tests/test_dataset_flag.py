@@ -1,0 +1,146 @@
+"""--dataset: a user's own arrays, any number of classes; whatever is wrong with them is one clear error."""
+
+import gzip
+
+import keras
+import numpy as np
+import pytest
+
+import keraskit
+from keraskit.config import RunConfig
+from keraskit.datasets import array_files, digits
+from keraskit.errors import UserError
+
+
+def made(classes=3, n=120, shape=(28, 28)):
+    """Pictures with a bright band whose place tells their class, and labels, in Keras's layout."""
+    random = np.random.default_rng(0)
+
+    def part(count):
+        y = np.arange(count) % classes
+        x = random.integers(0, 60, (count, *shape), dtype=np.uint8)
+        for picture, label in zip(x, y, strict=True):
+            picture[label * shape[0] // classes : (label + 1) * shape[0] // classes] += 150
+        return x, y.astype(np.uint8)
+
+    (x, y), (x_test, y_test) = part(n), part(n // 3)
+    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+
+
+def idx(array):
+    """The bytes of an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Save arrays as an .npz and return its path."""
+
+    def save(arrays):
+        np.savez(tmp_path / "own.npz", **arrays)
+        return tmp_path / "own.npz"
+
+    return save
+
+
+@pytest.mark.parametrize("recipe", ["mlp", "cnn"])
+def test_the_output_layer_follows_the_data(npz, tmp_path, recipe):
+    result = keraskit.run(recipe, dataset=str(npz(made(n=600))), epochs=4, batch_size=32, output_dir=tmp_path)
+    assert result.model.output_shape == (None, 3) and result.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_files_hold_the_same_as_npz(tmp_path, npz, zipped):
+    arrays = made()
+    for name, stem in array_files.IDX_FILES.items():
+        data = idx(arrays[name])
+        (tmp_path / f"{stem}-ubyte{'.gz' if zipped else ''}").write_bytes(gzip.compress(data) if zipped else data)
+    one, two = array_files.read(tmp_path), array_files.read(npz(arrays))
+    assert all(np.array_equal(one[name], two[name]) for name in array_files.NAMES)
+
+
+def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
+    plain = made()
+    other = {
+        "x_train": (plain["x_train"] / 255)[..., None],
+        "y_train": plain["y_train"][:, None].astype(float),
+        "x_test": plain["x_test"].astype(np.int32),
+        "y_test": plain["y_test"],
+    }
+    one, two = array_files.read(npz(other)), array_files.read(npz(plain))
+    assert all(np.array_equal(one[name], two[name]) for name in array_files.NAMES)
+
+
+def test_a_set_sorted_by_class_is_mixed_before_validation_is_cut_off(npz):
+    arrays = made(n=240)
+    order = np.argsort(arrays["y_train"], kind="stable")
+    splits = digits.flat(RunConfig(dataset=str(npz(arrays | {k: arrays[k][order] for k in ("x_train", "y_train")}))))
+    assert set(splits.validation.labels) == {0, 1, 2}
+    x, y = splits.train.take(np.arange(splits.train.size))
+    bright = x.reshape(-1, 28, 28)[:, [4, 13, 22]].mean(axis=2).argmax(axis=1)
+    assert np.array_equal(bright, y)  # pictures and labels still belong together
+
+
+WRONG = [
+    (lambda a: a.pop("y_test"), "it lacks 'y_test"),
+    (lambda a: a.update(x_train=a["x_train"][:, :, :, None, None]), r"shape \(120, 28, 28, 1, 1\)"),
+    (lambda a: a.update(y_train=a["y_train"][:-1]), "120 pictures and y_train 119 labels"),
+    (lambda a: a.update(y_train=a["y_train"].astype(int) - 1), "from -1 to 1"),
+    (lambda a: a.update(y_train=a["y_train"] + 0.5), "one whole number per picture"),
+    (lambda a: a.update(y_test=a["y_test"] + 5), r"\[5, 6, 7\] never occur"),
+    (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "not finite"),
+    (lambda a: a.update(x_train=a["x_train"].astype(int) * 10), "expected 0 to 255"),
+    (lambda a: a.update(x_train=a["x_train"].astype(str)), "expected numbers"),
+    (lambda a: a.update(x_test=a["x_test"][:, :20]), "differ in shape"),
+    (lambda a: a.update(x_train=a["x_train"][:0], y_train=a["y_train"][:0]), "above 0"),
+    (lambda a: a.update(x_train=a["x_train"].astype(object)), "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), WRONG, ids=[words for _, words in WRONG])
+def test_wrong_arrays_are_one_clear_error(npz, damage, words):
+    arrays = made()
+    damage(arrays)
+    with pytest.raises(UserError, match=words):
+        array_files.read(npz(arrays))
+
+
+def test_wrong_idx_files_are_one_clear_error(tmp_path):
+    with pytest.raises(UserError, match="holds no train-images-idx3"):
+        array_files.read(tmp_path)
+    for name, stem in array_files.IDX_FILES.items():
+        (tmp_path / f"{stem}-ubyte").write_bytes(idx(made()[name])[:-1])
+    with pytest.raises(UserError, match=r"its header says \(120, 28, 28\)"):
+        array_files.read(tmp_path)
+    for content in (b"", b"\0\0\x08", b"\0\0\x63\x01" + bytes(4), b"\0\0\x08\xff" + bytes(20)):
+        (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read as IDX"):
+            array_files.read(tmp_path)
+
+
+def test_a_recipe_says_what_size_it_takes_and_multi_input_takes_any(npz, tmp_path):
+    path = str(npz(made(shape=(32, 32, 3))))
+    with pytest.raises(UserError, match=r"28x28; own.npz has \(32, 32, 3\)"):
+        digits.flat(RunConfig(dataset=path))
+    x, _ = digits.two_sizes(RunConfig(dataset=path)).train.take(np.arange(2))
+    assert x["img_rgb_smallsize"].shape == (2, 32, 32, 3) and x["img_gray_bigsize"].shape == (2, 64, 64, 1)
+    with pytest.raises(UserError, match="does not exist"):
+        digits.flat(RunConfig(dataset=str(tmp_path / "no.npz")))
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
+def test_keras_own_sets(monkeypatch, name):
+    """With the download faked: CI has no network."""
+    shape = (32, 32, 3) if name == "cifar10" else (28, 28)
+    a = made(classes=10, n=300, shape=shape)
+    loaded = ((a["x_train"], a["y_train"][:, None]), (a["x_test"], a["y_test"][:, None]))
+    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", lambda: loaded)
+    splits = (digits.two_sizes if name == "cifar10" else digits.images)(RunConfig(dataset=name))
+    assert len(splits.classes) == 10 and splits.sizes() == {"train": 275, "validation": 25, "test": 100}
+
+    def no_network():
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", no_network)
+    with pytest.raises(UserError, match=f"could not download {name}: URL fetch failure"):
+        digits.two_sizes(RunConfig(dataset=name))

@@ -1,0 +1,197 @@
+"""What is particular to a recipe: one graph built in two ways, Keras's own VGG16, sequences, names."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keraskit.recipes import lstm, multi_output, quickstart, vgg16
+
+import keraskit
+from keraskit.config import RunConfig
+from keraskit.datasets import clusters, digits
+from keraskit.errors import UserError
+from keraskit.recipe import load_recipe
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import memory, prepare
+
+
+def test_quickstart_list_and_add_give_the_same_model():
+    listed, added = quickstart.build(), quickstart.build_by_adding()
+    added.set_weights(listed.get_weights())
+    x = np.random.default_rng(0).normal(size=(5, 100)).astype("float32")
+    assert listed.to_json() == added.to_json()
+    assert np.array_equal(listed.predict(x, verbose=0), added.predict(x, verbose=0))
+
+
+def test_first_page_learns_by_fit_and_by_hand():
+    reached = quickstart.first_page(epochs=3)
+    assert min(reached.values()) > 0.88
+
+
+def test_clusters_leave_room_between_a_linear_model_and_the_best_possible():
+    """The best possible guess is computed from the clouds themselves; a linear model must fall well short of it."""
+    from sklearn.linear_model import LogisticRegression
+
+    (x, y), (x_test, y_test) = clusters.draw("train"), clusters.draw("test")
+    distance = ((x_test[:, None, None, :] - clusters.centres()[None]) ** 2).sum(-1) / (2 * clusters.NOISE**2)
+    best = (np.exp(-(distance - distance.min())).sum(-1).argmax(1) == y_test).mean()
+    linear = LogisticRegression(max_iter=200).fit(x[:4000], y[:4000]).score(x_test, y_test)
+    expected = load_recipe("quickstart").expected["test_accuracy"]
+    assert linear + 0.1 < expected < best, (linear, expected, best)
+
+
+def test_vgg16_sequential_and_functional_are_the_same_network():
+    small = {"size": 32, "width": 0.125, "classes": 7, "dropout": 0.5}
+    one, two = vgg16.build("sequential", **small), vgg16.build("functional", **small)
+    assert (one.name, two.name) == ("vgg16-sequential", "vgg16-funcapi")
+    two.set_weights(one.get_weights())
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    assert np.array_equal(one.predict(x, verbose=0), two.predict(x, verbose=0))
+    names = [layer.name for layer in one.layers if "dropout" in layer.name]
+    assert names == ["fc1_dropout", "fc2_dropout"]
+
+
+def test_vgg16_is_keras_own(monkeypatch, tmp_path):
+    """Our graph with the weights of `keras.applications.VGG16` gives its predictions."""
+    keras.utils.set_random_seed(0)
+    published = keras.applications.VGG16(weights=None)
+    x = keras.applications.vgg16.preprocess_input(np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)))
+    expected = published.predict(x, verbose=0)
+    ours = vgg16.build()
+    assert not np.allclose(ours.predict(x, verbose=0), expected, rtol=1e-3)
+    monkeypatch.setattr(keras.applications, "VGG16", lambda weights: published)
+    prepare.load_weights(load_recipe("vgg16"), "imagenet", ours)
+    assert np.allclose(ours.predict(x, verbose=0), expected, rtol=1e-5)
+
+
+def test_imagenet_fills_what_fits_and_names_the_rest(monkeypatch, capsys):
+    """A head for two classes keeps its own weights; a missing network is one clear error."""
+    small = {"size": 32, "width": 0.125}
+    published = vgg16.build(classes=5, **small)
+    monkeypatch.setattr(keras.applications, "VGG16", lambda weights: published)
+    ours = vgg16.build(classes=2, **small)
+    head = ours.get_layer("predictions").get_weights()[0]
+    prepare.load_weights(load_recipe("vgg16"), "imagenet", ours)
+    assert "but for predictions" in capsys.readouterr().out
+    assert np.array_equal(ours.get_layer("fc2").get_weights()[0], published.get_layer("fc2").get_weights()[0])
+    assert np.array_equal(ours.get_layer("predictions").get_weights()[0], head)
+
+    def no_network(weights):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "VGG16", no_network)
+    with pytest.raises(UserError, match=r"URL fetch failure.*--weights FILE"):
+        prepare.load_weights(load_recipe("vgg16"), "imagenet", ours)
+    with pytest.raises(UserError, match="mlp has no weights from ImageNet"):
+        prepare.load_weights(load_recipe("mlp"), "imagenet", load_recipe("mlp").build())
+
+
+def test_weights_from_a_file(tmp_path):
+    mlp = load_recipe("mlp")
+    source, target, narrow = mlp.build(), mlp.build(), mlp.build(hidden=(8,))
+    for name in ("a.weights.h5", "a.keras"):
+        source.save(tmp_path / name) if name.endswith("keras") else source.save_weights(tmp_path / name)
+        target.set_weights([w * 0 for w in target.get_weights()])
+        prepare.load_weights(mlp, str(tmp_path / name), target)
+        assert all(np.array_equal(a, b) for a, b in zip(source.get_weights(), target.get_weights(), strict=True))
+        with pytest.raises(UserError, match="does not fit mlp"):
+            prepare.load_weights(mlp, str(tmp_path / name), narrow)
+    with pytest.raises(UserError, match="does not fit"):
+        prepare.load_weights(mlp, str(tmp_path / "missing.weights.h5"), target)
+
+
+def test_vgg16_scales_the_learning_rate_with_the_batch_and_says_so(tmp_path, capsys):
+    result = keraskit.run("vgg16", quick=True, epochs=1, output_dir=tmp_path)
+    run = RunFolder(result.folder).read_json("run.json")
+    assert run["config"]["learning_rate"] == pytest.approx(0.01 * 16 / 256)
+    assert "scaled to this batch" in capsys.readouterr().out
+    assert run["data"]["name"] == "drawn pets" and "photograph" not in run["data"]["name"]
+
+
+def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_there(monkeypatch):
+    assert [
+        memory.slots(o) for o in (keras.optimizers.SGD(), keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam())
+    ] == [0, 1, 2]
+    model = vgg16.build(width=0.5)
+    weights = 4 * model.count_params()
+    assert memory.check(load_recipe("mlp").build(), keras.optimizers.Adam()) is None
+    monkeypatch.setattr(memory, "available", lambda: int(2.5 * weights))
+    assert f"{3 * weights / 1e9:.1f} GB" in memory.check(model, keras.optimizers.SGD(momentum=0.9))
+    monkeypatch.setattr(memory, "available", lambda: int(1.5 * weights))
+    with pytest.raises(UserError, match=r"--model\.width"):
+        memory.check(model, keras.optimizers.SGD(momentum=0.9))
+
+
+def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(tmp_path):
+    model = lstm.build(units=64)
+    bias = model.get_layer("lstm1").get_weights()[2]
+    remember, forget, cell = bias[:64], bias[64:128], bias[128:]
+    assert np.array_equal(remember, -forget) and not cell.any()
+    # A unit whose forget gate stands at s = u / (u + 1) remembers 1 / (1 - s) = u + 1 steps.
+    spans = 1 / (1 - 1 / (1 + np.exp(-forget)))
+    assert spans.min() >= 2 and spans.max() <= 28 and spans.std() > 4
+    model.save(tmp_path / "lstm.keras")
+    assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer("lstm1").get_weights()[2], bias)
+
+
+def test_lstm_by_rows_learns(tmp_path):
+    result = keraskit.run("lstm", limit=6_000, epochs=2, model={"timesteps": 28}, output_dir=tmp_path)
+    assert result.model.input_shape == (None, 28, 28) and result.metrics["accuracy"] > 0.8
+
+
+def test_timesteps_that_do_not_divide_a_picture_are_refused(tmp_path):
+    with pytest.raises(UserError, match="784"):
+        keraskit.run("lstm", quick=True, model={"timesteps": 100}, output_dir=tmp_path)
+
+
+def test_dense_is_time_distributed_dense():
+    """The document's wrapper and the plain layer give the same numbers with the same weights."""
+    x = np.random.default_rng(0).normal(size=(2, 6, 64)).astype("float32")
+    plain = layers.Dense(10, activation="softmax")
+    wrapped = layers.TimeDistributed(layers.Dense(10, activation="softmax"))
+    expected = plain(x)
+    wrapped(x)
+    wrapped.layer.set_weights(plain.get_weights())
+    assert np.allclose(wrapped(x), expected, atol=1e-6)
+
+
+def test_next_pixels_are_the_sequence_shifted_by_one():
+    splits = digits.next_pixels(RunConfig(limit=20))
+    x, y = splits.train.take(np.arange(20))
+    brightness = np.floor((x[..., 0] * digits.DEVIATION + digits.MEAN) * 255.001 * 10 / 256)
+    assert y["output2"].shape == (20, 784) and set(np.unique(y["output2"])) <= set(range(10))
+    assert np.array_equal(y["output2"][:, :-1], brightness[:, 1:]) and not y["output2"][:, -1].any()
+    dark = (splits.test.take(np.arange(20))[1]["output2"] == 0).mean()
+    assert splits.source["always_dark_accuracy"] == pytest.approx(dark, abs=1e-4)
+
+
+def test_predicted_sequence_stands_beside_the_true_one():
+    splits = digits.next_pixels(RunConfig(limit=10))
+    truth = splits.test.take(np.arange(3))[1]["output2"]
+    pictures, captions = digits.brightness_pictures(splits, {"output2": np.eye(10)[truth]})
+    assert pictures.shape == (6, 28, 28) and len(captions) == 6
+    assert np.array_equal(pictures[0::2], pictures[1::2]) and pictures.max() == 255
+
+
+def test_two_sizes_are_the_same_picture_and_are_fed_by_name():
+    splits = digits.two_sizes(RunConfig(limit=10))
+    x, _ = splits.train.take(np.arange(4))
+    grey, colour = x["img_gray_bigsize"], x["img_rgb_smallsize"]
+    assert grey.shape == (4, 64, 64, 1) and colour.shape == (4, 32, 32, 3)
+    assert np.array_equal(colour[..., 0], colour[..., 2])
+    assert np.abs(keras.ops.image.resize(grey, (32, 32)) - colour[..., :1]).mean() < 0.05
+    model = load_recipe("multi_input").build()
+    swapped = dict(reversed(list(x.items())))
+    assert np.allclose(model.predict(x, verbose=0), model.predict(swapped, verbose=0))
+
+
+def test_multi_output_trains_both_heads(tmp_path):
+    """On a shorter picture of the same kind: 784 steps would take a minute."""
+    model = multi_output.build(extract=8, units=8)
+    splits = digits.next_pixels(RunConfig(limit=64))
+    recipe = load_recipe("multi_output")
+    model.compile("adam", recipe.loss, loss_weights=recipe.loss_weights, metrics=recipe.metrics)
+    logs = model.evaluate(splits.test.in_order(64), verbose=0, return_dict=True)
+    both = logs["output1_loss"] + 0.3 * logs["output2_loss"]
+    assert logs["loss"] == pytest.approx(both, rel=1e-5)
+    assert {"output1_accuracy", "output2_accuracy"} < set(logs)
