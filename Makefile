@@ -27,8 +27,8 @@ test: $(VENV)/.installed-dev   ## run the test suite
 list: $(VENV)/.installed       ## list the recipes
 	@$(BIN)/keraskit list
 
-show: $(VENV)/.installed       ## show every recipe
-	@for name in $(RECIPES); do $(BIN)/keraskit show $$name --graph $$name.svg || exit $$?; done
+show: $(VENV)/.installed       ## show every recipe, and draw its graph into docs/architecture
+	@for name in $(RECIPES); do $(BIN)/keraskit show $$name --graph docs/architecture/$$name.svg || exit $$?; done
 
 doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor

@@ -3,8 +3,8 @@
     python -m keraskit.recipes.shared_features
     python -m keraskit.recipes.shared_features --model.timesteps 28 --epochs 5    # row by row: minutes
 
-The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow, and a full
-learning rate from the first step can silence all their units for good: hence the warm-up.
+The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow, and a
+full learning rate from the first step can silence all their units for good: hence the warm-up.
 
 Expected: test accuracy 0.97 after 8 epochs.
 """

@@ -1,0 +1,76 @@
+"""Seconds per step and per epoch of the recurrent models, by batch size, XLA, and TimeDistributed, in alternation.
+
+    python benchmarks/recurrent.py [--repeats 5]
+
+Prints the median time of a step, and what an epoch of 55,000 examples would take, each variant in turn so that a noisy
+machine is unfair to all alike.
+"""
+
+import argparse
+import statistics
+import time
+
+from keraskit import startup
+
+startup.start_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+from keraskit.recipes import lstm, multi_output  # noqa: E402
+
+EXAMPLES = 55_000
+
+
+def with_time_distributed() -> keras.Model:
+    """multi_output as the document prints it."""
+    model = multi_output.build()
+    sequence = model.get_layer("extract").output
+    wrapped = layers.TimeDistributed(layers.Dense(10, activation="softmax"), name="wrapped")(sequence)
+    return keras.Model(model.inputs, {"output1": model.get_layer("output1").output, "output2": wrapped})
+
+
+VARIANTS = {
+    "lstm, batch 64": (lstm.build, 64, False),
+    "lstm, batch 64, XLA": (lstm.build, 64, True),
+    "lstm, batch 128": (lstm.build, 128, False),
+    "lstm, batch 128, XLA": (lstm.build, 128, True),
+    "lstm, batch 256": (lstm.build, 256, False),
+    "lstm, batch 256, XLA": (lstm.build, 256, True),
+    "multi_output, batch 64": (multi_output.build, 64, False),
+    "multi_output, batch 64, TimeDistributed": (with_time_distributed, 64, False),
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    random = np.random.default_rng(0)
+    prepared, compiled, times = {}, {}, {}
+    for name, (build, batch, xla) in VARIANTS.items():
+        keras.utils.set_random_seed(0)
+        model = build()
+        x = random.normal(size=(batch, 784, 1)).astype("float32")
+        y = random.integers(0, 10, batch)
+        if "multi" in name:
+            y = {"output1": y, "output2": random.integers(0, 10, (batch, 784))}
+        model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy", jit_compile=xla)
+        started = time.perf_counter()
+        model.train_on_batch(x, y)
+        compiled[name] = time.perf_counter() - started
+        prepared[name], times[name] = (model, x, y), []
+    for _ in range(repeats):
+        for name, (model, x, y) in prepared.items():
+            started = time.perf_counter()
+            model.train_on_batch(x, y)
+            times[name].append(time.perf_counter() - started)
+    print(f"{'variant':42} {'first step':>10} {'step':>9} {'epoch':>9}")
+    for name, (_, batch, _) in VARIANTS.items():
+        step = statistics.median(times[name])
+        print(f"{name:42} {compiled[name]:8.1f} s {step * 1e3:6.0f} ms {step * EXAMPLES / batch / 60:5.1f} min")
+
+
+if __name__ == "__main__":
+    main()
