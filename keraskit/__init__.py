@@ -3,6 +3,7 @@
 from importlib import import_module
 
 _HOMES = {
+    "Augmentation": "keraskit.augment",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",
     "RunResult": "keraskit.training.runner",

@@ -160,7 +160,7 @@ def _run_command(builder: Callable[..., Any], source: Path, load: Callable[[], R
 
         train(recipe, config, _changed(model))
 
-    run.__annotations__ = {"config": Annotated[RunConfig, Parameter(name="*")], "model": options_type}
+    run.__annotations__ = {"config": Annotated[RunConfig, Parameter(name="*", negative=())], "model": options_type}
     run.__doc__ = Card(source.stem, source).doc
     return run
 

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
+from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
@@ -49,6 +50,8 @@ class RunConfig:
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the training step with XLA."""
+    augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    """Random transforms of the training pictures, and their standardisation."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():
@@ -58,23 +61,27 @@ class RunConfig:
         if self.learning_rate is not None and not 0 < self.learning_rate <= 10:
             raise UserError(f"--learning-rate {self.learning_rate} makes no sense: expected more than 0, at most 10.")
 
-    def changed(self) -> dict[str, Any]:
-        """The knobs that differ from their defaults, by field name."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {f.name: fields[f.name] for f in dataclasses.fields(self) if fields[f.name] != f.default}
-
 
 def flags(knobs: dict[str, Any], prefix: str = "") -> str:
     """`{"batch_size": 64, "quick": True}` as the flags that give them, quoted: `--batch-size 64 --quick`."""
     words: list[str] = []
     for name, value in knobs.items():
+        if isinstance(value, Augmentation):
+            words.append(flags(changed(value), f"{prefix}{name}."))
+            continue
         if isinstance(value, bool):
             words.append(_flag(name, prefix, "" if value else "no-"))
-        elif isinstance(value, list | tuple):
-            words += [_flag(name, prefix), *map(str, value)]
         else:
-            words += [_flag(name, prefix), str(value)]
-    return shlex.join(words)
+            several = value if isinstance(value, list | tuple) else [value]
+            words += [_flag(name, prefix), *(shlex.quote(str(v)) for v in several)]
+    return " ".join(words)
+
+
+def changed(described: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, by name."""
+    fields = dataclasses.fields(described)
+    values = {f.name: getattr(described, f.name) for f in fields if f.compare}
+    return {f.name: values[f.name] for f in fields if f.compare and values[f.name] != f.default}
 
 
 def _flag(name: str, prefix: str = "", negation: str = "") -> str:

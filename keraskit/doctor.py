@@ -15,12 +15,12 @@ def examine(output_dir: Path) -> None:
     """Print one line per thing that matters to a run, and below it what to do where it is missing."""
     for name, version in provenance.versions().items():
         _line(name, version)
-    machine = devices.hardware()
-    _line("cpu", f"{machine['cpu']}, {machine['cores']} cores")
-    fast = [f for f in machine["cpu_features"] if f in devices.BFLOAT16_FEATURES]
+    hardware = devices.hardware()
+    _line("cpu", f"{hardware['cpu']}, {hardware['cores']} cores")
+    fast = [f for f in hardware["cpu_features"] if f in devices.BFLOAT16_FEATURES]
     _line("bfloat16", ", ".join(fast) or "no", "" if fast else "Convolutions run in float32; nothing is wrong.")
     advice = "For an NVIDIA GPU: its driver, and `pip install 'keraskit[gpu]'`."
-    _line("gpu", ", ".join(machine["gpus"]) or "none", "" if machine["gpus"] else advice)
+    _line("gpu", ", ".join(hardware["gpus"]) or "none", "" if hardware["gpus"] else advice)
     program = architecture.layout_program()
     _line("graph layout", program or "none", "" if program else "`pip install graphviz-pure`.")
     found = next(((why, path) for why, path in mnist.search_path() if path.is_file()), None)

@@ -7,6 +7,7 @@ from keras import layers
 from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 
 import keraskit
+from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.datasets import clusters, digits
 from keraskit.errors import UserError
@@ -115,9 +116,9 @@ def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_
     model = vgg16.build(width=0.5)
     weights = 4 * model.count_params()
     assert memory.check(load_recipe("mlp").build(), keras.optimizers.Adam()) is None
-    monkeypatch.setattr(memory, "available", lambda: int(2.5 * weights))
+    monkeypatch.setattr(machine, "available_memory", lambda: int(2.5 * weights))
     assert f"{3 * weights / 1e9:.1f} GB" in memory.check(model, keras.optimizers.SGD(momentum=0.9))
-    monkeypatch.setattr(memory, "available", lambda: int(1.5 * weights))
+    monkeypatch.setattr(machine, "available_memory", lambda: int(1.5 * weights))
     with pytest.raises(UserError, match=r"--model\.width"):
         memory.check(model, keras.optimizers.SGD(momentum=0.9))
 

@@ -59,11 +59,11 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
     def spied(config):
         splits = recipe.data(config)
 
-        def fetch(indices):
+        def load(indices):
             reads.append(len(ended))
-            return splits.test.fetch(indices)
+            return splits.test.load(indices)
 
-        return dataclasses.replace(splits, test=dataclasses.replace(splits.test, fetch=fetch))
+        return dataclasses.replace(splits, test=dataclasses.replace(splits.test, load=load))
 
     class Watch(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
@@ -138,13 +138,13 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
     mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
-    monkeypatch.setattr(devices, "cpu_features", lambda: {"avx512_bf16"})
+    monkeypatch.setattr(devices.machine, "cpu_features", lambda: {"avx512_bf16"})
     assert devices.choose(cnn, RunConfig(), 100).precision.value == "bfloat16"
     assert devices.choose(cnn, RunConfig(), 100).xla.value == "off"
     assert devices.choose(mlp, RunConfig(), 100).precision.value == "float32"
     assert devices.choose(mlp, RunConfig(), 100).xla.value == "on"
     assert devices.choose(mlp, RunConfig(xla="off"), 100).xla == devices.Choice("off", "as asked")
-    monkeypatch.setattr(devices, "cpu_features", set)
+    monkeypatch.setattr(devices.machine, "cpu_features", set)
     assert devices.choose(cnn, RunConfig(), 100).precision.value == "float32"
     if not devices.hardware()["gpus"]:
         with pytest.raises(UserError, match="sees no GPU"):

@@ -12,7 +12,8 @@ from keraskit.errors import UserError
 
 def numbers(size):
     """A split whose inputs are the indices themselves."""
-    return Split(size, lambda i: (i, i % 3), np.arange(size) % 3, lambda i: np.zeros((len(i), 2, 2), np.uint8))
+    pictures = lambda i: np.zeros((len(i), 2, 2), np.uint8)  # noqa: E731
+    return Split(size, lambda i: (i, i % 3), lambda x, _, y: (x, y), np.arange(size) % 3, pictures)
 
 
 def epoch(shuffled, number):
@@ -72,8 +73,8 @@ def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse", steps_per_execution=4)
-    fetch = lambda i: (tf.cast(i[:, None], tf.float32), tf.cast(i % 3, tf.float32))  # noqa: E731
-    split = dataclasses.replace(numbers(100), fetch=fetch)
+    view = lambda x, _, y: (tf.cast(x[:, None], tf.float32), tf.cast(y, tf.float32))  # noqa: E731
+    split = dataclasses.replace(numbers(100), view=view)
     shuffled = ShuffledEpochs(split, 10, seed=0)
     count = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(int(model.optimizer.iterations)))
     model.fit(shuffled.dataset, epochs=2, verbose=0, shuffle=False, callbacks=[count])

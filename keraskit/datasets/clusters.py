@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.config import RunConfig
-from keraskit.datasets.splits import Batch, Split, Splits
+from keraskit.datasets.splits import Split, Splits
 
 FEATURES, CLASSES, CLOUDS = 100, 10, 2
 COUNTS = {"train": 10_000, "validation": 2_000, "test": 2_000}
@@ -42,13 +42,13 @@ def one_hot(config: RunConfig) -> Splits:
         x, y = draw(part)
         features, labels = tf.constant(x), tf.constant(y)
 
-        def fetch(indices: tf.Tensor) -> Batch:
-            return tf.gather(features, indices), tf.one_hot(tf.gather(labels, indices), CLASSES)
+        def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.gather(features, indices), tf.gather(labels, indices)
 
         def pictures(indices: np.ndarray) -> np.ndarray:
             return np.clip(128 + 40 * x[indices].reshape(-1, 10, 10), 0, 255).astype(np.uint8)
 
-        return Split(len(x), fetch, y, pictures)
+        return Split(len(x), load, lambda x, _, y: (x, tf.one_hot(y, CLASSES)), y, pictures)
 
     source = {"name": "made clusters", "path": "", "found": "numpy, always the same seed", "counts": COUNTS}
     names = tuple(str(c) for c in range(CLASSES))

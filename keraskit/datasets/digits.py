@@ -23,17 +23,17 @@ BY_KERAS = {
     "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
-View = Callable[[tf.Tensor, tf.Tensor], Batch]  # (uint8 pictures, labels) of a batch -> (inputs, targets)
+View = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]  # (pictures, the same scaled, labels) -> (inputs, targets)
 
 
 def flat(config: RunConfig) -> Splits:
     """Inputs of shape (784,) from 0 to 1, row by row; targets the class."""
-    return _splits(config, lambda x, y: (_unit(tf.reshape(x, (-1, 784))), y))
+    return _splits(config, _unit, lambda _, x, y: (tf.reshape(x, (-1, 784)), y))
 
 
 def images(config: RunConfig) -> Splits:
     """Inputs of shape (28, 28, 1) from 0 to 1; targets the class."""
-    return _splits(config, lambda x, y: (_unit(x[..., None]), y))
+    return _splits(config, _unit, lambda _, x, y: (x[..., None], y))
 
 
 def pixels(config: RunConfig) -> Splits:
@@ -42,7 +42,7 @@ def pixels(config: RunConfig) -> Splits:
     def shaped(shape: tuple[int, ...]) -> Splits:
         if np.prod(shape) != 784:
             raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --model.timesteps 784 or 28.")
-        return _splits(config, lambda x, y: (tf.reshape(_standardised(x), (-1, *shape)), y))
+        return _splits(config, _standardised, lambda _, x, y: (tf.reshape(x, (-1, *shape)), y))
 
     return dataclasses.replace(shaped((784, 1)), reshape=shaped)
 
@@ -50,10 +50,10 @@ def pixels(config: RunConfig) -> Splits:
 def next_pixels(config: RunConfig) -> Splits:
     """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,)."""
 
-    def view(x: tf.Tensor, y: tf.Tensor) -> Batch:
-        return _standardised(x), {"output1": y, "output2": _next_brightness(x)}
+    def view(pictures: tf.Tensor, scaled: tf.Tensor, y: tf.Tensor) -> Batch:
+        return tf.reshape(scaled, (-1, 784, 1)), {"output1": y, "output2": _next_brightness(pictures)}
 
-    splits = _splits(config, view)
+    splits = _splits(config, _standardised, view)
     dark = np.mean(
         [np.mean(splits.test.take(part)[1]["output2"] == 0) for part in np.array_split(np.arange(splits.test.size), 10)]
     )
@@ -64,9 +64,9 @@ def next_pixels(config: RunConfig) -> Splits:
 def two_sizes(config: RunConfig) -> Splits:
     """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class."""
 
-    def view(x: tf.Tensor, y: tf.Tensor) -> Batch:
+    def view(_: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> Batch:
         colour = x.shape.rank == 4
-        x = _unit(x if colour else x[..., None])
+        x = x if colour else x[..., None]
         grey = tf.image.rgb_to_grayscale(x) if colour else x
         small = tf.image.resize(x, (32, 32))
         return {
@@ -74,7 +74,7 @@ def two_sizes(config: RunConfig) -> Splits:
             "img_rgb_smallsize": small if colour else tf.image.grayscale_to_rgb(small),
         }, y
 
-    return _splits(config, view, any_size=True)
+    return _splits(config, _unit, view, any_size=True)
 
 
 def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -98,7 +98,7 @@ def _unit(x: tf.Tensor) -> tf.Tensor:
 
 
 def _standardised(x: tf.Tensor) -> tf.Tensor:
-    return (_unit(tf.reshape(x, (-1, 784, 1))) - MEAN) / DEVIATION
+    return (_unit(x) - MEAN) / DEVIATION
 
 
 def _next_brightness(x: tf.Tensor) -> tf.Tensor:
@@ -107,7 +107,7 @@ def _next_brightness(x: tf.Tensor) -> tf.Tensor:
     return tf.pad(bins[:, 1:], [[0, 0], [0, 1]])
 
 
-def _splits(config: RunConfig, view: View, any_size: bool = False) -> Splits:
+def _splits(config: RunConfig, scale: Callable[[tf.Tensor], tf.Tensor], view: View, any_size: bool = False) -> Splits:
     arrays, classes, source = _load(config)
     shape = arrays["x_train"].shape[1:]
     if shape != (28, 28) and not any_size:
@@ -118,10 +118,10 @@ def _splits(config: RunConfig, view: View, any_size: bool = False) -> Splits:
         with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
             pictures, labels = tf.constant(x), tf.constant(y)
 
-        def fetch(indices: tf.Tensor) -> Batch:
-            return view(tf.gather(pictures, indices), tf.gather(labels, indices))
+        def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.gather(pictures, indices), tf.gather(labels, indices)
 
-        return Split(len(x), fetch, y, lambda indices: x[indices])
+        return Split(len(x), load, view, y, lambda indices: x[indices], scale)
 
     x, y = arrays["x_train"], arrays["y_train"]
     cut = len(x) - min(VALIDATION, max(1, len(x) // 12))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keraskit.config import RunConfig
 from keraskit.datasets import drawn_pets
-from keraskit.datasets.splits import PARTS, Batch, Split, Splits
+from keraskit.datasets.splits import PARTS, Split, Splits
 from keraskit.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
@@ -49,15 +49,15 @@ def _split(items: np.ndarray, labels: np.ndarray, size: tuple[int, int], scale: 
             item = tf.io.decode_image(tf.io.read_file(item), channels=3, expand_animations=False)
         return tf.ensure_shape(tf.image.resize(item, size), (*size, 3))
 
-    def fetch(indices: tf.Tensor) -> Batch:
+    def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pictures = tf.map_fn(picture, tf.gather(stored, indices), fn_output_signature=tf.TensorSpec((*size, 3)))
-        return scale(pictures), tf.gather(classes, indices)
+        return pictures, tf.gather(classes, indices)
 
     def pictures(indices: np.ndarray) -> np.ndarray:
         chosen = [picture(tf.constant(items[i])).numpy() for i in indices]
         return np.array(chosen).reshape(-1, *size, 3).round().astype(np.uint8)
 
-    return Split(len(labels), fetch, labels, pictures)
+    return Split(len(labels), load, lambda _, scaled, label: (scaled, label), labels, pictures, scale)
 
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]

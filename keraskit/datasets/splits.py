@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keraskit.augment import Augmentation
+from keraskit.augment.transform import draws, transform
 from keraskit.errors import UserError
 
 Batch = tuple[Any, Any]  # (inputs, targets), each a tensor or a dict of tensors
@@ -17,19 +19,37 @@ PARTS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One part of a data set.
+    """One part of a data set. A batch is made in three steps: load, scale, view; the first two see whole pictures.
 
     Args:
         size: the number of examples.
-        fetch: given int64 indices of shape (batch,), returns (inputs, targets). It runs inside tf.data.
+        load: given int64 indices of shape (batch,), returns (pictures from 0 to 255, labels). Runs inside tf.data.
+        view: given the pictures, the same scaled, and the labels, returns what the model is fed: (inputs, targets).
         labels: the class index of each example, shape (size,).
         pictures: given indices, returns uint8 pictures of shape (n, height, width) or (n, height, width, 3).
+        scale: puts pictures on the model's scale; None where the examples are no pictures.
+        augmentation: transforms training pictures at random, and standardises those of every split after `scale`.
     """
 
     size: int
-    fetch: Callable[[tf.Tensor], Batch]
+    load: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    view: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]
     labels: np.ndarray
     pictures: Callable[[np.ndarray], np.ndarray]
+    scale: Callable[[tf.Tensor], tf.Tensor] | None = None
+    augmentation: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+
+    def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
+        """What the model is fed for these examples; with random numbers, one row per example, augmented."""
+        pictures, labels = self.load(indices)
+        if numbers is not None:
+            pictures = transform(self.augmentation, pictures, numbers)
+        return self.view(pictures, self.augmentation.standardize(self.scaled(pictures)), labels)
+
+    def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
+        """Pictures on the model's scale, unless the augmentation rescales from 0 to 255 itself."""
+        own = self.augmentation.rescale or self.augmentation.preprocessing_function
+        return self.scale(pictures) if self.scale and not own else pictures
 
     def limited(self, limit: int | None) -> Split:
         """The first `limit` examples."""
@@ -37,14 +57,25 @@ class Split:
         return dataclasses.replace(self, size=size, labels=self.labels[:size])
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
-        """Batches of all examples in their stored order, for evaluation and prediction."""
-        batches = _batches(tf.range(self.size, dtype=tf.int64), self.size, batch_size, self.fetch)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
+        order = tf.range(self.size, dtype=tf.int64)
+        return _batches(order, self.size, batch_size, self.fetch).prefetch(tf.data.AUTOTUNE)
 
     def take(self, indices: np.ndarray) -> Batch:
         """The examples at these indices as numpy arrays."""
         batch = self.fetch(tf.constant(indices, tf.int64))
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
+
+    def measured(self, augmentation: Augmentation) -> Augmentation:
+        """The augmentation with the statistics of this split's pictures, on the scale that it will find them."""
+        split = dataclasses.replace(self, augmentation=augmentation)
+        order = tf.range(self.size, dtype=tf.int64)
+        return augmentation.fit(_batches(order, self.size, 1_024, lambda i: split.scaled(split.load(i)[0])))
+
+    def augmented(self, indices: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+        """Pictures as training sees them in the epoch of `seed`, float32 from 0 to 255, for a sheet."""
+        numbers = tf.gather(draws(self.size, seed), indices)
+        return transform(self.augmentation, self.load(tf.constant(indices, tf.int64))[0], numbers).numpy()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +100,27 @@ class Splits:
         """The same with at most `limit` examples in each part."""
         return dataclasses.replace(self, **{part: getattr(self, part).limited(limit) for part in PARTS})
 
+    def augmented(self, augmentation: Augmentation) -> Splits:
+        """The same with training pictures augmented, and statistics of the training split where they are needed."""
+        if augmentation == Augmentation():
+            return self
+        if self.train.scale is None:
+            name = self.source["name"]
+            raise UserError(
+                f"{name} holds no pictures, so there is nothing to augment.", "Leave the --augment flags out."
+            )
+        if augmentation.needs_fit and augmentation.statistics is None:
+            augmentation = self.train.measured(augmentation)
+        parts = {part: dataclasses.replace(getattr(self, part), augmentation=augmentation) for part in PARTS}
+        return dataclasses.replace(self, **parts)
+
     def sizes(self) -> dict[str, int]:
         """How many examples each part has."""
         return {part: getattr(self, part).size for part in PARTS}
 
 
 class ShuffledEpochs:
-    """Training batches whose order in epoch e depends on (seed, e) alone.
+    """Training batches whose order and augmentation in epoch e depend on (seed, e) alone.
 
     Keras asks `dataset` for a new iterator at the start of each epoch; it then reads `epoch`, which a callback has
     set. So a run repeats, and a run that starts at epoch e sees what an unbroken one would have seen.
@@ -95,14 +140,20 @@ class ShuffledEpochs:
 
         def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
             indices = tf.range(split.size, dtype=tf.int64)
-            order = tf.random.experimental.stateless_shuffle(indices, seed=[tf.constant(seed, tf.int64), self.epoch])
-            return _batches(order, split.size, batch_size, split.fetch).take(self.steps)
+            pair = tf.stack([tf.constant(seed, tf.int64), self.epoch])
+            order = tf.random.experimental.stateless_shuffle(indices, seed=pair)
+            numbers = draws(split.size, pair) if split.augmentation.is_random else None
+
+            def fetch(chosen: tf.Tensor) -> Batch:
+                return split.fetch(chosen, None if numbers is None else tf.gather(numbers, chosen))
+
+            return _batches(order, split.size, batch_size, fetch).take(self.steps)
 
         dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
         self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(tf.data.AUTOTUNE)
 
 
-def _batches(order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Batch]) -> tf.data.Dataset:
+def _batches(order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
     """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
     starts = tf.data.Dataset.range(0, size, batch_size)
     return starts.map(lambda start: fetch(order[start : start + batch_size]), num_parallel_calls=tf.data.AUTOTUNE)

@@ -24,6 +24,7 @@ def write_report(folder: RunFolder) -> None:
         headline=_headline(run),
         figures=_figures(run),
         history=folder.read_history(),
+        has=lambda name: (folder.path / name).is_file(),
         picture=lambda name, text: _picture(folder, name, text),
         graph=_graph(folder),
         model_text=_text(folder, "summary.txt"),

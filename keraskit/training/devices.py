@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
 
@@ -111,7 +110,7 @@ def _precision(kinds: set[str], on_gpu: bool) -> Choice:
         if capability >= TENSOR_CORES:
             return Choice("float16", f"{name} has tensor cores; the loss is scaled")
         return Choice("float32", f"{name} has no tensor cores")
-    feature = next((f for f in BFLOAT16_FEATURES if f in cpu_features()), None)
+    feature = next((f for f in BFLOAT16_FEATURES if f in machine.cpu_features()), None)
     if "conv" in kinds and "recurrent" not in kinds and feature:
         return Choice("bfloat16", f"convolutions run about 1.7 times faster with this CPU's {feature}")
     if "conv" in kinds:
@@ -136,23 +135,14 @@ def _gpu_details() -> tuple[str, tuple[int, int]]:
     return details.get("device_name", "GPU"), details.get("compute_capability", (0, 0))
 
 
-def cpu_features() -> set[str]:
-    """The CPU's instruction sets, as Linux names them; empty where that is not told."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), ()))
-
-
 def hardware() -> dict[str, Any]:
     """What this machine is, for the manifest and the report."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        cpu = platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = [_gpu_details()[0]] if tf.config.list_physical_devices("GPU") else []
-    notable = sorted(f for f in cpu_features() if f in {"avx2", "avx512f", *BFLOAT16_FEATURES})
-    return {"cpu": cpu, "cores": cores, "cpu_features": notable, "gpus": gpus, "system": platform.platform()}
+    notable = sorted(machine.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES})
+    return {
+        "cpu": machine.cpu_name(),
+        "cores": machine.cores(),
+        "cpu_features": notable,
+        "gpus": gpus,
+        "system": platform.platform(),
+    }

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.datasets.splits import Splits
+from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.results import architecture, plots
@@ -19,7 +19,13 @@ SHOWN = 32
 
 
 def illustrate(
-    recipe: Recipe, folder: RunFolder, keeper: KeepBest, model: keras.Model, splits: Splits, test: tf.data.Dataset
+    recipe: Recipe,
+    folder: RunFolder,
+    keeper: KeepBest,
+    model: keras.Model,
+    splits: Splits,
+    test: tf.data.Dataset,
+    seed: int,
 ) -> np.ndarray:
     """Write curves, confusion, mistakes, samples, summary and graph. Returns the counts, true class by predicted."""
     with folder.atomic("curves.png") as path:
@@ -42,6 +48,9 @@ def illustrate(
 
     with folder.atomic("samples.png") as path:
         draw_samples(recipe, model, splits, path)
+    if splits.train.augmentation.is_random:
+        with folder.atomic("augmented.png") as path:
+            draw_augmented(splits.train, seed, path)
     draw_model(folder, model)
     return counts
 
@@ -62,6 +71,19 @@ def draw_samples(recipe: Recipe, model: keras.Model, splits: Splits, path: Path)
         shown = np.arange(min(SHOWN, splits.train.size))
         captions = [splits.classes[label] for label in splits.train.labels[shown]]
         plots.sheet(splits.train.pictures(shown), captions, path, "Examples of the training split")
+
+
+def draw_augmented(train: Split, seed: int, path: Path) -> None:
+    """Training pictures, each as it is and below as the model saw it in the first epoch."""
+    columns = min(8, train.size)
+    before, after = [], []
+    for start in range(0, min(SHOWN // 2, train.size), columns):
+        chosen = np.arange(start, min(start + columns, train.size))
+        before.append(train.pictures(chosen))
+        after.append(np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8))
+    rows = [pictures for pair in zip(before, after, strict=True) for pictures in pair]
+    captions = [text for b in before for text in ["as it is"] * len(b) + ["as it was seen"] * len(b)]
+    plots.sheet(np.concatenate(rows), captions, path, "Training pictures in the first epoch", columns)
 
 
 def draw_model(folder: RunFolder, model: keras.Model) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import keras
 
+from keraskit import machine
 from keraskit.errors import UserError
 
 WORTH_SAYING = 100e6  # bytes
@@ -29,7 +29,7 @@ def check(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int
     if needed < WORTH_SAYING:
         return None
     # The model's own weights are in memory already.
-    free = available()
+    free = machine.available_memory()
     if free is not None and needed - weights > free:
         raise UserError(
             f"{model.name} needs {needed / 1e9:.1f} GB: weights, gradients and optimizer; {free / 1e9:.1f} are free.",
@@ -45,18 +45,3 @@ def slots(optimizer: keras.optimizers.Optimizer) -> int:
     before = len(probe.variables)
     probe.build([keras.Variable([0.0])])
     return len(probe.variables) - before
-
-
-def available() -> int | None:
-    """Bytes that new allocations may take, where Linux tells: of the machine, and of the container if it has less."""
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        return min(free, limit - used)
-    except (OSError, ValueError):  # no limit, or no control groups
-        return free

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from keraskit import provenance
-from keraskit.config import RunConfig, flags
+from keraskit.augment import Augmentation
+from keraskit.config import RunConfig, changed, flags
 from keraskit.datasets.splits import ShuffledEpochs, Splits
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe, load_recipe
@@ -22,6 +23,7 @@ from keraskit.training import devices, memory, prepare, progress
 from keraskit.training.checkpoint import KeepBest, SetEpoch
 from keraskit.training.illustrate import illustrate
 
+STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
 
 
@@ -72,7 +74,7 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     keras.utils.set_random_seed(config.seed)
     options = prepare.follow_data(recipe, options, splits)
     model = prepare.build(recipe, options)
-    splits = prepare.follow_model(recipe, model, splits)
+    splits = prepare.follow_model(recipe, model, splits).augmented(config.augment)
     epochs = ShuffledEpochs(splits.train, config.batch_size, config.seed, config.steps_per_epoch)
     choices = devices.choose(model, config, epochs.steps)
     trainee = model if choices.policy == "float32" else prepare.build_in(choices.policy, recipe, options, config.seed)
@@ -86,6 +88,9 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     facts = describe(recipe, asked, settled, options, model, splits, choices)
     folder.update_manifest(status="running", **facts)
     announce(recipe, settled, options, model, splits, choices, epochs.steps, folder)
+    if splits.train.augmentation.statistics:
+        with folder.atomic(STATISTICS) as path:
+            splits.train.augmentation.statistics.save(path)
     if needs:
         print(f"memory         {needs}", flush=True)
 
@@ -114,7 +119,7 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
     test = splits.test.in_order(2 * config.batch_size)
     with choices.scope:
         metrics = model.evaluate(test, verbose=0, return_dict=True)
-        counts = illustrate(recipe, folder, keeper, model, splits, test)
+        counts = illustrate(recipe, folder, keeper, model, splits, test, config.seed)
     timings.mark("evaluate and draw")
     folder.write_json("metrics.json", {"test": metrics, "best_epoch": keeper.best_epoch, "confusion": counts.tolist()})
     verdict = judge(recipe, asked, options, metrics)
@@ -161,7 +166,7 @@ def describe(
     choices: devices.Choices,
 ) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
-    command = " ".join([recipe.command, flags(asked.changed()), flags(options, "model.")]).split()
+    command = " ".join([recipe.command, flags(changed(asked)), flags(options, "model.")]).split()
     return {
         "recipe": recipe.name,
         "section": recipe.section,
@@ -169,7 +174,7 @@ def describe(
         "command": " ".join(command),
         "started": now(),
         "seed": config.seed,
-        "config": {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(config).items()},
+        "config": {name: str(v) if isinstance(v, Path) else v for name, v in plain(config).items()},
         "model_options": options,
         "parameters": model.count_params(),
         "classes": list(splits.classes),
@@ -178,6 +183,14 @@ def describe(
         "hardware": devices.hardware(),
         "versions": provenance.versions(),
         "git": provenance.git_state(),
+    }
+
+
+def plain(config: RunConfig) -> dict[str, Any]:
+    """The knobs as JSON holds them; of the augmentation only what was changed."""
+    return {
+        f.name: changed(value) if isinstance(value := getattr(config, f.name), Augmentation) else value
+        for f in dataclasses.fields(config)
     }
 
 
@@ -209,7 +222,7 @@ def announce(
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
     harmless = {"seed", "output_dir", "data_dir", "device", "precision", "xla"}
-    if options or set(asked.changed()) - harmless:
+    if options or set(changed(asked)) - harmless:
         return ""
     verdicts = []
     for name, expected in recipe.expected.items():

@@ -1,0 +1,199 @@
+"""Augmentation: what to do to pictures, in ImageDataGenerator's own words and units. Needs no TensorFlow by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from cyclopts import Parameter
+
+from keraskit.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keraskit.augment.statistics import Statistics
+
+NOT_A_FLAG = Parameter(parse=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """A description of random transforms and of standardisation. Pictures have values from 0 to 255.
+
+    The random transforms are composed into one matrix per picture, in the order of ImageDataGenerator: zoom, shear,
+    shift, rotation, seen from the result, and flips at the end; then channels shift and brightness changes. Then
+    pictures are standardised, in ImageDataGenerator's order again.
+    """
+
+    rotation_range: float = 0.0
+    """Degrees: turn by an angle from minus this to this, about the picture's centre."""
+    width_shift_range: float = 0.0
+    """Move sideways by at most this share of the width, or this many pixels if it is 1 or more."""
+    height_shift_range: float = 0.0
+    """Move up or down by at most this share of the height, or this many pixels if it is 1 or more."""
+    shear_range: float = 0.0
+    """Degrees (radians in Keras 2.1: its 0.2 is 11.5): shear by an angle from minus this to this."""
+    zoom_range: tuple[float, float] | float = 0.0
+    """Zoom each axis by a factor from the first to the second; one number z means from 1 - z to 1 + z."""
+    horizontal_flip: bool = False
+    """Mirror half of the pictures left to right."""
+    vertical_flip: bool = False
+    """Mirror half of the pictures top to bottom."""
+    fill_mode: Literal["nearest", "reflect", "wrap", "constant"] = "nearest"
+    """What lies beyond the border: its last pixel, its mirror image, the opposite side, or `cval`."""
+    cval: float = 0.0
+    """The value beyond the border for the fill mode constant."""
+    brightness_range: tuple[float, float] | None = None
+    """Multiply all values by a factor from the first to the second; the result stays from 0 to 255."""
+    channel_shift_range: float = 0.0
+    """Add a value from minus this to this; the result stays within the picture's own lowest and highest value."""
+    rescale: float | None = None
+    """Multiply by this before any standardisation below."""
+    samplewise_center: bool = False
+    """Subtract each picture's own mean."""
+    samplewise_std_normalization: bool = False
+    """Divide by each picture's own standard deviation."""
+    featurewise_center: bool = False
+    """Subtract the training split's mean, per channel."""
+    featurewise_std_normalization: bool = False
+    """Divide by the training split's standard deviation, per channel."""
+    zca_whitening: bool = False
+    """Decorrelate pixels with the training split's covariance."""
+    zca_epsilon: float = 1e-6
+    """Added to each variance before whitening divides by its root."""
+    data_format: Literal["channels_last", "channels_first"] = "channels_last"
+    """Whether channels are a picture's last or first axis."""
+    preprocessing_function: Annotated[Callable[[np.ndarray], np.ndarray] | None, NOT_A_FLAG] = None
+    """Called on each picture, a float32 array of rank 3, before anything is rescaled. Only from Python."""
+    statistics: Annotated[Any, NOT_A_FLAG] = dataclasses.field(default=None, compare=False, repr=False)
+    """What `fit` has measured."""
+
+    def __post_init__(self) -> None:
+        for name in ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "channel_shift_range"):
+            self._must(name, lambda v: v >= 0, "a number from 0 up")
+        self._must("shear_range", lambda v: v < 90, "less than 90 degrees, at which a picture has no width left")
+        self._must("zca_epsilon", lambda v: v > 0, "more than 0")
+        self._must("cval", lambda v: 0 <= v <= 255, "from 0 to 255")
+        self._must("rescale", lambda v: v is None or v > 0, "more than 0")
+        for name, allowed in (
+            ("fill_mode", ("nearest", "reflect", "wrap", "constant")),
+            ("data_format", ("channels_last", "channels_first")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name}={getattr(self, name)!r} makes no sense: expected one of {', '.join(allowed)}.")
+        for name, pair in (("zoom_range", self.zoom), ("brightness_range", self.brightness_range or (1.0, 1.0))):
+            numbers = len(pair) == 2 and all(math.isfinite(v) for v in pair)
+            if not numbers or not 0 <= pair[0] <= pair[1] or (name == "zoom_range" and pair[0] == 0):
+                raise UserError(
+                    f"{name}={getattr(self, name)} makes no sense: expected two factors above 0, lower first."
+                )
+
+    def _must(self, name: str, allowed: Callable[[Any], bool], expected: str) -> None:
+        value = getattr(self, name)
+        if (value is not None and not math.isfinite(value)) or not allowed(value):
+            raise UserError(f"{name}={value} makes no sense: expected {expected}.")
+
+    @property
+    def zoom(self) -> tuple[float, float]:
+        """The lowest and highest zoom factor."""
+        if isinstance(self.zoom_range, int | float):
+            return 1 - self.zoom_range, 1 + self.zoom_range
+        return self.zoom_range
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their place."""
+        ranges = (self.rotation_range, self.width_shift_range, self.height_shift_range, self.shear_range)
+        return any(ranges) or self.zoom != (1, 1) or self.horizontal_flip or self.vertical_flip
+
+    @property
+    def is_random(self) -> bool:
+        """Whether anything differs from epoch to epoch."""
+        return self.moves or bool(self.channel_shift_range) or self.brightness_range is not None
+
+    @property
+    def standardizes(self) -> bool:
+        """Whether values are put on another scale than 0 to 255."""
+        samplewise = self.samplewise_center or self.samplewise_std_normalization
+        return bool(samplewise or self.rescale or self.preprocessing_function or self.needs_fit)
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether statistics of a training split are needed."""
+        return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
+
+    def fit(self, images: np.ndarray | tf.data.Dataset | Iterable[Any]) -> Augmentation:
+        """A copy that knows the mean, deviation and whitening matrix of these pictures.
+
+        Args:
+            images: an array of shape (n, height, width, channels), or batches of such.
+
+        Raises:
+            UserError: the whitening matrix would not fit into memory.
+        """
+        from keraskit.augment.statistics import measure
+
+        return dataclasses.replace(self, statistics=measure(self, images))
+
+    def transform(self, images: Any, seed: tuple[int, int]) -> tf.Tensor:
+        """Randomly transformed pictures, float32. The same seed gives the same, whatever else is going on.
+
+        Args:
+            images: shape (n, height, width, channels), or (n, height, width).
+            seed: two integers.
+        """
+        from keraskit.augment.transform import draws, transform
+
+        return transform(self, images, draws(len(images), seed))
+
+    def standardize(self, images: Any) -> tf.Tensor:
+        """Pictures on the scale that a model trains on: rescaled, centred, normalised, whitened; float32."""
+        from keraskit.augment.statistics import standardize
+
+        return standardize(self, images)
+
+    def flow(
+        self,
+        x: np.ndarray,
+        y: np.ndarray | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        save_to_dir: Path | str | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        save_limit: int = 1_000,
+    ) -> tf.data.Dataset:
+        """Endless shuffled batches of transformed, standardised pictures, and labels if there are any.
+
+        Args:
+            x: pictures from 0 to 255, shape (n, height, width, channels).
+            y: labels, shape (n, ...).
+            batch_size: pictures in a batch.
+            seed: decides order and transforms.
+            save_to_dir: a folder in which to save the transformed pictures as well, before they are standardised.
+            save_prefix: what their names begin with.
+            save_format: png or jpeg.
+            save_limit: how many to save at most.
+        """
+        from keraskit.augment.flow import flow
+
+        return flow(self, x, y, batch_size, seed, save_to_dir, save_prefix, save_format, save_limit)
+
+    def legacy(self) -> Any:
+        """Today's ImageDataGenerator with the same parameters, to compare. docs/ERRATA.md says where it is wrong."""
+        from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no public name is left for it
+
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "statistics"}
+        return ImageDataGenerator(**values)
+
+
+def fitted_statistics(augmentation: Augmentation) -> Statistics:
+    """What `fit` measured. Raises UserError when it was not called."""
+    if augmentation.statistics is None:
+        raise UserError("This augmentation needs statistics of the training pictures.", "Call fit(x_train) first.")
+    return augmentation.statistics

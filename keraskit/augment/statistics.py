@@ -1,0 +1,173 @@
+"""The fixed part: mean, deviation and whitening matrix of a training split, measured in one pass, and their use."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keraskit import machine
+from keraskit.augment.description import Augmentation, fitted_statistics
+from keraskit.errors import UserError
+
+EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
+CHUNK = 256  # pictures in one product: 256 products of bytes add up exactly in float32's 24 bits
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What `Augmentation.fit` measures; each is None where it is not asked for.
+
+    Args:
+        mean: per channel, broadcastable to a picture.
+        std: per channel, broadcastable to a picture.
+        zca: float32, shape (pixels, pixels); a flattened picture is multiplied with it.
+    """
+
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+    zca: np.ndarray | None = None
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file."""
+        known = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        with path.open("wb") as file:
+            np.savez(file, **{name: value for name, value in known.items() if value is not None})
+
+    @classmethod
+    def load(cls, path: Path) -> Statistics:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(**{name: file[name] for name in file.files})
+
+
+def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:
+    """Mean, deviation and whitening matrix, holding a batch and the matrix. Raises UserError where that is too much."""
+    count = 0
+    total: Any = 0.0
+    squares: Any = 0.0
+    gram: np.ndarray | None = None
+    shape: tuple[int, ...] = ()
+    for batch in _chunks(images):
+        if augmentation.preprocessing_function:
+            batch = np.stack([augmentation.preprocessing_function(picture.astype(np.float32)) for picture in batch])
+        shape = batch.shape[1:]
+        flat = batch.reshape(len(batch), -1)
+        count += len(flat)
+        total = total + flat.sum(axis=0, dtype=np.float64)
+        if augmentation.zca_whitening:
+            if gram is None:
+                gram = _room_for(flat.shape[1])
+            exact: np.ndarray = flat.astype(np.float32 if flat.dtype == np.uint8 else np.float64)
+            gram += exact.T @ exact
+        else:
+            wide = flat.astype(np.float64)
+            squares = squares + np.einsum("ij,ij->j", wide, wide)
+    if not count:
+        raise UserError("There are no pictures to measure statistics on.")
+    scale = augmentation.rescale or 1.0
+    mean_of_pixel = total / count * scale
+    square_of_pixel = (np.diag(gram) if gram is not None else squares) / count * scale**2
+    mean, std = _per_channel(augmentation, mean_of_pixel, square_of_pixel, shape)
+    zca = None
+    if gram is not None:
+        zca = _whitening(augmentation, gram / count * scale**2, mean_of_pixel, mean, std, shape)
+    centre, deviation = augmentation.featurewise_center, augmentation.featurewise_std_normalization
+    return Statistics(mean.astype(np.float32) if centre else None, std.astype(np.float32) if deviation else None, zca)
+
+
+def standardize(augmentation: Augmentation, images: Any) -> tf.Tensor:
+    """Pictures on the model's scale, in ImageDataGenerator's order; float32, the shape of `images`."""
+    if not augmentation.standardizes:
+        return images
+    images = tf.cast(images, tf.float32)
+    axes = tuple(range(1, images.shape.rank))
+    if augmentation.preprocessing_function:
+        images = tf.ensure_shape(_each(augmentation.preprocessing_function, images), images.shape)
+    if augmentation.rescale:
+        images *= augmentation.rescale
+    if augmentation.samplewise_center:
+        images -= tf.reduce_mean(images, axis=axes, keepdims=True)
+    if augmentation.samplewise_std_normalization:
+        images /= tf.math.reduce_std(images, axis=axes, keepdims=True) + EPSILON
+    if not augmentation.needs_fit:
+        return images
+    known = fitted_statistics(augmentation)
+    if known.mean is not None:
+        images -= _fitting(known.mean, images)
+    if known.std is not None:
+        images /= _fitting(known.std, images) + EPSILON
+    if known.zca is not None:
+        shape = tf.shape(images)
+        images = tf.reshape(tf.reshape(images, (shape[0], -1)) @ known.zca, shape)
+    return images
+
+
+def _chunks(images: np.ndarray | Iterable[Any]) -> Iterator[np.ndarray]:
+    batches = [images] if isinstance(images, np.ndarray) else images
+    for batch in batches:
+        array = np.asarray(batch)
+        array = array[..., None] if array.ndim == 3 else array
+        for start in range(0, len(array), CHUNK):
+            yield array[start : start + CHUNK]
+
+
+def _room_for(pixels: int) -> np.ndarray:
+    """An empty matrix of (pixels, pixels) float64, if it and its decomposition fit into memory."""
+    size, free = 8 * pixels**2, machine.available_memory()
+    if free is not None and 3 * size > free:
+        raise UserError(
+            f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over; "
+            f"{free / 1e9:.1f} GB are free.",
+            "Use smaller pictures, or featurewise standardisation.",
+        )
+    return np.zeros((pixels, pixels))
+
+
+def _per_channel(
+    augmentation: Augmentation, mean: np.ndarray, square: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation per channel, of shape (1, 1, channels) or (channels, 1, 1)."""
+    axes = (1, 2) if augmentation.data_format == "channels_first" else (0, 1)
+    channel_mean = mean.reshape(shape).mean(axis=axes, keepdims=True)
+    variance = square.reshape(shape).mean(axis=axes, keepdims=True) - channel_mean**2
+    return channel_mean, np.sqrt(np.maximum(variance, 0))
+
+
+def _whitening(
+    augmentation: Augmentation,
+    gram: np.ndarray,
+    mean_of_pixel: np.ndarray,
+    mean: np.ndarray,
+    std: np.ndarray,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """The matrix for pictures that were centred and normalised as the description says, from raw second moments."""
+    if augmentation.featurewise_center:
+        m = np.broadcast_to(mean, shape).reshape(-1)
+        gram = gram - np.outer(m, mean_of_pixel) - np.outer(mean_of_pixel, m) + np.outer(m, m)
+    if augmentation.featurewise_std_normalization:
+        s = np.broadcast_to(std + EPSILON, shape).reshape(-1)
+        gram = gram / np.outer(s, s)
+    values, vectors = np.linalg.eigh(gram)
+    roots = 1 / np.sqrt(np.maximum(values, 0) + augmentation.zca_epsilon)
+    return ((vectors * roots) @ vectors.T).astype(np.float32)
+
+
+def _fitting(statistic: np.ndarray, images: tf.Tensor) -> np.ndarray:
+    """Per-channel numbers for pictures with a channel axis, or for grey ones without."""
+    return statistic.reshape(()) if images.shape.rank == 3 and statistic.size == 1 else statistic
+
+
+def _each(function: Any, images: tf.Tensor) -> tf.Tensor:
+    """A Python function on each picture of a batch; it is handed a channel axis if there is none."""
+
+    def on_arrays(batch: np.ndarray) -> np.ndarray:
+        pictures = batch[..., None] if batch.ndim == 3 else batch
+        return np.stack([np.float32(function(picture)) for picture in pictures]).reshape(batch.shape)
+
+    return tf.numpy_function(on_arrays, [images], tf.float32)

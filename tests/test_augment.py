@@ -1,0 +1,328 @@
+"""Augmentation against scipy and ImageDataGenerator: the same matrices, and right where today's generator is wrong."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from scipy import ndimage
+
+from keraskit.augment import Augmentation
+from keraskit.augment.flow import Saver
+from keraskit.augment.layer import RandomAugmentation
+from keraskit.augment.statistics import Statistics
+from keraskit.augment.transform import draws, transform
+from keraskit.datasets import mnist
+from keraskit.errors import UserError
+
+SEVEN = Augmentation(
+    rotation_range=40,
+    width_shift_range=0.2,
+    height_shift_range=0.2,
+    shear_range=11.5,
+    zoom_range=0.2,
+    horizontal_flip=True,
+)
+SHAPES = [(30, 30, 3), (24, 41, 3), (50, 20, 1)]
+
+
+def pictures(shape, n=4):
+    """Smooth pictures from 0 to 255: what a resampling gets wrong shows as more than rounding."""
+    random = np.random.default_rng(0)
+    return ndimage.gaussian_filter(random.uniform(0, 255, (n, *shape)), (0, 1.5, 1.5, 0)).astype(np.float32)
+
+
+def by_scipy(augmentation, image, row, mode):
+    """One picture through scipy, with ImageDataGenerator's matrices as the document's Keras has them."""
+    height, width = image.shape[:2]
+    theta = np.deg2rad(augmentation.rotation_range) * (2 * row[0] - 1)
+    down, right = (
+        (share * side if share < 1 else share) * (2 * r - 1)
+        for share, side, r in (
+            (augmentation.height_shift_range, height, row[1]),
+            (augmentation.width_shift_range, width, row[2]),
+        )
+    )
+    shear = np.deg2rad(augmentation.shear_range) * (2 * row[3] - 1)
+    low, high = augmentation.zoom
+    zoom = np.diag([low + (high - low) * row[4], low + (high - low) * row[5], 1])
+    rotation = np.array([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
+    shift = np.array([[1, 0, down], [0, 1, right], [0, 0, 1]])
+    shearing = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
+    middle = np.array([[1, 0, height / 2 - 0.5], [0, 1, width / 2 - 0.5], [0, 0, 1]])
+    matrix = middle @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(middle)
+    channels = [
+        ndimage.affine_transform(
+            image[..., c], matrix[:2, :2], matrix[:2, 2], order=1, mode=mode, cval=augmentation.cval
+        )
+        for c in range(image.shape[-1])
+    ]
+    result = np.stack(channels, axis=-1)
+    if augmentation.horizontal_flip and row[6] < 0.5:
+        result = result[:, ::-1]
+    if augmentation.vertical_flip and row[7] < 0.5:
+        result = result[::-1]
+    return result
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", ["nearest", "reflect"])
+def test_equal_to_scipy_everywhere(shape, mode):
+    augmentation = dataclasses.replace(SEVEN, fill_mode=mode, vertical_flip=True)
+    x, numbers = pictures(shape, 12), draws(12, (3, 4)).numpy()
+    ours = transform(augmentation, x, numbers).numpy()
+    for image, row, result in zip(x, numbers, ours, strict=True):
+        # float32 coordinates against float64 ones: 0.01 of 255.
+        assert np.abs(result - by_scipy(augmentation, image, row.astype(float), mode)).max() < 0.01
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("mode", "scipys"), [("wrap", "grid-wrap"), ("constant", "constant")])
+def test_equal_to_scipy_away_from_the_border(shape, mode, scipys):
+    """At the border, constant blends the last pixel with cval where scipy cuts; wrap blends the last with the first."""
+    augmentation = dataclasses.replace(SEVEN, fill_mode=mode, cval=100.0 if mode == "constant" else 0.0)
+    x, numbers = pictures(shape, 12), draws(12, (3, 4)).numpy()
+    ours = transform(augmentation, x, numbers).numpy()
+    for image, row, result in zip(x, numbers, ours, strict=True):
+        expected = by_scipy(augmentation, image, row.astype(float), scipys)
+        # A picture of ones tells which pixels come from inside, and which from well outside.
+        plain = dataclasses.replace(augmentation, fill_mode="constant", cval=0.0)
+        ones = by_scipy(plain, np.ones_like(image), row.astype(float), "constant")[..., 0]
+        inside = ndimage.binary_erosion(ones > 0.999)
+        outside = ndimage.binary_erosion(ones < 1e-6, iterations=3)
+        assert inside.sum() > 20 and np.abs(result - expected)[inside].max() < 0.01
+        if mode == "constant":
+            assert (result[outside] == 100).all()
+
+
+def one(augmentation, image, **numbers):
+    """One picture with the random numbers named, all others neutral."""
+    columns = dict(
+        theta=0, down=1, right=2, shear=3, row_zoom=4, column_zoom=5, mirror=6, upside=7, channel=8, bright=9
+    )
+    row = np.full((1, 10), 0.5, np.float32)
+    for name, value in numbers.items():
+        row[0, columns[name]] = value
+    return transform(augmentation, image[None], row).numpy()[0]
+
+
+@pytest.fixture
+def bar():
+    """A picture of 20 rows and 40 columns, black but for row 10."""
+    image = np.zeros((20, 40, 1), np.float32)
+    image[10] = 255
+    return image
+
+
+def test_a_height_shift_moves_rows_and_a_width_shift_columns(bar):
+    up = one(Augmentation(height_shift_range=0.25), bar, down=1.0)
+    assert np.argmax(up[:, 20, 0]) == 5 and (up[5] == 255).all()
+    assert (one(Augmentation(width_shift_range=0.25), bar, right=1.0) == bar).all()
+    pixels = one(Augmentation(height_shift_range=3), bar, down=1.0)
+    assert np.argmax(pixels[:, 20, 0]) == 7
+
+
+def test_todays_generator_moves_it_sideways(bar):
+    legacy = Augmentation(height_shift_range=0.25).legacy()
+    assert (legacy.apply_transform(bar, {"tx": 5.0}) == bar).all()
+
+
+def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square():
+    """Half a turn takes every pixel to its opposite. Today's generator loses the picture."""
+    image = pictures((20, 40, 3), 1)[0]
+    turned = one(Augmentation(rotation_range=180), image, theta=1.0)
+    assert np.abs(turned - image[::-1, ::-1]).max() < 0.01
+    legacy = Augmentation(rotation_range=180).legacy()
+    assert np.abs(legacy.apply_transform(image, {"theta": 180}) - image[::-1, ::-1]).max() > 10
+
+
+def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes():
+    """The generator works on the transposed picture; on square ones that is all that is wrong with it."""
+    image, row = pictures((30, 30, 3), 1)[0], draws(1, (5, 6)).numpy()
+    augmentation = dataclasses.replace(SEVEN, horizontal_flip=False)
+    r = 2 * row[0].astype(float) - 1
+    parameters = {
+        "theta": 40 * r[0], "tx": 6 * r[1], "ty": 6 * r[2], "shear": 11.5 * r[3],
+        "zx": 0.8 + 0.4 * row[0, 4], "zy": 0.8 + 0.4 * row[0, 5],
+    }  # fmt: skip
+    legacy = augmentation.legacy().apply_transform(image.transpose(1, 0, 2), parameters).transpose(1, 0, 2)
+    assert np.abs(transform(augmentation, image[None], row).numpy()[0] - legacy).max() < 0.01
+
+
+def test_flips_are_exact_and_half_of_the_pictures():
+    image = pictures((8, 9, 3), 1)[0]
+    both = Augmentation(horizontal_flip=True, vertical_flip=True)
+    assert np.abs(one(both, image, mirror=0.1, upside=0.9) - image[:, ::-1]).max() < 1e-3
+    assert np.abs(one(both, image, mirror=0.9, upside=0.1) - image[::-1]).max() < 1e-3
+    x = np.tile(np.arange(8, dtype=np.float32)[None, None, :, None], (2_000, 2, 1, 1))
+    flipped = (Augmentation(horizontal_flip=True).transform(x, (0, 0)).numpy()[:, 0, 0, 0] > 3).mean()
+    assert 0.45 < flipped < 0.55
+
+
+def test_zoom_shear_brightness_and_channels():
+    image = pictures((21, 21, 3), 1)[0]
+    zoomed = one(Augmentation(zoom_range=(0.5, 0.5)), image)
+    assert np.abs(zoomed[10, 10] - image[10, 10]).max() < 0.01 and np.abs(zoomed[0, 10] - image[5, 10]).max() < 0.01
+    assert Augmentation(zoom_range=0.2).zoom == (0.8, 1.2)
+    sheared = one(Augmentation(shear_range=45), image, shear=1.0)
+    assert np.abs(sheared[10, 10] - image[10, 10]).max() < 0.01
+    brighter = one(Augmentation(brightness_range=(1.0, 2.0)), image, bright=1.0)
+    assert np.allclose(brighter, np.clip(image * 2, 0, 255))
+    shifted = one(Augmentation(channel_shift_range=30), image, channel=1.0)
+    assert np.allclose(shifted, np.clip(image + 30, image.min(), image.max()))
+
+
+def test_the_same_seed_gives_the_same_whatever_the_batches_and_another_epoch_does_not():
+    x = pictures((16, 16, 3), 30)
+    whole = SEVEN.transform(x, (7, 0)).numpy()
+    assert np.array_equal(whole, SEVEN.transform(x, (7, 0)).numpy())
+    assert np.abs(whole - SEVEN.transform(x, (7, 1)).numpy()).mean() > 1
+    numbers = draws(30, (7, 0))
+    parts = [transform(SEVEN, x[i : i + 7], numbers[i : i + 7]).numpy() for i in range(0, 30, 7)]
+    assert np.abs(np.concatenate(parts) - whole).max() < 0.01  # vectorised cosines round differently at an array's end
+
+
+def test_flow_repeats_by_seed_differs_by_epoch_and_keeps_pictures_with_labels():
+    x = np.tile(np.arange(50, dtype=np.float32)[:, None, None, None] * 5, (1, 8, 8, 1))
+    flow = lambda seed: list(itertools.islice(SEVEN.flow(x, np.arange(50), 20, seed), 6))  # noqa: E731
+    one, two, other = flow(1), flow(1), flow(2)
+    for (a, y), (b, z) in zip(one, two, strict=True):
+        assert np.array_equal(a, b) and np.array_equal(y, z)
+        assert np.allclose(a.numpy()[:, 4, 4, 0], y.numpy() * 5, atol=1e-3)  # a flat picture stays what it is
+    labels = [np.concatenate([y for _, y in batches[:3]]) for batches in (one, one[3:], other)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in labels)
+    assert (labels[0] != labels[1]).any() and (labels[0] != labels[2]).any()
+
+
+def test_channels_first_grey_and_bytes_are_the_same_pictures():
+    x = np.round(pictures((18, 22, 1), 5)).astype(np.uint8)
+    expected = SEVEN.transform(x, (1, 1)).numpy()
+    first = dataclasses.replace(SEVEN, data_format="channels_first").transform(x.transpose(0, 3, 1, 2), (1, 1)).numpy()
+    assert np.array_equal(first.transpose(0, 2, 3, 1), expected)
+    assert np.array_equal(SEVEN.transform(x[..., 0], (1, 1)).numpy(), expected[..., 0])
+    assert np.array_equal(SEVEN.transform(x.astype(np.float64), (1, 1)).numpy(), expected)
+
+
+def test_layer_works_in_training_only_and_survives_saving(tmp_path):
+    x = pictures((16, 16, 3), 8)
+    layer = RandomAugmentation(SEVEN, seed=3)
+    assert np.array_equal(layer(x, training=False), x) and np.abs(layer(x, training=True) - x).mean() > 1
+    model = keras.Sequential([keras.Input((16, 16, 3)), layer, keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert loaded.layers[0].augmentation == SEVEN
+    assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    again = RandomAugmentation(SEVEN, seed=3)
+    assert np.array_equal(again(x, training=True), RandomAugmentation(SEVEN, seed=3)(x, training=True))
+
+
+# Standardisation
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"featurewise_center": True},
+        {"featurewise_center": True, "featurewise_std_normalization": True, "rescale": 1 / 255},
+        {"samplewise_center": True, "samplewise_std_normalization": True},
+        {"preprocessing_function": lambda image: 255 - image, "rescale": 0.5},
+    ],
+    ids=str,
+)
+def test_standardisation_is_the_generators(words):
+    augmentation, x = Augmentation(**words), pictures((12, 10, 3), 300)
+    legacy = augmentation.legacy()
+    if augmentation.needs_fit:
+        legacy.fit(x)
+        augmentation = augmentation.fit(x)
+    expected = np.stack([legacy.standardize(image.copy()) for image in x[:5]])
+    assert np.allclose(augmentation.standardize(x[:5]), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_are_the_same_from_an_array_and_from_a_stream():
+    words = Augmentation(featurewise_center=True, featurewise_std_normalization=True, zca_whitening=True)
+    x = np.round(pictures((6, 5, 3), 1000)).astype(np.uint8)
+    one = words.fit(x).statistics
+    two = words.fit(tf.data.Dataset.from_tensor_slices(x).batch(77)).statistics
+    assert np.allclose(one.mean, x.mean((0, 1, 2)), rtol=1e-6) and np.allclose(one.std, x.std((0, 1, 2)), rtol=1e-5)
+    assert one.mean.shape == (1, 1, 3)
+    assert np.allclose(one.mean, two.mean) and np.allclose(one.zca, two.zca, rtol=1e-4, atol=1e-5)
+
+
+def test_whitened_mnist_has_the_identity_as_covariance():
+    x = mnist.load()[0]["x_train"][:20_000, ..., None]
+    words = Augmentation(
+        featurewise_center=True, featurewise_std_normalization=True, zca_whitening=True, zca_epsilon=1e-6
+    )
+    fitted = words.fit(x)
+    white = np.concatenate([fitted.standardize(part).numpy() for part in np.array_split(x, 10)]).reshape(len(x), -1)
+    varies = x.reshape(len(x), -1).std(0) > 8  # pixels that are nearly always black stay nearly black
+    covariance = (white.T.astype(float) @ white / len(x))[np.ix_(varies, varies)]
+    assert varies.sum() > 400
+    assert np.abs(np.diag(covariance) - 1).max() < 0.05
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.02
+
+
+def test_a_whitening_matrix_that_does_not_fit_is_refused_with_its_size():
+    with pytest.raises(UserError, match="181 GB"):
+        Augmentation(zca_whitening=True).fit(np.zeros((1, 224, 224, 3), np.uint8))
+
+
+def test_statistics_survive_a_file(tmp_path):
+    words = Augmentation(featurewise_center=True, zca_whitening=True)
+    known = words.fit(pictures((4, 4, 1), 50)).statistics
+    known.save(tmp_path / "s.npz")
+    back = Statistics.load(tmp_path / "s.npz")
+    assert np.array_equal(back.mean, known.mean) and np.array_equal(back.zca, known.zca) and back.std is None
+
+
+def test_standardising_without_fit_is_refused():
+    with pytest.raises(UserError, match="Call fit"):
+        Augmentation(featurewise_center=True).standardize(np.zeros((1, 4, 4, 1), np.float32))
+    with pytest.raises(UserError, match="no pictures"):
+        Augmentation(featurewise_center=True).fit(np.zeros((0, 4, 4, 1)))
+
+
+# Values that make no sense, and saving
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"rotation_range": -1}, {"shear_range": 90}, {"zoom_range": 1.0}, {"zoom_range": (1.2, 0.8)},
+        {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")}, {"width_shift_range": float("inf")},
+        {"fill_mode": "mirror"}, {"cval": 300},
+        {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)}, {"rescale": 0}, {"zca_epsilon": 0},
+        {"data_format": "nchw"}, {"channel_shift_range": -3},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_values_that_make_no_sense_are_refused_by_name(words):
+    (name,) = words
+    with pytest.raises(UserError, match=f"{name}=.* makes no sense"):
+        Augmentation(**words)
+
+
+def test_saved_pictures_are_bounded_never_collide_and_hold_what_was_made(tmp_path):
+    x = np.round(pictures((10, 10, 3), 6))
+    (tmp_path / "aug_00001.png").write_text("mine")
+    batches = Augmentation().flow(x, batch_size=4, save_to_dir=tmp_path, save_prefix="aug", save_limit=5)
+    list(itertools.islice(batches, 5))
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == [f"aug_0000{i}.png" for i in (0, 1, 2, 3, 4, 5)]
+    assert (tmp_path / "aug_00001.png").read_text() == "mine"
+    assert any(np.array_equal(np.asarray(Image.open(tmp_path / "aug_00000.png")), image) for image in x)
+    saver = Saver(tmp_path / "grey", "g", "jpeg", 1)
+    saver(np.zeros((3, 5, 5, 1), np.float32))
+    assert [p.name for p in (tmp_path / "grey").iterdir()] == ["g_00000.jpeg"]
+    for words in ({"kind": "exe"}, {"prefix": "../up"}):
+        with pytest.raises(UserError):
+            Saver(tmp_path, **words)
+
+
+def test_no_augmentation_is_no_change():
+    x = pictures((5, 5, 3))
+    assert np.array_equal(Augmentation().transform(x, (0, 0)), x) and not Augmentation().is_random
