@@ -4,6 +4,7 @@ from importlib import import_module
 
 _HOMES = {
     "Augmentation": "keraskit.augment",
+    "Program": "keraskit.recipe",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",
     "RunResult": "keraskit.training.runner",

@@ -15,9 +15,11 @@ import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
 from keraskit import startup
+from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
-from keraskit.recipe import Card, Recipe, find_card, load_recipe, recipes_available
+from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
+from keraskit.results.run_folder import RunFolder
 
 BAD_INPUT, INTERRUPTED = 2, 130
 EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted."
@@ -30,11 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
 
-def run_recipe(recipe: Recipe, argv: Sequence[str]) -> int:
+def run_recipe(recipe: Runnable, argv: Sequence[str]) -> int:
     """`keraskit run` for a recipe that is imported already; what `python -m keraskit.recipes.mlp` does."""
     name = f"python -m keraskit.recipes.{recipe.name}" if recipe.name in recipes_available() else recipe.command
     app = App(name=name, version_flags=[])
-    app.default(_run_command(recipe.build, recipe.source, lambda: _started(recipe)))
+    make = _run_command if isinstance(recipe, Recipe) else _program_command
+    app.default(make(recipe.function, recipe.source, lambda: _started(recipe)))
     return _guarded(lambda words: app(words, **_QUIET), list(argv), name)
 
 
@@ -75,15 +78,20 @@ def _app(words: Sequence[str]) -> App:
     app.command(list_recipes, name="list")
     app.command(doctor)
     app.command(results)
+    app.command(augment)
     named = len(words) > 1 and words[0] in {"run", "show"} and not words[1].startswith("-")
     if not named:
         app.command(_run_any, name="run")
         app.command(_show_any, name="show")
         return app
     card = find_card(words[1])
-    for verb, command in (("run", _run_command), ("show", _show_command)):
+    verbs = {
+        "run": _run_command if card.trains else _program_command,
+        "show": _show_command if card.trains else _show_program,
+    }
+    for verb, command in verbs.items():
         app.command(sub := App(name=verb, help=f"{verb.title()} a recipe; see `keraskit {verb} NAME --help`."))
-        sub.command(command(card.builder(), card.source, lambda: _load(card.name)), name=card.name)
+        sub.command(command(card.function(), card.source, lambda: _load(card.name)), name=card.name)
     return app
 
 
@@ -98,6 +106,35 @@ def list_recipes() -> None:
         expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
         table.add_row(card.name, card.declared.get("section", ""), card.summary, card.parameters, expected)
     Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)
+
+
+def augment(
+    *,
+    preview: Path,
+    output: Path = Path("augmented.png"),
+    versions: int = 7,
+    seed: int = 0,
+    augmentation: Annotated[Augmentation, Parameter(name="*", negative=())] = Augmentation(),  # noqa: B008
+) -> None:
+    """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.
+
+    Args:
+        preview: A picture, or a folder of them, of which the first eight are shown.
+        output: The PNG to write.
+        versions: Random versions of each.
+        seed: Decides them.
+        augmentation: What may happen.
+    """
+    if not 1 <= versions <= 50:
+        raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
+    RunFolder.check(output.absolute().parent)
+    from keraskit.preview import find
+    from keraskit.preview import preview as write
+
+    paths = find(preview)
+    _start()
+    write(paths, augmentation, output, versions, seed)
+    print(f"sheet: {output}")
 
 
 def results(
@@ -189,6 +226,28 @@ def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], 
     return show
 
 
+def _program_command(function: Callable[..., Any], source: Path, load: Callable[[], Program]) -> Callable[..., None]:
+    """A command with the function's own signature."""
+
+    def run(*args: Any, **kwargs: Any) -> None:
+        load().run(*args, **kwargs)
+
+    run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    run.__annotations__ = {name: p.annotation for name, p in inspect.signature(function).parameters.items()}
+    card = Card(source.stem, source)
+    arguments = (function.__doc__ or "").partition("Args:")
+    run.__doc__ = f"{card.doc}\n\n{arguments[1]}{arguments[2]}"
+    return run
+
+
+def _show_program(function: Callable[..., Any], source: Path, load: Callable[[], Program]) -> Callable[..., None]:
+    def show() -> None:
+        print(f"{Card(source.stem, source).doc}\n\nSource: {source}")
+
+    show.__doc__ = f"Show {source.stem}."
+    return show
+
+
 def _model_options(builder: Callable[..., Any]) -> type:
     """A dataclass with the builder's keyword arguments, which become the flags `--model.<name>`."""
     texts = {p.arg_name: p.description for p in docstring_parser.parse(builder.__doc__ or "").params}
@@ -215,11 +274,11 @@ def _start() -> None:
         print("\033[K", end="\r", file=sys.stderr, flush=True)
 
 
-def _started(recipe: Recipe) -> Recipe:
+def _started(recipe: Any) -> Any:
     _start()
     return recipe
 
 
-def _load(name: str) -> Recipe:
+def _load(name: str) -> Any:
     _start()
     return load_recipe(name)

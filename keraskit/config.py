@@ -13,7 +13,7 @@ _BOUNDS = {
     "epochs": (1, 100_000),
     "batch_size": (1, 65_536),
     "steps_per_epoch": (1, 10_000_000),
-    "limit": (10, 1_000_000_000),
+    "limit": (1, 1_000_000_000),
     "seed": (0, 2**31 - 1),
 }
 
@@ -42,6 +42,8 @@ class RunConfig:
     """Folder that holds the data set's files (default: searched for, see `keraskit doctor`)."""
     dataset: str | None = None
     """For recipes on MNIST, other data: fashion_mnist, cifar10, an .npz in Keras's layout, or a folder of IDX files."""
+    cache: Literal["auto", "on", "off"] = "auto"
+    """For pictures in files: keep them decoded in memory, or decode them in every epoch."""
     weights: str | None = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -28,8 +28,38 @@ if TYPE_CHECKING:
 PACKAGE = "keraskit.recipes"
 
 
+class Runnable:
+    """What every recipe can do: say its name, and run as a program."""
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What gives the recipe its name and its own flags."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """The recipe's name is its module's."""
+        return self.source.stem
+
+    @property
+    def source(self) -> Path:
+        """The file that holds the recipe."""
+        return Path(inspect.getsourcefile(self.function) or "recipe.py")
+
+    @property
+    def command(self) -> str:
+        """What a user types to run this recipe."""
+        return f"keraskit run {self.name}" if self.name in recipes_available() else f"python {self.source.name}"
+
+    def main(self) -> None:
+        """Run as a program, with the flags of `keraskit run`."""
+        from keraskit import cli
+
+        sys.exit(cli.run_recipe(self, sys.argv[1:]))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Runnable):
     """One model of the document and how it is trained.
 
     Args:
@@ -75,25 +105,27 @@ class Recipe:
     monitor: str = "val_accuracy"
 
     @property
-    def name(self) -> str:
-        """The recipe's name is its module's."""
-        return self.source.stem
+    def function(self) -> Callable[..., Any]:
+        """What gives the recipe its name and its own flags."""
+        return self.build
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program(Runnable):
+    """A recipe that trains no model of its own.
+
+    Args:
+        run: does it all; its keyword arguments become flags.
+        section: the document's section.
+    """
+
+    run: Callable[..., Any]
+    section: str
 
     @property
-    def source(self) -> Path:
-        """The file that holds the recipe."""
-        return Path(inspect.getsourcefile(self.build) or "recipe.py")
-
-    @property
-    def command(self) -> str:
-        """What a user types to run this recipe."""
-        return f"keraskit run {self.name}" if self.name in recipes_available() else f"python {self.source.name}"
-
-    def main(self) -> None:
-        """Run as a program, with the flags of `keraskit run`."""
-        from keraskit import cli
-
-        sys.exit(cli.run_recipe(self, sys.argv[1:]))
+    def function(self) -> Callable[..., Any]:
+        """What gives the recipe its name and its own flags."""
+        return self.run
 
 
 @dataclass(frozen=True)
@@ -133,34 +165,47 @@ class Card:
         return found[1] if found else ""
 
     @cached_property
+    def _call(self) -> ast.Call:
+        for node in self._tree.body:
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name("recipe")], value=ast.Call(func=ast.Name("Recipe" | "Program")) as call
+                ):
+                    return call
+        raise UserError(f"{self.source.name} has no line `recipe = Recipe(...)`.", "See any recipe for how it looks.")
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a Recipe, not a Program."""
+        return isinstance(self._call.func, ast.Name) and self._call.func.id == "Recipe"
+
+    @cached_property
     def declared(self) -> dict[str, Any]:
-        """The literal arguments of the module's `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
+        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
         literals = {}
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Recipe":
-                for keyword in node.keywords:
-                    try:
-                        literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
-                    except ValueError:
-                        continue  # a name or a call: only executing the module would tell
+        for keyword in self._call.keywords:
+            try:
+                literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
+            except ValueError:
+                continue  # a name or a call: only executing the module would tell
         return literals
 
-    def builder(self) -> Callable[..., Any]:
-        """A function with the signature and docstring of `build` and nothing inside, made without importing Keras."""
+    def function(self) -> Callable[..., Any]:
+        """`build`, or what a Program runs: its signature and docstring alone, made without importing Keras."""
+        wanted = next(
+            (k.value.id for k in self._call.keywords if k.arg in {"build", "run"} and isinstance(k.value, ast.Name)), ""
+        )
         for node in self._tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == "build":
+            if isinstance(node, ast.FunctionDef) and node.name == wanted:
                 node = ast.parse(ast.unparse(node)).body[0]  # a copy, so that the tree stays as it was read
                 assert isinstance(node, ast.FunctionDef)
                 node.returns, node.decorator_list = None, []
                 node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
                 names: dict[str, Any] = {}
-                exec(
-                    compile(ast.Module([node], []), str(self.source), "exec", dont_inherit=True),
-                    dict(vars(typing)),
-                    names,
-                )
-                return names["build"]
-        raise UserError(f"The recipe {self.source.name} has no function `build`.", "Add one that returns a model.")
+                known = {**vars(typing), "Path": Path}
+                exec(compile(ast.Module([node], []), str(self.source), "exec", dont_inherit=True), known, names)
+                return names[wanted]
+        raise UserError(f"{self.source.name} has no function for its recipe.", "Add `build`, which returns a model.")
 
 
 def recipes_available() -> dict[str, Card]:
@@ -181,7 +226,7 @@ def find_card(name: str) -> Card:
     raise UserError(f"There is no recipe {name!r}. {hint}", "`keraskit list` shows them all.")
 
 
-def load_recipe(name: str) -> Recipe:
-    """Import one recipe, and Keras with it."""
+def load_recipe(name: str) -> Any:
+    """Import one recipe, and Keras with it; a Recipe or a Program."""
     find_card(name)
     return import_module(f"{PACKAGE}.{name}").recipe

@@ -14,7 +14,7 @@ from keraskit.augment import Augmentation
 from keraskit.augment.flow import Saver
 from keraskit.augment.layer import RandomAugmentation
 from keraskit.augment.statistics import Statistics
-from keraskit.augment.transform import draws, transform
+from keraskit.augment.transform import draws, matrices, transform
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
 
@@ -68,34 +68,42 @@ def by_scipy(augmentation, image, row, mode):
     return result
 
 
+MODES = {"nearest": "nearest", "reflect": "reflect", "wrap": "grid-wrap", "constant": "grid-constant"}
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("mode", ["nearest", "reflect"])
-def test_equal_to_scipy_everywhere(shape, mode):
-    augmentation = dataclasses.replace(SEVEN, fill_mode=mode, vertical_flip=True)
+@pytest.mark.parametrize(("mode", "scipys"), MODES.items(), ids=list(MODES))
+def test_equal_to_scipy_everywhere(shape, mode, scipys):
+    """To the border and beyond: scipy's modes of the document, wrap and constant as its `grid-` modes blend them."""
+    augmentation = dataclasses.replace(SEVEN, fill_mode=mode, vertical_flip=True, cval=100.0)
     x, numbers = pictures(shape, 12), draws(12, (3, 4)).numpy()
     ours = transform(augmentation, x, numbers).numpy()
     for image, row, result in zip(x, numbers, ours, strict=True):
         # float32 coordinates against float64 ones: 0.01 of 255.
-        assert np.abs(result - by_scipy(augmentation, image, row.astype(float), mode)).max() < 0.01
+        assert np.abs(result - by_scipy(augmentation, image, row.astype(float), scipys)).max() < 0.01
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("mode", "scipys"), [("wrap", "grid-wrap"), ("constant", "constant")])
-def test_equal_to_scipy_away_from_the_border(shape, mode, scipys):
-    """At the border, constant blends the last pixel with cval where scipy cuts; wrap blends the last with the first."""
-    augmentation = dataclasses.replace(SEVEN, fill_mode=mode, cval=100.0 if mode == "constant" else 0.0)
-    x, numbers = pictures(shape, 12), draws(12, (3, 4)).numpy()
+@pytest.mark.parametrize("mode", ["wrap", "constant"])
+def test_away_from_the_border_wrap_and_constant_are_todays_generators_too(mode):
+    """At the border scipy's plain modes cut instead of blending, wrap with a period that is one pixel short."""
+    augmentation = dataclasses.replace(SEVEN, fill_mode=mode)
+    x, numbers = pictures((40, 30, 3), 12), draws(12, (3, 4)).numpy()
     ours = transform(augmentation, x, numbers).numpy()
     for image, row, result in zip(x, numbers, ours, strict=True):
-        expected = by_scipy(augmentation, image, row.astype(float), scipys)
-        # A picture of ones tells which pixels come from inside, and which from well outside.
-        plain = dataclasses.replace(augmentation, fill_mode="constant", cval=0.0)
-        ones = by_scipy(plain, np.ones_like(image), row.astype(float), "constant")[..., 0]
-        inside = ndimage.binary_erosion(ones > 0.999)
-        outside = ndimage.binary_erosion(ones < 1e-6, iterations=3)
-        assert inside.sum() > 20 and np.abs(result - expected)[inside].max() < 0.01
-        if mode == "constant":
-            assert (result[outside] == 100).all()
+        ones = by_scipy(dataclasses.replace(augmentation, cval=0.0), np.ones_like(image), row.astype(float), "constant")
+        inside = ndimage.binary_erosion(ones[..., 0] > 0.999)
+        assert inside.sum() > 20
+        assert np.abs(result - by_scipy(augmentation, image, row.astype(float), mode))[inside].max() < 0.01
+
+
+def test_equal_to_tensorflows_own_resampling():
+    x, numbers = pictures((24, 41, 3), 8), draws(8, (1, 1))
+    (rr, rc, row), (cr, cc, column) = tf.transpose(matrices(SEVEN, numbers, 24, 41), (1, 2, 0)).numpy()
+    flat = np.stack([cc, cr, column, rc, rr, row, 0 * row, 0 * row], axis=1)  # columns before rows
+    theirs = tf.raw_ops.ImageProjectiveTransformV3(
+        images=x, transforms=flat, output_shape=[24, 41], interpolation="BILINEAR", fill_mode="NEAREST", fill_value=0.0
+    )
+    assert np.abs(transform(SEVEN, x, numbers) - theirs).max() < 0.01
 
 
 def one(augmentation, image, **numbers):

@@ -74,6 +74,9 @@ class Augmentation:
     """What `fit` has measured."""
 
     def __post_init__(self) -> None:
+        for name in ("zoom_range", "brightness_range"):
+            if isinstance(getattr(self, name), list):  # as JSON has it; a tuple can be hashed
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "channel_shift_range"):
             self._must(name, lambda v: v >= 0, "a number from 0 up")
         self._must("shear_range", lambda v: v < 90, "less than 90 degrees, at which a picture has no width left")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.datasets import drawn_pets
-from keraskit.datasets.splits import PARTS, Split, Splits
+from keraskit.datasets.splits import PARTS, Batch, Split, Splits
 from keraskit.errors import UserError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 DRAWN = {"train": 400, "validation": 100, "test": 200}  # per class
+CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
 Scale = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -29,35 +31,62 @@ def caffe(config: RunConfig) -> Splits:
 
 def _splits(config: RunConfig, scale: Scale) -> Splits:
     parts, classes, source = _files(config.data_dir) if config.data_dir else _drawn(config.limit)
+    parts = {part: (items[: config.limit], labels[: config.limit]) for part, (items, labels) in parts.items()}
 
     def shaped(shape: tuple[int, ...]) -> Splits:
         if len(shape) != 3 or shape[-1] != 3:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
-        train, validation, test = (_split(*parts[part], shape[:2], scale) for part in PARTS)
-        return Splits(train, validation, test, classes, source).limited(config.limit)
+        cached, reason = _cache(config.cache, sum(len(items) for items, _ in parts.values()) * math.prod(shape))
+        train, validation, test = (_split(*parts[part], shape[:2], scale, cached) for part in PARTS)
+        return Splits(train, validation, test, classes, source | {"cache": reason})
 
-    return dataclasses.replace(shaped((drawn_pets.SIZE, drawn_pets.SIZE, 3)), reshape=shaped)
+    # Nothing is decoded before the model's size is known.
+    height_and_width = (drawn_pets.SIZE, drawn_pets.SIZE)
+    train, validation, test = (_split(*parts[part], height_and_width, scale, cached=False) for part in PARTS)
+    return Splits(train, validation, test, classes, source, reshape=shaped)
 
 
-def _split(items: np.ndarray, labels: np.ndarray, size: tuple[int, int], scale: Scale) -> Split:
+def _cache(asked: str, size: int) -> tuple[bool, str]:
+    """Whether to keep decoded pictures in memory, and why. `size` in bytes."""
+    free = machine.available_memory()
+    figures = f"{size / 1e9:.2f} GB of decoded pictures" + (f", {free / 1e9:.1f} GB free" if free else "")
+    if asked != "auto":
+        return asked == "on", f"{'in memory' if asked == 'on' else 'none, decoding every epoch'}, as asked: {figures}"
+    if free is None or size <= CACHE_SHARE * free:
+        return True, f"in memory: {figures}"
+    return False, f"none, decoding every epoch: {figures}, of which a cache may take {CACHE_SHARE:.0%}"
+
+
+def _split(items: np.ndarray, labels: np.ndarray, size: tuple[int, int], scale: Scale, cached: bool) -> Split:
     """A split of file names, shape (n,), or of uint8 pictures, shape (n, height, width, 3)."""
-    with tf.device("/CPU:0"):
-        stored, classes = tf.constant(items), tf.constant(labels)
 
     def picture(item: tf.Tensor) -> tf.Tensor:
+        """One picture in the wanted size, rounded to bytes whether it is cached or not."""
         if item.dtype == tf.string:
             item = tf.io.decode_image(tf.io.read_file(item), channels=3, expand_animations=False)
-        return tf.ensure_shape(tf.image.resize(item, size), (*size, 3))
+        return tf.ensure_shape(tf.cast(tf.round(tf.image.resize(item, size)), tf.uint8), (*size, 3))
+
+    with tf.device("/CPU:0"):
+        if cached:
+            decoded = tf.data.Dataset.from_tensor_slices(items).map(picture, num_parallel_calls=tf.data.AUTOTUNE)
+            items = np.empty((len(labels), *size, 3), np.uint8)
+            for i, pixels in enumerate(decoded.as_numpy_iterator()):
+                items[i] = pixels
+        stored, classes = tf.constant(items), tf.constant(labels)
 
     def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pictures = tf.map_fn(picture, tf.gather(stored, indices), fn_output_signature=tf.TensorSpec((*size, 3)))
-        return pictures, tf.gather(classes, indices)
+        chosen = tf.gather(stored, indices)
+        if not cached:
+            chosen = tf.map_fn(picture, chosen, fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8))
+        return chosen, tf.gather(classes, indices)
+
+    def view(_: tf.Tensor, scaled: tf.Tensor, label: tf.Tensor) -> Batch:
+        return scaled, label
 
     def pictures(indices: np.ndarray) -> np.ndarray:
-        chosen = [picture(tf.constant(items[i])).numpy() for i in indices]
-        return np.array(chosen).reshape(-1, *size, 3).round().astype(np.uint8)
+        return load(tf.constant(indices, tf.int64))[0].numpy()
 
-    return Split(len(labels), load, lambda _, scaled, label: (scaled, label), labels, pictures, scale)
+    return Split(len(labels), load, view, labels, pictures, lambda x: scale(tf.cast(x, tf.float32)))
 
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]

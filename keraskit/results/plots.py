@@ -82,20 +82,28 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
     figure.savefig(path)
 
 
-def sheet(pictures: np.ndarray, captions: Sequence[str], path: Path, title: str = "", columns: int = 8) -> None:
+def sheet(
+    pictures: Sequence[np.ndarray] | np.ndarray,
+    captions: Sequence[str],
+    path: Path,
+    title: str = "",
+    columns: int = 8,
+    side: float = 1.25,
+) -> None:
     """Pictures in rows with a caption under each.
 
     Args:
-        pictures: uint8, shape (n, height, width) or (n, height, width, 3).
+        pictures: uint8, each of shape (height, width), (height, width, 1) or (height, width, 3).
         captions: one per picture; may have several lines.
         path: the PNG to write.
         title: above all.
         columns: pictures in a row.
+        side: of one picture, in inches.
     """
     columns = max(1, min(columns, len(pictures)))
     rows = max(1, -(-len(pictures) // columns))
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    figure = _figure(max(1.25 * columns, 4.0), (1.15 + 0.17 * lines) * rows + (0.4 if title else 0.0))
+    figure = _figure(max(side * columns, 4.0), (side - 0.1 + 0.17 * lines) * rows + (0.4 if title else 0.0))
     if title:
         figure.suptitle(title, fontsize=10)
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):

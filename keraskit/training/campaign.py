@@ -30,6 +30,7 @@ def measure(names: Sequence[str], to: Path, output_dir: Path, readme: Path | Non
         UserError: a run failed; what was measured before it is kept.
     """
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
+    cards = [card for card in cards if card.trains]
     to.parent.mkdir(parents=True, exist_ok=True)
     for card in cards:
         entries = table.read(to)

@@ -213,6 +213,8 @@ def announce(
     parts = ", ".join(f"{size:,} {part}" for part, size in splits.sizes().items())
     print(f"recipe         {recipe.name}{built}: {model.count_params():,} parameters, {passes}, seed {config.seed}")
     print(f"data           {splits.source['name']} from {splits.source['found']}: {parts}")
+    if "cache" in splits.source:
+        print(f"cache          {splits.source['cache']}")
     print(f"device         {choices.device}")
     print(f"precision      {choices.precision}")
     print(f"xla            {choices.xla}")
@@ -221,7 +223,7 @@ def announce(
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
-    harmless = {"seed", "output_dir", "data_dir", "device", "precision", "xla"}
+    harmless = {"seed", "output_dir", "data_dir", "device", "precision", "xla", "cache"}
     if options or set(changed(asked)) - harmless:
         return ""
     verdicts = []

@@ -1,0 +1,98 @@
+"""Image augmentation, shown: the same digits before and after each kind (document, sections 2 and 6.6).
+
+    python -m keraskit.recipes.augmentation
+    keraskit augment --preview PHOTO.jpg --rotation-range 40 --horizontal-flip
+
+The document gave shear_range 1.25 and 0.2 to a Keras that took radians; today's takes degrees: 71.6 and 11.5.
+Writes nine sheets, and the pictures that the eighth shows as files.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keraskit import Augmentation, Program
+from keraskit.datasets import drawn_pets, mnist
+from keraskit.preview import clipped, preview, visible
+from keraskit.results import plots
+from keraskit.results.run_folder import RunFolder, now
+
+SHEETS = {
+    "2-rotation-90": Augmentation(rotation_range=90),
+    "3-shift-0.2": Augmentation(width_shift_range=0.2, height_shift_range=0.2),
+    "4-shear-71.6-degrees": Augmentation(shear_range=71.6),
+    "5-flips": Augmentation(horizontal_flip=True, vertical_flip=True),
+    "6-featurewise-standardisation": Augmentation(featurewise_center=True, featurewise_std_normalization=True),
+    "7-zca-whitening": Augmentation(featurewise_center=True, zca_whitening=True, zca_epsilon=1e-2),
+}
+SEVEN_TRANSFORMS = Augmentation(
+    rotation_range=40,
+    width_shift_range=0.2,
+    height_shift_range=0.2,
+    shear_range=11.5,
+    zoom_range=0.2,
+    horizontal_flip=True,
+    fill_mode="nearest",
+)
+
+
+def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9) -> Path:
+    """Write the document's pictures into a new folder, and return it.
+
+    Args:
+        output_dir: Folder under which to make it.
+        seed: Decides what is random.
+        digits: How many digits a sheet shows.
+    """
+    RunFolder.check(output_dir)
+    arrays, source = mnist.load()
+    x_train = arrays["x_train"][..., None]
+    x = x_train[:digits]
+    folder = RunFolder.create(output_dir, "augmentation")
+    folder.update_manifest(recipe="augmentation", status="running", started=now(), seed=seed, data=source)
+    with folder.atomic("1-first-images.png") as path:
+        plots.sheet(x, [str(digit) for digit in arrays["y_train"][:digits]], path, "first images", columns=digits)
+    for name, augmentation in SHEETS.items():
+        if augmentation.needs_fit:
+            augmentation = augmentation.fit(x_train)
+        after = augmentation.standardize(augmentation.transform(x, (seed, 0))).numpy()
+        after = [visible(image) if augmentation.needs_fit else clipped(image) for image in after]
+        side_by_side(folder, f"{name}.png", x, after, name.partition("-")[2].replace("-", " "))
+
+    saved = Augmentation(rotation_range=90).flow(
+        x, batch_size=digits, seed=seed, save_to_dir=folder.path / "saved", save_prefix="aug", save_limit=digits
+    )
+    next(iter(saved))
+    files = sorted((folder.path / "saved").iterdir())
+    with folder.atomic("8-saved-files.png") as path:
+        plots.sheet(
+            [np.asarray(Image.open(file)) for file in files],
+            [f.name for f in files],
+            path,
+            "saved files",
+            columns=digits,
+        )
+
+    photograph = Path(__file__).resolve().parents[1] / "data" / "photos" / "chelsea.png"
+    if not photograph.is_file():  # installed without the repository
+        photograph = folder.path / "drawn-cat.png"
+        Image.fromarray(drawn_pets.draw("cat", 0)).save(photograph)
+    preview([photograph], SEVEN_TRANSFORMS, folder.path / "9-seven-transforms.png", versions=7, seed=seed)
+    folder.update_manifest(status="finished", ended=now())
+    print(f"sheets         {folder.path}")
+    return folder.path
+
+
+def side_by_side(folder: RunFolder, name: str, before: np.ndarray, after: list[np.ndarray], title: str) -> None:
+    """A sheet with the pictures in the upper row and what became of them in the lower."""
+    count = len(before)
+    with folder.atomic(name) as path:
+        captions = ["before"] * count + ["after"] * count
+        plots.sheet([*before, *after], captions, path, title, columns=count)
+
+
+recipe = Program(run=write_sheets, section="2, 6.6")
+
+if __name__ == "__main__":
+    recipe.main()

@@ -1,0 +1,97 @@
+"""Augmentation in a run, the recipe that shows it, and the preview of a user's own pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from keraskit.recipes import augmentation as recipe
+from PIL import Image
+
+import keraskit
+from keraskit.augment import Augmentation
+from keraskit.augment.statistics import Statistics
+from keraskit.config import RunConfig, changed, flags
+from keraskit.datasets import digits
+from keraskit.datasets.splits import ShuffledEpochs
+from keraskit.errors import UserError
+
+TURN = Augmentation(rotation_range=30)
+
+
+def test_only_training_pictures_change_and_differently_in_each_epoch():
+    plain = digits.images(RunConfig(limit=40))
+    turned = plain.augmented(TURN)
+    for part in ("validation", "test"):
+        assert np.array_equal(getattr(turned, part).take(np.arange(40))[0], getattr(plain, part).take(np.arange(40))[0])
+
+    def epoch(splits, number, batch_size=16):
+        shuffled = ShuffledEpochs(splits.train, batch_size, seed=5)
+        shuffled.epoch.assign(number)
+        return np.concatenate([x.numpy() for x, _ in shuffled.dataset])
+
+    zero, again, one = epoch(turned, 0), epoch(turned, 0), epoch(turned, 1)
+    assert np.array_equal(zero, again)
+    order = np.argsort(epoch(plain, 0).sum((1, 2, 3)))
+    other = np.argsort(epoch(plain, 1).sum((1, 2, 3)))
+    assert np.abs(zero[order] - epoch(plain, 0)[order]).mean() > 0.02
+    assert np.abs(zero[order] - one[other]).mean() > 0.02
+    assert np.abs(zero - epoch(turned, 0, batch_size=7)).max() < 1e-3  # whatever the batches
+
+
+def test_statistics_come_from_the_training_split_alone_and_are_saved(tmp_path):
+    words = {"featurewise_center": True, "featurewise_std_normalization": True}
+    result = keraskit.run("cnn", quick=True, augment=Augmentation(**words), output_dir=tmp_path)
+    x, _ = digits.images(RunConfig(limit=512)).train.take(np.arange(512))
+    known = Statistics.load(result.folder / "statistics.npz")
+    assert known.mean.item() == pytest.approx(x.mean(), rel=1e-4) and known.std.item() == pytest.approx(
+        x.std(), rel=1e-4
+    )
+    standard = digits.images(RunConfig(limit=512)).augmented(Augmentation(**words))
+    assert abs(standard.train.take(np.arange(512))[0].mean()) < 1e-4
+    run = json.loads((result.folder / "run.json").read_text())
+    assert run["config"]["augment"] == words
+    assert not (result.folder / "augmented.png").exists()
+
+
+def test_a_run_with_random_transforms_shows_what_it_saw_and_repeats(tmp_path):
+    one, two = (keraskit.run("mlp", quick=True, augment=TURN, output_dir=tmp_path) for _ in range(2))
+    assert one.metrics == two.metrics
+    assert (one.folder / "augmented.png").is_file() and "as they were seen" in (one.folder / "report.html").read_text()
+
+
+def test_flags_of_an_augmentation_are_those_that_give_it():
+    config = RunConfig(epochs=3, augment=Augmentation(zoom_range=(0.8, 1.2), horizontal_flip=True))
+    assert flags(changed(config)) == "--epochs 3 --augment.zoom-range 0.8 1.2 --augment.horizontal-flip"
+
+
+def test_features_cannot_be_augmented(tmp_path):
+    with pytest.raises(UserError, match="holds no pictures"):
+        keraskit.run("quickstart", quick=True, augment=TURN, output_dir=tmp_path)
+
+
+def test_the_recipe_writes_the_documents_sheets(tmp_path):
+    folder = recipe.write_sheets(tmp_path, digits=4)
+    names = [p.name for p in sorted(folder.glob("*.png"))]
+    assert [name[0] for name in names] == list("123456789")
+    assert [p.name for p in sorted((folder / "saved").iterdir())] == [f"aug_0000{i}.png" for i in range(4)]
+    assert Image.open(folder / "saved" / "aug_00000.png").size == (28, 28)
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+
+
+def test_recipe_and_preview_as_commands(command, tmp_path):
+    done = command("run", "augmentation", "--digits", "2")
+    assert (done.returncode, done.stderr) == (0, "") and "sheets" in done.stdout
+    assert "rotation" in command("show", "augmentation").stdout
+    assert command("run", "augmentation", "--digit", "2").returncode == 2
+    done = command("augment", "--preview", ROOT / "data" / "photos", "--rotation-range", "40", "--output", "sheet.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert min(Image.open(tmp_path / "sheet.png").size) > 300
+    for words, says in [
+        (["--preview", "nowhere"], "does not exist"),
+        (["--preview", ROOT / "data" / "README.md"], "cannot be read as a picture"),
+        (["--preview", ROOT / "data" / "photos", "--zoom-range", "2"], "zoom_range=2"),
+        (["--preview", ROOT / "data" / "photos", "--versions", "0"], "--versions 0"),
+    ]:
+        done = command("augment", *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1) and says in done.stderr
