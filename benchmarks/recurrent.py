@@ -1,14 +1,16 @@
 """Seconds per step and per epoch of the recurrent models, by batch size, XLA, and TimeDistributed, in alternation.
 
-    python benchmarks/recurrent.py [--repeats 5]
+    python benchmarks/recurrent.py [--repeats 5] [--json docs/recurrent.json]
 
 Prints the median time of a step, and what an epoch of 55,000 examples would take, each variant in turn so that a noisy
 machine is unfair to all alike.
 """
 
 import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 
 from keraskit import startup
 
@@ -18,6 +20,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 from keraskit.recipes import lstm, multi_output  # noqa: E402
+
+from keraskit.training import devices  # noqa: E402
 
 EXAMPLES = 55_000
 
@@ -46,7 +50,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    repeats = asked.repeats
     random = np.random.default_rng(0)
     prepared, compiled, times = {}, {}, {}
     for name, (build, batch, xla) in VARIANTS.items():
@@ -67,9 +73,13 @@ def main() -> None:
             model.train_on_batch(x, y)
             times[name].append(time.perf_counter() - started)
     print(f"{'variant':42} {'first step':>10} {'step':>9} {'epoch':>9}")
+    variants = {}
     for name, (_, batch, _) in VARIANTS.items():
         step = statistics.median(times[name])
+        variants[name] = {"first": compiled[name], "step": step, "epoch": step * EXAMPLES / batch}
         print(f"{name:42} {compiled[name]:8.1f} s {step * 1e3:6.0f} ms {step * EXAMPLES / batch / 60:5.1f} min")
+    if asked.json:
+        asked.json.write_text(json.dumps({"variants": variants, "hardware": devices.hardware()}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

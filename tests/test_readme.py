@@ -1,5 +1,6 @@
 """Every command and every Python example of the README, run as a reader would."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from keraskit.recipe import recipes_available
 from keraskit.results import table
 
 README = (ROOT / "README.md").read_text()
@@ -50,6 +52,20 @@ def test_files_that_the_readme_names_are_there():
 def test_table_of_results_is_current():
     entries = table.read(ROOT / "docs" / "results.json")
     assert entries and table.insert(README, entries) == README
+
+
+def test_page_of_measurements_is_current():
+    spec = importlib.util.spec_from_file_location("pages", ROOT / "benchmarks" / "pages.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    assert (ROOT / "docs" / "performance.md").read_text() == pages.page()
+
+
+def test_every_model_is_drawn_in_the_docs():
+    page = (ROOT / "docs" / "models.md").read_text()
+    for name, card in recipes_available().items():
+        if card.trains:
+            assert f"(architecture/{name}.svg)" in page and (ROOT / "docs" / "architecture" / f"{name}.svg").exists()
 
 
 @pytest.mark.parametrize("name", sorted(table.read(ROOT / "docs" / "results.json")))
