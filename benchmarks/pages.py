@@ -16,10 +16,10 @@ def machine(hardware: dict) -> str:
 
 def augmentation(record: dict) -> list[str]:
     """The augmentation benchmark as Markdown."""
-    lines = [
+    return [
         "## Augmentation",
         "",
-        "`python benchmarks/augmentation.py --json docs/augmentation.json`: the document's seven transforms at 150x150x3,",
+        "`python benchmarks/augmentation.py --json docs/augmentation.json`: the seven transforms at 150x150x3, "
         f"all ways in turn in one run, medians, on {machine(record['hardware'])}.",
         "",
         "| way | pictures/s |",
@@ -34,7 +34,6 @@ def augmentation(record: dict) -> list[str]:
         "| --- | ---: |",
         *(f"| {name} | {ratio:.1f} |" for name, ratio in record["ratios"].items()),
     ]
-    return lines
 
 
 def recurrent(record: dict) -> list[str]:
@@ -42,7 +41,7 @@ def recurrent(record: dict) -> list[str]:
     lines = [
         "## Recurrent models",
         "",
-        "`python benchmarks/recurrent.py --json docs/recurrent.json`: one training step over 784 pixels, all variants in",
+        "`python benchmarks/recurrent.py --json docs/recurrent.json`: one training step over 784 pixels, all in "
         f"turn in one run, medians, on {machine(record['hardware'])}; an epoch has 55,000 examples.",
         "",
         "| variant | first step, with compilation | step | epoch |",

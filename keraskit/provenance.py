@@ -8,8 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from keraskit.recipe import Card, Recipe
-
 PACKAGES = ("keraskit", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "h5py")
 
 
@@ -40,8 +38,3 @@ def git_state() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def summary(recipe: Recipe) -> str:
-    """The first line of the recipe's docstring."""
-    return Card(recipe.name, recipe.source).summary

@@ -1,5 +1,5 @@
 """ImageDataGenerator's vocabulary, done in one resampling per batch inside tf.data or inside a model."""
 
-from keraskit.augment.description import Augmentation
+from keraskit.augment.augmentation import Augmentation
 
 __all__ = ["Augmentation"]

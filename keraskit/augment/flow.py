@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keraskit.augment.description import Augmentation
+from keraskit.augment.description import Description
+from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
 from keraskit.errors import UserError
 
@@ -19,7 +20,7 @@ FORMATS = ("png", "jpeg", "jpg")
 
 
 def flow(
-    augmentation: Augmentation,
+    augmentation: Description,
     x: np.ndarray,
     y: np.ndarray | None,
     batch_size: int,
@@ -46,7 +47,7 @@ def flow(
         images = transform(augmentation, tf.gather(pictures, indices), numbers)
         if save:
             images = tf.ensure_shape(tf.numpy_function(save, [images], tf.float32), images.shape)
-        images = augmentation.standardize(images)
+        images = standardize(augmentation, images)
         return images if y is None else (images, tf.gather(y, indices))
 
     epochs = tf.data.Dataset.range(2**62).flat_map(one_epoch)

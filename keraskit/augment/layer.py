@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keraskit.augment.description import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.augment.transform import draws, transform
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit import machine
-from keraskit.augment.description import Augmentation, fitted_statistics
+from keraskit.augment.description import Description
 from keraskit.errors import UserError
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
@@ -45,7 +45,7 @@ class Statistics:
             return cls(**{name: file[name] for name in file.files})
 
 
-def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:
+def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> Statistics:
     """Mean, deviation and whitening matrix, holding a batch and the matrix. Raises UserError where that is too much."""
     count = 0
     total: Any = 0.0
@@ -80,7 +80,7 @@ def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> S
     return Statistics(mean.astype(np.float32) if centre else None, std.astype(np.float32) if deviation else None, zca)
 
 
-def standardize(augmentation: Augmentation, images: Any) -> tf.Tensor:
+def standardize(augmentation: Description, images: Any) -> tf.Tensor:
     """Pictures on the model's scale, in ImageDataGenerator's order; float32, the shape of `images`."""
     if not augmentation.standardizes:
         return images
@@ -96,7 +96,9 @@ def standardize(augmentation: Augmentation, images: Any) -> tf.Tensor:
         images /= tf.math.reduce_std(images, axis=axes, keepdims=True) + EPSILON
     if not augmentation.needs_fit:
         return images
-    known = fitted_statistics(augmentation)
+    known: Statistics | None = augmentation.statistics
+    if known is None:
+        raise UserError("This augmentation needs statistics of the training pictures.", "Call fit(x_train) first.")
     if known.mean is not None:
         images -= _fitting(known.mean, images)
     if known.std is not None:
@@ -129,7 +131,7 @@ def _room_for(pixels: int) -> np.ndarray:
 
 
 def _per_channel(
-    augmentation: Augmentation, mean: np.ndarray, square: np.ndarray, shape: tuple[int, ...]
+    augmentation: Description, mean: np.ndarray, square: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation per channel, of shape (1, 1, channels) or (channels, 1, 1)."""
     axes = (1, 2) if augmentation.data_format == "channels_first" else (0, 1)
@@ -139,7 +141,7 @@ def _per_channel(
 
 
 def _whitening(
-    augmentation: Augmentation,
+    augmentation: Description,
     gram: np.ndarray,
     mean_of_pixel: np.ndarray,
     mean: np.ndarray,

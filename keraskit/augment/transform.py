@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraskit.augment.description import Augmentation
+from keraskit.augment.description import Description
 
 DRAWS = 10  # random numbers per picture; the columns are named in `matrices` and `_change`
 
@@ -22,7 +22,7 @@ def draws(count: Any, seed: Any) -> tf.Tensor:
     return tf.random.stateless_uniform((count, DRAWS), seed=seed)
 
 
-def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf.Tensor:
+def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.Tensor:
     """Transform each picture as its row of `numbers` says.
 
     Args:
@@ -42,12 +42,12 @@ def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf
 
 
 @functools.cache
-def _compiled(augmentation: Augmentation) -> Any:
+def _compiled(augmentation: Description) -> Any:
     """The whole transform as one compiled function; one compilation per description and shape."""
     return tf.function(functools.partial(_transform, augmentation), jit_compile=True, autograph=False)
 
 
-def _transform(augmentation: Augmentation, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+def _transform(augmentation: Description, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     flat = images.shape.rank == 3
     first = augmentation.data_format == "channels_first"
     if flat:
@@ -63,7 +63,7 @@ def _transform(augmentation: Augmentation, images: tf.Tensor, numbers: tf.Tensor
     return tf.transpose(images, (0, 3, 1, 2)) if first else images
 
 
-def _change(augmentation: Augmentation, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+def _change(augmentation: Description, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """Shift channels and change brightness."""
     if augmentation.channel_shift_range:
         low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
@@ -76,7 +76,7 @@ def _change(augmentation: Augmentation, images: tf.Tensor, numbers: tf.Tensor) -
     return images
 
 
-def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> tf.Tensor:
     """Bilinear resampling of each picture where its matrix says.
 
     Beyond the border lies what scipy's modes nearest, reflect, grid-wrap and grid-constant put there.
@@ -121,7 +121,7 @@ def _inside(index: tf.Tensor, side: tf.Tensor, fill_mode: str) -> tf.Tensor:
     return tf.clip_by_value(index, 0, side - 1)
 
 
-def matrices(augmentation: Augmentation, numbers: tf.Tensor, height: Any, width: Any) -> tf.Tensor:
+def matrices(augmentation: Description, numbers: tf.Tensor, height: Any, width: Any) -> tf.Tensor:
     """For each picture a matrix of shape (2, 3): where in the original each row and column of the result comes from.
 
     ImageDataGenerator's convention, counted from the centre: rotation @ shift @ shear @ zoom, and flips first of all.

@@ -16,7 +16,7 @@ from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, changed, flags
 from keraskit.datasets.splits import ShuffledEpochs, Splits
 from keraskit.errors import UserError
-from keraskit.recipe import Recipe, load_recipe
+from keraskit.recipe import Card, Recipe, load_recipe
 from keraskit.results import report
 from keraskit.results.run_folder import RunFolder, now
 from keraskit.training import devices, memory, prepare, progress
@@ -170,7 +170,7 @@ def describe(
     return {
         "recipe": recipe.name,
         "section": recipe.section,
-        "summary": provenance.summary(recipe),
+        "summary": Card(recipe.name, recipe.source).summary,
         "command": " ".join(command),
         "started": now(),
         "seed": config.seed,
