@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run_recipe(recipe: Runnable, argv: Sequence[str]) -> int:
     """`keraskit run` for a recipe that is imported already; what `python -m keraskit.recipes.mlp` does."""
     name = f"python -m keraskit.recipes.{recipe.name}" if recipe.name in recipes_available() else recipe.command
-    app = App(name=name, version_flags=[])
+    app = App(name=name, version_flags=[], suppress_keyboard_interrupt=False)
     make = _run_command if isinstance(recipe, Recipe) else _program_command
     app.default(make(recipe.function, recipe.source, lambda: _started(recipe)))
     return _guarded(lambda words: app(words, **_QUIET), list(argv), name)
@@ -74,7 +74,12 @@ def _fail(message: str, code: int) -> int:
 
 def _app(words: Sequence[str]) -> App:
     """All verbs. `run` and `show` have the flags of the recipe that the words name, read from its source."""
-    app = App(name="keraskit", help=f"A classic Keras tutorial as software.\n\n{EXIT_CODES}", help_format="plaintext")
+    app = App(
+        name="keraskit",
+        help=f"A classic Keras tutorial as software.\n\n{EXIT_CODES}",
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
     app.command(list_recipes, name="list")
     app.command(doctor)
     app.command(results)

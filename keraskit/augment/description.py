@@ -1,7 +1,5 @@
 """Description: what may happen to pictures, in ImageDataGenerator's own words and units. Needs no TensorFlow."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -50,7 +51,7 @@ class KeepBest(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self._started, 3)})
         self.folder.write_history(self.rows)
         score = self._sign * numbers[self.monitor]
-        if score > self._best:
+        if score > self._best and math.isfinite(numbers["loss"]):  # weights that gave no loss are not worth keeping
             self._best, self.best_epoch = score, epoch + 1
             if self.deliverable is not self.model:
                 self.deliverable.set_weights(self.model.get_weights())

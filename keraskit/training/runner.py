@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,11 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         folder.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
         raise
-    if not keeper.best_epoch:
-        folder.update_manifest(status="failed", ended=now(), error="the loss is not a number")
-        raise UserError("The loss became infinite or not a number in the first epoch.", "Lower --learning-rate.")
+    if not math.isfinite(keeper.rows[-1]["loss"]):
+        problem = f"The loss became infinite or not a number in epoch {len(keeper.rows)}."
+        folder.update_manifest(status="failed", ended=now(), error=problem)
+        kept = f"The best model before that lies in {short(folder.path)}." if keeper.best_epoch else ""
+        raise UserError(problem, f"Lower --learning-rate. {kept}")
     timings.mark("fit")
 
     model.load_weights(folder.path / "model.keras")
@@ -139,7 +142,7 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
     if verdict:
         print(verdict)
-    print(f"report         {_short(folder.path / report.REPORT)}", flush=True)
+    print(f"report         {short(folder.path / report.REPORT)}", flush=True)
     return RunResult(model, keeper.rows, metrics, folder.path)
 
 
@@ -218,7 +221,7 @@ def announce(
     print(f"device         {choices.device}")
     print(f"precision      {choices.precision}")
     print(f"xla            {choices.xla}")
-    print(f"run folder     {_short(folder.path)}", flush=True)
+    print(f"run folder     {short(folder.path)}", flush=True)
 
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
@@ -242,6 +245,6 @@ def weights_hash(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Relative to the working folder where that is shorter."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
