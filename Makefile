@@ -36,6 +36,11 @@ doctor: $(VENV)/.installed     ## look at this machine
 results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the README's table
 	@$(BIN)/keraskit results $(ARGS) --readme README.md
 
+bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
+	@$(BIN)/python benchmarks/augmentation.py --json docs/augmentation.json
+	@$(BIN)/python benchmarks/recurrent.py --json docs/recurrent.json
+	@$(BIN)/python benchmarks/pages.py
+
 lint: $(VENV)/.installed-dev   ## check style and the types of public signatures
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 

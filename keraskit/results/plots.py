@@ -103,7 +103,9 @@ def sheet(
     columns = max(1, min(columns, len(pictures)))
     rows = max(1, -(-len(pictures) // columns))
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    figure = _figure(max(side * columns, 4.0), (side - 0.1 + 0.17 * lines) * rows + (0.4 if title else 0.0))
+    tallest = max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1.0)
+    height = (side - 0.1) * min(tallest, 2.0) + 0.17 * lines
+    figure = _figure(max(side * columns, 4.0), height * rows + (0.4 if title else 0.0))
     if title:
         figure.suptitle(title, fontsize=10)
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):

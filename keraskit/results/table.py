@@ -68,7 +68,8 @@ def _machine(row: Mapping[str, Any]) -> str:
     hardware, versions = row["hardware"], row["versions"]
     gpus = ", ".join(hardware["gpus"]) or "no GPU"
     software = f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}, Python {versions['python']}"
-    return f"{hardware['cores']} cores of {hardware['cpu']}, {gpus}, {software}"
+    cores = f"{hardware['cores']} core{'s' if hardware['cores'] > 1 else ''}"
+    return f"{cores} of {hardware['cpu']}, {gpus}, {software}"
 
 
 def insert(text: str, entries: Mapping[str, Any]) -> str:

@@ -1,0 +1,74 @@
+"""`keraskit results`: each recipe measured once, recorded at once, and written into the page's table."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from keraskit.errors import UserError
+from keraskit.recipe import find_card
+from keraskit.results import table
+from keraskit.training import campaign
+
+
+@pytest.fixture
+def launched(monkeypatch, tiny_run, tmp_path):
+    """Which recipes were launched. Instead of a training, a finished run folder is put in place."""
+    names = []
+
+    def launch(line, check):
+        name = line[line.index("run") + 1]
+        names.append(name)
+        if name == "cnn":
+            return subprocess.CompletedProcess(line, 1)
+        shutil.copytree(tiny_run.folder, tmp_path / "runs" / name / f"run{len(names)}")
+        return subprocess.CompletedProcess(line, 0)
+
+    monkeypatch.setattr(campaign.subprocess, "run", launch)
+    return names
+
+
+def test_results_are_recorded_resumed_and_written_into_the_page(launched, tmp_path, tiny_run, capsys):
+    to, page = tmp_path / "results.json", tmp_path / "page.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    campaign.measure(["mlp"], to, tmp_path / "runs", page)
+    entry = json.loads(to.read_text())["mlp"]
+    assert entry["test"] == tiny_run.metrics and entry["source_sha256"] == table.source_hash(find_card("mlp"))
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert f"accuracy {tiny_run.metrics['accuracy']:.4f}" in text and "541,794" in text
+    campaign.measure(["mlp"], to, tmp_path / "runs", page)
+    assert launched == ["mlp"] and page.read_text() == text and "has not changed" in capsys.readouterr().out
+    campaign.measure(["mlp"], to, tmp_path / "runs", page, again=True)
+    assert launched == ["mlp", "mlp"]
+
+
+def test_what_was_measured_before_a_failure_is_kept(launched, tmp_path):
+    to = tmp_path / "results.json"
+    with pytest.raises(UserError, match="cnn ended with code 1"):
+        campaign.measure(["mlp", "cnn", "lstm"], to, tmp_path / "runs", None)
+    assert list(json.loads(to.read_text())) == ["mlp"] and launched == ["mlp", "cnn"]
+
+
+def test_other_words_do_not_make_a_measurement_old_and_other_code_does(tmp_path):
+    source = find_card("mlp").source.read_text()
+
+    def hashed(text):
+        (tmp_path / "mlp.py").write_text(text)
+        return table.source_hash(type(find_card("mlp"))("mlp", tmp_path / "mlp.py"))
+
+    assert (
+        hashed(source.replace("Multilayer", "A multilayer"))
+        == hashed(source.replace("0.982}", "0.9}"))
+        == hashed(source)
+    )
+    assert hashed(source.replace("epochs=10", "epochs=11")) != hashed(source)
+
+
+def test_a_damaged_file_or_a_page_without_marks_is_one_clear_error(tmp_path):
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        table.read(tmp_path / "results.json")
+    with pytest.raises(UserError, match="no place for the table"):
+        table.insert("no marks", {})
