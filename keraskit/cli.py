@@ -110,7 +110,7 @@ def list_recipes() -> None:
     for card in recipes_available().values():
         expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
         table.add_row(card.name, card.declared.get("section", ""), card.summary, card.parameters, expected)
-    Console(width=None if sys.stdout.isatty() else 140, markup=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
 def augment(

@@ -56,6 +56,11 @@ class RunConfig:
     """Random transforms of the training pictures, and their standardisation."""
 
     def __post_init__(self) -> None:
+        for name in ("output_dir", "data_dir"):  # a path may be given as text
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        if isinstance(self.augment, dict):  # and an augmentation as its parameters
+            object.__setattr__(self, "augment", Augmentation(**self.augment))
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

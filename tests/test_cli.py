@@ -8,6 +8,8 @@ import time
 import pytest
 from conftest import ROOT
 
+from keraskit.recipe import recipes_available
+
 FAST = [
     ["list"],
     ["--help"],
@@ -44,6 +46,7 @@ def test_they_answer_in_half_a_second(command):
 
 def test_list_shows_every_recipe_on_one_line(command):
     lines = command("list").stdout.splitlines()
+    assert len(lines) == 1 + len(recipes_available())
     assert next(line for line in lines if line.startswith("mlp")).split()[-1] == "0.982"
     assert any("199,562" in line for line in lines)
 

@@ -32,6 +32,11 @@ def test_it_learns(tmp_path):
     assert result.metrics["accuracy"] > 0.9
 
 
+def test_paths_and_augmentations_may_be_given_as_text_and_dict(tmp_path):
+    config = RunConfig(output_dir=str(tmp_path), data_dir="here", augment={"rotation_range": 5.0})
+    assert config.output_dir == tmp_path and config.data_dir.name == "here" and config.augment.is_random
+
+
 @pytest.mark.parametrize("recipe", ["mlp", "cnn"])
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(recipe, tmp_path):
     runs = [keraskit.run(recipe, quick=True, seed=seed, output_dir=tmp_path) for seed in (1, 1, 2)]

@@ -36,7 +36,8 @@ def flow(
     if not len(x):
         raise UserError("There are no pictures.")
     save = Saver(Path(save_to_dir), save_prefix, save_format, save_limit) if save_to_dir is not None else None
-    pictures = tf.constant(x)
+    with tf.device("/CPU:0"):  # where tf.data runs
+        pictures = tf.constant(x)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         pair = tf.stack([tf.constant(seed, tf.int64), epoch])

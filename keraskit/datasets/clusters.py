@@ -40,7 +40,8 @@ def one_hot(config: RunConfig) -> Splits:
 
     def split(part: str) -> Split:
         x, y = draw(part)
-        features, labels = tf.constant(x), tf.constant(y)
+        with tf.device("/CPU:0"):
+            features, labels = tf.constant(x), tf.constant(y)
 
         def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.gather(features, indices), tf.gather(labels, indices)

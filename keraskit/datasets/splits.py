@@ -58,8 +58,7 @@ class Split:
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
-        order = tf.range(self.size, dtype=tf.int64)
-        return _batches(order, self.size, batch_size, self.fetch).prefetch(tf.data.AUTOTUNE)
+        return _in_order(self.size, batch_size, self.fetch).prefetch(tf.data.AUTOTUNE)
 
     def take(self, indices: np.ndarray) -> Batch:
         """The examples at these indices as numpy arrays."""
@@ -69,8 +68,7 @@ class Split:
     def measured(self, augmentation: Augmentation) -> Augmentation:
         """The augmentation with the statistics of this split's pictures, on the scale that it will find them."""
         split = dataclasses.replace(self, augmentation=augmentation)
-        order = tf.range(self.size, dtype=tf.int64)
-        return augmentation.fit(_batches(order, self.size, 1_024, lambda i: split.scaled(split.load(i)[0])))
+        return augmentation.fit(_in_order(self.size, 1_024, lambda i: split.scaled(split.load(i)[0])))
 
     def augmented(self, indices: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
         """Pictures as training sees them in the epoch of `seed`, float32 from 0 to 255, for a sheet."""
@@ -135,7 +133,8 @@ class ShuffledEpochs:
     def __init__(self, split: Split, batch_size: int, seed: int, steps: int | None = None) -> None:
         if split.size < 1:
             raise UserError("The training split is empty.", "Check the data, or raise --limit.")
-        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
+        with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
+            self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
         self.steps = min(steps or split.size, -(-split.size // batch_size))
 
         def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
@@ -151,6 +150,11 @@ class ShuffledEpochs:
 
         dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
         self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(tf.data.AUTOTUNE)
+
+
+def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
+    with tf.device("/CPU:0"):
+        return _batches(tf.range(size, dtype=tf.int64), size, batch_size, fetch)
 
 
 def _batches(order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
