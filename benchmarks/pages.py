@@ -1,4 +1,4 @@
-"""Writes docs/performance.md from the JSON files that the benchmarks recorded.
+"""Writes docs/performance.md from the JSON files that `keraskit results` and the benchmarks recorded.
 
 python benchmarks/pages.py
 """
@@ -52,7 +52,26 @@ def recurrent(record: dict) -> list[str]:
     return lines
 
 
-PARTS = {"augmentation.json": augmentation, "recurrent.json": recurrent}
+def learning(record: dict) -> list[str]:
+    """Validation accuracy by epoch of the recipes that were run in full, as Markdown."""
+    lines = [
+        "## Learning, epoch by epoch",
+        "",
+        "Validation accuracy in the runs of the README's table (docs/results.json).",
+        "",
+    ]
+    most = max(len(values) for row in record.values() for values in row["validation"].values())
+    lines.append(f"| recipe | s/epoch | {' | '.join(str(i + 1) for i in range(most))} |")
+    lines.append(f"| --- | ---: |{' ---: |' * most}")
+    for name, row in record.items():
+        for metric, values in row["validation"].items():
+            label = name if metric == "val_accuracy" else f"{name}, {metric[4:].replace('_', ' ')}"
+            cells = [f"{value:.4f}" for value in values] + [""] * (most - len(values))
+            lines.append(f"| {label} | {row['seconds_per_epoch']} | {' | '.join(cells)} |")
+    return lines
+
+
+PARTS = {"results.json": learning, "augmentation.json": augmentation, "recurrent.json": recurrent}
 
 
 def page() -> str:

@@ -3,9 +3,9 @@
     python -m keraskit.recipes.multi_output
 
 Two losses are added: the digit's with weight 1, the next pixel's with weight 0.3, since it is a mean over 784 guesses,
-most of them easy. Guessing "dark" at every step is right for four pixels in five: the second accuracy must beat that.
+most of them easy. Guessing "dark" at every step is right for 0.824 of the test pixels; the model must be 0.07 better.
 
-Expected: test output1 accuracy 0.95, test output2 accuracy 0.85 after 8 epochs.
+Expected: test output1 accuracy 0.95, test output2 accuracy 0.9 after 8 epochs.
 """
 
 import keras
@@ -54,7 +54,7 @@ recipe = Recipe(
     schedule="cosine",
     warmup_steps=200,
     section="3.5.2",
-    expected={"test_output1_accuracy": 0.95, "test_output2_accuracy": 0.85},
+    expected={"test_output1_accuracy": 0.95, "test_output2_accuracy": 0.9},
 )
 
 if __name__ == "__main__":

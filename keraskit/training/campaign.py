@@ -11,7 +11,7 @@ from pathlib import Path
 from keraskit.errors import UserError
 from keraskit.recipe import find_card, recipes_available
 from keraskit.results import table
-from keraskit.results.run_folder import MANIFEST, RunFolder
+from keraskit.results.run_folder import RunFolder
 
 NOT_BY_DEFAULT = {"vgg16"}  # days on a small machine
 
@@ -42,7 +42,7 @@ def measure(names: Sequence[str], to: Path, output_dir: Path, readme: Path | Non
         if code := subprocess.run(command, check=False).returncode:
             raise UserError(f"{card.name} ended with code {code}.", "The same command goes on where it stopped.")
         (folder,) = set(output_dir.glob(f"{card.name}/*")) - before
-        entries = table.read(to) | {card.name: table.entry(RunFolder(folder).read_json(MANIFEST), card)}
+        entries = table.read(to) | {card.name: table.entry(RunFolder(folder), card)}
         RunFolder(to.parent).write_text(to.name, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
     if readme:
         RunFolder(readme.parent).write_text(readme.name, table.insert(readme.read_text("utf-8"), table.read(to)))
