@@ -48,11 +48,24 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     RunFolder.check(output_dir)
     arrays, source = mnist.load()
     x_train = arrays["x_train"][..., None]
-    x = x_train[:digits]
     folder = RunFolder.create(output_dir, "augmentation")
-    folder.update_manifest(recipe="augmentation", status="running", started=now(), seed=seed, data=source)
+    folder.update_manifest(recipe="augmentation", started=now(), seed=seed, data=source)
+    with folder.recorded():
+        write_digits(folder, x_train, arrays["y_train"], digits, seed)
+        photograph = Path(__file__).resolve().parents[1] / "data" / "photos" / "chelsea.png"
+        if not photograph.is_file():  # installed without the repository
+            photograph = folder.path / "drawn-cat.png"
+            Image.fromarray(drawn_pets.draw("cat", 0)).save(photograph)
+        preview([photograph], SEVEN_TRANSFORMS, folder.path / "9-seven-transforms.png", versions=7, seed=seed)
+    print(f"sheets         {folder.path}")
+    return folder.path
+
+
+def write_digits(folder: RunFolder, x_train: np.ndarray, labels: np.ndarray, digits: int, seed: int) -> None:
+    """The sheets of digits, 1 to 8."""
+    x = x_train[:digits]
     with folder.atomic("1-first-images.png") as path:
-        plots.sheet(x, [str(digit) for digit in arrays["y_train"][:digits]], path, "first images", columns=digits)
+        plots.sheet(x, [str(label) for label in labels[:digits]], path, "first images", columns=digits)
     for name, augmentation in SHEETS.items():
         if augmentation.needs_fit:
             augmentation = augmentation.fit(x_train)
@@ -66,22 +79,8 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     next(iter(saved))
     files = sorted((folder.path / "saved").iterdir())
     with folder.atomic("8-saved-files.png") as path:
-        plots.sheet(
-            [np.asarray(Image.open(file)) for file in files],
-            [f.name for f in files],
-            path,
-            "saved files",
-            columns=digits,
-        )
-
-    photograph = Path(__file__).resolve().parents[1] / "data" / "photos" / "chelsea.png"
-    if not photograph.is_file():  # installed without the repository
-        photograph = folder.path / "drawn-cat.png"
-        Image.fromarray(drawn_pets.draw("cat", 0)).save(photograph)
-    preview([photograph], SEVEN_TRANSFORMS, folder.path / "9-seven-transforms.png", versions=7, seed=seed)
-    folder.update_manifest(status="finished", ended=now())
-    print(f"sheets         {folder.path}")
-    return folder.path
+        pictures = [np.asarray(Image.open(file)) for file in files]
+        plots.sheet(pictures, [file.name for file in files], path, "saved files", columns=digits)
 
 
 def side_by_side(folder: RunFolder, name: str, before: np.ndarray, after: list[np.ndarray], title: str) -> None:

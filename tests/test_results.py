@@ -32,6 +32,18 @@ def test_a_file_is_whole_or_absent(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_how_a_run_ended_is_recorded(tmp_path):
+    for error, status in ((None, "finished"), (KeyboardInterrupt, "interrupted"), (RuntimeError, "failed")):
+        try:
+            with RunFolder(tmp_path).recorded():
+                assert RunFolder(tmp_path).read_json("run.json")["status"] == "running"
+                if error:
+                    raise error("why")
+        except (KeyboardInterrupt, RuntimeError):
+            assert "why" in RunFolder(tmp_path).read_json("run.json")["error"]
+        assert RunFolder(tmp_path).read_json("run.json")["status"] == status
+
+
 def test_history_comes_back_as_written(tmp_path):
     rows = [
         {"epoch": 1, "loss": 0.1234567890123, "val_loss": float("nan")},

@@ -90,6 +90,18 @@ class RunFolder:
         known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
         self.write_json(MANIFEST, {**known, **facts})
 
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Record in run.json that the run is running, and then how it ended: finished, interrupted or failed."""
+        self.update_manifest(status="running")
+        try:
+            yield
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
+            raise
+        self.update_manifest(status="finished", ended=now())
+
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Write history.csv: one row per epoch, the columns of the first row."""
         text = io.StringIO()

@@ -86,18 +86,17 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
 
     folder = RunFolder.create(config.output_dir, recipe.name)
     settled = dataclasses.replace(config, learning_rate=rate)
-    facts = describe(recipe, asked, settled, options, model, splits, choices)
-    folder.update_manifest(status="running", **facts)
+    folder.update_manifest(**describe(recipe, asked, settled, options, model, splits, choices))
     announce(recipe, settled, options, model, splits, choices, epochs.steps, folder)
-    if splits.train.augmentation.statistics:
-        with folder.atomic(STATISTICS) as path:
-            splits.train.augmentation.statistics.save(path)
     if needs:
         print(f"memory         {needs}", flush=True)
 
-    keeper = KeepBest(folder, model, recipe.monitor)
-    verbose, shown = progress.for_this_output()
-    try:
+    with folder.recorded():
+        if splits.train.augmentation.statistics:
+            with folder.atomic(STATISTICS) as path:
+                splits.train.augmentation.statistics.save(path)
+        keeper = KeepBest(folder, model, recipe.monitor)
+        verbose, shown = progress.for_this_output()
         with choices.scope:
             trainee.fit(
                 epochs.dataset,
@@ -107,35 +106,27 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
                 verbose=verbose,
                 shuffle=False,  # the dataset shuffles itself
             )
-    except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        folder.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
-        raise
-    if not math.isfinite(keeper.rows[-1]["loss"]):
-        problem = f"The loss became infinite or not a number in epoch {len(keeper.rows)}."
-        folder.update_manifest(status="failed", ended=now(), error=problem)
-        kept = f"The best model before that lies in {short(folder.path)}." if keeper.best_epoch else ""
-        raise UserError(problem, f"Lower --learning-rate. {kept}")
-    timings.mark("fit")
+        if not math.isfinite(keeper.rows[-1]["loss"]):
+            kept = f"The best model before that lies in {short(folder.path)}." if keeper.best_epoch else ""
+            problem = f"The loss became infinite or not a number in epoch {len(keeper.rows)}."
+            raise UserError(problem, f"Lower --learning-rate. {kept}")
+        timings.mark("fit")
 
-    model.load_weights(folder.path / "model.keras")
-    test = splits.test.in_order(2 * config.batch_size)
-    with choices.scope:
-        metrics = model.evaluate(test, verbose=0, return_dict=True)
-        counts = illustrate(recipe, folder, keeper, model, splits, test, config.seed)
-    timings.mark("evaluate and draw")
-    folder.write_json("metrics.json", {"test": metrics, "best_epoch": keeper.best_epoch, "confusion": counts.tolist()})
-    verdict = judge(recipe, asked, options, metrics)
-    folder.update_manifest(
-        status="finished",
-        ended=now(),
-        best_epoch=keeper.best_epoch,
-        test=metrics,
-        verdict=verdict,
-        weights_sha256=weights_hash(model),
-        timings=timings.seconds,
-        seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
-    )
+        model.load_weights(folder.path / "model.keras")
+        test = splits.test.in_order(2 * config.batch_size)
+        with choices.scope:
+            metrics = model.evaluate(test, verbose=0, return_dict=True)
+            counts = illustrate(recipe, folder, keeper, model, splits, test, config.seed)
+        timings.mark("evaluate and draw")
+        best = {"test": metrics, "best_epoch": keeper.best_epoch}
+        folder.write_json("metrics.json", {**best, "confusion": counts.tolist()})
+        folder.update_manifest(
+            **best,
+            verdict=(verdict := judge(recipe, asked, options, metrics)),
+            weights_sha256=weights_hash(model),
+            timings=timings.seconds,
+            seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
+        )
     report.write_report(folder)
 
     for name, value in metrics.items():
