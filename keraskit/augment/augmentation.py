@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keraskit.augment.description import Description
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from cyclopts import Parameter
 
 from keraskit.errors import UserError
@@ -60,7 +59,7 @@ class Description:
     """Added to each variance before whitening divides by its root."""
     data_format: Literal["channels_last", "channels_first"] = "channels_last"
     """Whether channels are a picture's last or first axis."""
-    preprocessing_function: Annotated[Callable[[np.ndarray], np.ndarray] | None, NOT_A_FLAG] = None
+    preprocessing_function: Annotated[Callable[[Any], Any] | None, NOT_A_FLAG] = None
     """Called on each picture, a float32 array of rank 3, before anything is rescaled. Only from Python."""
     statistics: Annotated[Any, NOT_A_FLAG] = dataclasses.field(default=None, compare=False, repr=False)
     """What `fit` has measured."""
