@@ -61,10 +61,9 @@ def consume(batches: Iterable, count: int) -> float:
     return seen / (time.perf_counter() - started)
 
 
-def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
-    """Each way as a function that does one pass and returns pictures per second."""
-    legacy = SEVEN_TRANSFORMS.legacy()
-    random_layers = keras.Sequential(
+def keras_layers() -> keras.Model:
+    """Keras's layers for the same transforms."""
+    return keras.Sequential(
         [
             layers.RandomFlip("horizontal"),
             layers.RandomRotation(40 / 360),
@@ -73,6 +72,12 @@ def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
             layers.RandomZoom(0.2),
         ]
     )
+
+
+def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
+    """Each way as a function that does one pass and returns pictures per second."""
+    legacy = SEVEN_TRANSFORMS.legacy()
+    random_layers = keras_layers()
     auto = tf.data.AUTOTUNE
     stored = tf.data.Dataset.from_tensor_slices(files).map(decoded, num_parallel_calls=auto)
     cached = np.stack(list(stored.as_numpy_iterator()))
@@ -114,6 +119,26 @@ def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
     }
 
 
+def mnist_ways(count: int = 20_000) -> dict[str, Callable[[], float]]:
+    """The same on MNIST's arrays, 28x28x1, in batches of 128."""
+    x = mnist.load()[0]["x_train"][:count, ..., None]
+    legacy = SEVEN_TRANSFORMS.legacy()
+    random_layers = keras_layers()
+    auto = tf.data.AUTOTUNE
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(128).cache()
+
+    def ours(i: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        return transform(SEVEN_TRANSFORMS, images, draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)])))
+
+    by_layers = batches.map(lambda b: random_layers(tf.cast(b, tf.float32), training=True), num_parallel_calls=auto)
+    by_us = batches.enumerate().map(ours, num_parallel_calls=auto)
+    return {
+        "MNIST: ImageDataGenerator": lambda: consume(legacy.flow(x, batch_size=128), count // 4),
+        "MNIST: Keras Random* layers": lambda: consume(by_layers.prefetch(auto), count),
+        "MNIST: keraskit": lambda: consume(by_us.prefetch(auto), count),
+    }
+
+
 def zca_ways() -> dict[str, Callable[[], float]]:
     """Seconds to fit ZCA on MNIST's 60,000 training digits."""
     x = mnist.load()[0]["x_train"][..., None]
@@ -148,6 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = make_files(Path(folder), asked.photographs)
         rates = medians(ways(Path(folder), files), asked.repeats)
+    rates |= medians(mnist_ways(), asked.repeats)
     seconds = medians(zca_ways(), max(2, asked.repeats // 2))
     ratios = {
         "cached, against ImageDataGenerator": rates["keraskit, cached"] / rates["ImageDataGenerator, from files"],
@@ -158,6 +184,8 @@ def main() -> None:
         / rates["ImageProjectiveTransformV3, cached"],
         "decoding, against ImageDataGenerator": rates["keraskit, decoding every epoch"]
         / rates["ImageDataGenerator, from files"],
+        "MNIST, against ImageDataGenerator": rates["MNIST: keraskit"] / rates["MNIST: ImageDataGenerator"],
+        "MNIST, against the Random* layers": rates["MNIST: keraskit"] / rates["MNIST: Keras Random* layers"],
         "ZCA fit, against ImageDataGenerator": seconds["ImageDataGenerator"] / seconds["keraskit"],
     }
     for name, rate in rates.items():

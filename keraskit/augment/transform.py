@@ -1,7 +1,7 @@
 """The random part: one matrix per picture, one resampling per batch, compiled into one kernel by XLA.
 
 TensorFlow's own ImageProjectiveTransformV3 works out where a pixel comes from once per channel; the kernel here does it
-once, reads bytes, and is several times as fast on a CPU (benchmarks/augmentation.py measures both).
+once, reads bytes, and is faster on a CPU (docs/performance.md has both).
 """
 
 from __future__ import annotations
