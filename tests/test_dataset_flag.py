@@ -76,6 +76,9 @@ def test_a_set_sorted_by_class_is_mixed_before_validation_is_cut_off(npz):
     order = np.argsort(arrays["y_train"], kind="stable")
     splits = digits.flat(RunConfig(dataset=str(npz(arrays | {k: arrays[k][order] for k in ("x_train", "y_train")}))))
     assert set(splits.validation.labels) == {0, 1, 2}
+    test = np.argsort(arrays["y_test"], kind="stable")
+    by_class = npz(arrays | {k: arrays[k][test] for k in ("x_test", "y_test")})
+    assert set(digits.flat(RunConfig(dataset=str(by_class), limit=20)).test.labels) == {0, 1, 2}
     x, y = splits.train.take(np.arange(splits.train.size))
     bright = x.reshape(-1, 28, 28)[:, [4, 13, 22]].mean(axis=2).argmax(axis=1)
     assert np.array_equal(bright, y)  # pictures and labels still belong together

@@ -29,6 +29,15 @@ def test_a_class_is_split_two_to_one_to_one_without_overlap(photographs):
         assert np.bincount(split.labels).tolist() == counts
 
 
+def test_a_limit_leaves_every_class(photographs):
+    splits = folders.caffe(RunConfig(data_dir=photographs, limit=6))
+    assert splits.sizes() == {"train": 6, "validation": 6, "test": 6}
+    assert all(len(set(split.labels)) == 2 for split in (splits.train, splits.validation, splits.test))
+    blue = folders.caffe(RunConfig(data_dir=photographs, limit=6)).reshape((20, 24, 3)).train
+    pixels = blue.pictures(np.arange(6)).mean((1, 2))
+    assert np.array_equal(pixels[:, 0] > 100, blue.labels == 1)  # pictures and labels still belong together
+
+
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_pictures_follow_the_models_size_and_are_scaled_as_vgg_wants(photographs, cache):
     splits = folders.caffe(RunConfig(data_dir=photographs, cache=cache)).reshape((20, 24, 3))

@@ -178,9 +178,12 @@ def _by_keras(name: str) -> dict[str, np.ndarray]:
 
 
 def _mixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Training examples in a fixed random order, as a set sorted by class would put its last class into validation."""
-    order = np.random.default_rng(0).permutation(len(arrays["x_train"]))
-    return arrays | {name: arrays[name][order] for name in ("x_train", "y_train")}
+    """Both parts in a fixed random order: of a set sorted by class, validation and --limit would see one class."""
+    mixed: dict[str, np.ndarray] = {}
+    for part in ("train", "test"):
+        order = np.random.default_rng(0).permutation(len(arrays[f"y_{part}"]))
+        mixed |= {name: arrays[name][order] for name in (f"x_{part}", f"y_{part}")}
+    return mixed
 
 
 def _hash(arrays: dict[str, np.ndarray]) -> str:

@@ -127,6 +127,8 @@ def _files(root: Path) -> tuple[Parts, tuple[str, ...], dict[str, Any]]:
             chosen[part] += [(str(files[i]), label) for i in indices]
     if len(classes) < 2:
         raise UserError(f"{root} has {len(classes)} subfolders; one per class is expected, two at least.")
+    for pairs in chosen.values():  # so that the first examples, all that --limit leaves, are of every class
+        np.random.default_rng(0).shuffle(pairs)
     parts = {p: (np.array([f for f, _ in pairs]), np.array([y for _, y in pairs])) for p, pairs in chosen.items()}
     source = {"name": root.name, "path": str(root), "found": "--data-dir", "sha256": digest.hexdigest()}
     return parts, classes, source | {"counts": {part: len(pairs) for part, pairs in chosen.items()}}
