@@ -14,12 +14,10 @@ from typing import Annotated, Any
 import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import startup
-from keraskit.augment import Augmentation
+from keraskit import commands, startup
 from keraskit.config import RunConfig
-from keraskit.errors import UserError
+from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
-from keraskit.results.run_folder import RunFolder
 
 BAD_INPUT, INTERRUPTED = 2, 130
 EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted."
@@ -68,7 +66,7 @@ def _fail(message: str, code: int) -> int:
     startup.speak()
     if os.environ.get("KERASKIT_DEBUG"):
         traceback.print_exc()
-    print(f"keraskit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"keraskit: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 
@@ -80,10 +78,14 @@ def _app(words: Sequence[str]) -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
     )
-    app.command(list_recipes, name="list")
-    app.command(doctor)
-    app.command(results)
-    app.command(augment)
+    app.command(commands.list_recipes, name="list")
+    app.command(commands.doctor)
+    app.command(commands.results)
+    app.command(commands.augment)
+    app.command(commands.predict)
+    app.command(commands.compare)
+    app.command(data := App(name="data", help="Prepare data sets."))
+    data.command(commands.prepare_data, name="prepare")
     named = len(words) > 1 and words[0] in {"run", "show"} and not words[1].startswith("-")
     if not named:
         app.command(_run_any, name="run")
@@ -98,77 +100,6 @@ def _app(words: Sequence[str]) -> App:
         app.command(sub := App(name=verb, help=f"{verb.title()} a recipe; see `keraskit {verb} NAME --help`."))
         sub.command(command(card.function(), card.source, lambda: _load(card.name)), name=card.name)
     return app
-
-
-def list_recipes() -> None:
-    """Show every recipe: name, section of the document, parameters, what a full run reaches."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "section", "what it is", "parameters", "expected", box=None, pad_edge=False)
-    table.columns[3].justify = "right"
-    for card in recipes_available().values():
-        expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
-        table.add_row(card.name, card.declared.get("section", ""), card.summary, card.parameters, expected)
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
-
-
-def augment(
-    *,
-    preview: Path,
-    output: Path = Path("augmented.png"),
-    versions: int = 7,
-    seed: int = 0,
-    augmentation: Annotated[Augmentation, Parameter(name="*", negative=())] = Augmentation(),  # noqa: B008
-) -> None:
-    """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.
-
-    Args:
-        preview: A picture, or a folder of them, of which the first eight are shown.
-        output: The PNG to write.
-        versions: Random versions of each.
-        seed: Decides them.
-        augmentation: What may happen.
-    """
-    if not 1 <= versions <= 50:
-        raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
-    RunFolder.check(output.absolute().parent)
-    from keraskit.preview import find
-    from keraskit.preview import preview as write
-
-    paths = find(preview)
-    _start()
-    write(paths, augmentation, output, versions, seed)
-    print(f"sheet: {output}")
-
-
-def results(
-    *names: str,
-    to: Path = Path("docs/results.json"),
-    output_dir: Path = Path("runs"),
-    readme: Path | None = None,
-    again: bool = False,
-) -> None:
-    """Run recipes in full, one after another, and record what they reach. Goes on where it was stopped.
-
-    Args:
-        names: Recipes; all but vgg16 when none is named.
-        to: The JSON file to record in.
-        output_dir: Folder of the runs.
-        readme: A page whose table is rewritten from the file.
-        again: Measure also what is up to date.
-    """
-    from keraskit.training.campaign import measure
-
-    measure(names, to, output_dir, readme, again)
-
-
-def doctor() -> None:
-    """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
-    _start()
-    from keraskit import doctor
-
-    doctor.examine(RunConfig().output_dir)
 
 
 def _run_any(recipe: str) -> None:
@@ -254,12 +185,15 @@ def _show_program(function: Callable[..., Any], source: Path, load: Callable[[],
 
 
 def _model_options(builder: Callable[..., Any]) -> type:
-    """A dataclass with the builder's keyword arguments, which become the flags `--model.<name>`."""
+    """A dataclass with the builder's arguments: flags `--model.<name>`, and `--<name>` where no knob has that name."""
+    knobs = {f.name for f in dataclasses.fields(RunConfig)}
     texts = {p.arg_name: p.description for p in docstring_parser.parse(builder.__doc__ or "").params}
     fields = []
     for name, parameter in inspect.signature(builder).parameters.items():
         annotation = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
-        knob = Parameter(help=texts.get(name), consume_multiple=True, negative_iterable=())
+        flag = name.replace("_", "-")
+        short = () if name in knobs else (f"--{flag}",)
+        knob = Parameter((f"--model.{flag}", *short), help=texts.get(name), consume_multiple=True, negative_iterable=())
         fields.append((name, Annotated[annotation, knob], dataclasses.field(default=parameter.default)))
     return dataclasses.make_dataclass("Model", fields, frozen=True, namespace={"__module__": __name__})
 
@@ -269,21 +203,11 @@ def _changed(options: Any) -> dict[str, Any]:
     return {f.name: v for f in dataclasses.fields(options) if (v := getattr(options, f.name)) != f.default}
 
 
-def _start() -> None:
-    """Import TensorFlow, and say so where somebody waits."""
-    waiting = sys.stderr.isatty() and "tensorflow" not in sys.modules
-    if waiting:
-        print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
-    startup.start_tensorflow()
-    if waiting:
-        print("\033[K", end="\r", file=sys.stderr, flush=True)
-
-
 def _started(recipe: Any) -> Any:
-    _start()
+    startup.wait_for_tensorflow()
     return recipe
 
 
 def _load(name: str) -> Any:
-    _start()
+    startup.wait_for_tensorflow()
     return load_recipe(name)

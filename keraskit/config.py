@@ -39,7 +39,9 @@ class RunConfig:
     output_dir: Path = Path("runs")
     """Folder under which the run makes its own folder."""
     data_dir: Path | None = None
-    """Folder that holds the data set's files (default: searched for, see `keraskit doctor`)."""
+    """Folder that holds the data set's files, or for photographs also a zip archive (default: searched for)."""
+    download: bool = False
+    """Fetch the photographs of cats and dogs, 786 MB, once, if a recipe wants them and --data-dir names none."""
     dataset: str | None = None
     """For recipes on MNIST, other data: fashion_mnist, cifar10, an .npz in Keras's layout, or a folder of IDX files."""
     cache: Literal["auto", "on", "off"] = "auto"

@@ -1,4 +1,4 @@
-"""What keraskit raises when the user can mend it: one line that says what is wrong and what to do next."""
+"""UserError, one line that says what is wrong and what to do next; and text that a terminal can be shown."""
 
 
 class UserError(Exception):
@@ -11,3 +11,8 @@ class UserError(Exception):
 
     def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(" ".join(f"{problem} {advice}".split()))
+
+
+def printable(text: object) -> str:
+    """The text with what a terminal would obey, or cannot show, as escapes: names of files can hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keraskit.augment import Augmentation
+from keraskit.datasets import pictures
 from keraskit.errors import UserError
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder
 
 SIDE = 200  # pixels of the longer side on a sheet
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"}
 
 
 def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, versions: int = 7, seed: int = 0) -> None:
@@ -27,40 +26,27 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         versions: random versions beside each picture.
         seed: decides them.
     """
-    pictures: list[np.ndarray] = []
+    shown: list[np.ndarray] = []
     captions: list[str] = []
     for path in paths:
         picture = read(path)
         fitted = augmentation.fit(picture[None]) if augmentation.needs_fit else augmentation
-        made = fitted.standardize(fitted.transform(np.stack([picture] * versions), (seed, len(pictures)))).numpy()
-        pictures += [picture, *(visible(image) if augmentation.standardizes else clipped(image) for image in made)]
+        made = fitted.standardize(fitted.transform(np.stack([picture] * versions), (seed, len(shown)))).numpy()
+        shown += [picture, *(visible(image) if augmentation.standardizes else clipped(image) for image in made)]
         captions += [path.name[:24], *[""] * versions]
     with RunFolder(output.absolute().parent).atomic(output.name) as beside:
         columns = versions + 1 if len(paths) > 1 else min(4, versions + 1)
-        plots.sheet(pictures, captions, beside, columns=columns, side=1.8)
-
-
-def find(path: Path, most: int = 8) -> list[Path]:
-    """The file, or the first pictures of the folder. Raises UserError when there are none."""
-    files = [path]
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())[:most]
-    if not files or not path.exists():
-        raise UserError(
-            f"{path} {'holds no pictures' if path.is_dir() else 'does not exist'}.", "Name a picture or a folder."
-        )
-    return files
+        plots.sheet(shown, captions, beside, columns=columns, side=1.8)
 
 
 def read(path: Path) -> np.ndarray:
     """A picture as it should be seen, uint8 RGB, made small enough for a sheet."""
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            upright.thumbnail((SIDE, SIDE))
-            return np.asarray(upright)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a picture: {error}.") from error
+        picture = pictures.read(path.read_bytes()).convert("RGB")
+    except (OSError, pictures.BadPicture) as error:
+        raise UserError(f"{path} {error}.") from error
+    picture.thumbnail((SIDE, SIDE))
+    return np.asarray(picture)
 
 
 def clipped(image: np.ndarray) -> np.ndarray:

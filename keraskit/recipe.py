@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,12 +64,13 @@ class Recipe(Runnable):
     """One model of the document and how it is trained.
 
     Args:
-        build: returns the uncompiled model; its keyword arguments become the flags `--model.<name>`.
+        build: returns the uncompiled model; its keyword arguments become flags, `--model.<name>` or `--<name>`.
         data: given the run's knobs, returns the splits the model learns from.
         loss: as in `Model.compile`.
         metrics: as in `Model.compile`.
         epochs: passes over the training split.
         batch_size: examples in one step.
+        steps_per_epoch: steps in one epoch (default: until every example was seen); a quick run does not keep to it.
         section: the document's section.
         expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
         optimizer: a Keras optimizer's name, or a function that makes one (a live one would allocate at import).
@@ -79,6 +81,11 @@ class Recipe(Runnable):
         sheet: makes the sheet of samples from the splits and the predictions for the first test examples, where
             pictures with their class would not show what the model does.
         reference_batch: the batch that the optimizer's learning rate is meant for; a smaller one scales it down.
+        augment: what happens to training pictures unless flags say otherwise.
+        features: the layer whose outputs never change, because all below it is frozen: they are computed once, and the
+            layers above it are trained on them.
+        after: the recipe whose run this one starts from.
+        weights: what `--weights` is when the user gives none.
         imagenet: fills a model with Keras's published weights for `--weights imagenet`, and returns the names of the
             layers that have another shape and keep their initial weights.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and `model`, arguments of the builder.
@@ -92,6 +99,7 @@ class Recipe(Runnable):
     epochs: int
     batch_size: int
     section: str
+    steps_per_epoch: int | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
     optimizer: str | Callable[[], keras.optimizers.Optimizer] = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
@@ -100,6 +108,10 @@ class Recipe(Runnable):
     head: str | None = None
     sheet: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None
     reference_batch: int | None = None
+    augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    features: str | None = None
+    after: str | None = None
+    weights: str | None = None
     imagenet: Callable[[keras.Model], list[str]] | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
     monitor: str = "val_accuracy"

@@ -78,3 +78,13 @@ def start_tensorflow() -> None:
             f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow.",
             "Set KERAS_BACKEND=tensorflow, or unset it.",
         )
+
+
+def wait_for_tensorflow() -> None:
+    """Import TensorFlow, and say so where somebody waits."""
+    waiting = sys.stderr.isatty() and "tensorflow" not in sys.modules
+    if waiting:
+        print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    start_tensorflow()
+    if waiting:
+        print("\033[K", end="\r", file=sys.stderr, flush=True)

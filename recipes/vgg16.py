@@ -17,7 +17,7 @@ import keras
 from keras import layers
 
 from keraskit import Recipe
-from keraskit.datasets import folders
+from keraskit.datasets import cats_and_dogs
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and their filters, from the paper's column D
 
@@ -81,7 +81,7 @@ def load_imagenet(model: keras.Model) -> list[str]:
 
 recipe = Recipe(
     build=build,
-    data=folders.caffe,
+    data=cats_and_dogs.caffe,
     loss="sparse_categorical_crossentropy",
     metrics=["accuracy"],
     epochs=74,

@@ -94,6 +94,34 @@ LAYERS: dict[str, list[tuple[str, tuple[int, ...], int]]] = {
         ("predictions", (1_000,), 4_097_000),
     ],
 }
+PETS = [
+    ("conv1", (148, 148, 32), 896),
+    ("pool1", (74, 74, 32), 0),
+    ("conv2", (72, 72, 64), 18_496),
+    ("pool2", (36, 36, 64), 0),
+    ("conv3", (34, 34, 128), 73_856),
+    ("pool3", (17, 17, 128), 0),
+    ("conv4", (15, 15, 128), 147_584),
+    ("pool4", (7, 7, 128), 0),
+    ("flatten", (6_272,), 0),
+    ("hidden", (512,), 3_211_776),
+    ("output", (1,), 513),
+]
+PRETRAINED = [  # MobileNet's own count of parameters, less its head, and the classifier of 256 units
+    ("input", (224, 224, 3), 0),
+    ("mobilenet_1.00_224", (7, 7, 1_024), 3_228_864),
+    ("features", (1_024,), 0),
+    ("dropout1", (1_024,), 0),
+    ("hidden", (256,), 262_400),
+    ("dropout2", (256,), 0),
+    ("output", (1,), 257),
+]
+LAYERS |= {
+    "cats_dogs": PETS,
+    "cats_dogs_augmented": [*PETS[:9], ("dropout", (6_272,), 0), *PETS[9:]],
+    "cats_dogs_features": PRETRAINED,
+    "cats_dogs_finetune": PRETRAINED,
+}
 # The document's own printed table, which cannot be trained on one label per image; see docs/ERRATA.md.
 CNN_AS_PRINTED = [
     ("input", (28, 28, 1), 0),
@@ -114,4 +142,8 @@ TOTALS = {
     "multi_input": 424_874,
     "multi_output": 31_348,
     "vgg16": 138_357_544,
+    "cats_dogs": 3_453_121,
+    "cats_dogs_augmented": 3_453_121,
+    "cats_dogs_features": 3_491_521,
+    "cats_dogs_finetune": 3_491_521,
 }

@@ -1,13 +1,22 @@
-"""Folders of pictures: the split, the cache that changes nothing but time, and pets that say that they are drawn."""
+"""Photographs as splits: bad ones left out, a cache that changes nothing but time, pets that say they are drawn."""
 
 import numpy as np
 import pytest
 from PIL import Image
+from shared_data import shared
 
 from keraskit import machine
 from keraskit.config import RunConfig
-from keraskit.datasets import drawn_pets, folders
+from keraskit.datasets import cats_and_dogs, drawn_pets, pictures
+from keraskit.datasets.inputs import IMAGENET_MEAN
 from keraskit.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path_factory, monkeypatch):
+    """What was checked is remembered in a folder of this test; nobody's downloaded archive is used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
 
 
 @pytest.fixture
@@ -22,64 +31,105 @@ def photographs(tmp_path):
 
 
 def test_a_class_is_split_two_to_one_to_one_without_overlap(photographs):
-    splits = folders.caffe(RunConfig(data_dir=photographs))
+    splits = cats_and_dogs.caffe(RunConfig(data_dir=photographs))
     assert splits.classes == ("blue", "red")
     assert splits.sizes() == {"train": 14, "validation": 7, "test": 7}
     for split, counts in ((splits.train, [6, 8]), (splits.validation, [3, 4]), (splits.test, [3, 4])):
         assert np.bincount(split.labels).tolist() == counts
+    assert splits.source["notes"][-1] == "skipped 1 of the type .txt"
 
 
 def test_a_limit_leaves_every_class(photographs):
-    splits = folders.caffe(RunConfig(data_dir=photographs, limit=6))
+    splits = cats_and_dogs.caffe(RunConfig(data_dir=photographs, limit=6))
     assert splits.sizes() == {"train": 6, "validation": 6, "test": 6}
     assert all(len(set(split.labels)) == 2 for split in (splits.train, splits.validation, splits.test))
-    blue = folders.caffe(RunConfig(data_dir=photographs, limit=6)).reshape((20, 24, 3)).train
-    pixels = blue.pictures(np.arange(6)).mean((1, 2))
-    assert np.array_equal(pixels[:, 0] > 100, blue.labels == 1)  # pictures and labels still belong together
+    train = splits.reshape((20, 24, 3)).train
+    pixels = train.pictures(np.arange(6)).mean((1, 2))
+    assert np.array_equal(pixels[:, 0] > 100, train.labels == 1)  # pictures and labels still belong together
 
 
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_pictures_follow_the_models_size_and_are_scaled_as_vgg_wants(photographs, cache):
-    splits = folders.caffe(RunConfig(data_dir=photographs, cache=cache)).reshape((20, 24, 3))
+    splits = cats_and_dogs.caffe(RunConfig(data_dir=photographs, cache=cache)).reshape((20, 24, 3))
     x, y = splits.train.take(np.arange(14))
     assert x.shape == (14, 20, 24, 3)
-    red = x[y == 1] + np.array(folders.IMAGENET_MEAN, np.float32)
+    red = x[y == 1] + np.array(IMAGENET_MEAN, np.float32)
     assert np.abs(red - [10, 10, 200]).max() < 4  # blue first; JPEG is off by a little
     assert splits.train.pictures(np.array([0])).dtype == np.uint8
 
 
 def test_the_cache_changes_nothing(photographs):
-    one, two = (folders.caffe(RunConfig(data_dir=photographs, cache=c)).reshape((20, 24, 3)) for c in ("on", "off"))
+    configs = (RunConfig(data_dir=photographs, cache=cache) for cache in ("on", "off"))
+    one, two = (cats_and_dogs.unit(config).reshape((20, 24, 3)) for config in configs)
     assert np.array_equal(one.train.take(np.arange(14))[0], two.train.take(np.arange(14))[0])
 
 
 def test_a_cache_that_does_not_fit_is_not_attempted_and_the_reason_is_given(photographs, monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 10_000)
-    splits = folders.caffe(RunConfig(data_dir=photographs)).reshape((20, 24, 3))
+    splits = cats_and_dogs.unit(RunConfig(data_dir=photographs)).reshape((20, 24, 3))
     assert splits.source["cache"].startswith("none, decoding every epoch: 0.00 GB")
     monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
-    splits = folders.caffe(RunConfig(data_dir=photographs)).reshape((20, 24, 3))
+    splits = cats_and_dogs.unit(RunConfig(data_dir=photographs)).reshape((20, 24, 3))
     assert splits.source["cache"].startswith("in memory")
 
 
+def test_a_bad_picture_is_left_out_of_its_part_and_the_others_stay_where_they_were(photographs):
+    clean = cats_and_dogs.unit(RunConfig(data_dir=photographs))
+    for i in range(16, 40):  # so that one bad one is less than 5 %
+        Image.new("RGB", (9, 9)).save(photographs / "red" / f"{i}.png")
+    (photographs / "red" / "3.jpg").write_bytes(b"")
+    splits = cats_and_dogs.unit(RunConfig(data_dir=photographs))
+    assert splits.sizes()["train"] == clean.sizes()["train"] + 12 - 1
+    assert splits.source["left_out"] == {"red/3.jpg": "is empty"}
+    assert "left out 1 that cannot be used: red/3.jpg is empty" in splits.source["notes"]
+
+
 def test_drawn_pets_are_called_drawn_repeat_and_do_not_overlap():
-    few, more = folders.caffe(RunConfig(limit=6)), folders.caffe(RunConfig(limit=12))
-    assert few.source["name"] == "drawn pets" and "no --data-dir" in few.source["found"]
+    few, more = (cats_and_dogs.unit(RunConfig(limit=limit)) for limit in (6, 12))
+    assert few.source["name"] == "drawn pets" and "--download" in few.source["found"]
     assert few.sizes() == {"train": 6, "validation": 6, "test": 6}
     index = np.arange(6)
     assert np.array_equal(few.train.pictures(index), more.train.pictures(index))
     assert not (few.train.pictures(index) == few.test.pictures(index)).all()
     assert drawn_pets.draw("cat", 3).shape == (150, 150, 3)
-    assert (drawn_pets.draw("cat", 3) != drawn_pets.draw("dog", 3)).any()
+    as_file = pictures.read(cats_and_dogs.DrawnPets().read("validation/dog/403.bmp"))
+    assert np.array_equal(np.asarray(as_file), drawn_pets.draw("dog", 403))
+
+
+def test_the_public_archive_is_fetched_only_when_asked_for_and_used_when_it_is_there(
+    photographs, monkeypatch, tmp_path
+):
+    import keras
+
+    asked = []
+
+    def get_file(name, url, file_hash, hash_algorithm):
+        asked.append((name, url, file_hash, hash_algorithm))
+        if photographs is None:
+            raise Exception("URL fetch failure")
+        return str(photographs)
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    assert cats_and_dogs.photographs(RunConfig()) == (None, "") and not asked
+    assert cats_and_dogs.unit(RunConfig(download=True)).classes == ("blue", "red")
+    assert asked == [("kagglecatsanddogs_5340.zip", cats_and_dogs.URL, cats_and_dogs.SHA256, "sha256")]
+    photographs = None
+    with pytest.raises(UserError, match=r"could not be downloaded: URL .* name it with --data-dir"):
+        cats_and_dogs.unit(RunConfig(download=True))
 
 
 def test_folders_that_cannot_serve_are_one_clear_error(tmp_path, photographs):
-    with pytest.raises(UserError, match="is not a folder"):
-        folders.caffe(RunConfig(data_dir=tmp_path / "nowhere"))
-    (tmp_path / "green").mkdir()
-    with pytest.raises(UserError, match="green has 0 pictures"):
-        folders.caffe(RunConfig(data_dir=photographs))
-    with pytest.raises(UserError, match="has 0 subfolders"):
-        folders.caffe(RunConfig(data_dir=tmp_path / "green"))
+    with pytest.raises(UserError, match="does not exist"):
+        cats_and_dogs.caffe(RunConfig(data_dir=tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="has 0 classes"):
+        cats_and_dogs.caffe(RunConfig(data_dir=photographs / "red"))
     with pytest.raises(UserError, match="the model's input is"):
-        folders.caffe(RunConfig(limit=4)).reshape((28, 28))
+        cats_and_dogs.caffe(RunConfig(limit=4)).reshape((28, 28))
+
+
+def test_the_real_photographs_are_found_whole_and_quickly():
+    splits = cats_and_dogs.unit(RunConfig(data_dir=shared("cats_and_dogs/train.zip"), limit=300))
+    assert splits.classes == ("cat", "dog") and not splits.source["left_out"]
+    assert splits.sizes() == {"train": 300, "validation": 300, "test": 300}
+    x, _ = splits.reshape((150, 150, 3)).train.take(np.arange(8))
+    assert 0.2 < x.mean() < 0.7 and x.std() > 0.1

@@ -13,7 +13,7 @@ from keraskit.errors import UserError
 def numbers(size):
     """A split whose inputs are the indices themselves."""
     pictures = lambda i: np.zeros((len(i), 2, 2), np.uint8)  # noqa: E731
-    return Split(size, lambda i: (i, i % 3), lambda x, _, y: (x, y), np.arange(size) % 3, pictures)
+    return Split(size, lambda i: (i, i % 3), np.arange(size) % 3, pictures)
 
 
 def epoch(shuffled, number):
@@ -49,6 +49,15 @@ def test_steps_bound_the_epoch():
     assert len(epoch(shuffled, 0)) == 30
 
 
+def test_more_steps_than_a_pass_has_see_every_example_as_often_and_in_another_order():
+    seen = epoch(ShuffledEpochs(numbers(60), 20, seed=0, steps=9), 0)  # three passes
+    first, second, third = seen.reshape(3, 60)
+    assert sorted(first) == sorted(second) == sorted(third) == list(range(60))
+    assert (first == epoch(ShuffledEpochs(numbers(60), 20, seed=0), 0)).all()
+    assert (first != second).any() and (second != third).any()
+    assert len(epoch(ShuffledEpochs(numbers(7), 4, seed=0, steps=3), 1)) == 12
+
+
 def test_inputs_and_targets_stay_together():
     for x, y in ShuffledEpochs(numbers(50), 8, seed=0).dataset:
         assert (y.numpy() == x.numpy() % 3).all()
@@ -73,8 +82,8 @@ def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse", steps_per_execution=4)
-    view = lambda x, _, y: (tf.cast(x[:, None], tf.float32), tf.cast(y, tf.float32))  # noqa: E731
-    split = dataclasses.replace(numbers(100), view=view)
+    load = lambda i: (tf.cast(i[:, None], tf.float32), tf.cast(i % 3, tf.float32))  # noqa: E731
+    split = dataclasses.replace(numbers(100), load=load)
     shuffled = ShuffledEpochs(split, 10, seed=0)
     count = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(int(model.optimizer.iterations)))
     model.fit(shuffled.dataset, epochs=2, verbose=0, shuffle=False, callbacks=[count])

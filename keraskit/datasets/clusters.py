@@ -49,7 +49,7 @@ def one_hot(config: RunConfig) -> Splits:
         def pictures(indices: np.ndarray) -> np.ndarray:
             return np.clip(128 + 40 * x[indices].reshape(-1, 10, 10), 0, 255).astype(np.uint8)
 
-        return Split(len(x), load, lambda x, _, y: (x, tf.one_hot(y, CLASSES)), y, pictures)
+        return Split(len(x), load, y, pictures, targets=lambda _, y: tf.one_hot(y, CLASSES))
 
     source = {"name": "made clusters", "path": "", "found": "numpy, always the same seed", "counts": COUNTS}
     names = tuple(str(c) for c in range(CLASSES))

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, mnist
-from keraskit.datasets.splits import Batch, Split, Splits
+from keraskit.datasets.inputs import Inputs, Shape
+from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
-MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
 BRIGHTNESS_BINS = 10
 BY_KERAS = {
     "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
-View = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]  # (pictures, the same scaled, labels) -> (inputs, targets)
+TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}
 
 
 def flat(config: RunConfig) -> Splits:
     """Inputs of shape (784,) from 0 to 1, row by row; targets the class."""
-    return _splits(config, _unit, lambda _, x, y: (tf.reshape(x, (-1, 784)), y))
+    return _splits(config, "unit", (784,))
 
 
 def images(config: RunConfig) -> Splits:
     """Inputs of shape (28, 28, 1) from 0 to 1; targets the class."""
-    return _splits(config, _unit, lambda _, x, y: (x[..., None], y))
+    return _splits(config, "unit", (28, 28, 1))
 
 
 def pixels(config: RunConfig) -> Splits:
@@ -42,7 +41,7 @@ def pixels(config: RunConfig) -> Splits:
     def shaped(shape: tuple[int, ...]) -> Splits:
         if np.prod(shape) != 784:
             raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --model.timesteps 784 or 28.")
-        return _splits(config, _standardised, lambda _, x, y: (tf.reshape(x, (-1, *shape)), y))
+        return _splits(config, "standard", shape)
 
     return dataclasses.replace(shaped((784, 1)), reshape=shaped)
 
@@ -50,10 +49,10 @@ def pixels(config: RunConfig) -> Splits:
 def next_pixels(config: RunConfig) -> Splits:
     """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,)."""
 
-    def view(pictures: tf.Tensor, scaled: tf.Tensor, y: tf.Tensor) -> Batch:
-        return tf.reshape(scaled, (-1, 784, 1)), {"output1": y, "output2": _next_brightness(pictures)}
+    def targets(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"output1": y, "output2": _next_brightness(pictures)}
 
-    splits = _splits(config, _standardised, view)
+    splits = _splits(config, "standard", (784, 1), targets)
     dark = np.mean(
         [np.mean(splits.test.take(part)[1]["output2"] == 0) for part in np.array_split(np.arange(splits.test.size), 10)]
     )
@@ -63,18 +62,7 @@ def next_pixels(config: RunConfig) -> Splits:
 
 def two_sizes(config: RunConfig) -> Splits:
     """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class."""
-
-    def view(_: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> Batch:
-        colour = x.shape.rank == 4
-        x = x if colour else x[..., None]
-        grey = tf.image.rgb_to_grayscale(x) if colour else x
-        small = tf.image.resize(x, (32, 32))
-        return {
-            "img_gray_bigsize": tf.image.resize(grey, (64, 64)),
-            "img_rgb_smallsize": small if colour else tf.image.grayscale_to_rgb(small),
-        }, y
-
-    return _splits(config, _unit, view, any_size=True)
+    return _splits(config, "unit", TWO_SIZES)
 
 
 def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -93,26 +81,21 @@ def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> t
     return np.round(both * (255 / (BRIGHTNESS_BINS - 1))).astype(np.uint8), captions
 
 
-def _unit(x: tf.Tensor) -> tf.Tensor:
-    return tf.cast(x, tf.float32) / 255.0
-
-
-def _standardised(x: tf.Tensor) -> tf.Tensor:
-    return (_unit(x) - MEAN) / DEVIATION
-
-
 def _next_brightness(x: tf.Tensor) -> tf.Tensor:
     """The brightness bin of the pixel after each; after the last pixel comes darkness."""
     bins = tf.cast(tf.reshape(x, (-1, 784)), tf.int32) * BRIGHTNESS_BINS // 256
     return tf.pad(bins[:, 1:], [[0, 0], [0, 1]])
 
 
-def _splits(config: RunConfig, scale: Callable[[tf.Tensor], tf.Tensor], view: View, any_size: bool = False) -> Splits:
+def _splits(
+    config: RunConfig, scale: Literal["unit", "standard"], shape: Shape | dict[str, Shape], targets: Any = None
+) -> Splits:
     arrays, classes, source = _load(config)
-    shape = arrays["x_train"].shape[1:]
-    if shape != (28, 28) and not any_size:
+    found = arrays["x_train"].shape[1:]
+    if found != (28, 28) and not isinstance(shape, dict):
         advice = "multi_input takes any size and colour." if config.dataset else ""
-        raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {shape}.", advice)
+        raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {found}.", advice)
+    inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
 
     def split(x: np.ndarray, y: np.ndarray) -> Split:
         with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
@@ -121,7 +104,8 @@ def _splits(config: RunConfig, scale: Callable[[tf.Tensor], tf.Tensor], view: Vi
         def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.gather(pictures, indices), tf.gather(labels, indices)
 
-        return Split(len(x), load, view, y, lambda indices: x[indices], scale)
+        split = Split(len(x), load, y, lambda indices: x[indices], inputs)
+        return dataclasses.replace(split, targets=targets) if targets else split
 
     x, y = arrays["x_train"], arrays["y_train"]
     cut = len(x) - min(VALIDATION, max(1, len(x) // 12))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
+NAME = "drawn pets"
 SIZE = 150
 CLASSES = ("cat", "dog")
 

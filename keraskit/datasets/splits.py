@@ -11,32 +11,33 @@ import tensorflow as tf
 
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
+from keraskit.datasets.inputs import Inputs
+from keraskit.datasets.layout import PARTS
 from keraskit.errors import UserError
 
 Batch = tuple[Any, Any]  # (inputs, targets), each a tensor or a dict of tensors
-PARTS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One part of a data set. A batch is made in three steps: load, scale, view; the first two see whole pictures.
+    """One part of a data set. A batch is loaded, augmented, scaled, standardised, and put into the model's shape.
 
     Args:
         size: the number of examples.
         load: given int64 indices of shape (batch,), returns (pictures from 0 to 255, labels). Runs inside tf.data.
-        view: given the pictures, the same scaled, and the labels, returns what the model is fed: (inputs, targets).
         labels: the class index of each example, shape (size,).
         pictures: given indices, returns uint8 pictures of shape (n, height, width) or (n, height, width, 3).
-        scale: puts pictures on the model's scale; None where the examples are no pictures.
-        augmentation: transforms training pictures at random, and standardises those of every split after `scale`.
+        inputs: how pictures are scaled and shaped; None where the examples are no pictures and are fed as they are.
+        targets: given the pictures and labels of a batch, returns what the model should answer (default: the labels).
+        augmentation: transforms training pictures at random, and standardises those of every split once scaled.
     """
 
     size: int
     load: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-    view: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]
     labels: np.ndarray
     pictures: Callable[[np.ndarray], np.ndarray]
-    scale: Callable[[tf.Tensor], tf.Tensor] | None = None
+    inputs: Inputs | None = None
+    targets: Callable[[tf.Tensor, tf.Tensor], Any] = lambda _, labels: labels
     augmentation: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
 
     def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
@@ -44,12 +45,18 @@ class Split:
         pictures, labels = self.load(indices)
         if numbers is not None:
             pictures = transform(self.augmentation, pictures, numbers)
-        return self.view(pictures, self.augmentation.standardize(self.scaled(pictures)), labels)
+        return self.fed(pictures), self.targets(pictures, labels)
+
+    def fed(self, pictures: tf.Tensor) -> Any:
+        """What the model is fed for these pictures, as they are: a tensor, or a dict of them by input."""
+        if self.inputs is None:
+            return pictures
+        return self.inputs.arranged(self.augmentation.standardize(self.scaled(pictures)))
 
     def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
         """Pictures on the model's scale, unless the augmentation rescales from 0 to 255 itself."""
         own = self.augmentation.rescale or self.augmentation.preprocessing_function
-        return self.scale(pictures) if self.scale and not own else pictures
+        return self.inputs.scaled(pictures) if self.inputs and not own else pictures
 
     def limited(self, limit: int | None) -> Split:
         """The first `limit` examples."""
@@ -102,7 +109,7 @@ class Splits:
         """The same with training pictures augmented, and statistics of the training split where they are needed."""
         if augmentation == Augmentation():
             return self
-        if self.train.scale is None:
+        if self.train.inputs is None:
             name = self.source["name"]
             raise UserError(
                 f"{name} holds no pictures, so there is nothing to augment.", "Leave the --augment flags out."
@@ -127,7 +134,8 @@ class ShuffledEpochs:
         split: the training split.
         batch_size: examples in one step; the last step of an epoch has what is left.
         seed: the run's seed.
-        steps: end the epoch after this many steps (default: when every example was seen).
+        steps: steps in an epoch (default: until every example was seen). Where that takes more than one pass over the
+            split, each pass has its own order and augmentation.
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int, steps: int | None = None) -> None:
@@ -135,18 +143,25 @@ class ShuffledEpochs:
             raise UserError("The training split is empty.", "Check the data, or raise --limit.")
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
             self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
-        self.steps = min(steps or split.size, -(-split.size // batch_size))
+        self.steps = steps or -(-split.size // batch_size)
+        seen = steps * batch_size if steps else split.size
+        passes = -(-seen // split.size)
 
         def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-            indices = tf.range(split.size, dtype=tf.int64)
             pair = tf.stack([tf.constant(seed, tf.int64), self.epoch])
-            order = tf.random.experimental.stateless_shuffle(indices, seed=pair)
-            numbers = draws(split.size, pair) if split.augmentation.is_random else None
+            order, numbers = [], []
+            for i in range(passes):  # example k of pass i has the number i * size + k
+                its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
+                indices = tf.range(i * split.size, (i + 1) * split.size, dtype=tf.int64)
+                order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
+                numbers.append(draws(split.size, its_own))
+            joined, drawn = tf.concat(order, 0), tf.concat(numbers, 0)
 
             def fetch(chosen: tf.Tensor) -> Batch:
-                return split.fetch(chosen, None if numbers is None else tf.gather(numbers, chosen))
+                random = tf.gather(drawn, chosen) if split.augmentation.is_random else None
+                return split.fetch(chosen % split.size, random)
 
-            return _batches(order, split.size, batch_size, fetch).take(self.steps)
+            return _batches(joined, seen, batch_size, fetch)
 
         dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
         self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(tf.data.AUTOTUNE)

@@ -14,8 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from keraskit.results import history
+
 # Okabe and Ito's palette: told apart with any kind of colour vision.
-TRAIN, VALIDATION, MARK = "#0072B2", "#D55E00", "#009E73"
+TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
 DPI = 120
 
 
@@ -47,11 +50,36 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
         if f"val_{name}" in rows[0]:
             held_out = [row[f"val_{name}"] for row in rows]
             axes.plot(epochs, held_out, color=VALIDATION, linestyle="--", label="validation", **few)
+            if name != "loss" and (wide := history.gap(rows, name)) >= history.OVERFIT:
+                trained = [row[name] for row in rows]
+                label = f"gap, {wide:.2f} at the end: over-fitting"
+                axes.fill_between(epochs, held_out, trained, color=GAP, alpha=0.25, linewidth=0, label=label)
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
         axes.set(title=name.replace("_", " "), xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], metric: str, path: Path) -> None:
+    """Curves of several runs in one picture: validation in full colour, training thin.
+
+    Args:
+        runs: a label, and the metric of each epoch in training and in validation.
+        metric: its name.
+        path: the PNG to write.
+    """
+    figure = _figure(8.0, 4.6)
+    axes = figure.add_subplot()
+    for i, (label, trained, held_out) in enumerate(runs):
+        colour, epochs = RUNS[i % len(RUNS)], range(1, len(trained) + 1)
+        axes.plot(epochs, trained, color=colour, linewidth=0.9, linestyle=":")
+        axes.plot(epochs, held_out, color=colour, linewidth=1.8, label=f"{label}: {max(held_out):.3f} at best")
+    axes.set(xlabel="epoch", ylabel=metric, title="validation (line) and training (dots)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     figure.savefig(path)
 
 

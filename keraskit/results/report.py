@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from keraskit.results import history
 from keraskit.results.run_folder import MANIFEST, RunFolder
 
 REPORT = "report.html"
@@ -23,7 +24,8 @@ def write_report(folder: RunFolder) -> None:
         run=run,
         headline=_headline(run),
         figures=_figures(run),
-        history=folder.read_history(),
+        history=(rows := folder.read_history()),
+        overfit=history.overfit(rows),
         has=lambda name: (folder.path / name).is_file(),
         picture=lambda name, text: _picture(folder, name, text),
         graph=_graph(folder),

@@ -16,7 +16,8 @@ from typing import Any
 
 from keraskit.errors import UserError
 
-MANIFEST = "run.json"
+MANIFEST, MODEL = "run.json", "model.keras"
+STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
 
 class RunFolder:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keraskit.config import flags
 from keraskit.errors import UserError
 from keraskit.recipe import Card, recipes_available
 from keraskit.results.run_folder import MANIFEST, RunFolder
@@ -23,6 +24,8 @@ def entry(folder: RunFolder, card: Card) -> dict[str, Any]:
         "source_sha256": source_hash(card),
         "section": run["section"],
         "parameters": run["parameters"],
+        "data": f"{run['data']['used']['train']:,} of {run['data']['name']}",
+        "flags": flags({k: v for k, v in run["model_options"].items() if k != "classes"}),
         "test": run["test"],
         "validation": {name: [round(row[name], 4) for row in history] for name in accuracies},
         "epochs": run["config"]["epochs"],
@@ -51,8 +54,8 @@ def read(path: Path) -> dict[str, Any]:
 def markdown(entries: Mapping[str, Any]) -> str:
     """The table, with the hardware below it."""
     lines = [
-        "| recipe | what it is | section | parameters | test result | epochs | s/epoch | total |",
-        "| --- | --- | --- | ---: | --- | ---: | ---: | ---: |",
+        "| recipe | what it is | section | parameters | trained on | test result | epochs | s/epoch | total |",
+        "| --- | --- | --- | ---: | --- | --- | ---: | ---: | ---: |",
     ]
     for card in recipes_available().values():
         if card.name not in entries:
@@ -60,9 +63,10 @@ def markdown(entries: Mapping[str, Any]) -> str:
         row = entries[card.name]
         shown = {name: value for name, value in row["test"].items() if not name.endswith("loss")} or row["test"]
         result = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown.items())
+        result += f" (`{row['flags']}`)" if row["flags"] else ""
         lines.append(
             f"| [`{card.name}`](recipes/{card.name}.py) | {card.summary} | {row['section']} | {row['parameters']:,} | "
-            f"{result} | {row['epochs']} | {row['seconds_per_epoch']} | {row['total_seconds']} s |"
+            f"{row['data']} | {result} | {row['epochs']} | {row['seconds_per_epoch']} | {row['total_seconds']} s |"
         )
     machines = sorted({_machine(row) for row in entries.values()})
     return "\n".join([*lines, "", f"Measured on {'; '.join(machines)}."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,18 +14,27 @@ from keraskit.recipe import find_card, recipes_available
 from keraskit.results import table
 from keraskit.results.run_folder import RunFolder
 
-NOT_BY_DEFAULT = {"vgg16"}  # days on a small machine
+NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
+    "vgg16",
+    "cats_dogs",
+    "cats_dogs_augmented",
+    "cats_dogs_features",
+    "cats_dogs_finetune",
+}
 
 
-def measure(names: Sequence[str], to: Path, output_dir: Path, readme: Path | None, again: bool = False) -> None:
+def measure(
+    names: Sequence[str], to: Path, output_dir: Path, readme: Path | None, again: bool = False, flags: str = ""
+) -> None:
     """Run each recipe that has no up-to-date entry, and record it as soon as it is done, so that this can be resumed.
 
     Args:
-        names: recipes; all but the very large when empty.
+        names: recipes; all but those that need days or photographs when empty.
         to: the JSON file.
         output_dir: where the runs go.
         readme: a page whose table is rewritten from the file; None for none.
         again: measure also what is up to date.
+        flags: more flags for each run, such as "--data-dir train.zip".
 
     Raises:
         UserError: a run failed; what was measured before it is kept.
@@ -38,7 +48,16 @@ def measure(names: Sequence[str], to: Path, output_dir: Path, readme: Path | Non
             print(f"{card.name}: measured {entries[card.name]['measured']}, and its code has not changed")
             continue
         before = set(output_dir.glob(f"{card.name}/*"))
-        command = [sys.executable, "-m", "keraskit", "run", card.name, "--output-dir", str(output_dir)]
+        command = [
+            sys.executable,
+            "-m",
+            "keraskit",
+            "run",
+            card.name,
+            "--output-dir",
+            str(output_dir),
+            *shlex.split(flags),
+        ]
         if code := subprocess.run(command, check=False).returncode:
             raise UserError(f"{card.name} ended with code {code}.", "The same command goes on where it stopped.")
         (folder,) = set(output_dir.glob(f"{card.name}/*")) - before

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keraskit.results.run_folder import RunFolder
+from keraskit.results.run_folder import MODEL, RunFolder
 
 
 class SetEpoch(keras.callbacks.Callback):
@@ -28,13 +28,14 @@ class KeepBest(keras.callbacks.Callback):
 
     Args:
         folder: where to write.
-        deliverable: the float32 model that is saved; it takes the weights of the model in training.
+        deliverable: the float32 model that is saved.
+        learner: that model, or the part of it that learns; it takes the weights of the model in training.
         monitor: the metric in the logs. Losses and errors should fall, everything else should rise.
     """
 
-    def __init__(self, folder: RunFolder, deliverable: keras.Model, monitor: str) -> None:
+    def __init__(self, folder: RunFolder, deliverable: keras.Model, learner: keras.Model, monitor: str) -> None:
         super().__init__()
-        self.folder, self.deliverable, self.monitor = folder, deliverable, monitor
+        self.folder, self.deliverable, self.learner, self.monitor = folder, deliverable, learner, monitor
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
         self._sign = -1.0 if any(word in monitor for word in ("loss", "error")) else 1.0
@@ -53,7 +54,7 @@ class KeepBest(keras.callbacks.Callback):
         score = self._sign * numbers[self.monitor]
         if score > self._best and math.isfinite(numbers["loss"]):  # weights that gave no loss are not worth keeping
             self._best, self.best_epoch = score, epoch + 1
-            if self.deliverable is not self.model:
-                self.deliverable.set_weights(self.model.get_weights())
-            with self.folder.atomic("model.keras") as path:
+            if self.learner is not self.model:
+                self.learner.set_weights(self.model.get_weights())
+            with self.folder.atomic(MODEL) as path:
                 self.deliverable.save(path)

@@ -74,11 +74,13 @@ def choose(model: keras.Model, config: RunConfig, steps: int) -> Choices:
 
 
 def layer_kinds(model: keras.Model) -> set[str]:
-    """Which kinds of arithmetic a model does: "dense", "conv", "recurrent"."""
+    """Which kinds of arithmetic a model does: "dense", "conv", "depthwise", "recurrent"."""
     kinds = set()
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
             kinds.add("recurrent")
+        elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
+            kinds.add("depthwise")
         elif "Conv" in type(layer).__name__:
             kinds.add("conv")
         elif isinstance(layer, keras.layers.Dense):
@@ -111,6 +113,8 @@ def _precision(kinds: set[str], on_gpu: bool) -> Choice:
             return Choice("float16", f"{name} has tensor cores; the loss is scaled")
         return Choice("float32", f"{name} has no tensor cores")
     feature = next((f for f in BFLOAT16_FEATURES if f in machine.cpu_features()), None)
+    if "depthwise" in kinds:
+        return Choice("float32", "depthwise convolutions are slower in bfloat16 on a CPU")
     if "conv" in kinds and "recurrent" not in kinds and feature:
         return Choice("bfloat16", f"convolutions run about 1.7 times faster with this CPU's {feature}")
     if "conv" in kinds:

@@ -58,7 +58,8 @@ def illustrate(
 def class_probabilities(recipe: Recipe, model: keras.Model, test: tf.data.Dataset) -> np.ndarray:
     """Shape (examples, classes). Of several outputs only the one that names the class is computed."""
     classifier = keras.Model(model.inputs, model.get_layer(recipe.head).output) if recipe.head else model
-    return classifier.predict(test, verbose=0)
+    said = classifier.predict(test, verbose=0)
+    return said if said.shape[1] > 1 else np.concatenate([1 - said, said], axis=1)  # of two classes only the second
 
 
 def draw_samples(recipe: Recipe, model: keras.Model, splits: Splits, path: Path) -> None:

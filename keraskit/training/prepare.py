@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig
-from keraskit.datasets.splits import Splits
+from keraskit import applications
+from keraskit.augment import Augmentation
+from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, changed
+from keraskit.datasets.layout import PARTS
+from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
+from keraskit.results.run_folder import MODEL
 from keraskit.training import devices
 
 
@@ -24,7 +32,22 @@ def settle(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> tuple[R
         batch_size = asked.batch_size or recipe.quick.get("batch_size", recipe.batch_size)
         epochs = asked.epochs or min(epochs, QUICK_EPOCHS)
         options = {**recipe.quick.get("model", {}), **options}
-    return dataclasses.replace(asked, epochs=epochs, limit=limit, batch_size=batch_size), options
+    augment = dataclasses.replace(recipe.augment, **changed(asked.augment))
+    if recipe.features and augment != Augmentation():
+        raise UserError(
+            f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch.",
+            "Leave the --augment flags out, or take cats_dogs_finetune.",
+        )
+    config = dataclasses.replace(
+        asked,
+        epochs=epochs,
+        limit=limit,
+        batch_size=batch_size,
+        steps_per_epoch=asked.steps_per_epoch or (None if asked.quick else recipe.steps_per_epoch),
+        augment=augment,
+        weights=asked.weights or recipe.weights,
+    )
+    return config, options
 
 
 def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
@@ -38,38 +61,70 @@ def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
         ) from error
 
 
-def build_in(policy: str, recipe: Recipe, options: dict[str, Any], seed: int) -> keras.Model:
-    """The same model, the same initial weights, computing in another precision."""
+def twin(policy: str, recipe: Recipe, options: dict[str, Any], learner: keras.Model) -> keras.Model:
+    """What is trained, with the same weights, computing in another precision; itself for float32."""
+    if policy == "float32":
+        return learner
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
-    keras.utils.set_random_seed(seed)
     try:
-        return build(recipe, options)
+        model = build(recipe, options)
     finally:
         keras.config.set_dtype_policy(before)
+    trainee = above_features(recipe, model)
+    trainee.set_weights(learner.get_weights())
+    return trainee
 
 
-def compile_both(
-    recipe: Recipe, config: RunConfig, choices: devices.Choices, model: keras.Model, trainee: keras.Model, steps: int
+def above_features(recipe: Recipe, model: keras.Model) -> keras.Model:
+    """The layers that are trained: all, or those above the recipe's features."""
+    return keras.Model(model.get_layer(recipe.features).output, model.outputs) if recipe.features else model
+
+
+def features(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
+    """The splits with the model's features of each picture in its place, computed now."""
+    below = keras.Model(model.inputs, model.get_layer(recipe.features).output)
+    started = time.monotonic()
+
+    def computed(split: Split) -> Split:
+        values = below.predict(split.in_order(64), verbose=0)
+        with tf.device("/CPU:0"):
+            stored, labels = tf.constant(values), tf.constant(split.labels)
+        return dataclasses.replace(split, inputs=None, load=lambda i: (tf.gather(stored, i), tf.gather(labels, i)))
+
+    parts: dict[str, Any] = {part: computed(getattr(splits, part)) for part in PARTS if part != "test"}
+    size = below.output_shape[-1]
+    print(f"features       {size:,} of each picture, computed once in {time.monotonic() - started:.0f} s", flush=True)
+    return dataclasses.replace(splits, **parts)
+
+
+def compile_all(
+    recipe: Recipe, config: RunConfig, choices: devices.Choices, models: Sequence[keras.Model], steps: int
 ) -> float:
-    """Compile the model that trains, and the float32 model that is saved, evaluated and handed back.
+    """Compile what is trained, and the float32 model that is saved, evaluated and handed back.
 
     Returns the learning rate, at its highest where a schedule lowers it over all `steps` of the run.
     """
-    for each in {id(m): m for m in (model, trainee)}.values():
+    for each in {id(m): m for m in models}.values():
         optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
         share = min(1.0, (config.batch_size or 1) / recipe.reference_batch) if recipe.reference_batch else 1.0
         peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)) * share:.6g}")
         optimizer.learning_rate = schedule(recipe, peak, steps)
         each.compile(
             optimizer=optimizer,
-            loss=recipe.loss,
+            loss=loss_for(recipe, each),
             loss_weights=recipe.loss_weights,
             metrics=recipe.metrics,
             jit_compile=choices.xla.value == "on",
             steps_per_execution=choices.steps_per_execution.value,
         )
     return peak
+
+
+def loss_for(recipe: Recipe, model: keras.Model) -> Any:
+    """The recipe's loss; for one of two classes, where a model has grown to name one of several, that for several."""
+    several = recipe.loss == "binary_crossentropy" and model.output_shape[-1] > 1
+    return "sparse_categorical_crossentropy" if several else recipe.loss
 
 
 def schedule(recipe: Recipe, peak: float, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -81,34 +136,33 @@ def schedule(recipe: Recipe, peak: float, steps: int) -> float | keras.optimizer
     return keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
 
 
-def load_weights(recipe: Recipe, weights: str | None, *models: keras.Model) -> None:
-    """Fill the models from `--weights`. Raises UserError where the recipe or the file does not fit."""
-    if weights is None:
+def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
+    """Fill the model from `--weights`. Raises UserError where the recipe or the file does not fit."""
+    if weights in (None, "none"):
         return
-    if weights == "imagenet":
-        if recipe.imagenet is None:
+    if weights != "imagenet":
+        path = Path(weights).expanduser()
+        path = path / MODEL if path.is_dir() else path  # a run's folder
+        if not path.is_file():
             raise UserError(
-                f"{recipe.name} has no weights from ImageNet.", "Name a file with --weights, or leave it out."
+                f"--weights {weights}: there is no such file.", "It takes a file, a run's folder, or imagenet."
             )
-        try:
-            others = recipe.imagenet(models[0])
-        except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-            advice = "Keras keeps them in ~/.keras/models; a copy can be named with --weights FILE."
-            raise UserError(f"The weights could not be had: {str(error)[:200]}.", advice) from error
-        if others:
-            print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
-    else:
-        try:
-            models[0].load_weights(
-                weights, **({} if weights.endswith((".weights.h5", ".keras")) else {"by_name": True})
-            )
-        except (OSError, ValueError, KeyError) as error:
-            first = str(error).strip().partition("\n")[0][:300]
-            raise UserError(
-                f"{weights} does not fit {models[0].name}: {first}", f"`keraskit show {recipe.name}` lists the layers."
-            ) from error
-    for model in models[1:]:
-        model.set_weights(models[0].get_weights())
+        base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
+        applications.load_file(base or model, path)
+        return
+    if recipe.imagenet is None:
+        raise UserError(f"{recipe.name} has no weights from ImageNet.", "Name a file with --weights, or leave it out.")
+    try:
+        others = recipe.imagenet(model)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+        advice = (
+            "Keras keeps them in ~/.keras/models; a copy can be named with --weights FILE; --weights none is random."
+        )
+        raise UserError(f"The weights could not be had: {str(error)[:200]}.", advice) from error
+    if others:
+        print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
 
 
 def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict[str, Any]:
@@ -123,7 +177,7 @@ def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
     """The data in the shape of the model's input. Refuses a model that cannot learn from it."""
     outputs = (model.get_layer(recipe.head).output if recipe.head else model.outputs[0]).shape
     expected = (None, len(splits.classes))
-    if outputs != expected:
+    if outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):
         raise UserError(
             f"The model ends in {outputs[1:]}; one label per example of {splits.source['name']} needs {expected[1:]}.",
             "Change its --model flags; `keraskit show` draws it all the same.",

@@ -1,0 +1,112 @@
+"""Photographs in files: what checking costs, what augmentation adds to a step, and memory with 1,000 to 100,000 files.
+
+    python benchmarks/photographs.py [--sizes 1000 10000 100000] [--repeats 5] [--json docs/photographs.json]
+
+Memory is the peak of a whole process that trains one epoch with `--cache off`, as the system accounts it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from keraskit import startup
+
+startup.start_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keraskit.recipes import cats_dogs, cats_dogs_augmented  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from keraskit.augment import Augmentation  # noqa: E402
+from keraskit.config import RunConfig  # noqa: E402
+from keraskit.datasets import cats_and_dogs, checked, drawn_pets  # noqa: E402
+from keraskit.datasets.picture_files import Folder  # noqa: E402
+from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
+from keraskit.training import devices  # noqa: E402
+
+STORED, SMALL = (375, 500), 64  # height and width of common photographs; side of the many small files
+
+
+def checking(count: int = 2_000) -> float:
+    """Seconds to check so many files of the size of photographs, for the first time."""
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["XDG_CACHE_HOME"] = place
+        (Path(place) / "cat").mkdir()
+        made = [Image.fromarray(drawn_pets.draw("cat", i)).resize(STORED[::-1]) for i in range(20)]
+        for i in range(count):
+            made[i % 20].save(Path(place) / "cat" / f"{i}.jpg", quality=90)
+        files = Folder(Path(place))
+        started = time.perf_counter()
+        checked.check(files, files.names)
+        return time.perf_counter() - started
+
+
+def steps(repeats: int) -> dict[str, float]:
+    """Seconds of a training step at 150x150 and batch 32, as it is and with the seven transforms, in alternation."""
+    splits = cats_and_dogs.unit(RunConfig(limit=640)).reshape((150, 150, 3))
+    model = cats_dogs.build()
+    policy = devices.choose(model, RunConfig(), 100).policy
+    keras.config.set_dtype_policy(policy)
+    model = cats_dogs.build()
+    model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
+    ways = {"as it is": Augmentation(), "the seven transforms": cats_dogs_augmented.recipe.augment}
+    epochs = {name: ShuffledEpochs(splits.augmented(words).train, 32, seed=0) for name, words in ways.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for i in range(repeats + 1):  # the first compiles and does not count
+        for name, each in epochs.items():
+            started = time.perf_counter()
+            model.fit(each.dataset, verbose=0, shuffle=False)
+            if i:
+                seconds[name].append((time.perf_counter() - started) / each.steps)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def memory(count: int) -> dict[str, float]:
+    """Peak memory in bytes, and seconds, of a process that trains one epoch on so many small files."""
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        for kind in "ab":
+            (root / "data" / kind).mkdir(parents=True)
+        Image.fromarray(random.integers(0, 255, (SMALL, SMALL, 3), np.uint8)).save(root / "one.jpg")
+        data = (root / "one.jpg").read_bytes()
+        for i in range(count):
+            (root / "data" / "ab"[i % 2] / f"{i}.jpg").write_bytes(data)
+        words = ["--data-dir", root / "data", "--output-dir", root / "runs", "--cache", "off", "--epochs", 1]
+        words += ["--model.size", SMALL, "--batch-size", 128, "--steps-per-epoch", max(1, count // 2 // 128)]
+        command = [sys.executable, "-m", "keraskit", "run", "cats_dogs", *map(str, words)]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "XDG_CACHE_HOME": place})
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, "the run failed"
+        return {"bytes": usage.ru_maxrss * 1024, "seconds": time.perf_counter() - started}
+
+
+def main() -> None:
+    """Measure, print, and record."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    record = {"checking_2000_files": checking(), "step": steps(asked.repeats), "memory": {}}
+    print(f"checking 2,000 photographs: {record['checking_2000_files']:.1f} s")
+    plain, augmented = record["step"].values()
+    print(f"step: {plain * 1e3:.0f} ms as it is, {augmented * 1e3:.0f} ms augmented: {augmented / plain:.2f} times")
+    for count in asked.sizes:
+        record["memory"][str(count)] = found = memory(count)
+        print(f"{count:9,} files: peak {found['bytes'] / 1e6:,.0f} MB, {found['seconds']:.0f} s")
+    if asked.json:
+        asked.json.write_text(json.dumps(record | {"hardware": devices.hardware()}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""What the command line can do besides running and showing recipes. Nothing here imports TensorFlow before it must."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from keraskit.augment import Augmentation
+from keraskit.config import RunConfig
+from keraskit.errors import UserError, printable
+from keraskit.recipe import recipes_available
+from keraskit.results.run_folder import RunFolder
+from keraskit.startup import wait_for_tensorflow
+
+PREVIEWED = 8  # pictures at most
+NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # columns set to the right
+
+
+def list_recipes() -> None:
+    """Show every recipe: name, section of the document, parameters, what a full run reaches."""
+    rows = []
+    for card in recipes_available().values():
+        expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
+        rows.append([card.name, card.declared.get("section", ""), card.summary, card.parameters, expected])
+    _print_table(["name", "section", "what it is", "parameters", "expected"], rows)
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False)
+    for i, column in enumerate(table.columns):
+        column.justify = "right" if head[i] in NUMBERS else "left"
+    for row in rows:
+        table.add_row(*map(printable, row))
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+
+
+def augment(
+    *,
+    preview: Path,
+    output: Path = Path("augmented.png"),
+    versions: int = 7,
+    seed: int = 0,
+    augmentation: Annotated[Augmentation, Parameter(name="*", negative=())] = Augmentation(),  # noqa: B008
+) -> None:
+    """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.
+
+    Args:
+        preview: A picture, or a folder of them, of which the first eight are shown.
+        output: The PNG to write.
+        versions: Random versions of each.
+        seed: Decides them.
+        augmentation: What may happen.
+    """
+    if not 1 <= versions <= 50:
+        raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
+    RunFolder.check(output.absolute().parent)
+    from keraskit.datasets.picture_files import find
+    from keraskit.preview import preview as write
+
+    paths = find([preview])[:PREVIEWED]
+    wait_for_tensorflow()
+    write(paths, augmentation, output, versions, seed)
+    print(f"sheet: {output}")
+
+
+def predict(
+    run: Path,
+    *pictures: Path,
+    top: int = 3,
+    batch_size: int = 32,
+    json: Path | None = None,
+    csv: Path | None = None,
+    sheet: Path | None = None,
+) -> None:
+    """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest is taken.
+        pictures: Files, folders, patterns such as '*.jpg'.
+        top: Classes to name for each.
+        batch_size: Pictures in one call of the model.
+        json: Write the guesses to this file too.
+        csv: The same as CSV.
+        sheet: A PNG with the pictures and what was said of them.
+    """
+    if not pictures:
+        raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
+    if top < 1 or batch_size < 1:
+        raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
+    for path in filter(None, (json, csv, sheet)):
+        RunFolder.check(path.absolute().parent)
+    from keraskit.datasets.picture_files import find
+
+    paths = find(pictures)
+    wait_for_tensorflow()
+    from keraskit.results import guesses
+    from keraskit.results.predict import predict
+
+    rows = list(predict(run, paths, top, batch_size))
+    guesses.show(rows)
+    guesses.write(rows, json, csv, sheet)
+
+
+def compare(*runs: Path, output: Path = Path("compare.png")) -> None:
+    """Put finished runs side by side: a table, and their curves in one picture.
+
+    Args:
+        runs: Folders of runs.
+        output: The PNG to write.
+    """
+    if len(runs) < 2:
+        raise UserError(f"{len(runs)} runs cannot be compared.", "Name the folders of two at least.")
+    RunFolder.check(output.absolute().parent)
+    from keraskit.results.compare import columns, draw, read
+
+    found = read(runs)
+    _print_table(*columns(found))
+    draw(found, output)
+    print(f"curves: {output}")
+
+
+def prepare_data(
+    name: Literal["cats_dogs"],
+    *,
+    source: Annotated[Path, Parameter(name="--from")],
+    to: Path,
+    how: Literal["copy", "link", "index"] = "copy",
+    per_class: int | None = 2000,
+) -> None:
+    """Make the document's folders train/, validation/ and test/ with a subfolder per class. Again is harmless.
+
+    Args:
+        name: The data set.
+        source: Kaggle's train.zip, its unpacked folder, or any folder with a subfolder per class.
+        to: The folder to make.
+        how: Copies, hard links, or only a table, index.csv, which --data-dir takes as well.
+        per_class: Photographs of each class of cats and dogs, half of them for training.
+    """
+    from keraskit.datasets.prepared import prepare
+
+    prepare(source, to, how, per_class)
+
+
+def results(
+    *names: str,
+    to: Path = Path("docs/results.json"),
+    output_dir: Path = Path("runs"),
+    readme: Path | None = None,
+    again: bool = False,
+    flags: str = "",
+) -> None:
+    """Run recipes in full, one after another, and record what they reach. Goes on where it was stopped.
+
+    Args:
+        names: Recipes; all but those that need days or photographs when none is named.
+        to: The JSON file to record in.
+        output_dir: Folder of the runs.
+        readme: A page whose table is rewritten from the file.
+        again: Measure also what is up to date.
+        flags: More flags for each run, as one word: "--data-dir train.zip".
+    """
+    from keraskit.training.campaign import measure
+
+    measure(names, to, output_dir, readme, again, flags)
+
+
+def doctor() -> None:
+    """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
+    wait_for_tensorflow()
+    from keraskit import doctor
+
+    doctor.examine(RunConfig().output_dir)

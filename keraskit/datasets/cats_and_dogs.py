@@ -1,0 +1,94 @@
+"""Cats and dogs: photographs from --data-dir or the public archive, for want of them drawn; or your own classes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+
+from keraskit.config import RunConfig
+from keraskit.datasets import drawn_pets, folders
+from keraskit.datasets.layout import PARTS, arrange
+from keraskit.datasets.picture_files import open_files
+from keraskit.datasets.splits import Splits
+from keraskit.errors import UserError
+
+ARCHIVE = "kagglecatsanddogs_5340.zip"
+URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"
+SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
+OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
+DRAWN = {"train": 400, "validation": 100, "test": 200}  # of each class
+HOW_TO_GET = "--data-dir names photographs, --download fetches 786 MB of them"
+
+
+def unit(config: RunConfig) -> Splits:
+    """Pixels from 0 to 1, of the document's 2,000 photographs a class."""
+    return _splits(config, "unit", OF_THE_DOCUMENT)
+
+
+def pixels(config: RunConfig) -> Splits:
+    """Pixels from 0 to 255, of the document's 2,000 photographs a class, for a model that scales them itself."""
+    return _splits(config, "pixels", OF_THE_DOCUMENT)
+
+
+def caffe(config: RunConfig) -> Splits:
+    """Pixels from 0 to 255 less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on."""
+    return _splits(config, "caffe", None)
+
+
+def _splits(config: RunConfig, scale: folders.Scale, most: int | None) -> Splits:
+    size = (drawn_pets.SIZE, drawn_pets.SIZE)
+    root, found = photographs(config)
+    if root is None:
+        pets = DrawnPets()
+        source = {"name": drawn_pets.NAME, "path": "", "found": f"keraskit's own pen ({HOW_TO_GET})"}
+        return folders.splits(pets, arrange(pets.names, "the drawn pets"), config, scale, source, size, trusted=True)
+    files = open_files(root)
+    source = {"name": root.name, "path": str(root), "found": found}
+    return folders.splits(files, arrange(files.names, root, most), config, scale, source, size)
+
+
+def photographs(config: RunConfig) -> tuple[Path | None, str]:
+    """Where photographs lie, and how that was found; None where only drawn ones are left."""
+    if config.data_dir:
+        return config.data_dir, "--data-dir"
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    if config.download or (home / "datasets" / ARCHIVE).is_file():
+        return _downloaded(), "Microsoft's public archive"
+    return None, ""
+
+
+def _downloaded() -> Path:
+    import keras
+
+    try:  # shows progress, and checks the hash of what it finds or fetches
+        return Path(keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256"))
+    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+        raise UserError(
+            f"The photographs could not be downloaded: {str(error)[:200]}.",
+            f"Fetch {URL} yourself and name it with --data-dir.",
+        ) from error
+
+
+class DrawnPets:
+    """Pictures that are drawn when they are read, as files that lie nowhere."""
+
+    def __init__(self) -> None:
+        self.root = Path("drawn")
+        self.skipped: Counter[str] = Counter()
+        numbers = {part: range(before, before + DRAWN[part]) for part, before in zip(PARTS, (0, 400, 500), strict=True)}
+        self.names = [f"{part}/{kind}/{i}.bmp" for part in PARTS for kind in drawn_pets.CLASSES for i in numbers[part]]
+
+    def read(self, name: str) -> bytes:
+        """The picture as a bitmap file."""
+        _, kind, number = name.split("/")
+        file = io.BytesIO()
+        Image.fromarray(drawn_pets.draw(kind, int(number.partition(".")[0]))).save(file, "BMP")
+        return file.getvalue()
+
+    def stamp(self, name: str) -> str:
+        """Always the same."""
+        return name

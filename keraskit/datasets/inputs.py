@@ -1,0 +1,62 @@
+"""Inputs: how a picture becomes what a model is fed, in plain values that a run folder can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import tensorflow as tf
+
+MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
+IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Pictures of one size, put on a scale and into the shape of the model's input.
+
+    Args:
+        size: height and width in pixels.
+        channels: 1 for grey, 3 for red, green and blue.
+        scale: "pixels" from 0 to 255; "unit" from 0 to 1; "standard", by the mean and deviation of MNIST; "caffe",
+            blue, green, red, each less ImageNet's mean, which the VGG networks were trained on.
+        shape: of the model's input without the batch; of several inputs each one's, (height, width, channels), by name.
+    """
+
+    size: tuple[int, int]
+    channels: Literal[1, 3]
+    scale: Literal["pixels", "unit", "standard", "caffe"]
+    shape: Shape | dict[str, Shape]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Inputs:
+        """From what `dataclasses.asdict` and JSON made of it."""
+        shape = values["shape"]
+        shape = {k: tuple(v) for k, v in shape.items()} if isinstance(shape, dict) else tuple(shape)
+        return cls(tuple(values["size"]), values["channels"], values["scale"], shape)
+
+    def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
+        """float32 on the model's scale. `pictures` from 0 to 255, shape (n, height, width) or (n, height, width, 3)."""
+        x = tf.cast(pictures, tf.float32)
+        if self.scale == "unit":
+            return x / 255.0
+        if self.scale == "standard":
+            return (x / 255.0 - MEAN) / DEVIATION
+        return x[..., ::-1] - tf.constant(IMAGENET_MEAN) if self.scale == "caffe" else x
+
+    def arranged(self, scaled: tf.Tensor) -> Any:
+        """Scaled pictures in the shape of the model's input, or a dict of them."""
+        if not isinstance(self.shape, dict):
+            return tf.reshape(scaled, (-1, *self.shape))
+        grey = scaled if scaled.shape.rank == 4 else scaled[..., None]
+        return {name: _as(grey, tuple(shape)) for name, shape in self.shape.items()}
+
+
+def _as(x: tf.Tensor, shape: Shape) -> tf.Tensor:
+    """Pictures of shape (n, height, width, channels) in another size and number of channels."""
+    channels = x.shape[-1]
+    if channels == 3 and shape[-1] == 1:
+        x = tf.image.rgb_to_grayscale(x)
+    x = tf.image.resize(x, shape[:2])
+    return tf.image.grayscale_to_rgb(x) if channels == 1 and shape[-1] == 3 else x

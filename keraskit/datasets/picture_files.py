@@ -1,0 +1,184 @@
+"""Where pictures lie, a folder or a zip archive: their names, and their bytes by name. Nothing is ever unpacked."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from keraskit.datasets.pictures import ENDINGS
+from keraskit.errors import UserError
+
+INDEX = "index.csv"  # a table of pictures that lie elsewhere: part, class, path
+# A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory.
+MOST_RATIO, RATIO_FROM, MOST_MEMBER, MOST_TOTAL = 100, 10_000_000, 200_000_000, 200_000_000_000
+
+
+class PictureFiles(Protocol):
+    """Pictures by name. A name is relative, with slashes, whatever the system."""
+
+    root: Path
+    names: list[str]
+    skipped: Counter[str]
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes. Raises OSError."""
+
+    def stamp(self, name: str) -> str:
+        """Changes when the file does."""
+
+
+def open_files(root: Path) -> PictureFiles:
+    """The pictures in a folder or a zip archive. Raises UserError where it is neither, or an archive is unsafe."""
+    if (root / INDEX).is_file():
+        return Index(root)
+    if root.is_dir():
+        return Folder(root)
+    if root.is_file():
+        return Archive(root)
+    raise UserError(
+        f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder of pictures per class."
+    )
+
+
+def find(words: Sequence[str | Path]) -> list[Path]:
+    """The picture files that words name: files, folders with all below them, patterns. Raises UserError for none."""
+    found: dict[Path, None] = {}
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+            if not below:
+                raise UserError(f"{path} holds no pictures.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
+        elif path.exists():
+            below = [path]
+        else:
+            below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
+            if not below:
+                raise UserError(f"{path} does not exist.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
+        found |= dict.fromkeys(below)
+    return list(found)
+
+
+class Folder:
+    """All pictures below a folder; links are followed, each folder once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.names: list[str] = []
+        self.skipped: Counter[str] = Counter()
+        seen = set()
+        for folder, folders, files in os.walk(root, followlinks=True):
+            real = os.path.realpath(folder)  # noqa: PTH
+            folders[:] = sorted(f for f in folders if not _hidden(f)) if real not in seen else []
+            if real in seen:
+                continue
+            seen.add(real)
+            below = os.path.relpath(folder, root)  # noqa: PTH  (ten times as fast, and there may be 100,000)
+            for file in files:
+                if _wanted(file, self.skipped):
+                    self.names.append(file if below == "." else f"{below.replace(os.sep, '/')}/{file}")
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes."""
+        return (self.root / name).read_bytes()
+
+    def stamp(self, name: str) -> str:
+        """Size and time of the last change."""
+        found = (self.root / name).stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+
+
+class Archive:
+    """All pictures in a zip archive, read where they are, so that no name in it can reach the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            self._zip = zipfile.ZipFile(root)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(
+                f"{root} is no zip archive that can be read: {error}.", "Fetch or copy it again."
+            ) from error
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self.skipped: Counter[str] = Counter()
+        for member in self._zip.infolist():
+            if not member.is_dir() and (why := self._refused(member)):
+                self.skipped[why] += 1
+            elif not member.is_dir() and _wanted(member.filename, self.skipped):
+                self._members[member.filename] = member
+        if (total := sum(m.file_size for m in self._members.values())) > MOST_TOTAL:
+            raise UserError(f"{root} claims to hold {total / 1e9:,.0f} GB; {MOST_TOTAL / 1e9:.0f} GB are allowed.")
+        self.names = list(self._members)
+
+    def _refused(self, member: zipfile.ZipInfo) -> str:
+        """Why a member is skipped; empty for none. Raises UserError for what is made to do harm."""
+        name = member.filename
+        if member.file_size > MOST_MEMBER or (
+            member.file_size > RATIO_FROM and member.file_size > MOST_RATIO * max(1, member.compress_size)
+        ):
+            sizes = f"{member.compress_size:,} bytes that claim to be {member.file_size:,}"
+            raise UserError(f"{self.root} is refused: {name!r} has {sizes}.", "A photograph does not shrink like that.")
+        if name.startswith("/") or "\\" in name or ":" in name.partition("/")[0] or ".." in PurePosixPath(name).parts:
+            return "with a path that leaves the archive"
+        if stat.S_ISLNK(member.external_attr >> 16):
+            return "that are links"
+        if member.flag_bits & 1:
+            return "that are encrypted"
+        return "with a name that is there already" if name in self._members else ""
+
+    def read(self, name: str) -> bytes:
+        """The member's bytes; never more than it claimed."""
+        try:
+            return self._zip.read(self._members[name])
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+            raise OSError(f"its part of the archive is damaged ({error})") from error
+
+    def stamp(self, name: str) -> str:
+        """Size and checksum."""
+        return f"{self._members[name].file_size} {self._members[name].CRC:08x}"
+
+
+class Index:
+    """The pictures that a table names, sorted into parts and classes by it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.skipped: Counter[str] = Counter()
+        try:
+            with (root / INDEX).open(encoding="utf-8", newline="") as file:
+                rows = [(row["part"], row["class"], Path(row["path"])) for row in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise UserError(f"{root / INDEX} is no table of part, class and path: {error}.") from error
+        self._paths = {f"{part}/{kind}/{i} {path.name}": path for i, (part, kind, path) in enumerate(rows)}
+        self.names = list(self._paths)
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes."""
+        return self._paths[name].read_bytes()
+
+    def stamp(self, name: str) -> str:
+        """Size and time of the last change."""
+        found = self._paths[name].stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _wanted(name: str, skipped: Counter[str]) -> bool:
+    """Whether it is a picture by its name; counts it by its ending when not."""
+    path = PurePosixPath(name)
+    if any(_hidden(part) for part in path.parts):
+        return False
+    if path.suffix.lower() in ENDINGS:
+        return True
+    skipped[f"of the type {path.suffix.lower() or 'without ending'}"] += 1
+    return False

@@ -1,0 +1,70 @@
+"""Reads a picture whatever its format: upright, 8 bits, in colour or grey; or says in a few words what is wrong."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the only decoders that are ever run; a file's name decides nothing
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
+MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
+
+
+class BadPicture(ValueError):
+    """The file is no picture that can be used; the message says why."""
+
+
+def read(data: bytes) -> Image.Image:
+    """The first frame, upright, in mode RGB or L, transparent parts on white.
+
+    Raises:
+        BadPicture: it is empty, damaged, of another format, or too large.
+    """
+    if not data:
+        raise BadPicture("is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {MOST_PIXELS:,} are allowed")
+            image.load()
+            return _plain(ImageOps.exif_transpose(image))
+    except BadPicture:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise BadPicture(f"is no picture ({', '.join(FORMATS)})") from error
+    except Exception as error:  # a damaged file makes decoders raise anything
+        raise BadPicture(f"is damaged: {error}") from error
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """8 bits a channel, no palette, no transparency."""
+    if image.mode.startswith("I"):  # 16 bits grey; Pillow's own conversion would clip
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def pixels(
+    image: Image.Image,
+    size: tuple[int, int],
+    channels: Literal[1, 3] = 3,
+    resampling: Literal["bilinear", "nearest"] = "bilinear",
+) -> np.ndarray:
+    """uint8 of shape (height, width, 3), or (height, width) for one channel.
+
+    Args:
+        image: from `read`.
+        size: height and width in pixels; the picture is squeezed into it.
+        channels: 3 for colour, 1 for grey.
+        resampling: "bilinear", which averages over what a smaller pixel covers; "nearest" is Keras's default.
+    """
+    image = image.convert("RGB" if channels == 3 else "L")
+    if image.size != size[::-1]:
+        image = image.resize(size[::-1], RESAMPLING[resampling])
+    return np.asarray(image)

@@ -1,0 +1,72 @@
+"""`keraskit compare`: several runs side by side, as a table and as one picture, from their folders alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keraskit.errors import UserError
+from keraskit.results import history, plots
+from keraskit.results.run_folder import MANIFEST, RunFolder
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is compared of one run."""
+
+    label: str
+    manifest: dict[str, Any]
+    history: list[dict[str, float]]
+
+
+def read(paths: Sequence[Path]) -> list[Run]:
+    """The runs, labelled by recipe, and by folder where one recipe comes twice. Raises UserError for a run without."""
+    folders = [RunFolder(path) for path in paths]
+    manifests = [folder.read_json(MANIFEST) for folder in folders]
+    names = [manifest["recipe"] for manifest in manifests]
+    runs = []
+    for folder, manifest in zip(folders, manifests, strict=True):
+        rows = folder.read_history()
+        if not rows:
+            raise UserError(f"{folder.path} has no finished epoch to compare.", "Leave it out.")
+        twice = names.count(manifest["recipe"]) > 1
+        runs.append(Run(manifest["recipe"] + (f" {folder.path.name[-6:]}" if twice else ""), manifest, rows))
+    return runs
+
+
+def columns(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """The table: its head, and a row per run."""
+    head = ["run", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds", "data"]
+    rows = []
+    for run in runs:
+        manifest = run.manifest
+        metric = history.metric(run.history)
+        best = int(manifest.get("best_epoch", 0))
+        at_best = run.history[best - 1] if best else run.history[-1]
+        test = {k: v for k, v in (manifest.get("test") or {}).items() if k == metric}
+        rows.append(
+            [
+                run.label,
+                f"{manifest['parameters']:,}",
+                str(len(run.history)),
+                str(best or ""),
+                f"{at_best['val_' + metric]:.4f}",
+                f"{history.gap(run.history, metric):+.4f}",
+                f"{test[metric]:.4f}" if test else manifest.get("status", ""),
+                f"{sum(row['seconds'] for row in run.history):.0f}",
+                manifest["data"]["name"],
+            ]
+        )
+    return head, rows
+
+
+def draw(runs: Sequence[Run], path: Path) -> None:
+    """All validation curves, and the training curves behind them, in one picture."""
+    lines = []
+    for run in runs:
+        metric = history.metric(run.history)
+        lines.append((run.label, [row[metric] for row in run.history], [row[f"val_{metric}"] for row in run.history]))
+    with RunFolder(path.absolute().parent).atomic(path.name) as beside:
+        plots.comparison(lines, history.metric(runs[0].history).replace("_", " "), beside)

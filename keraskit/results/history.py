@@ -1,0 +1,30 @@
+"""What a history tells, epoch by epoch: the metric that counts, and the gap between training and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+OVERFIT = 0.05  # a gap that is worth a word
+Rows = Sequence[dict[str, float]]
+
+
+def metric(rows: Rows) -> str:
+    """The first metric but the loss that was measured in validation too."""
+    return next((name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss"), "loss")
+
+
+def gap(rows: Rows, name: str) -> float:
+    """Training less validation in the last epoch: what was learned by heart."""
+    return rows[-1][name] - rows[-1][f"val_{name}"]
+
+
+def overfit(rows: Rows) -> str:
+    """A sentence on the gap; empty where it is small."""
+    if not rows or (name := metric(rows)) == "loss" or (wide := gap(rows, name)) < OVERFIT:
+        return ""
+    last = rows[-1]
+    words = name.replace("_", " ")
+    return (
+        f"In the last epoch {words} is {last[name]:.2f} in training, {last[f'val_{name}']:.2f} in validation. "
+        f"The gap of {wide:.2f} is over-fitting: what the network learned of its training pictures by heart."
+    )

@@ -1,0 +1,56 @@
+"""Cats and dogs from scratch, a small convolutional network (document, section 6.3; 3,453,121 parameters).
+
+    python -m keraskit.recipes.cats_dogs --data-dir train.zip
+    python -m keraskit.recipes.cats_dogs --download
+    python -m keraskit.recipes.cats_dogs
+
+--data-dir takes Kaggle's train.zip, its folder, or any folder with a subfolder per class; --download fetches the public
+archive; without either it learns the pets that keraskit draws. So few photographs are soon known by heart: training
+accuracy goes on rising when validation has long stopped, and the gap is what the next three recipes close.
+
+Expected: test accuracy 0.75 on 1,750 photographs after 30 epochs, 8 min on 2 CPU cores with bfloat16.
+"""
+
+import keras
+from keras import layers
+
+from keraskit import Recipe
+from keraskit.datasets import cats_and_dogs
+
+
+def build(size: int = 150, classes: int = 2, dropout: float = 0.0) -> keras.Model:
+    """RGB pixels from 0 to 1 in; one probability, of the second class, out; of more than two classes one each.
+
+    Args:
+        size: Height and width of the input, in pixels.
+        classes: Number of classes.
+        dropout: Rate before the dense layers.
+    """
+    model = keras.Sequential([keras.Input((size, size, 3), name="input")], name="cats_dogs")
+    for i, filters in enumerate((32, 64, 128, 128), 1):
+        model.add(layers.Conv2D(filters, 3, activation="relu", name=f"conv{i}"))
+        model.add(layers.MaxPooling2D(2, name=f"pool{i}"))
+    model.add(layers.Flatten(name="flatten"))
+    if dropout:
+        model.add(layers.Dropout(dropout, name="dropout"))
+    model.add(layers.Dense(512, activation="relu", name="hidden"))
+    # float32 here, so that probabilities keep their digits when the rest runs in bfloat16.
+    last = {"units": 1, "activation": "sigmoid"} if classes == 2 else {"units": classes, "activation": "softmax"}
+    model.add(layers.Dense(**last, dtype="float32", name="output"))
+    return model
+
+
+recipe = Recipe(
+    build=build,
+    data=cats_and_dogs.unit,
+    loss="binary_crossentropy",
+    metrics=["accuracy"],
+    optimizer=lambda: keras.optimizers.RMSprop(1e-4),
+    epochs=30,
+    batch_size=20,
+    steps_per_epoch=100,
+    section="6.3",
+)
+
+if __name__ == "__main__":
+    recipe.main()

@@ -1,0 +1,54 @@
+"""Cats and dogs, every photograph changed each time it is seen (document, section 6.6; 3,453,121 parameters).
+
+    python -m keraskit.recipes.cats_dogs_augmented --data-dir train.zip
+    python -m keraskit.recipes.cats_dogs_augmented --download
+    python -m keraskit.recipes.cats_dogs_augmented --augment.rotation-range 15
+
+The network of cats_dogs. No photograph is ever seen twice alike, so it cannot be learned by heart: the two curves stay
+together. The document's shear_range of 0.2 was meant in radians; that is 11.5 degrees.
+
+Expected: test accuracy 0.83 on 1,750 photographs after 50 epochs, 25 min on one CPU core with bfloat16.
+"""
+
+import keras
+from keraskit.recipes import cats_dogs
+
+from keraskit import Augmentation, Recipe
+from keraskit.datasets import cats_and_dogs
+
+
+def build(size: int = 150, classes: int = 2, dropout: float = 0.5) -> keras.Model:
+    """The network of cats_dogs, with dropout.
+
+    Args:
+        size: Height and width of the input, in pixels.
+        classes: Number of classes.
+        dropout: Rate before the dense layers.
+    """
+    return cats_dogs.build(size, classes, dropout)
+
+
+recipe = Recipe(
+    build=build,
+    data=cats_and_dogs.unit,
+    augment=Augmentation(
+        rotation_range=40,
+        width_shift_range=0.2,
+        height_shift_range=0.2,
+        shear_range=11.5,
+        zoom_range=0.2,
+        horizontal_flip=True,
+        fill_mode="nearest",
+    ),
+    loss="binary_crossentropy",
+    metrics=["accuracy"],
+    optimizer=lambda: keras.optimizers.RMSprop(5e-4),
+    schedule="cosine",
+    epochs=50,
+    batch_size=32,
+    steps_per_epoch=100,
+    section="6.6",
+)
+
+if __name__ == "__main__":
+    recipe.main()

@@ -1,0 +1,70 @@
+"""Cats and dogs, the top of the pretrained network trained further (document, section 6.8; 3,491,521 parameters).
+
+    python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip
+    python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip --base vgg16 --top 4
+    python -m keraskit.recipes.cats_dogs_finetune --weights runs/cats_dogs_features/20261124T120000Z-abc123
+
+It starts from the newest run of cats_dogs_features with the same flags, and runs that first if there is none. A low
+learning rate, a classifier that has settled, and batch normalisation that keeps ImageNet's statistics: without any of
+the three, the first steps destroy what the base knows. The document reached 0.95 with VGG16.
+
+Expected: test accuracy 0.96 on 1,750 photographs with MobileNet at alpha 0.25, 10 min on one CPU core.
+"""
+
+import keras
+from keraskit.recipes import cats_dogs_features
+
+from keraskit import Augmentation, Recipe, applications
+from keraskit.datasets import cats_and_dogs
+
+
+def build(
+    base: str = "mobilenet",
+    alpha: float = 1.0,
+    size: int = 224,
+    classes: int = 2,
+    units: int = 256,
+    dropout: float = 0.5,
+    top: int = 36,
+) -> keras.Model:
+    """The model of cats_dogs_features, the last layers of its base unfrozen.
+
+    Args:
+        base: mobilenet, vgg16, vgg19, resnet50, inception_v3, inception_resnet_v2, xception, or another of Keras.
+        alpha: MobileNet's factor on the number of filters; 0.25, 0.5, 0.75 and 1 have published weights.
+        size: Height and width of the input, in pixels.
+        classes: Number of classes.
+        units: Units of the classifier's hidden layer.
+        dropout: Rate before and after it.
+        top: How many of the base's last layers are trained; the document's 4 are VGG16's last block.
+    """
+    model = cats_dogs_features.build(base, alpha, size, classes, units, dropout)
+    application = applications.nested(model)
+    application.trainable = True
+    for i, layer in enumerate(application.layers):
+        # A frozen batch normalisation keeps ImageNet's statistics. Calling the base with training=False, as Keras's
+        # guides have it, does not do it in Keras 3: a model passes `training` on to the models within it.
+        frozen = isinstance(layer, keras.layers.BatchNormalization) or i < len(application.layers) - top
+        layer.trainable = not frozen
+    return model
+
+
+recipe = Recipe(
+    build=build,
+    data=cats_and_dogs.pixels,
+    after="cats_dogs_features",
+    augment=Augmentation(horizontal_flip=True, rotation_range=15, zoom_range=0.1),
+    weights="imagenet",
+    imagenet=applications.load_imagenet,
+    loss="binary_crossentropy",
+    metrics=["accuracy"],
+    optimizer=lambda: keras.optimizers.Adam(1e-4),
+    schedule="cosine",
+    epochs=10,
+    batch_size=32,
+    quick={"limit": 64, "model": {"size": 96}},
+    section="6.8",
+)
+
+if __name__ == "__main__":
+    recipe.main()

@@ -1,0 +1,179 @@
+"""The ladder of cats and dogs in small: each recipe runs, and what it promises of frozen and unfrozen layers holds."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keraskit
+from keraskit import applications
+from keraskit.config import RunConfig
+from keraskit.datasets import cats_and_dogs
+from keraskit.errors import UserError
+from keraskit.results.run_folder import RunFolder
+
+SMALL = {"alpha": 0.25, "size": 32}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """48 noisy pictures, the cats reddish and the dogs bluish; runs beside them; caches of our own."""
+    place = tmp_path_factory.mktemp("pets")
+    random = np.random.default_rng(0)
+    for kind, colour in (("cat", (150, 90, 80)), ("dog", (80, 90, 150))):
+        (place / "photos" / kind).mkdir(parents=True)
+        for i in range(24):
+            pixels = np.clip(random.normal(colour, 40, (40, 36, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(place / "photos" / kind / f"{i}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        patch.setenv("KERAS_HOME", str(place / "keras"))
+        yield place
+
+
+def run(place, recipe, **knobs):
+    knobs = {"data_dir": place / "photos", "output_dir": place / "runs", "batch_size": 8, "epochs": 2} | knobs
+    return keraskit.run(recipe, **knobs)
+
+
+@pytest.fixture(scope="module")
+def from_scratch(place):
+    return run(place, "cats_dogs", steps_per_epoch=6, model={"size": 64})
+
+
+@pytest.fixture(scope="module")
+def features(place):
+    """A run whose base has weights of its own, as if from ImageNet."""
+    keras.utils.set_random_seed(1)
+    base = applications.create("mobilenet", 0.25, 32, include_top=False)
+    normalisations = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for (
+        layer
+    ) in normalisations:  # take the statistics of one batch, without which random weights give nothing but zeros
+        layer.momentum = 0.0
+    base(np.random.default_rng(0).uniform(-1, 1, (64, 32, 32, 3)).astype("float32"), training=True)
+    base.save_weights(place / "base.weights.h5")
+    hdf5 = place / "base.h5"
+    base.save(hdf5)
+    return run(place, "cats_dogs_features", weights=str(hdf5), model=SMALL, learning_rate=0.01)
+
+
+def test_one_sigmoid_names_both_classes(from_scratch):
+    run = RunFolder(from_scratch.folder).read_json("run.json")
+    metrics = RunFolder(from_scratch.folder).read_json("metrics.json")
+    assert from_scratch.model.output_shape == (None, 1) and run["classes"] == ["cat", "dog"]
+    confusion = np.array(metrics["confusion"])
+    assert confusion.sum(1).tolist() == [6, 6]
+    assert np.trace(confusion) / 12 == pytest.approx(from_scratch.metrics["accuracy"])
+    assert run["config"]["steps_per_epoch"] == 6  # of 3 that one pass has
+
+
+def test_of_three_classes_each_has_a_probability(place):
+    (place / "three").mkdir()
+    for i, kind in enumerate("abc"):
+        (place / "three" / kind).mkdir()
+        for k in range(4):
+            Image.new("RGB", (20, 20), (80 * i, 10 * k, 100)).save(place / "three" / kind / f"{k}.png")
+    result = run(place, "cats_dogs", data_dir=place / "three", quick=True, epochs=1, model={"size": 64})
+    assert result.model.output_shape == (None, 3) and np.isfinite(result.metrics["loss"])
+    assert result.model.loss == "sparse_categorical_crossentropy"
+
+
+def test_the_augmented_recipe_augments_as_it_says_and_flags_change_only_what_they_name(place):
+    result = run(
+        place, "cats_dogs_augmented", epochs=1, steps_per_epoch=2, augment={"rotation_range": 10.0}, model={"size": 64}
+    )
+    augment = RunFolder(result.folder).read_json("run.json")["config"]["augment"]
+    assert augment["rotation_range"] == 10 and augment["horizontal_flip"] and augment["shear_range"] == 11.5
+    assert (result.folder / "augmented.png").is_file()
+
+
+def test_features_are_the_bases_and_only_the_classifier_learned(place, features):
+    """Plain Keras is the oracle: the saved model around a base that is built and filled without keraskit."""
+    base = keras.applications.MobileNet(alpha=0.25, input_shape=(32, 32, 3), include_top=False, weights=None)
+    base.load_weights(place / "base.weights.h5")
+    learned = applications.nested(features.model)
+    for mine, theirs in zip(learned.get_weights(), base.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+    x = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
+    pooled = base.predict(keras.applications.mobilenet.preprocess_input(x.copy()), verbose=0).mean((1, 2))
+    kernel, bias, last, last_bias = (
+        w for layer in ("hidden", "output") for w in features.model.get_layer(layer).get_weights()
+    )
+    said = 1 / (1 + np.exp(-(np.maximum(pooled @ kernel + bias, 0) @ last + last_bias)))
+    assert np.allclose(features.model.predict(x, verbose=0), said, atol=1e-5)
+    fresh = keraskit.load_recipe("cats_dogs_features").build(**SMALL).get_layer("hidden").get_weights()[0]
+    assert fresh.shape == kernel.shape and not np.array_equal(fresh, kernel)
+
+
+def test_features_repeat_to_the_bit_and_take_no_augmentation(place, features):
+    again = run(place, "cats_dogs_features", weights=str(place / "base.h5"), model=SMALL, learning_rate=0.01)
+    hashes = [RunFolder(r.folder).read_json("run.json")["weights_sha256"] for r in (features, again)]
+    assert hashes[0] == hashes[1]
+    with pytest.raises(UserError, match="computes what it learns from once"):
+        run(place, "cats_dogs_features", weights="none", augment={"horizontal_flip": True})
+
+
+def test_finetune_goes_on_from_the_features_and_leaves_what_is_frozen(place, features, capsys):
+    knobs = {"weights": str(place / "base.h5"), "epochs": 1, "learning_rate": 0.01}
+    result = run(place, "cats_dogs_finetune", model=SMALL | {"top": 20}, **knobs)
+    assert f"goes on from {features.folder.parent}" in capsys.readouterr().out
+    before, after = (applications.nested(r.model).layers for r in (features, result))
+    changed = {a.name for b, a in zip(before, after, strict=True) if weights_differ(b, a)}
+    allowed = {layer.name for layer in after[-20:]}
+    assert changed and changed <= allowed
+    assert not any("_bn" in name for name in changed)  # inference mode: ImageNet's statistics stay, scales too
+    assert any("conv_pw" in name for name in changed)
+
+
+def weights_differ(one, two):
+    return any(not np.array_equal(a, b) for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
+
+
+def test_finetune_runs_what_comes_before_it_when_there_is_none(place, capsys):
+    knobs = {"weights": "none", "epochs": 1, "limit": 8, "output_dir": place / "other"}
+    result = run(place, "cats_dogs_finetune", model=SMALL | {"top": 4}, **knobs)
+    assert "there is none with these flags" in capsys.readouterr().out
+    (first,) = (place / "other" / "cats_dogs_features").iterdir()
+    assert RunFolder(first).read_json("run.json")["status"] == "finished"
+    assert RunFolder(result.folder).read_json("run.json")["config"]["weights"] == str(first)
+    run(place, "cats_dogs_finetune", model=SMALL | {"top": 4}, **knobs | {"weights": str(first)})
+    assert len(list((place / "other" / "cats_dogs_features").iterdir())) == 1
+
+
+def test_weights_that_do_not_fit_name_the_layer_and_the_shapes(place, features):
+    wrong = applications.create("mobilenet", 0.5, 32, include_top=False)
+    with pytest.raises(
+        UserError, match=r"layer conv1 has shapes \[\(3, 3, 3, 16\)\], its conv1 has \[\(3, 3, 3, 8\)\]"
+    ):
+        applications.load_file(wrong, place / "base.h5")
+    with pytest.raises(UserError, match=r"its conv1 has|layers with weights, the model"):
+        applications.load_file(keras.applications.VGG16(weights=None, include_top=False), place / "base.h5")
+    with pytest.raises(UserError, match="there is no such file"):
+        run(place, "cats_dogs_features", weights="nowhere.h5", model=SMALL)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "inception_v3", "xception"])
+def test_a_base_of_any_kind_scales_as_keras_does(name):
+    """`preprocess_input` in the graph, saved and loaded, gives what Keras gives outside of it."""
+    size = 75
+    model = keraskit.load_recipe("cats_dogs_features").build(base=name, size=size)
+    base = applications.nested(model)
+    x = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
+    scaled = applications.find(name)[1](x.copy())
+    body = keras.Model(model.inputs, model.get_layer("features").output)
+    assert np.allclose(body.predict(x, verbose=0), base.predict(scaled, verbose=0).mean((1, 2)), rtol=1e-3, atol=1e-5)
+
+
+def test_an_application_that_does_not_exist_is_one_line():
+    with pytest.raises(UserError, match=r"no application 'vgg61'.* It has .*VGG16"):
+        applications.create("vgg61")
+    with pytest.raises(UserError, match="--alpha is MobileNet's"):
+        applications.create("vgg16", alpha=0.5)
+
+
+def test_a_run_on_photographs_records_what_it_read(place, from_scratch):
+    data = RunFolder(from_scratch.folder).read_json("run.json")["data"]
+    splits = cats_and_dogs.unit(RunConfig(data_dir=place / "photos"))
+    assert data["sha256"] == splits.source["sha256"] and len(data["sha256"]) == 64
+    assert data["counts"] == {"train": 24, "validation": 12, "test": 12} and data["left_out"] == {}

@@ -1,0 +1,225 @@
+"""Folders and archives of pictures: which are found, which refused, which class and part they belong to."""
+
+import io
+import os
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraskit.datasets import checked
+from keraskit.datasets.layout import arrange
+from keraskit.datasets.picture_files import Archive, Folder, find, open_files
+from keraskit.errors import UserError
+
+
+def picture(colour=(200, 10, 10)):
+    file = io.BytesIO()
+    Image.new("RGB", (12, 10), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Write a zip archive from names and contents."""
+
+    def write(members, name="pets.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as file:
+            for member, data in members:
+                file.writestr(member, data)
+        return tmp_path / name
+
+    return write
+
+
+def link(name):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_is_read_in_place_and_what_would_do_harm_is_skipped_and_counted(archive, tmp_path):
+    path = archive(
+        [
+            ("train/cat.0.jpg", picture()),
+            ("train/cat.0.jpg", b"again"),
+            ("../../escape.jpg", picture()),
+            ("/absolute.jpg", picture()),
+            ("C:/drive.jpg", picture()),
+            ("back\\slash.jpg", picture()),
+            (link("train/link.jpg"), b"/etc/passwd"),
+            ("train/notes.txt", b"text"),
+            ("__MACOSX/train/cat.0.jpg", b""),
+            ("train/.hidden.jpg", b""),
+            ("train/雪 犬.jpg", picture()),
+        ]
+    )
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    found = Archive(path)
+    assert found.names == ["train/cat.0.jpg", "train/雪 犬.jpg"]
+    assert found.read("train/cat.0.jpg") == picture()  # the first of that name
+    assert dict(found.skipped) == {
+        "with a path that leaves the archive": 4,
+        "that are links": 1,
+        "of the type .txt": 1,
+        "with a name that is there already": 1,
+    }
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+
+
+def test_bombs_are_refused_by_ratio_and_by_total(archive, monkeypatch):
+    with pytest.raises(UserError, match=r"bomb.jpg.* claim to be 20,000,000"):
+        Archive(archive([("cat/bomb.jpg", bytes(20_000_000))]))
+    monkeypatch.setattr("keraskit.datasets.picture_files.MOST_TOTAL", 100)
+    with pytest.raises(UserError, match="claims to hold"):
+        Archive(archive([("cat/1.jpg", picture()), ("cat/2.jpg", picture())]))
+
+
+def test_what_is_no_archive_or_is_damaged_is_one_line(tmp_path, archive):
+    (tmp_path / "broken.zip").write_bytes(b"PK no zip")
+    with pytest.raises(UserError, match="no zip archive"):
+        open_files(tmp_path / "broken.zip")
+    with pytest.raises(UserError, match="does not exist"):
+        open_files(tmp_path / "nowhere")
+    path = archive([(f"cat/{i}.png", picture()) for i in range(30)])
+    data = bytearray(path.read_bytes())
+    data[60:64] = b"\0\0\0\0"  # within the first member's data
+    path.write_bytes(data)
+    bad, _ = checked.check(Archive(path), Archive(path).names)
+    assert list(bad) == ["cat/0.png"] and "cannot be read" in bad["cat/0.png"]
+
+
+def test_links_in_a_folder_are_followed_once(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(picture())
+    (tmp_path / "cat" / "loop").symlink_to(tmp_path)
+    assert Folder(tmp_path).names == ["cat/1.png"]
+
+
+def names_of(kinds, count, pattern="{kind}/{i}.jpg"):
+    return [pattern.format(kind=kind, i=i) for i in range(count) for kind in kinds]
+
+
+@pytest.mark.parametrize("pattern", ["{kind}.{i}.jpg", "train/{kind}.{i}.jpg", "PetImages/{kind}/{i}.jpg"])
+def test_kaggles_names_and_the_public_archives_give_the_documents_split(pattern):
+    layout = arrange(names_of(("cat", "dog"), 2_100, pattern)[::-1], "here", most=2_000)
+    assert layout.classes == ("cat", "dog") and "the document's" in layout.how
+    numbers = {p: sorted({int(n.split(".")[-2].split("/")[-1]) for n, _ in pairs}) for p, pairs in layout.parts.items()}
+    assert numbers["train"] == list(range(1_000))
+    assert numbers["validation"] == list(range(1_000, 1_500))
+    assert numbers["test"] == list(range(1_500, 2_000))
+    assert all(label == ("dog" in name.split("/")[-1] or "/dog/" in name) for name, label in layout.parts["test"])
+
+
+def test_a_smaller_set_keeps_the_proportions_and_says_so():
+    layout = arrange(names_of(("cat", "dog"), 10, "{kind}.{i}.jpg"), "here", most=2_000)
+    assert {part: len(pairs) for part, pairs in layout.parts.items()} == {"train": 12, "validation": 4, "test": 4}
+    assert "first half" in layout.how
+
+
+def test_any_number_of_classes_is_taken_whole():
+    layout = arrange(names_of("abcde", 2_004), "here", most=2_000)
+    assert layout.classes == tuple("abcde")
+    assert {part: len(pairs) for part, pairs in layout.parts.items()} == {
+        "train": 5_010,
+        "validation": 2_505,
+        "test": 2_505,
+    }
+
+
+def test_nested_parts_are_respected_and_missing_ones_are_cut_off():
+    whole = [f"{part}/{n}" for part in ("train", "val", "test") for n in names_of(("a", "b"), 5)]
+    layout = arrange(whole, "here")
+    assert all(
+        name.startswith({"validation": "val"}.get(part, part)) for part, ps in layout.parts.items() for name, _ in ps
+    )
+    layout = arrange([f"top/{n}" for n in whole if not n.startswith("test")], "here")  # as in cats_and_dogs_filtered
+    assert {part: len(pairs) for part, pairs in layout.parts.items()} == {"train": 10, "validation": 6, "test": 4}
+    assert "there is no test" in layout.how
+    kaggle = [*(f"train/{n}" for n in names_of(("cat", "dog"), 20, "{kind}.{i}.jpg")), "test1/1.jpg", "test1/2.jpg"]
+    layout = arrange(kaggle, "here")
+    assert layout.unlabelled == 2 and sum(map(len, layout.parts.values())) == 40
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "has 0 classes"),
+        (names_of(("cat",), 9), "has 0 classes"),
+        (names_of(("cat", "dog"), 3), "'cat' has 3 pictures; 4 are needed"),
+        (
+            [*names_of(("a", "b"), 9, "train/{kind}/{i}.jpg"), *names_of(("a",), 9, "test/{kind}/{i}.jpg")],
+            "test has no pictures",
+        ),
+    ],
+)
+def test_what_cannot_be_split_is_one_line(names, message):
+    with pytest.raises(UserError, match=message):
+        arrange(names, "here")
+
+
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """100 pictures in a folder, three of which are no pictures; the memory of checks in a place of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "pets"
+    for kind in ("cat", "dog"):
+        (root / kind).mkdir(parents=True)
+        for i in range(50):
+            (root / kind / f"{i}.jpg").write_bytes(picture((i, 100, 200)))
+    (root / "cat" / "7.jpg").write_bytes(b"")
+    (root / "dog" / "8.jpg").write_bytes(picture()[:-25])
+    (root / "dog" / "9.jpg").write_text("<html>")
+    return root
+
+
+def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatch):
+    files = Folder(pets)
+    bad, digest = checked.check(files, files.names)
+    assert {name: problem.split(":")[0] for name, problem in bad.items()} == {
+        "cat/7.jpg": "is empty",
+        "dog/8.jpg": "is damaged",
+        "dog/9.jpg": "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
+    }
+    reads = []
+    monkeypatch.setattr(Folder, "read", lambda self, name: reads.append(name) or (self.root / name).read_bytes())
+    assert checked.check(files, files.names) == (bad, digest) and not reads
+    os.utime(pets / "cat" / "7.jpg", (1, 1))
+    (pets / "dog" / "8.jpg").write_bytes(picture())
+    again, other = checked.check(files, files.names)
+    assert sorted(reads) == ["cat/7.jpg", "dog/8.jpg"] and "dog/8.jpg" not in again and other != digest
+
+
+def test_more_than_one_in_twenty_stops_before_training(pets):
+    for i in range(10, 14):
+        (pets / "cat" / f"{i}.jpg").write_bytes(b"")
+    files = Folder(pets)
+    with pytest.raises(UserError, match=r"7 of 100 pictures .*; and 2 more\. Up to 5%"):
+        checked.check(files, files.names)
+
+
+def test_a_damaged_memory_and_a_home_that_cannot_be_written_do_not_matter(pets, monkeypatch, tmp_path):
+    files = Folder(pets)
+    bad, _ = checked.check(files, files.names)
+    (memory,) = (tmp_path / "cache").rglob("*.json")
+    memory.write_text('{"cat/1.jpg": 5, ')
+    assert checked.check(files, files.names)[0] == bad
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert checked.check(files, files.names)[0] == bad
+
+
+def test_find_takes_files_folders_and_patterns_once(pets):
+    assert len(find([pets / "cat", pets / "cat" / "1.jpg"])) == 50
+    assert find([f"{pets}/dog/4?.jpg"]) == [pets / "dog" / f"{i}.jpg" for i in range(40, 50)]
+    for word in ("nowhere", pets / "nothing*.jpg"):
+        with pytest.raises(UserError, match="does not exist"):
+            find([word])
+
+
+def test_names_sort_as_numbers():
+    layout = arrange(names_of("ab", 12)[::-1], "here")
+    assert [n for n, label in layout.parts["train"] if label == 0] == [f"a/{i}.jpg" for i in range(6)]
+    assert np.concatenate([[label for _, label in pairs] for pairs in layout.parts.values()]).sum() == 12

@@ -1,0 +1,120 @@
+"""One decoder for every picture: odd files come out right, or as a few words that say why not."""
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraskit.datasets import pictures
+
+RED, GREEN, WHITE = (220, 20, 30), (20, 160, 40), (255, 255, 255)
+
+
+def encoded(image, form="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def halves(mode="RGB"):
+    """Red on the left, green on the right, 40 wide and 20 high."""
+    image = Image.new("RGB", (40, 20), RED)
+    image.paste(GREEN, (20, 0, 40, 20))
+    return image.convert(mode)
+
+
+def colours(data):
+    """The colours in the middle of the left and right half."""
+    array = pictures.pixels(pictures.read(data), (20, 40)).astype(int)
+    return array[10, 8], array[10, 32]
+
+
+@pytest.mark.parametrize("form", pictures.FORMATS)
+def test_every_format_whatever_the_file_is_called(form):
+    left, right = colours(encoded(halves(), form))
+    tolerance = 40 if form in {"JPEG", "WEBP"} else 2  # lossy; still far from each other's colour
+    assert np.abs(left - RED).max() <= tolerance and np.abs(right - GREEN).max() <= tolerance
+
+
+def test_cmyk_is_turned_into_the_same_colours():
+    left, right = colours(encoded(halves("CMYK"), "JPEG", quality=95))
+    assert np.abs(left - RED).max() < 40 and np.abs(right - GREEN).max() < 40
+
+
+def test_grey_16_bit_keeps_its_brightness():
+    ramp = np.linspace(0, 65_535, 256).astype(np.uint16)
+    array = pictures.pixels(pictures.read(encoded(Image.fromarray(np.tile(ramp, (4, 1))))), (4, 256), 1)
+    assert np.abs(array[0].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_colour_16_bit_keeps_its_colour():
+    import tensorflow as tf
+
+    deep = np.tile(np.array([60_000, 20_000, 4_000], np.uint16), (8, 8, 1))
+    array = pictures.pixels(pictures.read(tf.io.encode_png(deep).numpy()), (8, 8))
+    assert np.abs(array[0, 0].astype(int) - [234, 78, 15]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA"])
+def test_what_is_transparent_is_white(mode):
+    image = halves("RGBA")
+    image.putalpha(Image.new("L", (40, 20), 0))
+    image.paste((10, 10, 10, 255), (20, 0, 40, 20))
+    left, right = colours(encoded(image.convert(mode) if mode != "P" else image.quantize(8)))
+    assert np.abs(left - WHITE).max() <= 2 and right.max() <= 12
+
+
+def test_exif_turns_the_picture_upright():
+    turned = halves().transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    image = pictures.read(encoded(turned, "JPEG", exif=exif, quality=95))
+    assert image.size == (40, 20)
+    assert np.asarray(image)[10, 5].argmax() == 0 and np.asarray(image)[10, 35].argmax() == 1
+
+
+def test_of_a_moving_gif_the_first_frame():
+    frames = [Image.new("RGB", (40, 20), colour) for colour in (RED, GREEN)]
+    left, right = colours(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert np.abs(left - RED).max() <= 2 and np.abs(right - RED).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "is empty"),
+        (b"no picture at all, however long it may be", "is no picture"),
+        (encoded(halves(), "JPEG")[:300], "is damaged"),
+        (encoded(halves(), "PNG")[:-30], "is damaged"),
+        (encoded(halves(), "TIFF"), "is no picture"),
+    ],
+)
+def test_what_is_wrong_is_said(data, why):
+    with pytest.raises(pictures.BadPicture, match=why):
+        pictures.read(data)
+
+
+def test_a_picture_that_claims_to_be_vast_is_refused_before_it_is_decoded():
+    bomb = encoded(Image.new("1", (20_000, 20_000)))
+    assert len(bomb) < 100_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's own, before ours
+        with pytest.raises(pictures.BadPicture, match=r"damaged: .*decompression bomb|80,000,000 are allowed"):
+            pictures.read(bomb)
+        with pytest.raises(pictures.BadPicture, match="80,000,000 are allowed"):
+            pictures.read(encoded(Image.new("1", (10_000, 9_000))))
+
+
+def test_the_size_is_height_and_width_and_smaller_pixels_average():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8).astype(np.uint8))
+    small = pictures.pixels(noise, (30, 20))
+    blocks = np.asarray(noise).reshape(30, 10, 20, 10, 3).mean((1, 3))
+    assert small.shape == (30, 20, 3)
+    assert (
+        np.abs(small - blocks).mean()
+        < 12
+        < np.abs(pictures.pixels(noise, (30, 20), resampling="nearest") - blocks).mean()
+    )
+    assert pictures.pixels(noise, (30, 20), 1).shape == (30, 20)

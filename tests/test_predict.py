@@ -1,0 +1,133 @@
+"""A run's folder alone answers for new pictures as the run itself did; odd files are rows, not stops."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keraskit
+from keraskit.datasets import mnist
+from keraskit.datasets.picture_files import find
+from keraskit.errors import UserError
+from keraskit.results import guesses
+from keraskit.results.predict import predict
+from keraskit.results.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Twelve test digits as PNG files."""
+    folder = tmp_path_factory.mktemp("digits")
+    x = mnist.load()[0]["x_test"][:12]
+    for i, pixels in enumerate(x):
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whitened(tmp_path_factory):
+    """A run whose augmentation standardises by what it measured."""
+    augment = {"featurewise_center": True, "featurewise_std_normalization": True}
+    return keraskit.run("cnn", quick=True, epochs=1, augment=augment, output_dir=tmp_path_factory.mktemp("runs"))
+
+
+def probabilities(rows):
+    """Shape (files, classes), of rows that name every class."""
+    return np.array([[dict(row.best)[str(k)] for k in range(10)] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"), [("multi_input", {}), ("multi_output", {}), ("lstm", {"timesteps": 28})]
+)
+def test_files_of_digits_get_what_the_model_says_of_the_arrays(recipe, options, digits, tmp_path):
+    knobs = {"limit": 16, "epochs": 1, "batch_size": 8, "output_dir": tmp_path}
+    result = keraskit.run(recipe, model=options, **knobs)
+    rows = list(predict(result.folder, find([digits]), top=10))
+    run = RunFolder(result.folder).read_json("run.json")
+    first = keraskit.load_recipe(recipe).data(keraskit.RunConfig(limit=12))
+    splits = first.reshape(result.model.input_shape[1:]) if first.reshape else first
+    said = result.model.predict(splits.test.take(np.arange(12))[0], verbose=0)
+    said = said["output1"] if isinstance(said, dict) else said
+    assert np.allclose(probabilities(rows), said, atol=2e-5)
+    assert run["head"] == ("output1" if recipe == "multi_output" else None)
+
+
+def test_statistics_that_were_measured_are_used(whitened, digits):
+    rows = list(predict(whitened.folder, find([digits]), top=10))
+    x = mnist.load()[0]["x_test"][:12].astype("float32") / 255
+    with np.load(whitened.folder / "statistics.npz") as known:
+        x = (x - known["mean"]) / (known["std"] + 1e-6)
+    said = whitened.model.predict(x[..., None], verbose=0)
+    assert np.allclose(probabilities(rows), said, atol=2e-5)
+
+
+def test_ink_on_white_paper_of_any_size_is_inverted_and_says_so(tiny_run, digits, tmp_path):
+    plain, paper = tmp_path / "plain.png", tmp_path / "paper.png"
+    pixels = np.asarray(Image.open(digits / "00.png")).repeat(10, 0).repeat(10, 1)
+    Image.fromarray(pixels).save(plain)
+    Image.fromarray(255 - pixels).convert("RGB").save(paper)
+    one, other, small = predict(tiny_run.folder, [plain, paper, digits / "00.png"], top=10)
+    assert (one.note, other.note) == ("", "inverted, for its paper is white")
+    assert np.allclose(probabilities([one]), probabilities([other]), atol=1e-6)
+    assert np.abs(probabilities([one]) - probabilities([small])).max() < 0.05
+
+
+def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_path):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "=cmd.jpg").write_text("text")
+    paths = [*find([digits]), tmp_path / "empty.jpg", tmp_path / "gone.jpg", tmp_path / "=cmd.jpg", digits / "03.png"]
+    whole = list(predict(tiny_run.folder, paths, top=10))
+    parts = list(predict(tiny_run.folder, paths, top=10, batch_size=5))
+    good = [row for row in whole if not row.error]
+    assert [row.path for row in whole] == paths and len(good) == 13
+    assert [row.error.split(":")[0] for row in whole[12:15]] == [
+        "is empty",
+        "cannot be read",
+        "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
+    ]
+    assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
+    table = list(csv.reader(guesses.as_csv(whole).splitlines()))
+    assert len(table) == 17 and {len(line) for line in table} == {23} and table[13][0] == str(tmp_path / "empty.jpg")
+    assert json.loads(guesses.as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
+
+
+def test_a_spreadsheet_finds_no_formula_and_a_terminal_no_escape():
+    row = guesses.Guess("=1+1\x1b[31m.jpg", [("@class", 1.0)])
+    line = guesses.as_csv([row]).splitlines()[1]
+    assert line.startswith("'=1+1\\x1b[31m.jpg,'@class,1.000000")
+
+
+def test_it_is_a_command(tiny_run, digits, command, tmp_path):
+    done = command(
+        "predict", tiny_run.folder, digits, "--top", 2, "--json", "a.json", "--csv", "a.csv", "--sheet", "a.png"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("%") == 24 and "00.png" in done.stdout
+    assert len(json.loads((tmp_path / "a.json").read_text())) == 12
+    with Image.open(tmp_path / "a.png") as sheet:
+        assert sheet.width > 600
+    newest = command("predict", tiny_run.folder.parent, digits / "00.png")
+    assert newest.returncode == 0 and newest.stdout.count("%") == 3
+    for words, message in (
+        (["nowhere", digits], "no run folder nowhere"),
+        ([tiny_run.folder], "No pictures are named"),
+        ([tiny_run.folder, "nothing*"], "does not exist"),
+        ([tmp_path, digits], "has no run.json"),
+    ):
+        failed = command("predict", *words)
+        assert failed.returncode == 2 and message in failed.stderr and failed.stderr.count("\n") == 1
+
+
+def test_a_run_on_no_pictures_and_a_damaged_model_are_one_line(tmp_path, tiny_run):
+    result = keraskit.run("quickstart", quick=True, epochs=1, output_dir=tmp_path)
+    with pytest.raises(UserError, match="learned from no pictures"):
+        list(predict(result.folder, []))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("run.json", "model.keras"):
+        (copy / name).write_bytes((tiny_run.folder / name).read_bytes())
+    (copy / "model.keras").write_bytes((tiny_run.folder / "model.keras").read_bytes()[:5_000])
+    with pytest.raises(UserError, match=r"model\.keras cannot be loaded"):
+        list(predict(copy, []))
