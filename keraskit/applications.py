@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,23 @@ def create(name: str, alpha: float = 1.0, size: int | None = None, **arguments: 
         arguments["alpha"] = alpha
     if size:
         arguments["input_shape"] = (size, size, 3)
-    return builder(**{"weights": None, **arguments})
+    try:
+        return builder(**{"weights": None, **arguments})
+    except ValueError as error:
+        first = str(error).strip().partition("\n")[0]
+        raise UserError(f"{name} cannot be built: {first}", "Leave --size and --alpha out.") from error
+    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+        raise unavailable(error) from error
+
+
+def unavailable(error: Exception) -> UserError:
+    """What to tell a user whose weights Keras could not download: the file, where it belongs, and the other way."""
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+    file = re.search(r"[^/ ]+\.h5", str(error))
+    return UserError(
+        f"Keras could not download {file[0] if file else 'the weights'}: {str(error)[:150]}.",
+        f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network.",
+    )
 
 
 def load_imagenet(model: keras.Model) -> list[str]:

@@ -104,8 +104,8 @@ def predict(
     from keraskit.results.predict import predict
 
     rows = list(predict(run, paths, top, batch_size))
-    guesses.show(rows)
-    guesses.write(rows, json, csv, sheet)
+    guesses.show(rows, top)
+    guesses.write(rows, json, csv, sheet, top)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png")) -> None:

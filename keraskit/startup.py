@@ -5,6 +5,7 @@ back the process's stderr while it starts, drop the lines known to concern nobod
 """
 
 import atexit
+import logging
 import os
 import re
 import sys
@@ -66,6 +67,11 @@ def quietly() -> Iterator[None]:
         speak()
 
 
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Several models in one process each compile their own function; TensorFlow tells programmers that it noticed."""
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
 def start_tensorflow() -> None:
     """Import TensorFlow and Keras and look for devices, without the chatter. Takes 3 to 5 seconds the first time."""
     with quietly():
@@ -73,6 +79,7 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        tf.get_logger().addFilter(_is_for_users)
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow.",

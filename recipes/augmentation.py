@@ -14,6 +14,7 @@ from PIL import Image
 
 from keraskit import Augmentation, Program
 from keraskit.datasets import drawn_pets, mnist
+from keraskit.datasets.picture_files import SHIPPED
 from keraskit.preview import clipped, preview, visible
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder, now
@@ -52,7 +53,7 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     folder.update_manifest(recipe="augmentation", started=now(), seed=seed, data=source)
     with folder.recorded():
         write_digits(folder, x_train, arrays["y_train"], digits, seed)
-        photograph = Path(__file__).resolve().parents[1] / "data" / "photos" / "chelsea.png"
+        photograph = SHIPPED / "chelsea.png"
         if not photograph.is_file():  # installed without the repository
             photograph = folder.path / "drawn-cat.png"
             Image.fromarray(drawn_pets.draw("cat", 0)).save(photograph)

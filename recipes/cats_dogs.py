@@ -49,6 +49,7 @@ recipe = Recipe(
     epochs=30,
     batch_size=20,
     steps_per_epoch=100,
+    quick={"limit": 128},
     section="6.3",
 )
 

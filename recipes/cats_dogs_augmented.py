@@ -47,6 +47,7 @@ recipe = Recipe(
     epochs=50,
     batch_size=32,
     steps_per_epoch=100,
+    quick={"limit": 128},
     section="6.6",
 )
 

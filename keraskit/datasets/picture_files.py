@@ -15,6 +15,7 @@ from typing import Protocol
 from keraskit.datasets.pictures import ENDINGS
 from keraskit.errors import UserError
 
+SHIPPED = Path(__file__).resolve().parents[2] / "data" / "photos"  # where keraskit is used from its repository
 INDEX = "index.csv"  # a table of pictures that lie elsewhere: part, class, path
 # A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory.
 MOST_RATIO, RATIO_FROM, MOST_MEMBER, MOST_TOTAL = 100, 10_000_000, 200_000_000, 200_000_000_000

@@ -50,6 +50,13 @@ def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")
 
 
+def middle(image: Image.Image, share: float = 0.875) -> Image.Image:
+    """The square in the middle whose side is this share of the shorter side: how ImageNet's accuracies are measured."""
+    side = share * min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    return image.crop((round(left), round(top), round(left + side), round(top + side)))
+
+
 def pixels(
     image: Image.Image,
     size: tuple[int, int],

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,12 +33,14 @@ class Guess:
 
     Args:
         path: the file.
+        network: which said so.
         best: the most probable classes, the first the best: (name, probability).
         note: what was done to the picture that its owner should know.
         error: why there is no guess.
     """
 
     path: Path
+    network: str = ""
     best: list[tuple[str, float]] = field(default_factory=list)
     note: str = ""
     error: str = ""
@@ -50,6 +53,7 @@ def guess(
     classes: Sequence[str],
     top: int = 3,
     batch_size: int = BATCH,
+    network: str = "",
 ) -> Iterator[Guess]:
     """One guess per file, in order. Files are read in threads while the model works on those before.
 
@@ -60,16 +64,17 @@ def guess(
         classes: their names.
         top: how many classes to name.
         batch_size: pictures in one call of the model.
+        network: the model's name.
     """
 
     def read(path: Path) -> tuple[np.ndarray | None, Guess]:
         try:
             array, note = prepare(pictures.read(path.read_bytes()))
-            return array, Guess(path, note=note)
+            return array, Guess(path, network, note=note)
         except BadPicture as error:
-            return None, Guess(path, error=str(error))
+            return None, Guess(path, network, error=str(error))
         except OSError as error:
-            return None, Guess(path, error=f"cannot be read: {error.strerror or error}")
+            return None, Guess(path, network, error=f"cannot be read: {error.strerror or error}")
 
     with ThreadPoolExecutor(machine.cores()) as pool:
         chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
@@ -101,25 +106,51 @@ def both(probability_of_second: np.ndarray) -> np.ndarray:
     return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
 
 
-def show(rows: Iterable[Guess]) -> None:
-    """Print a table, a line per file."""
+def show(rows: Sequence[Guess], top: int = 3) -> None:
+    """Print a table: a line per file, or side by side what several networks say, and where they agree."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("picture", "guess", box=None, pad_edge=False)
+    networks = list(dict.fromkeys(row.network for row in rows))
+    by_file: dict[Path, list[Guess]] = {}
     for row in rows:
-        guesses = ", ".join(f"{name} ({p:.2%})" for name, p in row.best)
-        text = f"not read: {row.error}" if row.error else guesses + (f"  [{row.note}]" if row.note else "")
-        table.add_row(Text(printable(row.path)), Text(printable(text)))
-    Console(width=None if sys.stdout.isatty() else 200, soft_wrap=True).print(table)
+        by_file.setdefault(row.path, []).append(row)
+    heads = ["picture", "guess"] if len(networks) == 1 else ["picture", *networks, "agreement"]
+    table = Table(*heads, box=None, pad_edge=False)
+    for path, said in by_file.items():
+        several = len(networks) > 1
+        cells = [printable(path.name if several else path), *(_cell(row, top, several) for row in said)]
+        table.add_row(*map(Text, [*cells, agreement(said)] if several else cells))
+    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=len(networks) == 1).print(table)
 
 
-def write(rows: Sequence[Guess], to_json: Path | None, to_csv: Path | None, to_sheet: Path | None) -> None:
+def _cell(row: Guess, top: int, narrow: bool) -> str:
+    if row.error:
+        return printable(f"not read: {row.error}")
+    guesses = [
+        f"{printable(name)} ({p:.0%})" if narrow else f"{printable(name)} ({p:.2%})" for name, p in row.best[:top]
+    ]
+    note = [f"[{row.note}]"] if row.note else []
+    return "\n".join(guesses + note) if narrow else "  ".join([", ".join(guesses), *note])
+
+
+def agreement(said: Sequence[Guess]) -> str:
+    """How many networks name the class that most of them name first."""
+    named = Counter(row.best[0][0] for row in said if row.best)
+    if not named:
+        return ""
+    name, count = named.most_common(1)[0]
+    return f"{count} of {len(said)}: {printable(name)}" if count > 1 else "no two agree"
+
+
+def write(
+    rows: Sequence[Guess], to_json: Path | None, to_csv: Path | None, to_sheet: Path | None, top: int = 3
+) -> None:
     """Write the files that were asked for."""
     for path, data in ((to_json, as_json), (to_csv, as_csv)):
         if path:
-            RunFolder(path.absolute().parent).write_text(path.name, data(rows))
+            RunFolder(path.absolute().parent).write_text(path.name, data(rows, top))
             print(f"written: {path}")
     if to_sheet:
         shown = [row for row in rows if not row.error][:SHEET]
@@ -131,26 +162,30 @@ def write(rows: Sequence[Guess], to_json: Path | None, to_csv: Path | None, to_s
         print(f"sheet: {to_sheet}")
 
 
-def as_json(rows: Sequence[Guess]) -> str:
+def as_json(rows: Sequence[Guess], top: int = 3) -> str:
     """A list with an object per file."""
     entries: list[dict[str, Any]] = []
     for row in rows:
-        best = [{"class": name, "probability": round(p, 6)} for name, p in row.best]
-        entries.append({"picture": printable(row.path), "best": best, "note": row.note, "error": row.error})
+        best = [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]]
+        entries.append(
+            {"picture": printable(row.path), "network": row.network, "best": best, "note": row.note, "error": row.error}
+        )
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_csv(rows: Sequence[Guess]) -> str:
+def as_csv(rows: Sequence[Guess], top: int = 3) -> str:
     """A line per file. A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
-    most = max((len(row.best) for row in rows), default=0)
+    most = max((len(row.best[:top]) for row in rows), default=0)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
-    writer.writerow(["picture", *ranks, "note", "error"])
+    writer.writerow(["picture", "network", *ranks, "note", "error"])
     for row in rows:
-        cells = [cell for name, p in row.best for cell in (_harmless(name), f"{p:.6f}")]
+        cells = [cell for name, p in row.best[:top] for cell in (_harmless(name), f"{p:.6f}")]
         cells += [""] * (2 * most - len(cells))
-        writer.writerow([_harmless(printable(row.path)), *cells, row.note, _harmless(printable(row.error))])
+        writer.writerow(
+            [_harmless(printable(row.path)), row.network, *cells, row.note, _harmless(printable(row.error))]
+        )
     return text.getvalue()
 
 
@@ -160,7 +195,7 @@ def _harmless(cell: str) -> str:
 
 def _caption(row: Guess) -> str:
     name, probability = row.best[0]
-    return f"{printable(name)[:20]} {probability:.0%}"
+    return f"{printable(name)[:20]} {probability:.0%}" + (f"\n{row.network}" if row.network else "")
 
 
 def _thumbnail(path: Path) -> np.ndarray:

@@ -157,10 +157,7 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
     except UserError:
         raise
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        advice = (
-            "Keras keeps them in ~/.keras/models; a copy can be named with --weights FILE; --weights none is random."
-        )
-        raise UserError(f"The weights could not be had: {str(error)[:200]}.", advice) from error
+        raise applications.unavailable(error) from error
     if others:
         print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
 
