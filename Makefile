@@ -39,6 +39,8 @@ results: $(VENV)/.installed    ## run every recipe in full, write docs/results.j
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/augmentation.py --json docs/augmentation.json
 	@$(BIN)/python benchmarks/recurrent.py --json docs/recurrent.json
+	@$(BIN)/python benchmarks/photographs.py --json docs/photographs.json
+	@$(BIN)/python benchmarks/classify.py --json docs/classify.json
 	@$(BIN)/python benchmarks/pages.py
 
 lint: $(VENV)/.installed-dev   ## check style and the types of public signatures

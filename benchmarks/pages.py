@@ -1,10 +1,12 @@
-"""Writes docs/performance.md from the JSON files that `keraskit results` and the benchmarks recorded.
+"""Writes docs/performance.md, and the table in docs/cats_and_dogs.md, from what runs and benchmarks recorded.
 
 python benchmarks/pages.py
 """
 
 import json
 from pathlib import Path
+
+from keraskit.results import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -71,7 +73,49 @@ def learning(record: dict) -> list[str]:
     return lines
 
 
-PARTS = {"results.json": learning, "augmentation.json": augmentation, "recurrent.json": recurrent}
+def photographs(record: dict) -> list[str]:
+    """The benchmark of photographs in files as Markdown."""
+    plain, augmented = (record["step"][name] for name in ("as it is", "the seven transforms"))
+    lines = [
+        "## Photographs in files",
+        "",
+        f"`python benchmarks/photographs.py --json docs/photographs.json`, on {machine(record['hardware'])}.",
+        "",
+        f"- Checking 2,000 photographs for the first time: {record['checking_2000_files']:.1f} s.",
+        f"- A training step of `cats_dogs`, batch 32: {plain * 1e3:.0f} ms as it is, {augmented * 1e3:.0f} ms with the "
+        f"seven transforms, {augmented / plain:.2f} times.",
+        "",
+        "| small files | peak memory of a run with `--cache off` | seconds, one epoch, start to end |",
+        "| ---: | ---: | ---: |",
+    ]
+    for count, row in record["memory"].items():
+        lines.append(f"| {int(count):,} | {row['bytes'] / 1e6:,.0f} MB | {row['seconds']:.0f} |")
+    return lines
+
+
+def classify(record: dict) -> list[str]:
+    """The benchmark of the pretrained networks as Markdown."""
+    return [
+        "## Many photographs through a network",
+        "",
+        f"`python benchmarks/classify.py --json docs/classify.json`: {record['photographs']:,} photographs through "
+        f"MobileNet, all ways in turn in one run, medians, on {machine(record['hardware'])}.",
+        "",
+        "| way | seconds |",
+        "| --- | ---: |",
+        *(f"| {name} | {seconds:.1f} |" for name, seconds in record["seconds"].items()),
+        "",
+        *(f"- {name}: {ratio:.2f} times." for name, ratio in record["ratios"].items()),
+    ]
+
+
+PARTS = {
+    "results.json": learning,
+    "augmentation.json": augmentation,
+    "recurrent.json": recurrent,
+    "photographs.json": photographs,
+    "classify.json": classify,
+}
 
 
 def page() -> str:
@@ -83,5 +127,13 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def ladder() -> str:
+    """docs/cats_and_dogs.md with its table."""
+    entries = table.read(DOCS / "results.json")
+    steps = {name: row for name, row in entries.items() if name.startswith("cats_dogs")}
+    return table.insert((DOCS / "cats_and_dogs.md").read_text(), steps, "../")
+
+
 if __name__ == "__main__":
     (DOCS / "performance.md").write_text(page())
+    (DOCS / "cats_and_dogs.md").write_text(ladder())

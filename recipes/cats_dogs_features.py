@@ -23,7 +23,7 @@ def build(
     size: int = 224,
     classes: int = 2,
     units: int = 256,
-    dropout: float = 0.5,
+    dropout: float = 0.2,
 ) -> keras.Model:
     """RGB pixels from 0 to 255 in; one probability, of the second class, out; of more than two classes one each.
 

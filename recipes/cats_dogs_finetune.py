@@ -24,8 +24,8 @@ def build(
     size: int = 224,
     classes: int = 2,
     units: int = 256,
-    dropout: float = 0.5,
-    top: int = 36,
+    dropout: float = 0.2,
+    top: int = 60,
 ) -> keras.Model:
     """The model of cats_dogs_features, the last layers of its base unfrozen.
 

@@ -9,7 +9,7 @@ from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 import keraskit
 from keraskit import machine
 from keraskit.config import RunConfig
-from keraskit.datasets import clusters, digits
+from keraskit.datasets import clusters, digits, inputs
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
@@ -97,7 +97,7 @@ def test_weights_from_a_file(tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(source.get_weights(), target.get_weights(), strict=True))
         with pytest.raises(UserError, match="does not fit mlp"):
             prepare.load_weights(mlp, str(tmp_path / name), narrow)
-    with pytest.raises(UserError, match="does not fit"):
+    with pytest.raises(UserError, match="there is no such file"):
         prepare.load_weights(mlp, str(tmp_path / "missing.weights.h5"), target)
 
 
@@ -159,7 +159,7 @@ def test_dense_is_time_distributed_dense():
 def test_next_pixels_are_the_sequence_shifted_by_one():
     splits = digits.next_pixels(RunConfig(limit=20))
     x, y = splits.train.take(np.arange(20))
-    brightness = np.floor((x[..., 0] * digits.DEVIATION + digits.MEAN) * 255.001 * 10 / 256)
+    brightness = np.floor((x[..., 0] * inputs.DEVIATION + inputs.MEAN) * 255.001 * 10 / 256)
     assert y["output2"].shape == (20, 784) and set(np.unique(y["output2"])) <= set(range(10))
     assert np.array_equal(y["output2"][:, :-1], brightness[:, 1:]) and not y["output2"][:, -1].any()
     dark = (splits.test.take(np.arange(20))[1]["output2"] == 0).mean()

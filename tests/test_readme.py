@@ -49,9 +49,10 @@ def test_python_example_works(code, tmp_path):
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, timeout=300)
 
 
-def test_files_that_the_readme_names_are_there():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_files_that_a_page_names_are_there(page):
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), target
 
 
 def test_table_of_results_is_current():
@@ -64,6 +65,7 @@ def test_page_of_measurements_is_current():
     pages = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pages)
     assert (ROOT / "docs" / "performance.md").read_text() == pages.page()
+    assert (ROOT / "docs" / "cats_and_dogs.md").read_text() == pages.ladder()
 
 
 def test_every_model_is_drawn_in_the_docs():

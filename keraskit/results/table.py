@@ -51,8 +51,8 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged: {error}.", "Restore it, or remove it to measure all anew.") from error
 
 
-def markdown(entries: Mapping[str, Any]) -> str:
-    """The table, with the hardware below it."""
+def markdown(entries: Mapping[str, Any], root: str = "") -> str:
+    """The table, with the hardware below it. `root` is the way from the page to the repository's."""
     lines = [
         "| recipe | what it is | section | parameters | trained on | test result | epochs | s/epoch | total |",
         "| --- | --- | --- | ---: | --- | --- | ---: | ---: | ---: |",
@@ -65,8 +65,9 @@ def markdown(entries: Mapping[str, Any]) -> str:
         result = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown.items())
         result += f" (`{row['flags']}`)" if row["flags"] else ""
         lines.append(
-            f"| [`{card.name}`](recipes/{card.name}.py) | {card.summary} | {row['section']} | {row['parameters']:,} | "
-            f"{row['data']} | {result} | {row['epochs']} | {row['seconds_per_epoch']} | {row['total_seconds']} s |"
+            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | {row['section']} | "
+            f"{row['parameters']:,} | {row['data']} | {result} | {row['epochs']} | "
+            f"{row['seconds_per_epoch']} | {row['total_seconds']} s |"
         )
     machines = sorted({_machine(row) for row in entries.values()})
     return "\n".join([*lines, "", f"Measured on {'; '.join(machines)}."])
@@ -80,10 +81,10 @@ def _machine(row: Mapping[str, Any]) -> str:
     return f"{cores} of {hardware['cpu']}, {gpus}, {software}"
 
 
-def insert(text: str, entries: Mapping[str, Any]) -> str:
+def insert(text: str, entries: Mapping[str, Any], root: str = "") -> str:
     """`text` with the table between its two marks. Raises UserError where the marks are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UserError(f"The page has no place for the table: {BEGIN} ... {END}.", "Add the two lines.")
-    return f"{before}{BEGIN}\n\n{markdown(entries)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{markdown(entries, root)}\n\n{END}{after}"
