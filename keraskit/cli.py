@@ -86,15 +86,17 @@ def _app(words: Sequence[str]) -> App:
     app.command(commands.compare)
     app.command(data := App(name="data", help="Prepare data sets."))
     data.command(commands.prepare_data, name="prepare")
-    named = len(words) > 1 and words[0] in {"run", "show"} and not words[1].startswith("-")
+    named = len(words) > 1 and words[0] in {"run", "show", "tune"} and not words[1].startswith("-")
     if not named:
         app.command(_run_any, name="run")
         app.command(_show_any, name="show")
+        app.command(_tune_any, name="tune")
         return app
     card = find_card(words[1])
     verbs = {
         "run": _run_command if card.trains else _program_command,
         "show": _show_command if card.trains else _show_program,
+        **({"tune": _tune_command} if card.trains else {}),
     }
     for verb, command in verbs.items():
         app.command(sub := App(name=verb, help=f"{verb.title()} a recipe; see `keraskit {verb} NAME --help`."))
@@ -124,6 +126,17 @@ def _show_any(recipe: str) -> None:
     )
 
 
+def _tune_any(recipe: str) -> None:
+    """Measure on this machine which precision is fastest for a recipe, and whether XLA helps; auto then takes it.
+
+    Args:
+        recipe: One of the names that `keraskit list` shows.
+    """
+    raise UserError(
+        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit tune {recipe}` and then the flags."
+    )
+
+
 def _run_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
     options_type = _model_options(builder)
 
@@ -136,6 +149,20 @@ def _run_command(builder: Callable[..., Any], source: Path, load: Callable[[], R
     run.__annotations__ = {"config": Annotated[RunConfig, Parameter(name="*", negative=())], "model": options_type}
     run.__doc__ = Card(source.stem, source).doc
     return run
+
+
+def _tune_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
+    run = _run_command(builder, source, load)
+
+    def tune(*, config: Any = RunConfig(), model: Any = run.__annotations__["model"]()) -> None:  # noqa: B008
+        recipe = load()
+        from keraskit.training.tune import tune
+
+        tune(recipe, config, _changed(model))
+
+    tune.__annotations__ = dict(run.__annotations__)
+    tune.__doc__ = f"Measure how {source.stem} trains fastest on this machine, with the flags of `keraskit run`."
+    return tune
 
 
 def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:

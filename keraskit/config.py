@@ -1,6 +1,7 @@
 """RunConfig: every knob of a run, once, typed and documented. The command line's flags are made from it."""
 
 import dataclasses
+import re
 import shlex
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ _BOUNDS = {
     "batch_size": (1, 65_536),
     "steps_per_epoch": (1, 10_000_000),
     "limit": (1, 1_000_000_000),
+    "threads": (1, 4_096),
     "seed": (0, 2**31 - 1),
 }
 
@@ -48,8 +50,10 @@ class RunConfig:
     """For pictures in files: keep them decoded in memory, or decode them in every epoch."""
     weights: str | None = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute. A GPU that is asked for and missing is an error."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
+    threads: int | None = None
+    """Threads that compute (default: one per core)."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
     xla: Literal["auto", "on", "off"] = "auto"
@@ -67,6 +71,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise UserError(f"{_flag(name)} {value} makes no sense: expected a whole number from {low} to {high}.")
+        if not re.fullmatch(r"auto|cpu|gpu(:\d{1,3})?", self.device):
+            raise UserError(f"--device {self.device} makes no sense: expected auto, cpu, gpu, or gpu:1.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 10:
             raise UserError(f"--learning-rate {self.learning_rate} makes no sense: expected more than 0, at most 10.")
 

@@ -43,3 +43,11 @@ def _cpuinfo(name: str) -> str:
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
+def cache_folder() -> Path | None:
+    """Where small things that can be made again are kept between runs; None without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keraskit"
+    except RuntimeError:
+        return None

@@ -25,7 +25,7 @@ def build(
     classes: int = 2,
     units: int = 256,
     dropout: float = 0.2,
-    top: int = 60,
+    top: int = 80,
 ) -> keras.Model:
     """The model of cats_dogs_features, the last layers of its base unfrozen.
 

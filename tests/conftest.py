@@ -18,6 +18,14 @@ def tensorflow():
     startup.start_tensorflow()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """What keraskit remembers between runs, in a place of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def command(tmp_path):
     """Run `keraskit ...` as a user would, from another folder. Returns the finished process."""

@@ -88,15 +88,15 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
         "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
     ]
     assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
-    table = list(csv.reader(guesses.as_csv(whole).splitlines()))
-    assert len(table) == 17 and {len(line) for line in table} == {23} and table[13][0] == str(tmp_path / "empty.jpg")
+    table = list(csv.reader(guesses.as_csv(whole, 10).splitlines()))
+    assert len(table) == 17 and {len(line) for line in table} == {24} and table[13][0] == str(tmp_path / "empty.jpg")
     assert json.loads(guesses.as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
 
 
 def test_a_spreadsheet_finds_no_formula_and_a_terminal_no_escape():
-    row = guesses.Guess("=1+1\x1b[31m.jpg", [("@class", 1.0)])
+    row = guesses.Guess("=1+1\x1b[31m.jpg", best=[("@class", 1.0)])
     line = guesses.as_csv([row]).splitlines()[1]
-    assert line.startswith("'=1+1\\x1b[31m.jpg,'@class,1.000000")
+    assert line.startswith("'=1+1\\x1b[31m.jpg,,'@class,1.000000")
 
 
 def test_it_is_a_command(tiny_run, digits, command, tmp_path):

@@ -15,7 +15,7 @@ from keraskit.datasets import mnist
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import devices, runner
+from keraskit.training import runner
 
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png report.html"
@@ -143,33 +143,3 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match="No such knob: epoch"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_choices_follow_the_model_and_the_machine(monkeypatch):
-    mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
-    monkeypatch.setattr(devices.machine, "cpu_features", lambda: {"avx512_bf16"})
-    assert devices.choose(cnn, RunConfig(), 100).precision.value == "bfloat16"
-    assert devices.choose(cnn, RunConfig(), 100).xla.value == "off"
-    assert devices.choose(mlp, RunConfig(), 100).precision.value == "float32"
-    assert devices.choose(mlp, RunConfig(), 100).xla.value == "on"
-    assert devices.choose(mlp, RunConfig(xla="off"), 100).xla == devices.Choice("off", "as asked")
-    monkeypatch.setattr(devices.machine, "cpu_features", set)
-    assert devices.choose(cnn, RunConfig(), 100).precision.value == "float32"
-    if not devices.hardware()["gpus"]:
-        with pytest.raises(UserError, match="sees no GPU"):
-            devices.choose(mlp, RunConfig(device="gpu"), 100)
-
-
-def test_a_gpu_is_used_when_there_is_one(monkeypatch):
-    """With the device list faked: this has not run on a real GPU."""
-    grown = []
-    config = devices.tf.config
-    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU"])
-    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append(on))
-    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
-    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
-    choices = devices.choose(load_recipe("cnn").build(), RunConfig(), 100)
-    assert (choices.device.value, choices.precision.value, grown) == ("gpu", "float16", [True])
-    details["compute_capability"] = (6, 1)
-    assert devices.choose(load_recipe("cnn").build(), RunConfig(), 100).precision.value == "float32"
-    assert devices.choose(load_recipe("cnn").build(), RunConfig(device="cpu"), 100).device.value == "cpu"

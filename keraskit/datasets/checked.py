@@ -96,11 +96,8 @@ def _stamp(files: PictureFiles, name: str) -> str:
 
 def _memory(root: Path) -> Path | None:
     """The file of what is known about this place; None without a home."""
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
-    return cache / "keraskit" / f"pictures-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
+    cache = machine.cache_folder()
+    return cache and cache / f"pictures-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 
 def _remembered(memory: Path | None) -> dict[str, list[str]]:

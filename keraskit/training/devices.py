@@ -12,6 +12,7 @@ import tensorflow as tf
 from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
+from keraskit.training.tuned import Tuned
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
@@ -34,6 +35,7 @@ class Choices:
     """All that was decided for one run; each is printed and recorded."""
 
     device: Choice
+    threads: Choice
     precision: Choice
     xla: Choice
     steps_per_execution: Choice
@@ -41,7 +43,8 @@ class Choices:
     @property
     def scope(self) -> tf.device:
         """The device as a context."""
-        return tf.device("/GPU:0" if self.device.value == "gpu" else "/CPU:0")
+        kind, _, number = self.device.value.partition(":")
+        return tf.device(f"/{kind.upper()}:{number or 0}")
 
     @property
     def policy(self) -> str:
@@ -49,36 +52,46 @@ class Choices:
         return POLICIES[self.precision.value]
 
 
-def choose(model: keras.Model, config: RunConfig, steps: int) -> Choices:
+def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | None = None) -> Choices:
     """Decide for this model on this machine.
 
     Args:
         model: built in float32; its kinds of layers decide.
         config: a flag other than `auto` is obeyed.
         steps: steps in one epoch.
+        tuned: what was measured here, which `auto` prefers to what is known of such models.
 
     Raises:
         UserError: a GPU was asked for and there is none.
     """
     device = _device(config.device)
-    on_gpu = device.value == "gpu"
+    gpu = device.value != "cpu"
     kinds = layer_kinds(model)
     asked = "as asked"
-    precision = _precision(kinds, on_gpu) if config.precision == "auto" else Choice(config.precision, asked)
-    xla = _xla(kinds, on_gpu) if config.xla == "auto" else Choice(config.xla, asked)
+    precision, xla = _precision(kinds, gpu, device.value), _xla(kinds, gpu)
+    if tuned:
+        precision, xla = Choice(tuned.precision, tuned.reason), Choice(tuned.xla, tuned.reason)
+    if config.precision != "auto":
+        precision = Choice(config.precision, asked)
+    if config.xla != "auto":
+        xla = Choice(config.xla, asked + _against_cudnn(kinds, gpu, config.xla))
     if kinds == {"dense"} and steps > 1:
         several = Choice(min(32, steps), "steps are short, so Python hands them over many at a time")
     else:
         several = Choice(1, "steps are long enough to be handed over one by one")
-    return Choices(device, precision, xla, several)
+    threads = Choice(config.threads, asked) if config.threads else Choice(machine.cores(), "one per core")
+    return Choices(device, threads, precision, xla, several)
 
 
 def layer_kinds(model: keras.Model) -> set[str]:
-    """Which kinds of arithmetic a model does: "dense", "conv", "depthwise", "recurrent"."""
+    """Which kinds of arithmetic a model does: "dense", "conv", "depthwise", "recurrent", and "sequences" where a
+    recurrent layer gives out every step; "unfused" where cuDNN has no kernel for it."""
     kinds = set()
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
-            kinds.add("recurrent")
+            kinds |= {"recurrent"} | ({"sequences"} if layer.return_sequences else set())
+            if isinstance(layer, keras.layers.LSTM | keras.layers.GRU) and not _has_cudnn_kernel(layer):
+                kinds.add("unfused")
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
             kinds.add("depthwise")
         elif "Conv" in type(layer).__name__:
@@ -88,12 +101,31 @@ def layer_kinds(model: keras.Model) -> set[str]:
     return kinds
 
 
+def _has_cudnn_kernel(layer: keras.layers.RNN) -> bool:
+    """Whether an LSTM or GRU is of the kind that cuDNN computes; what Keras asks before it uses it."""
+    cell = layer.cell
+    plain = keras.activations.serialize(cell.activation) == "tanh"
+    gates = keras.activations.serialize(cell.recurrent_activation) == "sigmoid"
+    return plain and gates and not cell.recurrent_dropout and not layer.unroll and cell.use_bias
+
+
+def on_gpu(asked: str) -> bool:
+    """Whether a run with this `--device` computes on a GPU."""
+    return asked != "cpu" and bool(tf.config.list_physical_devices("GPU"))
+
+
+def bfloat16_feature() -> str | None:
+    """What this CPU has for bfloat16; None for nothing."""
+    return next((feature for feature in BFLOAT16_FEATURES if feature in machine.cpu_features()), None)
+
+
 def _device(asked: str) -> Choice:
     gpus = tf.config.list_physical_devices("GPU")
-    if asked == "gpu" and not gpus:
+    number = int(asked.partition(":")[2] or 0)
+    if asked.startswith("gpu") and number >= len(gpus):
+        seen = f"TensorFlow sees {len(gpus)} GPUs here, counted from 0" if gpus else "TensorFlow sees no GPU here"
         raise UserError(
-            "--device gpu, but TensorFlow sees no GPU here.",
-            "Use --device cpu, or see `keraskit doctor` for what is missing.",
+            f"--device {asked}, but {seen}.", "Use --device cpu, or see `keraskit doctor` for what is missing."
         )
     if asked == "cpu" or not gpus:
         return Choice("cpu", "as asked" if asked == "cpu" else "TensorFlow sees no GPU")
@@ -103,18 +135,32 @@ def _device(asked: str) -> Choice:
         growth = "memory grows as needed"
     except RuntimeError:  # this process has used the GPU already
         growth = "its memory was configured before"
-    return Choice("gpu", f"{'as asked' if asked == 'gpu' else 'found'}: {_gpu_details()[0]}; {growth}")
+    value = f"gpu:{number}" if number else "gpu"
+    return Choice(value, f"{'as asked' if asked != 'auto' else 'found'}: {_gpu_details(number)[0]}; {growth}")
 
 
-def _precision(kinds: set[str], on_gpu: bool) -> Choice:
-    if on_gpu:
-        name, capability = _gpu_details()
+def limit_threads(asked: int | None) -> None:
+    """Compute with so many threads. TensorFlow takes that before its first computation only."""
+    if asked is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(asked)
+        tf.config.threading.set_inter_op_parallelism_threads(asked)
+    except RuntimeError as error:
+        if tf.config.threading.get_intra_op_parallelism_threads() != asked:
+            problem = f"--threads {asked} comes too late: TensorFlow has computed in this process already."
+            raise UserError(problem, "Start a new process.") from error
+
+
+def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
+    if gpu:
+        name, capability = _gpu_details(int(device.partition(":")[2] or 0))
         if capability >= TENSOR_CORES:
             return Choice("float16", f"{name} has tensor cores; the loss is scaled")
         return Choice("float32", f"{name} has no tensor cores")
-    feature = next((f for f in BFLOAT16_FEATURES if f in machine.cpu_features()), None)
     if "depthwise" in kinds:
         return Choice("float32", "depthwise convolutions are slower in bfloat16 on a CPU")
+    feature = bfloat16_feature()
     if "conv" in kinds and "recurrent" not in kinds and feature:
         return Choice("bfloat16", f"convolutions run about 1.7 times faster with this CPU's {feature}")
     if "conv" in kinds:
@@ -124,24 +170,35 @@ def _precision(kinds: set[str], on_gpu: bool) -> Choice:
     return Choice("float32", "no convolutions, which alone gain from less on a CPU")
 
 
-def _xla(kinds: set[str], on_gpu: bool) -> Choice:
-    if on_gpu:
-        return Choice("off", "not measured on this GPU; try --xla on")
+def _xla(kinds: set[str], gpu: bool) -> Choice:
+    if gpu and "recurrent" in kinds:
+        if "unfused" in kinds:
+            return Choice("off", "not measured on this GPU. NOTE: cuDNN has no kernel for a recurrent layer like these")
+        return Choice("off", "cuDNN's kernels for recurrent layers are faster, and XLA cannot use them")
+    if gpu:
+        return Choice("off", "not measured on this GPU; `keraskit tune` does")
     if kinds == {"dense"}:
         return Choice("on", "dense layers alone: fused into fewer, faster kernels")
-    if "conv" in kinds:
+    if "conv" in kinds or "depthwise" in kinds:
         return Choice("off", "convolutions are up to 3.6 times slower with XLA on a CPU")
-    return Choice("off", "recurrent layers compile slowly; try --xla on for long runs")
+    if "sequences" in kinds:
+        return Choice("off", "recurrent layers that give out every step are slower with XLA on a CPU")
+    return Choice("on", "a recurrent layer's step is one fused loop")
 
 
-def _gpu_details() -> tuple[str, tuple[int, int]]:
-    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+def _against_cudnn(kinds: set[str], gpu: bool, xla: str) -> str:
+    lost = gpu and xla == "on" and "recurrent" in kinds
+    return "; NOTE: this keeps recurrent layers from cuDNN's faster kernels" if lost else ""
+
+
+def _gpu_details(number: int = 0) -> tuple[str, tuple[int, int]]:
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[number])
     return details.get("device_name", "GPU"), details.get("compute_capability", (0, 0))
 
 
 def hardware() -> dict[str, Any]:
     """What this machine is, for the manifest and the report."""
-    gpus = [_gpu_details()[0]] if tf.config.list_physical_devices("GPU") else []
+    gpus = [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))]
     notable = sorted(machine.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES})
     return {
         "cpu": machine.cpu_name(),

@@ -17,11 +17,59 @@ from keraskit import applications
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, changed
 from keraskit.datasets.layout import PARTS
-from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.results.run_folder import MODEL
-from keraskit.training import devices
+from keraskit.training import devices, memory, tuned
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A run that can begin.
+
+    Args:
+        options: the builder's arguments.
+        splits: pictures or other examples, as the whole model takes them.
+        lessons: what is learned from: these, or features of them.
+        model: the float32 model that is saved, evaluated and handed back.
+        learner: this model, or the part of it that learns.
+        trainee: the same as the learner, in the precision of the run.
+        epochs: the training batches.
+        choices: device, precision and the like, each with its reason.
+        rate: the learning rate, at its highest where a schedule lowers it.
+        needs: what memory the run will take, where that is worth saying.
+    """
+
+    options: dict[str, Any]
+    splits: Splits
+    lessons: Splits
+    model: keras.Model
+    learner: keras.Model
+    trainee: keras.Model
+    epochs: ShuffledEpochs
+    choices: devices.Choices
+    rate: float
+    needs: str | None
+
+
+def ready(recipe: Recipe, config: RunConfig, options: dict[str, Any], splits: Splits) -> Ready:
+    """Build and compile the model, fill it, and fit data and model to each other. `config` is settled."""
+    assert config.epochs and config.batch_size
+    keras.utils.set_random_seed(config.seed)
+    options = follow_data(recipe, options, splits)
+    model = build(recipe, options)
+    splits = follow_model(recipe, model, splits).augmented(config.augment)
+    load_weights(recipe, config.weights, model)
+    learner = above_features(recipe, model)
+    lessons = features(recipe, model, splits) if recipe.features else splits
+    epochs = ShuffledEpochs(lessons.train, config.batch_size, config.seed, config.steps_per_epoch)
+    remembered = tuned.recall(recipe, config, options)
+    choices = devices.choose(learner, config, epochs.steps, remembered)
+    trainee = twin(choices.policy, recipe, options, learner)
+    rate = compile_all(recipe, config, choices, [model, learner, trainee], config.epochs * epochs.steps)
+    needs = memory.check(model, trainee.optimizer, copies=1 + (trainee is not learner))
+    return Ready(options, splits, lessons, model, learner, trainee, epochs, choices, rate, needs)
 
 
 def settle(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:

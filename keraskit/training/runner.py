@@ -16,15 +16,16 @@ from keraskit import provenance
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, changed, flags
 from keraskit.datasets import drawn_pets
-from keraskit.datasets.splits import ShuffledEpochs, Splits
+from keraskit.datasets.splits import Splits
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Recipe, load_recipe
 from keraskit.results import report
 from keraskit.results.run_folder import MODEL, STATISTICS, RunFolder, now
-from keraskit.training import devices, memory, prepare, previous, progress
+from keraskit.training import devices, prepare, previous, progress
 from keraskit.training.checkpoint import KeepBest, SetEpoch
 from keraskit.training.illustrate import illustrate
 
+LABELS = {"steps_per_execution": "steps at once"}
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
 
 
@@ -65,48 +66,36 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
 def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None) -> RunResult:
     """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest."""
     timings = Timings()
+    devices.limit_threads(asked.threads)
     config, options = prepare.settle(recipe, asked, model_options or {})
     RunFolder.check(config.output_dir)
 
     if recipe.after and not previous.is_run(config.weights):
         config = dataclasses.replace(config, weights=str(previous.find_or_train(recipe, config, asked, options, train)))
-    assert config.epochs and config.batch_size  # settled
     splits = recipe.data(config)
     timings.mark("data")
-
-    keras.utils.set_random_seed(config.seed)
-    options = prepare.follow_data(recipe, options, splits)
-    model = prepare.build(recipe, options)
-    splits = prepare.follow_model(recipe, model, splits).augmented(config.augment)
-    prepare.load_weights(recipe, config.weights, model)
-    learner = prepare.above_features(recipe, model)
-    lessons = prepare.features(recipe, model, splits) if recipe.features else splits
-    epochs = ShuffledEpochs(lessons.train, config.batch_size, config.seed, config.steps_per_epoch)
-    choices = devices.choose(learner, config, epochs.steps)
-    trainee = prepare.twin(choices.policy, recipe, options, learner)
-    rate = prepare.compile_all(recipe, config, choices, [model, learner, trainee], config.epochs * epochs.steps)
-    needs = memory.check(model, trainee.optimizer, copies=1 + (trainee is not learner))
+    ready = prepare.ready(recipe, config, options, splits)
+    model, splits, options = ready.model, ready.splits, ready.options
     timings.mark("build")
 
     folder = RunFolder.create(config.output_dir, recipe.name)
-    settled = dataclasses.replace(config, learning_rate=rate)
-    folder.update_manifest(**describe(recipe, asked, settled, options, model, splits, choices))
-    announce(recipe, settled, options, model, splits, choices, epochs.steps, folder)
-    if needs:
-        print(f"memory         {needs}", flush=True)
+    settled = dataclasses.replace(config, learning_rate=ready.rate)
+    assert settled.batch_size and settled.epochs
+    folder.update_manifest(**describe(recipe, asked, settled, options, model, splits, ready.choices))
+    announce(recipe, settled, ready, folder)
 
     with folder.recorded():
         if splits.train.augmentation.statistics:
             with folder.atomic(STATISTICS) as path:
                 splits.train.augmentation.statistics.save(path)
-        keeper = KeepBest(folder, model, learner, recipe.monitor)
+        keeper = KeepBest(folder, model, ready.learner, recipe.monitor)
         verbose, shown = progress.for_this_output()
-        with choices.scope:
-            trainee.fit(
-                epochs.dataset,
+        with ready.choices.scope:
+            ready.trainee.fit(
+                ready.epochs.dataset,
                 epochs=config.epochs,
-                validation_data=lessons.validation.in_order(2 * config.batch_size),
-                callbacks=[SetEpoch(epochs.epoch), keeper, keras.callbacks.TerminateOnNaN(), *shown],
+                validation_data=ready.lessons.validation.in_order(2 * settled.batch_size),
+                callbacks=[SetEpoch(ready.epochs.epoch), keeper, keras.callbacks.TerminateOnNaN(), *shown],
                 verbose=verbose,
                 shuffle=False,  # the dataset shuffles itself
             )
@@ -117,8 +106,8 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
         timings.mark("fit")
 
         model.load_weights(folder.path / MODEL)
-        test = splits.test.in_order(2 * config.batch_size)
-        with choices.scope:
+        test = splits.test.in_order(2 * settled.batch_size)
+        with ready.choices.scope:
             metrics = model.evaluate(test, verbose=0, return_dict=True)
             counts = illustrate(recipe, folder, keeper, model, splits, test, config.seed)
         timings.mark("evaluate and draw")
@@ -194,24 +183,18 @@ def plain(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def announce(
-    recipe: Recipe,
-    config: RunConfig,
-    options: dict[str, Any],
-    model: keras.Model,
-    splits: Splits,
-    choices: devices.Choices,
-    steps: int,
-    folder: RunFolder,
-) -> None:
+def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready, folder: RunFolder) -> None:
     """Say, one line each, what is about to happen."""
+    splits, steps = ready.splits, ready.epochs.steps
     rate = f"learning rate {config.learning_rate:g}"
     if recipe.reference_batch and (config.batch_size or 0) < recipe.reference_batch:
         rate += f" (scaled to this batch from the recipe's at {recipe.reference_batch})"
     passes = f"{config.epochs} epochs of {steps} steps of {config.batch_size}, {rate}"
-    built = f" with {flags(options, 'model.')}" if options else ""
+    built = f" with {flags(ready.options, 'model.')}" if ready.options else ""
     parts = ", ".join(f"{size:,} {part}" for part, size in splits.sizes().items())
-    print(f"recipe         {recipe.name}{built}: {model.count_params():,} parameters, {passes}, seed {config.seed}")
+    print(
+        f"recipe         {recipe.name}{built}: {ready.model.count_params():,} parameters, {passes}, seed {config.seed}"
+    )
     print(f"data           {printable(splits.source['name'])} from {splits.source['found']}: {parts}")
     for note in splits.source.get("notes", ()):
         print(f"               {printable(note)}")
@@ -221,15 +204,16 @@ def announce(
         print(f"augmentation   {flags(changed(config.augment)).replace('--', '')}")
     if config.weights:
         print(f"weights        from {printable(config.weights)}")
-    print(f"device         {choices.device}")
-    print(f"precision      {choices.precision}")
-    print(f"xla            {choices.xla}")
+    for name, choice in vars(ready.choices).items():
+        print(f"{LABELS.get(name, name):14} {choice}")
+    if ready.needs:
+        print(f"memory         {ready.needs}")
     print(f"run folder     {short(folder.path)}", flush=True)
 
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float], splits: Splits) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
-    harmless = {"seed", "output_dir", "data_dir", "download", "device", "precision", "xla", "cache"}
+    harmless = {"seed", "output_dir", "data_dir", "download", "device", "threads", "precision", "xla", "cache"}
     if options or set(changed(asked)) - harmless or splits.source["name"] == drawn_pets.NAME:
         return ""
     verdicts = []

@@ -1,0 +1,207 @@
+"""A training step of each recipe: the document's own way, keraskit's default, a loop by hand, all in turn in one run.
+
+    python benchmarks/speed.py [RECIPE ...] [--rounds 5] [--json docs/speed.json]
+
+All take the same batch size. Medians, ratios, and the share of this machine's matrix multiplication, measured in the
+same precision, that the model's arithmetic reaches: additions and multiplications of dense, convolutional and recurrent
+layers, forward and twice backward. The loop by hand makes the same choices: precision, XLA, steps at once, input.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from keraskit import startup
+
+startup.start_tensorflow()
+
+import document  # noqa: E402
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from keraskit.config import RunConfig  # noqa: E402
+from keraskit.datasets import drawn_pets  # noqa: E402
+from keraskit.recipe import load_recipe  # noqa: E402
+from keraskit.training import devices, prepare  # noqa: E402
+
+STORED, PETS = (375, 500), 640
+SECONDS, MOST = 1.5, 200  # of steps in one measurement, and how many at most
+OPTIONS = {
+    "vgg16": {k: v for k, v in document.SMALL_VGG.items() if k != "classes"},
+    "cats_dogs_features": document.PRETRAINED,
+    "cats_dogs_finetune": document.PRETRAINED,
+}
+BATCH = {"vgg16": 32}
+
+
+def make_pets(folder: Path) -> None:
+    """JPEG files of the size of common photographs, a subfolder per class."""
+    for i in range(PETS):
+        kind = drawn_pets.CLASSES[i % 2]
+        (folder / kind).mkdir(exist_ok=True)
+        Image.fromarray(drawn_pets.draw(kind, i % 64)).resize(STORED[::-1]).save(folder / kind / f"{i}.jpg", quality=90)
+
+
+def operations(model: keras.Model) -> float:
+    """Additions and multiplications for one example, forward."""
+    total = 0.0
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.LSTM):
+            steps, features = layer.input.shape[1:]
+            total += 8 * layer.units * (features + layer.units) * steps
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+            total += 2 * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel_size)
+        elif isinstance(layer, keras.layers.Conv2D):
+            total += 2 * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:3])
+        elif isinstance(layer, keras.layers.Dense):
+            total += 2 * math.prod(layer.output.shape[1:]) * layer.kernel.shape[0]
+    return total
+
+
+def peak(dtype: str, side: int = 2048) -> float:
+    """Operations per second of a large matrix product."""
+    a = tf.cast(tf.random.stateless_normal((side, side), (0, 0)), dtype)
+    product = tf.function(lambda: tf.matmul(a, a))
+    product()
+    times = []
+    for _ in range(7):
+        started = time.perf_counter()
+        product().numpy()
+        times.append(time.perf_counter() - started)
+    return 2 * side**3 / statistics.median(times)
+
+
+class Timed:
+    """Runs so many steps, and remembers how long one took. The first runs compile, and settle how many are timed."""
+
+    def __init__(self, run: Callable[[int], None], several: int = 1) -> None:
+        self.run, self.seconds = run, []
+        self.count = several
+        run(self.count)
+        started = time.perf_counter()
+        run(self.count)
+        step = (time.perf_counter() - started) / self.count
+        self.count = several * max(1, min(MOST, round(SECONDS / step)) // several)
+        run(self.count)
+
+    def measure(self) -> None:
+        """Once more."""
+        started = time.perf_counter()
+        self.run(self.count)
+        self.seconds.append((time.perf_counter() - started) / self.count)
+
+    @property
+    def step(self) -> float:
+        """Seconds of a step."""
+        return statistics.median(self.seconds)
+
+
+def documents(name: str, batch: int, folder: Path) -> Timed:
+    """The document's way."""
+    way = document.WAYS[name](batch * MOST, folder)
+    if way.y is None:
+        return Timed(lambda count: way.model.fit(way.x, steps_per_epoch=count, verbose=0))
+
+    def run(count: int) -> None:
+        x, y = keras.tree.map_structure(lambda array: array[: count * batch], (way.x, way.y))
+        way.model.fit(x, y, batch_size=batch, verbose=0)
+
+    return Timed(run)
+
+
+def by_hand(ready: prepare.Ready) -> Timed:
+    """What a careful programmer writes with the same choices, on the same input pipeline."""
+    model, optimizer = ready.trainee, ready.trainee.optimizer
+    metric = keras.metrics.Mean()
+    several = ready.choices.steps_per_execution.value
+
+    @tf.function(jit_compile=ready.choices.xla.value == "on", reduce_retracing=True)
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, y, model(x, training=True))
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
+        )
+        return loss
+
+    @tf.function(reduce_retracing=True)
+    def steps(iterator):
+        loss = 0.0
+        for _ in tf.range(several):
+            x, y = next(iterator)
+            loss = step(x, y)
+        return loss
+
+    def run(count: int) -> None:
+        iterator = iter(ready.epochs.dataset.repeat())
+        for _ in range(count // several):
+            metric.update_state(steps(iterator))
+
+    return Timed(run, several)
+
+
+def keraskits(ready: prepare.Ready) -> Timed:
+    """keraskit's default."""
+    several = ready.choices.steps_per_execution.value
+
+    def run(count: int) -> None:
+        ready.trainee.fit(ready.epochs.dataset.repeat().take(count), verbose=0, shuffle=False)
+
+    return Timed(run, several)
+
+
+def measure(name: str, rounds: int, folder: Path) -> dict:
+    """One recipe, all ways in alternation."""
+    recipe = load_recipe(name)
+    pets = folder if "cats_dogs" in name or name == "vgg16" else None
+    asked = RunConfig(data_dir=pets, batch_size=BATCH.get(name), weights="none", epochs=1)
+    config, options = prepare.settle(recipe, asked, OPTIONS.get(name, {}))
+    config = dataclasses.replace(config, steps_per_epoch=None)
+    ready = prepare.ready(recipe, config, options, recipe.data(config))
+    ways = {"document": documents(name, config.batch_size, folder), "keraskit": keraskits(ready)}
+    keras.config.set_dtype_policy("float32")
+    if not recipe.loss_weights:
+        ways["by hand"] = by_hand(ready)
+    for _ in range(rounds):
+        for way in ways.values():
+            way.measure()
+    precision = ready.choices.precision.value
+    arithmetic = 3 * operations(ready.learner) * config.batch_size
+    row = {key: way.step for key, way in ways.items()}
+    row |= {"batch": config.batch_size, "precision": precision, "xla": ready.choices.xla.value}
+    return row | {"share_of_peak": arithmetic / row["keraskit"] / peak(precision)}
+
+
+def main() -> None:
+    """Measure, print, and record."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipes", nargs="*", default=list(document.WAYS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory() as place:
+        make_pets(Path(place))
+        for name in asked.recipes:
+            found[name] = row = measure(name, asked.rounds, Path(place))
+            keras.backend.clear_session()
+            hand = f"{row['keraskit'] / row['by hand']:.3f} of a loop by hand" if "by hand" in row else ""
+            print(
+                f"{name:20} {row['document'] * 1e3:8.2f} ms, keraskit {row['keraskit'] * 1e3:8.2f} ms: "
+                f"{row['document'] / row['keraskit']:5.2f} times as fast; {row['share_of_peak']:.0%} of peak in "
+                f"{row['precision']}; {hand}",
+                flush=True,
+            )
+    if asked.json:
+        asked.json.write_text(json.dumps({"recipes": found, "hardware": devices.hardware()}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What `keraskit tune` has found to be fastest on this machine, kept for `auto`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keraskit import machine
+from keraskit.config import RunConfig
+from keraskit.recipe import Card, Recipe
+from keraskit.results.table import source_hash
+
+FILE = "tuned.json"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The fastest of what was measured.
+
+    Args:
+        precision: float32, bfloat16 or float16.
+        xla: on or off.
+        milliseconds: of one training step.
+        day: when.
+    """
+
+    precision: str
+    xla: str
+    milliseconds: float
+    day: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is chosen."""
+        return f"the fastest here, {self.milliseconds:.1f} ms a step, measured by `keraskit tune` on {self.day}"
+
+
+def key(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> str:
+    """What a measurement holds for: this code, this model, this batch, this machine, these versions."""
+    code = source_hash(Card(recipe.name, recipe.source))
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    where = f"{machine.cpu_name()}, {machine.cores()} cores, {config.threads} threads, {config.device}, {gpus} GPUs"
+    versions = f"tensorflow {tf.__version__}, keras {keras.__version__}"
+    return f"{recipe.name} {code} {sorted(options.items())} batch {config.batch_size}; {where}; {versions}"
+
+
+def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Tuned | None:
+    """What was measured for this run; None where nothing was."""
+    entry = _read().get(key(recipe, config, options))
+    try:
+        return Tuned(**entry) if entry else None
+    except TypeError:  # written by another version
+        return None
+
+
+def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: Tuned) -> Path | None:
+    """Keep it; None where there is no place for it."""
+    place = machine.cache_folder()
+    if place is None:
+        return None
+    entries = _read() | {key(recipe, config, options): asdict(found)}
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        beside = place / f"{FILE}.{os.getpid()}"
+        beside.write_text(json.dumps(entries, indent=2), encoding="utf-8")
+        beside.replace(place / FILE)
+    except OSError:
+        return None
+    return place / FILE
+
+
+def _read() -> dict[str, Any]:
+    place = machine.cache_folder()
+    try:
+        found = json.loads((place / FILE).read_text("utf-8")) if place else {}
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):  # not there, or damaged: nothing is known
+        return {}

@@ -1,0 +1,100 @@
+"""What is chosen for a model on a machine, and why; what was measured there comes before what is known of others."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keraskit
+from keraskit.config import RunConfig
+from keraskit.errors import UserError
+from keraskit.recipe import load_recipe
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import devices, tune, tuned
+
+
+def test_choices_follow_the_model_and_the_machine(monkeypatch):
+    mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
+    monkeypatch.setattr(devices.machine, "cpu_features", lambda: {"avx512_bf16"})
+    assert devices.choose(cnn, RunConfig(), 100).precision.value == "bfloat16"
+    assert devices.choose(cnn, RunConfig(), 100).xla.value == "off"
+    assert devices.choose(mlp, RunConfig(), 100).precision.value == "float32"
+    assert devices.choose(mlp, RunConfig(), 100).xla.value == "on"
+    assert devices.choose(mlp, RunConfig(xla="off"), 100).xla == devices.Choice("off", "as asked")
+    monkeypatch.setattr(devices.machine, "cpu_features", set)
+    assert devices.choose(cnn, RunConfig(), 100).precision.value == "float32"
+    if not devices.hardware()["gpus"]:
+        with pytest.raises(UserError, match="sees no GPU"):
+            devices.choose(mlp, RunConfig(device="gpu"), 100)
+
+
+def test_a_gpu_is_used_when_there_is_one(monkeypatch):
+    """With the device list faked: this has not run on a real GPU."""
+    grown = []
+    config = devices.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append(on))
+    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
+    choices = devices.choose(load_recipe("cnn").build(), RunConfig(), 100)
+    assert (choices.device.value, choices.precision.value, grown) == ("gpu", "float16", [True])
+    details["compute_capability"] = (6, 1)
+    assert devices.choose(load_recipe("cnn").build(), RunConfig(), 100).precision.value == "float32"
+    assert devices.choose(load_recipe("cnn").build(), RunConfig(device="cpu"), 100).device.value == "cpu"
+    with pytest.raises(UserError, match="gpu:1, but TensorFlow sees 1 GPUs here, counted from 0"):
+        devices.choose(load_recipe("cnn").build(), RunConfig(device="gpu:1"), 100)
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU", "another"])
+    second = devices.choose(load_recipe("cnn").build(), RunConfig(device="gpu:1"), 100)
+    assert second.device.value == "gpu:1" and "GPU:1" in str(second.scope._device_name)
+
+
+def test_on_a_gpu_recurrent_layers_are_left_to_cudnn_and_what_keeps_them_from_it_is_said(monkeypatch):
+    """With the device list faked again."""
+    monkeypatch.setattr(devices.tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(devices.tf.config.experimental, "set_memory_growth", lambda gpu, on: None)
+    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
+    monkeypatch.setattr(devices.tf.config.experimental, "get_device_details", lambda gpu: details)
+    lstm = load_recipe("lstm").build()
+    assert "cuDNN's kernels" in devices.choose(lstm, RunConfig(), 100).xla.reason
+    assert "keeps recurrent layers from cuDNN" in devices.choose(lstm, RunConfig(xla="on"), 100).xla.reason
+    for odd in ({"recurrent_dropout": 0.1}, {"activation": "relu"}, {"unroll": True}, {"use_bias": False}):
+        model = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(3, **odd)])
+        assert "no kernel" in devices.choose(model, RunConfig(), 100).xla.reason
+
+
+def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
+    chosen = {
+        name: devices.choose(load_recipe(name).build(), RunConfig(), 100).xla.value for name in ("lstm", "multi_output")
+    }
+    assert chosen == {"lstm": "on", "multi_output": "off"}
+
+
+def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = load_recipe("quickstart")
+    table = tune.tune(recipe, RunConfig(limit=64, batch_size=16), {})
+    out = capsys.readouterr().out
+    assert [row[2] for row in table] == sorted(row[2] for row in table) and out.count("<- auto from now on") == 1
+    assert {row[:2] for row in table} >= {("float32", "on"), ("float32", "off")}
+    config = RunConfig(batch_size=16)
+    found = tuned.recall(recipe, config, {})
+    assert found and tuned.recall(recipe, RunConfig(batch_size=32), {}) is None
+    assert tuned.recall(recipe, config, {"hidden": 3}) is None
+    model = recipe.build()
+    other = "off" if found.xla == "on" else "on"
+    assert devices.choose(model, config, 4, found).xla.value == found.xla
+    assert devices.choose(model, RunConfig(xla=other), 4, found).xla == devices.Choice(other, "as asked")
+    result = keraskit.run("quickstart", limit=64, batch_size=16, epochs=1, output_dir=tmp_path)
+    assert "keraskit tune" in RunFolder(result.folder).read_json("run.json")["choices"]["xla"]["reason"]
+    (tmp_path / "cache" / "keraskit" / "tuned.json").write_text("[1, 2")
+    assert tuned.recall(recipe, config, {}) is None
+
+
+def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path):
+    code = "import keraskit; keraskit.run('quickstart', quick=True, epochs=1, threads=1); import tensorflow as tf; "
+    code += "assert tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(UserError, match="comes too late"):
+        devices.limit_threads(7)
