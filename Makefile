@@ -37,6 +37,7 @@ results: $(VENV)/.installed    ## run every recipe in full, write docs/results.j
 	@$(BIN)/keraskit results $(ARGS) --readme README.md
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
+	@$(BIN)/python benchmarks/speed.py --json docs/speed.json
 	@$(BIN)/python benchmarks/augmentation.py --json docs/augmentation.json
 	@$(BIN)/python benchmarks/recurrent.py --json docs/recurrent.json
 	@$(BIN)/python benchmarks/photographs.py --json docs/photographs.json

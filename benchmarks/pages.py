@@ -109,7 +109,31 @@ def classify(record: dict) -> list[str]:
     ]
 
 
+def speed(record: dict) -> list[str]:
+    """The benchmark of training steps as Markdown."""
+    lines = [
+        "## A training step, against the document's own way",
+        "",
+        "`python benchmarks/speed.py --json docs/speed.json`: numpy arrays into `fit` or ImageDataGenerator on a "
+        "folder, float32, Keras's defaults ([code](../benchmarks/document.py)), against keraskit's default and "
+        f"a loop by hand that makes the same choices; all in turn in one run, medians, on "
+        f"{machine(record['hardware'])}. The last column is the share of a large matrix product's speed.",
+        "",
+        "| recipe | batch | document | keraskit | times as fast | keraskit, of by hand | precision, XLA | of peak |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
+    ]
+    for name, row in record["recipes"].items():
+        hand = f"{row['keraskit'] / row['by hand']:.2f}" if "by hand" in row else ""
+        lines.append(
+            f"| {name} | {row['batch']} | {row['document'] * 1e3:.2f} ms | {row['keraskit'] * 1e3:.2f} ms | "
+            f"{row['document'] / row['keraskit']:.2f} | {hand} | {row['precision']}, {row['xla']} | "
+            f"{row['share_of_peak']:.0%} |"
+        )
+    return lines
+
+
 PARTS = {
+    "speed.json": speed,
     "results.json": learning,
     "augmentation.json": augmentation,
     "recurrent.json": recurrent,

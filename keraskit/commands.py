@@ -98,12 +98,12 @@ def predict(
         RunFolder.check(path.absolute().parent)
     from keraskit.datasets.picture_files import find
 
-    paths = find(pictures)
+    folder, paths = RunFolder.newest(run).path, find(pictures)
     wait_for_tensorflow()
     from keraskit.results import guesses
     from keraskit.results.predict import predict
 
-    rows = list(predict(run, paths, top, batch_size))
+    rows = list(predict(folder, paths, top, batch_size))
     guesses.show(rows, top)
     guesses.write(rows, json, csv, sheet, top)
 

@@ -8,7 +8,8 @@
 archive; without either it learns the pets that keraskit draws. So few photographs are soon known by heart: training
 accuracy goes on rising when validation has long stopped, and the gap is what the next three recipes close.
 
-Expected: test accuracy 0.75 on 1,750 photographs after 30 epochs, 8 min on 2 CPU cores with bfloat16.
+Expected: test accuracy 0.73 (validation 0.76) on 1,752 photographs after 30 epochs, 18 min on one CPU core with
+bfloat16.
 """
 
 import keras
@@ -51,6 +52,7 @@ recipe = Recipe(
     steps_per_epoch=100,
     quick={"limit": 128},
     section="6.3",
+    expected={"test_accuracy": 0.73},
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 The network of cats_dogs. No photograph is ever seen twice alike, so it cannot be learned by heart: the two curves stay
 together. The document's shear_range of 0.2 was meant in radians; that is 11.5 degrees.
 
-Expected: test accuracy 0.83 on 1,750 photographs after 50 epochs, 25 min on one CPU core with bfloat16.
+Expected: test accuracy 0.81 (validation 0.85) on 1,752 photographs after 50 epochs, 36 min on one CPU core with
+bfloat16.
 """
 
 import keras
@@ -49,6 +50,7 @@ recipe = Recipe(
     steps_per_epoch=100,
     quick={"limit": 128},
     section="6.6",
+    expected={"test_accuracy": 0.81},
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 The base never changes, so its features of each photograph are computed once, and only the classifier is trained on
 them, in seconds. The document took VGG16 and reached 0.90 to 0.93.
 
-Expected: test accuracy 0.94 on 1,750 photographs with MobileNet at alpha 0.25, 1 min on one CPU core.
+Expected: test accuracy 0.95 on 1,752 photographs with --alpha 0.25 --size 288 after 30 epochs, 1 min on one CPU core;
+0.94 at the default size of 224.
 """
 
 import keras
@@ -65,6 +66,7 @@ recipe = Recipe(
     batch_size=32,
     quick={"limit": 64, "model": {"size": 96}},
     section="6.7",
+    expected={"test_accuracy": 0.95},
 )
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ BAD = [
     (["run", "mlp", "--learning-rate", "nan"], "--learning-rate nan makes no sense"),
     (["run", "mlp", "--batch-size", "1000000"], "--batch-size 1000000 makes no sense"),
     (["run", "mlp", "--seed", "-1"], "--seed -1"),
-    (["run", "mlp", "--device", "tpu"], "Choose from"),
+    (["run", "mlp", "--device", "tpu"], "expected auto, cpu, gpu, or gpu:1"),
     (["run", "mlp", "--model.hidden", "ten"], "--model.hidden"),
     (["run", "mlp", "--model.hiden", "10"], "Did you mean --model.hidden?"),
     (["run", "mlp", "extra"], "extra"),
@@ -116,7 +116,21 @@ def test_a_quick_run_as_a_process_says_one_line_each_and_nothing_on_stderr(comma
     words = ["run", "mlp"] if module == "keraskit" else []
     done = command(*words, "--quick", "--model.hidden", "32", "16", module=module)
     assert (done.returncode, done.stderr) == (0, "")
-    starts = ["recipe", "data", "device", "precision", "xla", "run", "epoch", "epoch", "test", "test", "report"]
+    starts = [
+        "recipe",
+        "data",
+        "device",
+        "threads",
+        "precision",
+        "xla",
+        "steps",
+        "run",
+        "epoch",
+        "epoch",
+        "test",
+        "test",
+        "report",
+    ]
     assert [line.split()[0] for line in done.stdout.splitlines()] == starts
     assert "about" in done.stdout and "\b" not in done.stdout
     (folder,) = (tmp_path / "runs" / "mlp").iterdir()

@@ -28,7 +28,7 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
     """
-    folder = newest(run)
+    folder = RunFolder.newest(run)
     manifest = folder.read_json(MANIFEST)
     if not manifest.get("inputs"):
         raise UserError(f"{manifest['recipe']} learned from no pictures, so it can say nothing of one.")
@@ -45,14 +45,6 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
         return resized(image, inputs)
 
     return guesses.guess(paths, prepare, said, manifest["classes"], top, batch_size)
-
-
-def newest(path: Path) -> RunFolder:
-    """The run folder, or the newest with a model in a folder of runs."""
-    if not path.is_dir():
-        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-    inside = sorted(p.parent for p in path.glob(f"*/{MODEL}"))
-    return RunFolder(inside[-1] if inside and not (path / MANIFEST).exists() else path)
 
 
 def load_model(folder: RunFolder) -> keras.Model:

@@ -57,6 +57,16 @@ class RunFolder:
         if not os.access(place, os.W_OK | os.X_OK):
             raise UserError(f"{place} cannot be written.", "Name a folder you may write with --output-dir.")
 
+    @classmethod
+    def newest(cls, path: Path) -> RunFolder:
+        """This run folder, or the newest run with a model in a folder of runs. Raises UserError where there is none."""
+        if not path.is_dir():
+            raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
+        inside = sorted(p.parent for p in path.glob(f"*/{MODEL}"))
+        folder = cls(inside[-1] if inside and not (path / MANIFEST).exists() else path)
+        folder.read_json(MANIFEST)
+        return folder
+
     @contextmanager
     def atomic(self, name: str) -> Iterator[Path]:
         """A path beside `name` to write to, with the same ending; renamed to `name` if the block succeeds."""

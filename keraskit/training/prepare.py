@@ -149,11 +149,13 @@ def features(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
 def compile_all(
     recipe: Recipe, config: RunConfig, choices: devices.Choices, models: Sequence[keras.Model], steps: int
 ) -> float:
-    """Compile what is trained, and the float32 model that is saved, evaluated and handed back.
+    """Compile what is trained, the last of the models, and those before it, the first being the one that is evaluated.
 
     Returns the learning rate, at its highest where a schedule lowers it over all `steps` of the run.
     """
+    parts = models[1:]
     for each in {id(m): m for m in models}.values():
+        chosen = any(each is part for part in parts)  # else frozen layers lie below, which the choices are not for
         optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
         share = min(1.0, (config.batch_size or 1) / recipe.reference_batch) if recipe.reference_batch else 1.0
         peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)) * share:.6g}")
@@ -163,8 +165,8 @@ def compile_all(
             loss=loss_for(recipe, each),
             loss_weights=recipe.loss_weights,
             metrics=recipe.metrics,
-            jit_compile=choices.xla.value == "on",
-            steps_per_execution=choices.steps_per_execution.value,
+            jit_compile=chosen and choices.xla.value == "on",
+            steps_per_execution=choices.steps_per_execution.value if chosen else 1,
         )
     return peak
 
