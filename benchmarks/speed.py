@@ -103,6 +103,12 @@ class Timed:
         return statistics.median(self.seconds)
 
 
+def ratio(one: Timed, other: Timed) -> float:
+    """How many times as long one takes, in the median of the ratios within each round: a shared machine has fast
+    minutes and slow ones."""
+    return statistics.median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
+
+
 def documents(name: str, batch: int, folder: Path) -> Timed:
     """The document's way."""
     way = document.WAYS[name](batch * MOST, folder)
@@ -174,7 +180,8 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
             way.measure()
     precision = ready.choices.precision.value
     arithmetic = 3 * operations(ready.learner) * config.batch_size
-    row = {key: way.step for key, way in ways.items()}
+    row: dict = {key: way.step for key, way in ways.items()}
+    row |= {f"{key} / keraskit": ratio(way, ways["keraskit"]) for key, way in ways.items() if key != "keraskit"}
     row |= {"batch": config.batch_size, "precision": precision, "xla": ready.choices.xla.value}
     return row | {"share_of_peak": arithmetic / row["keraskit"] / peak(precision)}
 
@@ -192,10 +199,10 @@ def main() -> None:
         for name in asked.recipes:
             found[name] = row = measure(name, asked.rounds, Path(place))
             keras.backend.clear_session()
-            hand = f"{row['keraskit'] / row['by hand']:.3f} of a loop by hand" if "by hand" in row else ""
+            hand = f"by hand {row['by hand / keraskit']:.3f} of it" if "by hand" in row else ""
             print(
                 f"{name:20} {row['document'] * 1e3:8.2f} ms, keraskit {row['keraskit'] * 1e3:8.2f} ms: "
-                f"{row['document'] / row['keraskit']:5.2f} times as fast; {row['share_of_peak']:.0%} of peak in "
+                f"{row['document / keraskit']:5.2f} times as fast; {row['share_of_peak']:.0%} of peak in "
                 f"{row['precision']}; {hand}",
                 flush=True,
             )
