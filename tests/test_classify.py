@@ -76,7 +76,7 @@ def test_each_of_the_seven_is_asked_as_keras_asks_it(name, photographs, monkeypa
     array, note = prepare(pictures.read(path.read_bytes()))
     x = keras.utils.img_to_array(keras.utils.load_img(path, target_size=(size, size)))  # nearest, as in the document
     assert np.array_equal(array, x) and note == ""
-    expected = model.predict(module.preprocess_input(x[None].copy()), verbose=0)
+    expected = model(module.preprocess_input(x[None].copy()), training=False).numpy()
     said = predict(array[None])
     assert np.allclose(said, expected, rtol=1e-4, atol=1e-7)
     decoded = [(wordnet, name) for wordnet, name, _ in ours(said)]
@@ -204,7 +204,7 @@ def test_it_is_a_command_with_a_photograph_that_ships(command):
     done = command("--weights", "none", "--alpha", "0.25", "--top", "2", module="keraskit.recipes.classify")
     assert done.returncode == 0, done.stderr
     assert "coffee.png" in done.stdout and done.stdout.count("%)") == 2 and "untrained" in done.stdout
-    failed = command("--top", "none", module="keraskit.recipes.classify")
+    failed = command("run", "classify", "--top", "none")
     assert failed.returncode == 2 and failed.stderr.count("\n") == 1
 
 

@@ -11,6 +11,8 @@ from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def made(classes=3, n=120, shape=(28, 28)):
     """Pictures with a bright band whose place tells their class, and labels, in Keras's layout."""

@@ -72,6 +72,7 @@ def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
 
 def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tune, "LONG_ENOUGH", 0.02)
     recipe = load_recipe("quickstart")
     table = tune.tune(recipe, RunConfig(limit=64, batch_size=16), {})
     out = capsys.readouterr().out
@@ -92,8 +93,8 @@ def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_pa
 
 
 def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path):
-    code = "import keraskit; keraskit.run('quickstart', quick=True, epochs=1, threads=1); import tensorflow as tf; "
-    code += "assert tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    code = "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import devices; "
+    code += "devices.limit_threads(1); assert devices.tf.config.threading.get_intra_op_parallelism_threads() == 1"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     with pytest.raises(UserError, match="comes too late"):

@@ -16,6 +16,11 @@ from keraskit.training import previous
 SMALL = {"alpha": 0.25, "size": 32}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """48 noisy pictures, the cats reddish and the dogs bluish; runs beside them; caches of our own."""
