@@ -34,7 +34,7 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         made = fitted.standardize(fitted.transform(np.stack([picture] * versions), (seed, len(shown)))).numpy()
         shown += [picture, *(visible(image) if augmentation.standardizes else clipped(image) for image in made)]
         captions += [path.name[:24], *[""] * versions]
-    with RunFolder(output.absolute().parent).atomic(output.name) as beside:
+    with RunFolder.of(output).atomic(output.name) as beside:
         columns = versions + 1 if len(paths) > 1 else min(4, versions + 1)
         plots.sheet(shown, captions, beside, columns=columns, side=1.8)
 

@@ -133,7 +133,7 @@ def test_real_photographs_with_real_weights(capsys):
 
 
 def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys, tmp_path):
-    names = {"json": tmp_path / "a.json", "csv": tmp_path / "a.csv", "sheet": tmp_path / "a.png"}
+    names = {"json": tmp_path / "new" / "below" / "a.json", "csv": tmp_path / "a.csv", "sheet": tmp_path / "a.png"}
     rows = classify(photographs, model="mobilenet,vgg16", weights="none", top=2, **names)
     assert len(rows) == 14 and [row.network for row in rows] == ["mobilenet"] * 7 + ["vgg16"] * 7
     out = capsys.readouterr().out
@@ -145,7 +145,7 @@ def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys,
         and table[6]["error"].startswith("is no picture")
         and "class_3" not in table[0]
     )
-    assert json.loads((tmp_path / "a.json").read_text())[13]["error"].startswith("is no picture")
+    assert json.loads(names["json"].read_text())[13]["error"].startswith("is no picture")
     assert (tmp_path / "a.png").is_file()
 
 
@@ -193,6 +193,7 @@ def test_bad_words_are_one_line(photographs, tmp_path):
         ([photographs], {"top": 0}, "--top 0"),
         ([photographs], {"model": "all", "weights": "x.h5"}, "fits one network, not 7"),
         ([photographs], {"weights": str(weights), "alpha": 0.25}, "does not fit mobilenet_0.25_224"),
+        ([photographs], {"csv": weights / "a.csv"}, "is a file"),
         ([photographs], {"alpha": 0.3}, "mobilenet cannot be built"),
         ([photographs], {"model": "vgg16", "size": 20, "weights": "none"}, "vgg16 cannot be built"),
     ):

@@ -68,5 +68,5 @@ def draw(runs: Sequence[Run], path: Path) -> None:
     for run in runs:
         metric = history.metric(run.history)
         lines.append((run.label, [row[metric] for row in run.history], [row[f"val_{metric}"] for row in run.history]))
-    with RunFolder(path.absolute().parent).atomic(path.name) as beside:
+    with RunFolder.of(path).atomic(path.name) as beside:
         plots.comparison(lines, history.metric(runs[0].history).replace("_", " "), beside)

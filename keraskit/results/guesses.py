@@ -150,11 +150,11 @@ def write(
     """Write the files that were asked for."""
     for path, data in ((to_json, as_json), (to_csv, as_csv)):
         if path:
-            RunFolder(path.absolute().parent).write_text(path.name, data(rows, top))
+            RunFolder.of(path).write_text(path.name, data(rows, top))
             print(f"written: {path}")
     if to_sheet:
         shown = [row for row in rows if not row.error][:SHEET]
-        with RunFolder(to_sheet.absolute().parent).atomic(to_sheet.name) as path:
+        with RunFolder.of(to_sheet).atomic(to_sheet.name) as path:
             title = f"The first {len(shown)} of {len(rows):,}" if len(rows) > len(shown) else ""
             thumbnails = [_thumbnail(row.path) for row in shown]
             captions = [f"{printable(row.path.name)[:26]}\n{_caption(row)}" for row in shown]

@@ -67,6 +67,14 @@ class RunFolder:
         folder.read_json(MANIFEST)
         return folder
 
+    @classmethod
+    def of(cls, file: Path) -> RunFolder:
+        """The folder of a file that a user wants written, made where it is missing."""
+        folder = Path(file).absolute().parent
+        cls.check(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
     @contextmanager
     def atomic(self, name: str) -> Iterator[Path]:
         """A path beside `name` to write to, with the same ending; renamed to `name` if the block succeeds."""
