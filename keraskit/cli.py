@@ -52,7 +52,7 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
         verb = " ".join(w for w in words[:2] if not w.startswith("-") and name == "keraskit")
         return _fail(f"{error} `{name}{' ' + verb if verb else ''} --help` lists what there is.", BAD_INPUT)
     except UserError as error:
-        return _fail(str(error), BAD_INPUT)
+        return _fail(str(error), error.code)
     except KeyboardInterrupt:
         return _fail("Interrupted. What was finished lies in the run folder.", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
@@ -81,6 +81,7 @@ def _app(words: Sequence[str]) -> App:
     app.command(commands.list_recipes, name="list")
     app.command(commands.doctor)
     app.command(commands.results)
+    app.command(commands.launch)
     app.command(commands.augment)
     app.command(commands.predict)
     app.command(commands.compare)

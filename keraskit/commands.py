@@ -41,6 +41,21 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
+def launch(
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: int = 2, logs: Path = Path("runs/launch")
+) -> None:
+    """Train on several workers on this machine: `keraskit launch --workers 2 -- run cnn --epochs 2`.
+
+    Args:
+        words: The command that every worker runs, after a `--`.
+        workers: How many processes.
+        logs: Folder for a folder with each worker's output.
+    """
+    from keraskit.training.launch import launch
+
+    launch(words, workers, logs)
+
+
 def augment(
     *,
     preview: Path,

@@ -16,6 +16,8 @@ _BOUNDS = {
     "steps_per_epoch": (1, 10_000_000),
     "limit": (1, 1_000_000_000),
     "threads": (1, 4_096),
+    "devices": (1, 1_024),
+    "worker_index": (0, 65_535),
     "seed": (0, 2**31 - 1),
 }
 
@@ -52,6 +54,12 @@ class RunConfig:
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
     device: str = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
+    devices: int | None = None
+    """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""
+    workers: str | None = None
+    """Machines that train together, host:port of each with commas between, the same on all (docs/distributed.md)."""
+    worker_index: int | None = None
+    """Which of --workers this process is, counted from 0."""
     threads: int | None = None
     """Threads that compute (default: one per core)."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -19,6 +19,18 @@ Batch = tuple[Any, Any]  # (inputs, targets), each a tensor or a dict of tensors
 
 
 @dataclasses.dataclass(frozen=True)
+class Share:
+    """Which of the equal parts of every batch this process takes: from `first` on, `local` of `replicas` parts."""
+
+    replicas: int = 1
+    first: int = 0
+    local: int = 1
+
+
+ALONE = Share()
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
     """One part of a data set. A batch is loaded, augmented, scaled, standardised, and put into the model's shape.
 
@@ -63,9 +75,9 @@ class Split:
         size = min(self.size, limit or self.size)
         return dataclasses.replace(self, size=size, labels=self.labels[:size])
 
-    def in_order(self, batch_size: int) -> tf.data.Dataset:
+    def in_order(self, batch_size: int, share: Share = ALONE) -> tf.data.Dataset:
         """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
-        return _in_order(self.size, batch_size, self.fetch).prefetch(tf.data.AUTOTUNE)
+        return _in_order(self.size, batch_size, self.fetch, share).prefetch(tf.data.AUTOTUNE)
 
     def take(self, indices: np.ndarray) -> Batch:
         """The examples at these indices as numpy arrays."""
@@ -136,15 +148,19 @@ class ShuffledEpochs:
         seed: the run's seed.
         steps: steps in an epoch (default: until every example was seen). Where that takes more than one pass over the
             split, each pass has its own order and augmentation.
+        share: which part of every batch to hand out, where several devices or machines train together.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, steps: int | None = None) -> None:
+    def __init__(
+        self, split: Split, batch_size: int, seed: int, steps: int | None = None, share: Share = ALONE
+    ) -> None:
         if split.size < 1:
             raise UserError("The training split is empty.", "Check the data, or raise --limit.")
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
             self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
-        self.steps = steps or -(-split.size // batch_size)
         seen = steps * batch_size if steps else split.size
+        parts = len(shares(seen, batch_size, share))
+        self.steps = parts // share.local
         passes = -(-seen // split.size)
 
         def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
@@ -154,25 +170,42 @@ class ShuffledEpochs:
                 its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
                 indices = tf.range(i * split.size, (i + 1) * split.size, dtype=tf.int64)
                 order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
-                numbers.append(draws(split.size, its_own))
-            joined, drawn = tf.concat(order, 0), tf.concat(numbers, 0)
+                if split.augmentation.is_random:
+                    numbers.append(draws(split.size, its_own))
+            joined, drawn = tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None
 
             def fetch(chosen: tf.Tensor) -> Batch:
-                random = tf.gather(drawn, chosen) if split.augmentation.is_random else None
-                return split.fetch(chosen % split.size, random)
+                return split.fetch(chosen % split.size, None if drawn is None else tf.gather(drawn, chosen))
 
-            return _batches(joined, seen, batch_size, fetch)
+            return _batches(joined, shares(seen, batch_size, share), fetch)
 
         dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
-        self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(tf.data.AUTOTUNE)
+        self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(parts)).prefetch(tf.data.AUTOTUNE)
 
 
-def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
+def shares(size: int, batch_size: int, share: Share) -> np.ndarray:
+    """Where each part begins and ends, shape (parts, 2), int64: batch by batch, in each this process's parts in turn.
+
+    A last batch too small for every replica to get an example joins the one before. Raises UserError where there are
+    fewer examples than replicas.
+    """
+    if size < share.replicas:
+        raise UserError(f"{size} examples cannot be shared by {share.replicas} devices.", "Take fewer devices.")
+    starts = np.arange(0, size, batch_size)
+    ends = np.minimum(starts + batch_size, size)
+    if ends[-1] - starts[-1] < share.replicas and len(starts) > 1:
+        starts, ends = starts[:-1], np.append(ends[:-2], size)
+    parts = np.arange(share.first, share.first + share.local + 1)
+    bounds = starts[:, None] + (ends - starts)[:, None] * parts // share.replicas
+    return np.stack([bounds[:, :-1], bounds[:, 1:]], axis=-1).reshape(-1, 2)
+
+
+def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], share: Share = ALONE) -> tf.data.Dataset:
     with tf.device("/CPU:0"):
-        return _batches(tf.range(size, dtype=tf.int64), size, batch_size, fetch)
+        return _batches(tf.range(size, dtype=tf.int64), shares(size, batch_size, share), fetch)
 
 
-def _batches(order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
+def _batches(order: tf.Tensor, parts: np.ndarray, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
     """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
-    starts = tf.data.Dataset.range(0, size, batch_size)
-    return starts.map(lambda start: fetch(order[start : start + batch_size]), num_parallel_calls=tf.data.AUTOTUNE)
+    bounds = tf.data.Dataset.from_tensor_slices(parts)
+    return bounds.map(lambda part: fetch(order[part[0] : part[1]]), num_parallel_calls=tf.data.AUTOTUNE)

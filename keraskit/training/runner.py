@@ -24,6 +24,7 @@ from keraskit.results.run_folder import MODEL, STATISTICS, RunFolder, now
 from keraskit.training import devices, prepare, previous, progress
 from keraskit.training.checkpoint import KeepBest, SetEpoch
 from keraskit.training.illustrate import illustrate
+from keraskit.training.team import Team, join
 
 LABELS = {"steps_per_execution": "steps at once"}
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
@@ -37,13 +38,13 @@ class RunResult:
         model: the trained model with its best weights by validation, in float32.
         history: one row per epoch: epoch, metrics, validation metrics, seconds.
         metrics: of the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
-        folder: where everything lies.
+        folder: where everything lies; None for a worker that is not the chief.
     """
 
     model: keras.Model
     history: list[dict[str, float]] = dataclasses.field(repr=False)
     metrics: dict[str, float]
-    folder: Path
+    folder: Path | None
 
 
 def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: Any) -> RunResult:
@@ -63,42 +64,40 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
     return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), model)
 
 
-def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None) -> RunResult:
+def train(
+    recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None, team: Team | None = None
+) -> RunResult:
     """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest."""
     timings = Timings()
     devices.limit_threads(asked.threads)
     config, options = prepare.settle(recipe, asked, model_options or {})
     RunFolder.check(config.output_dir)
+    team = team or join(asked)
 
     if recipe.after and not previous.is_run(config.weights):
-        config = dataclasses.replace(config, weights=str(previous.find_or_train(recipe, config, asked, options, train)))
+        earlier = previous.find_or_train(recipe, config, asked, options, train, alone=not team.workers)
+        config = dataclasses.replace(config, weights=str(earlier))
     splits = recipe.data(config)
     timings.mark("data")
-    ready = prepare.ready(recipe, config, options, splits)
+    ready = prepare.ready(recipe, config, options, splits, team)
     model, splits, options = ready.model, ready.splits, ready.options
     timings.mark("build")
 
-    folder = RunFolder.create(config.output_dir, recipe.name)
     settled = dataclasses.replace(config, learning_rate=ready.rate)
     assert settled.batch_size and settled.epochs
+    if not team.chief:
+        return train_along(recipe, settled, ready, team)
+    folder = RunFolder.create(config.output_dir, recipe.name)
     folder.update_manifest(**describe(recipe, asked, settled, options, model, splits, ready.choices))
-    announce(recipe, settled, ready, folder)
+    announce(recipe, settled, ready)
+    print(f"run folder     {short(folder.path)}", flush=True)
 
     with folder.recorded():
         if splits.train.augmentation.statistics:
             with folder.atomic(STATISTICS) as path:
                 splits.train.augmentation.statistics.save(path)
         keeper = KeepBest(folder, model, ready.learner, recipe.monitor)
-        verbose, shown = progress.for_this_output()
-        with ready.choices.scope:
-            ready.trainee.fit(
-                ready.epochs.dataset,
-                epochs=config.epochs,
-                validation_data=ready.lessons.validation.in_order(2 * settled.batch_size),
-                callbacks=[SetEpoch(ready.epochs.epoch), keeper, keras.callbacks.TerminateOnNaN(), *shown],
-                verbose=verbose,
-                shuffle=False,  # the dataset shuffles itself
-            )
+        fit(ready, settled, team, [keeper])
         if not math.isfinite(keeper.rows[-1]["loss"]):
             kept = f"The best model before that lies in {short(folder.path)}." if keeper.best_epoch else ""
             problem = f"The loss became infinite or not a number in epoch {len(keeper.rows)}."
@@ -128,6 +127,32 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
         print(verdict)
     print(f"report         {short(folder.path / report.REPORT)}", flush=True)
     return RunResult(model, keeper.rows, metrics, folder.path)
+
+
+def fit(ready: prepare.Ready, config: RunConfig, team: Team, callbacks: list[keras.callbacks.Callback]) -> None:
+    """Train, alone or together, showing how it goes."""
+    assert config.batch_size
+    verbose, shown = progress.for_this_output()
+    validation = ready.lessons.validation.in_order(2 * config.batch_size, team.share)
+    with ready.choices.scope, team.together():
+        ready.trainee.fit(
+            team.distributed(ready.epochs.dataset),
+            epochs=config.epochs,
+            validation_data=team.distributed(validation),
+            callbacks=[SetEpoch(ready.epochs.epoch), *callbacks, keras.callbacks.TerminateOnNaN(), *shown],
+            verbose=verbose,
+            shuffle=False,  # the dataset shuffles itself
+        )
+
+
+def train_along(recipe: Recipe, config: RunConfig, ready: prepare.Ready, team: Team) -> RunResult:
+    """What a worker does that is not the chief: it trains, and writes nothing."""
+    announce(recipe, config, ready)
+    print("run folder     written by worker 0", flush=True)
+    history = keras.callbacks.History()
+    fit(ready, config, team, [history])
+    rows = [dict(zip(history.history, values, strict=True)) for values in zip(*history.history.values(), strict=True)]
+    return RunResult(ready.trainee, [{"epoch": i + 1, **row} for i, row in enumerate(rows)], {}, None)
 
 
 class Timings:
@@ -183,7 +208,7 @@ def plain(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready, folder: RunFolder) -> None:
+def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready) -> None:
     """Say, one line each, what is about to happen."""
     splits, steps = ready.splits, ready.epochs.steps
     rate = f"learning rate {config.learning_rate:g}"
@@ -208,12 +233,24 @@ def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready, folder: Ru
         print(f"{LABELS.get(name, name):14} {choice}")
     if ready.needs:
         print(f"memory         {ready.needs}")
-    print(f"run folder     {short(folder.path)}", flush=True)
 
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float], splits: Splits) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
-    harmless = {"seed", "output_dir", "data_dir", "download", "device", "threads", "precision", "xla", "cache"}
+    harmless = {
+        "seed",
+        "output_dir",
+        "data_dir",
+        "download",
+        "device",
+        "devices",
+        "threads",
+        "workers",
+        "worker_index",
+        "precision",
+        "xla",
+        "cache",
+    }
     if options or set(changed(asked)) - harmless or splits.source["name"] == drawn_pets.NAME:
         return ""
     verdicts = []
