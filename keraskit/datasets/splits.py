@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Split:
         inputs: how pictures are scaled and shaped; None where the examples are no pictures and are fed as they are.
         targets: given the pictures and labels of a batch, returns what the model should answer (default: the labels).
         augmentation: transforms training pictures at random, and standardises those of every split once scaled.
+        names: of the file that holds each example, where each has one.
     """
 
     size: int
@@ -39,6 +40,7 @@ class Split:
     inputs: Inputs | None = None
     targets: Callable[[tf.Tensor, tf.Tensor], Any] = lambda _, labels: labels
     augmentation: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    names: Sequence[str] | None = None
 
     def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
         """What the model is fed for these examples; with random numbers, one row per example, augmented."""
@@ -143,28 +145,42 @@ class ShuffledEpochs:
             raise UserError("The training split is empty.", "Check the data, or raise --limit.")
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
             self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
+        self.split, self.batch_size, self.seed = split, batch_size, seed
         self.steps = steps or -(-split.size // batch_size)
-        seen = steps * batch_size if steps else split.size
-        passes = -(-seen // split.size)
+        self._seen = steps * batch_size if steps else split.size
+        self.dataset = self.after(0)
+
+    def after(self, done: int) -> tf.data.Dataset:
+        """The batches of an epoch that remain after so many steps."""
 
         def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-            pair = tf.stack([tf.constant(seed, tf.int64), self.epoch])
-            order, numbers = [], []
-            for i in range(passes):  # example k of pass i has the number i * size + k
-                its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
-                indices = tf.range(i * split.size, (i + 1) * split.size, dtype=tf.int64)
-                order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
-                numbers.append(draws(split.size, its_own))
-            joined, drawn = tf.concat(order, 0), tf.concat(numbers, 0)
+            order, drawn = self._drawn(self.epoch)
 
             def fetch(chosen: tf.Tensor) -> Batch:
-                random = tf.gather(drawn, chosen) if split.augmentation.is_random else None
-                return split.fetch(chosen % split.size, random)
+                random = tf.gather(drawn, chosen) if self.split.augmentation.is_random else None
+                return self.split.fetch(chosen % self.split.size, random)
 
-            return _batches(joined, seen, batch_size, fetch)
+            return _batches(order, self._seen, self.batch_size, fetch, done)
 
         dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
-        self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(tf.data.AUTOTUNE)
+        return dataset.apply(tf.data.experimental.assert_cardinality(self.steps - done)).prefetch(tf.data.AUTOTUNE)
+
+    def examples(self, epoch: int, first: int, last: int) -> np.ndarray:
+        """Which examples of the split the steps from `first` to `last` of an epoch have, all counted from 0."""
+        order = self._drawn(tf.constant(epoch, tf.int64))[0].numpy()[: self._seen]
+        return order[first * self.batch_size : (last + 1) * self.batch_size] % self.split.size
+
+    def _drawn(self, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The order of an epoch, and each example's random numbers. Example k of pass i has number i * size + k."""
+        pair = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+        size = self.split.size
+        order, numbers = [], []
+        for i in range(-(-self._seen // size)):
+            its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
+            indices = tf.range(i * size, (i + 1) * size, dtype=tf.int64)
+            order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
+            numbers.append(draws(size, its_own))
+        return tf.concat(order, 0), tf.concat(numbers, 0)
 
 
 def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
@@ -172,7 +188,9 @@ def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> 
         return _batches(tf.range(size, dtype=tf.int64), size, batch_size, fetch)
 
 
-def _batches(order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
-    """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
-    starts = tf.data.Dataset.range(0, size, batch_size)
+def _batches(
+    order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], done: int = 0
+) -> tf.data.Dataset:
+    """Fetch whole batches by index, less the first `done`: one gather costs far less than stacking single examples."""
+    starts = tf.data.Dataset.range(done * batch_size, size, batch_size)
     return starts.map(lambda start: fetch(order[start : start + batch_size]), num_parallel_calls=tf.data.AUTOTUNE)
