@@ -14,6 +14,7 @@ _BOUNDS = {
     "epochs": (1, 100_000),
     "batch_size": (1, 65_536),
     "steps_per_epoch": (1, 10_000_000),
+    "save_every": (1, 10_000_000),
     "limit": (1, 1_000_000_000),
     "threads": (1, 4_096),
     "seed": (0, 2**31 - 1),
@@ -58,6 +59,12 @@ class RunConfig:
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the training step with XLA."""
+    deterministic: bool = False
+    """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
+    save_every: int | None = None
+    """Save the training's state after every so many steps too, not only after every epoch."""
+    resume: bool = dataclasses.field(default=False, compare=False)
+    """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
     """Random transforms of the training pictures, and their standardisation."""
 
