@@ -135,6 +135,25 @@ def speed(record: dict) -> list[str]:
     return lines
 
 
+def kill(record: dict) -> list[str]:
+    """The runs that were killed as Markdown."""
+    lines = [
+        "## Killed runs",
+        "",
+        "`python benchmarks/kill.py --json docs/kill.json`: real processes, killed by SIGKILL and resumed until they "
+        f"finish, {record['kills']} times, on {machine(record['hardware'])}. Of {record['runs']} runs "
+        f"{record['equal']} ended with the weights, history and metrics of the run that was never killed, bit for bit.",
+        "",
+        "| recipe | runs | kills | most of one run | equal | killed at |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, row in record["recipes"].items():
+        where = ", ".join(f"{place} {count}" for place, count in sorted(row["where"].items()))
+        most = row["most_kills_of_a_run"]
+        lines.append(f"| {name} | {row['runs']} | {row['kills']} | {most} | {row['equal']} | {where} |")
+    return lines
+
+
 PARTS = {
     "speed.json": speed,
     "results.json": learning,
@@ -142,6 +161,7 @@ PARTS = {
     "recurrent.json": recurrent,
     "photographs.json": photographs,
     "classify.json": classify,
+    "kill.json": kill,
 }
 
 

@@ -155,7 +155,7 @@ def by_hand(ready: prepare.Ready) -> Timed:
 
     def run(epochs: int, steps: int) -> None:
         for epoch in range(epochs):
-            ready.epochs.epoch.assign(epoch)
+            ready.epochs.begin(epoch)
             iterator = iter(ready.epochs.dataset)
             for start in range(0, steps, several):
                 train(iterator, tf.constant(min(several, steps - start)))
@@ -165,7 +165,7 @@ def by_hand(ready: prepare.Ready) -> Timed:
 
 def keraskits(ready: prepare.Ready) -> Timed:
     """keraskit's default."""
-    follow = SetEpoch(ready.epochs.epoch)
+    follow = SetEpoch(ready.epochs)
 
     def run(epochs: int, steps: int) -> None:
         ready.trainee.fit(ready.epochs.dataset.take(steps), epochs=epochs, callbacks=[follow], verbose=0, shuffle=False)

@@ -14,13 +14,13 @@ from typing import Annotated, Any
 import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import commands, startup
+from keraskit import commands, signals, startup
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
 
-BAD_INPUT, INTERRUPTED = 2, 130
-EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted."
+BAD_INPUT = 2
+EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,7 +45,8 @@ _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_
 def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
     try:
-        command(words)
+        with signals.sent_to(signals.stop):
+            command(words)
         sys.stdout.flush()
         return 0
     except CycloptsError as error:
@@ -53,8 +54,8 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
         return _fail(f"{error} `{name}{' ' + verb if verb else ''} --help` lists what there is.", BAD_INPUT)
     except UserError as error:
         return _fail(str(error), error.code)
-    except KeyboardInterrupt:
-        return _fail("Interrupted. What was finished lies in the run folder.", INTERRUPTED)
+    except KeyboardInterrupt as stopped:
+        return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
     except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -83,6 +84,7 @@ def _app(words: Sequence[str]) -> App:
     app.command(commands.results)
     app.command(commands.launch)
     app.command(commands.augment)
+    app.command(commands.resume)
     app.command(commands.predict)
     app.command(commands.compare)
     app.command(data := App(name="data", help="Prepare data sets."))

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
-from keraskit.recipe import recipes_available
+from keraskit.recipe import load_recipe, recipes_available
 from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
 
@@ -121,6 +121,27 @@ def predict(
     rows = list(predict(folder, paths, top, batch_size))
     guesses.show(rows, top)
     guesses.write(rows, json, csv, sheet, top)
+
+
+def resume(run: Path) -> None:
+    """Go on with a run that was interrupted, killed, or failed, from its last checkpoint.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest unfinished one is taken.
+    """
+    from keraskit.training.resume import unfinished
+
+    found = unfinished(run)
+    if not found:
+        print(f"{printable(run)} has finished: there is nothing to go on with")
+        return
+    asked, options = found.asked
+    wait_for_tensorflow()
+    from keraskit.training.runner import train
+
+    recipe = load_recipe(found.facts["recipe"])
+    found.check_recipe(recipe)
+    train(recipe, asked, options, found)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png")) -> None:

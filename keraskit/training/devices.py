@@ -170,6 +170,12 @@ def limit_threads(asked: int | None) -> None:
             raise UserError(problem, "Start a new process.") from error
 
 
+def repeat_to_the_bit(asked: bool) -> None:
+    """Let TensorFlow use deterministic operations alone, where that was asked for; it holds for the whole process."""
+    if asked:
+        tf.config.experimental.enable_op_determinism()
+
+
 def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
     if gpu:
         name, capability = _gpu_details(int(device.partition(":")[2] or 0))

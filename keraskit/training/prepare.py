@@ -40,6 +40,7 @@ class Ready:
         trainee: the same as the learner, in the precision of the run.
         epochs: the training batches.
         choices: device, precision and the like, each with its reason.
+        team: the devices and machines that train together.
         rate: the learning rate, at its highest where a schedule lowers it.
         needs: what memory the run will take, where that is worth saying.
     """
@@ -52,6 +53,7 @@ class Ready:
     trainee: keras.Model
     epochs: ShuffledEpochs
     choices: devices.Choices
+    team: Team
     rate: float
     needs: str | None
 
@@ -75,7 +77,7 @@ def ready(recipe: Recipe, config: RunConfig, options: dict[str, Any], splits: Sp
         trainee = InParts.of(trainee, choices.parts.value)
     rate = compile_all(recipe, config, choices, [model, learner, trainee], config.epochs * epochs.steps, team)
     needs = memory.check(model, trainee.optimizer, copies=1 + (trainee is not learner))
-    return Ready(options, splits, lessons, model, learner, trainee, epochs, choices, rate, needs)
+    return Ready(options, splits, lessons, model, learner, trainee, epochs, choices, team, rate, needs)
 
 
 def settle(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:

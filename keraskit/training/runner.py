@@ -20,11 +20,12 @@ from keraskit.datasets.splits import Splits
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Recipe, load_recipe
 from keraskit.results import report
-from keraskit.results.run_folder import MODEL, STATISTICS, RunFolder, now
-from keraskit.training import devices, prepare, previous, progress
-from keraskit.training.checkpoint import KeepBest, SetEpoch
+from keraskit.results.run_folder import MODEL, RunFolder, now
+from keraskit.training import devices, disk, loop, prepare, previous, resume
+from keraskit.training.checkpoint import KeepBest
 from keraskit.training.illustrate import illustrate
-from keraskit.training.team import Team, join
+from keraskit.training.resume import Unfinished
+from keraskit.training.team import join
 
 LABELS = {"steps_per_execution": "steps at once"}
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
@@ -65,18 +66,30 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
 
 
 def train(
-    recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None, team: Team | None = None
+    recipe: Recipe,
+    asked: RunConfig,
+    model_options: dict[str, Any] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> RunResult:
-    """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest."""
+    """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest.
+
+    `unfinished` is a run to go on with.
+    """
     timings = Timings()
     devices.limit_threads(asked.threads)
+    devices.repeat_to_the_bit(asked.deterministic)
+    if asked.resume:
+        unfinished = resume.find(recipe, asked, model_options or {})
     config, options = prepare.settle(recipe, asked, model_options or {})
-    RunFolder.check(config.output_dir)
-    team = team or join(asked)
+    if unfinished:
+        config = unfinished.settled(config)
+    else:
+        RunFolder.check(config.output_dir)
+    team = join(asked)
 
     if recipe.after and not previous.is_run(config.weights):
-        earlier = previous.find_or_train(recipe, config, asked, options, train, alone=not team.workers)
-        config = dataclasses.replace(config, weights=str(earlier))
+        before = previous.find_or_train(recipe, config, asked, options, train, alone=not team.workers)
+        config = dataclasses.replace(config, weights=str(before.absolute()))
     splits = recipe.data(config)
     timings.mark("data")
     ready = prepare.ready(recipe, config, options, splits, team)
@@ -86,23 +99,25 @@ def train(
     settled = dataclasses.replace(config, learning_rate=ready.rate)
     assert settled.batch_size and settled.epochs
     if not team.chief:
-        return train_along(recipe, settled, ready, team)
-    folder = RunFolder.create(config.output_dir, recipe.name)
-    folder.update_manifest(**describe(recipe, asked, settled, options, model, splits, ready.choices))
-    announce(recipe, settled, ready)
-    print(f"run folder     {short(folder.path)}", flush=True)
+        return train_along(recipe, settled, ready, unfinished)
+    disk.check(unfinished.folder.path if unfinished else config.output_dir, model, ready.trainee)
+    if unfinished:
+        unfinished.check(splits, ready.choices, devices.hardware())
+        folder, facts = unfinished.folder, unfinished.facts
+    else:
+        facts = describe(recipe, asked, settled, options, model, splits, ready.choices)
+        facts["asked"] = resume.record(recipe, asked, model_options or {})
+        folder = RunFolder.create(config.output_dir, recipe.name)
+    again = resume.again(folder, facts)
 
-    with folder.recorded():
-        if splits.train.augmentation.statistics:
-            with folder.atomic(STATISTICS) as path:
-                splits.train.augmentation.statistics.save(path)
-        keeper = KeepBest(folder, model, ready.learner, recipe.monitor)
-        fit(ready, settled, team, [keeper])
-        if not math.isfinite(keeper.rows[-1]["loss"]):
-            kept = f"The best model before that lies in {short(folder.path)}." if keeper.best_epoch else ""
-            problem = f"The loss became infinite or not a number in epoch {len(keeper.rows)}."
-            raise UserError(problem, f"Lower --learning-rate. {kept}")
+    with folder.alone(), resume.advising(again), folder.recorded(**({} if unfinished else facts)):
+        announce(recipe, settled, ready)
+        print(f"run folder     {short(folder.path)}", flush=True)
+        start = unfinished.begin() if unfinished else None
+        keeper = KeepBest(folder, model, ready.learner, recipe.monitor, splits.train.augmentation.statistics)
+        loop.fit(ready, config, keeper, start, again)
         timings.mark("fit")
+        timings.seconds["fit"] += start.position.fitting if start else 0.0
 
         model.load_weights(folder.path / MODEL)
         test = splits.test.in_order(2 * settled.batch_size)
@@ -119,7 +134,7 @@ def train(
             timings=timings.seconds,
             seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
         )
-    report.write_report(folder)
+    resume.close(folder)
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
@@ -129,30 +144,12 @@ def train(
     return RunResult(model, keeper.rows, metrics, folder.path)
 
 
-def fit(ready: prepare.Ready, config: RunConfig, team: Team, callbacks: list[keras.callbacks.Callback]) -> None:
-    """Train, alone or together, showing how it goes."""
-    assert config.batch_size
-    verbose, shown = progress.for_this_output()
-    validation = ready.lessons.validation.in_order(2 * config.batch_size, team.share)
-    with ready.choices.scope, team.together():
-        ready.trainee.fit(
-            team.distributed(ready.epochs.dataset),
-            epochs=config.epochs,
-            validation_data=team.distributed(validation),
-            callbacks=[SetEpoch(ready.epochs.epoch), *callbacks, keras.callbacks.TerminateOnNaN(), *shown],
-            verbose=verbose,
-            shuffle=False,  # the dataset shuffles itself
-        )
-
-
-def train_along(recipe: Recipe, config: RunConfig, ready: prepare.Ready, team: Team) -> RunResult:
+def train_along(recipe: Recipe, config: RunConfig, ready: prepare.Ready, unfinished: Unfinished | None) -> RunResult:
     """What a worker does that is not the chief: it trains, and writes nothing."""
     announce(recipe, config, ready)
     print("run folder     written by worker 0", flush=True)
-    history = keras.callbacks.History()
-    fit(ready, config, team, [history])
-    rows = [dict(zip(history.history, values, strict=True)) for values in zip(*history.history.values(), strict=True)]
-    return RunResult(ready.trainee, [{"epoch": i + 1, **row} for i, row in enumerate(rows)], {}, None)
+    rows = loop.fit_along(ready, config, unfinished.checkpoint() if unfinished else None)
+    return RunResult(ready.trainee, rows, {}, None)
 
 
 class Timings:
@@ -205,6 +202,7 @@ def plain(config: RunConfig) -> dict[str, Any]:
     return {
         f.name: changed(value) if isinstance(value := getattr(config, f.name), Augmentation) else value
         for f in dataclasses.fields(config)
+        if f.compare
     }
 
 
@@ -237,21 +235,8 @@ def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready) -> None:
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float], splits: Splits) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
-    harmless = {
-        "seed",
-        "output_dir",
-        "data_dir",
-        "download",
-        "device",
-        "devices",
-        "threads",
-        "workers",
-        "worker_index",
-        "precision",
-        "xla",
-        "cache",
-    }
-    if options or set(changed(asked)) - harmless or splits.source["name"] == drawn_pets.NAME:
+    harmless = "seed output_dir data_dir download device devices threads precision xla cache deterministic save_every"
+    if options or set(changed(asked)) - set(harmless.split()) or splits.source["name"] == drawn_pets.NAME:
         return ""
     verdicts = []
     for name, expected in recipe.expected.items():

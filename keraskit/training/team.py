@@ -71,6 +71,14 @@ class Team:
             return dataset
         return self.strategy.distribute_datasets_from_function(lambda _: dataset)
 
+    def agree(self, epoch: int) -> None:
+        """Raise RunStopped unless every worker begins at this epoch."""
+        if self.workers and self.strategy:
+            total = self.strategy.reduce("SUM", tf.constant(epoch, tf.int64), axis=None)
+            if int(total) != epoch * len(self.workers):
+                problem = f"The workers do not go on from one epoch; worker {self.index} is at {epoch}."
+                raise RunStopped(problem, "--output-dir must name a folder that all machines share.")
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Around building, compiling and fitting the model in training. A worker that is lost becomes one line."""
