@@ -54,7 +54,7 @@ def main() -> None:
         "keraskit list": ["-m", "keraskit", "list"],
         "keraskit --help": ["-m", "keraskit", "--help"],
         "keraskit run mlp --help": ["-m", "keraskit", "run", "mlp", "--help"],
-        "a bad flag": ["-m", "keraskit", "run", "mlp", "--epochs", "none"],
+        "a bad flag": ["-m", "keraskit", "run", "mlp", "--epochs", "ten"],
         "import keras": ["-c", "import keras"],
         "bare script, first step": ["-c", BARE.format(mnist=str(mnist))],
         "keraskit run mlp, first step": ["-c", KERASKIT],

@@ -93,7 +93,8 @@ def _fit(
     with ready.choices.scope, team.together():
         if start:
             begun, callbacks.before = start.position.epoch, start.position.step
-            start.restore(trainee, epochs.dataset.element_spec)
+            with team.building():
+                start.restore(trainee, epochs.dataset.element_spec)
         team.agree(begun)
         if callbacks.before:
             with _averages_left(trainee.optimizer):

@@ -124,7 +124,7 @@ def twin(policy: str, recipe: Recipe, options: dict[str, Any], learner: keras.Mo
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        with team.together():
+        with team.building():
             trainee = above_features(recipe, build(recipe, options))
     finally:
         keras.config.set_dtype_policy(before)
@@ -169,7 +169,7 @@ def compile_all(
     parts = models[1:]
     for each in {id(m): m for m in models}.values():
         chosen = any(each is part for part in parts)  # else frozen layers lie below, which the choices are not for
-        with team.together() if each is models[-1] else contextlib.nullcontext():
+        with team.building() if each is models[-1] else contextlib.nullcontext():
             peak = _compile(recipe, config, choices, each, steps, chosen)
     return peak
 

@@ -60,7 +60,9 @@ def _arrays(trainee: keras.Model, position: Position) -> Iterator[tuple[str, np.
 
 def _variables(trainee: keras.Model, within_epoch: bool) -> dict[str, Any]:
     """All that training changes: weights, states of seed generators, the optimizer's; in mid-epoch the metrics' too."""
-    kinds = {"model": trainee.variables, "optimizer": trainee.optimizer.variables}
+    metrics = {id(variable) for variable in trainee.metrics_variables}
+    own = [variable for variable in trainee.variables if id(variable) not in metrics]
+    kinds = {"model": own, "optimizer": trainee.optimizer.variables}
     if within_epoch:
         kinds["metrics"] = trainee.metrics_variables
     return {f"{kind}/{i}": variable for kind, several in kinds.items() for i, variable in enumerate(several)}

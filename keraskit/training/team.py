@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import os
 import re
@@ -69,7 +70,10 @@ class Team:
         """A dataset of this process's shares, one device's after another's, as the strategy feeds it."""
         if self.strategy is None:
             return dataset
-        return self.strategy.distribute_datasets_from_function(lambda _: dataset)
+        steps = int(dataset.cardinality()) // self.devices
+        distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
+        distributed._cardinality = steps  # it counts every device's part, and Keras takes them for steps
+        return distributed
 
     def agree(self, epoch: int) -> None:
         """Raise RunStopped unless every worker begins at this epoch."""
@@ -79,13 +83,17 @@ class Team:
                 problem = f"The workers do not go on from one epoch; worker {self.index} is at {epoch}."
                 raise RunStopped(problem, "--output-dir must name a folder that all machines share.")
 
+    def building(self) -> contextlib.AbstractContextManager[Any]:
+        """Around whatever makes variables of the model in training."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Around building, compiling and fitting the model in training. A worker that is lost becomes one line."""
+        """Around fitting the model in training. A worker that is lost becomes one line."""
         if self.strategy is None:
             yield
             return
-        with self.strategy.scope(), repaired(self.strategy):
+        with repaired(self.strategy):
             try:
                 yield
             except LOST as error:
@@ -94,7 +102,7 @@ class Team:
                 raise RunStopped(
                     f"A worker was lost, so worker {self.index} of {len(self.workers)} stopped: "
                     f"{type(error).__name__}.",
-                    "See that worker's own log; then start the same command again on every machine.",
+                    "See that worker's own log; then start the same command with --resume on every machine.",
                 ) from error
 
 
@@ -160,7 +168,7 @@ def find_workers(config: RunConfig, environment: Mapping[str, str]) -> tuple[tup
         return _checked(found, config.worker_index, "--workers")
     if environment.get("TF_CONFIG"):
         return _from_tf_config(environment["TF_CONFIG"])
-    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if environment.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return _from_slurm(environment)
     return (), 0, ""
 
@@ -208,6 +216,13 @@ def _from_slurm(environment: Mapping[str, str]) -> tuple[tuple[str, ...], int, s
     return _checked(tuple(workers), index, "SLURM")
 
 
+def needs_repair() -> bool:
+    """Whether this version of Keras asks for the mean of scalars along an axis, as those until 3.15 do at least."""
+    from keras.src.backend.tensorflow import trainer
+
+    return 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
+
+
 @contextlib.contextmanager
 def repaired(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Keras's `fit` made able to train on several machines, for as long as this lasts.
@@ -215,11 +230,11 @@ def repaired(strategy: tf.distribute.Strategy) -> Iterator[None]:
     Its trainer reduces a whole nest of per-replica values at once to build the model, and asks for the mean along an
     axis of scalars. Here the first takes each value's first local result, the second the mean of the values.
     """
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        yield
-        return
     from keras.src.backend.tensorflow import trainer
 
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not needs_repair():
+        yield
+        return
     whole, build = trainer.reduce_per_replica, trainer.TensorFlowTrainer._maybe_symbolic_build
 
     def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
