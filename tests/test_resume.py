@@ -19,7 +19,7 @@ from keraskit import cli, signals
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import disk, resume, state
+from keraskit.training import devices, disk, resume, state
 from keraskit.training.checkpoint import Checkpoints
 
 MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "model": {"hidden": (12,)}}  # 64 steps, handed over 32 at a time
@@ -142,7 +142,11 @@ def test_deterministic_operations_are_used_where_they_are_asked_for(tmp_path):
         assert config.is_op_determinism_enabled()
     finally:
         config.disable_op_determinism()
-    assert "--deterministic" in RunFolder(result.folder).read_json("run.json")["command"]
+    run = RunFolder(result.folder).read_json("run.json")
+    assert "--deterministic" in run["command"] and run["choices"]["xla"]["value"] == "off"
+    assert not result.model.jit_compile
+    with pytest.raises(UserError, match="do not go together"):
+        devices.choose(result.model, keraskit.RunConfig(deterministic=True, xla="on"), 1)
 
 
 def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken, tmp_path):

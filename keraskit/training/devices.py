@@ -62,7 +62,7 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         tuned: what was measured here, which `auto` prefers to what is known of such models.
 
     Raises:
-        UserError: a GPU was asked for and there is none.
+        UserError: a GPU was asked for and there is none, or what was asked for cannot go together.
     """
     device = _device(config.device)
     gpu = device.value != "cpu"
@@ -75,6 +75,10 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         precision = Choice(config.precision, asked)
     if config.xla != "auto":
         xla = Choice(config.xla, asked + _against_cudnn(kinds, gpu, config.xla))
+    if config.deterministic:
+        if config.xla == "on":
+            raise UserError("--deterministic and --xla on do not go together in Keras.", "Leave one of them out.")
+        xla = Choice("off", "Keras does not compile what must be deterministic")
     if kinds == {"dense"} and steps > 1:
         several = Choice(min(32, steps), "steps are short, so Python hands them over many at a time")
     else:
