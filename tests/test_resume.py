@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -174,27 +175,6 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
     assert outcome(gone_on.folder) == outcome(whole.folder)
 
 
-def test_resume_as_a_flag_finds_the_run_of_the_same_flags_or_begins_anew(unbroken, tmp_path, capsys):
-    recipe, knobs, _, _ = RUNS["cnn"]
-    with at(1, 1, kill):
-        assert call(*flags(recipe, knobs, tmp_path)) == 1
-    broken = only(tmp_path)
-    other = flags(recipe, knobs | {"epochs": 1}, tmp_path)
-    assert call(*other, "--resume") == 0
-    assert "no unfinished run has these flags" in capsys.readouterr().out
-    assert outcome(next(p for p in broken.parent.iterdir() if p != broken))
-    assert call(*flags(recipe, knobs, tmp_path), "--resume") == 0
-    assert "goes on at epoch 2, step 1" in capsys.readouterr().out
-    assert outcome(broken) == unbroken("cnn")
-
-
-def test_a_run_of_ones_own_recipe_names_its_own_command(tmp_path):
-    facts = {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "asked": {}}
-    RunFolder(tmp_path).write_json("run.json", facts)
-    with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
-        resume.unfinished(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     """A run that was broken off in its second epoch."""
@@ -202,6 +182,29 @@ def broken(tmp_path_factory):
     with at(1, 1, kill), pytest.raises(RuntimeError):
         keraskit.run("cnn", output_dir=output, **CNN)
     return only(output)
+
+
+@pytest.fixture
+def copied(broken, tmp_path):
+    """A copy of it, in tmp_path/cnn; what it knows of its place is where it lies."""
+    shutil.copytree(broken.parent, tmp_path / "cnn")
+    return tmp_path / "cnn" / broken.name
+
+
+def test_resume_as_a_flag_finds_the_run_of_the_same_flags_or_begins_anew(copied, unbroken, tmp_path, capsys):
+    assert call(*flags("cnn", CNN | {"epochs": 1}, tmp_path), "--resume") == 0
+    assert "no unfinished run has these flags" in capsys.readouterr().out
+    assert outcome(next(p for p in copied.parent.iterdir() if p != copied))
+    assert call(*flags("cnn", CNN, tmp_path), "--resume") == 0
+    assert "goes on at epoch 2, step 1" in capsys.readouterr().out
+    assert outcome(copied) == unbroken("cnn")
+
+
+def test_a_run_of_ones_own_recipe_names_its_own_command(tmp_path):
+    facts = {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "asked": {}}
+    RunFolder(tmp_path).write_json("run.json", facts)
+    with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
+        resume.unfinished(tmp_path)
 
 
 def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
@@ -251,9 +254,8 @@ def test_a_run_that_started_from_another_starts_from_the_same_one(broken):
     assert found.settled(keraskit.RunConfig()).precision == "float32" and found.asked[1] == {"filters": (4, 4)}
 
 
-def test_other_versions_and_lost_models_are_noted(broken, unbroken, tmp_path, capsys):
-    folder = tmp_path / "cnn" / "run"
-    shutil.copytree(broken, folder)
+def test_other_versions_and_lost_models_are_noted(copied, unbroken, capsys):
+    folder = copied
     facts = RunFolder(folder).read_json("run.json")
     facts["versions"]["tensorflow"], facts["hardware"]["cores"] = "2.20.0", 77
     RunFolder(folder).write_json("run.json", facts)
@@ -291,24 +293,36 @@ def test_a_full_disk_moves_the_run_to_another_place(unbroken, tmp_path, monkeypa
     assert outcome(rescued) == unbroken("cnn")
 
 
-def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(unbroken, tmp_path, monkeypatch):
-    write = state.write
-    monkeypatch.setattr(state, "write", lambda path, *rest: full() if rest[-1].epoch == 2 else write(path, *rest))
-    with pytest.raises(UserError, match="Nor can another place"):
-        keraskit.run("cnn", output_dir=tmp_path, **CNN)
-    monkeypatch.undo()
-    assert call("resume", only(tmp_path)) == 0
-    assert outcome(only(tmp_path)) == unbroken("cnn")
+def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(copied, unbroken, monkeypatch, capsys):
+    before = (copied / "checkpoint.npz").read_bytes()
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    real = Checkpoints.save
 
+    def cramped(self, *where):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the system itself refuses larger files
+        try:
+            real(self, *where)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 
-def test_a_disk_full_of_pictures_keeps_what_was_learned(unbroken, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.training.runner.illustrate", full)
-    assert call(*flags("cnn", CNN, tmp_path)) == 2
+    monkeypatch.setattr(Checkpoints, "save", cramped)
+    assert call("resume", copied) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {only(tmp_path)}" in said
+    assert said.count("\n") == 1 and "File too large. Nor can another place." in said
+    assert (copied / "checkpoint.npz").read_bytes() == before and not list(copied.glob(".*"))
     monkeypatch.undo()
-    assert call("resume", only(tmp_path)) == 0
-    assert outcome(only(tmp_path)) == unbroken("cnn")
+    assert call("resume", copied) == 0
+    assert outcome(copied) == unbroken("cnn")
+
+
+def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
+    monkeypatch.setattr("keraskit.training.runner.illustrate", full)
+    assert call("resume", copied) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said
+    monkeypatch.undo()
+    assert call("resume", copied) == 0 and "goes on after training" in capsys.readouterr().out
+    assert outcome(copied) == unbroken("cnn")
 
 
 def test_a_folder_that_is_deleted_in_mid_run_is_made_again(unbroken, tmp_path, capsys):
@@ -349,7 +363,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
 
 def test_of_several_steps_at_once_the_range_is_named(tmp_path):
     with pytest.raises(UserError, match=r"in one of the steps 1 to 32 of epoch 1\."):
-        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), output_dir=tmp_path, **MLP)
+        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), output_dir=tmp_path, xla="off", **MLP)
 
 
 def no_number(labels, probabilities):

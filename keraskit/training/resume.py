@@ -101,7 +101,10 @@ class Unfinished:
         here = {"at": now(), "epoch": position.epoch, "step": position.step}
         resumed = [*(earlier if isinstance(earlier, list) else []), here]
         self.folder.update_manifest(resumed=resumed, ended=None, error=None)
-        where = f"at {position}" if start else "from the beginning: it was stopped before its first checkpoint"
+        with self._understood():
+            trained = position.epoch >= self.facts["config"]["epochs"]
+        where = "after training" if trained else f"at {position}"
+        where = where if start else "from the beginning: it was stopped before its first checkpoint"
         print(f"resume         goes on {where}", flush=True)
         return start
 
