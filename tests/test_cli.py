@@ -21,6 +21,7 @@ FAST = [
     ["show", "cnn", "--help"],
     ["run", "mpl"],
     ["rum"],
+    ["resume", "nowhere"],
     ["run", "mlp", "--epoch", "3"],
     ["run", "mlp", "--model.hidden", "x"],
 ]
@@ -73,6 +74,8 @@ BAD = [
     (["run", "mlp", "--model.hiden", "10"], "Did you mean --model.hidden?"),
     (["run", "mlp", "extra"], "extra"),
     (["show", "nothing"], "There is no recipe 'nothing'"),
+    (["resume", "nowhere"], "There is no run folder nowhere"),
+    (["run", "mlp", "--save-every", "0"], "--save-every 0 makes no sense"),
 ]
 
 

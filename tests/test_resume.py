@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -19,7 +20,7 @@ from keraskit import cli, signals
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import disk, resume, state
+from keraskit.training import devices, disk, resume, state
 from keraskit.training.checkpoint import Checkpoints
 
 MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "model": {"hidden": (12,)}}  # 64 steps, handed over 32 at a time
@@ -128,6 +129,27 @@ def test_a_signal_in_mid_epoch_saves_and_resume_ends_with_the_same_bits(name, un
     assert outcome(folder) == unbroken(name)
 
 
+def test_parallel_input_and_augmentation_repeat_to_the_bit(unbroken, tmp_path):
+    recipe, knobs, _, _ = RUNS["pets, dropout"]
+    assert outcome(keraskit.run(recipe, output_dir=tmp_path, **knobs).folder) == unbroken("pets, dropout")
+
+
+def test_deterministic_operations_are_used_where_they_are_asked_for(tmp_path):
+    from tensorflow.python.framework import config  # it can be undone by no public name
+
+    assert not config.is_op_determinism_enabled()
+    try:
+        result = keraskit.run("mlp", output_dir=tmp_path, deterministic=True, **MLP)
+        assert config.is_op_determinism_enabled()
+    finally:
+        config.disable_op_determinism()
+    run = RunFolder(result.folder).read_json("run.json")
+    assert "--deterministic" in run["command"] and run["choices"]["xla"]["value"] == "off"
+    assert not result.model.jit_compile
+    with pytest.raises(UserError, match="do not go together"):
+        devices.choose(result.model, keraskit.RunConfig(deterministic=True, xla="on"), 1)
+
+
 def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken, tmp_path):
     recipe, knobs, _, _ = RUNS["cnn"]
     with at(0, 3, kill), pytest.raises(RuntimeError):
@@ -153,27 +175,6 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
     assert outcome(gone_on.folder) == outcome(whole.folder)
 
 
-def test_resume_as_a_flag_finds_the_run_of_the_same_flags_or_begins_anew(unbroken, tmp_path, capsys):
-    recipe, knobs, _, _ = RUNS["cnn"]
-    with at(1, 1, kill):
-        assert call(*flags(recipe, knobs, tmp_path)) == 1
-    broken = only(tmp_path)
-    other = flags(recipe, knobs | {"epochs": 1}, tmp_path)
-    assert call(*other, "--resume") == 0
-    assert "no unfinished run has these flags" in capsys.readouterr().out
-    assert outcome(next(p for p in broken.parent.iterdir() if p != broken))
-    assert call(*flags(recipe, knobs, tmp_path), "--resume") == 0
-    assert "goes on at epoch 2, step 1" in capsys.readouterr().out
-    assert outcome(broken) == unbroken("cnn")
-
-
-def test_a_run_of_ones_own_recipe_names_its_own_command(tmp_path):
-    facts = {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "asked": {}}
-    RunFolder(tmp_path).write_json("run.json", facts)
-    with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
-        resume.unfinished(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     """A run that was broken off in its second epoch."""
@@ -181,6 +182,29 @@ def broken(tmp_path_factory):
     with at(1, 1, kill), pytest.raises(RuntimeError):
         keraskit.run("cnn", output_dir=output, **CNN)
     return only(output)
+
+
+@pytest.fixture
+def copied(broken, tmp_path):
+    """A copy of it, in tmp_path/cnn; what it knows of its place is where it lies."""
+    shutil.copytree(broken.parent, tmp_path / "cnn")
+    return tmp_path / "cnn" / broken.name
+
+
+def test_resume_as_a_flag_finds_the_run_of_the_same_flags_or_begins_anew(copied, unbroken, tmp_path, capsys):
+    assert call(*flags("cnn", CNN | {"epochs": 1}, tmp_path), "--resume") == 0
+    assert "no unfinished run has these flags" in capsys.readouterr().out
+    assert outcome(next(p for p in copied.parent.iterdir() if p != copied))
+    assert call(*flags("cnn", CNN, tmp_path), "--resume") == 0
+    assert "goes on at epoch 2, step 1" in capsys.readouterr().out
+    assert outcome(copied) == unbroken("cnn")
+
+
+def test_a_run_of_ones_own_recipe_names_its_own_command(tmp_path):
+    facts = {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "asked": {}}
+    RunFolder(tmp_path).write_json("run.json", facts)
+    with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
+        resume.unfinished(tmp_path)
 
 
 def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
@@ -220,9 +244,18 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
     assert (smaller / "checkpoint.npz").read_bytes() == (broken / "checkpoint.npz").read_bytes()
 
 
-def test_other_versions_and_lost_models_are_noted(broken, unbroken, tmp_path, capsys):
-    folder = tmp_path / "cnn" / "run"
-    shutil.copytree(broken, folder)
+def test_a_run_that_started_from_another_starts_from_the_same_one(broken):
+    facts = RunFolder(broken).read_json("run.json")
+    facts["config"]["weights"] = "/runs/cats_dogs_features/first"
+    found = resume.Unfinished(RunFolder(broken), facts)
+    assert found.settled(keraskit.RunConfig(weights="base.h5")).weights == "/runs/cats_dogs_features/first"
+    facts["config"]["weights"] = "base.h5"  # relative to where the run was started; what was asked for is absolute
+    assert found.settled(keraskit.RunConfig(weights="/there/base.h5")).weights == "/there/base.h5"
+    assert found.settled(keraskit.RunConfig()).precision == "float32" and found.asked[1] == {"filters": (4, 4)}
+
+
+def test_other_versions_and_lost_models_are_noted(copied, unbroken, capsys):
+    folder = copied
     facts = RunFolder(folder).read_json("run.json")
     facts["versions"]["tensorflow"], facts["hardware"]["cores"] = "2.20.0", 77
     RunFolder(folder).write_json("run.json", facts)
@@ -258,28 +291,38 @@ def test_a_full_disk_moves_the_run_to_another_place(unbroken, tmp_path, monkeypa
     assert state.Checkpoint(RunFolder(only(output))).position.epoch == 1 and not list(only(output).glob(".*"))
     assert call("resume", rescued) == 0 and "goes on at epoch 3, step 1" in capsys.readouterr().out
     assert outcome(rescued) == unbroken("cnn")
-    assert call("resume", only(output)) == 0  # and where it was, it can go on too
-    assert outcome(only(output)) == unbroken("cnn")
 
 
-def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(unbroken, tmp_path, monkeypatch):
-    write = state.write
-    monkeypatch.setattr(state, "write", lambda path, *rest: full() if rest[-1].epoch == 2 else write(path, *rest))
-    with pytest.raises(UserError, match="Nor can another place"):
-        keraskit.run("cnn", output_dir=tmp_path, **CNN)
-    monkeypatch.undo()
-    assert call("resume", only(tmp_path)) == 0
-    assert outcome(only(tmp_path)) == unbroken("cnn")
+def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(copied, unbroken, monkeypatch, capsys):
+    before = (copied / "checkpoint.npz").read_bytes()
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    real = Checkpoints.save
 
+    def cramped(self, *where):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the system itself refuses larger files
+        try:
+            real(self, *where)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 
-def test_a_disk_full_of_pictures_keeps_what_was_learned(unbroken, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.training.runner.illustrate", full)
-    assert call(*flags("cnn", CNN, tmp_path)) == 2
+    monkeypatch.setattr(Checkpoints, "save", cramped)
+    assert call("resume", copied) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {only(tmp_path)}" in said
+    assert said.count("\n") == 1 and "File too large. Nor can another place." in said
+    assert (copied / "checkpoint.npz").read_bytes() == before and not list(copied.glob(".*"))
     monkeypatch.undo()
-    assert call("resume", only(tmp_path)) == 0
-    assert outcome(only(tmp_path)) == unbroken("cnn")
+    assert call("resume", copied) == 0
+    assert outcome(copied) == unbroken("cnn")
+
+
+def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
+    monkeypatch.setattr("keraskit.training.runner.illustrate", full)
+    assert call("resume", copied) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said
+    monkeypatch.undo()
+    assert call("resume", copied) == 0 and "goes on after training" in capsys.readouterr().out
+    assert outcome(copied) == unbroken("cnn")
 
 
 def test_a_folder_that_is_deleted_in_mid_run_is_made_again(unbroken, tmp_path, capsys):
@@ -320,7 +363,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
 
 def test_of_several_steps_at_once_the_range_is_named(tmp_path):
     with pytest.raises(UserError, match=r"in one of the steps 1 to 32 of epoch 1\."):
-        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), output_dir=tmp_path, **MLP)
+        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), output_dir=tmp_path, xla="off", **MLP)
 
 
 def no_number(labels, probabilities):

@@ -71,7 +71,7 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         team: the devices that train together.
 
     Raises:
-        UserError: a GPU was asked for and there is none, or XLA for several devices.
+        UserError: a GPU was asked for and there is none, or what was asked for cannot go together.
     """
     device = _device(config.device)
     gpu = device.value != "cpu"
@@ -84,12 +84,15 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         precision = Choice(config.precision, asked)
     if config.xla != "auto":
         xla = Choice(config.xla, asked + _against_cudnn(kinds, gpu, config.xla))
+    if config.deterministic:
+        if config.xla == "on":
+            raise UserError("--deterministic and --xla on do not go together in Keras.", "Leave one of them out.")
+        xla = Choice("off", "Keras does not compile what must be deterministic")
     together = team.share.replicas
     if together > 1:
         if config.xla == "on":
             raise UserError("--xla on, but several devices train together.", "TensorFlow compiles for one; leave it.")
         xla = Choice("off", "several devices train together")
-    if together > 1:
         several = Choice(1, "several devices train together, step by step")
     elif kinds == {"dense"} and steps > 1:
         several = Choice(min(32, steps), "steps are short, so Python hands them over many at a time")

@@ -59,8 +59,9 @@ class Unfinished:
         """The knobs with what the run chose for itself."""
         with self._understood():
             chosen = {name: self.facts["choices"][name]["value"] for name in ("device", "precision", "xla")}
-            given = "weights" in self.facts["asked"]["knobs"]  # else those of the run that it started from
-            weights = config.weights if given else self.facts["config"]["weights"]
+            weights = self.facts["config"]["weights"]
+            if not weights or not Path(weights).is_absolute():  # the folder of the run that it started from is absolute
+                weights = config.weights
             return dataclasses.replace(config, weights=weights, **chosen)
 
     def check_recipe(self, recipe: Recipe) -> None:
@@ -106,7 +107,10 @@ class Unfinished:
         here = {"at": now(), "epoch": position.epoch, "step": position.step}
         resumed = [*(earlier if isinstance(earlier, list) else []), here]
         self.folder.update_manifest(resumed=resumed, ended=None, error=None)
-        where = f"at {position}" if start else "from the beginning: it was stopped before its first checkpoint"
+        with self._understood():
+            trained = position.epoch >= self.facts["config"]["epochs"]
+        where = "after training" if trained else f"at {position}"
+        where = where if start else "from the beginning: it was stopped before its first checkpoint"
         print(f"resume         goes on {where}", flush=True)
         return start
 

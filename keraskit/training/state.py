@@ -55,7 +55,7 @@ def write(path: Path, trainee: keras.Model, position: Position) -> None:
 def _arrays(trainee: keras.Model, position: Position) -> Iterator[tuple[str, np.ndarray]]:
     yield "position", np.array(json.dumps(dataclasses.asdict(position)))
     for name, variable in _variables(trainee, within_epoch=position.step > 0).items():
-        yield name, keras.ops.convert_to_numpy(variable)
+        yield name, variable.numpy()
 
 
 def _variables(trainee: keras.Model, within_epoch: bool) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Checkpoint:
                     if array.shape != tuple(variable.shape):
                         raise KeyError(name)
                     if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
-                        array = array.view(keras.ops.convert_to_numpy(variable).dtype)
+                        array = array.view(variable.numpy().dtype)
                     variable.assign(array)
                     if name.startswith("metrics/"):
                         self._metrics.append((variable, array))
