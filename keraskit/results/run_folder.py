@@ -8,6 +8,7 @@ import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ from typing import Any
 
 from keraskit.errors import UserError
 
-MANIFEST, MODEL = "run.json", "model.keras"
+MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
+MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
 
@@ -88,20 +90,35 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        with self.atomic(name) as path:
-            path.write_text(text, encoding="utf-8")
+        with self.atomic(name) as path:  # names of files need not be text; JSON reads such an escape back
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def write_json(self, name: str, data: Any) -> None:
         """Write a JSON file, indented, with numbers as Python has them."""
         self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
 
+    def read_bytes(self, name: str) -> bytes:
+        """A file's bytes. Raises FileNotFoundError; UserError for what no run writes: links that leave it, pipes."""
+        path = self.path / name
+        try:
+            found = path.resolve().stat()
+            if not path.resolve().is_relative_to(self.path.resolve()) or not stat.S_ISREG(found.st_mode):
+                raise UserError(f"{path} is refused: it is no file of this folder.", "No run writes such a thing.")
+            if found.st_size > MOST_BYTES:
+                raise UserError(f"{path} is refused: it has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed.")
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
     def read_json(self, name: str) -> Any:
         """Read a JSON file. Raises UserError when it is missing or damaged."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            return json.loads(self.read_bytes(name))
         except FileNotFoundError:
             raise UserError(f"{self.path} has no {name}.", "Is it a run folder? They lie in runs/<recipe>/.") from None
-        except (OSError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 
     def update_manifest(self, **facts: Any) -> None:
@@ -127,17 +144,20 @@ class RunFolder:
         writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        self.write_text("history.csv", text.getvalue())
+        self.write_text(HISTORY, text.getvalue())
 
     def read_history(self) -> list[dict[str, float]]:
         """history.csv as numbers; empty when no epoch has ended."""
         try:
-            with (self.path / "history.csv").open(encoding="utf-8", newline="") as file:
-                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
+            if rows and (missing := {"epoch", "loss", "val_loss"} - set(rows[0])):
+                raise ValueError(f"it has no {min(missing)}")
+            return rows
         except FileNotFoundError:
             return []
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{self.path / 'history.csv'} is damaged: {error}.") from error
+        except (ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{self.path / HISTORY} is damaged: {error}.") from error
 
     def sha256(self, name: str) -> str:
         """The hash of one file."""
