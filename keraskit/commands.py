@@ -38,7 +38,7 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         column.justify = "right" if head[i] in NUMBERS else "left"
     for row in rows:
         table.add_row(*map(printable, row))
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
 
 
 def augment(
@@ -67,7 +67,7 @@ def augment(
     paths = find([preview])[:PREVIEWED]
     wait_for_tensorflow()
     write(paths, augmentation, output, versions, seed)
-    print(f"sheet: {output}")
+    print(f"sheet: {printable(output)}")
 
 
 def predict(
@@ -121,9 +121,9 @@ def compare(*runs: Path, output: Path = Path("compare.png")) -> None:
     from keraskit.results.compare import columns, draw, read
 
     found = read(runs)
-    _print_table(*columns(found))
     draw(found, output)
-    print(f"curves: {output}")
+    _print_table(*columns(found))
+    print(f"curves: {printable(output)}")
 
 
 def prepare_data(
