@@ -21,6 +21,7 @@ from keraskit import commands, startup
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
+from keraskit.results.run_folder import RunFolder
 
 BAD_INPUT, INTERRUPTED = 2, 130
 EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted."
@@ -180,6 +181,7 @@ def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], 
     card = Card(source.stem, source)
 
     def show(*, graph: Path = Path(f"{card.name}.svg"), model: Any = options_type()) -> None:  # noqa: B008
+        RunFolder.check_file(graph)
         recipe = load()
         from keraskit.results import architecture
         from keraskit.training.prepare import build

@@ -353,3 +353,26 @@ def test_a_picture_that_pillow_warns_of_is_one_line(tmp_path, capsys):
     Image.new("1", (10_000, 9_500)).save(tmp_path / "vast.png")
     code, err = command(["augment", "--preview", tmp_path / "vast.png", "--output", tmp_path / "o.png"], capsys)
     assert code == 2 and err.count("\n") == 1 and f"{pictures.MOST_PIXELS:,} are allowed" in err
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path, capsys, monkeypatch):
+    """As /dev/null would be by an administrator's `--csv /dev/null`; a pipe stands in for it."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.png")
+    Path("folder.png").mkdir()
+    Path("a.png").write_bytes(picture())
+    for name in ("pipe.png", "folder.png"):
+        for words in (
+            ["compare", "a", "b", "--output", name],
+            ["augment", "--preview", "a.png", "--output", name],
+            ["show", "mlp", "--graph", name],
+            ["results", "mlp", "--to", name],
+            *(["predict", "run", "a.png", flag, name] for flag in ("--json", "--csv", "--sheet")),
+            ["run", "classify", "a.png", "--csv", name],
+        ):
+            code, err = command(words, capsys)
+            assert code == 2 and "no file that could be replaced" in err and err.count("\n") == 1, words
+    assert Path("pipe.png").is_fifo() and Path("folder.png").is_dir()
+    for words in (["compare", "a", "b", "--output", "x"], ["predict", "run", "a.png", "--sheet", "x.doc"]):
+        code, err = command(words, capsys)
+        assert code == 2 and "does not end in one of .png" in err and err.count("\n") == 1, words

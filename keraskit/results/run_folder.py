@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from keraskit.errors import UserError
 
 MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
 MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
@@ -58,6 +59,20 @@ class RunFolder:
             raise UserError(f"{place} is a file, so no run folder fits below it.", "Name a folder with --output-dir.")
         if not os.access(place, os.W_OK | os.X_OK):
             raise UserError(f"{place} cannot be written.", "Name a folder you may write with --output-dir.")
+
+    @classmethod
+    def check_file(cls, file: Path, endings: Collection[str] = ()) -> None:
+        """Raise UserError now if `of` or `atomic` could not write this file that a user wants, or would harm by it.
+
+        Args:
+            file: to be made, or replaced where it is a regular file already; never a device, a pipe, a folder.
+            endings: that its name may have, such as `PICTURES`.
+        """
+        cls.check(file.absolute().parent)
+        if file.exists() and not file.is_file():
+            raise UserError(f"{file} is there already, and is no file that could be replaced.", "Name another.")
+        if endings and file.suffix.lower() not in endings:
+            raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
 
     @classmethod
     def newest(cls, path: Path) -> RunFolder:
@@ -163,6 +178,13 @@ class RunFolder:
         """The hash of one file."""
         with (self.path / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None) -> None:
+    """Raise UserError before the work if one of the files that guesses are to be written to will not do."""
+    for path, endings in ((json, ()), (csv, ()), (sheet, PICTURES)):
+        if path:
+            RunFolder.check_file(path, endings)
 
 
 def now() -> str:

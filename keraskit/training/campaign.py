@@ -43,6 +43,7 @@ def measure(
         more = shlex.split(flags)
     except ValueError as error:
         raise UserError(f"--flags {flags!r} cannot be split into words: {error}.", "Close its quotes.") from error
+    RunFolder.check_file(to)
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
     to.parent.mkdir(parents=True, exist_ok=True)
