@@ -53,9 +53,6 @@ EVIL = (
         "~nosuchuser/x",
         "../x",
         "/proc/x",
-        "/dev/null",
-        "/dev/zero",
-        "/dev/full",
         "$(touch x)",
         "; touch x",
         "`touch x`",
@@ -138,14 +135,34 @@ def damaged(draw, originals):
 # Command lines
 
 VERBS = ("run", "show", "tune", "list", "doctor", "results", "augment", "predict", "compare", "data", "rum", "")
-RECIPES = (*recipe.recipes_available(), "mpl", "")
-FLAGS = (
-    *(f"--{f.replace('_', '-')}" for f in RunConfig.__dataclass_fields__ if f != "augment"),
-    *(f"--augment.{f.replace('_', '-')}" for f in augment.Augmentation.__dataclass_fields__),
-    *("--model.hidden", "--hidden", "--model.filters", "--model.as-printed", "--classes", "--no-quick", "--graph"),
-    *("--preview", "--output", "--versions", "--rotation-range", "--zoom-range", "--top", "--json", "--csv", "--sheet"),
-    *("--from", "--to", "--how", "--per-class", "--flags", "--readme", "--again", "--evaluate", "--crop", "-h", "-x"),
+GOOD = (
+    ("predict", "run", "digit.png", "pets"),
+    ("compare", "run", "other"),
+    ("augment", "--preview", "digit.png"),
+    ("data", "prepare", "cats_dogs", "--from", "pets.zip", "--to", "out"),
+    ("run", "mlp", "--quick", "--dataset", "own.npz"),
+    ("run", "cats_dogs", "--quick", "--data-dir", "pets"),
+    ("run", "mlp", "--quick", "--weights", "run"),
+    ("run", "cnn", "--quick", "--augment.rotation-range", "9"),
+    ("run", "classify", "digit.png"),
+    ("show", "mlp", "--model.hidden", "8"),
+    ("tune", "mlp"),
 )
+RECIPES = (*recipe.recipes_available(), "mpl", "")
+KNOB_FLAGS = tuple(f"--{f.replace('_', '-')}" for f in RunConfig.__dataclass_fields__ if f != "augment")
+AUGMENT_FLAGS = tuple(f.replace("_", "-") for f in augment.Augmentation.__dataclass_fields__)
+RUN_FLAGS = (*KNOB_FLAGS, *(f"--augment.{f}" for f in AUGMENT_FLAGS), "--model.hidden", "--hidden", "--classes")
+OWN_FLAGS = {
+    "run": (*RUN_FLAGS, "--top", "--crop", "--alpha", "--evaluate"),
+    "tune": RUN_FLAGS,
+    "show": ("--graph", "--model.hidden", "--hidden", "--model.as-printed"),
+    "results": ("--to", "--output-dir", "--readme", "--again", "--flags"),
+    "augment": ("--preview", "--output", "--versions", "--seed", *(f"--{f}" for f in AUGMENT_FLAGS)),
+    "predict": ("--top", "--batch-size", "--json", "--csv", "--sheet"),
+    "compare": ("--output",),
+    "data": ("--from", "--to", "--how", "--per-class"),
+}
+FLAGS = ("-h", "-x", "--version", "--no-quick", *(flag for flags in OWN_FLAGS.values() for flag in flags))
 WORD = st.one_of(
     TEXT, st.sampled_from(THERE), NUMBER.map(lambda n: f"{n:.20g}" if isinstance(n, float) else str(n)[:400])
 )
@@ -153,13 +170,15 @@ WORD = st.one_of(
 
 @st.composite
 def command_lines(draw):
-    """A verb, often a recipe, and flags with values that may not be theirs."""
-    words = [draw(st.sampled_from(VERBS))]
-    words += [draw(st.sampled_from(RECIPES))] if words[0] in ("run", "show", "tune") and draw(st.booleans()) else []
-    words += ["prepare", "cats_dogs"] if words[0] == "data" and draw(st.booleans()) else []
+    """A verb, often a recipe, or a line that is good; and flags with values that may not be theirs."""
+    words = list(draw(st.sampled_from(GOOD))) if draw(st.booleans()) else [draw(st.sampled_from(VERBS))]
+    if len(words) > 1 and draw(st.booleans()):
+        words[draw(st.integers(1, len(words) - 1))] = draw(WORD)
+    words += [draw(st.sampled_from(RECIPES))] if words[-1] in ("run", "show", "tune") and draw(st.booleans()) else []
+    words += ["prepare", "cats_dogs"] if words[-1] == "data" and draw(st.booleans()) else []
     for _ in range(draw(st.integers(0, 4))):
-        if draw(st.booleans()):
-            words.append(draw(st.sampled_from(FLAGS)))
+        if draw(st.integers(0, 3)):
+            words.append(draw(st.sampled_from(OWN_FLAGS.get(words[0], FLAGS) if draw(st.integers(0, 5)) else FLAGS)))
         words.append(draw(WORD))
     return words
 
@@ -507,6 +526,10 @@ def without_training(patch):
         config, options = prepare.settle(known, asked, options or {})
         flags(changed(config)), flags(options, "model.")
         RunFolder.check(config.output_dir)
+        if (config.dataset or config.data_dir) and not config.download:
+            known.data(config)
+        if asked.weights and asked.weights != "imagenet":
+            prepare.load_weights(known, asked.weights, tiny)
 
     load = recipe.load_recipe
 
