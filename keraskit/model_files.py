@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
-from keras.src.backend.common import global_state  # no public name; see `_declared`
+from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}  # Keras unpacks whatever else there is
@@ -89,13 +93,8 @@ def _declared(config: dict[str, Any]) -> int:
     Raises:
         ValueError: a layer makes more of one example than any memory should hold.
     """
-    before = global_state.get_global_attribute("uninitialized_variables")
-    global_state.set_global_attribute("uninitialized_variables", [])
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-    finally:  # else Keras would allocate them with the next scope that ends
-        global_state.set_global_attribute("uninitialized_variables", before or [])
+    with unallocated():
+        model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise ValueError(f"it holds a {type(model).__name__}, no model")
     for layer in model._flatten_layers():
@@ -103,6 +102,22 @@ def _declared(config: dict[str, Any]) -> int:
             if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
                 raise ValueError(f"refused: its layer {layer.name} gives out {tensor.shape} for one example")
     return sum(math.prod(variable.shape) for variable in model.variables)
+
+
+@contextmanager
+def unallocated() -> Iterator[None]:
+    """Models that are built here have shapes and no weights, and leave seeds and names for those after them as is."""
+    waiting = global_state.get_global_attribute("uninitialized_variables") or []
+    names = dict(global_state.get_global_attribute("object_name_uids") or {})
+    seeds = random.getstate()
+    global_state.set_global_attribute("uninitialized_variables", [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:  # else Keras would allocate what was built with the next scope that ends
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+        global_state.set_global_attribute("object_name_uids", defaultdict(int, names))
+        random.setstate(seeds)
 
 
 def _output(layer: keras.Layer) -> Any:

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keraskit import applications, model_files
+import keraskit
+from keraskit import applications, machine, model_files
 from keraskit.augment.layer import RandomAugmentation
 from keraskit.errors import UserError
 from keraskit.results.predict import load_model
 from keraskit.results.run_folder import RunFolder
+from keraskit.training import prepare
 
 MARK = "ran"  # a file that the attacks make
 
@@ -247,11 +249,33 @@ def test_what_is_no_weight_file_is_one_line(tmp_path):
             applications.load_file(model, tmp_path / name)
 
 
-def test_looking_leaves_no_weights_behind(folder):
-    """What is built to be looked at must not be allocated later, when Keras ends another scope."""
+def test_looking_leaves_no_trace(folder):
+    """What is built to be looked at is never allocated, and later models are named and seeded as without it."""
+
+    def next_model():
+        keras.utils.set_random_seed(0)
+        keras.utils.clear_session()
+        return keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
+
+    plain = next_model()
+    keras.utils.set_random_seed(0)
+    keras.utils.clear_session()
     rewritten(folder.path / "model.keras", set_units(10**12))
     with pytest.raises(UserError):
         load_model(folder)
-    with keras.StatelessScope():
+    with model_files.unallocated():
+        keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
+    with keras.StatelessScope():  # with whose end Keras allocates what waits for it
         pass
-    assert model_files.load.__doc__
+    after = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
+    assert [each.name for each in after.layers] == [each.name for each in plain.layers]
+    pairs = zip(after.variables, plain.variables, strict=True)
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
+    monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
+    recipe = keraskit.load_recipe("mlp")
+    with pytest.raises(UserError, match=r"With \{'hidden': \(10000000000,\)\} the weights alone need 31,800\.0 GB"):
+        prepare.build(recipe, {"hidden": (10**10,)})
+    assert prepare.build(recipe, {"hidden": (8,)}).count_params() == 6_370

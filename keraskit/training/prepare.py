@@ -101,6 +101,8 @@ def settle(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> tuple[R
 def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     """Call the recipe's builder. What Keras refuses becomes one line."""
     try:
+        if options:
+            memory.check_build(recipe.build, options)
         return recipe.build(**options)
     except (ValueError, TypeError) as error:
         first = str(error).strip().partition("\n")[0]
