@@ -107,7 +107,9 @@ def _declared(config: dict[str, Any]) -> int:
 @contextmanager
 def unallocated() -> Iterator[None]:
     """Models that are built here have shapes and no weights, and leave seeds and names for those after them as is."""
-    waiting = global_state.get_global_attribute("uninitialized_variables") or []
+    known = {
+        name: global_state.get_global_attribute(name) for name in ("uninitialized_variables", "global_seed_generator")
+    }
     names = dict(global_state.get_global_attribute("object_name_uids") or {})
     seeds = random.getstate()
     global_state.set_global_attribute("uninitialized_variables", [])
@@ -115,7 +117,8 @@ def unallocated() -> Iterator[None]:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:  # else Keras would allocate what was built with the next scope that ends
-        global_state.set_global_attribute("uninitialized_variables", waiting)
+        for name, value in known.items():
+            global_state.set_global_attribute(name, value)
         global_state.set_global_attribute("object_name_uids", defaultdict(int, names))
         random.setstate(seeds)
 

@@ -265,6 +265,8 @@ def test_looking_leaves_no_trace(folder):
         load_model(folder)
     with model_files.unallocated():
         keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
+        keras.random.uniform((2,))
+    keras.random.uniform((2,))
     with keras.StatelessScope():  # with whose end Keras allocates what waits for it
         pass
     after = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])

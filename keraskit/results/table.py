@@ -71,10 +71,10 @@ def read(path: Path) -> dict[str, Any]:
             (f"{name}: {lack}" for name, row in entries.items() if (lack := manifest.missing(row, ENTRY))), ""
         )
         if problem:
-            raise UserError(f"{path} is damaged: {problem}.")
+            raise UserError(f"{path}: {problem}.")
         return entries
     except UserError as error:
-        raise UserError(str(error), "Restore it, or remove it to measure all anew.") from error
+        raise UserError(f"{path.name} is damaged: {error}", "Restore it, or remove it to measure all anew.") from error
 
 
 def markdown(entries: Mapping[str, Any], root: str = "") -> str:

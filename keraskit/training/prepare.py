@@ -104,7 +104,7 @@ def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
         if options:
             memory.check_build(recipe.build, options)
         return recipe.build(**options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
         first = str(error).strip().partition("\n")[0]
         raise UserError(
             f"{recipe.name} cannot be built with {options}: {first}", f"`keraskit show {recipe.name}` says more."
