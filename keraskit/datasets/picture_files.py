@@ -10,7 +10,7 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from keraskit import machine
@@ -133,7 +133,7 @@ class Archive:
         ):
             sizes = f"{member.compress_size:,} bytes that claim to be {member.file_size:,}"
             raise UserError(f"{self.root} is refused: {name!r} has {sizes}.", "A photograph does not shrink like that.")
-        if name.startswith("/") or "\\" in name or ":" in name.partition("/")[0] or ".." in PurePosixPath(name).parts:
+        if name.startswith("/") or "\\" in name or ":" in name.partition("/")[0] or ".." in name.split("/"):
             return "with a path that leaves the archive"
         if stat.S_ISLNK(member.external_attr >> 16):
             return "that are links"
@@ -190,10 +190,11 @@ def _hidden(name: str) -> bool:
 
 def _wanted(name: str, skipped: Counter[str]) -> bool:
     """Whether it is a picture by its name; counts it by its ending when not."""
-    path = PurePosixPath(name)
-    if any(_hidden(part) for part in path.parts):
+    if any(map(_hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
         return False
-    if path.suffix.lower() in ENDINGS:
+    stem, dot, ending = name.rpartition("/")[2].rpartition(".")
+    suffix = (dot + ending).lower() if stem and ending else ""
+    if suffix in ENDINGS:
         return True
-    skipped[f"of the type {path.suffix.lower() or 'without ending'}"] += 1
+    skipped[f"of the type {suffix or 'without ending'}"] += 1
     return False
