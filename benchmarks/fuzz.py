@@ -25,6 +25,7 @@ import cases  # noqa: E402
 import laws  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
+from made import Box  # noqa: E402
 
 import keraskit  # noqa: E402
 from keraskit.training import devices  # noqa: E402
@@ -40,7 +41,7 @@ SHARES = {  # of all cases
 }
 
 
-def fuzz(kind: str, count: int, number: int, box: cases.Box) -> tuple[dict, list[str]]:
+def fuzz(kind: str, count: int, number: int, box: Box) -> tuple[dict, list[str]]:
     """So many cases of a kind. Returns counts and seconds, and the failures in words."""
     tried, slowest, failures = 0, 0.0, []
 
@@ -82,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         root = Path(place).resolve() / "work"
         finished = keraskit.run("mlp", quick=True, limit=32, model={"hidden": (8,)}, output_dir=root / "runs").folder
-        box = cases.Box.make(root, root.parent / "cache", finished)
+        box = Box.make(root, root.parent / "cache", finished)
         cases.without_training(patch)
         patch.setenv("XDG_CACHE_HOME", str(box.cache))
         patch.setenv("HOME", str(root))

@@ -4,6 +4,7 @@ import cases
 import laws
 import pytest
 from hypothesis import HealthCheck, given, settings
+from made import Box
 
 import keraskit
 from keraskit import cli
@@ -29,7 +30,7 @@ def box(tmp_path_factory, undrawn):
         cases.without_training(patch)
         patch.chdir(root)
         patch.setenv("HOME", str(root))
-        yield cases.Box.make(root, root.parent / "cache", finished)
+        yield Box.make(root, root.parent / "cache", finished)
 
 
 @pytest.fixture(scope="module", autouse=True)
