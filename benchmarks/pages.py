@@ -157,6 +157,25 @@ def fuzz(record: dict) -> list[str]:
     ]
 
 
+def kill(record: dict) -> list[str]:
+    """The runs that were killed as Markdown."""
+    lines = [
+        "## Killed runs",
+        "",
+        "`python benchmarks/kill.py --json docs/kill.json`: real processes, killed by SIGKILL and resumed until they "
+        f"finish, {record['kills']} times, on {machine(record['hardware'])}. Of {record['runs']} runs "
+        f"{record['equal']} ended with the weights, history and metrics of the run that was never killed, bit for bit.",
+        "",
+        "| recipe | runs | kills | most of one run | equal | killed at |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, row in record["recipes"].items():
+        where = ", ".join(f"{place} {count}" for place, count in sorted(row["where"].items()))
+        most = row["most_kills_of_a_run"]
+        lines.append(f"| {name} | {row['runs']} | {row['kills']} | {most} | {row['equal']} | {where} |")
+    return lines
+
+
 PARTS = {
     "speed.json": speed,
     "results.json": learning,
@@ -165,6 +184,7 @@ PARTS = {
     "photographs.json": photographs,
     "classify.json": classify,
     "fuzz.json": fuzz,
+    "kill.json": kill,
 }
 
 

@@ -1,6 +1,6 @@
 """A training step of each recipe: the document's own way, keraskit's default, a loop by hand, all in turn in one run.
 
-    python benchmarks/speed.py [RECIPE ...] [--rounds 5] [--json docs/speed.json]
+    python benchmarks/speed.py [RECIPE ...] [--rounds 13] [--json docs/speed.json]
 
 All take the same batch size. Medians, ratios, and the share of this machine's matrix multiplication, measured in the
 same precision, that the model's arithmetic reaches: additions and multiplications of dense, convolutional and recurrent
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keraskit import startup
 
@@ -30,9 +31,10 @@ from keraskit.config import RunConfig  # noqa: E402
 from keraskit.datasets import drawn_pets  # noqa: E402
 from keraskit.recipe import load_recipe  # noqa: E402
 from keraskit.training import devices, prepare  # noqa: E402
+from keraskit.training.checkpoint import SetEpoch  # noqa: E402
 
 STORED, PETS = (375, 500), 640
-SECONDS, MOST = 1.5, 200  # of steps in one measurement, and how many at most
+SECONDS = 1.5  # of steps in one measurement
 OPTIONS = {
     "vgg16": {k: v for k, v in document.SMALL_VGG.items() if k != "classes"},
     "cats_dogs_features": document.PRETRAINED,
@@ -79,23 +81,29 @@ def peak(dtype: str, side: int = 2048) -> float:
 
 
 class Timed:
-    """Runs so many steps, and remembers how long one took. The first runs compile, and settle how many are timed."""
+    """Trains for so many epochs of so many steps, and remembers how long one step took, all in all.
 
-    def __init__(self, run: Callable[[int], None], several: int = 1) -> None:
+    Args:
+        run: given epochs and steps in each, trains.
+        most: steps of a whole epoch. What takes longer than a few seconds is cut; what takes less is repeated.
+        several: steps that are handed over at once.
+    """
+
+    def __init__(self, run: Callable[[int, int], Any], most: int, several: int = 1) -> None:
         self.run, self.seconds = run, []
-        self.count = several
-        run(self.count)
+        few = min(most, 2 * several)
+        run(1, few)  # compiles
         started = time.perf_counter()
-        run(self.count)
-        step = (time.perf_counter() - started) / self.count
-        self.count = several * max(1, min(MOST, round(SECONDS / step)) // several)
-        run(self.count)
+        run(1, few)
+        wanted = max(few, round(SECONDS * few / (time.perf_counter() - started)))
+        self.steps, self.epochs = min(most, wanted), max(1, wanted // most)
+        run(1, self.steps)
 
     def measure(self) -> None:
         """Once more."""
         started = time.perf_counter()
-        self.run(self.count)
-        self.seconds.append((time.perf_counter() - started) / self.count)
+        self.run(self.epochs, self.steps)
+        self.seconds.append((time.perf_counter() - started) / (self.epochs * self.steps))
 
     @property
     def step(self) -> float:
@@ -109,58 +117,60 @@ def ratio(one: Timed, other: Timed) -> float:
     return statistics.median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
 
 
-def documents(name: str, batch: int, folder: Path) -> Timed:
+def documents(name: str, batch: int, most: int, folder: Path) -> Timed:
     """The document's way."""
-    way = document.WAYS[name](batch * MOST, folder)
-    if way.y is None:
-        return Timed(lambda count: way.model.fit(way.x, steps_per_epoch=count, verbose=0))
+    way = document.WAYS[name](batch * most, folder)
 
-    def run(count: int) -> None:
-        x, y = keras.tree.map_structure(lambda array: array[: count * batch], (way.x, way.y))
-        way.model.fit(x, y, batch_size=batch, verbose=0)
+    def run(epochs: int, steps: int) -> None:
+        if way.y is None:
+            way.model.fit(way.x, epochs=epochs, steps_per_epoch=steps, verbose=0)
+        else:
+            x, y = keras.tree.map_structure(lambda array: array[: steps * batch], (way.x, way.y))
+            way.model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0)
 
-    return Timed(run)
+    return Timed(run, most)
 
 
 def by_hand(ready: prepare.Ready) -> Timed:
     """What a careful programmer writes with the same choices, on the same input pipeline."""
     model, optimizer = ready.trainee, ready.trainee.optimizer
-    metric = keras.metrics.Mean()
+    mean = keras.metrics.Mean()
     several = ready.choices.steps_per_execution.value
 
     @tf.function(jit_compile=ready.choices.xla.value == "on", reduce_retracing=True)
     def step(x, y):
         with tf.GradientTape() as tape:
-            loss = model.compute_loss(x, y, model(x, training=True))
+            answers = model(x, training=True)
+            loss = model.compute_loss(x, y, answers)
         optimizer.apply_gradients(
             zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
         )
-        return loss
+        mean.update_state(loss)
+        model.compute_metrics(x, y, answers)
 
     @tf.function(reduce_retracing=True)
-    def steps(iterator):
-        loss = 0.0
-        for _ in tf.range(several):
-            x, y = next(iterator)
-            loss = step(x, y)
-        return loss
+    def train(iterator, count):
+        for _ in tf.range(count):
+            step(*next(iterator))
 
-    def run(count: int) -> None:
-        iterator = iter(ready.epochs.dataset.repeat())
-        for _ in range(count // several):
-            metric.update_state(steps(iterator))
+    def run(epochs: int, steps: int) -> None:
+        for epoch in range(epochs):
+            ready.epochs.begin(epoch)
+            iterator = iter(ready.epochs.dataset)
+            for start in range(0, steps, several):
+                train(iterator, tf.constant(min(several, steps - start)))
 
-    return Timed(run, several)
+    return Timed(run, ready.epochs.steps, several)
 
 
 def keraskits(ready: prepare.Ready) -> Timed:
     """keraskit's default."""
-    several = ready.choices.steps_per_execution.value
+    follow = SetEpoch(ready.epochs)
 
-    def run(count: int) -> None:
-        ready.trainee.fit(ready.epochs.dataset.repeat().take(count), verbose=0, shuffle=False)
+    def run(epochs: int, steps: int) -> None:
+        ready.trainee.fit(ready.epochs.dataset.take(steps), epochs=epochs, callbacks=[follow], verbose=0, shuffle=False)
 
-    return Timed(run, several)
+    return Timed(run, ready.epochs.steps, ready.choices.steps_per_execution.value)
 
 
 def measure(name: str, rounds: int, folder: Path) -> dict:
@@ -171,7 +181,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
     config, options = prepare.settle(recipe, asked, OPTIONS.get(name, {}))
     config = dataclasses.replace(config, steps_per_epoch=None)
     ready = prepare.ready(recipe, config, options, recipe.data(config))
-    ways = {"document": documents(name, config.batch_size, folder), "keraskit": keraskits(ready)}
+    ways = {"document": documents(name, config.batch_size, ready.epochs.steps, folder), "keraskit": keraskits(ready)}
     keras.config.set_dtype_policy("float32")
     if not recipe.loss_weights:
         ways["by hand"] = by_hand(ready)
@@ -181,16 +191,31 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
     precision = ready.choices.precision.value
     arithmetic = 3 * operations(ready.learner) * config.batch_size
     row: dict = {key: way.step for key, way in ways.items()}
-    row |= {f"{key} / keraskit": ratio(way, ways["keraskit"]) for key, way in ways.items() if key != "keraskit"}
+    for key, way in ways.items():
+        if key != "keraskit":
+            row[f"{key} / keraskit"] = ratio(way, ways["keraskit"])
+            row[f"{key} / keraskit, fastest"] = min(way.seconds) / min(ways["keraskit"].seconds)
+    row["seconds"] = {key: [round(s, 7) for s in way.seconds] for key, way in ways.items()}
     row |= {"batch": config.batch_size, "precision": precision, "xla": ready.choices.xla.value}
     return row | {"share_of_peak": arithmetic / row["keraskit"] / peak(precision)}
+
+
+def said(row: dict) -> str:
+    """A row in words."""
+    words = [f"{row['keraskit'] * 1e3:8.2f} ms"]
+    for key in ("document", "by hand"):
+        if f"{key} / keraskit" in row:
+            words.append(
+                f"{key} {row[f'{key} / keraskit']:.3f} times that (fastest {row[f'{key} / keraskit, fastest']:.3f})"
+            )
+    return ", ".join([*words, f"{row['share_of_peak']:.0%} of peak in {row['precision']}"])
 
 
 def main() -> None:
     """Measure, print, and record."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*", default=list(document.WAYS))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=13)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     found = {}
@@ -199,13 +224,7 @@ def main() -> None:
         for name in asked.recipes:
             found[name] = row = measure(name, asked.rounds, Path(place))
             keras.backend.clear_session()
-            hand = f"by hand {row['by hand / keraskit']:.3f} of it" if "by hand" in row else ""
-            print(
-                f"{name:20} {row['document'] * 1e3:8.2f} ms, keraskit {row['keraskit'] * 1e3:8.2f} ms: "
-                f"{row['document / keraskit']:5.2f} times as fast; {row['share_of_peak']:.0%} of peak in "
-                f"{row['precision']}; {hand}",
-                flush=True,
-            )
+            print(f"{name:20} {said(row)}", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps({"recipes": found, "hardware": devices.hardware()}, indent=2) + "\n")
 

@@ -17,14 +17,14 @@ from typing import Annotated, Any
 import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import commands, startup
+from keraskit import commands, signals, startup
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
 from keraskit.results.run_folder import RunFolder
 
-BAD_INPUT, INTERRUPTED = 2, 130
-EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted."
+BAD_INPUT = 2
+EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,16 +54,17 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
     warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
     try:
-        command(words)
+        with signals.sent_to(signals.stop):
+            command(words)
         sys.stdout.flush()
         return 0
     except CycloptsError as error:
         verb = " ".join(w for w in words[:2] if not w.startswith("-") and name == "keraskit")
         return _fail(f"{error} `{name}{' ' + verb if verb else ''} --help` lists what there is.", BAD_INPUT)
     except UserError as error:
-        return _fail(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        return _fail("Interrupted. What was finished lies in the run folder.", INTERRUPTED)
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt as stopped:
+        return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
     except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -92,7 +93,9 @@ def _app(words: Sequence[str]) -> App:
     app.command(commands.list_recipes, name="list")
     app.command(commands.doctor)
     app.command(commands.results)
+    app.command(commands.launch)
     app.command(commands.augment)
+    app.command(commands.resume)
     app.command(commands.predict)
     app.command(commands.compare)
     app.command(data := App(name="data", help="Prepare data sets."))

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
-from keraskit.recipe import recipes_available
+from keraskit.recipe import load_recipe, recipes_available
 from keraskit.results.run_folder import PICTURES, RunFolder, check_outputs
 from keraskit.startup import wait_for_tensorflow
 
@@ -39,6 +39,21 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(printable, row))
     Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
+
+
+def launch(
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: int = 2, logs: Path = Path("runs/launch")
+) -> None:
+    """Train on several workers on this machine: `keraskit launch --workers 2 -- run cnn --epochs 2`.
+
+    Args:
+        words: The command that every worker runs, after a `--`.
+        workers: How many processes.
+        logs: Folder for a folder with each worker's output.
+    """
+    from keraskit.training.launch import launch
+
+    launch(words, workers, logs)
 
 
 def augment(
@@ -105,6 +120,27 @@ def predict(
     rows = list(predict(folder, paths, top, batch_size))
     guesses.show(rows, top)
     guesses.write(rows, json, csv, sheet, top)
+
+
+def resume(run: Path) -> None:
+    """Go on with a run that was interrupted, killed, or failed, from its last checkpoint.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest unfinished one is taken.
+    """
+    from keraskit.training.resume import unfinished
+
+    found = unfinished(run)
+    if not found:
+        print(f"{printable(run)} has finished: there is nothing to go on with")
+        return
+    asked, options = found.asked
+    wait_for_tensorflow()
+    from keraskit.training.runner import train
+
+    recipe = load_recipe(found.facts["recipe"])
+    found.check_recipe(recipe)
+    train(recipe, asked, options, found)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png")) -> None:

@@ -15,8 +15,11 @@ _BOUNDS = {
     "epochs": (1, 100_000),
     "batch_size": (1, 65_536),
     "steps_per_epoch": (1, 10_000_000),
+    "save_every": (1, 10_000_000),
     "limit": (1, 1_000_000_000),
     "threads": (1, 4_096),
+    "devices": (1, 1_024),
+    "worker_index": (0, 65_535),
     "seed": (0, 2**31 - 1),
 }
 
@@ -53,12 +56,24 @@ class RunConfig:
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
     device: str = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
+    devices: int | None = None
+    """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""
+    workers: str | None = dataclasses.field(default=None, compare=False)
+    """Machines that train together, host:port of each with commas between, the same on all (docs/distributed.md)."""
+    worker_index: int | None = dataclasses.field(default=None, compare=False)
+    """Which of --workers this process is, counted from 0."""
     threads: int | None = None
     """Threads that compute (default: one per core)."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the training step with XLA."""
+    deterministic: bool = False
+    """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
+    save_every: int | None = None
+    """Save the training's state after every so many steps too, not only after every epoch."""
+    resume: bool = dataclasses.field(default=False, compare=False)
+    """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
     """Random transforms of the training pictures, and their standardisation."""
 

@@ -12,6 +12,14 @@ class UserError(Exception):
     def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(" ".join(f"{problem} {advice}".split()))
 
+    code = 2
+
+
+class RunStopped(UserError):
+    """What was given is right, but something around the run failed: a machine, a disk. The exit code is 1."""
+
+    code = 1
+
 
 def printable(text: object) -> str:
     """The text with what a terminal would obey, or cannot show, as escapes: names of files can hold anything."""

@@ -15,7 +15,7 @@ from keraskit.datasets import mnist
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import runner
+from keraskit.training import progress, runner
 
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png report.html"
@@ -74,8 +74,8 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
         def on_train_end(self, logs=None):
             ended.append(1)
 
-    real = runner.progress.for_this_output
-    runner.progress.for_this_output = lambda: (0, [Watch()])
+    real = progress.for_this_output
+    progress.for_this_output = lambda: (0, [Watch()])
     try:
         # A rate that is far too high: validation accuracy goes up and down, so that the best epoch is not the last.
         result = keraskit.run(
@@ -83,7 +83,7 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
             limit=1_000, epochs=6, learning_rate=0.02, output_dir=tmp_path,
         )  # fmt: skip
     finally:
-        runner.progress.for_this_output = real
+        progress.for_this_output = real
     assert reads and set(reads) == {1}
     scores = [row["val_accuracy"] for row in result.history]
     best = int(np.argmax(scores))
@@ -117,7 +117,7 @@ def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypat
             if epoch == 1:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner.progress, "for_this_output", lambda: (0, [CtrlC()]))
+    monkeypatch.setattr(progress, "for_this_output", lambda: (0, [CtrlC()]))
     with pytest.raises(KeyboardInterrupt):
         keraskit.run("mlp", quick=True, output_dir=tmp_path)
     (folder,) = (tmp_path / "mlp").iterdir()
@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
     def no_number(labels, probabilities):
         return keras.ops.sum(probabilities, axis=-1) * float("nan")
 
-    with pytest.raises(UserError, match="not a number in epoch 1"):
+    with pytest.raises(UserError, match=r"not a number in one of the steps 1 to 4 of epoch 1"):
         keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), quick=True, output_dir=tmp_path)
     (folder,) = (tmp_path / "mlp").iterdir()
     assert RunFolder(folder).read_json("run.json")["status"] == "failed" and not (folder / "model.keras").exists()

@@ -18,7 +18,7 @@ def numbers(size):
 
 def epoch(shuffled, number):
     """The examples of one epoch, in order."""
-    shuffled.epoch.assign(number)
+    shuffled.begin(number)
     return np.concatenate([x.numpy() for x, _ in shuffled.dataset])
 
 

@@ -121,7 +121,10 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
         chosen = tf.numpy_function(decoded, [indices], tf.uint8, stateful=False)
         return tf.ensure_shape(chosen, (None, *shape)), tf.gather(classes, indices)
 
-    return Split(len(names), load, labels, lambda i: load(tf.constant(i, tf.int64))[0].numpy(), inputs)
+    def look(indices: np.ndarray) -> np.ndarray:
+        return load(tf.constant(indices, tf.int64))[0].numpy()
+
+    return Split(len(names), load, labels, look, inputs, names=names)
 
 
 def _all(decoded: Any, count: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,18 @@ Batch = tuple[Any, Any]  # (inputs, targets), each a tensor or a dict of tensors
 
 
 @dataclasses.dataclass(frozen=True)
+class Share:
+    """Which of the equal parts of every batch this process takes: from `first` on, `local` of `replicas` parts."""
+
+    replicas: int = 1
+    first: int = 0
+    local: int = 1
+
+
+ALONE = Share()
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
     """One part of a data set. A batch is loaded, augmented, scaled, standardised, and put into the model's shape.
 
@@ -30,6 +42,7 @@ class Split:
         inputs: how pictures are scaled and shaped; None where the examples are no pictures and are fed as they are.
         targets: given the pictures and labels of a batch, returns what the model should answer (default: the labels).
         augmentation: transforms training pictures at random, and standardises those of every split once scaled.
+        names: of the file that holds each example, where each has one.
     """
 
     size: int
@@ -39,6 +52,7 @@ class Split:
     inputs: Inputs | None = None
     targets: Callable[[tf.Tensor, tf.Tensor], Any] = lambda _, labels: labels
     augmentation: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    names: Sequence[str] | None = None
 
     def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
         """What the model is fed for these examples; with random numbers, one row per example, augmented."""
@@ -63,9 +77,9 @@ class Split:
         size = min(self.size, limit or self.size)
         return dataclasses.replace(self, size=size, labels=self.labels[:size])
 
-    def in_order(self, batch_size: int) -> tf.data.Dataset:
+    def in_order(self, batch_size: int, share: Share = ALONE) -> tf.data.Dataset:
         """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
-        return _in_order(self.size, batch_size, self.fetch).prefetch(tf.data.AUTOTUNE)
+        return _in_order(self.size, batch_size, self.fetch, share).prefetch(tf.data.AUTOTUNE)
 
     def take(self, indices: np.ndarray) -> Batch:
         """The examples at these indices as numpy arrays."""
@@ -127,8 +141,8 @@ class Splits:
 class ShuffledEpochs:
     """Training batches whose order and augmentation in epoch e depend on (seed, e) alone.
 
-    Keras asks `dataset` for a new iterator at the start of each epoch; it then reads `epoch`, which a callback has
-    set. So a run repeats, and a run that starts at epoch e sees what an unbroken one would have seen.
+    Keras asks `dataset` for a new iterator at the start of each epoch, after a callback has called `begin`. So a run
+    repeats, and a run that starts at epoch e sees what an unbroken one would have seen.
 
     Args:
         split: the training split.
@@ -136,43 +150,84 @@ class ShuffledEpochs:
         seed: the run's seed.
         steps: steps in an epoch (default: until every example was seen). Where that takes more than one pass over the
             split, each pass has its own order and augmentation.
+        share: which part of every batch to hand out, where several devices or machines train together.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, steps: int | None = None) -> None:
+    def __init__(
+        self, split: Split, batch_size: int, seed: int, steps: int | None = None, share: Share = ALONE
+    ) -> None:
         if split.size < 1:
             raise UserError("The training split is empty.", "Check the data, or raise --limit.")
+        self.split, self.batch_size, self.seed, self.share = split, batch_size, seed, share
+        self._seen = steps * batch_size if steps else split.size
+        self._parts = shares(self._seen, batch_size, share)
+        self.steps = len(self._parts) // share.local
+        order, numbers = self._drawn(0)
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
-            self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
-        self.steps = steps or -(-split.size // batch_size)
-        seen = steps * batch_size if steps else split.size
-        passes = -(-seen // split.size)
+            self._order = tf.Variable(order, trainable=False, name="order")
+            self._numbers = None if numbers is None else tf.Variable(numbers, trainable=False, name="numbers")
+        self.dataset = self.after(0)
 
-        def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-            pair = tf.stack([tf.constant(seed, tf.int64), self.epoch])
-            order, numbers = [], []
-            for i in range(passes):  # example k of pass i has the number i * size + k
+    def begin(self, epoch: int) -> None:
+        """Draw the order and the random numbers of an epoch, counted from 0."""
+        order, numbers = self._drawn(epoch)
+        self._order.assign(order)
+        if self._numbers is not None:
+            self._numbers.assign(numbers)
+
+    def after(self, done: int) -> tf.data.Dataset:
+        """The batches of the epoch that remain after so many steps."""
+
+        def fetch(chosen: tf.Tensor) -> Batch:
+            return self.split.fetch(
+                chosen % self.split.size, None if self._numbers is None else tf.gather(self._numbers, chosen)
+            )
+
+        return _batches(self._order, self._parts[done * self.share.local :], fetch).prefetch(tf.data.AUTOTUNE)
+
+    def examples(self, epoch: int, first: int, last: int) -> np.ndarray:
+        """Which examples of the split the steps from `first` to `last` of an epoch have, all counted from 0."""
+        order = self._drawn(epoch)[0].numpy()[: self._seen]
+        return order[first * self.batch_size : (last + 1) * self.batch_size] % self.split.size
+
+    def _drawn(self, epoch: int) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """The order of an epoch, and each example's random numbers. Example k of pass i has number i * size + k."""
+        size = self.split.size
+        order, numbers = [], []
+        with tf.device("/CPU:0"):
+            pair = tf.constant([self.seed, epoch], tf.int64)
+            for i in range(-(-self._seen // size)):
                 its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
-                indices = tf.range(i * split.size, (i + 1) * split.size, dtype=tf.int64)
+                indices = tf.range(i * size, (i + 1) * size, dtype=tf.int64)
                 order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
-                numbers.append(draws(split.size, its_own))
-            joined, drawn = tf.concat(order, 0), tf.concat(numbers, 0)
-
-            def fetch(chosen: tf.Tensor) -> Batch:
-                random = tf.gather(drawn, chosen) if split.augmentation.is_random else None
-                return split.fetch(chosen % split.size, random)
-
-            return _batches(joined, seen, batch_size, fetch)
-
-        dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
-        self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(tf.data.AUTOTUNE)
+                if self.split.augmentation.is_random:
+                    numbers.append(draws(size, its_own))
+            return tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None
 
 
-def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
+def shares(size: int, batch_size: int, share: Share) -> np.ndarray:
+    """Where each part begins and ends, shape (parts, 2), int64: batch by batch, in each this process's parts in turn.
+
+    A last batch too small for every replica to get an example joins the one before. Raises UserError where there are
+    fewer examples than replicas.
+    """
+    if size < share.replicas:
+        raise UserError(f"{size} examples cannot be shared by {share.replicas} devices.", "Take fewer devices.")
+    starts = np.arange(0, size, batch_size)
+    ends = np.minimum(starts + batch_size, size)
+    if ends[-1] - starts[-1] < share.replicas and len(starts) > 1:
+        starts, ends = starts[:-1], np.append(ends[:-2], size)
+    parts = np.arange(share.first, share.first + share.local + 1)
+    bounds = starts[:, None] + (ends - starts)[:, None] * parts // share.replicas
+    return np.stack([bounds[:, :-1], bounds[:, 1:]], axis=-1).reshape(-1, 2)
+
+
+def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], share: Share = ALONE) -> tf.data.Dataset:
     with tf.device("/CPU:0"):
-        return _batches(tf.range(size, dtype=tf.int64), size, batch_size, fetch)
+        return _batches(tf.range(size, dtype=tf.int64), shares(size, batch_size, share), fetch)
 
 
-def _batches(order: tf.Tensor, size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
+def _batches(order: tf.Tensor, parts: np.ndarray, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
     """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
-    starts = tf.data.Dataset.range(0, size, batch_size)
-    return starts.map(lambda start: fetch(order[start : start + batch_size]), num_parallel_calls=tf.data.AUTOTUNE)
+    bounds = tf.data.Dataset.from_tensor_slices(parts)
+    return bounds.map(lambda part: fetch(order[part[0] : part[1]]), num_parallel_calls=tf.data.AUTOTUNE)

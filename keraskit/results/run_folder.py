@@ -7,10 +7,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from keraskit.errors import UserError
 MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
 MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
+CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
 
@@ -32,6 +34,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self.facts: dict[str, Any] = {}  # the manifest, should the file go away
 
     @classmethod
     def create(cls, output_dir: Path, recipe: str) -> RunFolder:
@@ -93,19 +96,59 @@ class RunFolder:
         return cls(folder)
 
     @contextmanager
-    def atomic(self, name: str) -> Iterator[Path]:
-        """A path beside `name` to write to, with the same ending; renamed to `name` if the block succeeds."""
+    def atomic(self, name: str, durable: bool = False) -> Iterator[Path]:
+        """A path beside `name` to write to, with the same ending; renamed to `name` if the block succeeds.
+
+        Args:
+            name: the file.
+            durable: wait until it is on the disk, so that it outlives a power failure too.
+        """
         target = self.path / name
         beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
         try:
             yield beside
+            if durable:
+                _sync(beside)
             beside.replace(target)
+            if durable:
+                with suppress(OSError):  # not every file system can
+                    _sync(self.path)
         finally:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process was writing beside its place."""
+        for path in self.path.glob(".*"):
+            if re.fullmatch(r"\..+\.[0-9a-f]{6}\.\w+", path.name):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from writing here while this one does. Raises UserError where one is at it already."""
+        try:
+            import fcntl
+
+            lock = os.open(self.path, os.O_RDONLY)  # the folder itself, so that a killed process leaves no lock behind
+        except (ImportError, OSError):  # no such locks here
+            yield
+            return
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                problem = f"Another process is still running in {self.path}."
+                raise UserError(problem, "Wait until it has ended, or stop it.") from None
+            except OSError:  # nor on this file system
+                pass
+            yield
+        finally:
+            os.close(lock)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        with self.atomic(name) as path:  # names of files need not be text; JSON reads such an escape back
+        with self.atomic(name, durable=name == MANIFEST) as path:
+            # Names of files need not be text; JSON reads such an escape back.
             path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def write_json(self, name: str, data: Any) -> None:
@@ -138,18 +181,21 @@ class RunFolder:
 
     def update_manifest(self, **facts: Any) -> None:
         """Add facts to run.json, or make it."""
-        known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
-        self.write_json(MANIFEST, {**known, **facts})
+        known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else self.facts or {"format": 1}
+        self.facts = {**known, **facts}
+        self.write_json(MANIFEST, self.facts)
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Record in run.json that the run is running, and then how it ended: finished, interrupted or failed."""
-        self.update_manifest(status="running")
+    def recorded(self, **facts: Any) -> Iterator[None]:
+        """Record in run.json these facts and that the run is running, and then how it ended: finished, interrupted or
+        failed."""
+        self.update_manifest(**facts, status="running")
         try:
             yield
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
+            with suppress(OSError):  # a full disk is what went wrong, perhaps
+                self.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
             raise
         self.update_manifest(status="finished", ended=now())
 
@@ -185,6 +231,15 @@ def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None) -> No
     for path, endings in ((json, ()), (csv, ()), (sheet, PICTURES)):
         if path:
             RunFolder.check_file(path, endings)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def now() -> str:

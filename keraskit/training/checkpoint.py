@@ -1,60 +1,211 @@
-"""Callbacks that keep the best model and the history on disk while training goes on."""
+"""Callbacks that keep on disk what a run must not lose: the best model, the history, and where training stands."""
 
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from keraskit.results.run_folder import MODEL, RunFolder
+from keraskit import signals
+from keraskit.datasets.splits import ShuffledEpochs
+from keraskit.errors import UserError
+from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
+from keraskit.training import state
+from keraskit.training.state import Checkpoint, Position
 
 
 class SetEpoch(keras.callbacks.Callback):
     """Tells the input pipeline which epoch begins."""
 
-    def __init__(self, variable: Any) -> None:
+    def __init__(self, epochs: ShuffledEpochs) -> None:
         super().__init__()
-        self._variable = variable
+        self._epochs = epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the variable."""
-        self._variable.assign(epoch)
+        """Have its order drawn."""
+        self._epochs.begin(epoch)
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Writes model.keras whenever the monitored validation metric improves, and history.csv after every epoch.
+    """Keeps the history, and the best model by the monitored validation metric; `Checkpoints` says when to write them.
 
     Args:
         folder: where to write.
         deliverable: the float32 model that is saved.
         learner: that model, or the part of it that learns; it takes the weights of the model in training.
         monitor: the metric in the logs. Losses and errors should fall, everything else should rise.
+        statistics: of the training pictures, where the model needs them.
     """
 
-    def __init__(self, folder: RunFolder, deliverable: keras.Model, learner: keras.Model, monitor: str) -> None:
+    def __init__(
+        self, folder: RunFolder, deliverable: keras.Model, learner: keras.Model, monitor: str, statistics: Any = None
+    ) -> None:
         super().__init__()
         self.folder, self.deliverable, self.learner, self.monitor = folder, deliverable, learner, monitor
+        self.statistics = statistics
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
+        self.fitting = 0.0  # seconds, of processes before this one too
         self._sign = -1.0 if any(word in monitor for word in ("loss", "error")) else 1.0
         self._best = -float("inf")
+        self._model_sha256: str | None = None
+        self._improved = False
+        self._before = 0.0  # seconds of this epoch that another process spent
+
+    def position(self, epoch: int, step: int) -> Position:
+        """Where training stands after so many epochs, and steps of the next one."""
+        spent = self._spent() if step else 0.0
+        known = self.rows, self._best, self.best_epoch, self._model_sha256
+        return Position(epoch, step, spent, self.fitting + spent, *known)
+
+    def take(self, position: Position) -> None:
+        """Go on from there."""
+        self.rows, self._best, self.best_epoch = list(position.rows), position.best, position.best_epoch
+        self.fitting, self._before = position.fitting - position.spent, position.spent
+        self._model_sha256 = position.model_sha256
+        if self.best_epoch and self._sha256() != self._model_sha256:
+            self._best = -float("inf")  # a later epoch's, whose end the checkpoint has not seen; or it is gone
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the epoch's clock."""
-        self._started = time.monotonic()
+        self._started = time.monotonic() - self._before
+        self._before = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the epoch; save the model if it is the best so far."""
+        """Record the epoch; see if the model is the best so far."""
         logs = logs or {}
         numbers = {name: float(value) for name, value in logs.items()}
-        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self._started, 3)})
-        self.folder.write_history(self.rows)
+        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
+        self.fitting += self._spent()
         score = self._sign * numbers[self.monitor]
-        if score > self._best and math.isfinite(numbers["loss"]):  # weights that gave no loss are not worth keeping
+        better = score > self._best or not (self.folder.path / MODEL).exists()
+        self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
+        if self._improved:
             self._best, self.best_epoch = score, epoch + 1
             if self.learner is not self.model:
                 self.learner.set_weights(self.model.get_weights())
-            with self.folder.atomic(MODEL) as path:
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the model if the last epoch's is the best so far, and the history."""
+        if self.statistics and not (folder.path / STATISTICS).exists():
+            with folder.atomic(STATISTICS) as path:
+                self.statistics.save(path)
+        if self._improved:
+            with folder.atomic(MODEL, durable=True) as path:
                 self.deliverable.save(path)
+            self._model_sha256 = folder.sha256(MODEL)
+            self._improved = False
+        folder.write_history(self.rows)
+
+    def _spent(self) -> float:
+        return time.monotonic() - self._started
+
+    def _sha256(self) -> str | None:
+        return self.folder.sha256(MODEL) if (self.folder.path / MODEL).exists() else None
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Writes everything at the end of each epoch, where training stands also within one; stops when a signal asked.
+
+    Args:
+        keeper: knows the history and the best model.
+        steps: of one epoch.
+        every: save after so many steps too; None for not.
+        patience: has noted the signal.
+        start: the checkpoint from which training goes on, if it does.
+        again: the command that goes on with this run.
+        within: whether an epoch can be saved before its end.
+    """
+
+    def __init__(
+        self,
+        keeper: KeepBest,
+        steps: int,
+        every: int | None,
+        patience: signals.Patience,
+        start: Checkpoint | None,
+        again: str,
+        within: bool = True,
+    ) -> None:
+        super().__init__()
+        self.keeper, self.folder, self.steps, self.every, self.again = keeper, keeper.folder, steps, every, again
+        self.patience, self._start, self._within = patience, start, within
+        self._reached = start.position.step if start else 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Give a broken epoch its metrics back."""
+        self._epoch = epoch
+        if self._start:
+            self._start.restore_metrics()
+            self._start = None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save if it is time, or if a signal has come. `batch` is the last step, from 0, of those handed over at once.
+
+        After an epoch's last step its end is near, which saves more.
+        """
+        done = batch + 1
+        due = self.every and done // self.every > self._reached // self.every
+        self._reached = done
+        if self._within and done < self.steps and (due or self.patience.asked):
+            self.save(self._epoch, done)
+            self.stop_if_asked(f"after step {done} of epoch {self._epoch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save the epoch."""
+        self._reached = 0
+        self.save(epoch + 1, 0)
+        self.stop_if_asked(f"after epoch {epoch + 1}")
+
+    def stop_if_asked(self, when: str) -> None:
+        """Raises Stopped when a signal has come."""
+        if self.patience.asked:
+            raise signals.Stopped(self.patience.asked, f"Interrupted {when}, and saved. Go on with: {self.again}")
+
+    def save(self, epoch: int, step: int) -> None:
+        """Write where training stands, after what must be there when it goes on. A kill in between repeats the epoch.
+
+        Raises:
+            UserError: the folder cannot be written; another place has all that the run needs.
+        """
+        try:
+            try:
+                self._write(self.folder, epoch, step)
+            except FileNotFoundError:
+                if self.folder.path.exists():
+                    raise
+                self.folder.path.mkdir(parents=True)
+                self.folder.update_manifest()
+                print(f"\nNOTE: {self.folder.path} was deleted; made again with what is left", flush=True)
+                self._write(self.folder, epoch, step)
+        except OSError as error:
+            raise self._rescued(error, epoch, step) from error
+
+    def _write(self, folder: RunFolder, epoch: int, step: int) -> None:
+        self.keeper.write(folder)
+        with folder.atomic(CHECKPOINT, durable=True) as path:
+            state.write(path, self.model, self.keeper.position(epoch, step))
+
+    def _rescued(self, error: OSError, epoch: int, step: int) -> UserError:
+        """Save into another place. What to tell the user."""
+        problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
+        for place in dict.fromkeys((tempfile.gettempdir(), str(Path.home()))):
+            try:
+                other = RunFolder(Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place)))
+                try:
+                    if (self.folder.path / MODEL).exists():
+                        shutil.copyfile(self.folder.path / MODEL, other.path / MODEL)
+                    other.write_json(MANIFEST, self.folder.facts)
+                    self._write(other, epoch, step)
+                except OSError:
+                    shutil.rmtree(other.path, ignore_errors=True)
+                    raise
+            except OSError:
+                continue
+            return UserError(problem, f"All is saved in {other.path}: `keraskit resume {other.path}` goes on there.")
+        return UserError(problem, f"Nor can another place. Make room, then `{self.again}` goes on from the last save.")

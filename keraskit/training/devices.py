@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 from typing import Any
@@ -12,10 +13,12 @@ import tensorflow as tf
 from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
+from keraskit.training.team import ONE, Team
 from keraskit.training.tuned import Tuned
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
+MOST_PARTS = 4  # of a batch of 64: fewer examples a core are not worth it
 TENSOR_CORES = (7, 0)  # the first compute capability whose mixed float16 is faster
 
 
@@ -39,10 +42,15 @@ class Choices:
     precision: Choice
     xla: Choice
     steps_per_execution: Choice
+    batches: Choice
+    parts: Choice
+    devices: Choice
 
     @property
-    def scope(self) -> tf.device:
-        """The device as a context."""
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """The device as a context; of several, none: a strategy places what they compute."""
+        if self.devices.value > 1:
+            return contextlib.nullcontext()
         kind, _, number = self.device.value.partition(":")
         return tf.device(f"/{kind.upper()}:{number or 0}")
 
@@ -52,7 +60,7 @@ class Choices:
         return POLICIES[self.precision.value]
 
 
-def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | None = None) -> Choices:
+def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | None = None, team: Team = ONE) -> Choices:
     """Decide for this model on this machine.
 
     Args:
@@ -60,9 +68,10 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         config: a flag other than `auto` is obeyed.
         steps: steps in one epoch.
         tuned: what was measured here, which `auto` prefers to what is known of such models.
+        team: the devices that train together.
 
     Raises:
-        UserError: a GPU was asked for and there is none.
+        UserError: a GPU was asked for and there is none, or XLA for several devices.
     """
     device = _device(config.device)
     gpu = device.value != "cpu"
@@ -75,12 +84,21 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         precision = Choice(config.precision, asked)
     if config.xla != "auto":
         xla = Choice(config.xla, asked + _against_cudnn(kinds, gpu, config.xla))
-    if kinds == {"dense"} and steps > 1:
+    together = team.share.replicas
+    if together > 1:
+        if config.xla == "on":
+            raise UserError("--xla on, but several devices train together.", "TensorFlow compiles for one; leave it.")
+        xla = Choice("off", "several devices train together")
+    if together > 1:
+        several = Choice(1, "several devices train together, step by step")
+    elif kinds == {"dense"} and steps > 1:
         several = Choice(min(32, steps), "steps are short, so Python hands them over many at a time")
     else:
         several = Choice(1, "steps are long enough to be handed over one by one")
     threads = Choice(config.threads, asked) if config.threads else Choice(machine.cores(), "one per core")
-    return Choices(device, threads, precision, xla, several)
+    batches = Choice("gathered", "a whole batch by shuffled index: stacking single examples costs more")
+    parts = _parts(model, kinds, gpu or together > 1, threads.value)
+    return Choices(device, threads, precision, xla, several, batches, parts, Choice(together, str(team)))
 
 
 def layer_kinds(model: keras.Model) -> set[str]:
@@ -152,6 +170,12 @@ def limit_threads(asked: int | None) -> None:
             raise UserError(problem, "Start a new process.") from error
 
 
+def repeat_to_the_bit(asked: bool) -> None:
+    """Let TensorFlow use deterministic operations alone, where that was asked for; it holds for the whole process."""
+    if asked:
+        tf.config.experimental.enable_op_determinism()
+
+
 def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
     if gpu:
         name, capability = _gpu_details(int(device.partition(":")[2] or 0))
@@ -184,6 +208,15 @@ def _xla(kinds: set[str], gpu: bool) -> Choice:
     if "sequences" in kinds:
         return Choice("off", "recurrent layers that give out every step are slower with XLA on a CPU")
     return Choice("on", "a recurrent layer's step is one fused loop")
+
+
+def _parts(model: keras.Model, kinds: set[str], elsewhere: bool, threads: int) -> Choice:
+    """How many parts of a batch to compute side by side."""
+    if elsewhere or "recurrent" not in kinds:
+        return Choice(1, "each layer fills the device by itself")
+    if threads == 1 or len(model.inputs) > 1 or len(model.outputs) > 1:
+        return Choice(1, "one thread" if threads == 1 else "several inputs or outputs")
+    return Choice(min(threads, MOST_PARTS), "a recurrent layer's loop over time keeps one core busy")
 
 
 def _against_cudnn(kinds: set[str], gpu: bool, xla: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import time
@@ -22,6 +23,8 @@ from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.results.run_folder import MODEL
 from keraskit.training import devices, memory, tuned
+from keraskit.training.parts import InParts
+from keraskit.training.team import ONE, Team
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Ready:
         trainee: the same as the learner, in the precision of the run.
         epochs: the training batches.
         choices: device, precision and the like, each with its reason.
+        team: the devices and machines that train together.
         rate: the learning rate, at its highest where a schedule lowers it.
         needs: what memory the run will take, where that is worth saying.
     """
@@ -49,13 +53,15 @@ class Ready:
     trainee: keras.Model
     epochs: ShuffledEpochs
     choices: devices.Choices
+    team: Team
     rate: float
     needs: str | None
 
 
-def ready(recipe: Recipe, config: RunConfig, options: dict[str, Any], splits: Splits) -> Ready:
+def ready(recipe: Recipe, config: RunConfig, options: dict[str, Any], splits: Splits, team: Team = ONE) -> Ready:
     """Build and compile the model, fill it, and fit data and model to each other. `config` is settled."""
     assert config.epochs and config.batch_size
+    team.check(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     options = follow_data(recipe, options, splits)
     model = build(recipe, options)
@@ -63,13 +69,15 @@ def ready(recipe: Recipe, config: RunConfig, options: dict[str, Any], splits: Sp
     load_weights(recipe, config.weights, model)
     learner = above_features(recipe, model)
     lessons = features(recipe, model, splits) if recipe.features else splits
-    epochs = ShuffledEpochs(lessons.train, config.batch_size, config.seed, config.steps_per_epoch)
+    epochs = ShuffledEpochs(lessons.train, config.batch_size, config.seed, config.steps_per_epoch, team.share)
     remembered = tuned.recall(recipe, config, options)
-    choices = devices.choose(learner, config, epochs.steps, remembered)
-    trainee = twin(choices.policy, recipe, options, learner)
-    rate = compile_all(recipe, config, choices, [model, learner, trainee], config.epochs * epochs.steps)
+    choices = devices.choose(learner, config, epochs.steps, remembered, team)
+    trainee = twin(choices.policy, recipe, options, learner, team)
+    if choices.parts.value > 1:
+        trainee = InParts.of(trainee, choices.parts.value)
+    rate = compile_all(recipe, config, choices, [model, learner, trainee], config.epochs * epochs.steps, team)
     needs = memory.check(model, trainee.optimizer, copies=1 + (trainee is not learner))
-    return Ready(options, splits, lessons, model, learner, trainee, epochs, choices, rate, needs)
+    return Ready(options, splits, lessons, model, learner, trainee, epochs, choices, team, rate, needs)
 
 
 def settle(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
@@ -111,17 +119,17 @@ def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
         ) from error
 
 
-def twin(policy: str, recipe: Recipe, options: dict[str, Any], learner: keras.Model) -> keras.Model:
-    """What is trained, with the same weights, computing in another precision; itself for float32."""
-    if policy == "float32":
+def twin(policy: str, recipe: Recipe, options: dict[str, Any], learner: keras.Model, team: Team = ONE) -> keras.Model:
+    """What is trained, with the same weights, in another precision or on several devices; else itself."""
+    if policy == "float32" and team.strategy is None:
         return learner
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        model = build(recipe, options)
+        with team.together():
+            trainee = above_features(recipe, build(recipe, options))
     finally:
         keras.config.set_dtype_policy(before)
-    trainee = above_features(recipe, model)
     trainee.set_weights(learner.get_weights())
     return trainee
 
@@ -149,7 +157,12 @@ def features(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
 
 
 def compile_all(
-    recipe: Recipe, config: RunConfig, choices: devices.Choices, models: Sequence[keras.Model], steps: int
+    recipe: Recipe,
+    config: RunConfig,
+    choices: devices.Choices,
+    models: Sequence[keras.Model],
+    steps: int,
+    team: Team = ONE,
 ) -> float:
     """Compile what is trained, the last of the models, and those before it, the first being the one that is evaluated.
 
@@ -158,18 +171,27 @@ def compile_all(
     parts = models[1:]
     for each in {id(m): m for m in models}.values():
         chosen = any(each is part for part in parts)  # else frozen layers lie below, which the choices are not for
-        optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
-        share = min(1.0, (config.batch_size or 1) / recipe.reference_batch) if recipe.reference_batch else 1.0
-        peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)) * share:.6g}")
-        optimizer.learning_rate = schedule(recipe, peak, steps)
-        each.compile(
-            optimizer=optimizer,
-            loss=loss_for(recipe, each),
-            loss_weights=recipe.loss_weights,
-            metrics=recipe.metrics,
-            jit_compile=chosen and choices.xla.value == "on",
-            steps_per_execution=choices.steps_per_execution.value if chosen else 1,
-        )
+        with team.together() if each is models[-1] else contextlib.nullcontext():
+            peak = _compile(recipe, config, choices, each, steps, chosen)
+    return peak
+
+
+def _compile(
+    recipe: Recipe, config: RunConfig, choices: devices.Choices, each: keras.Model, steps: int, chosen: bool
+) -> float:
+    """Compile one model; the learning rate at its highest."""
+    optimizer = keras.optimizers.get(recipe.optimizer if isinstance(recipe.optimizer, str) else recipe.optimizer())
+    share = min(1.0, (config.batch_size or 1) / recipe.reference_batch) if recipe.reference_batch else 1.0
+    peak = config.learning_rate or float(f"{float(np.asarray(optimizer.learning_rate)) * share:.6g}")
+    optimizer.learning_rate = schedule(recipe, peak, steps)
+    each.compile(
+        optimizer=optimizer,
+        loss=loss_for(recipe, each),
+        loss_weights=recipe.loss_weights,
+        metrics=recipe.metrics,
+        jit_compile=chosen and choices.xla.value == "on",
+        steps_per_execution=choices.steps_per_execution.value if chosen else 1,
+    )
     return peak
 
 

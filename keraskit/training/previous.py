@@ -27,8 +27,12 @@ def find_or_train(
     asked: RunConfig,
     options: dict[str, Any],
     train: Callable[[Recipe, RunConfig, dict[str, Any]], Any],
+    alone: bool = True,
 ) -> Path:
-    """The newest finished run of `recipe.after` on the same pictures with the same model; without one, a new one."""
+    """The newest finished run of `recipe.after` on the same pictures with the same model; without one, a new one.
+
+    Raises UserError where there is none and this process is not alone: several workers would all train it.
+    """
     before: Recipe = load_recipe(recipe.after or "")
     names = inspect.signature(before.build).parameters
     wanted = {name: value for name, value in options.items() if name in names}
@@ -46,8 +50,17 @@ def find_or_train(
         if same and run.get("status") == "finished" and (path / MODEL).is_file():
             print(f"{recipe.name} goes on from {path}", flush=True)
             return path
+    if not alone:
+        problem = f"{recipe.name} starts from a run of {before.name}, and there is none with these flags."
+        raise UserError(problem, f"First `keraskit run {before.name}` on one machine.")
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
-    own: dict[str, Any] = {"epochs": None, "learning_rate": None, "batch_size": None, "steps_per_epoch": None}
+    own: dict[str, Any] = {
+        "epochs": None,
+        "learning_rate": None,
+        "batch_size": None,
+        "steps_per_epoch": None,
+        "devices": None,
+    }
     result = train(before, dataclasses.replace(asked, **own, augment=Augmentation()), wanted)
     print(flush=True)
     return result.folder

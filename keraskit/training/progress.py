@@ -26,10 +26,12 @@ class Progress(keras.callbacks.Callback):
         self._steps = 0  # timed so far; the first execution compiles and does not count
         self._stepping = self._between = 0.0  # seconds in timed steps, and around them (validation, saving)
         self._epochs_timed = 0
+        self._first: int | None = None  # epoch; a run that goes on does not begin with the first
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the epoch's clock."""
         self._epoch = epoch
+        self._first = epoch if self._first is None else self._first
         self._epoch_started = self._line_at = self._last = time.monotonic()
         self._step = -1
         self._first_of_run = not self._epochs_timed
@@ -67,7 +69,7 @@ class Progress(keras.callbacks.Callback):
         """Seconds that the run still needs, by the steps and the validations timed so far."""
         per_epoch = self.params["steps"]
         steps = per_epoch * (self.params["epochs"] - self._epoch) - (self._step + 1)
-        after = self.params["epochs"] - self._epochs_timed
+        after = self.params["epochs"] - (self._first or 0) - self._epochs_timed
         between = self._between / self._epochs_timed if self._epochs_timed else 0.0
         step = self._stepping / self._steps if self._steps else 0.0
         return step * steps + between * after

@@ -20,10 +20,12 @@ from keraskit.datasets.splits import Splits
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Recipe, load_recipe
 from keraskit.results import report
-from keraskit.results.run_folder import MODEL, STATISTICS, RunFolder, now
-from keraskit.training import devices, prepare, previous, progress
-from keraskit.training.checkpoint import KeepBest, SetEpoch
+from keraskit.results.run_folder import MODEL, RunFolder, now
+from keraskit.training import devices, disk, loop, prepare, previous, resume
+from keraskit.training.checkpoint import KeepBest
 from keraskit.training.illustrate import illustrate
+from keraskit.training.resume import Unfinished
+from keraskit.training.team import join
 
 LABELS = {"steps_per_execution": "steps at once"}
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
@@ -37,13 +39,13 @@ class RunResult:
         model: the trained model with its best weights by validation, in float32.
         history: one row per epoch: epoch, metrics, validation metrics, seconds.
         metrics: of the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
-        folder: where everything lies.
+        folder: where everything lies; None for a worker that is not the chief.
     """
 
     model: keras.Model
     history: list[dict[str, float]] = dataclasses.field(repr=False)
     metrics: dict[str, float]
-    folder: Path
+    folder: Path | None
 
 
 def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: Any) -> RunResult:
@@ -63,47 +65,59 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
     return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), model)
 
 
-def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None = None) -> RunResult:
-    """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest."""
+def train(
+    recipe: Recipe,
+    asked: RunConfig,
+    model_options: dict[str, Any] | None = None,
+    unfinished: Unfinished | None = None,
+) -> RunResult:
+    """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest.
+
+    `unfinished` is a run to go on with.
+    """
     timings = Timings()
     devices.limit_threads(asked.threads)
+    devices.repeat_to_the_bit(asked.deterministic)
+    if asked.resume:
+        unfinished = resume.find(recipe, asked, model_options or {})
     config, options = prepare.settle(recipe, asked, model_options or {})
-    RunFolder.check(config.output_dir)
+    if unfinished:
+        config = unfinished.settled(config)
+    else:
+        RunFolder.check(config.output_dir)
+    team = join(asked)
 
     if recipe.after and not previous.is_run(config.weights):
-        config = dataclasses.replace(config, weights=str(previous.find_or_train(recipe, config, asked, options, train)))
+        before = previous.find_or_train(recipe, config, asked, options, train, alone=not team.workers)
+        config = dataclasses.replace(config, weights=str(before.absolute()))
     splits = recipe.data(config)
     timings.mark("data")
-    ready = prepare.ready(recipe, config, options, splits)
+    ready = prepare.ready(recipe, config, options, splits, team)
     model, splits, options = ready.model, ready.splits, ready.options
     timings.mark("build")
 
-    folder = RunFolder.create(config.output_dir, recipe.name)
     settled = dataclasses.replace(config, learning_rate=ready.rate)
     assert settled.batch_size and settled.epochs
-    folder.update_manifest(**describe(recipe, asked, settled, options, model, splits, ready.choices))
-    announce(recipe, settled, ready, folder)
+    if not team.chief:
+        return train_along(recipe, settled, ready, unfinished)
+    disk.check(unfinished.folder.path if unfinished else config.output_dir, model, ready.trainee)
+    if unfinished:
+        unfinished.check(splits, ready.choices, devices.hardware())
+        folder, facts = unfinished.folder, unfinished.facts
+    else:
+        facts = describe(recipe, asked, settled, options, model, splits, ready.choices)
+        facts["asked"] = resume.record(recipe, asked, model_options or {})
+        folder = RunFolder.create(config.output_dir, recipe.name)
+    again = resume.again(folder, facts)
 
-    with folder.recorded():
-        if splits.train.augmentation.statistics:
-            with folder.atomic(STATISTICS) as path:
-                splits.train.augmentation.statistics.save(path)
-        keeper = KeepBest(folder, model, ready.learner, recipe.monitor)
-        verbose, shown = progress.for_this_output()
-        with ready.choices.scope:
-            ready.trainee.fit(
-                ready.epochs.dataset,
-                epochs=config.epochs,
-                validation_data=ready.lessons.validation.in_order(2 * settled.batch_size),
-                callbacks=[SetEpoch(ready.epochs.epoch), keeper, keras.callbacks.TerminateOnNaN(), *shown],
-                verbose=verbose,
-                shuffle=False,  # the dataset shuffles itself
-            )
-        if not math.isfinite(keeper.rows[-1]["loss"]):
-            kept = f"The best model before that lies in {short(folder.path)}." if keeper.best_epoch else ""
-            problem = f"The loss became infinite or not a number in epoch {len(keeper.rows)}."
-            raise UserError(problem, f"Lower --learning-rate. {kept}")
+    with folder.alone(), resume.advising(again), folder.recorded(**({} if unfinished else facts)):
+        announce(recipe, settled, ready)
+        print(f"run folder     {short(folder.path)}", flush=True)
+        start = unfinished.begin() if unfinished else None
+        keeper = KeepBest(folder, model, ready.learner, recipe.monitor, splits.train.augmentation.statistics)
+        loop.fit(ready, config, keeper, start, again)
         timings.mark("fit")
+        timings.seconds["fit"] += start.position.fitting if start else 0.0
 
         model.load_weights(folder.path / MODEL)
         test = splits.test.in_order(2 * settled.batch_size)
@@ -120,7 +134,7 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
             timings=timings.seconds,
             seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
         )
-    report.write_report(folder)
+    resume.close(folder)
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
@@ -128,6 +142,14 @@ def train(recipe: Recipe, asked: RunConfig, model_options: dict[str, Any] | None
         print(verdict)
     print(f"report         {short(folder.path / report.REPORT)}", flush=True)
     return RunResult(model, keeper.rows, metrics, folder.path)
+
+
+def train_along(recipe: Recipe, config: RunConfig, ready: prepare.Ready, unfinished: Unfinished | None) -> RunResult:
+    """What a worker does that is not the chief: it trains, and writes nothing."""
+    announce(recipe, config, ready)
+    print("run folder     written by worker 0", flush=True)
+    rows = loop.fit_along(ready, config, unfinished.checkpoint() if unfinished else None)
+    return RunResult(ready.trainee, rows, {}, None)
 
 
 class Timings:
@@ -180,10 +202,11 @@ def plain(config: RunConfig) -> dict[str, Any]:
     return {
         f.name: changed(value) if isinstance(value := getattr(config, f.name), Augmentation) else value
         for f in dataclasses.fields(config)
+        if f.compare
     }
 
 
-def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready, folder: RunFolder) -> None:
+def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready) -> None:
     """Say, one line each, what is about to happen."""
     splits, steps = ready.splits, ready.epochs.steps
     rate = f"learning rate {config.learning_rate:g}"
@@ -208,13 +231,12 @@ def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready, folder: Ru
         print(f"{LABELS.get(name, name):14} {choice}")
     if ready.needs:
         print(f"memory         {ready.needs}")
-    print(f"run folder     {short(folder.path)}", flush=True)
 
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float], splits: Splits) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
-    harmless = {"seed", "output_dir", "data_dir", "download", "device", "threads", "precision", "xla", "cache"}
-    if options or set(changed(asked)) - harmless or splits.source["name"] == drawn_pets.NAME:
+    harmless = "seed output_dir data_dir download device devices threads precision xla cache deterministic save_every"
+    if options or set(changed(asked)) - set(harmless.split()) or splits.source["name"] == drawn_pets.NAME:
         return ""
     verdicts = []
     for name, expected in recipe.expected.items():

@@ -1,0 +1,71 @@
+"""SIGINT and SIGTERM: training finishes its step and saves first, everything else stops where it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has ended the command.
+
+    Args:
+        number: the signal's.
+        saying: what to tell the user.
+    """
+
+    def __init__(self, number: int, saying: str = "") -> None:
+        super().__init__(saying)
+        self.number = number
+
+    @property
+    def code(self) -> int:
+        """The exit code that shells expect: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.number
+
+
+class Patience:
+    """A handler that notes the first signal, so that training can finish its step. The second stops at once."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Note it, and say so where somebody waits."""
+        if self.asked is not None:
+            raise Stopped(number)
+        self.asked = number
+        if sys.stderr is not None and sys.stderr.isatty():
+            os.write(2, b"\nfinishing this step and saving it; once more stops at once\n")
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """A handler that stops at once."""
+    raise Stopped(number)
+
+
+@contextmanager
+def sent_to(handler: Handler) -> Iterator[None]:
+    """Let a handler have both signals for the length of a block; then those that were there before.
+
+    Python has signals in its main thread alone, and one that is ignored, as under nohup, stays so: elsewhere this does
+    nothing.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in CAUGHT:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

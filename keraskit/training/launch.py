@@ -1,0 +1,108 @@
+"""`keraskit launch`: starts several workers of one run on this machine, each with a log file of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keraskit import machine
+from keraskit.errors import RunStopped, UserError
+
+PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
+
+
+def launch(words: Sequence[str], workers: int, logs: Path) -> None:
+    """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
+
+    Args:
+        words: the command, such as `["run", "cnn", "--epochs", "2"]`.
+        workers: how many processes.
+        logs: folder in which this launch makes one of its own, with `worker-0.log` and so on.
+
+    Raises:
+        UserError: no command that trains was given, or fewer than two workers.
+        RunStopped: a worker failed. The others were given time to say why they stop, and then ended.
+    """
+    if not words or words[0] != "run":
+        raise UserError("launch starts a training.", "Say `keraskit launch --workers 2 -- run cnn`.")
+    if workers < 2:
+        raise UserError(f"--workers {workers} is not several.", "Leave `keraskit launch --workers N --` out.")
+    if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
+        words = [*words, "--threads", str(max(1, machine.cores() // workers))]
+    folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"Cannot make {folder}: {error.strerror}.", "Name a folder with --logs.") from error
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    print(f"launch         {workers} workers; their output goes to {folder}", flush=True)
+    with ExitStack() as files:
+        started = [
+            _start(words, addresses, index, files.enter_context((folder / f"worker-{index}.log").open("wb")))
+            for index in range(workers)
+        ]
+        try:
+            _wait(started, folder)
+        finally:
+            _end(started)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on now."""
+    with ExitStack() as sockets:
+        found = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for each in found:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in found]
+
+
+def _start(words: Sequence[str], addresses: list[str], index: int, log: object) -> subprocess.Popen[bytes]:
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+    command = [sys.executable, "-m", "keraskit", *words]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)  # type: ignore[call-overload]
+
+
+def _wait(started: list[subprocess.Popen[bytes]], folder: Path) -> None:
+    """Show the chief's log as it grows, until all have ended; when one fails, the others have PATIENCE to end too."""
+    failed: int | None = None
+    deadline = float("inf")
+    with (folder / "worker-0.log").open("rb") as shown:
+        while True:
+            codes = [process.poll() for process in started]
+            sys.stdout.write(shown.read().decode("utf-8", "replace"))
+            sys.stdout.flush()
+            if failed is None and any(codes):
+                failed = next(i for i, code in enumerate(codes) if code)
+                deadline = time.monotonic() + PATIENCE
+            if None not in codes or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+    if failed is not None:
+        log = folder / f"worker-{failed}.log"
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+        said = f": {lines[-1]}" if lines else "."
+        raise RunStopped(f"Worker {failed} ended with code {started[failed].returncode}{said}", f"See {log}.")
+
+
+def _end(started: list[subprocess.Popen[bytes]]) -> None:
+    """Ask those that still run to end, as Ctrl-C does, and make sure."""
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    for process in started:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

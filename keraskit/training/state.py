@@ -1,0 +1,125 @@
+"""Where a training stands, in one file: every variable's value, and what else it takes to go on to the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keraskit.errors import UserError
+from keraskit.results.run_folder import CHECKPOINT, RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a training stands, but for its variables.
+
+    Args:
+        epoch: how many epochs have ended.
+        step: how many steps of the next one.
+        spent: seconds of that epoch until here.
+        fitting: seconds of all training until here.
+        rows: the history.
+        best: the best score so far; higher is better.
+        best_epoch: the epoch that had it, from 1; 0 for none.
+        model_sha256: of the best model's file.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    spent: float = 0.0
+    fitting: float = 0.0
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best: float = -float("inf")
+    best_epoch: int = 0
+    model_sha256: str | None = None
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch + 1}, step {self.step + 1}"
+
+
+def write(path: Path, trainee: keras.Model, position: Position) -> None:
+    """Write a checkpoint, one array after another: no second copy of the weights is ever in memory."""
+    with zipfile.ZipFile(path, "w") as archive:  # what np.savez makes, but for its having all arrays at once
+        for name, array in _arrays(trainee, position):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _arrays(trainee: keras.Model, position: Position) -> Iterator[tuple[str, np.ndarray]]:
+    yield "position", np.array(json.dumps(dataclasses.asdict(position)))
+    for name, variable in _variables(trainee, within_epoch=position.step > 0).items():
+        yield name, keras.ops.convert_to_numpy(variable)
+
+
+def _variables(trainee: keras.Model, within_epoch: bool) -> dict[str, Any]:
+    """All that training changes: weights, states of seed generators, the optimizer's; in mid-epoch the metrics' too."""
+    kinds = {"model": trainee.variables, "optimizer": trainee.optimizer.variables}
+    if within_epoch:
+        kinds["metrics"] = trainee.metrics_variables
+    return {f"{kind}/{i}": variable for kind, several in kinds.items() for i, variable in enumerate(several)}
+
+
+class Checkpoint:
+    """A checkpoint that was written.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        UserError: it is damaged.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._path = folder.path / CHECKPOINT
+        try:
+            self._arrays = np.load(self._path, allow_pickle=False)
+            self.position = Position(**json.loads(str(self._arrays["position"])))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise self._damaged(error) from error
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Checkpoint | None:
+        """The folder's checkpoint; None where training was not that far."""
+        return cls(folder) if (folder.path / CHECKPOINT).exists() else None
+
+    def restore(self, trainee: keras.Model, element_spec: Any) -> None:
+        """Put every variable back, and let go of the file. `element_spec` is of the training batches.
+
+        Raises:
+            UserError: the file is damaged, or of another model.
+        """
+        # The metrics' and optimizer's variables come to be with the first step; this is how Keras makes them earlier.
+        batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
+        trainee._symbolic_build(data_batch=batch)
+        self._metrics = []
+        try:
+            with self._arrays:
+                for name, variable in _variables(trainee, within_epoch=self.position.step > 0).items():
+                    array = self._arrays[name]
+                    if array.shape != tuple(variable.shape):
+                        raise KeyError(name)
+                    if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
+                        array = array.view(keras.ops.convert_to_numpy(variable).dtype)
+                    variable.assign(array)
+                    if name.startswith("metrics/"):
+                        self._metrics.append((variable, array))
+        except KeyError as error:
+            problem = f"{self._path} does not fit the model: {error.args[0]} differs."
+            raise UserError(problem, "Has the recipe changed? Start a new run.") from error
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise self._damaged(error) from error
+
+    def restore_metrics(self) -> None:
+        """Put the metrics of a broken epoch back once more: Keras resets them when an epoch begins."""
+        for variable, array in self._metrics:
+            variable.assign(array)
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")

@@ -1,0 +1,373 @@
+"""Runs that were broken off go on, and end as if they had not been: the unbroken run is the oracle, bit for bit."""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keraskit
+from keraskit import cli, signals
+from keraskit.errors import UserError
+from keraskit.recipe import load_recipe
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import disk, resume, state
+from keraskit.training.checkpoint import Checkpoints
+
+MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "model": {"hidden": (12,)}}  # 64 steps, handed over 32 at a time
+CNN = {"limit": 80, "batch_size": 16, "epochs": 3, "model": {"filters": (4, 4)}, "precision": "float32"}
+PETS = {"limit": 16, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "model": {"size": 64}}
+RUNS = {
+    "mlp, compiled": ("mlp", MLP, 1, 31),
+    "cnn": ("cnn", CNN, 1, 1),
+    "cnn, scaled loss, standardised": (
+        "cnn",
+        CNN | {"precision": "float16", "augment": {"featurewise_center": True, "rotation_range": 9.0}},
+        0,
+        3,
+    ),
+    "pets, dropout": ("cats_dogs_augmented", PETS | {"precision": "bfloat16"}, 0, 3),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The outcome of a run that was never broken, made once."""
+    made = {}
+
+    def run(name):
+        if name not in made:
+            recipe, knobs, _, _ = RUNS[name]
+            made[name] = outcome(keraskit.run(recipe, output_dir=tmp_path_factory.mktemp("unbroken"), **knobs).folder)
+        return made[name]
+
+    return run
+
+
+def outcome(folder):
+    """What must be equal: weights, history but for its seconds, metrics."""
+    folder = RunFolder(folder)
+    run = folder.read_json("run.json")
+    assert run["status"] == "finished" and not (folder.path / "checkpoint.npz").exists()
+    weights = keras.models.load_model(folder.path / "model.keras").get_weights()
+    history = [row | {"seconds": 0} for row in folder.read_history()]
+    return [w.tobytes() for w in weights], run["weights_sha256"], history, folder.read_json("metrics.json")
+
+
+@contextlib.contextmanager
+def at(epoch, step, do):
+    """Do something after a step, before anything is saved there. Both count from 0."""
+    real = Checkpoints.on_train_batch_end
+
+    def watched(self, batch, logs=None):
+        if (self._epoch, batch) == (epoch, step):
+            do(self.folder.path)
+        real(self, batch, logs)
+
+    Checkpoints.on_train_batch_end = watched
+    try:
+        yield
+    finally:
+        Checkpoints.on_train_batch_end = real
+
+
+def send(number):
+    return lambda _: os.kill(os.getpid(), number)
+
+
+def kill(_):
+    raise RuntimeError("killed")  # what SIGKILL leaves behind is tested with real processes, in test_kill.py
+
+
+def flags(recipe, knobs, output):
+    config = keraskit.RunConfig(**{k: v for k, v in knobs.items() if k != "model"}, output_dir=output)
+    from keraskit.config import changed
+    from keraskit.config import flags as words
+
+    return ["run", recipe, *words(changed(config)).split(), *words(knobs["model"], "model.").split()]
+
+
+def call(*words):
+    """The command in this process; its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in words])
+    return ended.value.code
+
+
+def only(output):
+    (folder,) = output.glob("*/*/")
+    return folder
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_signal_in_mid_epoch_saves_and_resume_ends_with_the_same_bits(name, unbroken, tmp_path, capsys):
+    number = signal.SIGTERM if name == "cnn" else signal.SIGINT
+    recipe, knobs, epoch, step = RUNS[name]
+    with at(epoch, step, send(number)):
+        assert call(*flags(recipe, knobs, tmp_path)) == 128 + number
+    said = capsys.readouterr().err
+    folder = only(tmp_path)
+    assert said.count("\n") == 1 and f"after step {step + 1} of epoch {epoch + 1}" in said
+    assert f"keraskit resume {folder}" in said
+    assert RunFolder(folder).read_json("run.json")["status"] == "interrupted"
+    assert call("resume", folder) == 0
+    assert f"goes on at epoch {epoch + 1}, step {step + 2}" in capsys.readouterr().out
+    assert outcome(folder) == unbroken(name)
+
+
+def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken, tmp_path):
+    recipe, knobs, _, _ = RUNS["cnn"]
+    with at(0, 3, kill), pytest.raises(RuntimeError):
+        keraskit.run(recipe, output_dir=tmp_path, save_every=2, **knobs)
+    positions = [dataclasses.astuple(state.Checkpoint(RunFolder(only(tmp_path))).position)[:2]]
+    with at(2, 3, kill):
+        assert call("resume", tmp_path / recipe) == 1
+    positions.append(dataclasses.astuple(state.Checkpoint(RunFolder(only(tmp_path))).position)[:2])
+    assert positions == [(0, 2), (2, 2)]
+    assert call("resume", only(tmp_path)) == 0
+    assert outcome(only(tmp_path)) == unbroken("cnn")
+    assert [(r["epoch"], r["step"]) for r in RunFolder(only(tmp_path)).read_json("run.json")["resumed"]] == positions
+
+
+def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
+    averaged = dataclasses.replace(
+        load_recipe("cnn"), optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
+    )
+    whole = keraskit.run(averaged, output_dir=tmp_path / "whole", **CNN)
+    with at(1, 2, send(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
+        keraskit.run(averaged, output_dir=tmp_path / "broken", **CNN)
+    gone_on = keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **CNN)
+    assert outcome(gone_on.folder) == outcome(whole.folder)
+
+
+def test_resume_as_a_flag_finds_the_run_of_the_same_flags_or_begins_anew(unbroken, tmp_path, capsys):
+    recipe, knobs, _, _ = RUNS["cnn"]
+    with at(1, 1, kill):
+        assert call(*flags(recipe, knobs, tmp_path)) == 1
+    broken = only(tmp_path)
+    other = flags(recipe, knobs | {"epochs": 1}, tmp_path)
+    assert call(*other, "--resume") == 0
+    assert "no unfinished run has these flags" in capsys.readouterr().out
+    assert outcome(next(p for p in broken.parent.iterdir() if p != broken))
+    assert call(*flags(recipe, knobs, tmp_path), "--resume") == 0
+    assert "goes on at epoch 2, step 1" in capsys.readouterr().out
+    assert outcome(broken) == unbroken("cnn")
+
+
+def test_a_run_of_ones_own_recipe_names_its_own_command(tmp_path):
+    facts = {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "asked": {}}
+    RunFolder(tmp_path).write_json("run.json", facts)
+    with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
+        resume.unfinished(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """A run that was broken off in its second epoch."""
+    output = tmp_path_factory.mktemp("broken")
+    with at(1, 1, kill), pytest.raises(RuntimeError):
+        keraskit.run("cnn", output_dir=output, **CNN)
+    return only(output)
+
+
+def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
+    def refused(folder, code, *says):
+        assert call("resume", folder) == code
+        said = capsys.readouterr()
+        text = said.err if code else said.out
+        assert text.count("\n") == 1 and all(word in text for word in says), text
+
+    def copy(name, **changes):
+        folder = tmp_path / name / "cnn" / "run"
+        shutil.copytree(broken, folder)
+        facts = RunFolder(folder).read_json("run.json")
+        RunFolder(folder).write_json("run.json", facts | changes)
+        return folder
+
+    refused(tmp_path / "nowhere", 2, "no run folder")
+    refused(tmp_path, 2, "holds no unfinished run")
+    refused(tiny_run.folder, 0, "has finished")
+    held = os.open(broken, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    refused(broken, 2, "still running")
+    os.close(held)
+    facts = RunFolder(broken).read_json("run.json")
+    refused(copy("data", data=facts["data"] | {"sha256": "0" * 64}), 2, "data is not what this run began with")
+    refused(copy("recipe", asked=facts["asked"] | {"recipe": "another"}), 2, "recipe was not cnn as it is now")
+    refused(copy("none", asked=None), 2, "does not say how")
+    refused(copy("knobs", asked=facts["asked"] | {"knobs": {"epoch": 3}}), 2, "does not say how")
+    refused(copy("choices", choices=[]), 2, "does not say how")
+    damaged = copy("damaged")
+    content = bytearray((damaged / "checkpoint.npz").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (damaged / "checkpoint.npz").write_bytes(content)
+    assert call("resume", damaged) == 2 and "is damaged" in capsys.readouterr().err
+    smaller = copy("smaller", asked=facts["asked"] | {"model": {"filters": [4, 3]}})
+    assert call("resume", smaller) == 2 and "does not fit the model" in capsys.readouterr().err
+    assert (smaller / "checkpoint.npz").read_bytes() == (broken / "checkpoint.npz").read_bytes()
+
+
+def test_other_versions_and_lost_models_are_noted(broken, unbroken, tmp_path, capsys):
+    folder = tmp_path / "cnn" / "run"
+    shutil.copytree(broken, folder)
+    facts = RunFolder(folder).read_json("run.json")
+    facts["versions"]["tensorflow"], facts["hardware"]["cores"] = "2.20.0", 77
+    RunFolder(folder).write_json("run.json", facts)
+    (folder / ".model.0123ab.keras").write_text("half of it")
+    (folder / "model.keras").unlink()
+    assert call("resume", folder) == 0
+    said = capsys.readouterr().out
+    assert "begun with cores 77, now" in said and "tensorflow 2.20.0, now" in said and "last digits" in said
+    assert not list(folder.glob(".*"))
+    assert outcome(folder)[2] == unbroken("cnn")[2]
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_moves_the_run_to_another_place(unbroken, tmp_path, monkeypatch, capsys):
+    output, place = tmp_path / "runs", tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    write = state.write
+
+    def full_here(path, *rest):
+        return full() if path.is_relative_to(output) and rest[-1].epoch == 2 else write(path, *rest)
+
+    monkeypatch.setattr(state, "write", full_here)
+    with pytest.raises(UserError, match="No space left") as error:
+        keraskit.run("cnn", output_dir=output, **CNN)
+    monkeypatch.undo()
+    (rescued,) = place.iterdir()
+    assert f"keraskit resume {rescued}" in str(error.value)
+    assert RunFolder(only(output)).read_json("run.json")["status"] == "failed"
+    assert state.Checkpoint(RunFolder(only(output))).position.epoch == 1 and not list(only(output).glob(".*"))
+    assert call("resume", rescued) == 0 and "goes on at epoch 3, step 1" in capsys.readouterr().out
+    assert outcome(rescued) == unbroken("cnn")
+    assert call("resume", only(output)) == 0  # and where it was, it can go on too
+    assert outcome(only(output)) == unbroken("cnn")
+
+
+def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(unbroken, tmp_path, monkeypatch):
+    write = state.write
+    monkeypatch.setattr(state, "write", lambda path, *rest: full() if rest[-1].epoch == 2 else write(path, *rest))
+    with pytest.raises(UserError, match="Nor can another place"):
+        keraskit.run("cnn", output_dir=tmp_path, **CNN)
+    monkeypatch.undo()
+    assert call("resume", only(tmp_path)) == 0
+    assert outcome(only(tmp_path)) == unbroken("cnn")
+
+
+def test_a_disk_full_of_pictures_keeps_what_was_learned(unbroken, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("keraskit.training.runner.illustrate", full)
+    assert call(*flags("cnn", CNN, tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {only(tmp_path)}" in said
+    monkeypatch.undo()
+    assert call("resume", only(tmp_path)) == 0
+    assert outcome(only(tmp_path)) == unbroken("cnn")
+
+
+def test_a_folder_that_is_deleted_in_mid_run_is_made_again(unbroken, tmp_path, capsys):
+    with at(1, 2, shutil.rmtree):
+        assert call(*flags("cnn", CNN, tmp_path)) == 0
+    assert "was deleted; made again" in capsys.readouterr().out
+    assert outcome(only(tmp_path))[2] == unbroken("cnn")[2]
+    assert RunFolder(only(tmp_path)).read_json("run.json")["recipe"] == "cnn"
+
+
+def test_too_little_room_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=12_000_000))
+    with pytest.raises(UserError, match=r"mlp needs 0.03 GB of disk .* 0.01 are free"):  # 4 + 8 + 12 MB and pictures
+        keraskit.run("mlp", quick=True, output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_best(tmp_path):
+    recipe, steps = load_recipe("cats_dogs_augmented"), []
+
+    def breaks(labels, said):
+        factor = keras.ops.cast(keras.ops.logical_not(keras.ops.equal(counter.value, 7)), "float32")
+        counter.assign_add(1)
+        return keras.losses.binary_crossentropy(labels, said) / factor
+
+    counter = keras.Variable(0, dtype="int32", trainable=False)
+    broken = dataclasses.replace(recipe, loss=breaks)
+    with pytest.raises(UserError, match=r"infinite|not a number") as error:
+        keraskit.run(broken, output_dir=tmp_path, save_every=1, **PETS)
+    said = str(error.value)
+    steps = state.Checkpoint(RunFolder(only(tmp_path))).position
+    assert f"in step {steps.step + 1} of epoch {steps.epoch + 1}, of train/" in said and said.count(".bmp") == 4
+    assert "--learning-rate" in said
+    if steps.epoch:
+        assert "The best model before, of epoch 1" in said and (only(tmp_path) / "model.keras").exists()
+
+
+def test_of_several_steps_at_once_the_range_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"in one of the steps 1 to 32 of epoch 1\."):
+        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), output_dir=tmp_path, **MLP)
+
+
+def no_number(labels, probabilities):
+    return keras.ops.sum(probabilities, axis=-1) * float("nan")
+
+
+def test_signals_are_handled_for_the_length_of_a_block_alone():
+    before = [signal.getsignal(number) for number in signals.CAUGHT]
+    patience = signals.Patience()
+    with signals.sent_to(patience):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert patience.asked == signal.SIGTERM
+        with pytest.raises(signals.Stopped) as second:
+            os.kill(os.getpid(), signal.SIGINT)
+    assert second.value.code == 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup has it
+    with signals.sent_to(patience):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGINT, before[0])
+    assert [signal.getsignal(number) for number in signals.CAUGHT] == before
+
+
+def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeypatch, capsys):
+    def twice(path, *_):
+        path.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(state, "write", twice)
+    with at(0, 1, send(signal.SIGINT)):
+        assert call(*flags("cnn", CNN, tmp_path)) == 130
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Interrupted" in said and "keraskit resume" in said
+    assert not list(only(tmp_path).glob(".*")) and not (only(tmp_path) / "checkpoint.npz").exists()
+    monkeypatch.undo()
+    assert call("resume", only(tmp_path)) == 0 and "from the beginning" in capsys.readouterr().out
+
+
+def test_a_signal_outside_of_training_ends_with_its_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("keraskit.training.runner.illustrate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert call(*flags("cnn", CNN | {"epochs": 1}, tmp_path)) == 143
+    assert RunFolder(only(tmp_path)).read_json("run.json")["status"] == "interrupted"
+    monkeypatch.setattr("keraskit.commands.recipes_available", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert call("list") == 143
+    assert "Interrupted" in capsys.readouterr().err
+
+
+def test_a_checkpoint_holds_no_pickles(broken):
+    with np.load(Path(broken) / "checkpoint.npz", allow_pickle=False) as arrays:
+        assert json.loads(str(arrays["position"]))["epoch"] == 1
+        assert all(arrays[name].dtype != object for name in arrays.files)
