@@ -18,7 +18,21 @@ from keraskit.training import campaign, prepare, runner, tune
 
 # Command lines
 
-VERBS = ("run", "show", "tune", "list", "doctor", "results", "augment", "predict", "compare", "data", "rum", "")
+VERBS = (
+    "run",
+    "show",
+    "tune",
+    "list",
+    "doctor",
+    "results",
+    "augment",
+    "resume",
+    "predict",
+    "compare",
+    "data",
+    "rum",
+    "",
+)
 GOOD = (
     ("predict", "run", "digit.png", "pets"),
     ("compare", "run", "other"),
@@ -118,9 +132,11 @@ def without_training(patch):
     """Replace, by a pytest.MonkeyPatch, what trains, builds, measures or starts other programs."""
     tiny = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
 
-    def settled(known, asked, options=None):
+    def settled(known, asked, options=None, unfinished=None):
         config, options = prepare.settle(known, asked, options or {})
         flags(changed(config)), flags(options, "model.")
+        if unfinished:
+            unfinished.settled(config)
         RunFolder.check(config.output_dir)
         if (config.dataset or config.data_dir) and not config.download:
             known.data(config)

@@ -17,7 +17,7 @@ from keraskit.results.run_folder import RunFolder
 # Run folders
 
 FILES = ("run.json", "history.csv", "model.keras", "summary.txt", "metrics.json", "curves.png", "architecture.svg")
-READERS = ("compare", "report", "predict", "results")
+READERS = ("compare", "report", "predict", "results", "resume")
 
 
 @st.composite
@@ -112,11 +112,15 @@ def check_run(case, box):
     bad = box.root / "bad"
     shutil.rmtree(bad, ignore_errors=True)
     shutil.copytree(box.root / "run", bad)
+    if reader == "resume":
+        RunFolder(bad).update_manifest(status="interrupted")
     harm(bad, *done)
     if reader == "compare":
         laws.command(["compare", "bad", "other", "--output", "curves.png"])
     elif reader == "predict":
         laws.command(["predict", "bad", "digit.png", "--csv", "guesses.csv"])
+    elif reader == "resume":
+        laws.command(["resume", "bad"])
     elif reader == "results":
         card = recipe.find_card("mlp")
         entry = laws.reads(lambda: table.entry(RunFolder(bad), card))
