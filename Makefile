@@ -42,6 +42,7 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/recurrent.py --json docs/recurrent.json
 	@$(BIN)/python benchmarks/photographs.py --json docs/photographs.json
 	@$(BIN)/python benchmarks/classify.py --json docs/classify.json
+	@$(BIN)/python benchmarks/fuzz.py --json docs/fuzz.json
 	@$(BIN)/python benchmarks/kill.py --json docs/kill.json
 	@$(BIN)/python benchmarks/pages.py
 

@@ -135,6 +135,28 @@ def speed(record: dict) -> list[str]:
     return lines
 
 
+def fuzz(record: dict) -> list[str]:
+    """What the fuzz found, as Markdown."""
+    kinds = record["kinds"]
+    total = sum(row["cases"] for row in kinds.values())
+    failed = sum(row["failures"] for row in kinds.values())
+    return [
+        "## Hostile input",
+        "",
+        f"`python benchmarks/fuzz.py --json docs/fuzz.json`: {total:,} cases, seed {record['seed']}, {failed:,} "
+        f"failures, on {machine(record['hardware'])}. A case fails when it ends in a traceback, takes more than 10 s, "
+        "is refused without a reason, prints what a terminal would obey, or writes outside its folder. "
+        "[SECURITY.md](../SECURITY.md) says what is promised.",
+        "",
+        "| input | cases | failures | seconds | the slowest |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {name} | {row['cases']:,} | {row['failures']:,} | {row['seconds']:.0f} | {row['slowest']:.2f} s |"
+            for name, row in kinds.items()
+        ),
+    ]
+
+
 def kill(record: dict) -> list[str]:
     """The runs that were killed as Markdown."""
     lines = [
@@ -161,6 +183,7 @@ PARTS = {
     "recurrent.json": recurrent,
     "photographs.json": photographs,
     "classify.json": classify,
+    "fuzz.json": fuzz,
     "kill.json": kill,
 }
 

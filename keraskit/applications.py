@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 
+from keraskit import machine, model_files
 from keraskit.errors import UserError
 
 
@@ -56,7 +56,7 @@ def create(name: str, alpha: float = 1.0, size: int | None = None, **arguments: 
 
 def unavailable(error: Exception) -> UserError:
     """What to tell a user whose weights Keras could not download: the file, where it belongs, and the other way."""
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+    home = machine.keras_home() / "models"
     file = re.search(r"[^/ ]+\.h5", str(error))
     return UserError(
         f"Keras could not download {file[0] if file else 'the weights'}: {str(error)[:150]}.",
@@ -89,12 +89,17 @@ def load_file(model: keras.Model, path: Path) -> None:
         UserError: the file cannot be read or does not fit; it says which layer, and which shapes.
     """
     try:
-        if path.name.endswith((".weights.h5", ".keras")):
+        if path.suffix == ".keras":
+            model_files.check_archive(path)
+            model.load_weights(path)
+            return
+        model_files.check_hdf5(path)
+        if path.name.endswith(".weights.h5"):
             model.load_weights(path)
         else:
             _load_h5(model, path)
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        first = str(error).strip().partition("\n")[0][:300]
+    except Exception as error:  # a damaged or hostile file makes Keras raise anything
+        first = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
         raise UserError(f"{path} does not fit {model.name}: {first}", "Name the file of the same model.") from error
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
+import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +21,7 @@ from keraskit import commands, signals, startup
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
+from keraskit.results.run_folder import RunFolder
 
 BAD_INPUT = 2
 EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."
@@ -44,6 +48,11 @@ _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_
 
 def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal need not know every letter
+            stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
+    warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
     try:
         with signals.sent_to(signals.stop):
             command(words)
@@ -59,6 +68,8 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
     except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
+        return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
     except Exception as error:
         return _fail(f"Unexpected {type(error).__name__}: {error} (KERASKIT_DEBUG=1 shows where.)", 1)
 
@@ -173,6 +184,7 @@ def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], 
     card = Card(source.stem, source)
 
     def show(*, graph: Path = Path(f"{card.name}.svg"), model: Any = options_type()) -> None:  # noqa: B008
+        RunFolder.check_file(graph)
         recipe = load()
         from keraskit.results import architecture
         from keraskit.training.prepare import build
@@ -184,7 +196,7 @@ def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], 
             architecture.draw(built, graph)
         except OSError as error:
             raise UserError(f"Cannot write {graph}: {error.strerror}.", "Name another file with --graph.") from error
-        print(f"graph: {graph}")
+        print(f"graph: {printable(graph)}")
 
     graph_help = Parameter(help="File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot.")
     show.__annotations__ = {"graph": Annotated[Path, graph_help], "model": options_type}

@@ -13,7 +13,7 @@ from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import load_recipe, recipes_available
-from keraskit.results.run_folder import RunFolder
+from keraskit.results.run_folder import PICTURES, RunFolder, check_outputs
 from keraskit.startup import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
@@ -38,7 +38,7 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         column.justify = "right" if head[i] in NUMBERS else "left"
     for row in rows:
         table.add_row(*map(printable, row))
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
 
 
 def launch(
@@ -75,14 +75,14 @@ def augment(
     """
     if not 1 <= versions <= 50:
         raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
-    RunFolder.check(output.absolute().parent)
+    RunFolder.check_file(output, PICTURES)
     from keraskit.datasets.picture_files import find
     from keraskit.preview import preview as write
 
     paths = find([preview])[:PREVIEWED]
     wait_for_tensorflow()
     write(paths, augmentation, output, versions, seed)
-    print(f"sheet: {output}")
+    print(f"sheet: {printable(output)}")
 
 
 def predict(
@@ -109,8 +109,7 @@ def predict(
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
     if top < 1 or batch_size < 1:
         raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
-    for path in filter(None, (json, csv, sheet)):
-        RunFolder.check(path.absolute().parent)
+    check_outputs(json, csv, sheet)
     from keraskit.datasets.picture_files import find
 
     folder, paths = RunFolder.newest(run).path, find(pictures)
@@ -153,13 +152,13 @@ def compare(*runs: Path, output: Path = Path("compare.png")) -> None:
     """
     if len(runs) < 2:
         raise UserError(f"{len(runs)} runs cannot be compared.", "Name the folders of two at least.")
-    RunFolder.check(output.absolute().parent)
+    RunFolder.check_file(output, PICTURES)
     from keraskit.results.compare import columns, draw, read
 
     found = read(runs)
-    _print_table(*columns(found))
     draw(found, output)
-    print(f"curves: {output}")
+    _print_table(*columns(found))
+    print(f"curves: {printable(output)}")
 
 
 def prepare_data(

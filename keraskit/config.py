@@ -1,10 +1,11 @@
 """RunConfig: every knob of a run, once, typed and documented. The command line's flags are made from it."""
 
 import dataclasses
+import numbers
 import re
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from keraskit.augment import Augmentation
 from keraskit.errors import UserError
@@ -81,7 +82,15 @@ class RunConfig:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.augment, dict):  # and an augmentation as its parameters
-            object.__setattr__(self, "augment", Augmentation(**self.augment))
+            object.__setattr__(self, "augment", Augmentation.of(self.augment))
+        for name in ("dataset", "weights"):  # and text as a path
+            if isinstance(getattr(self, name), Path):
+                object.__setattr__(self, name, str(getattr(self, name)))
+        for field in dataclasses.fields(self):
+            if not _fits(value := getattr(self, field.name), field.type):
+                kinds = [getattr(kind, "__name__", kind) for kind in get_args(field.type) or (field.type,)]
+                expected = ", ".join(str(kind) for kind in kinds if kind != "NoneType")
+                raise UserError(f"{_flag(field.name)} {value!r:.200} makes no sense: expected {expected}.")
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -90,6 +99,15 @@ class RunConfig:
             raise UserError(f"--device {self.device} makes no sense: expected auto, cpu, gpu, or gpu:1.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 10:
             raise UserError(f"--learning-rate {self.learning_rate} makes no sense: expected more than 0, at most 10.")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value given from Python is of a field's type."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    names = {int: numbers.Integral, float: numbers.Real}
+    kinds = [names.get(each, each) for each in get_args(kind) or (kind,)]
+    return isinstance(value, tuple(kinds)) and (bool in kinds or not isinstance(value, bool))
 
 
 def flags(knobs: dict[str, Any], prefix: str = "") -> str:

@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from keraskit.errors import UserError
+
 
 def cpu_name() -> str:
     """The CPU's own name."""
@@ -51,3 +53,19 @@ def cache_folder() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keraskit"
     except RuntimeError:
         return None
+
+
+def keras_home() -> Path:
+    """Where Keras keeps what it downloads; as Keras does it, below /tmp without a home."""
+    try:
+        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    except RuntimeError:
+        return Path("/tmp/.keras")
+
+
+def expanded(word: str | Path) -> Path:
+    """A path with ~ and ~name filled in. Raises UserError where there is no such home."""
+    try:
+        return Path(word).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{word}: there is no such home folder.", "Write the path without ~.") from error

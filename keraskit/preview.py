@@ -9,7 +9,7 @@ import numpy as np
 
 from keraskit.augment import Augmentation
 from keraskit.datasets import pictures
-from keraskit.errors import UserError
+from keraskit.errors import UserError, printable
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         fitted = augmentation.fit(picture[None]) if augmentation.needs_fit else augmentation
         made = fitted.standardize(fitted.transform(np.stack([picture] * versions), (seed, len(shown)))).numpy()
         shown += [picture, *(visible(image) if augmentation.standardizes else clipped(image) for image in made)]
-        captions += [path.name[:24], *[""] * versions]
+        captions += [printable(path.name)[:24], *[""] * versions]
     with RunFolder.of(output).atomic(output.name) as beside:
         columns = versions + 1 if len(paths) > 1 else min(4, versions + 1)
         plots.sheet(shown, captions, beside, columns=columns, side=1.8)
@@ -42,7 +42,7 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
 def read(path: Path) -> np.ndarray:
     """A picture as it should be seen, uint8 RGB, made small enough for a sheet."""
     try:
-        picture = pictures.read(path.read_bytes()).convert("RGB")
+        picture = pictures.read(pictures.contents(path)).convert("RGB")
     except (OSError, pictures.BadPicture) as error:
         raise UserError(f"{path} {error}.") from error
     picture.thumbnail((SIDE, SIDE))

@@ -18,7 +18,7 @@ from keraskit import Program, UserError, applications
 from keraskit.datasets import imagenet, pictures
 from keraskit.datasets.picture_files import SHIPPED, find
 from keraskit.results import accuracy, guesses
-from keraskit.results.run_folder import RunFolder
+from keraskit.results.run_folder import check_outputs
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
 Prepare, Predict = Callable[[Image.Image], tuple[np.ndarray, str]], Callable[[np.ndarray], np.ndarray]
@@ -77,8 +77,7 @@ def classify(
         raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
     if len(networks) > 1 and weights not in ("imagenet", "none"):
         raise UserError(f"--weights {weights} fits one network, not {len(networks)}.", "Name that one with --model.")
-    for path in filter(None, (json, csv, sheet)):
-        RunFolder.check(path.absolute().parent)  # before the work, not after it
+    check_outputs(json, csv, sheet)
     truth = accuracy.labelled(evaluate) if evaluate else {}
     paths = list(truth) or find(photos or [SHIPPED / "coffee.png"])
     rows: list[guesses.Guess] = []

@@ -1,15 +1,21 @@
 """Description: what may happen to pictures, in ImageDataGenerator's own words and units. Needs no TensorFlow."""
 
 import dataclasses
-import math
+import numbers
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from cyclopts import Parameter
 
 from keraskit.errors import UserError
 
 NOT_A_FLAG = Parameter(parse=False)
+LARGEST: Any = 1e300  # of a number; Python has larger ones, which no float can be
+
+
+def _finite(value: Any) -> bool:
+    """Whether it is a number, and one to compute with."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +79,8 @@ class Description:
         self._must("shear_range", lambda v: v < 90, "less than 90 degrees, at which a picture has no width left")
         self._must("zca_epsilon", lambda v: v > 0, "more than 0")
         self._must("cval", lambda v: 0 <= v <= 255, "from 0 to 255")
-        self._must("rescale", lambda v: v is None or v > 0, "more than 0")
+        if self.rescale is not None:
+            self._must("rescale", lambda v: v > 0, "more than 0")
         for name, allowed in (
             ("fill_mode", ("nearest", "reflect", "wrap", "constant")),
             ("data_format", ("channels_last", "channels_first")),
@@ -81,7 +88,7 @@ class Description:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name}={getattr(self, name)!r} makes no sense: expected one of {', '.join(allowed)}.")
         for name, pair in (("zoom_range", self.zoom), ("brightness_range", self.brightness_range or (1.0, 1.0))):
-            numbers = len(pair) == 2 and all(math.isfinite(v) for v in pair)
+            numbers = isinstance(pair, tuple) and len(pair) == 2 and all(map(_finite, pair))
             if not numbers or not 0 <= pair[0] <= pair[1] or (name == "zoom_range" and pair[0] == 0):
                 raise UserError(
                     f"{name}={getattr(self, name)} makes no sense: expected two factors above 0, lower first."
@@ -89,8 +96,16 @@ class Description:
 
     def _must(self, name: str, allowed: Callable[[Any], bool], expected: str) -> None:
         value = getattr(self, name)
-        if (value is not None and not math.isfinite(value)) or not allowed(value):
+        if not _finite(value) or not allowed(value):
             raise UserError(f"{name}={value} makes no sense: expected {expected}.")
+
+    @classmethod
+    def of(cls, parameters: dict[str, Any]) -> Self:
+        """From its parameters by name. Raises UserError for a name that is none."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := [str(name) for name in parameters if name not in known]:
+            raise UserError(f"An augmentation has no {unknown[0]}.", f"It has {', '.join(known[:-1])}.")
+        return cls(**parameters)
 
     @property
     def zoom(self) -> tuple[float, float]:

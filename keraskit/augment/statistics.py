@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from keraskit.augment.description import Description
 from keraskit.errors import UserError
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
+MOST_BYTES = 2_000_000_000  # of a file of statistics: whitening 150 x 150 pixels takes as much
 CHUNK = 256  # pictures in one product: 256 products of bytes add up exactly in float32's 24 bits
 
 
@@ -40,9 +42,15 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            return cls(**{name: file[name] for name in file.files})
+        """Read what `save` wrote. Raises UserError for anything else."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+                    raise ValueError(f"it claims more than {MOST_BYTES:,} bytes")
+            with np.load(path, allow_pickle=False) as file:
+                return cls(**{name: file[name].astype(np.float32, casting="same_kind") for name in file.files})
+        except Exception as error:  # a damaged file makes numpy raise anything
+            raise UserError(f"{path} holds no statistics of pictures: {error}.") from error
 
 
 def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> Statistics:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from keraskit import machine
 from keraskit.errors import UserError
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -17,6 +19,7 @@ IDX_FILES = dict(
 )
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 MAX_CLASSES = 1_000
+COPIES = 3  # of the arrays that are alive at once between the file and the model
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -48,18 +51,34 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The four arrays as they lie in the file. Pickled objects are refused."""
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {problem}.", "Name an .npz file, or a folder of IDX files.")
     try:
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        if missing := [name for name in NAMES if name not in members]:
+            raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
+        _check_room(sum(members[name].file_size for name in NAMES), path)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in NAMES}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.", "Name an .npz file, or a folder of IDX files.") from None
-    except KeyError as error:
-        raise UserError(f"{path} cannot be read: it lacks {error}; expected {', '.join(NAMES)}.") from error
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes numpy and zipfile raise anything, MemoryError too
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{path} cannot be read as .npz: {reason}", "It is damaged or another file; fetch it again."
         ) from error
+
+
+def _check_room(size: int, path: Path) -> None:
+    """Raise UserError where arrays of so many bytes, and their copies on the way to a model, do not fit into memory."""
+    free = machine.available_memory()
+    if free is not None and COPIES * size > free:
+        claimed = f"claims {min(size, 10**18) / 1e9:,.0f} GB of arrays"
+        raise UserError(
+            f"{path} {claimed}; {free / COPIES / 1e9:,.1f} GB would fit into memory.", "Use fewer pictures."
+        )
 
 
 def read_idx(folder: Path) -> dict[str, np.ndarray]:
@@ -76,15 +95,22 @@ def read_idx(folder: Path) -> dict[str, np.ndarray]:
 
 def _idx(path: Path) -> np.ndarray:
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-        zeros, kind, axes = int.from_bytes(data[:2], "big"), IDX_TYPES[data[2]], data[3]
-        shape = np.frombuffer(data, ">u4", axes, 4).astype(int)
-        values = np.frombuffer(data, kind, -1, 4 + 4 * axes)
-        if zeros or not axes or values.size != shape.prod():
-            raise ValueError(f"its header says {tuple(map(int, shape))}, and {values.size} values follow")
-        return values.reshape(shape)
-    except (OSError, EOFError, IndexError, KeyError, ValueError, zlib.error) as error:
+        if not path.is_file():
+            raise OSError("it is no file")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not head[3]:
+                raise ValueError(f"it begins with {head.hex(' ') or 'nothing'}, expected 00 00, a type and the axes")
+            kind, axes = np.dtype(IDX_TYPES[head[2]]), head[3]
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(axes)]
+            size = math.prod(shape) * kind.itemsize
+            _check_room(size, path)
+            data = file.read(size + 1)  # never more than it claims, whatever it unpacks to
+        if len(data) != size:
+            follow = "more" if len(data) > size else f"{len(data) // kind.itemsize}"
+            raise ValueError(f"its header says {tuple(shape)[:8]}, and {follow} values follow")
+        return np.frombuffer(data, kind).reshape(shape)
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as IDX: {error}.", "It is damaged or another file.") from error
 
 

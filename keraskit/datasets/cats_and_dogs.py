@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
 from pathlib import Path
 
 from PIL import Image
 
+from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.datasets import drawn_pets, folders
 from keraskit.datasets.layout import PARTS, arrange
@@ -55,8 +55,7 @@ def photographs(config: RunConfig) -> tuple[Path | None, str]:
     """Where photographs lie, and how that was found; None where only drawn ones are left."""
     if config.data_dir:
         return config.data_dir, "--data-dir"
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    if config.download or (home / "datasets" / ARCHIVE).is_file():
+    if config.download or (machine.keras_home() / "datasets" / ARCHIVE).is_file():
         return _downloaded(), "Microsoft's public archive"
     return None, ""
 

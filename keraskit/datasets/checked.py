@@ -90,7 +90,7 @@ def _examined(files: PictureFiles, names: Sequence[str]) -> list[tuple[str, str,
 def _stamp(files: PictureFiles, name: str) -> str:
     try:
         return files.stamp(name)
-    except OSError:  # gone since it was listed; reading it will say so
+    except (OSError, ValueError):  # gone since it was listed, or no name at all; reading it will say so
         return "gone"
 
 

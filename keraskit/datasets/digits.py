@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
+from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, mnist
 from keraskit.datasets.inputs import Inputs, Shape
@@ -132,7 +132,7 @@ def _load(config: RunConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...], di
             "sha256": _hash(arrays),
         }
         return _mixed(arrays), tuple(BY_KERAS[config.dataset]), source
-    path = Path(config.dataset).expanduser()
+    path = machine.expanded(config.dataset)
     arrays = array_files.read(path)
     classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
     return (

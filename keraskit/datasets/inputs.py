@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 import tensorflow as tf
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
+SCALES = ("pixels", "unit", "standard", "caffe")
+MOST_SIDE = 2**24  # of a picture, or of all of it in a row
 Shape = tuple[int, ...]
 
 
@@ -31,10 +34,21 @@ class Inputs:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Inputs:
-        """From what `dataclasses.asdict` and JSON made of it."""
-        shape = values["shape"]
-        shape = {k: tuple(v) for k, v in shape.items()} if isinstance(shape, dict) else tuple(shape)
-        return cls(tuple(values["size"]), values["channels"], values["scale"], shape)
+        """From what `dataclasses.asdict` and JSON made of it. Raises ValueError for anything else."""
+        try:
+            size, channels, scale, shape = (values[f.name] for f in dataclasses.fields(cls))
+            shapes = list(shape.values()) if isinstance(shape, dict) else [shape]
+            sides = [side for each in (size, *shapes) for side in each]
+            whole = all(type(side) is int and 1 <= side <= MOST_SIDE for side in sides)
+            if not whole or len(size) != 2 or channels not in (1, 3) or scale not in SCALES:
+                raise ValueError(f"{values!r:.200}")
+            if isinstance(shape, dict):
+                return cls(tuple(size), channels, scale, {name: tuple(each) for name, each in shape.items()})
+            if math.prod(shape) != math.prod(size) * channels:
+                raise ValueError(f"{size} pixels of {channels} values do not fill {shape}")
+            return cls(tuple(size), channels, scale, tuple(shape))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{values!r:.200}") from error
 
     def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
         """float32 on the model's scale. `pictures` from 0 to 255, shape (n, height, width) or (n, height, width, 3)."""

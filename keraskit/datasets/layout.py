@@ -86,7 +86,8 @@ def _kind(path: tuple[str, ...]) -> str | None:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """cat.9 before cat.10."""
-    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
+    pieces = re.split(r"(\d{1,1000})", name)  # Python makes no number of more than 4,300 digits
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces]
 
 
 Kinds = dict[str, list[str]]

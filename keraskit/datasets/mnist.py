@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keraskit import machine
 from keraskit.datasets.array_files import read_npz
 from keraskit.errors import UserError
 
@@ -44,11 +45,10 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
 def search_path() -> list[tuple[str, Path]]:
     """Where a file is looked for without `--data-dir`, in order, each with the reason why there."""
     checkout = Path(__file__).resolve().parents[2]
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     places = [("$KERASKIT_DATA", Path(os.environ["KERASKIT_DATA"]) / FILE)] if os.environ.get("KERASKIT_DATA") else []
     if (checkout / "pyproject.toml").is_file():
         places.append(("the repository's data/", checkout / "data" / FILE))
-    return [*places, ("Keras's cache", home / "datasets" / FILE)]
+    return [*places, ("Keras's cache", machine.keras_home() / "datasets" / FILE)]
 
 
 def _download() -> tuple[str, Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import stat
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,11 +13,25 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the only decoders that are ever run; a file's name decides nothing
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
+MOST_BYTES = 200_000_000  # of one picture's file
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 
 
 class BadPicture(ValueError):
     """The file is no picture that can be used; the message says why."""
+
+
+def contents(path: Path) -> bytes:
+    """The bytes of a file that may be anything. Raises OSError for what never ends, such as a pipe or a device."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("it is no regular file")
+        if found.st_size > MOST_BYTES:
+            raise OSError(f"it has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed")
+        return path.read_bytes()
+    except ValueError as error:  # a name that no file system takes
+        raise OSError(str(error)) from error
 
 
 def read(data: bytes) -> Image.Image:
@@ -30,6 +46,8 @@ def read(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {MOST_PIXELS:,} are allowed")
+            if not image.width or not image.height:
+                raise BadPicture("has no pixels")
             image.load()
             return _plain(ImageOps.exif_transpose(image))
     except BadPicture:

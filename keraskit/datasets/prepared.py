@@ -48,7 +48,7 @@ def prepare(source: Path, to: Path, how: Literal["copy", "link", "index"], per_c
             print(f"total {part} {printable(kind)} images: {counts[f'{part}/{kind}']}")
     if bad:
         print(f"left out {len(bad):,} that cannot be used: {printable(listed(bad))}")
-    print(f"{done:,} new in {to}; use it with --data-dir {to}")
+    print(f"{done:,} new in {printable(to)}; use it with --data-dir {printable(to)}")
 
 
 def _targets(
@@ -101,5 +101,6 @@ def _write_index(files: PictureFiles, to: Path, targets: list[tuple[str, str]]) 
         part, kind, _ = target.split("/", 2)
         writer.writerow([part, kind, (files.root / name).resolve()])
     to.mkdir(parents=True, exist_ok=True)
-    RunFolder(to).write_text(INDEX, text.getvalue())
+    with RunFolder(to).atomic(INDEX) as beside:
+        beside.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))  # names of files as they are
     return len(targets)

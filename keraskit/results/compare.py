@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.errors import UserError
-from keraskit.results import history, plots
-from keraskit.results.run_folder import MANIFEST, RunFolder
+from keraskit.results import history, manifest, plots
+from keraskit.results.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Run:
 def read(paths: Sequence[Path]) -> list[Run]:
     """The runs, labelled by recipe, and by folder where one recipe comes twice. Raises UserError for a run without."""
     folders = [RunFolder(path) for path in paths]
-    manifests = [folder.read_json(MANIFEST) for folder in folders]
-    names = [manifest["recipe"] for manifest in manifests]
+    facts = [manifest.read(folder, "recipe", "parameters", "data.name") for folder in folders]
+    names = [run["recipe"] for run in facts]
     runs = []
-    for folder, manifest in zip(folders, manifests, strict=True):
+    for folder, run in zip(folders, facts, strict=True):
         rows = folder.read_history()
         if not rows:
             raise UserError(f"{folder.path} has no finished epoch to compare.", "Leave it out.")
-        twice = names.count(manifest["recipe"]) > 1
-        runs.append(Run(manifest["recipe"] + (f" {folder.path.name[-6:]}" if twice else ""), manifest, rows))
+        twice = names.count(run["recipe"]) > 1
+        runs.append(Run(run["recipe"] + (f" {folder.path.name[-6:]}" if twice else ""), run, rows))
     return runs
 
 
@@ -41,22 +41,22 @@ def columns(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     head = ["run", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds", "data"]
     rows = []
     for run in runs:
-        manifest = run.manifest
+        facts = run.manifest
         metric = history.metric(run.history)
-        best = int(manifest.get("best_epoch", 0))
-        at_best = run.history[best - 1] if best else run.history[-1]
-        test = {k: v for k, v in (manifest.get("test") or {}).items() if k == metric}
+        best = facts.get("best_epoch") or 0
+        at_best = run.history[best - 1] if 0 < best <= len(run.history) else run.history[-1]
+        test = (facts.get("test") or {}).get(metric)
         rows.append(
             [
                 run.label,
-                f"{manifest['parameters']:,}",
+                f"{facts['parameters']:,}",
                 str(len(run.history)),
                 str(best or ""),
                 f"{at_best['val_' + metric]:.4f}",
                 f"{history.gap(run.history, metric):+.4f}",
-                f"{test[metric]:.4f}" if test else manifest.get("status", ""),
-                f"{sum(row['seconds'] for row in run.history):.0f}",
-                manifest["data"]["name"],
+                facts.get("status") or "" if test is None else f"{test:.4f}",
+                f"{sum(row.get('seconds', 0) for row in run.history):.0f}",
+                facts["data"]["name"],
             ]
         )
     return head, rows

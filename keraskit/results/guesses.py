@@ -25,6 +25,7 @@ from keraskit.results.run_folder import RunFolder
 
 BATCH, SHEET = 32, 48
 THUMBNAIL = 200  # pixels of the longer side on a sheet
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
 
 
 @dataclass
@@ -69,7 +70,7 @@ def guess(
 
     def read(path: Path) -> tuple[np.ndarray | None, Guess]:
         try:
-            array, note = prepare(pictures.read(path.read_bytes()))
+            array, note = prepare(pictures.read(pictures.contents(path)))
             return array, Guess(path, network, note=note)
         except BadPicture as error:
             return None, Guess(path, network, error=str(error))
@@ -151,7 +152,7 @@ def write(
     for path, data in ((to_json, as_json), (to_csv, as_csv)):
         if path:
             RunFolder.of(path).write_text(path.name, data(rows, top))
-            print(f"written: {path}")
+            print(f"written: {printable(path)}")
     if to_sheet:
         shown = [row for row in rows if not row.error][:SHEET]
         with RunFolder.of(to_sheet).atomic(to_sheet.name) as path:
@@ -159,7 +160,7 @@ def write(
             thumbnails = [_thumbnail(row.path) for row in shown]
             captions = [f"{printable(row.path.name)[:26]}\n{_caption(row)}" for row in shown]
             plots.sheet(thumbnails, captions, path, title, columns=6, side=1.8)
-        print(f"sheet: {to_sheet}")
+        print(f"sheet: {printable(to_sheet)}")
 
 
 def as_json(rows: Sequence[Guess], top: int = 3) -> str:
@@ -183,14 +184,13 @@ def as_csv(rows: Sequence[Guess], top: int = 3) -> str:
     for row in rows:
         cells = [cell for name, p in row.best[:top] for cell in (_harmless(name), f"{p:.6f}")]
         cells += [""] * (2 * most - len(cells))
-        writer.writerow(
-            [_harmless(printable(row.path)), row.network, *cells, row.note, _harmless(printable(row.error))]
-        )
+        writer.writerow([*map(_harmless, (row.path, row.network)), *cells, *map(_harmless, (row.note, row.error))])
     return text.getvalue()
 
 
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+def _harmless(text: object) -> str:
+    cell = printable(text)
+    return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
 
 
 def _caption(row: Guess) -> str:
@@ -199,6 +199,6 @@ def _caption(row: Guess) -> str:
 
 
 def _thumbnail(path: Path) -> np.ndarray:
-    image = pictures.read(path.read_bytes()).convert("RGB")
+    image = pictures.read(pictures.contents(path)).convert("RGB")
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     return np.asarray(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from keraskit.errors import printable
 from keraskit.results import history
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
@@ -28,6 +30,18 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write the PNG. Letters that the font lacks become boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(path)
+
+
+def _words(text: str, most: int = 60) -> str:
+    """Text from a file as it is, not as a formula of TeX, and not longer than a picture has room for."""
+    return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
 
 
 def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
@@ -55,11 +69,11 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
                 label = f"gap, {wide:.2f} at the end: over-fitting"
                 axes.fill_between(epochs, held_out, trained, color=GAP, alpha=0.25, linewidth=0, label=label)
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
-        axes.set(title=name.replace("_", " "), xlabel="epoch")
+        axes.set(title=_words(name.replace("_", " ")), xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], metric: str, path: Path) -> None:
@@ -75,12 +89,12 @@ def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], met
     for i, (label, trained, held_out) in enumerate(runs):
         colour, epochs = RUNS[i % len(RUNS)], range(1, len(trained) + 1)
         axes.plot(epochs, trained, color=colour, linewidth=0.9, linestyle=":")
-        axes.plot(epochs, held_out, color=colour, linewidth=1.8, label=f"{label}: {max(held_out):.3f} at best")
-    axes.set(xlabel="epoch", ylabel=metric, title="validation (line) and training (dots)")
+        axes.plot(epochs, held_out, color=colour, linewidth=1.8, label=f"{_words(label)}: {max(held_out):.3f} at best")
+    axes.set(xlabel="epoch", ylabel=_words(metric), title="validation (line) and training (dots)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
@@ -91,7 +105,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
         classes: their names.
         path: the PNG to write.
     """
-    count = len(classes)
+    classes, count = [_words(name, 30) for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
     figure = _figure(side + 1.0, side)
     axes = figure.add_subplot()
@@ -107,7 +121,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
         axes.set_yticks(range(count), classes)
     axes.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, ax=axes, label="examples", shrink=0.85, format=StrMethodFormatter("{x:,.0f}"))
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def sheet(
@@ -139,8 +153,8 @@ def sheet(
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         axes: Axes = figure.add_subplot(rows, columns, i + 1)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        axes.set_xlabel(caption, fontsize=8, parse_math=False)
+        axes.set_xlabel(_words(caption), fontsize=8)
         axes.set(xticks=[], yticks=[])
     if not len(pictures):
         figure.text(0.5, 0.4, "none", ha="center")
-    figure.savefig(path)
+    _save(figure, path)

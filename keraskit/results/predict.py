@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageOps
 
+from keraskit import model_files
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.datasets import pictures
 from keraskit.datasets.inputs import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.results import guesses
+from keraskit.results import guesses, manifest
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 
 PAPER = 127  # a grey picture whose border is brighter than this is dark ink on white paper
@@ -29,14 +32,15 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
         UserError: the run has no model, or learned from something else than pictures.
     """
     folder = RunFolder.newest(run)
-    manifest = folder.read_json(MANIFEST)
-    if not manifest.get("inputs"):
-        raise UserError(f"{manifest['recipe']} learned from no pictures, so it can say nothing of one.")
-    inputs = Inputs.from_json(manifest["inputs"])
-    model = load_model(folder)
-    if manifest.get("head"):
-        model = keras.Model(model.inputs, model.get_layer(manifest["head"]).output)
-    fed = _preparation(folder, manifest["config"], inputs)
+    facts = manifest.read(folder, "recipe", "classes", "config")
+    if not facts.get("inputs"):
+        raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
+    try:
+        inputs = Inputs.from_json(facts["inputs"])
+        model = model_of(folder, facts, inputs)
+        fed = _preparation(folder, facts["config"], inputs)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
 
     def said(batch: np.ndarray) -> np.ndarray:
         return guesses.both(model.predict_on_batch(fed(batch)))
@@ -44,7 +48,22 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
         return resized(image, inputs)
 
-    return guesses.guess(paths, prepare, said, manifest["classes"], top, batch_size)
+    return guesses.guess(paths, prepare, said, facts["classes"], top, batch_size)
+
+
+def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
+    """The run's best model, ending in the output that names the class. Raises ValueError where run.json says else."""
+    model = load_model(folder)
+    if facts.get("head"):
+        model = keras.Model(model.inputs, model.get_layer(facts["head"]).output)
+    takes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    wanted = inputs.shape if isinstance(inputs.shape, dict) else dict.fromkeys(list(takes)[:1], inputs.shape)
+    if takes != wanted:
+        raise ValueError(f"the model takes {takes}, the run's pictures are {wanted}")
+    count = len(facts["classes"])
+    if model.output_shape != (None, count) and (model.output_shape, count) != ((None, 1), 2):
+        raise ValueError(f"the model gives out {model.output_shape}, and there are {count} classes")
+    return model
 
 
 def load_model(folder: RunFolder) -> keras.Model:
@@ -53,9 +72,10 @@ def load_model(folder: RunFolder) -> keras.Model:
     if not path.is_file():
         raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return model_files.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        first = str(error).strip().partition("\n")[0][:200]
+        reason = str(error).rpartition("Exception encountered: ")[2]  # of several, Keras names the first one last
+        first = reason.strip().partition("\n")[0][:200]
         raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {first}.") from error
 
 
@@ -76,8 +96,10 @@ def _preparation(folder: RunFolder, config: dict, inputs: Inputs) -> Callable[[n
     described = config.get("augment") or {}
     if "preprocessing_function" in described:
         raise UserError("This run used a function of your own on its pictures, which no folder can hold.")
-    augmentation = Augmentation(**described)
+    augmentation = Augmentation.of(described)
     if augmentation.needs_fit:
         augmentation = dataclasses.replace(augmentation, statistics=Statistics.load(folder.path / STATISTICS))
     nothing = np.empty(0, np.int64)
-    return Split(0, lambda i: (i, i), nothing, lambda i: i, inputs, augmentation=augmentation).fed
+    fed = Split(0, lambda i: (i, i), nothing, lambda i: i, inputs, augmentation=augmentation).fed
+    fed(np.zeros((1, *inputs.size, 3)[: 3 + (inputs.channels == 3)], np.uint8))  # statistics of other pictures end here
+    return fed

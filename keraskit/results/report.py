@@ -10,15 +10,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from keraskit.results import history
-from keraskit.results.run_folder import MANIFEST, RunFolder
+from keraskit.results import history, manifest
+from keraskit.results.run_folder import RunFolder
 
 REPORT = "report.html"
 
 
 def write_report(folder: RunFolder) -> None:
     """Write the page. Files that the run did not leave are left out of it."""
-    run: dict[str, Any] = folder.read_json(MANIFEST)
+    run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
     page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
     html = page.render(
         run=run,
@@ -38,40 +38,48 @@ def write_report(folder: RunFolder) -> None:
 def _headline(run: dict[str, Any]) -> str:
     test = run.get("test") or {}
     name = next((n for n in test if n != "loss"), "loss")
-    return f"test {name} {test[name]:.4f}" if name in test else ""
+    return f"test {name} {test[name]:.4f}" if test.get(name) is not None else ""
 
 
 def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    figures = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in (run.get("test") or {}).items()]
+    figures = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in _known(run, "test").items()]
     figures.sort(key=lambda figure: figure[0] == "test loss")
     if run.get("best_epoch"):
         figures.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
     figures.append(("parameters", f"{run['parameters']:,}"))
-    if "fit" in run.get("timings", {}):
+    if "fit" in _known(run, "timings"):
         figures.append(("training", f"{run['timings']['fit']:.0f} s"))
     return figures
 
 
+def _known(run: dict[str, Any], name: str) -> dict[str, float]:
+    return {key: value for key, value in (run.get(name) or {}).items() if value is not None}
+
+
+def _found(folder: RunFolder, name: str) -> bytes | None:
+    """The bytes of a file that may be missing."""
+    try:
+        return folder.read_bytes(name)
+    except FileNotFoundError:
+        return None
+
+
 def _picture(folder: RunFolder, name: str, text: str) -> Markup:
-    file = folder.path / name
-    if not file.is_file():
+    if (found := _found(folder, name)) is None:
         return Markup('<p class="quiet">{} is not there.</p>').format(name)
-    data = base64.b64encode(file.read_bytes()).decode()
+    data = base64.b64encode(found).decode()
     return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(text, data)
 
 
 def _graph(folder: RunFolder) -> Markup | None:
     """The SVG as an image: unlike inline markup, a browser runs no script in it."""
-    file = folder.path / "architecture.svg"
-    if not file.is_file():
+    if (svg := _found(folder, "architecture.svg")) is None:
         return None
-    svg = file.read_bytes()
-    width = re.search(rb'width="([\d.]+)(pt|px)?"', svg)
+    width = re.search(rb'width="(\d{1,6}(?:\.\d{1,6})?)(pt|px)?"', svg)
     pixels = min(0.65 * float(width[1]) * (4 / 3 if width[2] == b"pt" else 1), 900) if width else 400
     image = '<img alt="The graph of layers" style="width: {}px" src="data:image/svg+xml;base64,{}">'
     return Markup(image).format(round(pixels), base64.b64encode(svg).decode())
 
 
 def _text(folder: RunFolder, name: str) -> str:
-    file = folder.path / name
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return (_found(folder, name) or b"").decode("utf-8", "replace")

@@ -9,7 +9,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 
 from keraskit.errors import UserError
 
-MANIFEST, MODEL = "run.json", "model.keras"
+MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
+MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
@@ -59,6 +62,20 @@ class RunFolder:
             raise UserError(f"{place} is a file, so no run folder fits below it.", "Name a folder with --output-dir.")
         if not os.access(place, os.W_OK | os.X_OK):
             raise UserError(f"{place} cannot be written.", "Name a folder you may write with --output-dir.")
+
+    @classmethod
+    def check_file(cls, file: Path, endings: Collection[str] = ()) -> None:
+        """Raise UserError now if `of` or `atomic` could not write this file that a user wants, or would harm by it.
+
+        Args:
+            file: to be made, or replaced where it is a regular file already; never a device, a pipe, a folder.
+            endings: that its name may have, such as `PICTURES`.
+        """
+        cls.check(file.absolute().parent)
+        if file.exists() and not file.is_file():
+            raise UserError(f"{file} is there already, and is no file that could be replaced.", "Name another.")
+        if endings and file.suffix.lower() not in endings:
+            raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
 
     @classmethod
     def newest(cls, path: Path) -> RunFolder:
@@ -131,19 +148,35 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
         with self.atomic(name, durable=name == MANIFEST) as path:
-            path.write_text(text, encoding="utf-8")
+            # Names of files need not be text; JSON reads such an escape back.
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def write_json(self, name: str, data: Any) -> None:
         """Write a JSON file, indented, with numbers as Python has them."""
         self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
 
+    def read_bytes(self, name: str) -> bytes:
+        """A file's bytes. Raises FileNotFoundError; UserError for what no run writes: links that leave it, pipes."""
+        path = self.path / name
+        try:
+            found = path.resolve().stat()
+            if not path.resolve().is_relative_to(self.path.resolve()) or not stat.S_ISREG(found.st_mode):
+                raise UserError(f"{path} is refused: it is no file of this folder.", "No run writes such a thing.")
+            if found.st_size > MOST_BYTES:
+                raise UserError(f"{path} is refused: it has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed.")
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
     def read_json(self, name: str) -> Any:
         """Read a JSON file. Raises UserError when it is missing or damaged."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            return json.loads(self.read_bytes(name))
         except FileNotFoundError:
             raise UserError(f"{self.path} has no {name}.", "Is it a run folder? They lie in runs/<recipe>/.") from None
-        except (OSError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 
     def update_manifest(self, **facts: Any) -> None:
@@ -172,22 +205,32 @@ class RunFolder:
         writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        self.write_text("history.csv", text.getvalue())
+        self.write_text(HISTORY, text.getvalue())
 
     def read_history(self) -> list[dict[str, float]]:
         """history.csv as numbers; empty when no epoch has ended."""
         try:
-            with (self.path / "history.csv").open(encoding="utf-8", newline="") as file:
-                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
+            if rows and (missing := {"epoch", "loss", "val_loss"} - set(rows[0])):
+                raise ValueError(f"it has no {min(missing)}")
+            return rows
         except FileNotFoundError:
             return []
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{self.path / 'history.csv'} is damaged: {error}.") from error
+        except (ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{self.path / HISTORY} is damaged: {error}.") from error
 
     def sha256(self, name: str) -> str:
         """The hash of one file."""
         with (self.path / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None) -> None:
+    """Raise UserError before the work if one of the files that guesses are to be written to will not do."""
+    for path, endings in ((json, ()), (csv, ()), (sheet, PICTURES)):
+        if path:
+            RunFolder.check_file(path, endings)
 
 
 def _sync(path: Path) -> None:

@@ -39,6 +39,11 @@ def measure(
     Raises:
         UserError: a run failed; what was measured before it is kept.
     """
+    try:
+        more = shlex.split(flags)
+    except ValueError as error:
+        raise UserError(f"--flags {flags!r} cannot be split into words: {error}.", "Close its quotes.") from error
+    RunFolder.check_file(to)
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,7 @@ def measure(
             card.name,
             "--output-dir",
             str(output_dir),
-            *shlex.split(flags),
+            *more,
         ]
         if code := subprocess.run(command, check=False).returncode:
             raise UserError(f"{card.name} ended with code {code}.", "The same command goes on where it stopped.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from keraskit import machine
+from keraskit import machine, model_files
 from keraskit.errors import UserError
 
 WORTH_SAYING = 100e6  # bytes
@@ -37,6 +39,18 @@ def check(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int
         )
     left = f"; {free / 1e9:.1f} GB free" if free is not None else ""
     return f"{needed / 1e9:.1f} GB for weights, gradients and optimizer{left}"
+
+
+def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> None:
+    """Raise UserError before a model is built, with arguments of the user's, whose weights would not fit."""
+    with model_files.unallocated():
+        needed = 4 * build(**options).count_params()
+    free = machine.available_memory()
+    if free is not None and needed > free:
+        raise UserError(
+            f"With {options} the weights alone need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
+            "Build it smaller.",
+        )
 
 
 def slots(optimizer: keras.optimizers.Optimizer) -> int:

@@ -109,8 +109,10 @@ def settle(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> tuple[R
 def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     """Call the recipe's builder. What Keras refuses becomes one line."""
     try:
+        if options:
+            memory.check_build(recipe.build, options)
         return recipe.build(**options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
         first = str(error).strip().partition("\n")[0]
         raise UserError(
             f"{recipe.name} cannot be built with {options}: {first}", f"`keraskit show {recipe.name}` says more."

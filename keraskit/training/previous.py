@@ -12,7 +12,8 @@ from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe, load_recipe
-from keraskit.results.run_folder import MANIFEST, MODEL, RunFolder
+from keraskit.results import manifest
+from keraskit.results.run_folder import MODEL, RunFolder
 
 
 def is_run(weights: str | None) -> bool:
@@ -39,12 +40,12 @@ def find_or_train(
     for path in sorted((Path(config.output_dir) / before.name).glob("*/"), reverse=True):
         folder = RunFolder(path)
         try:
-            run = folder.read_json(MANIFEST)
+            run = manifest.read(folder)
         except UserError:
             continue
-        kept = {name: run.get("config", {}).get(name) for name in alike}
+        kept = {name: (run.get("config") or {}).get(name) for name in alike}
         kept["data_dir"] = Path(kept["data_dir"]) if kept["data_dir"] else None
-        made = {name: value for name, value in run.get("model_options", {}).items() if name != "classes"}
+        made = {name: value for name, value in (run.get("model_options") or {}).items() if name != "classes"}
         same = made == {name: value for name, value in wanted.items() if name != "classes"} and kept == alike
         if same and run.get("status") == "finished" and (path / MODEL).is_file():
             print(f"{recipe.name} goes on from {path}", flush=True)

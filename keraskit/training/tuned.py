@@ -17,6 +17,7 @@ from keraskit.recipe import Card, Recipe
 from keraskit.results.table import source_hash
 
 FILE = "tuned.json"
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Tuned 
     """What was measured for this run; None where nothing was."""
     entry = _read().get(key(recipe, config, options))
     try:
-        return Tuned(**entry) if entry else None
-    except TypeError:  # written by another version
+        known = Tuned(**entry) if entry else None
+        usable = known and known.precision in PRECISIONS and known.xla in ("on", "off") and known.milliseconds > 0
+        return known if usable else None
+    except TypeError:  # written by another version, or damaged
         return None
 
 

@@ -1,0 +1,185 @@
+"""Files of data that are fuzzed: pictures, arrays, archives."""
+
+import gzip
+import io
+import shutil
+import struct
+import warnings
+import zipfile
+
+import laws
+import numpy as np
+from hypothesis import strategies as st
+from made import TEXT, damaged, encoded, small_arrays
+
+from keraskit.datasets import array_files, checked, pictures
+from keraskit.datasets.layout import arrange
+from keraskit.datasets.picture_files import open_files
+
+# Pictures
+
+PICTURES = [
+    *(encoded(form) for form in pictures.FORMATS),
+    *(encoded("PNG", mode=mode) for mode in ("L", "LA", "RGBA", "P", "1")),
+    *(encoded("JPEG", mode=mode) for mode in ("L", "CMYK")),
+    encoded("JPEG", progressive=True, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"),
+    encoded("GIF", mode="P"),
+    encoded("WEBP", lossless=True),
+]
+
+
+def check_picture(data, box):
+    """A picture of 8 bits with pixels, or a reason."""
+    image = laws.reads(lambda: pictures.read(data), pictures.BadPicture)
+    if image is not None:
+        assert image.mode in {"RGB", "L"} and min(image.size) > 0
+        assert pictures.pixels(image, (5, 7)).shape == (5, 7, 3) and pictures.pixels(image, (5, 7), 1).shape == (5, 7)
+        assert pictures.middle(image).width <= image.width
+
+
+# Arrays
+
+
+def npz(arrays, **options):
+    """The bytes of an .npz file."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays, **options)
+    return file.getvalue()
+
+
+@st.composite
+def odd_arrays(draw):
+    """Keras's layout with one array of another kind or shape."""
+    arrays = small_arrays()
+    kind = draw(st.sampled_from(["u1", "i2", "i8", "f2", "f4", "f8", "c8", "?", "O", "U3", "M8[s]", "u1,f4", "S2"]))
+    shape = draw(st.lists(st.integers(0, 7), max_size=5))
+    name = draw(st.sampled_from([*arrays, "x", "../x"]))
+    with np.errstate(all="ignore"):
+        value = draw(st.sampled_from([0, 1, -1, 255, 300, 1e9]))
+        arrays[name] = np.full(shape, value, "f8").astype(kind, casting="unsafe")
+    return npz(arrays)
+
+
+@st.composite
+def forged(draw):
+    """An .npz whose array says of itself what is not so."""
+    header = draw(
+        st.one_of(
+            st.sampled_from(
+                [
+                    "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 28, 28), }",
+                    "{'descr': '<f8', 'fortran_order': True, 'shape': (-1, 28), }",
+                    "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+                    "{'descr': '|u1', 'fortran_order': False, 'shape': " + "(" * 200 + ")" * 200 + "}",
+                    "__import__('os').system('touch x')",
+                    "{'descr': [('a', '|u1'), ('a', '<f8')], 'fortran_order': False, 'shape': (2,)}",
+                ]
+            ),
+            st.text(max_size=40),
+        )
+    ).encode("latin-1", "replace")
+    version = draw(st.sampled_from([1, 2, 3, 9]))
+    size = struct.pack("<H" if version == 1 else "<I", len(header))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in array_files.NAMES:
+            archive.writestr(
+                f"{name}.npy", b"\x93NUMPY" + bytes([version, 0]) + size + header + draw(st.binary(max_size=9))
+            )
+    return file.getvalue()
+
+
+NPZ = st.one_of(damaged([npz(small_arrays())]), odd_arrays(), forged())
+
+
+def check_npz(data, box):
+    """Four arrays of the kinds that training takes, or a reason."""
+    path = box.root / "case.npz"
+    path.write_bytes(data)
+    well_formed(laws.reads(lambda: array_files.read(path)))
+
+
+def well_formed(arrays):
+    """What `array_files.read` promises."""
+    if arrays is not None:
+        assert {a.dtype.name for n, a in arrays.items() if n[0] == "x"} == {"uint8"} and arrays["y_train"].dtype == int
+        assert all(len(arrays[f"x_{part}"]) == len(arrays[f"y_{part}"]) > 0 for part in ("train", "test"))
+
+
+def idx(array):
+    """The bytes of an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+IDX = st.tuples(
+    st.sampled_from(array_files.NAMES),
+    st.one_of(
+        damaged([idx(a) for a in small_arrays().values()]),
+        st.builds(
+            lambda kind, shape, data: (
+                bytes([0, 0, kind, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape) + data
+            ),
+            st.integers(0, 255),
+            st.lists(st.sampled_from([0, 1, 2, 28, 2**16, 2**31, 2**32 - 1]), max_size=8),
+            st.binary(max_size=50),
+        ),
+        st.just(bytes([0, 0, 8, 1]) + (5).to_bytes(4, "big") + bytes(1_000_000)),
+    ),
+    st.sampled_from(["", ".gz", "broken.gz"]),
+)
+
+
+def check_idx(case, box):
+    """The same for four IDX files, one of which is odd."""
+    odd, data, ending = case
+    shutil.rmtree(box.root / "idx")
+    (box.root / "idx").mkdir()
+    for name, array in small_arrays().items():
+        content = data if name == odd else idx(array)
+        content = gzip.compress(content, 1) if ending == ".gz" else content
+        (box.root / "idx" / f"{array_files.IDX_FILES[name]}-ubyte{ending[-3:]}").write_bytes(content)
+    well_formed(laws.reads(lambda: array_files.read(box.root / "idx")))
+
+
+# Archives
+
+NAME = st.one_of(
+    st.sampled_from(
+        ["cat/1.png", "cat.1.png", "dog.2.jpg", "../x.png", "/etc/x.png", "c:x.png", "a\\b.png", "train/cat/3.png"]
+    ),
+    st.builds(lambda kind, n: f"{kind}/{n}.png", TEXT, st.one_of(st.integers(0, 99), st.just("9" * 5_000))),
+)
+
+
+@st.composite
+def archives(draw):
+    """A zip with good pictures, odd names and contents, and perhaps damage."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
+        warnings.simplefilter("ignore")
+        for kind in ("cat", "dog"):
+            for i in range(draw(st.sampled_from([0, 5]))):
+                archive.writestr(f"pets/{kind}/{i}.png", PICTURES[1])
+        for name in draw(st.lists(NAME, max_size=4)):
+            info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
+            info.external_attr = draw(st.sampled_from([0, 0o120777 << 16, 0o10644 << 16]))
+            info.compress_type = draw(st.sampled_from([0, 8, 12, 14]))
+            archive.writestr(info, draw(st.sampled_from([b"", PICTURES[1], b"../../etc/passwd", bytes(100_000)])))
+    data = file.getvalue()
+    return draw(damaged([data])) if draw(st.booleans()) else data
+
+
+ARCHIVES = archives()
+
+
+def check_archive(data, box):
+    """Read where it is, and sorted into folders below the one that is named; never anywhere else."""
+    path, to = box.root / "case.zip", box.root / "out"
+    path.write_bytes(data)
+    shutil.rmtree(to, ignore_errors=True)
+    files = laws.reads(lambda: open_files(path))
+    if files is not None:
+        laws.reads(lambda: arrange(files.names, path))
+        laws.reads(lambda: checked.check(files, files.names))
+    with laws.writing_only(to, box.cache):
+        laws.command(["data", "prepare", "cats_dogs", "--from", str(path), "--to", str(to)])

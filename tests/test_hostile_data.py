@@ -1,0 +1,296 @@
+"""Data and names made to do harm: bombs, pipes, links, paths that leave, markup, escapes, formulas."""
+
+import gzip
+import io
+import os
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraskit import cli, machine
+from keraskit.config import RunConfig
+from keraskit.datasets import array_files, checked, digits
+from keraskit.datasets.layout import arrange
+from keraskit.datasets.picture_files import Folder, find, open_files
+from keraskit.errors import UserError
+from keraskit.results import compare, guesses, manifest, report
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import campaign, tuned
+
+NASTY = "<script>alert('x')</script>\"'&\x1b[31m\n=1+1$\\frac$"
+
+
+def picture(colour=100):
+    """A small PNG."""
+    file = io.BytesIO()
+    Image.new("L", (6, 5), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def command(words, capsys):
+    """Exit code and stderr of a command line, in this process."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    return end.value.code, capsys.readouterr().err
+
+
+# Bombs
+
+
+def test_arrays_that_claim_more_than_fits_are_refused_unread(tmp_path, monkeypatch):
+    arrays = {name: np.zeros((2_000, 28, 28) if name[0] == "x" else 2_000, np.uint8) for name in array_files.NAMES}
+    np.savez_compressed(tmp_path / "own.npz", **arrays)
+    monkeypatch.setattr(machine, "available_memory", lambda: 5_000_000)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"own.npz claims 0 GB of arrays; 0.0 GB would fit into memory"):
+        array_files.read(tmp_path / "own.npz")
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_an_idx_file_is_unpacked_no_further_than_it_claims(tmp_path):
+    header = bytes([0, 0, 8, 1]) + (10).to_bytes(4, "big")
+    for stem in array_files.IDX_FILES.values():
+        (tmp_path / f"{stem}-ubyte.gz").write_bytes(gzip.compress(header + bytes(200_000_000), 1))
+        break
+    for stem in list(array_files.IDX_FILES.values())[1:]:
+        (tmp_path / f"{stem}-ubyte").write_bytes(header + bytes(10))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"its header says \(10,\), and more values follow"):
+        array_files.read_idx(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    for shape in ((2**32 - 1,) * 3, (2**32 - 1,) * 255):  # more than 64 bits count
+        data = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(data))
+        with pytest.raises(UserError, match="would fit into memory"):
+            array_files.read_idx(tmp_path)
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    arrays = {name: np.array([Evil()], object) for name in array_files.NAMES}
+    np.savez(tmp_path / "own.npz", **arrays)
+    with pytest.raises(UserError, match="allow_pickle"):
+        array_files.read(tmp_path / "own.npz")
+    assert not (tmp_path / "ran").exists()
+    np.load(tmp_path / "own.npz", allow_pickle=True)["x_train"]  # the attack is real
+    assert (tmp_path / "ran").exists()
+
+
+def test_an_archive_of_very_many_members_is_read_in_seconds(tmp_path):
+    import time
+
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for i in range(20_000):
+            archive.writestr(f"{'cat' if i % 2 else 'dog'}/{i}.png", b"")
+    before = time.process_time()
+    files = open_files(tmp_path / "many.zip")
+    assert len(arrange(files.names, "here").classes) == 2
+    assert time.process_time() - before < 5
+
+
+# What is no file, or lies elsewhere
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A folder of classes with a pipe and a device among the pictures."""
+    for kind in ("cat", "dog"):
+        (tmp_path / "pets" / kind).mkdir(parents=True)
+        for i in range(30):
+            (tmp_path / "pets" / kind / f"{i}.png").write_bytes(picture())
+    os.mkfifo(tmp_path / "pets" / "cat" / "pipe.png")
+    (tmp_path / "pets" / "dog" / "zero.png").symlink_to("/dev/zero")
+    return tmp_path / "pets"
+
+
+def test_pipes_and_devices_among_pictures_are_left_out(odd):
+    files = Folder(odd)
+    bad, _ = checked.check(files, files.names)
+    assert bad == {name: "cannot be read: it is no regular file" for name in ("cat/pipe.png", "dog/zero.png")}
+    (row,) = guesses.guess([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
+    assert row.error == "cannot be read: it is no regular file"
+    assert odd / "cat" / "pipe.png" not in find([odd])
+
+
+def test_a_table_of_pictures_names_no_class_that_leaves_the_folder(tmp_path, odd, capsys):
+    for kind in ("..", "a/../..", "", "."):
+        (odd / "index.csv").write_text(f'part,class,path\ntrain,"{kind}",{odd}/cat/0.png\n')
+        with pytest.raises(UserError, match=r"index\.csv: part 'train' and class"):
+            open_files(odd)
+    rows = "".join(f"{part},{kind},/nowhere/\0x.png\n" for part in ("train", "test") for kind in "ab")
+    (odd / "index.csv").write_text("part,class,path\n" + rows * 9)
+    files = open_files(odd)
+    with pytest.raises(UserError, match="cannot be used"):
+        checked.check(files, files.names)
+
+
+def test_names_that_are_no_text_come_through_preparation(tmp_path, capsys):
+    root = tmp_path / "pets"
+    for kind in (b"c\xffat", b"=dog"):
+        (root / os.fsdecode(kind)).mkdir(parents=True)
+        for i in range(8):
+            (root / os.fsdecode(kind) / os.fsdecode(b"\xfe%d.png" % i)).write_bytes(picture(i))
+    for how, to in (("copy", "copied"), ("index", "table")):
+        code, err = command(
+            ["data", "prepare", "cats_dogs", "--from", root, "--to", tmp_path / to, "--how", how], capsys
+        )
+        assert (code, err) == (0, "")
+    assert len([p for p in (tmp_path / "copied").rglob("*.png")]) == 16
+    files = open_files(tmp_path / "table")
+    assert len(files.names) == 16 and not checked.check(files, files.names)[0]
+    folder = RunFolder(tmp_path)
+    folder.write_json("run.json", {"names": files.names})
+    assert folder.read_json("run.json")["names"] == files.names
+
+
+def test_numbers_of_any_length_in_names_are_sorted():
+    names = [f"{kind}/{'9' * 5_000}{i}.png" for kind in "ab" for i in range(5)]
+    assert arrange(names, "here").classes == ("a", "b")
+
+
+@pytest.fixture
+def run(tmp_path, tiny_run):
+    """A folder with what readers want of a finished run."""
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for name in ("run.json", "history.csv", "summary.txt", "curves.png", "model.keras"):
+        (folder.path / name).write_bytes((tiny_run.folder / name).read_bytes())
+    return folder
+
+
+def test_links_out_of_a_run_folder_are_not_followed(run, tmp_path):
+    (tmp_path / "secret").write_text("a secret")
+    for name in ("curves.png", "summary.txt", "history.csv", "run.json"):
+        path = run.path / name
+        data = path.read_bytes()
+        path.unlink()
+        path.symlink_to(tmp_path / "secret")
+        with pytest.raises(UserError, match=f"{name} is refused: it is no file of this folder"):
+            report.write_report(run)
+        path.unlink()
+        path.write_bytes(data)
+    assert not (run.path / "report.html").exists()
+    report.write_report(run)
+
+
+# Facts of the wrong kind
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"parameters": "many"}, "parameters is 'many', expected a whole number"),
+        ({"parameters": 10**300}, "parameters is a int, expected a whole number"),
+        ({"recipe": None}, "it lacks recipe"),
+        ({"recipe": ["mlp"]}, "recipe is a list, expected text"),
+        ({"data": {"name": 5}}, "data.name is a int, expected text"),
+        ({"test": {"accuracy": "<b>"}}, "test.accuracy is '<b>', expected a number"),
+        ({"best_epoch": True}, "best_epoch is True, expected a whole number"),
+        ({"classes": "0123"}, "classes is '0123', expected a list"),
+    ],
+)
+def test_a_manifest_of_other_kinds_is_one_line_that_says_which(run, value, says):
+    run.write_json("run.json", run.read_json("run.json") | value)
+    with pytest.raises(UserError, match=rf"run\.json is not what a run writes: {says}"):
+        manifest.read(run, "recipe", "parameters")
+
+
+def test_json_that_breaks_parsers_is_one_line(run):
+    for text in ("[" * 100_000, '{"parameters": ' + "9" * 5_000 + "}", "[1]", "null", '{"a": "\ud800'):
+        (run.path / "run.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+        with pytest.raises(UserError, match=r"run\.json (cannot be read|is not what)"):
+            manifest.read(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("epoch,loss\n1,2\n", "has no val_loss"),
+        ("epoch,loss,val_loss\n1,2\n", "NoneType"),
+        ("epoch,loss,val_loss\n1,2,3,4\n", "list"),
+        ("epoch,loss,val_loss\n1,=2+2,3\n", "=2"),
+        ("epoch,loss,val_loss\n1,\0,3\n", ""),
+        (f"epoch,loss,val_loss\n1,{'1' * 200_000},3\n", ""),
+    ],
+)
+def test_a_damaged_history_is_one_line(run, text, says):
+    (run.path / "history.csv").write_text(text)
+    with pytest.raises(UserError, match=rf"history\.csv is damaged: .*{says}"):
+        compare.read([run.path])
+
+
+def test_a_best_epoch_that_never_was_and_losses_that_are_no_numbers_are_shown_as_they_are(run, tmp_path):
+    run.write_json("run.json", run.read_json("run.json") | {"best_epoch": -7, "recipe": NASTY})
+    run.write_history([{"epoch": 1, "loss": float("nan"), "val_loss": float("inf"), "seconds": 0}])
+    runs = compare.read([run.path, run.path])
+    assert compare.columns(runs)[1][0][4] == "inf"
+    compare.draw(runs, tmp_path / "curves.png")
+    report.write_report(run)
+
+
+def test_what_is_remembered_may_be_damaged(monkeypatch):
+    for entry in ({"precision": "evil", "xla": "on", "milliseconds": 1.0, "day": "x"}, "text", [1, 2, 3, 4], 5):
+        monkeypatch.setattr(tuned, "key", lambda *_: "key")
+        monkeypatch.setattr(tuned, "_read", lambda entry=entry: {"key": entry})
+        assert tuned.recall(None, None, {}) is None
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"epochs": "3"},
+        {"epochs": True},
+        {"precision": "evil"},
+        {"cache": []},
+        {"device": 5},
+        {"learning_rate": "x"},
+        {"output_dir": 5},
+        {"augment": {"nonsense": 1}},
+        {"augment": {"rotation_range": "x"}},
+        {"augment": {"zoom_range": "ab"}},
+        {"augment": 5},
+    ],
+    ids=str,
+)
+def test_knobs_of_the_wrong_kind_are_one_line(knobs):
+    with pytest.raises(UserError, match=r"makes no sense: expected|has no nonsense"):
+        RunConfig(**knobs)
+
+
+def test_words_that_break_off_are_one_line():
+    with pytest.raises(UserError, match=r"--flags .* cannot be split into words"):
+        campaign.measure(["mlp"], Path("x"), Path("y"), None, flags="--epochs '3")
+    with pytest.raises(UserError, match="no such home folder"):
+        digits.flat(RunConfig(dataset="~nosuchuser/x.npz"))
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path, capsys, monkeypatch):
+    """As /dev/null would be by an administrator's `--csv /dev/null`; a pipe stands in for it."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.png")
+    Path("folder.png").mkdir()
+    Path("a.png").write_bytes(picture())
+    for name in ("pipe.png", "folder.png"):
+        for words in (
+            ["compare", "a", "b", "--output", name],
+            ["augment", "--preview", "a.png", "--output", name],
+            ["show", "mlp", "--graph", name],
+            ["results", "mlp", "--to", name],
+            *(["predict", "run", "a.png", flag, name] for flag in ("--json", "--csv", "--sheet")),
+            ["run", "classify", "a.png", "--csv", name],
+        ):
+            code, err = command(words, capsys)
+            assert code == 2 and "no file that could be replaced" in err and err.count("\n") == 1, words
+    assert Path("pipe.png").is_fifo() and Path("folder.png").is_dir()
+    for words in (["compare", "a", "b", "--output", "x"], ["predict", "run", "a.png", "--sheet", "x.doc"]):
+        code, err = command(words, capsys)
+        assert code == 2 and "does not end in one of .png" in err and err.count("\n") == 1, words

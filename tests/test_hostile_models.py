@@ -1,0 +1,283 @@
+"""Model and weight files made to do harm: refused with the reason, before anything runs or fills the memory."""
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keraskit
+from keraskit import applications, machine, model_files
+from keraskit.augment.layer import RandomAugmentation
+from keraskit.errors import UserError
+from keraskit.results.predict import load_model
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import prepare
+
+MARK = "ran"  # a file that the attacks make
+
+
+def small():
+    """A model with 12 weights."""
+    return keras.Sequential([keras.Input((3,), name="x"), layers.Dense(2, name="dense"), layers.Dense(1, name="end")])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A run's folder with a small model, which is the working folder too."""
+    monkeypatch.chdir(tmp_path)
+    small().save("model.keras")
+    return RunFolder(tmp_path)
+
+
+def rewritten(path, change=None, more=(), compression=zipfile.ZIP_STORED):
+    """The archive with its configuration changed, and more members."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    if change:
+        config = json.loads(members["config.json"])
+        members["config.json"] = json.dumps(change(config) or config).encode()
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in [*members.items(), *more]:
+            archive.writestr(name, data)
+
+
+def layer(class_name, config, module="keras.layers", **more):
+    """A change of the configuration that puts this layer last."""
+
+    def change(found):
+        found["config"]["layers"].append({"module": module, "class_name": class_name, "config": config, **more})
+
+    return change
+
+
+def set_units(count):
+    """A change of the configuration that makes the layer `end` so wide."""
+    return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
+
+
+ATTACKS = {
+    "a Lambda around a function by name": (
+        layer("Lambda", {"name": "l", "function": {"class_name": "function", "config": "print", "module": "builtins"}}),
+        "holds a Lambda, which runs code",
+    ),
+    "a model of TensorFlow's own": (layer("TFSMLayer", {"name": "l", "filepath": "."}), "TFSMLayer, which runs code"),
+    "a file of this machine as a vocabulary": (
+        layer("StringLookup", {"name": "l", "vocabulary": "/etc/passwd"}),
+        "StringLookup, which reads files",
+    ),
+    "a module path": (
+        layer("system", {"command": f"touch {MARK}"}, module="os", registered_name=None),
+        "Could not locate class 'system'",
+    ),
+    "a function of Keras that is no layer": (
+        layer("get_file", {"fname": "x", "origin": "http://127.0.0.1/"}, module="keras.utils"),
+        "not a modeling function",
+    ),
+    "a class that nobody registered": (
+        layer("Mine", {}, module="mine", registered_name="mine>Mine"),
+        "Could not locate class 'Mine'",
+    ),
+    "more weights than any memory holds": (set_units(10**12), "layer end gives out"),
+    "more weights than the file holds": (set_units(20_000_000), "declares 60,000,008 weights"),
+    "a layer that unfolds": (layer("RepeatVector", {"name": "r", "n": 10**10}), "layer r gives out"),
+    "no model but a layer": (
+        lambda _: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}},
+        "holds a Dense, no model",
+    ),
+    "no names with values": (lambda _: [1], "describes no model"),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_configuration_that_attacks_is_refused_with_the_reason(folder, name):
+    change, reason = ATTACKS[name]
+    rewritten(folder.path / "model.keras", change)
+    with pytest.raises(UserError, match=rf"model\.keras cannot be loaded: \w+: .*{reason}"):
+        load_model(folder)
+    assert not Path(MARK).exists()
+
+
+def test_a_lambda_that_would_run_does_not(folder):
+    code = layers.Lambda(lambda x: [x, open("ran", "w").close()][0], output_shape=(3,))  # noqa: PTH123
+    keras.Sequential([keras.Input((3,)), code]).save("model.keras")
+    Path(MARK).unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"holds a .*[Ll]ambda.*, which runs code"):
+        load_model(folder)
+    assert not Path(MARK).exists()
+    keras.models.load_model("model.keras", safe_mode=False)(np.zeros((1, 3)))  # the attack is real
+    assert Path(MARK).exists()
+
+
+FILES = {
+    "members to unpack": ([("assets/x", b"")], "holds 'assets/x'"),
+    "members that leave the folder": ([("../x", b"")], r"holds '\.\./x'"),
+    "two members of one name": ([("config.json", b"{}")], "two files of one name"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", FILES)
+def test_an_archive_that_attacks_is_refused_with_the_reason(folder, name):
+    more, reason = FILES[name]
+    rewritten(folder.path / "model.keras", more=more)
+    with pytest.raises(UserError, match=reason):
+        load_model(folder)
+    assert sorted(p.name for p in folder.path.iterdir()) == ["model.keras"]
+
+
+def test_a_bomb_in_the_archive_is_refused_before_it_is_unpacked(folder):
+    rewritten(
+        folder.path / "model.keras",
+        lambda found: {**found, "x": " " * 60_000_000},
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    with pytest.raises(UserError, match=r"its config\.json has .* bytes that claim to be 60,"):
+        load_model(folder)
+
+
+def test_what_is_no_archive_is_refused_with_the_reason(folder):
+    whole = (folder.path / "model.keras").read_bytes()
+    small().save("whole.h5")
+    for data, reason in (
+        (Path("whole.h5").read_bytes(), "a whole model as .h5, which can hold code"),
+        (pickle.dumps({"a": 1}), "no .keras file"),
+        (whole[: len(whole) // 2], "half of one"),
+        (b"", "no .keras file"),
+        (whole.replace(b"dense", b"DENSE", 1), "is damaged"),
+    ):
+        (folder.path / "model.keras").write_bytes(data)
+        with pytest.raises(UserError, match=reason):
+            load_model(folder)
+
+
+def test_models_that_runs_write_load_as_keras_loads_them(folder):
+    from keraskit.recipes import cats_dogs_finetune, multi_output
+
+    augmented = keras.Sequential(
+        [keras.Input((8, 8, 3)), RandomAugmentation({"rotation_range": 5.0}), layers.Flatten()]
+    )
+    dropped = keras.Sequential([keras.Input((3,)), layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(2)])
+    for model in (augmented, dropped, multi_output.build(), cats_dogs_finetune.build(alpha=0.25, size=64)):
+        model.save("model.keras")
+        one, two = load_model(folder), keras.models.load_model("model.keras", compile=False)
+        assert one.get_config() == two.get_config() and one.count_params() == model.count_params()
+        assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
+
+
+def external_link(file):
+    """The layer's weights, said to lie in another file."""
+    file["layers/dense/vars"].pop("0")
+    file["layers/dense/vars/0"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def soft_link(file):
+    """The layer's weights, said to lie elsewhere in the file."""
+    file["layers/dense/vars"].pop("0")
+    file["layers/dense/vars/0"] = h5py.SoftLink("/layers/dense/vars/1")
+
+
+def external_storage(file):
+    """An array whose bytes are another file's."""
+    file["layers/dense/vars"].pop("0")
+    file["layers/dense/vars"].create_dataset("0", (3, 2), "f4", external=[("/etc/passwd", 0, 24)])
+
+
+def virtual(file):
+    """An array that is put together from other files'."""
+    file["layers/dense/vars"].pop("0")
+    layout = h5py.VirtualLayout((3, 2), "f4")
+    layout[:] = h5py.VirtualSource("/etc/hosts", "x", (3, 2))
+    file["layers/dense/vars"].create_virtual_dataset("0", layout)
+
+
+def shape_bomb(file):
+    """An array of 4 TB that takes no room in the file."""
+    file["layers/dense/vars"].pop("0")
+    file["layers/dense/vars"].create_dataset("0", (10**6, 10**6), "f4", chunks=(1, 1000))
+
+
+def objects(file):
+    """An array of texts of any length."""
+    file["layers/dense/vars"].pop("0")
+    file["layers/dense/vars"].create_dataset("0", data=["a", "b"], dtype=h5py.string_dtype())
+
+
+WEIGHTS = {
+    external_link: "link to somewhere else",
+    soft_link: "link to somewhere else",
+    external_storage: "lies in another file",
+    virtual: "lies in another file",
+    shape_bomb: "claim 4,000.0 GB",
+    objects: "holds objects",
+}
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".h5"])
+@pytest.mark.parametrize("attack", WEIGHTS, ids=lambda attack: attack.__name__)
+def test_weights_that_attack_are_refused_and_the_model_stays_as_it_was(tmp_path, attack, ending):
+    path = tmp_path / f"evil{ending}"
+    model = small()
+    model.save_weights(tmp_path / "evil.weights.h5")
+    (tmp_path / "evil.weights.h5").rename(path)
+    with h5py.File(path, "a") as file:
+        attack(file)
+        file.attrs["layer_names"] = ["layers"]  # what Keras 2's files begin with
+        file["layers"].attrs["weight_names"] = ["dense/vars/0"]
+    before = model.get_weights()
+    with pytest.raises(UserError, match=f"refused: .*{WEIGHTS[attack]}"):
+        applications.load_file(model, path)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
+
+
+def test_what_is_no_weight_file_is_one_line(tmp_path):
+    model = small()
+    model.save(tmp_path / "good.keras")
+    for name, data in (
+        ("a.h5", pickle.dumps(model.get_weights())),
+        ("a.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)),
+        ("a.keras", (tmp_path / "good.keras").read_bytes()[:-300]),
+        ("b.keras", b"PK"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UserError, match=f"{name} does not fit sequential"):
+            applications.load_file(model, tmp_path / name)
+
+
+def test_looking_leaves_no_trace(folder):
+    """What is built to be looked at is never allocated, and later models are named and seeded as without it."""
+
+    def next_model():
+        keras.utils.set_random_seed(0)
+        keras.utils.clear_session()
+        return keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
+
+    plain = next_model()
+    keras.utils.set_random_seed(0)
+    keras.utils.clear_session()
+    rewritten(folder.path / "model.keras", set_units(10**12))
+    with pytest.raises(UserError):
+        load_model(folder)
+    with model_files.unallocated():
+        keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
+        keras.random.uniform((2,))
+    with keras.StatelessScope():  # with whose end Keras allocates what waits for it
+        pass
+    after = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
+    assert [each.name for each in after.layers] == [each.name for each in plain.layers]
+    pairs = zip(after.variables, plain.variables, strict=True)
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+    keras.random.uniform((2,))  # of whose generator none that was built there is left
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
+    monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
+    recipe = keraskit.load_recipe("mlp")
+    with pytest.raises(UserError, match=r"With \{'hidden': \(10000000000,\)\} the weights alone need 31,800\.0 GB"):
+        prepare.build(recipe, {"hidden": (10**10,)})
+    assert prepare.build(recipe, {"hidden": (8,)}).count_params() == 6_370

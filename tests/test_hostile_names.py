@@ -1,0 +1,104 @@
+"""Names and texts made to do harm: markup, escapes of terminals, formulas of spreadsheets and of TeX."""
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_hostile_data import NASTY, command
+
+from keraskit import cli
+from keraskit.datasets import pictures
+from keraskit.errors import printable
+from keraskit.results import guesses, plots, report
+from keraskit.results.run_folder import RunFolder
+
+
+@pytest.fixture
+def run(tmp_path, tiny_run):
+    """A folder with what readers want of a finished run."""
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for name in ("run.json", "history.csv", "summary.txt", "curves.png", "model.keras"):
+        (folder.path / name).write_bytes((tiny_run.folder / name).read_bytes())
+    return folder
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        """Note it."""
+        self.tags.append((tag, *sorted(name for name, _ in attributes)))
+
+    def handle_data(self, data):
+        """Note it."""
+        self.text += data
+
+
+def infected(value):
+    """The same with every text in it nasty."""
+    if isinstance(value, dict):
+        return {key: infected(each) for key, each in value.items()}
+    return [infected(each) for each in value] if isinstance(value, list) else NASTY if isinstance(value, str) else value
+
+
+def test_a_report_has_the_same_tags_whatever_the_texts_say(run):
+    report.write_report(run)
+    plain = Page((run.path / "report.html").read_text())
+    facts = run.read_json("run.json")
+    run.write_json("run.json", {**infected(facts), "test": {NASTY: 1.0}, "timings": facts["timings"]})
+    run.write_text("summary.txt", NASTY)
+    rows = run.read_history()
+    run.write_history([row | {NASTY: 1.0} for row in rows])
+    report.write_report(run)
+    nasty = Page((run.path / "report.html").read_text())
+    assert set(nasty.tags) == set(plain.tags) and "<script>alert('x')</script>" in nasty.text
+    assert "script" not in {tag for tag, *_ in nasty.tags}
+
+
+def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
+    code, err = 0, ""
+    with pytest.raises(SystemExit) as end:
+        cli.main(["compare", "run", "run", "--output", "\x1b[31m\udcff.png"])
+    out, err = capsys.readouterr()
+    assert end.value.code == 0 and err == ""
+    assert all(c.isprintable() or c == "\n" for c in out) and "\\x1b[31m\\udcff.png" in out and ":cat:" in out
+    code, err = command(["predict", "run", "\x1b[31m\n\udcff.jpg"], capsys)
+    assert code == 2 and err.count("\n") == 1 and "\\x1b[31m" in err
+
+
+def test_pictures_are_drawn_of_any_names(tmp_path):
+    names = [NASTY, "$\\bad{$", "$", "雪 é", "\udcff", "", "x" * 500, "a\nb"]
+    plots.confusion(np.eye(8, dtype=int), names, tmp_path / "a.png")
+    plots.sheet(np.zeros((8, 5, 5), np.uint8), names, tmp_path / "b.png")
+    plots.comparison([(name, [1.0], [1.0]) for name in names], "$\\bad{$", tmp_path / "c.png")
+    plots.curves([{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "$\\bad{$": 1.0}], 1, tmp_path / "d.png")
+
+
+def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
+    evil = ("=1", "+1", "-1", "@f", "\t=1", "\r=1", " =1", "＝1", "-rf", "\n=1")
+    rows = [guesses.Guess(Path(name), name, [(name, 0.5)], name, name) for name in evil]
+    cells = list(csv.reader(io.StringIO(guesses.as_csv(rows))))
+    assert len(cells) == 1 + len(evil)
+    for row in cells[1:]:
+        assert float(row.pop(3)) == 0.5
+        assert all(not cell.lstrip().startswith(("=", "+", "-", "@", "＝")) and printable(cell) == cell for cell in row)
+    assert json.loads(guesses.as_json(rows))[0]["best"][0] == {"class": "=1", "probability": 0.5}
+
+
+def test_a_picture_that_pillow_warns_of_is_one_line(tmp_path, capsys):
+    Image.new("1", (10_000, 9_500)).save(tmp_path / "vast.png")
+    code, err = command(["augment", "--preview", tmp_path / "vast.png", "--output", tmp_path / "o.png"], capsys)
+    assert code == 2 and err.count("\n") == 1 and f"{pictures.MOST_PIXELS:,} are allowed" in err

@@ -1,0 +1,40 @@
+"""SECURITY.md: each promise names its tests, and they exist; and some rules of the source itself."""
+
+import ast
+import re
+
+import pytest
+from conftest import ROOT
+
+SOURCES = [path for folder in ("keraskit", "recipes") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_each_promise_names_tests_that_exist():
+    kept = (ROOT / "SECURITY.md").read_text().partition("## What is promised")[2].partition("\n## ")[0]
+    promises = re.findall(r"^- (.+?)(?=^- |\Z)", kept, re.M | re.S)
+    assert len(promises) >= 10
+    for promise in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise)
+        assert named, promise
+        for file, test in named:
+            tree = ast.parse((ROOT / file).read_text())
+            assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (file, test)
+
+
+def calls(path):
+    """Every call in a file: the name that is called, and the names of its arguments."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_shell_no_pickle_no_unpacking(path):
+    for name, arguments in calls(path):
+        assert name not in {"os.system", "os.popen", "eval", "pickle.load", "pickle.loads", "tempfile.mktemp"}, name
+        assert "shell" not in arguments and not name.endswith((".extractall", ".extract", "unpack_archive")), name
+        assert arguments.get("allow_pickle", "False") == "False" and arguments.get("safe_mode", "True") == "True"
+        if name.endswith(("models.load_model", "saving.load_model")):
+            assert arguments["safe_mode"] == "True" and path.name == "model_files.py"
+        if name.endswith("np.load"):
+            assert arguments["allow_pickle"] == "False"
