@@ -119,17 +119,21 @@ def speed(record: dict) -> list[str]:
         "",
         "`python benchmarks/speed.py --json docs/speed.json`: numpy arrays into `fit` or ImageDataGenerator on a "
         "folder, float32, Keras's defaults ([code](../benchmarks/document.py)), against keraskit's default and "
-        f"a loop by hand that makes the same choices; all in turn in one run, medians, on "
-        f"{machine(record['hardware'])}. The last column is the share of a large matrix product's speed.",
+        f"a loop by hand that makes the same choices; all in turn in one run, on {machine(record['hardware'])}. "
+        "Ratios are the median of those within each round and, as this machine's speed jumps, that of the fastest "
+        "rounds. The last column is the share of a large matrix product's speed.",
         "",
-        "| recipe | batch | document | keraskit | times as fast | keraskit, of by hand | precision, XLA | of peak |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
+        "| recipe | batch | document | keraskit | times as fast | of the fastest | by hand takes | of the fastest | "
+        "precision, XLA | of peak |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for name, row in record["recipes"].items():
-        hand = f"{1 / row['by hand / keraskit']:.2f}" if "by hand" in row else ""
+        hand = [row.get(f"by hand / keraskit{which}") for which in ("", ", fastest")]
+        by_hand = " | ".join("" if value is None else f"{value:.2f}" for value in hand)
         lines.append(
             f"| {name} | {row['batch']} | {row['document'] * 1e3:.2f} ms | {row['keraskit'] * 1e3:.2f} ms | "
-            f"{row['document / keraskit']:.2f} | {hand} | {row['precision']}, {row['xla']} | "
+            f"{row['document / keraskit']:.2f} | {row['document / keraskit, fastest']:.2f} | {by_hand} | "
+            f"{row['precision']}, {row['xla']} | "
             f"{row['share_of_peak']:.0%} |"
         )
     return lines
@@ -176,8 +180,73 @@ def kill(record: dict) -> list[str]:
     return lines
 
 
+def precision(record: dict) -> list[str]:
+    """The benchmark of precision as Markdown."""
+    lines = [
+        "## Precision and accuracy",
+        "",
+        "`python benchmarks/precision.py --json docs/precision.json`: the same seeds trained in float32 and as `auto` "
+        f"chooses (bfloat16), on {machine(record['hardware'])}. Differences are in points of test accuracy, with their "
+        "standard error over the seeds; the last column is the most that evaluating the same trained weights in "
+        "bfloat16 changed.",
+        "",
+        "| recipe, data | epochs | seeds | float32 | auto | difference | same weights |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, recipe in record["recipes"].items():
+        row, run = recipe["summary"], next(iter(recipe["runs"].values()))
+        error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.2f}"
+        lines.append(
+            f"| {name}, {run['test_size']:,} of {run['data']} | {run['epochs']} | {row['seeds']} | "
+            f"{row['float32']:.4f} | {row['auto']:.4f} | {row['difference']:+.2f}{error} | "
+            f"{row['same_weights_most']:.2f} |"
+        )
+    return lines
+
+
+def startup(record: dict) -> list[str]:
+    """The benchmark of start-up as Markdown."""
+    return [
+        "## Start-up",
+        "",
+        f"`python benchmarks/startup.py --json docs/startup.json`: whole processes, all in turn, medians of "
+        f"{record['rounds']}, on {machine(record['hardware'])}.",
+        "",
+        "| process | seconds |",
+        "| --- | ---: |",
+        *(f"| {name} | {seconds:.2f} |" for name, seconds in record["seconds"].items()),
+        "",
+        f"To the first step `keraskit run mlp` takes {record['ratio']:.2f} times as long as the bare script, in the "
+        "median of the ratios within each round.",
+    ]
+
+
+def scaling(record: dict) -> list[str]:
+    """The benchmark of several workers as Markdown."""
+    one, two = record["images_per_second"].values()
+    lines = [
+        "## Several workers, more data",
+        "",
+        f"`python benchmarks/scaling.py --json docs/scaling.json`: cnn, batches of {record['batch']} in all, workers "
+        f"pinned to one core each, on {machine(record['hardware'])}: {one:,.0f} images/s with one worker, {two:,.0f} "
+        f"with two: {record['speedup']:.2f} times, an efficiency of {record['efficiency']:.0%}.",
+        "",
+        "| examples of mlp | seconds an epoch | peak memory | of it the data |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for row in record["data"].values():
+        lines.append(
+            f"| {row['examples']:,} | {row['seconds']:.2f} | {row['bytes'] / 1e6:,.0f} MB | "
+            f"{row['data_bytes'] / 1e6:,.0f} MB |"
+        )
+    return lines
+
+
 PARTS = {
     "speed.json": speed,
+    "precision.json": precision,
+    "startup.json": startup,
+    "scaling.json": scaling,
     "results.json": learning,
     "augmentation.json": augmentation,
     "recurrent.json": recurrent,
@@ -204,6 +273,54 @@ def ladder() -> str:
     return table.insert((DOCS / "cats_and_dogs.md").read_text(), steps, "../")
 
 
+FORWARD = 30.94e9  # additions and multiplications of vgg16 for one picture of 224x224; training takes three times that
+PARAMETERS = 138_357_544
+PEAK, REACHED = 312e12, 0.4  # operations per second of a GPU in float16, and the share that training reaches
+BATCH, WITHIN, BETWEEN = (
+    64,
+    240e9,
+    25e9,
+)  # pictures a GPU; bytes per second among 8 GPUs of a machine, and of its network
+PICTURE, DECODED = 110e3, 1_000  # bytes of a JPEG; how many a core decodes in a second
+IMAGENET = 1_281_167
+
+
+def calculation() -> str:
+    """How vgg16 on ImageNet would scale, as Markdown."""
+    lines = [
+        f"vgg16 at 224x224 takes {3 * FORWARD / 1e9:.0f} billion operations a picture, forward and back; its gradients "
+        f"are {4 * PARAMETERS / 1e6:.0f} MB in float32. Assumed: a GPU of {PEAK / 1e12:.0f} TFLOP/s in float16 of which "
+        f"{REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s among "
+        f"them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs of "
+        f"{PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the exchange "
+        "hidden behind the arithmetic to all of it.",
+        "",
+        "| GPUs | batch | arithmetic a step | all-reduce a GPU and step | exchange | efficiency | pictures/s | input "
+        "| cores that decode | epoch of ImageNet |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    arithmetic = BATCH * 3 * FORWARD / (PEAK * REACHED)
+    for gpus in (8, 64, 512):
+        sent = 2 * (gpus - 1) / gpus * 4 * PARAMETERS
+        exchange = sent / (WITHIN if gpus == 8 else BETWEEN)
+        slow, fast = arithmetic + exchange, max(arithmetic, exchange)
+        rate = gpus * BATCH / fast
+        lines.append(
+            f"| {gpus} | {gpus * BATCH:,} | {arithmetic * 1e3:.0f} ms | {sent / 1e9:.2f} GB | {exchange * 1e3:.0f} ms | "
+            f"{arithmetic / slow:.0%} to {arithmetic / fast:.0%} | {gpus * BATCH / slow:,.0f} to {rate:,.0f} | "
+            f"{rate * PICTURE / 1e9:.1f} GB/s | {rate / DECODED:.0f} | {IMAGENET / rate:.0f} s |"
+        )
+    return "\n".join(lines)
+
+
+def distributed() -> str:
+    """docs/distributed.md with its calculation."""
+    text = (DOCS / "distributed.md").read_text()
+    begin, end = "<!-- calculation -->\n", "<!-- end of calculation -->"
+    return text.partition(begin)[0] + begin + "\n" + calculation() + "\n\n" + end + text.partition(end)[2]
+
+
 if __name__ == "__main__":
     (DOCS / "performance.md").write_text(page())
     (DOCS / "cats_and_dogs.md").write_text(ladder())
+    (DOCS / "distributed.md").write_text(distributed())

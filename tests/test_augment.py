@@ -238,7 +238,7 @@ def test_layer_works_in_training_only_and_survives_saving(tmp_path):
         {"samplewise_center": True, "samplewise_std_normalization": True},
         {"preprocessing_function": lambda image: 255 - image, "rescale": 0.5},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_standardisation_is_the_generators(words):
     augmentation, x = Augmentation(**words), pictures((12, 10, 3), 300)

@@ -66,6 +66,7 @@ def test_page_of_measurements_is_current():
     spec.loader.exec_module(pages)
     assert (ROOT / "docs" / "performance.md").read_text() == pages.page()
     assert (ROOT / "docs" / "cats_and_dogs.md").read_text() == pages.ladder()
+    assert (ROOT / "docs" / "distributed.md").read_text() == pages.distributed()
 
 
 def test_every_model_is_drawn_in_the_docs():
