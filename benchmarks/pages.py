@@ -289,11 +289,11 @@ def calculation() -> str:
     """How vgg16 on ImageNet would scale, as Markdown."""
     lines = [
         f"vgg16 at 224x224 takes {3 * FORWARD / 1e9:.0f} billion operations a picture, forward and back; its gradients "
-        f"are {4 * PARAMETERS / 1e6:.0f} MB in float32. Assumed: a GPU of {PEAK / 1e12:.0f} TFLOP/s in float16 of which "
-        f"{REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s among "
-        f"them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs of "
-        f"{PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the exchange "
-        "hidden behind the arithmetic to all of it.",
+        f"are {4 * PARAMETERS / 1e6:.0f} MB in float32. Assumed: a GPU of {PEAK / 1e12:.0f} TFLOP/s in float16 of "
+        f"which {REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s "
+        f"among them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs "
+        f"of {PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the "
+        "exchange hidden behind the arithmetic to all of it.",
         "",
         "| GPUs | batch | arithmetic a step | all-reduce a GPU and step | exchange | efficiency | pictures/s | input "
         "| cores that decode | epoch of ImageNet |",
@@ -306,7 +306,8 @@ def calculation() -> str:
         slow, fast = arithmetic + exchange, max(arithmetic, exchange)
         rate = gpus * BATCH / fast
         lines.append(
-            f"| {gpus} | {gpus * BATCH:,} | {arithmetic * 1e3:.0f} ms | {sent / 1e9:.2f} GB | {exchange * 1e3:.0f} ms | "
+            f"| {gpus} | {gpus * BATCH:,} | {arithmetic * 1e3:.0f} ms | {sent / 1e9:.2f} GB "
+            f"| {exchange * 1e3:.0f} ms | "
             f"{arithmetic / slow:.0%} to {arithmetic / fast:.0%} | {gpus * BATCH / slow:,.0f} to {rate:,.0f} | "
             f"{rate * PICTURE / 1e9:.1f} GB/s | {rate / DECODED:.0f} | {IMAGENET / rate:.0f} s |"
         )

@@ -13,7 +13,7 @@ import pytest
 import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Share, shares
-from keraskit.errors import UserError
+from keraskit.errors import RunStopped, UserError
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import launch, team
 from keraskit.training.parts import InParts
@@ -144,6 +144,18 @@ def test_workers_are_named_by_flags_by_tf_config_or_by_slurm():
 def test_workers_that_cannot_be_are_one_line(environment, knobs, said):
     with pytest.raises(UserError, match=re.escape(said)):
         found(environment, **knobs)
+
+
+def test_workers_that_do_not_begin_at_one_epoch_stop():
+    """As happens when the output folder is not shared: the chief goes on at epoch 3, another begins anew."""
+
+    class Summing:
+        def reduce(self, how, value, axis):
+            return value + (3 if int(value) == 0 else 0)
+
+    for epoch in (0, 3):
+        with pytest.raises(RunStopped, match="do not go on from one epoch"):
+            team.Team(1, ("a:1", "b:2"), 0, "", Summing()).agree(epoch)
 
 
 def test_several_devices_come_too_late_for_a_process_that_has_computed():
