@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keraskit
 from keraskit import cli, signals
@@ -414,3 +415,29 @@ def test_a_checkpoint_holds_no_pickles(broken):
     with np.load(Path(broken) / "checkpoint.npz", allow_pickle=False) as arrays:
         assert json.loads(str(arrays["position"]))["epoch"] == 1
         assert all(arrays[name].dtype != object for name in arrays.files)
+
+
+def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before(tmp_path):
+    """Cut or overwritten at 200 places: nothing but UserError, and what is read is what was written."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
+    model.compile("adam", "mse")
+    model.fit(np.zeros((2, 4)), np.zeros((2, 3)), verbose=0)
+    folder = RunFolder(tmp_path)
+    path = tmp_path / "checkpoint.npz"
+    state.write(path, model, state.Position(epoch=1))
+    whole, weights, random = path.read_bytes(), model.get_weights(), np.random.default_rng(0)
+    spec = (tf.TensorSpec((None, 4), tf.float32), tf.TensorSpec((None, 3), tf.float32))
+    refused = 0
+    for i in range(200):
+        place = int(random.integers(len(whole)))
+        junk = random.bytes(int(random.integers(1, 9)))
+        overwritten = whole[:place] + junk + whole[place + len(junk) :]
+        path.write_bytes(overwritten if i % 2 else whole[:place])
+        try:
+            state.Checkpoint(folder).restore(model, spec)
+        except UserError:
+            refused += 1
+            model.set_weights(weights)
+        for ours, theirs in zip(model.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert refused > 100

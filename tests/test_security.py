@@ -21,6 +21,14 @@ def test_each_promise_names_tests_that_exist():
             assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (file, test)
 
 
+def test_the_tests_that_reliability_names_exist():
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) >= 10
+    for file, test in named:
+        tree = ast.parse((ROOT / file).read_text())
+        assert not test or test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (file, test)
+
+
 def calls(path):
     """Every call in a file: the name that is called, and the names of its arguments."""
     for node in ast.walk(ast.parse(path.read_text())):

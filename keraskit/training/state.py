@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ import numpy as np
 
 from keraskit.errors import UserError
 from keraskit.results.run_folder import CHECKPOINT, RunFolder
+
+DAMAGED = (  # what reading a damaged archive of arrays may raise
+    OSError, EOFError, ValueError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Checkpoint:
         try:
             self._arrays = np.load(self._path, allow_pickle=False)
             self.position = Position(**json.loads(str(self._arrays["position"])))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, *DAMAGED) as error:
             raise self._damaged(error) from error
 
     @classmethod
@@ -115,7 +120,7 @@ class Checkpoint:
         except KeyError as error:
             problem = f"{self._path} does not fit the model: {error.args[0]} differs."
             raise UserError(problem, "Has the recipe changed? Start a new run.") from error
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise self._damaged(error) from error
 
     def restore_metrics(self) -> None:

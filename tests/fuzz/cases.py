@@ -8,13 +8,13 @@ import laws
 from files import ARCHIVES, IDX, NPZ, PICTURES, check_archive, check_idx, check_npz, check_picture
 from hypothesis import strategies as st
 from made import NUMBER, TEXT, THERE, VALUE, damaged
+from run_files import check_run, damage
 
 import keraskit
 from keraskit import augment, cli, commands, doctor, recipe
 from keraskit.config import RunConfig, changed, flags
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import campaign, prepare, runner, tune
-from runs import check_run, damage
 
 # Command lines
 
