@@ -36,7 +36,8 @@ class InParts(keras.Model):
         with tf.GradientTape() as tape:
             answers = self(x, training=True)
             loss = share * self.compute_loss(x, y, answers)
-        return loss, answers, tape.gradient(loss, self.trainable_weights)
+            scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
+        return loss, answers, tape.gradient(scaled, self.trainable_weights)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step on a batch: the parts' gradients, summed, are applied once."""
