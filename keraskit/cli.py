@@ -82,6 +82,14 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def check(words: Sequence[str]) -> None:
+    """Raise a UserError if `keraskit WORDS` would refuse its words, without running anything."""
+    try:
+        _app(words).parse_args(list(words), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UserError(str(error), f"`keraskit {' '.join(words[:2])} --help` lists what there is.") from error
+
+
 def _app(words: Sequence[str]) -> App:
     """All verbs. `run` and `show` have the flags of the recipe that the words name, read from its source."""
     app = App(

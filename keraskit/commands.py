@@ -51,9 +51,10 @@ def launch(
         workers: How many processes.
         logs: Folder for a folder with each worker's output.
     """
+    from keraskit import cli
     from keraskit.training.launch import launch
 
-    launch(words, workers, logs)
+    launch(words, workers, logs, cli.check)
 
 
 def augment(

@@ -83,12 +83,19 @@ def test_workers_train_as_one_and_go_on_when_one_was_lost(one, command, tmp_path
 
 def test_a_launch_that_cannot_work_says_why(command):
     for wrong, said in (
-        (("--workers", "2", "--", "run", "cnn", "--epochs", "ten"), "Worker 0 ended with code 2: keraskit: "),
+        (("--workers", "2", "--", "run", "cnn", "--epochs", "ten"), "Invalid value for --epochs"),
+        (("--workers", "2", "--", "run", "cnn", "--epochs", "0"), "epochs"),
+        (("--workers", "2", "--", "run", "no-such"), "no-such"),
         (("--workers", "1", "--", "run", "cnn"), "--workers 1 is not several"),
         (("--workers", "2", "--", "list"), "launch starts a training"),
     ):
         done = command("launch", *wrong)
-        assert done.returncode in (1, 2) and said in done.stderr and "Traceback" not in done.stderr
+        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+        assert not done.stdout  # no worker was started
+    done = command(
+        "launch", "--workers", "2", "--", "run", "cnn", "--data-dir", "no/such"
+    )  # only a worker can see that
+    assert done.returncode == 1 and re.search(r"Worker [01] ended with code 2: keraskit: .*no/such", done.stderr)
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])
