@@ -1,13 +1,16 @@
 """What an epoch sees depends on the seed and the epoch alone, and each example is seen once."""
 
 import dataclasses
+import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keraskit.datasets.splits import ShuffledEpochs, Split
 from keraskit.errors import UserError
+from keraskit.training.checkpoint import SetEpoch
 
 
 def numbers(size):
@@ -75,9 +78,35 @@ def test_an_empty_split_is_refused():
         ShuffledEpochs(numbers(0), 4, seed=0)
 
 
-def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
-    import keras
+class Recorder(keras.Model):
+    """Trains nothing; remembers every batch that it is given."""
 
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def train_step(self, data):
+        self.seen += data[0].numpy().tolist()
+        return {"loss": tf.constant(0.0)}
+
+
+@pytest.mark.parametrize("steps", [None, 3, 9])
+def test_fit_sees_the_order_of_each_epoch_and_opens_it_once(steps, monkeypatch):
+    shuffled = ShuffledEpochs(numbers(61), 20, seed=0, steps=steps)
+    expected = [ShuffledEpochs(numbers(61), 20, seed=0, steps=steps).examples(e, 0, 99).tolist() for e in range(5)]
+    opened, plain = [], type(shuffled._batches).__iter__
+    monkeypatch.setattr(type(shuffled._batches), "__iter__", lambda self: opened.append(self) or plain(self))
+    model = Recorder()
+    model.compile(run_eagerly=True)
+    for first, last in ((2, 5), (0, 2), (1, 2)):  # each `fit` begins where it is told
+        model.seen.clear()
+        opened.clear()
+        model.fit(shuffled.dataset, initial_epoch=first, epochs=last, callbacks=[SetEpoch(shuffled)], verbose=0)
+        assert model.seen == list(itertools.chain(*expected[first:last]))
+        assert len(opened) == last - first
+
+
+def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
     seen = []
     inputs = keras.Input((1,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,11 @@ class Splits:
 class ShuffledEpochs:
     """Training batches whose order and augmentation in epoch e depend on (seed, e) alone.
 
-    Keras asks `dataset` for a new iterator at the start of each epoch, after a callback has called `begin`. So a run
+    A callback calls `begin` at the start of each epoch, and then Keras asks `dataset` for an iterator. So a run
     repeats, and a run that starts at epoch e sees what an unbroken one would have seen.
+
+    Keras asks once more when an epoch ends, and throws that iterator away (`EpochIterator._enumerate_iterator`). Here
+    it becomes the next epoch's, whose first batches are then made ready while the model is validated and saved.
 
     Args:
         split: the training split.
@@ -166,14 +170,34 @@ class ShuffledEpochs:
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
             self._order = tf.Variable(order, trainable=False, name="order")
             self._numbers = None if numbers is None else tf.Variable(numbers, trainable=False, name="numbers")
-        self.dataset = self.after(0)
+        self._epoch, self._begun, self._last = 0, True, False
+        self._ahead: Iterator[Batch] | None = None
+        self._batches = self.after(0)
+        self.dataset = _opened_by(self._open, self._batches)
 
-    def begin(self, epoch: int) -> None:
-        """Draw the order and the random numbers of an epoch, counted from 0."""
+    def begin(self, epoch: int, last: bool = False) -> None:
+        """Draw the order and the random numbers of an epoch, counted from 0. After the last one, none is opened."""
+        if epoch != self._epoch:
+            self._draw(epoch)
+        self._begun, self._last = True, last
+
+    def _draw(self, epoch: int) -> None:
         order, numbers = self._drawn(epoch)
         self._order.assign(order)
         if self._numbers is not None:
             self._numbers.assign(numbers)
+        self._epoch, self._ahead = epoch, None
+
+    def _open(self) -> Iterator[Batch]:
+        """The iterator of the epoch that has begun; asked again, that of the next."""
+        if self._begun:
+            iterator, self._begun, self._ahead = self._ahead or iter(self._batches), False, None
+            return iterator
+        if self._last:
+            return iter(())
+        self._draw(self._epoch + 1)
+        self._ahead = iter(self._batches)
+        return self._ahead
 
     def after(self, done: int) -> tf.data.Dataset:
         """The batches of the epoch that remain after so many steps."""
@@ -220,6 +244,13 @@ def shares(size: int, batch_size: int, share: Share) -> np.ndarray:
     parts = np.arange(share.first, share.first + share.local + 1)
     bounds = starts[:, None] + (ends - starts)[:, None] * parts // share.replicas
     return np.stack([bounds[:, :-1], bounds[:, 1:]], axis=-1).reshape(-1, 2)
+
+
+def _opened_by(opened: Callable[[], Iterator[Batch]], dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset, but Python's `iter` of it is what `opened` returns."""
+    made = copy.copy(dataset)
+    made.__class__ = type("Opened", (type(dataset),), {"__iter__": lambda _: opened()})
+    return made
 
 
 def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], share: Share = ALONE) -> tf.data.Dataset:

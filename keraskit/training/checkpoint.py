@@ -28,7 +28,7 @@ class SetEpoch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Have its order drawn."""
-        self._epochs.begin(epoch)
+        self._epochs.begin(epoch, last=epoch + 1 == self.params["epochs"])
 
 
 class KeepBest(keras.callbacks.Callback):
