@@ -14,7 +14,7 @@ from keraskit import signals
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import ShuffledEpochs
 from keraskit.errors import UserError, printable
-from keraskit.training import progress
+from keraskit.training import progress, state
 from keraskit.training.checkpoint import Checkpoints, KeepBest, SetEpoch
 from keraskit.training.prepare import Ready
 from keraskit.training.state import Checkpoint
@@ -91,10 +91,11 @@ def _fit(
 
     begun = 0
     with ready.choices.scope, team.together():
-        if start:
-            begun, callbacks.before = start.position.epoch, start.position.step
-            with team.building():
-                start.restore(trainee, epochs.dataset.element_spec)
+        with team.building():
+            state.complete(trainee, epochs.dataset.element_spec)
+            if start:
+                begun, callbacks.before = start.position.epoch, start.position.step
+                start.restore(trainee)
         team.agree(begun)
         if callbacks.before:
             with _averages_left(trainee.optimizer):

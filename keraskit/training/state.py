@@ -49,6 +49,15 @@ class Position:
         return f"epoch {self.epoch + 1}, step {self.step + 1}"
 
 
+def complete(trainee: keras.Model, element_spec: Any) -> None:
+    """Make the variables of metrics and optimizer, which else come to be while the first step is traced.
+
+    TensorFlow traces a function that made variables once more. `element_spec` is of the training batches.
+    """
+    batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
+    trainee._symbolic_build(data_batch=batch)
+
+
 def write(path: Path, trainee: keras.Model, position: Position) -> None:
     """Write a checkpoint, one array after another: no second copy of the weights is ever in memory."""
     with zipfile.ZipFile(path, "w") as archive:  # what np.savez makes, but for its having all arrays at once
@@ -96,15 +105,12 @@ class Checkpoint:
         """The folder's checkpoint; None where training was not that far."""
         return cls(folder) if (folder.path / CHECKPOINT).exists() else None
 
-    def restore(self, trainee: keras.Model, element_spec: Any) -> None:
-        """Put every variable back, and let go of the file. `element_spec` is of the training batches.
+    def restore(self, trainee: keras.Model) -> None:
+        """Put every variable of a complete model back, and let go of the file.
 
         Raises:
             UserError: the file is damaged, or of another model.
         """
-        # The metrics' and optimizer's variables come to be with the first step; this is how Keras makes them earlier.
-        batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
-        trainee._symbolic_build(data_batch=batch)
         self._metrics = []
         try:
             with self._arrays:
