@@ -34,6 +34,8 @@ from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
 from keraskit.recipe import load_recipe  # noqa: E402
 from keraskit.training import devices, prepare  # noqa: E402
 from keraskit.training.checkpoint import SetEpoch  # noqa: E402
+from keraskit.training.loop import StopAtNoNumber  # noqa: E402
+from keraskit.training.progress import Progress  # noqa: E402
 
 STORED, PETS = (375, 500), 640
 SECONDS = 3.0  # of steps in one measurement: a run calls `fit` once, so what that costs should weigh little here too
@@ -174,14 +176,16 @@ def by_hand(ready: prepare.Ready) -> Timed:
 
 
 def keraskits(ready: prepare.Ready) -> Timed:
-    """keraskit's default."""
+    """keraskit's default, with what a run does at every step: look at the loss, and tell how far it is."""
     of_length = functools.cache(lambda steps: shortened(ready, steps))
+    several = ready.choices.steps_per_execution.value
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
-        ready.trainee.fit(shuffled.dataset, epochs=epochs, callbacks=[SetEpoch(shuffled)], verbose=0, shuffle=False)
+        callbacks = [SetEpoch(shuffled), StopAtNoNumber(shuffled, several, None), Progress(lines=False)]
+        ready.trainee.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 
-    return Timed(run, ready.epochs.steps, ready.choices.steps_per_execution.value)
+    return Timed(run, ready.epochs.steps, several)
 
 
 def measure(name: str, rounds: int, folder: Path) -> dict:
