@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keraskit.ahead import ahead
 from keraskit.augment.description import Description
 from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
@@ -51,8 +52,7 @@ def flow(
         images = standardize(augmentation, images)
         return images if y is None else (images, tf.gather(y, indices))
 
-    epochs = tf.data.Dataset.range(2**62).flat_map(one_epoch)
-    return epochs.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return ahead(tf.data.Dataset.range(2**62).flat_map(one_epoch), batch)
 
 
 class Saver:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keraskit.ahead import ahead
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
 from keraskit.datasets.inputs import Inputs
@@ -80,7 +81,7 @@ class Split:
 
     def in_order(self, batch_size: int, share: Share = ALONE) -> tf.data.Dataset:
         """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
-        return _in_order(self.size, batch_size, self.fetch, share).prefetch(tf.data.AUTOTUNE)
+        return _in_order(self.size, batch_size, self.fetch, share)
 
     def take(self, indices: np.ndarray) -> Batch:
         """The examples at these indices as numpy arrays."""
@@ -207,7 +208,7 @@ class ShuffledEpochs:
                 chosen % self.split.size, None if self._numbers is None else tf.gather(self._numbers, chosen)
             )
 
-        return _batches(self._order, self._parts[done * self.share.local :], fetch).prefetch(tf.data.AUTOTUNE)
+        return _batches(self._order, self._parts[done * self.share.local :], fetch)
 
     def examples(self, epoch: int, first: int, last: int) -> np.ndarray:
         """Which examples of the split the steps from `first` to `last` of an epoch have, all counted from 0."""
@@ -261,8 +262,4 @@ def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], sha
 def _batches(order: tf.Tensor, parts: np.ndarray, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
     """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
 
-    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and reading the code takes half a second
-    def fetched(part: tf.Tensor) -> Any:
-        return fetch(order[part[0] : part[1]])
-
-    return tf.data.Dataset.from_tensor_slices(parts).map(fetched, num_parallel_calls=tf.data.AUTOTUNE)
+    return ahead(tf.data.Dataset.from_tensor_slices(parts), lambda part: fetch(order[part[0] : part[1]]))
