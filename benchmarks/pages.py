@@ -4,6 +4,8 @@ python benchmarks/pages.py
 """
 
 import json
+import statistics
+from collections.abc import Iterable
 from pathlib import Path
 
 from keraskit.results import table
@@ -16,6 +18,14 @@ def machine(hardware: dict) -> str:
     return f"{hardware['cores']} cores of {hardware['cpu']}, {', '.join(hardware['gpus']) or 'no GPU'}"
 
 
+def rows(head: str, cells: Iterable[Iterable[object]]) -> list[str]:
+    """A table as Markdown; a column whose head ends in > is set to the right."""
+    names = head.split(" | ")
+    rule = ["---:" if name.endswith(">") else "---" for name in names]
+    lines = [[name.removesuffix(">") for name in names], rule, *cells]
+    return [f"| {' | '.join(map(str, line))} |" for line in lines]
+
+
 def augmentation(record: dict) -> list[str]:
     """The augmentation benchmark as Markdown."""
     return [
@@ -24,61 +34,61 @@ def augmentation(record: dict) -> list[str]:
         "`python benchmarks/augmentation.py --json docs/augmentation.json`: the seven transforms at 150x150x3, "
         f"all ways in turn in one run, medians, on {machine(record['hardware'])}.",
         "",
-        "| way | pictures/s |",
-        "| --- | ---: |",
-        *(f"| {name} | {rate:,.0f} |" for name, rate in record["pictures_per_second"].items()),
+        *rows("way | pictures/s>", ((name, f"{rate:,.0f}") for name, rate in record["pictures_per_second"].items())),
         "",
-        "| ZCA fit of MNIST's 60,000 digits | seconds |",
-        "| --- | ---: |",
-        *(f"| {name} | {seconds:.2f} |" for name, seconds in record["zca_seconds"].items()),
+        *rows(
+            "ZCA fit of MNIST's 60,000 digits | seconds>",
+            ((name, f"{seconds:.2f}") for name, seconds in record["zca_seconds"].items()),
+        ),
         "",
-        "| keraskit | times as fast |",
-        "| --- | ---: |",
-        *(f"| {name} | {ratio:.1f} |" for name, ratio in record["ratios"].items()),
+        *rows("keraskit | times as fast>", ((name, f"{ratio:.1f}") for name, ratio in record["ratios"].items())),
     ]
 
 
 def recurrent(record: dict) -> list[str]:
     """The benchmark of the recurrent models as Markdown."""
-    lines = [
+    cells = (
+        (name, f"{row['first']:.1f} s", f"{row['step'] * 1e3:.0f} ms", f"{row['epoch'] / 60:.1f} min")
+        for name, row in record["variants"].items()
+    )
+    return [
         "## Recurrent models",
         "",
         "`python benchmarks/recurrent.py --json docs/recurrent.json`: one training step over 784 pixels, all in "
         f"turn in one run, medians, on {machine(record['hardware'])}; an epoch has 55,000 examples.",
         "",
-        "| variant | first step, with compilation | step | epoch |",
-        "| --- | ---: | ---: | ---: |",
+        *rows("variant | first step, with compilation> | step> | epoch>", cells),
     ]
-    for name, row in record["variants"].items():
-        lines.append(f"| {name} | {row['first']:.1f} s | {row['step'] * 1e3:.0f} ms | {row['epoch'] / 60:.1f} min |")
-    return lines
 
 
 def learning(record: dict) -> list[str]:
     """Validation accuracy by epoch of the recipes that were run in full, as Markdown."""
-    lines = [
+    record = {name: row for name, row in record.items() if not name.startswith("cats_dogs")}
+    most = max(len(values) for row in record.values() for values in row["validation"].values())
+    cells = []
+    for name, row in record.items():
+        for metric, values in row["validation"].items():
+            label = name if metric == "val_accuracy" else f"{name}, {metric[4:].replace('_', ' ')}"
+            reached = [f"{value:.4f}" for value in values] + [""] * (most - len(values))
+            cells.append((label, row["seconds_per_epoch"], *reached))
+    return [
         "## Learning, epoch by epoch",
         "",
         "Validation accuracy in the runs of the README's table (docs/results.json); those of cats and dogs have "
         "[a page of their own](cats_and_dogs.md).",
         "",
+        *rows(f"recipe | s/epoch> | {' | '.join(f'{i + 1}>' for i in range(most))}", cells),
     ]
-    record = {name: row for name, row in record.items() if not name.startswith("cats_dogs")}
-    most = max(len(values) for row in record.values() for values in row["validation"].values())
-    lines.append(f"| recipe | s/epoch | {' | '.join(str(i + 1) for i in range(most))} |")
-    lines.append(f"| --- | ---: |{' ---: |' * most}")
-    for name, row in record.items():
-        for metric, values in row["validation"].items():
-            label = name if metric == "val_accuracy" else f"{name}, {metric[4:].replace('_', ' ')}"
-            cells = [f"{value:.4f}" for value in values] + [""] * (most - len(values))
-            lines.append(f"| {label} | {row['seconds_per_epoch']} | {' | '.join(cells)} |")
-    return lines
 
 
 def photographs(record: dict) -> list[str]:
     """The benchmark of photographs in files as Markdown."""
     plain, augmented, ratio, within = record["step"].values()
-    lines = [
+    cells = (
+        (f"{int(count):,}", f"{row['bytes'] / 1e6:,.0f} MB", f"{row['seconds']:.0f}")
+        for count, row in record["memory"].items()
+    )
+    return [
         "## Photographs in files",
         "",
         f"`python benchmarks/photographs.py --json docs/photographs.json`, on {machine(record['hardware'])}.",
@@ -88,12 +98,8 @@ def photographs(record: dict) -> list[str]:
         f"{augmented * 1e3:.0f} ms with the seven transforms, {ratio:.2f} times; within each round, in the median, "
         f"{within:.2f} times.",
         "",
-        "| small files | peak memory of a run with `--cache off` | seconds, one epoch, start to end |",
-        "| ---: | ---: | ---: |",
+        *rows("small files> | peak memory of a run with `--cache off`> | seconds, one epoch, start to end>", cells),
     ]
-    for count, row in record["memory"].items():
-        lines.append(f"| {int(count):,} | {row['bytes'] / 1e6:,.0f} MB | {row['seconds']:.0f} |")
-    return lines
 
 
 def classify(record: dict) -> list[str]:
@@ -104,9 +110,7 @@ def classify(record: dict) -> list[str]:
         f"`python benchmarks/classify.py --json docs/classify.json`: {record['photographs']:,} photographs through "
         f"MobileNet, all ways in turn in one run, medians, on {machine(record['hardware'])}.",
         "",
-        "| way | seconds |",
-        "| --- | ---: |",
-        *(f"| {name} | {seconds:.1f} |" for name, seconds in record["seconds"].items()),
+        *rows("way | seconds>", ((name, f"{seconds:.1f}") for name, seconds in record["seconds"].items())),
         "",
         *(f"- {name}: {ratio:.2f} times." for name, ratio in record["ratios"].items()),
     ]
@@ -114,7 +118,18 @@ def classify(record: dict) -> list[str]:
 
 def speed(record: dict) -> list[str]:
     """The benchmark of training steps as Markdown."""
-    lines = [
+    cells = []
+    for name, row in record["recipes"].items():
+        hand = [row.get(f"by hand / keraskit{which}") for which in ("", ", fastest")]
+        cells.append(
+            (
+                *(name, row["batch"], f"{row['document'] * 1e3:.2f} ms", f"{row['keraskit'] * 1e3:.2f} ms"),
+                *(f"{row[f'document / keraskit{which}']:.2f}" for which in ("", ", fastest")),
+                *("" if value is None else f"{value:.2f}" for value in hand),
+                *(f"{row['precision']}, {row['xla']}", f"{row['share_of_peak']:.0%}"),
+            )
+        )
+    return [
         "## A training step, against the document's own way",
         "",
         "`python benchmarks/speed.py --json docs/speed.json`: numpy arrays into `fit` or ImageDataGenerator on a "
@@ -123,20 +138,28 @@ def speed(record: dict) -> list[str]:
         "Ratios are the median of those within each round and, as this machine's speed jumps, that of the fastest "
         "rounds. The last column is the share of a large matrix product's speed.",
         "",
-        "| recipe | batch | document | keraskit | times as fast | of the fastest | by hand takes | of the fastest | "
-        "precision, XLA | of peak |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
+        *rows(
+            "recipe | batch> | document> | keraskit> | times as fast> | of the fastest> | by hand takes> | "
+            "of the fastest> | precision, XLA | of peak>",
+            cells,
+        ),
     ]
-    for name, row in record["recipes"].items():
-        hand = [row.get(f"by hand / keraskit{which}") for which in ("", ", fastest")]
-        by_hand = " | ".join("" if value is None else f"{value:.2f}" for value in hand)
-        lines.append(
-            f"| {name} | {row['batch']} | {row['document'] * 1e3:.2f} ms | {row['keraskit'] * 1e3:.2f} ms | "
-            f"{row['document / keraskit']:.2f} | {row['document / keraskit, fastest']:.2f} | {by_hand} | "
-            f"{row['precision']}, {row['xla']} | "
-            f"{row['share_of_peak']:.0%} |"
-        )
-    return lines
+
+
+def iterators(record: dict) -> list[str]:
+    """The benchmark of how epochs end, as Markdown."""
+    cells = (
+        (f"{length} s", *(f"{function(each):.3f} s" for each in ways.values() for function in (statistics.mean, max)))
+        for length, ways in record["seconds"].items()
+    )
+    return [
+        "## The end of an epoch",
+        "",
+        "`python benchmarks/iterators.py --json docs/iterators.json`: how long it takes until an epoch's iterator is "
+        f"gone, where tf.data tunes itself (AUTOTUNE) and in keraskit, on {machine(record['hardware'])}.",
+        "",
+        *rows("epoch> | AUTOTUNE, mean> | the longest> | keraskit, mean> | the longest>", cells),
+    ]
 
 
 def fuzz(record: dict) -> list[str]:
@@ -144,6 +167,10 @@ def fuzz(record: dict) -> list[str]:
     kinds = record["kinds"]
     total = sum(row["cases"] for row in kinds.values())
     failed = sum(row["failures"] for row in kinds.values())
+    cells = (
+        (name, f"{row['cases']:,}", f"{row['failures']:,}", f"{row['seconds']:.0f}", f"{row['slowest']:.2f} s")
+        for name, row in kinds.items()
+    )
     return [
         "## Hostile input",
         "",
@@ -152,37 +179,44 @@ def fuzz(record: dict) -> list[str]:
         "is refused without a reason, prints what a terminal would obey, or writes outside its folder. "
         "[SECURITY.md](../SECURITY.md) says what is promised.",
         "",
-        "| input | cases | failures | seconds | the slowest |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *(
-            f"| {name} | {row['cases']:,} | {row['failures']:,} | {row['seconds']:.0f} | {row['slowest']:.2f} s |"
-            for name, row in kinds.items()
-        ),
+        *rows("input | cases> | failures> | seconds> | the slowest>", cells),
     ]
 
 
 def kill(record: dict) -> list[str]:
     """The runs that were killed as Markdown."""
-    lines = [
+    cells = (
+        (
+            *(name, row["runs"], row["kills"], row["most_kills_of_a_run"], row["equal"]),
+            ", ".join(f"{place} {count}" for place, count in sorted(row["where"].items())),
+        )
+        for name, row in record["recipes"].items()
+    )
+    return [
         "## Killed runs",
         "",
         "`python benchmarks/kill.py --json docs/kill.json`: real processes, killed by SIGKILL and resumed until they "
         f"finish, {record['kills']} times, on {machine(record['hardware'])}. Of {record['runs']} runs "
         f"{record['equal']} ended with the weights, history and metrics of the run that was never killed, bit for bit.",
         "",
-        "| recipe | runs | kills | most of one run | equal | killed at |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        *rows("recipe | runs> | kills> | most of one run> | equal> | killed at", cells),
     ]
-    for name, row in record["recipes"].items():
-        where = ", ".join(f"{place} {count}" for place, count in sorted(row["where"].items()))
-        most = row["most_kills_of_a_run"]
-        lines.append(f"| {name} | {row['runs']} | {row['kills']} | {most} | {row['equal']} | {where} |")
-    return lines
 
 
 def precision(record: dict) -> list[str]:
     """The benchmark of precision as Markdown."""
-    lines = [
+    cells = []
+    for name, recipe in record["recipes"].items():
+        row, run = recipe["summary"], next(iter(recipe["runs"].values()))
+        error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.2f}"
+        cells.append(
+            (
+                *(f"{name}, {run['test_size']:,} of {run['data']}", run["epochs"], row["seeds"]),
+                *(f"{row['float32']:.4f}", f"{row['auto']:.4f}", f"{row['difference']:+.2f}{error}"),
+                f"{row['same_weights_most']:.2f}",
+            )
+        )
+    return [
         "## Precision and accuracy",
         "",
         "`python benchmarks/precision.py --json docs/precision.json`: the same seeds trained in float32 and as `auto` "
@@ -190,18 +224,8 @@ def precision(record: dict) -> list[str]:
         "standard error over the seeds; the last column is the most that evaluating the same trained weights in "
         "bfloat16 changed.",
         "",
-        "| recipe, data | epochs | seeds | float32 | auto | difference | same weights |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *rows("recipe, data | epochs> | seeds> | float32> | auto> | difference> | same weights>", cells),
     ]
-    for name, recipe in record["recipes"].items():
-        row, run = recipe["summary"], next(iter(recipe["runs"].values()))
-        error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.2f}"
-        lines.append(
-            f"| {name}, {run['test_size']:,} of {run['data']} | {run['epochs']} | {row['seeds']} | "
-            f"{row['float32']:.4f} | {row['auto']:.4f} | {row['difference']:+.2f}{error} | "
-            f"{row['same_weights_most']:.2f} |"
-        )
-    return lines
 
 
 def startup(record: dict) -> list[str]:
@@ -212,9 +236,7 @@ def startup(record: dict) -> list[str]:
         f"`python benchmarks/startup.py --json docs/startup.json`: whole processes, all in turn, medians of "
         f"{record['rounds']}, on {machine(record['hardware'])}.",
         "",
-        "| process | seconds |",
-        "| --- | ---: |",
-        *(f"| {name} | {seconds:.2f} |" for name, seconds in record["seconds"].items()),
+        *rows("process | seconds>", ((name, f"{seconds:.2f}") for name, seconds in record["seconds"].items())),
         "",
         f"To the first step `keraskit run mlp` takes {record['ratio']:.2f} times as long as the bare script, in the "
         "median of the ratios within each round.",
@@ -224,26 +246,27 @@ def startup(record: dict) -> list[str]:
 def scaling(record: dict) -> list[str]:
     """The benchmark of several workers as Markdown."""
     one, two = record["images_per_second"].values()
-    lines = [
+    cells = (
+        (
+            *(f"{row['examples']:,}", f"{row['seconds']:.2f}"),
+            *(f"{size / 1e6:,.0f} MB" for size in (row["bytes"], row["data_bytes"])),
+        )
+        for row in record["data"].values()
+    )
+    return [
         "## Several workers, more data",
         "",
         f"`python benchmarks/scaling.py --json docs/scaling.json`: cnn, batches of {record['batch']} in all, workers "
         f"pinned to one core each, on {machine(record['hardware'])}: {one:,.0f} images/s with one worker, {two:,.0f} "
         f"with two: {record['speedup']:.2f} times, an efficiency of {record['efficiency']:.0%}.",
         "",
-        "| examples of mlp | seconds an epoch | peak memory | of it the data |",
-        "| ---: | ---: | ---: | ---: |",
+        *rows("examples of mlp> | seconds an epoch> | peak memory> | of it the data>", cells),
     ]
-    for row in record["data"].values():
-        lines.append(
-            f"| {row['examples']:,} | {row['seconds']:.2f} | {row['bytes'] / 1e6:,.0f} MB | "
-            f"{row['data_bytes'] / 1e6:,.0f} MB |"
-        )
-    return lines
 
 
 PARTS = {
     "speed.json": speed,
+    "iterators.json": iterators,
     "precision.json": precision,
     "startup.json": startup,
     "scaling.json": scaling,
@@ -287,31 +310,34 @@ IMAGENET = 1_281_167
 
 def calculation() -> str:
     """How vgg16 on ImageNet would scale, as Markdown."""
-    lines = [
-        f"vgg16 at 224x224 takes {3 * FORWARD / 1e9:.0f} billion operations a picture, forward and back; its gradients "
-        f"are {4 * PARAMETERS / 1e6:.0f} MB in float32. Assumed: a GPU of {PEAK / 1e12:.0f} TFLOP/s in float16 of "
-        f"which {REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s "
-        f"among them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs "
-        f"of {PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the "
-        "exchange hidden behind the arithmetic to all of it.",
-        "",
-        "| GPUs | batch | arithmetic a step | all-reduce a GPU and step | exchange | efficiency | pictures/s | input "
-        "| cores that decode | epoch of ImageNet |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
     arithmetic = BATCH * 3 * FORWARD / (PEAK * REACHED)
+    cells = []
     for gpus in (8, 64, 512):
         sent = 2 * (gpus - 1) / gpus * 4 * PARAMETERS
         exchange = sent / (WITHIN if gpus == 8 else BETWEEN)
         slow, fast = arithmetic + exchange, max(arithmetic, exchange)
         rate = gpus * BATCH / fast
-        lines.append(
-            f"| {gpus} | {gpus * BATCH:,} | {arithmetic * 1e3:.0f} ms | {sent / 1e9:.2f} GB "
-            f"| {exchange * 1e3:.0f} ms | "
-            f"{arithmetic / slow:.0%} to {arithmetic / fast:.0%} | {gpus * BATCH / slow:,.0f} to {rate:,.0f} | "
-            f"{rate * PICTURE / 1e9:.1f} GB/s | {rate / DECODED:.0f} | {IMAGENET / rate:.0f} s |"
+        cells.append(
+            (
+                *(gpus, f"{gpus * BATCH:,}", f"{arithmetic * 1e3:.0f} ms", f"{sent / 1e9:.2f} GB"),
+                *(f"{exchange * 1e3:.0f} ms", f"{arithmetic / slow:.0%} to {arithmetic / fast:.0%}"),
+                *(f"{gpus * BATCH / slow:,.0f} to {rate:,.0f}", f"{rate * PICTURE / 1e9:.1f} GB/s"),
+                *(f"{rate / DECODED:.0f}", f"{IMAGENET / rate:.0f} s"),
+            )
         )
-    return "\n".join(lines)
+    said = (
+        f"vgg16 at 224x224 takes {3 * FORWARD / 1e9:.0f} billion operations a picture, forward and back; its gradients "
+        f"are {4 * PARAMETERS / 1e6:.0f} MB in float32. Assumed: a GPU of {PEAK / 1e12:.0f} TFLOP/s in float16 of "
+        f"which {REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s "
+        f"among them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs "
+        f"of {PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the "
+        "exchange hidden behind the arithmetic to all of it."
+    )
+    head = (
+        "GPUs> | batch> | arithmetic a step> | all-reduce a GPU and step> | exchange> | efficiency> | pictures/s> | "
+        "input> | cores that decode> | epoch of ImageNet>"
+    )
+    return "\n".join([said, "", *rows(head, cells)])
 
 
 def distributed() -> str:

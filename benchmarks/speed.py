@@ -1,6 +1,6 @@
 """A training step of each recipe: the document's own way, keraskit's default, a loop by hand, all in turn in one run.
 
-    python benchmarks/speed.py [RECIPE ...] [--rounds 9] [--json docs/speed.json]
+    python benchmarks/speed.py [RECIPE ...] [--rounds 5] [--json docs/speed.json]
 
 All take the same batch size. Medians, ratios, and the share of this machine's matrix multiplication, measured in the
 same precision, that the model's arithmetic reaches: additions and multiplications of dense, convolutional and recurrent
@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import functools
 import json
-import math
 import statistics
 import tempfile
 import time
@@ -33,12 +32,13 @@ from keraskit.datasets import drawn_pets  # noqa: E402
 from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
 from keraskit.recipe import load_recipe  # noqa: E402
 from keraskit.training import devices, prepare  # noqa: E402
+from keraskit.training.arithmetic import operations  # noqa: E402
 from keraskit.training.checkpoint import SetEpoch  # noqa: E402
 from keraskit.training.loop import StopAtNoNumber  # noqa: E402
 from keraskit.training.progress import Progress  # noqa: E402
 
 STORED, PETS = (375, 500), 640
-SECONDS = 3.0  # of steps in one measurement: a run calls `fit` once, so what that costs should weigh little here too
+SECONDS = 6.0  # of steps in one measurement: a run calls `fit` once, so what that costs should weigh little here too
 OPTIONS = {
     "vgg16": {k: v for k, v in document.SMALL_VGG.items() if k != "classes"},
     "cats_dogs_features": document.PRETRAINED,
@@ -53,22 +53,6 @@ def make_pets(folder: Path) -> None:
         kind = drawn_pets.CLASSES[i % 2]
         (folder / kind).mkdir(exist_ok=True)
         Image.fromarray(drawn_pets.draw(kind, i % 64)).resize(STORED[::-1]).save(folder / kind / f"{i}.jpg", quality=90)
-
-
-def operations(model: keras.Model) -> float:
-    """Additions and multiplications for one example, forward."""
-    total = 0.0
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.LSTM):
-            steps, features = layer.input.shape[1:]
-            total += 8 * layer.units * (features + layer.units) * steps
-        elif isinstance(layer, keras.layers.DepthwiseConv2D):
-            total += 2 * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel_size)
-        elif isinstance(layer, keras.layers.Conv2D):
-            total += 2 * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:3])
-        elif isinstance(layer, keras.layers.Dense):
-            total += 2 * math.prod(layer.output.shape[1:]) * layer.kernel.shape[0]
-    return total
 
 
 def peak(dtype: str, side: int = 2048) -> float:
@@ -230,7 +214,7 @@ def main() -> None:
     """Measure, print, and record."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*", default=list(document.WAYS))
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     found = {}

@@ -12,6 +12,7 @@ from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import devices, tune, tuned
+from keraskit.training.arithmetic import operations
 
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
@@ -99,3 +100,19 @@ def test_threads_are_limited_before_the_first_computation_and_refused_after_it(t
     assert done.returncode == 0, done.stderr
     with pytest.raises(UserError, match="comes too late"):
         devices.limit_threads(7)
+
+
+def test_short_steps_are_handed_over_several_at_a_time():
+    cnn, mlp, lstm = (load_recipe(name).build() for name in ("cnn", "mlp", "lstm"))
+    layers = (25 * 25 * 128 * 16, 9 * 9 * 64 * 16 * 128, 1_024 * 64, 64 * 10)  # each output's products, by hand
+    assert operations(cnn) == 2 * sum(layers)
+    assert operations(mlp) == 2 * (784 * 512 + 512 * 216 + 216 * 128 + 128 * 10)
+
+    def several(model, steps=400, batch_size=128, named=False, save_every=None):
+        config = RunConfig(batch_size=batch_size, save_every=save_every)
+        return devices.choose(model, config, steps, named=named).steps_per_execution.value
+
+    assert several(mlp) == 32 and several(mlp, steps=3) == 3 and several(mlp, named=True) == 32
+    assert several(cnn) == 4 and several(cnn, batch_size=16) == 8 and several(cnn, batch_size=1_024) == 1
+    assert several(mlp, save_every=5) == 5 and several(cnn, save_every=100) == 4
+    assert several(cnn, named=True) == 1 and several(lstm) == 1

@@ -24,16 +24,22 @@ from keraskit.training import devices, disk, resume, state
 from keraskit.training.checkpoint import Checkpoints
 
 MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "model": {"hidden": (12,)}}  # 64 steps, handed over 32 at a time
-CNN = {"limit": 80, "batch_size": 16, "epochs": 3, "model": {"filters": (4, 4)}, "precision": "float32"}
+CNN = {
+    "limit": 160,
+    "batch_size": 16,
+    "epochs": 3,
+    "model": {"filters": (4, 4)},
+    "precision": "float32",
+}  # 10, 8 at a time
 PETS = {"limit": 16, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "model": {"size": 64}}
 RUNS = {
     "mlp, compiled": ("mlp", MLP, 1, 31),
-    "cnn": ("cnn", CNN, 1, 1),
+    "cnn": ("cnn", CNN, 1, 7),
     "cnn, scaled loss, standardised": (
         "cnn",
         CNN | {"precision": "float16", "augment": {"featurewise_center": True, "rotation_range": 9.0}},
         0,
-        3,
+        7,
     ),
     "pets, dropout": ("cats_dogs_augmented", PETS | {"precision": "bfloat16"}, 0, 3),
 }
@@ -169,7 +175,7 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
         load_recipe("cnn"), optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
     )
     whole = keraskit.run(averaged, output_dir=tmp_path / "whole", **CNN)
-    with at(1, 2, send(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
+    with at(1, 7, send(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
         keraskit.run(averaged, output_dir=tmp_path / "broken", **CNN)
     gone_on = keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **CNN)
     assert outcome(gone_on.folder) == outcome(whole.folder)
@@ -179,7 +185,7 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
 def broken(tmp_path_factory):
     """A run that was broken off in its second epoch."""
     output = tmp_path_factory.mktemp("broken")
-    with at(1, 1, kill), pytest.raises(RuntimeError):
+    with at(1, 7, kill), pytest.raises(RuntimeError):
         keraskit.run("cnn", output_dir=output, **CNN)
     return only(output)
 
@@ -326,7 +332,7 @@ def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkey
 
 
 def test_a_folder_that_is_deleted_in_mid_run_is_made_again(unbroken, tmp_path, capsys):
-    with at(1, 2, shutil.rmtree):
+    with at(1, 7, shutil.rmtree):
         assert call(*flags("cnn", CNN, tmp_path)) == 0
     assert "was deleted; made again" in capsys.readouterr().out
     assert outcome(only(tmp_path))[2] == unbroken("cnn")[2]
@@ -392,7 +398,7 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeyp
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(state, "write", twice)
-    with at(0, 1, send(signal.SIGINT)):
+    with at(0, 7, send(signal.SIGINT)):
         assert call(*flags("cnn", CNN, tmp_path)) == 130
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Interrupted" in said and "keraskit resume" in said

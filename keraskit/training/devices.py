@@ -13,12 +13,14 @@ import tensorflow as tf
 from keraskit import machine
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
+from keraskit.training.arithmetic import operations
 from keraskit.training.team import ONE, Team
 from keraskit.training.tuned import Tuned
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
 MOST_PARTS = 4  # of a batch of 64: fewer examples a core are not worth it
+AT_ONCE = 4e10  # additions and multiplications that are handed over at a time: a fifth of a second on two cores
 TENSOR_CORES = (7, 0)  # the first compute capability whose mixed float16 is faster
 
 
@@ -60,7 +62,14 @@ class Choices:
         return POLICIES[self.precision.value]
 
 
-def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | None = None, team: Team = ONE) -> Choices:
+def choose(
+    model: keras.Model,
+    config: RunConfig,
+    steps: int,
+    tuned: Tuned | None = None,
+    team: Team = ONE,
+    named: bool = False,
+) -> Choices:
     """Decide for this model on this machine.
 
     Args:
@@ -69,6 +78,7 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
         steps: steps in one epoch.
         tuned: what was measured here, which `auto` prefers to what is known of such models.
         team: the devices that train together.
+        named: each example has a file, whose name should be told if its loss is no number.
 
     Raises:
         UserError: a GPU was asked for and there is none, or what was asked for cannot go together.
@@ -94,14 +104,23 @@ def choose(model: keras.Model, config: RunConfig, steps: int, tuned: Tuned | Non
             raise UserError("--xla on, but several devices train together.", "TensorFlow compiles for one; leave it.")
         xla = Choice("off", "several devices train together")
         several = Choice(1, "several devices train together, step by step")
-    elif kinds == {"dense"} and steps > 1:
-        several = Choice(min(32, steps), "steps are short, so Python hands them over many at a time")
     else:
-        several = Choice(1, "steps are long enough to be handed over one by one")
+        several = _several(model, kinds, config.batch_size or 1, min(steps, config.save_every or steps), named)
     threads = Choice(config.threads, asked) if config.threads else Choice(machine.cores(), "one per core")
     batches = Choice("gathered", "a whole batch by shuffled index: stacking single examples costs more")
     parts = _parts(model, kinds, gpu or together > 1, threads.value)
     return Choices(device, threads, precision, xla, several, batches, parts, Choice(together, str(team)))
+
+
+def _several(model: keras.Model, kinds: set[str], batch_size: int, most: int, named: bool) -> Choice:
+    """How many steps Python hands over at a time, `most` at the most: each handover takes it about a millisecond."""
+    if named and kinds != {"dense"}:
+        return Choice(1, "so that the files of a step whose loss is no number can be named")
+    arithmetic = 3 * operations(model) * batch_size
+    several = min(32 if kinds == {"dense"} else 8, most, int(AT_ONCE / max(arithmetic, 1.0)))
+    if several < 2 or "recurrent" in kinds:
+        return Choice(1, "steps are long enough to be handed over one by one")
+    return Choice(several, "steps are short, so Python hands them over several at a time")
 
 
 def layer_kinds(model: keras.Model) -> set[str]:

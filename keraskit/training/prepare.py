@@ -71,7 +71,8 @@ def ready(recipe: Recipe, config: RunConfig, options: dict[str, Any], splits: Sp
     lessons = features(recipe, model, splits) if recipe.features else splits
     epochs = ShuffledEpochs(lessons.train, config.batch_size, config.seed, config.steps_per_epoch, team.share)
     remembered = tuned.recall(recipe, config, options)
-    choices = devices.choose(learner, config, epochs.steps, remembered, team)
+    named = lessons.train.names is not None
+    choices = devices.choose(learner, config, epochs.steps, remembered, team, named)
     trainee = twin(choices.policy, recipe, options, learner, team)
     if choices.parts.value > 1:
         trainee = InParts.of(trainee, choices.parts.value)
