@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keraskit.augment import Augmentation
 from keraskit.datasets.splits import ShuffledEpochs, Split
 from keraskit.errors import UserError
 from keraskit.training.checkpoint import SetEpoch
@@ -117,3 +118,9 @@ def test_it_trains_with_steps_per_execution_that_do_not_divide_the_epoch():
     count = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: seen.append(int(model.optimizer.iterations)))
     model.fit(shuffled.dataset, epochs=2, verbose=0, shuffle=False, callbacks=[count])
     assert seen == [10, 20]
+
+
+def test_nothing_is_tuned_by_tf_data_whose_thread_an_ending_iterator_waits_for():
+    split, pictures = numbers(40), np.zeros((8, 4, 4, 1), np.uint8)
+    datasets = [ShuffledEpochs(split, 8, seed=0).dataset, split.in_order(8), Augmentation().flow(pictures)]
+    assert [dataset.options().autotune.enabled for dataset in datasets] == [False] * 3

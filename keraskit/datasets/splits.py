@@ -38,7 +38,8 @@ class Split:
 
     Args:
         size: the number of examples.
-        load: given int64 indices of shape (batch,), returns (pictures from 0 to 255, labels). Runs inside tf.data.
+        load: given int64 indices of shape (batch,), returns (pictures from 0 to 255, labels). Runs inside tf.data,
+            in tensors alone: AutoGraph does not convert it.
         labels: the class index of each example, shape (size,).
         pictures: given indices, returns uint8 pictures of shape (n, height, width) or (n, height, width, 3).
         inputs: how pictures are scaled and shaped; None where the examples are no pictures and are fed as they are.
