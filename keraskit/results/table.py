@@ -80,8 +80,8 @@ def read(path: Path) -> dict[str, Any]:
 def markdown(entries: Mapping[str, Any], root: str = "") -> str:
     """The table, with the hardware below it. `root` is the way from the page to the repository's."""
     lines = [
-        "| recipe | what it is | section | parameters | trained on | test result | epochs | s/epoch | total |",
-        "| --- | --- | --- | ---: | --- | --- | ---: | ---: | ---: |",
+        "| recipe | what it is | section | parameters | trained on | test result | epochs | cores | s/epoch | total |",
+        "| --- | --- | --- | ---: | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for card in recipes_available().values():
         if card.name not in entries:
@@ -92,7 +92,7 @@ def markdown(entries: Mapping[str, Any], root: str = "") -> str:
         result += f" (`{row['flags']}`)" if row["flags"] else ""
         lines.append(
             f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | {row['section']} | "
-            f"{row['parameters']:,} | {row['data']} | {result} | {row['epochs']} | "
+            f"{row['parameters']:,} | {row['data']} | {result} | {row['epochs']} | {row['hardware']['cores']} | "
             f"{row['seconds_per_epoch']} | {row['total_seconds']} s |"
         )
     machines = sorted({_machine(row) for row in entries.values()})
@@ -103,8 +103,7 @@ def _machine(row: Mapping[str, Any]) -> str:
     hardware, versions = row["hardware"], row["versions"]
     gpus = ", ".join(hardware["gpus"]) or "no GPU"
     software = f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}, Python {versions['python']}"
-    cores = f"{hardware['cores']} core{'s' if hardware['cores'] > 1 else ''}"
-    return f"{cores} of {hardware['cpu']}, {gpus}, {software}"
+    return f"{hardware['cpu']}, {gpus}, {software}"
 
 
 def insert(text: str, entries: Mapping[str, Any], root: str = "") -> str:
