@@ -234,7 +234,7 @@ def startup(record: dict) -> list[str]:
         "## Start-up",
         "",
         f"`python benchmarks/startup.py --json docs/startup.json`: whole processes, all in turn, medians of "
-        f"{record['rounds']}, on {machine(record['hardware'])}.",
+        f"{record['rounds']}, in an environment with keraskit alone, on {machine(record['hardware'])}.",
         "",
         *rows("process | seconds>", ((name, f"{seconds:.2f}") for name, seconds in record["seconds"].items())),
         "",

@@ -2,8 +2,10 @@
 
     python benchmarks/startup.py [--rounds 7] [--json docs/startup.json]
 
-Whole processes, in turn in one run. The first step of mlp is 32 steps handed over at once, compiled by XLA; the bare
-script's is one, as Keras does it by itself.
+Whole processes, in turn in one run, best in an environment with keraskit alone: with scikit-learn, which tests need,
+`import keras` takes longer, and the ratio is smaller. Elsewhere than in a checkout, KERASKIT_DATA names MNIST's folder.
+The first step of mlp is 32 steps handed over at once, compiled by XLA; the bare script's is one, as Keras does it by
+itself.
 """
 
 import argparse
