@@ -54,7 +54,8 @@ def launch(
     from keraskit import cli
     from keraskit.training.launch import launch
 
-    launch(words, workers, logs, cli.check)
+    cli.check(words)  # before any worker starts
+    launch(words, workers, logs)
 
 
 def augment(

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,14 +21,13 @@ from keraskit.errors import RunStopped, UserError
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
 
 
-def launch(words: Sequence[str], workers: int, logs: Path, check: Callable[[Sequence[str]], None]) -> None:
+def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
 
     Args:
         words: the command, such as `["run", "cnn", "--epochs", "2"]`.
         workers: how many processes.
         logs: folder in which this launch makes one of its own, with `worker-0.log` and so on.
-        check: refuses words that the workers would refuse, before any of them starts.
 
     Raises:
         UserError: no command that trains was given, or fewer than two workers.
@@ -38,7 +37,6 @@ def launch(words: Sequence[str], workers: int, logs: Path, check: Callable[[Sequ
         raise UserError("launch starts a training.", "Say `keraskit launch --workers 2 -- run cnn`.")
     if workers < 2:
         raise UserError(f"--workers {workers} is not several.", "Leave `keraskit launch --workers N --` out.")
-    check(words)
     if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
         words = [*words, "--threads", str(max(1, machine.cores() // workers))]
     folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
