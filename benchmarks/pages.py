@@ -230,11 +230,12 @@ def precision(record: dict) -> list[str]:
 
 def startup(record: dict) -> list[str]:
     """The benchmark of start-up as Markdown."""
+    place = "that has scikit-learn, too" if record["scikit_learn"] else "with keraskit alone"
     return [
         "## Start-up",
         "",
         f"`python benchmarks/startup.py --json docs/startup.json`: whole processes, all in turn, medians of "
-        f"{record['rounds']}, in an environment with keraskit alone, on {machine(record['hardware'])}.",
+        f"{record['rounds']}, in an environment {place}, on {machine(record['hardware'])}.",
         "",
         *rows("process | seconds>", ((name, f"{seconds:.2f}") for name, seconds in record["seconds"].items())),
         "",

@@ -9,6 +9,7 @@ itself.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -84,6 +85,7 @@ def main() -> None:
 
         medians = {name: statistics.median(taken) for name, taken in seconds.items()}
         record = {"seconds": medians, "ratio": ratio, "rounds": asked.rounds, "hardware": hardware()}
+        record["scikit_learn"] = importlib.util.find_spec("sklearn") is not None
         asked.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
