@@ -10,9 +10,7 @@ import tensorflow as tf
 from keraskit import machine
 
 READY = 2  # batches that wait for the model
-MOST = (
-    8  # batches in the making: each takes memory, and those from files are read by as many threads as there are cores
-)
+MOST = 8  # batches in the making: each takes memory
 
 
 def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset:
@@ -21,8 +19,8 @@ def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset
     AutoGraph is off: there is nothing to convert, and reading the code takes half a second.
 
     tf.data's autotuning is off, too, and the numbers are ours. It looks at a pipeline after 10, 30, 70, 150 ms and so
-    on, twice as long each time, and often an iterator that ends waits for its next look: an epoch of 6 s takes 10
-    (`benchmarks/iterators.py`).
+    on, twice as long each time, and often an iterator that ends waits for its next look: an epoch of 6 s takes up
+    to 10 (`benchmarks/iterators.py`).
     """
     options = tf.data.Options()
     options.autotune.enabled = False

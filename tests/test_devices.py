@@ -102,6 +102,21 @@ def test_threads_are_limited_before_the_first_computation_and_refused_after_it(t
         devices.limit_threads(7)
 
 
+def test_arithmetic_of_models_of_ones_own():
+    layers = keras.layers
+    one, two = keras.Input((8,)), keras.Input((8,))
+    shared = layers.Dense(4)
+    model = keras.Model([one, two], layers.Dense(1)(layers.Concatenate()([shared(one), shared(two)])))
+    assert operations(model) == 2 * (8 * 4 + 8)  # the shared layer counts once
+    words = keras.Input((5,), dtype="int32")
+    read = layers.TimeDistributed(layers.Dense(3))(layers.Embedding(1_000, 6)(words))
+    assert operations(keras.Model(words, layers.LSTM(7)(read))) == 2 * (5 * 6 * 3 + 5 * 4 * 7 * (3 + 7))
+    pictures = keras.Input((None, None, 3))
+    anywhere = keras.Model(pictures, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(pictures)))
+    assert operations(anywhere) == float("inf")
+    assert devices.choose(anywhere, RunConfig(), 100).steps_per_execution.value == 1
+
+
 def test_short_steps_are_handed_over_several_at_a_time():
     cnn, mlp, lstm = (load_recipe(name).build() for name in ("cnn", "mlp", "lstm"))
     layers = (25 * 25 * 128 * 16, 9 * 9 * 64 * 16 * 128, 1_024 * 64, 64 * 10)  # each output's products, by hand

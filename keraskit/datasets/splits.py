@@ -262,5 +262,4 @@ def _in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], sha
 
 def _batches(order: tf.Tensor, parts: np.ndarray, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
     """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
-
     return ahead(tf.data.Dataset.from_tensor_slices(parts), lambda part: fetch(order[part[0] : part[1]]))

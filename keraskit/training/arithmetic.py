@@ -8,16 +8,20 @@ import keras
 
 
 def operations(model: keras.Model) -> float:
-    """Additions and multiplications for one example, forward; backward takes twice as many."""
+    """Additions and multiplications for one example, forward; backward takes twice as many.
+
+    Each matrix of a layer, or kernel, is used once at each place of its output, or at each step of a recurrent layer's
+    input; channels come last. A layer that is used several times counts once. Infinite where a
+    size is open, or nothing can be counted.
+    """
     total = 0.0
     for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.LSTM):
-            steps, features = layer.input.shape[1:]
-            total += 8 * layer.units * (features + layer.units) * steps
-        elif isinstance(layer, keras.layers.DepthwiseConv2D):
-            total += 2 * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel_size)
-        elif isinstance(layer, keras.layers.Conv2D):
-            total += 2 * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:3])
-        elif isinstance(layer, keras.layers.Dense):
-            total += 2 * math.prod(layer.output.shape[1:]) * layer.kernel.shape[0]
-    return total
+        products = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+        if not products or isinstance(layer, keras.Model | keras.layers.Embedding):
+            continue
+        try:
+            places = (layer.input if isinstance(layer, keras.layers.RNN) else layer.output).shape[1:-1]
+        except (AttributeError, ValueError):  # a layer within another, which counts its weights
+            continue
+        total += 2 * products * math.prod(math.inf if size is None else size for size in places)
+    return total or math.inf

@@ -118,7 +118,7 @@ def _several(model: keras.Model, kinds: set[str], batch_size: int, most: int, na
         return Choice(1, "so that the files of a step whose loss is no number can be named")
     arithmetic = 3 * operations(model) * batch_size
     several = min(32 if kinds == {"dense"} else 8, most, int(AT_ONCE / max(arithmetic, 1.0)))
-    if several < 2 or "recurrent" in kinds:
+    if several < 2 or "recurrent" in kinds:  # a loop over time takes longer than its arithmetic
         return Choice(1, "steps are long enough to be handed over one by one")
     return Choice(several, "steps are short, so Python hands them over several at a time")
 
