@@ -4,15 +4,18 @@ from importlib import import_module
 
 _HOMES = {
     "Augmentation": "keraskit.augment",
+    "Pretrained": "keraskit.recipe",
     "Program": "keraskit.recipe",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",
     "RunResult": "keraskit.training.runner",
     "UserError": "keraskit.errors",
-    "load_recipe": "keraskit.recipe",
-    "recipes_available": "keraskit.recipe",
-    "spread_gates": "keraskit.chrono",
+    "from_arrays": "keraskit.datasets.splits",
+    "load_recipe": "keraskit.registry",
+    "main": "keraskit.cli",
+    "recipes_available": "keraskit.registry",
     "run": "keraskit.training.runner",
+    "spread_gates": "keraskit.models.initializers",
 }
 __all__ = list(_HOMES)
 __version__ = "0.1.0"
@@ -21,7 +24,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
-    if _HOMES[name].startswith("keraskit.training"):
+    if _HOMES[name].startswith(("keraskit.training", "keraskit.datasets")):
         from keraskit import startup
 
         startup.start_tensorflow()

@@ -1,5 +1,5 @@
 """`python -m keraskit` is `keraskit`."""
 
-from keraskit.cli import main
+from keraskit.cli import command_line
 
-main()
+command_line()

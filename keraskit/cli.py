@@ -14,32 +14,40 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
 from keraskit import commands, signals, startup
-from keraskit.config import RunConfig
+from keraskit.config import RunConfig, changed, flag
 from keraskit.errors import UserError, printable
-from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
+from keraskit.options import Option, options_of
+from keraskit.recipe import Program, Recipe
+from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results.run_folder import RunFolder
 
 BAD_INPUT = 2
+FLAT = Parameter(name="*", negative=())  # a dataclass whose fields are flags
 EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def command_line(argv: Sequence[str] | None = None) -> None:
     """Entry point of `keraskit` and `python -m keraskit`."""
     sys.exit(
         _guarded(lambda words: _app(words)(words, **_QUIET), list(sys.argv[1:] if argv is None else argv), "keraskit")
     )
 
 
-def run_recipe(recipe: Runnable, argv: Sequence[str]) -> int:
+def main(recipe: Recipe | Program) -> None:
+    """Run a recipe's file as a program, with the flags of `keraskit run`: a recipe module's last line."""
+    sys.exit(run_recipe(recipe, sys.argv[1:]))
+
+
+def run_recipe(recipe: Recipe | Program, argv: Sequence[str]) -> int:
     """`keraskit run` for a recipe that is imported already; what `python -m keraskit.recipes.mlp` does."""
-    name = f"python -m keraskit.recipes.{recipe.name}" if recipe.name in recipes_available() else recipe.command
+    known = recipes_available().get(recipe.name)
+    name = f"python -m keraskit.recipes.{recipe.name}" if known else f"python {recipe.source.name}"
     app = App(name=name, version_flags=[], suppress_keyboard_interrupt=False)
     make = _run_command if isinstance(recipe, Recipe) else _program_command
-    app.default(make(recipe.function, recipe.source, lambda: _started(recipe)))
+    app.default(make(Card(recipe.source), recipe.functions, lambda: _started(recipe)))
     return _guarded(lambda words: app(words, **_QUIET), list(argv), name)
 
 
@@ -108,21 +116,21 @@ def _app(words: Sequence[str]) -> App:
     app.command(commands.compare)
     app.command(data := App(name="data", help="Prepare data sets."))
     data.command(commands.prepare_data, name="prepare")
-    named = len(words) > 1 and words[0] in {"run", "show", "tune"} and not words[1].startswith("-")
+    named = len(words) > 1 and words[0] in {"run", "show", "autotune"} and not words[1].startswith("-")
     if not named:
         app.command(_run_any, name="run")
         app.command(_show_any, name="show")
-        app.command(_tune_any, name="tune")
+        app.command(_autotune_any, name="autotune")
         return app
     card = find_card(words[1])
     verbs = {
         "run": _run_command if card.trains else _program_command,
         "show": _show_command if card.trains else _show_program,
-        **({"tune": _tune_command} if card.trains else {}),
+        **({"autotune": _autotune_command} if card.trains else {}),
     }
     for verb, command in verbs.items():
         app.command(sub := App(name=verb, help=f"{verb.title()} a recipe; see `keraskit {verb} NAME --help`."))
-        sub.command(command(card.function(), card.source, lambda: _load(card.name)), name=card.name)
+        sub.command(command(card, card.functions, card.load), name=words[1])
     return app
 
 
@@ -148,116 +156,108 @@ def _show_any(recipe: str) -> None:
     )
 
 
-def _tune_any(recipe: str) -> None:
+def _autotune_any(recipe: str) -> None:
     """Measure on this machine which precision is fastest for a recipe, and whether XLA helps; auto then takes it.
 
     Args:
         recipe: One of the names that `keraskit list` shows.
     """
     raise UserError(
-        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit tune {recipe}` and then the flags."
+        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit autotune {recipe}` and then the flags."
     )
 
 
-def _run_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
-    options_type = _model_options(builder)
+Functions = dict[str, Callable[..., Any]]
 
-    def run(*, config: Any = RunConfig(), model: Any = options_type()) -> None:  # noqa: B008
+
+def _run_command(card: Card, functions: Functions, load: Callable[[], Recipe]) -> Callable[..., None]:
+    options_type = _flags_of(functions)
+
+    def run(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
         recipe = load()
         from keraskit.training.runner import train
 
-        train(recipe, config, _changed(model))
+        train(recipe, config, changed(options))
 
-    run.__annotations__ = {"config": Annotated[RunConfig, Parameter(name="*", negative=())], "model": options_type}
-    run.__doc__ = Card(source.stem, source).doc
+    run.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type, FLAT]}
+    run.__doc__ = card.doc
     return run
 
 
-def _tune_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
-    run = _run_command(builder, source, load)
+def _autotune_command(card: Card, functions: Functions, load: Callable[[], Recipe]) -> Callable[..., None]:
+    options_type = _flags_of(functions)
 
-    def tune(*, config: Any = RunConfig(), model: Any = run.__annotations__["model"]()) -> None:  # noqa: B008
+    def autotune(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
         recipe = load()
-        from keraskit.training.tune import tune
+        from keraskit.training.autotune import autotune
 
-        tune(recipe, config, _changed(model))
+        autotune(recipe, config, changed(options))
 
-    tune.__annotations__ = dict(run.__annotations__)
-    tune.__doc__ = f"Measure how {source.stem} trains fastest on this machine, with the flags of `keraskit run`."
-    return tune
+    autotune.__annotations__ = {
+        "config": Annotated[RunConfig, FLAT],
+        "options": Annotated[options_type, FLAT],
+    }
+    autotune.__doc__ = f"Measure how {card.name} trains fastest on this machine, with the flags of `keraskit run`."
+    return autotune
 
 
-def _show_command(builder: Callable[..., Any], source: Path, load: Callable[[], Recipe]) -> Callable[..., None]:
-    options_type = _model_options(builder)
-    card = Card(source.stem, source)
+def _show_command(card: Card, functions: Functions, load: Callable[[], Recipe]) -> Callable[..., None]:
+    options_type = _flags_of({"build": functions["build"]})
 
-    def show(*, graph: Path = Path(f"{card.name}.svg"), model: Any = options_type()) -> None:  # noqa: B008
+    def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = options_type()) -> None:  # noqa: B008
         RunFolder.check_file(graph)
         recipe = load()
-        from keraskit.results import architecture
-        from keraskit.training.prepare import build
+        from keraskit.models.graph import draw
+        from keraskit.training.setup import build
 
-        built = build(recipe, _changed(model))
+        built = build(recipe, changed(options))
         print(f"{card.doc}\n\nSource: {card.source}\n")
         built.summary()
         try:
-            architecture.draw(built, graph)
+            draw(built, graph)
         except OSError as error:
             raise UserError(f"Cannot write {graph}: {error.strerror}.", "Name another file with --graph.") from error
         print(f"graph: {printable(graph)}")
 
     graph_help = Parameter(help="File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot.")
-    show.__annotations__ = {"graph": Annotated[Path, graph_help], "model": options_type}
+    show.__annotations__ = {"graph": Annotated[Path, graph_help], "options": Annotated[options_type, FLAT]}
     show.__doc__ = f"Show {card.name}: {card.summary}."
     return show
 
 
-def _program_command(function: Callable[..., Any], source: Path, load: Callable[[], Program]) -> Callable[..., None]:
+def _program_command(card: Card, functions: Functions, load: Callable[[], Program]) -> Callable[..., None]:
     """A command with the function's own signature."""
+    function = functions["run"]
 
     def run(*args: Any, **kwargs: Any) -> None:
         load().run(*args, **kwargs)
 
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     run.__annotations__ = {name: p.annotation for name, p in inspect.signature(function).parameters.items()}
-    card = Card(source.stem, source)
     arguments = (function.__doc__ or "").partition("Args:")
     run.__doc__ = f"{card.doc}\n\n{arguments[1]}{arguments[2]}"
     return run
 
 
-def _show_program(function: Callable[..., Any], source: Path, load: Callable[[], Program]) -> Callable[..., None]:
+def _show_program(card: Card, functions: Functions, load: Callable[[], Program]) -> Callable[..., None]:
     def show() -> None:
-        print(f"{Card(source.stem, source).doc}\n\nSource: {source}")
+        print(f"{card.doc}\n\nSource: {card.source}")
 
-    show.__doc__ = f"Show {source.stem}."
+    show.__doc__ = f"Show {card.name}."
     return show
 
 
-def _model_options(builder: Callable[..., Any]) -> type:
-    """A dataclass with the builder's arguments: flags `--model.<name>`, and `--<name>` where no knob has that name."""
-    knobs = {f.name for f in dataclasses.fields(RunConfig)}
-    texts = {p.arg_name: p.description for p in docstring_parser.parse(builder.__doc__ or "").params}
-    fields = []
-    for name, parameter in inspect.signature(builder).parameters.items():
-        annotation = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
-        flag = name.replace("_", "-")
-        short = () if name in knobs else (f"--{flag}",)
-        knob = Parameter((f"--model.{flag}", *short), help=texts.get(name), consume_multiple=True, negative_iterable=())
-        fields.append((name, Annotated[annotation, knob], dataclasses.field(default=parameter.default)))
-    return dataclasses.make_dataclass("Model", fields, frozen=True, namespace={"__module__": __name__})
+def _flags_of(functions: Functions) -> type:
+    """A dataclass with the arguments of a recipe's functions, each a flag."""
 
+    def field(option: Option) -> tuple[str, Any, Any]:
+        knob = Parameter(help=option.help, name=flag(option.name), consume_multiple=True, negative_iterable=())
+        return option.name, Annotated[option.kind, knob], dataclasses.field(default=option.default)
 
-def _changed(options: Any) -> dict[str, Any]:
-    """The builder's arguments that the user changed."""
-    return {f.name: v for f in dataclasses.fields(options) if (v := getattr(options, f.name)) != f.default}
+    fields = [field(option) for option in options_of(functions).values()]
+    return dataclasses.make_dataclass("Options", fields, frozen=True, namespace={"__module__": __name__})
 
 
 def _started(recipe: Any) -> Any:
     startup.wait_for_tensorflow()
     return recipe
-
-
-def _load(name: str) -> Any:
-    startup.wait_for_tensorflow()
-    return load_recipe(name)

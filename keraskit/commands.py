@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
-from keraskit.recipe import load_recipe, recipes_available
+from keraskit.registry import recipes_available
 from keraskit.results.run_folder import PICTURES, RunFolder, check_outputs
 from keraskit.startup import wait_for_tensorflow
 
@@ -52,7 +52,7 @@ def launch(
         logs: Folder for a folder with each worker's output.
     """
     from keraskit import cli
-    from keraskit.training.launch import launch
+    from keraskit.distributed.launch import launch
 
     cli.check(words)  # before any worker starts
     launch(words, workers, logs)
@@ -136,13 +136,13 @@ def resume(run: Path) -> None:
     if not found:
         print(f"{printable(run)} has finished: there is nothing to go on with")
         return
-    asked, options = found.asked
+    config, options = found.asked
     wait_for_tensorflow()
     from keraskit.training.runner import train
 
-    recipe = load_recipe(found.facts["recipe"])
+    recipe = found.card.load()
     found.check_recipe(recipe)
-    train(recipe, asked, options, found)
+    train(recipe, config, options, found)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png")) -> None:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from keraskit import provenance
 from keraskit.datasets import mnist
-from keraskit.results import architecture
-from keraskit.training import devices
+from keraskit.models import graph
+from keraskit.training import hardware
 
 
 def examine(output_dir: Path) -> None:
     """Print one line per thing that matters to a run, and below it what to do where it is missing."""
     for name, version in provenance.versions().items():
         _line(name, version)
-    hardware = devices.hardware()
-    _line("cpu", f"{hardware['cpu']}, {hardware['cores']} cores")
-    fast = [f for f in hardware["cpu_features"] if f in devices.BFLOAT16_FEATURES]
+    here = hardware.describe()
+    _line("cpu", f"{here['cpu']}, {here['cores']} cores")
+    fast = [f for f in here["cpu_features"] if f in hardware.BFLOAT16_FEATURES]
     _line("bfloat16", ", ".join(fast) or "no", "" if fast else "Convolutions run in float32; nothing is wrong.")
     advice = "For an NVIDIA GPU: its driver, and `pip install 'keraskit[gpu]'`."
-    _line("gpu", ", ".join(hardware["gpus"]) or "none", "" if hardware["gpus"] else advice)
-    program = architecture.layout_program()
+    _line("gpu", ", ".join(here["gpus"]) or "none", "" if here["gpus"] else advice)
+    program = graph.layout_program()
     _line("graph layout", program or "none", "" if program else "`pip install graphviz-pure`.")
     found = next(((why, path) for why, path in mnist.search_path() if path.is_file()), None)
     _line("mnist", f"{found[1]} ({found[0]})" if found else "not here", "" if found else "The first run downloads it.")

@@ -1,244 +1,121 @@
-"""Recipe, what a recipe module declares, and the registry, which finds recipes by reading the package's sources."""
+"""Recipe: what a recipe module declares. Importing this imports no TensorFlow."""
 
 from __future__ import annotations
 
-import ast
-import difflib
-import importlib.util
-import inspect
-import re
 import sys
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from keraskit.augment import Augmentation
-from keraskit.errors import UserError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from keraskit.config import RunConfig
     from keraskit.datasets.splits import Splits
 
-PACKAGE = "keraskit.recipes"
+
+def _declared_in() -> Path:
+    """The file that calls a dataclass's constructor; where there is none, as in a notebook, recipe.py here."""
+    frame = sys._getframe(2)  # above this function and __init__
+    return Path(frame.f_globals.get("__file__") or "recipe.py")
 
 
-class Runnable:
-    """What every recipe can do: say its name, and run as a program."""
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a recipe's first weights come from.
 
-    @property
-    def function(self) -> Callable[..., Any]:
-        """What gives the recipe its name and its own flags."""
-        raise NotImplementedError
+    Args:
+        load: fills a model with Keras's published weights, for `--weights imagenet`. Returns the names of the layers
+            that have another shape and keep their initial weights.
+        weights: what `--weights` is when the user gives none.
+        features: the layer whose output never changes, because all below it is frozen: it is computed once for each
+            example, and the layers above it are trained on that.
+        after: the recipe whose run this one starts from: it is found, or run first.
+    """
 
-    @property
-    def name(self) -> str:
-        """The recipe's name is its module's."""
-        return self.source.stem
-
-    @property
-    def source(self) -> Path:
-        """The file that holds the recipe."""
-        return Path(inspect.getsourcefile(self.function) or "recipe.py")
-
-    @property
-    def command(self) -> str:
-        """What a user types to run this recipe."""
-        return f"keraskit run {self.name}" if self.name in recipes_available() else f"python {self.source.name}"
-
-    def main(self) -> None:
-        """Run as a program, with the flags of `keraskit run`."""
-        from keraskit import cli
-
-        sys.exit(cli.run_recipe(self, sys.argv[1:]))
+    load: Callable[[keras.Model], list[str]]
+    weights: str | None = "imagenet"
+    features: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Runnable):
-    """One model of the document and how it is trained.
+class Recipe:
+    """A model and how it is trained. The keyword arguments of `build`, `compile` and `data` are the recipe's flags.
 
     Args:
-        build: returns the uncompiled model; its keyword arguments become flags, `--model.<name>` or `--<name>`.
-        data: given the run's knobs, returns the splits the model learns from.
-        loss: as in `Model.compile`.
-        metrics: as in `Model.compile`.
+        build: returns the uncompiled model.
+        compile: given the model, calls `model.compile`. An argument `steps` is filled in with the steps of the whole
+            run, for schedules, and `batch_size` with the batch's.
+        data: returns the splits that the model learns from, or what `from_arrays` returns.
         epochs: passes over the training split.
         batch_size: examples in one step.
         steps_per_epoch: steps in one epoch (default: until every example was seen); a quick run does not keep to it.
         section: the document's section.
         expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
-        optimizer: a Keras optimizer's name, or a function that makes one (a live one would allocate at import).
-        schedule: "constant", or "cosine": the learning rate falls along a cosine to zero at the run's last step.
-        warmup_steps: with "cosine", the learning rate first rises from zero over so many steps.
-        loss_weights: as in `Model.compile`, for a model with several outputs.
-        head: the output that names the class, where the model has several.
-        sheet: makes the sheet of samples from the splits and the predictions for the first test examples, where
-            pictures with their class would not show what the model does.
-        reference_batch: the batch that the optimizer's learning rate is meant for; a smaller one scales it down.
+        callbacks: returns Keras callbacks that take part in `fit`.
         augment: what happens to training pictures unless flags say otherwise.
-        features: the layer whose outputs never change, because all below it is frozen: they are computed once, and the
-            layers above it are trained on them.
-        after: the recipe whose run this one starts from.
-        weights: what `--weights` is when the user gives none.
-        imagenet: fills a model with Keras's published weights for `--weights imagenet`, and returns the names of the
-            layers that have another shape and keep their initial weights.
-        quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and `model`, arguments of the builder.
-        monitor: the validation metric that decides which epoch's weights are kept.
+        monitor: the validation metric that decides which epoch's weights are kept; with its direction, as in
+            `("val_mine", "max")`, where Keras does not know it.
+        class_output: the output that names the class, where the model has several.
+        figure: makes the sheet of samples from the splits and the predictions for the first test examples, where
+            pictures with their class would not show what the model does.
+        pretrained: where the first weights come from, unless they are drawn at random.
+        quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
+        source: the file of the recipe (default: where this is called); its name is the recipe's.
     """
 
     build: Callable[..., keras.Model]
-    data: Callable[[RunConfig], Splits]
-    loss: Any
-    metrics: Any
+    compile: Callable[..., None]
+    data: Callable[..., Splits]
     epochs: int
     batch_size: int
-    section: str
     steps_per_epoch: int | None = None
+    section: str = ""
     expected: Mapping[str, float] = field(default_factory=dict)
-    optimizer: str | Callable[[], keras.optimizers.Optimizer] = "adam"
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = 0
-    loss_weights: Any = None
-    head: str | None = None
-    sheet: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None
-    reference_batch: int | None = None
+    callbacks: Callable[[], Sequence[keras.callbacks.Callback]] | None = None
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
-    features: str | None = None
-    after: str | None = None
-    weights: str | None = None
-    imagenet: Callable[[keras.Model], list[str]] | None = None
+    monitor: str | tuple[str, Literal["min", "max"]] = "val_accuracy"
+    class_output: str | None = None
+    figure: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None
+    pretrained: Pretrained | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
-    monitor: str = "val_accuracy"
+    source: Path = field(default_factory=_declared_in)
 
     @property
-    def function(self) -> Callable[..., Any]:
-        """What gives the recipe its name and its own flags."""
-        return self.build
+    def name(self) -> str:
+        """The recipe's name is its file's."""
+        return self.source.stem
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Those whose keyword arguments are flags."""
+        return {"data": self.data, "build": self.build, "compile": self.compile}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program(Runnable):
-    """A recipe that trains no model of its own.
+class Program:
+    """A recipe that trains nothing.
 
     Args:
-        run: does it all; its keyword arguments become flags.
+        run: the program; its arguments become flags.
         section: the document's section.
+        source: the file of the recipe (default: where this is called).
     """
 
     run: Callable[..., Any]
-    section: str
+    section: str = ""
+    source: Path = field(default_factory=_declared_in)
 
     @property
-    def function(self) -> Callable[..., Any]:
-        """What gives the recipe its name and its own flags."""
-        return self.run
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a recipe's source says of itself, read without executing it."""
-
-    name: str
-    source: Path
-
-    @cached_property
-    def _tree(self) -> ast.Module:
-        return ast.parse(self.source.read_text(encoding="utf-8"))
+    def name(self) -> str:
+        """The recipe's name is its file's."""
+        return self.source.stem
 
     @property
-    def doc(self) -> str:
-        """The module's docstring."""
-        return ast.get_docstring(self._tree) or ""
-
-    @property
-    def code(self) -> str:
-        """What the module does: its source without comments, docstring, and the figure it expects."""
-        tree = ast.parse(ast.unparse(ast.Module(self._tree.body[bool(self.doc) :], [])))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                node.keywords = [keyword for keyword in node.keywords if keyword.arg != "expected"]
-        return ast.unparse(tree)
-
-    @property
-    def summary(self) -> str:
-        """The docstring's first line, without the note in brackets."""
-        return re.sub(r"\s*\(document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
-
-    @property
-    def parameters(self) -> str:
-        """The parameter count that the docstring's first line states, such as `541,794`."""
-        found = re.search(r"([\d,]+) parameters", self.doc.partition("\n")[0])
-        return found[1] if found else ""
-
-    @cached_property
-    def _call(self) -> ast.Call:
-        for node in self._tree.body:
-            match node:
-                case ast.Assign(
-                    targets=[ast.Name("recipe")], value=ast.Call(func=ast.Name("Recipe" | "Program")) as call
-                ):
-                    return call
-        raise UserError(f"{self.source.name} has no line `recipe = Recipe(...)`.", "See any recipe for how it looks.")
-
-    @property
-    def trains(self) -> bool:
-        """Whether it is a Recipe, not a Program."""
-        return isinstance(self._call.func, ast.Name) and self._call.func.id == "Recipe"
-
-    @cached_property
-    def declared(self) -> dict[str, Any]:
-        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
-        literals = {}
-        for keyword in self._call.keywords:
-            try:
-                literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
-            except ValueError:
-                continue  # a name or a call: only executing the module would tell
-        return literals
-
-    def function(self) -> Callable[..., Any]:
-        """`build`, or what a Program runs: its signature and docstring alone, made without importing Keras."""
-        wanted = next(
-            (k.value.id for k in self._call.keywords if k.arg in {"build", "run"} and isinstance(k.value, ast.Name)), ""
-        )
-        for node in self._tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == wanted:
-                node = ast.parse(ast.unparse(node)).body[0]  # a copy, so that the tree stays as it was read
-                assert isinstance(node, ast.FunctionDef)
-                node.returns, node.decorator_list = None, []
-                node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
-                names: dict[str, Any] = {}
-                known = {**vars(typing), "Path": Path}
-                exec(compile(ast.Module([node], []), str(self.source), "exec", dont_inherit=True), known, names)
-                return names[wanted]
-        raise UserError(f"{self.source.name} has no function for its recipe.", "Add `build`, which returns a model.")
-
-
-def recipes_available() -> dict[str, Card]:
-    """Every recipe by name, in the alphabet's order."""
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = sorted(file for folder in folders for file in Path(folder).glob("[a-z]*.py"))
-    return {file.stem: Card(file.stem, file) for file in files}
-
-
-def find_card(name: str) -> Card:
-    """The card of one recipe. Raises UserError with the nearest name when there is none."""
-    cards = recipes_available()
-    if name in cards:
-        return cards[name]
-    near = difflib.get_close_matches(name, cards, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}?" if near else ""
-    raise UserError(f"There is no recipe {name!r}. {hint}", "`keraskit list` shows them all.")
-
-
-def load_recipe(name: str) -> Any:
-    """Import one recipe, and Keras with it; a Recipe or a Program."""
-    find_card(name)
-    return import_module(f"{PACKAGE}.{name}").recipe
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The one whose arguments are flags."""
+        return {"run": self.run}

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import keraskit
 from keraskit import Augmentation, Program
 from keraskit.datasets import drawn_pets, mnist
 from keraskit.datasets.picture_files import SHIPPED
@@ -95,4 +96,4 @@ def side_by_side(folder: RunFolder, name: str, before: np.ndarray, after: list[n
 recipe = Program(run=write_sheets, section="2, 6.6")
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

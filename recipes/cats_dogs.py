@@ -15,6 +15,7 @@ bfloat16.
 import keras
 from keras import layers
 
+import keraskit
 from keraskit import Recipe
 from keraskit.datasets import cats_and_dogs
 
@@ -41,19 +42,31 @@ def build(size: int = 150, classes: int = 2, dropout: float = 0.0) -> keras.Mode
     return model
 
 
+def compile_model(model: keras.Model, learning_rate: float = 0.0001) -> None:
+    """RMSprop, and the loss for one of two classes, or for one of several.
+
+    Args:
+        learning_rate: The same at every step.
+    """
+    binary = model.output_shape[-1] == 1
+    model.compile(
+        optimizer=keras.optimizers.RMSprop(learning_rate),
+        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
 recipe = Recipe(
     build=build,
+    compile=compile_model,
     data=cats_and_dogs.unit,
-    loss="binary_crossentropy",
-    metrics=["accuracy"],
-    optimizer=lambda: keras.optimizers.RMSprop(1e-4),
     epochs=30,
     batch_size=20,
     steps_per_epoch=100,
-    quick={"limit": 128},
     section="6.3",
     expected={"test_accuracy": 0.73},
+    quick={"limit": 128},
 )
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

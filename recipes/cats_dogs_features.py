@@ -14,8 +14,10 @@ Expected: test accuracy 0.95 on 1,752 photographs with --alpha 0.25 --size 288 a
 import keras
 from keras import layers
 
-from keraskit import Recipe, applications
+import keraskit
+from keraskit import Pretrained, Recipe
 from keraskit.datasets import cats_and_dogs
+from keraskit.models import applications
 
 
 def build(
@@ -52,22 +54,31 @@ def build(
     return keras.Model(inputs, outputs, name="cats_dogs_features")
 
 
+def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.001) -> None:
+    """Adam; the learning rate falls along a cosine to zero at the last step.
+
+    Args:
+        learning_rate: At its highest.
+    """
+    binary = model.output_shape[-1] == 1
+    model.compile(
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
+        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
 recipe = Recipe(
     build=build,
+    compile=compile_model,
     data=cats_and_dogs.pixels,
-    features="features",
-    weights="imagenet",
-    imagenet=applications.load_imagenet,
-    loss="binary_crossentropy",
-    metrics=["accuracy"],
-    optimizer=lambda: keras.optimizers.Adam(1e-3),
-    schedule="cosine",
     epochs=30,
     batch_size=32,
-    quick={"limit": 64, "model": {"size": 96}},
+    pretrained=Pretrained(load=applications.load_imagenet, features="features"),
     section="6.7",
     expected={"test_accuracy": 0.95},
+    quick={"limit": 64, "size": 96},
 )
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

@@ -14,8 +14,10 @@ Expected: test accuracy 0.96 on 1,752 photographs with --alpha 0.25 --size 288 a
 import keras
 from keraskit.recipes import cats_dogs_features
 
-from keraskit import Augmentation, Recipe, applications
+import keraskit
+from keraskit import Augmentation, Pretrained, Recipe
 from keraskit.datasets import cats_and_dogs
+from keraskit.models import applications
 
 
 def build(
@@ -49,25 +51,34 @@ def build(
     return model
 
 
+def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.0001) -> None:
+    """Adam; the learning rate falls along a cosine to zero at the last step.
+
+    Args:
+        learning_rate: At its highest.
+    """
+    binary = model.output_shape[-1] == 1
+    model.compile(
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
+        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
 recipe = Recipe(
     build=build,
+    compile=compile_model,
     data=cats_and_dogs.pixels,
-    after="cats_dogs_features",
+    epochs=15,
+    batch_size=32,
     augment=Augmentation(
         rotation_range=15, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.2, horizontal_flip=True
     ),
-    weights="imagenet",
-    imagenet=applications.load_imagenet,
-    loss="binary_crossentropy",
-    metrics=["accuracy"],
-    optimizer=lambda: keras.optimizers.Adam(1e-4),
-    schedule="cosine",
-    epochs=15,
-    batch_size=32,
-    quick={"limit": 64, "model": {"size": 96}},
+    pretrained=Pretrained(load=applications.load_imagenet, after="cats_dogs_features"),
     section="6.8",
     expected={"test_accuracy": 0.96},
+    quick={"limit": 64, "size": 96},
 )
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

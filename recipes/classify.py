@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keraskit import Program, UserError, applications
+import keraskit
+from keraskit import Program, UserError
 from keraskit.datasets import imagenet, pictures
 from keraskit.datasets.picture_files import SHIPPED, find
+from keraskit.models import applications
 from keraskit.results import accuracy, guesses
 from keraskit.results.run_folder import check_outputs
 
@@ -96,4 +98,4 @@ def classify(
 recipe = Program(run=classify, section="5")
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

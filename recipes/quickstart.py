@@ -11,6 +11,7 @@ Expected: test accuracy 0.92 after 20 epochs, 10 s on one CPU core.
 import keras
 from keras import layers
 
+import keraskit
 from keraskit import Recipe
 from keraskit.datasets import clusters
 
@@ -41,9 +42,14 @@ def build_by_adding() -> keras.Model:
     return model
 
 
-def optimizer() -> keras.optimizers.Optimizer:
-    """Stochastic gradient descent as the document configures it."""
-    return keras.optimizers.SGD(learning_rate=0.01, momentum=0.9, nesterov=True)
+def compile_model(model: keras.Model, learning_rate: float = 0.01) -> None:
+    """Stochastic gradient descent as the document configures it.
+
+    Args:
+        learning_rate: The same at every step.
+    """
+    optimizer = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
+    model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])
 
 
 def first_page(epochs: int = 5) -> dict[str, float]:
@@ -52,14 +58,14 @@ def first_page(epochs: int = 5) -> dict[str, float]:
     x_train, y_train, x_test, y_test = clusters.arrays()
 
     model = build()
-    model.compile(loss="categorical_crossentropy", optimizer=optimizer(), metrics=["accuracy"])
+    compile_model(model)
     model.fit(x_train, y_train, epochs=epochs, batch_size=32, verbose=2)
     loss, accuracy = model.evaluate(x_test, y_test, batch_size=128, verbose=0)
     print(f"loss {loss:.4f}, accuracy {accuracy:.4f}")
     print(f"the first test example is of class {model.predict(x_test[:1], verbose=0).argmax()}")
 
     by_hand = build_by_adding()
-    by_hand.compile(loss="categorical_crossentropy", optimizer=optimizer(), metrics=["accuracy"])
+    compile_model(by_hand)
     for _ in range(epochs):
         for start in range(0, len(x_train), 32):
             by_hand.train_on_batch(x_train[start : start + 32], y_train[start : start + 32])
@@ -70,10 +76,8 @@ def first_page(epochs: int = 5) -> dict[str, float]:
 
 recipe = Recipe(
     build=build,
+    compile=compile_model,
     data=clusters.one_hot,
-    loss="categorical_crossentropy",
-    metrics=["accuracy"],
-    optimizer=optimizer,
     epochs=20,
     batch_size=32,
     section="1",
@@ -81,4 +85,4 @@ recipe = Recipe(
 )
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

@@ -1,7 +1,7 @@
 """VGG16 from its paper, Sequential and functional (document, section 4; 138,357,544 parameters).
 
     python -m keraskit.recipes.vgg16 --quick
-    python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --model.size 64 --model.width 0.25 --model.dropout 0.5
+    python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --size 64 --width 0.25 --dropout 0.5
     python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --weights imagenet --learning-rate 0.0001
 
 It trains on a folder with a subfolder of pictures per class; without one it learns to tell the cats from the dogs that
@@ -16,7 +16,8 @@ from typing import Literal
 import keras
 from keras import layers
 
-from keraskit import Recipe
+import keraskit
+from keraskit import Pretrained, Recipe
 from keraskit.datasets import cats_and_dogs
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and their filters, from the paper's column D
@@ -79,19 +80,29 @@ def load_imagenet(model: keras.Model) -> list[str]:
     return others
 
 
+def compile_model(model: keras.Model, batch_size: int, learning_rate: float = 0.01) -> None:
+    """The paper's stochastic gradient descent; with a smaller batch the learning rate is scaled down in proportion.
+
+    Args:
+        learning_rate: At a batch of 256, the paper's.
+    """
+    model.compile(
+        optimizer=keras.optimizers.SGD(learning_rate * min(1.0, batch_size / 256), momentum=0.9),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
 recipe = Recipe(
     build=build,
+    compile=compile_model,
     data=cats_and_dogs.caffe,
-    loss="sparse_categorical_crossentropy",
-    metrics=["accuracy"],
     epochs=74,
     batch_size=256,
-    optimizer=lambda: keras.optimizers.SGD(0.01, momentum=0.9),
-    reference_batch=256,
-    imagenet=load_imagenet,
-    quick={"limit": 64, "batch_size": 16, "model": {"size": 64, "width": 0.125}},
+    pretrained=Pretrained(load=load_imagenet, weights=None),
     section="4",
+    quick={"limit": 64, "batch_size": 16, "size": 64, "width": 0.125},
 )
 
 if __name__ == "__main__":
-    recipe.main()
+    keraskit.main(recipe)

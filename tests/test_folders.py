@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from shared_data import shared
 
-from keraskit import machine
+from keraskit import system
 from keraskit.config import RunConfig
 from keraskit.datasets import cats_and_dogs, drawn_pets, pictures
-from keraskit.datasets.inputs import IMAGENET_MEAN
+from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.errors import UserError
 
 

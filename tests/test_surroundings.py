@@ -89,12 +89,12 @@ def test_without_any_home(monkeypatch):
     """As in a container whose user has no name."""
     import pwd
 
-    from keraskit import machine
+    from keraskit import system
     from keraskit.datasets import mnist
 
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", lambda _: {}["nobody"])
-    assert machine.cache_folder() is None
+    assert system.cache_folder() is None
     assert mnist.search_path()[-1][1].name == "mnist.npz"

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keraskit.ahead import ahead
 from keraskit.augment.description import Description
 from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
 from keraskit.errors import UserError
+from keraskit.pipeline import ahead
 
 FORMATS = ("png", "jpeg", "jpg")
 

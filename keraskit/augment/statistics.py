@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraskit import machine
+from keraskit import system
 from keraskit.augment.description import Description
 from keraskit.errors import UserError
 
@@ -128,7 +128,7 @@ def _chunks(images: np.ndarray | Iterable[Any]) -> Iterator[np.ndarray]:
 
 def _room_for(pixels: int) -> np.ndarray:
     """An empty matrix of (pixels, pixels) float64, if it and its decomposition fit into memory."""
-    size, free = 8 * pixels**2, machine.available_memory()
+    size, free = 8 * pixels**2, system.available_memory()
     if free is not None and 3 * size > free:
         raise UserError(
             f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over; "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keraskit import machine
+from keraskit import system
 from keraskit.errors import UserError
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -73,7 +73,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _check_room(size: int, path: Path) -> None:
     """Raise UserError where arrays of so many bytes, and their copies on the way to a model, do not fit into memory."""
-    free = machine.available_memory()
+    free = system.available_memory()
     if free is not None and COPIES * size > free:
         claimed = f"claims {min(size, 10**18) / 1e9:,.0f} GB of arrays"
         raise UserError(

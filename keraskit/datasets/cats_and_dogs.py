@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
-from keraskit import machine
-from keraskit.config import RunConfig
+from keraskit import system
 from keraskit.datasets import drawn_pets, folders
-from keraskit.datasets.layout import PARTS, arrange
+from keraskit.datasets.layout import SPLITS, arrange
 from keraskit.datasets.picture_files import open_files
 from keraskit.datasets.splits import Splits
 from keraskit.errors import UserError
@@ -21,41 +21,69 @@ URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6D
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
 DRAWN = {"train": 400, "validation": 100, "test": 200}  # of each class
+Cache = Literal["auto", "on", "off"]
 HOW_TO_GET = "--data-dir names photographs, --download fetches 786 MB of them"
 
 
-def unit(config: RunConfig) -> Splits:
-    """Pixels from 0 to 1, of the document's 2,000 photographs a class."""
-    return _splits(config, "unit", OF_THE_DOCUMENT)
+def unit(
+    data_dir: Path | None = None, download: bool = False, cache: Cache = "auto", limit: int | None = None
+) -> Splits:
+    """Pixels from 0 to 1, of the document's 2,000 photographs a class.
+
+    Args:
+        data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
+        download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
+        cache: Keep decoded pictures in memory, or decode them in every epoch.
+    """
+    return _splits(data_dir, download, cache, limit, "unit", OF_THE_DOCUMENT)
 
 
-def pixels(config: RunConfig) -> Splits:
-    """Pixels from 0 to 255, of the document's 2,000 photographs a class, for a model that scales them itself."""
-    return _splits(config, "pixels", OF_THE_DOCUMENT)
+def pixels(
+    data_dir: Path | None = None, download: bool = False, cache: Cache = "auto", limit: int | None = None
+) -> Splits:
+    """Pixels from 0 to 255, of the document's 2,000 photographs a class, for a model that scales them itself.
+
+    Args:
+        data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
+        download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
+        cache: Keep decoded pictures in memory, or decode them in every epoch.
+    """
+    return _splits(data_dir, download, cache, limit, "pixels", OF_THE_DOCUMENT)
 
 
-def caffe(config: RunConfig) -> Splits:
-    """Pixels from 0 to 255 less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on."""
-    return _splits(config, "caffe", None)
+def caffe(
+    data_dir: Path | None = None, download: bool = False, cache: Cache = "auto", limit: int | None = None
+) -> Splits:
+    """Pixels from 0 to 255 less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on.
+
+    Args:
+        data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
+        download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
+        cache: Keep decoded pictures in memory, or decode them in every epoch.
+    """
+    return _splits(data_dir, download, cache, limit, "caffe", None)
 
 
-def _splits(config: RunConfig, scale: folders.Scale, most: int | None) -> Splits:
+def _splits(
+    data_dir: Path | None, download: bool, cache: Cache, limit: int | None, scale: folders.Scale, most: int | None
+) -> Splits:
     size = (drawn_pets.SIZE, drawn_pets.SIZE)
-    root, found = photographs(config)
+    root, found = photographs(data_dir, download)
     if root is None:
         pets = DrawnPets()
         source = {"name": drawn_pets.NAME, "path": "", "found": f"keraskit's own pen ({HOW_TO_GET})"}
-        return folders.splits(pets, arrange(pets.names, "the drawn pets"), config, scale, source, size, trusted=True)
+        layout = arrange(pets.names, "the drawn pets")
+        return folders.splits(pets, layout, scale, source, size, limit, cache, trusted=True)
     files = open_files(root)
     source = {"name": root.name, "path": str(root), "found": found}
-    return folders.splits(files, arrange(files.names, root, most), config, scale, source, size)
+    return folders.splits(files, arrange(files.names, root, most), scale, source, size, limit, cache)
 
 
-def photographs(config: RunConfig) -> tuple[Path | None, str]:
+def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
     """Where photographs lie, and how that was found; None where only drawn ones are left."""
-    if config.data_dir:
-        return config.data_dir, "--data-dir"
-    if config.download or (machine.keras_home() / "datasets" / ARCHIVE).is_file():
+    if data_dir:
+        return data_dir, "--data-dir"
+    if download or (system.keras_home() / "datasets" / ARCHIVE).is_file():
         return _downloaded(), "Microsoft's public archive"
     return None, ""
 
@@ -78,8 +106,10 @@ class DrawnPets:
     def __init__(self) -> None:
         self.root = Path("drawn")
         self.skipped: Counter[str] = Counter()
-        numbers = {part: range(before, before + DRAWN[part]) for part, before in zip(PARTS, (0, 400, 500), strict=True)}
-        self.names = [f"{part}/{kind}/{i}.bmp" for part in PARTS for kind in drawn_pets.CLASSES for i in numbers[part]]
+        numbers = {
+            part: range(before, before + DRAWN[part]) for part, before in zip(SPLITS, (0, 400, 500), strict=True)
+        }
+        self.names = [f"{part}/{kind}/{i}.bmp" for part in SPLITS for kind in drawn_pets.CLASSES for i in numbers[part]]
 
     def read(self, name: str) -> bytes:
         """The picture as a bitmap file."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from keraskit import machine
+from keraskit import system
 from keraskit.datasets import pictures
 from keraskit.datasets.picture_files import PictureFiles
 from keraskit.errors import UserError
@@ -80,7 +80,7 @@ def _examined(files: PictureFiles, names: Sequence[str]) -> list[tuple[str, str,
     quiet = not sys.stderr.isatty() or not names
     if quiet and len(names) > 10_000:
         print(f"checking {len(names):,} pictures, once ...", flush=True)
-    with ThreadPoolExecutor(machine.cores()) as pool:
+    with ThreadPoolExecutor(system.cores()) as pool:
         shown = track(starts, "checking pictures", console=Console(stderr=True), transient=True, disable=quiet)
         for start in shown:
             found += pool.map(examine, names[start : start + CHUNK])
@@ -96,7 +96,7 @@ def _stamp(files: PictureFiles, name: str) -> str:
 
 def _memory(root: Path) -> Path | None:
     """The file of what is known about this place; None without a home."""
-    cache = machine.cache_folder()
+    cache = system.cache_folder()
     return cache and cache / f"pictures-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from keraskit import machine
-from keraskit.config import RunConfig
+from keraskit import system
 from keraskit.datasets import array_files, mnist
-from keraskit.datasets.inputs import Inputs, Shape
-from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.preprocessing import Inputs, Shape
+from keraskit.datasets.splits import Split, Splits, digest
 from keraskit.errors import UserError
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
@@ -25,44 +24,58 @@ BY_KERAS = {
 TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}
 
 
-def flat(config: RunConfig) -> Splits:
-    """Inputs of shape (784,) from 0 to 1, row by row; targets the class."""
-    return _splits(config, "unit", (784,))
+def flat(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+    """Inputs of shape (784,) from 0 to 1, row by row; targets the class.
+
+    Args:
+        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+        data_dir: Folder that holds mnist.npz (default: searched for).
+    """
+    return _splits(dataset, data_dir, "unit", (784,))
 
 
-def images(config: RunConfig) -> Splits:
-    """Inputs of shape (28, 28, 1) from 0 to 1; targets the class."""
-    return _splits(config, "unit", (28, 28, 1))
+def images(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+    """Inputs of shape (28, 28, 1) from 0 to 1; targets the class.
+
+    Args:
+        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+        data_dir: Folder that holds mnist.npz (default: searched for).
+    """
+    return _splits(dataset, data_dir, "unit", (28, 28, 1))
 
 
-def pixels(config: RunConfig) -> Splits:
-    """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class."""
+def pixels(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+    """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class.
 
-    def shaped(shape: tuple[int, ...]) -> Splits:
-        if np.prod(shape) != 784:
-            raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --model.timesteps 784 or 28.")
-        return _splits(config, "standard", shape)
+    Args:
+        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+        data_dir: Folder that holds mnist.npz (default: searched for).
+    """
+    return _shapely(_splits(dataset, data_dir, "standard", (784, 1)))
 
-    return dataclasses.replace(shaped((784, 1)), reshape=shaped)
 
+def next_pixels(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+    """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,).
 
-def next_pixels(config: RunConfig) -> Splits:
-    """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,)."""
+    Args:
+        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+        data_dir: Folder that holds mnist.npz (default: searched for).
+    """
 
     def targets(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"output1": y, "output2": _next_brightness(pictures)}
 
-    splits = _splits(config, "standard", (784, 1), targets)
-    dark = np.mean(
-        [np.mean(splits.test.take(part)[1]["output2"] == 0) for part in np.array_split(np.arange(splits.test.size), 10)]
-    )
-    splits.source["always_dark_accuracy"] = round(float(dark), 4)
-    return splits
+    return _splits(dataset, data_dir, "standard", (784, 1), targets)
 
 
-def two_sizes(config: RunConfig) -> Splits:
-    """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class."""
-    return _splits(config, "unit", TWO_SIZES)
+def two_sizes(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+    """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class.
+
+    Args:
+        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+        data_dir: Folder that holds mnist.npz (default: searched for).
+    """
+    return _splits(dataset, data_dir, "unit", TWO_SIZES)
 
 
 def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -72,9 +85,9 @@ def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> t
         splits: from `next_pixels`.
         predictions: `output2`, shape (n, 784, 10), for the first n test examples.
     """
-    said = predictions["output2"].argmax(axis=-1)
-    _, targets = splits.test.take(np.arange(len(said)))
-    both = np.stack([targets["output2"], said], axis=1).reshape(-1, 28, 28)
+    predicted = predictions["output2"].argmax(axis=-1)
+    _, targets = splits.test.take(np.arange(len(predicted)))
+    both = np.stack([targets["output2"], predicted], axis=1).reshape(-1, 28, 28)
     captions = [
         f"{splits.classes[digit]}: {which}" for digit in targets["output1"] for which in ("next pixels", "predicted")
     ]
@@ -87,25 +100,37 @@ def _next_brightness(x: tf.Tensor) -> tf.Tensor:
     return tf.pad(bins[:, 1:], [[0, 0], [0, 1]])
 
 
+def _shapely(splits: Splits) -> Splits:
+    """The same, able to follow a model that takes 784 pixels in another shape."""
+
+    def shaped(shape: tuple[int, ...]) -> Splits:
+        if np.prod(shape) != 784:
+            raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --timesteps 784 or 28.")
+        return splits.map(
+            lambda split: dataclasses.replace(split, inputs=dataclasses.replace(split.inputs, shape=shape))
+        )
+
+    return dataclasses.replace(splits, reshape=shaped)
+
+
 def _splits(
-    config: RunConfig, scale: Literal["unit", "standard"], shape: Shape | dict[str, Shape], targets: Any = None
+    dataset: str | None,
+    data_dir: Path | None,
+    scale: Literal["unit", "standard"],
+    shape: Shape | dict[str, Shape],
+    targets: Any = None,
 ) -> Splits:
-    arrays, classes, source = _load(config)
+    arrays, classes, source = _load(dataset, data_dir)
     found = arrays["x_train"].shape[1:]
     if found != (28, 28) and not isinstance(shape, dict):
-        advice = "multi_input takes any size and colour." if config.dataset else ""
+        advice = "multi_input takes any size and colour." if dataset else ""
         raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {found}.", advice)
     inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
 
+    known = {"inputs": inputs} | ({"targets": targets} if targets else {})
+
     def split(x: np.ndarray, y: np.ndarray) -> Split:
-        with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
-            pictures, labels = tf.constant(x), tf.constant(y)
-
-        def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.gather(pictures, indices), tf.gather(labels, indices)
-
-        split = Split(len(x), load, y, lambda indices: x[indices], inputs)
-        return dataclasses.replace(split, targets=targets) if targets else split
+        return Split.of(x, y, labels=y, pictures=lambda indices: x[indices], **known)
 
     x, y = arrays["x_train"], arrays["y_train"]
     cut = len(x) - min(VALIDATION, max(1, len(x) // 12))
@@ -115,30 +140,35 @@ def _splits(
         test=split(arrays["x_test"], arrays["y_test"]),
         classes=classes,
         source=source | {"counts": {"train": cut, "validation": len(x) - cut, "test": len(arrays["x_test"])}},
-    ).limited(config.limit)
+    )
 
 
-def _load(config: RunConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
+def _load(dataset: str | None, data_dir: Path | None) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
     """The arrays, the classes' names, and the source."""
-    if config.dataset in (None, "mnist"):
-        arrays, source = mnist.load(config.data_dir)
+    if dataset in (None, "mnist"):
+        arrays, source = mnist.load(data_dir)
         return arrays, tuple("0123456789"), source
-    if config.dataset in BY_KERAS:
-        arrays = _by_keras(config.dataset)
+    if dataset in BY_KERAS:
+        arrays = _by_keras(dataset)
         source = {
-            "name": config.dataset,
+            "name": dataset,
             "path": "Keras's cache",
             "found": "downloaded by Keras",
-            "sha256": _hash(arrays),
+            "sha256": digest(arrays[name] for name in array_files.NAMES),
         }
-        return _mixed(arrays), tuple(BY_KERAS[config.dataset]), source
-    path = machine.expanded(config.dataset)
+        return _mixed(arrays), tuple(BY_KERAS[dataset]), source
+    path = system.expanded(dataset)
     arrays = array_files.read(path)
     classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
     return (
         _mixed(arrays),
         classes,
-        {"name": path.name, "path": str(path), "found": "--dataset", "sha256": _hash(arrays)},
+        {
+            "name": path.name,
+            "path": str(path),
+            "found": "--dataset",
+            "sha256": digest(arrays[name] for name in array_files.NAMES),
+        },
     )
 
 
@@ -168,10 +198,3 @@ def _mixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         order = np.random.default_rng(0).permutation(len(arrays[f"y_{part}"]))
         mixed |= {name: arrays[name][order] for name in (f"x_{part}", f"y_{part}")}
     return mixed
-
-
-def _hash(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in array_files.NAMES:
-        digest.update(np.ascontiguousarray(arrays[name]).data)
-    return digest.hexdigest()

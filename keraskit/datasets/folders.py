@@ -10,13 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from keraskit import machine
-from keraskit.config import RunConfig
+from keraskit import system
 from keraskit.datasets import pictures
 from keraskit.datasets.checked import CHUNK, check, listed
-from keraskit.datasets.inputs import Inputs
-from keraskit.datasets.layout import PARTS, Labelled, Layout
+from keraskit.datasets.layout import SPLITS, Labelled, Layout
 from keraskit.datasets.picture_files import PictureFiles
+from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 
@@ -27,10 +26,11 @@ Scale = Literal["pixels", "unit", "caffe"]
 def splits(
     files: PictureFiles,
     layout: Layout,
-    config: RunConfig,
     scale: Scale,
     source: dict[str, Any],
     size: tuple[int, int],
+    limit: int | None = None,
+    cache: str = "auto",
     trusted: bool = False,
 ) -> Splits:
     """The parts of a layout, less the pictures that cannot be used. What is left out is in `source`.
@@ -38,16 +38,17 @@ def splits(
     Args:
         files: where the pictures lie.
         layout: which are in which part.
-        config: for `limit` and `cache`.
         scale: of the values that a model is fed.
         source: what is known for the manifest.
         size: height and width until a model says what it wants.
+        limit: pictures of each split at most.
+        cache: on, off or auto: whether to keep decoded pictures in memory.
         trusted: take the pictures as they are.
 
     Raises:
         UserError: more than 5 % of the pictures cannot be used.
     """
-    parts = {part: _mixed(pairs)[: config.limit] for part, pairs in layout.parts.items()}
+    parts = {part: _mixed(pairs)[:limit] for part, pairs in layout.parts.items()}
     if not trusted:
         bad, digest = check(files, [name for pairs in parts.values() for name, _ in pairs])
         parts = {part: [pair for pair in pairs if pair[0] not in bad] for part, pairs in parts.items()}
@@ -59,13 +60,13 @@ def splits(
         if len(shape) != 3 or shape[-1] != 3:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
         inputs = Inputs(shape[:2], 3, scale, shape)
-        cached, reason = _cache(config.cache, sum(map(len, parts.values())) * math.prod(shape))
-        train, validation, test = (_split(files, parts[part], inputs, cached) for part in PARTS)
+        cached, reason = _cache(cache, sum(map(len, parts.values())) * math.prod(shape))
+        train, validation, test = (_split(files, parts[part], inputs, cached) for part in SPLITS)
         return Splits(train, validation, test, layout.classes, source | {"cache": reason})
 
     # Nothing is decoded before the model's size is known.
     any_size = Inputs(size, 3, scale, (*size, 3))
-    train, validation, test = (_split(files, parts[part], any_size, cached=False) for part in PARTS)
+    train, validation, test = (_split(files, parts[part], any_size, cached=False) for part in SPLITS)
     return Splits(train, validation, test, layout.classes, source, reshape=shaped)
 
 
@@ -89,7 +90,7 @@ def _notes(bad: dict[str, str], layout: Layout, files: PictureFiles) -> list[str
 
 def _cache(asked: str, size: int) -> tuple[bool, str]:
     """Whether to keep decoded pictures in memory, and why. `size` in bytes."""
-    free = machine.available_memory()
+    free = system.available_memory()
     figures = f"{size / 1e9:.2f} GB of decoded pictures" + (f", {free / 1e9:.1f} GB free" if free else "")
     if asked != "auto":
         return asked == "on", f"{'in memory' if asked == 'on' else 'none, decoding every epoch'}, as asked: {figures}"
@@ -103,7 +104,7 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
     names = [name for name, _ in pairs]
     labels = np.array([label for _, label in pairs], np.int64)
     shape = (*inputs.size, 3)
-    pool = ThreadPoolExecutor(machine.cores())  # its threads start with the first picture
+    pool = ThreadPoolExecutor(system.cores())  # its threads start with the first picture
 
     def decode(name: str) -> np.ndarray:
         return pictures.pixels(pictures.read(files.read(name)), inputs.size)

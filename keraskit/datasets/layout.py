@@ -14,7 +14,7 @@ PART_NAMES = {
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
     **dict.fromkeys(("test", "testing", "test1"), "test"),  # test1 is Kaggle's
 }
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 FEWEST = 4  # pictures of a class that is to be split
 Labelled = list[tuple[str, int]]
 
@@ -72,7 +72,7 @@ def arrange(names: Sequence[str], where: object, most: int | None = None) -> Lay
         )
     divided, how = _divide(found, classes, most) if "train" not in found else _complete(found)
     _check(divided, classes, where)
-    parts = {part: [(name, k) for k, c in enumerate(classes) for name in divided[part].get(c, [])] for part in PARTS}
+    parts = {part: [(name, k) for k, c in enumerate(classes) for name in divided[part].get(c, [])] for part in SPLITS}
     return Layout(classes, parts, how, unlabelled)
 
 
@@ -97,7 +97,7 @@ def _divide(found: dict[str, Kinds], classes: Sequence[str], most: int | None) -
     """In each class the first half for training, then a quarter for validation and a quarter for the test."""
     if {c.lower().rstrip("s") for c in classes} != {"cat", "dog"}:
         most = None
-    divided: dict[str, Kinds] = {part: {} for part in PARTS}
+    divided: dict[str, Kinds] = {part: {} for part in SPLITS}
     whole = Counter[str]()
     for kinds in found.values():
         for kind, pictures in kinds.items():
@@ -118,7 +118,7 @@ def _divide(found: dict[str, Kinds], classes: Sequence[str], most: int | None) -
 
 def _complete(found: dict[str, Kinds]) -> tuple[dict[str, Kinds], str]:
     """The parts as they lie there; one that is missing is cut off another."""
-    divided = {part: dict(found.get(part, {})) for part in PARTS}
+    divided = {part: dict(found.get(part, {})) for part in SPLITS}
     how = "as the folders say"
     for part, giver, share in (("validation", "train", 5), ("test", "validation", 2)):
         if not divided[part]:
@@ -130,13 +130,13 @@ def _complete(found: dict[str, Kinds]) -> tuple[dict[str, Kinds], str]:
 
 
 def _check(divided: dict[str, Kinds], classes: Sequence[str], where: object) -> None:
-    counts = {kind: sum(len(divided[part].get(kind, [])) for part in PARTS) for kind in classes}
+    counts = {kind: sum(len(divided[part].get(kind, [])) for part in SPLITS) for kind in classes}
     for kind, count in counts.items():
         if count < FEWEST:
             raise UserError(
                 f"{where}: the class {kind!r} has {count} pictures; {FEWEST} are needed to split it.", "Add some."
             )
-        for part in PARTS:
+        for part in SPLITS:
             if not divided[part].get(kind):
                 raise UserError(
                     f"{where}: {part} has no pictures of the class {kind!r}.", "Every part needs every class."

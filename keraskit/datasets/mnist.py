@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keraskit import machine
+from keraskit import system
 from keraskit.datasets.array_files import read_npz
+from keraskit.datasets.splits import digest
 from keraskit.errors import UserError
 
 FILE = "mnist.npz"
@@ -37,9 +37,13 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
         places = [(why, path) for why, path in search_path() if path.is_file()] or [_download()]
     why, path = places[0]
     arrays = read_npz(path)
-    _check(arrays, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": digest, "licence": LICENCE}
+    return arrays, {
+        "name": "MNIST",
+        "path": str(path),
+        "found": why,
+        "sha256": _check(arrays, path),
+        "licence": LICENCE,
+    }
 
 
 def search_path() -> list[tuple[str, Path]]:
@@ -48,7 +52,7 @@ def search_path() -> list[tuple[str, Path]]:
     places = [("$KERASKIT_DATA", Path(os.environ["KERASKIT_DATA"]) / FILE)] if os.environ.get("KERASKIT_DATA") else []
     if (checkout / "pyproject.toml").is_file():
         places.append(("the repository's data/", checkout / "data" / FILE))
-    return [*places, ("Keras's cache", machine.keras_home() / "datasets" / FILE)]
+    return [*places, ("Keras's cache", system.keras_home() / "datasets" / FILE)]
 
 
 def _download() -> tuple[str, Path]:
@@ -65,14 +69,15 @@ def _download() -> tuple[str, Path]:
     return "downloaded by Keras", search_path()[-1][1]
 
 
-def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
-    digest = hashlib.sha256()
+def _check(arrays: dict[str, np.ndarray], path: Path) -> str:
+    """The sha256 of MNIST's arrays. Raises UserError where these are not MNIST's."""
     for name, shape in SHAPES.items():
         if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
             found = f"{arrays[name].dtype} {arrays[name].shape}"
             raise UserError(
                 f"{path} is not MNIST: {name} is {found}, expected uint8 {shape}.", "For your own: --dataset."
             )
-        digest.update(np.ascontiguousarray(arrays[name]).data)
-    if digest.hexdigest() != SHA256:
+    found = digest(arrays[name] for name in SHAPES)
+    if found != SHA256:
         raise UserError(f"{path} has MNIST's shapes but not its contents (sha256 differs).", "For your own: --dataset.")
+    return found

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from keraskit import machine
-from keraskit.datasets.layout import PARTS
+from keraskit import system
+from keraskit.datasets.layout import SPLITS
 from keraskit.datasets.pictures import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
@@ -55,7 +55,7 @@ def find(words: Sequence[str | Path]) -> list[Path]:
     """The picture files that words name: files, folders with all below them, patterns. Raises UserError for none."""
     found: dict[Path, None] = {}
     for word in words:
-        path = machine.expanded(word)
+        path = system.expanded(word)
         if path.is_dir():
             below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
             if not below:
@@ -167,7 +167,7 @@ class Index:
         except (OSError, KeyError, TypeError, csv.Error) as error:
             raise UserError(f"{root / INDEX} is no table of part, class and path: {error}.") from error
         for part, kind, _ in rows:
-            if part not in PARTS or "/" in kind or kind in {"", ".", ".."}:
+            if part not in SPLITS or "/" in kind or kind in {"", ".", ".."}:
                 raise UserError(
                     f"{root / INDEX}: part {part!r} and class {kind!r} name no folder that pictures lie in."
                 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from keraskit.datasets.checked import check, listed
-from keraskit.datasets.layout import PARTS, arrange
+from keraskit.datasets.layout import SPLITS, arrange
 from keraskit.datasets.picture_files import INDEX, Archive, PictureFiles, open_files
 from keraskit.errors import UserError, printable
 from keraskit.results.run_folder import RunFolder
@@ -43,7 +43,7 @@ def prepare(source: Path, to: Path, how: Literal["copy", "link", "index"], per_c
     done = _write_index(files, to, targets) if how == "index" else sum(_put(files, to, *t, how) for t in targets)
 
     counts = Counter(target.rpartition("/")[0] for _, target in targets)
-    for part in PARTS:
+    for part in SPLITS:
         for kind in layout.classes:
             print(f"total {part} {printable(kind)} images: {counts[f'{part}/{kind}']}")
     if bad:
@@ -56,7 +56,7 @@ def _targets(
 ) -> list[tuple[str, str]]:
     """Each picture's name and its place below the new folder."""
     targets, taken = [], set()
-    for part in PARTS:
+    for part in SPLITS:
         for name, label in parts[part]:
             if name in bad:
                 continue

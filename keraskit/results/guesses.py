@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keraskit import machine
+from keraskit import system
 from keraskit.datasets import pictures
 from keraskit.datasets.pictures import BadPicture
 from keraskit.errors import printable
@@ -77,7 +77,7 @@ def guess(
         except OSError as error:
             return None, Guess(path, network, error=f"cannot be read: {error.strerror or error}")
 
-    with ThreadPoolExecutor(machine.cores()) as pool:
+    with ThreadPoolExecutor(system.cores()) as pool:
         chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
         ahead = [pool.submit(read, path) for path in chunks[0]] if chunks else []
         for i in _progress(range(len(chunks)), len(paths)):

@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keraskit import model_files
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.datasets import pictures
-from keraskit.datasets.inputs import Inputs
+from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
+from keraskit.models import weights
 from keraskit.results import guesses, manifest
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 
@@ -54,8 +54,8 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
 def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
     """The run's best model, ending in the output that names the class. Raises ValueError where run.json says else."""
     model = load_model(folder)
-    if facts.get("head"):
-        model = keras.Model(model.inputs, model.get_layer(facts["head"]).output)
+    if facts.get("class_output"):
+        model = keras.Model(model.inputs, model.get_layer(facts["class_output"]).output)
     takes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
     wanted = inputs.shape if isinstance(inputs.shape, dict) else dict.fromkeys(list(takes)[:1], inputs.shape)
     if takes != wanted:
@@ -72,7 +72,7 @@ def load_model(folder: RunFolder) -> keras.Model:
     if not path.is_file():
         raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.")
     try:
-        return model_files.load(path)
+        return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         reason = str(error).rpartition("Exception encountered: ")[2]  # of several, Keras names the first one last
         first = reason.strip().partition("\n")[0][:200]

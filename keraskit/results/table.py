@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keraskit.config import flags
 from keraskit.errors import UserError
-from keraskit.recipe import Card, recipes_available
+from keraskit.registry import Card, recipes_available
 from keraskit.results import manifest
 from keraskit.results.run_folder import RunFolder
 
 RUN = (  # what an entry needs of run.json
-    *("section", "parameters", "started", "test", "timings", "model_options", "seconds_per_epoch"),
+    *("section", "parameters", "started", "test", "timings", "options", "seconds_per_epoch"),
     *("data.name", "data.used.train", "config.epochs", "choices.precision.value"),
     *("hardware.cpu", "hardware.cores", "hardware.gpus"),
     *("versions.python", "versions.tensorflow", "versions.keras"),
@@ -41,11 +40,11 @@ def entry(folder: RunFolder, card: Card) -> dict[str, Any]:
         raise UserError(f"{folder.path} has no finished epoch.", "Run it again.")
     accuracies = [name for name in history[0] if name.startswith("val_") and name.endswith("accuracy")]
     return {
-        "source_sha256": source_hash(card),
+        "source_sha256": card.sha256,
         "section": run["section"],
         "parameters": run["parameters"],
         "data": f"{run['data']['used']['train']:,} of {run['data']['name']}",
-        "flags": flags({k: v for k, v in run["model_options"].items() if k != "classes"}),
+        "flags": flags({k: v for k, v in run["options"].items() if k != "classes"}),
         "test": run["test"],
         "validation": {name: [round(row[name], 4) for row in history] for name in accuracies},
         "epochs": run["config"]["epochs"],
@@ -56,11 +55,6 @@ def entry(folder: RunFolder, card: Card) -> dict[str, Any]:
         "versions": {name: run["versions"][name] for name in ("python", "tensorflow", "keras")},
         "measured": run["started"][:10],
     }
-
-
-def source_hash(card: Card) -> str:
-    """Identifies the recipe's code: figures that were measured with other code are out of date."""
-    return hashlib.sha256(card.code.encode()).hexdigest()[:16]
 
 
 def read(path: Path) -> dict[str, Any]:

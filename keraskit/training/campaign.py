@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keraskit.errors import UserError
-from keraskit.recipe import find_card, recipes_available
+from keraskit.registry import find_card, recipes_available
 from keraskit.results import table
 from keraskit.results.run_folder import RunFolder
 
@@ -49,7 +49,7 @@ def measure(
     to.parent.mkdir(parents=True, exist_ok=True)
     for card in cards:
         entries = table.read(to)
-        if not again and entries.get(card.name, {}).get("source_sha256") == table.source_hash(card):
+        if not again and entries.get(card.name, {}).get("source_sha256") == card.sha256:
             print(f"{card.name}: measured {entries[card.name]['measured']}, and its code has not changed")
             continue
         before = set(output_dir.glob(f"{card.name}/*"))

@@ -1,211 +1,151 @@
-"""Callbacks that keep on disk what a run must not lose: the best model, the history, and where training stands."""
+"""Where a training stands, in one file: every variable's value, and what else it takes to go on to the same bits."""
 
 from __future__ import annotations
 
-import math
-import shutil
-import tempfile
-import time
+import dataclasses
+import itertools
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from keraskit import signals
-from keraskit.datasets.splits import ShuffledEpochs
 from keraskit.errors import UserError
-from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
-from keraskit.training import state
-from keraskit.training.state import Checkpoint, Position
+from keraskit.results.run_folder import CHECKPOINT, RunFolder
+
+DAMAGED = (  # what reading a damaged archive of arrays may raise
+    OSError, EOFError, ValueError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 
 
-class SetEpoch(keras.callbacks.Callback):
-    """Tells the input pipeline which epoch begins."""
-
-    def __init__(self, epochs: ShuffledEpochs) -> None:
-        super().__init__()
-        self._epochs = epochs
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Have its order drawn."""
-        self._epochs.begin(epoch, last=epoch + 1 == self.params["epochs"])
-
-
-class KeepBest(keras.callbacks.Callback):
-    """Keeps the history, and the best model by the monitored validation metric; `Checkpoints` says when to write them.
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a training stands, but for its variables.
 
     Args:
-        folder: where to write.
-        deliverable: the float32 model that is saved.
-        learner: that model, or the part of it that learns; it takes the weights of the model in training.
-        monitor: the metric in the logs. Losses and errors should fall, everything else should rise.
-        statistics: of the training pictures, where the model needs them.
+        epoch: how many epochs have ended.
+        step: how many steps of the next one.
+        spent: seconds of that epoch until here.
+        fitting: seconds of all training until here.
+        rows: the history.
+        best: the best score so far; higher is better.
+        best_epoch: the epoch that had it, from 1; 0 for none.
+        model_sha256: of the best model's file.
+        stopped: a callback has ended the training.
+        callbacks: what the user's callbacks hold, one dict each.
     """
 
-    def __init__(
-        self, folder: RunFolder, deliverable: keras.Model, learner: keras.Model, monitor: str, statistics: Any = None
-    ) -> None:
-        super().__init__()
-        self.folder, self.deliverable, self.learner, self.monitor = folder, deliverable, learner, monitor
-        self.statistics = statistics
-        self.rows: list[dict[str, float]] = []
-        self.best_epoch = 0
-        self.fitting = 0.0  # seconds, of processes before this one too
-        self._sign = -1.0 if any(word in monitor for word in ("loss", "error")) else 1.0
-        self._best = -float("inf")
-        self._model_sha256: str | None = None
-        self._improved = False
-        self._before = 0.0  # seconds of this epoch that another process spent
+    epoch: int = 0
+    step: int = 0
+    spent: float = 0.0
+    fitting: float = 0.0
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best: float = -float("inf")
+    best_epoch: int = 0
+    model_sha256: str | None = None
+    stopped: bool = False
+    callbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
-    def position(self, epoch: int, step: int) -> Position:
-        """Where training stands after so many epochs, and steps of the next one."""
-        spent = self._spent() if step else 0.0
-        known = self.rows, self._best, self.best_epoch, self._model_sha256
-        return Position(epoch, step, spent, self.fitting + spent, *known)
-
-    def take(self, position: Position) -> None:
-        """Go on from there."""
-        self.rows, self._best, self.best_epoch = list(position.rows), position.best, position.best_epoch
-        self.fitting, self._before = position.fitting - position.spent, position.spent
-        self._model_sha256 = position.model_sha256
-        if self.best_epoch and self._sha256() != self._model_sha256:
-            self._best = -float("inf")  # a later epoch's, whose end the checkpoint has not seen; or it is gone
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
-        self._started = time.monotonic() - self._before
-        self._before = 0.0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the epoch; see if the model is the best so far."""
-        logs = logs or {}
-        numbers = {name: float(value) for name, value in logs.items()}
-        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
-        self.fitting += self._spent()
-        score = self._sign * numbers[self.monitor]
-        better = score > self._best or not (self.folder.path / MODEL).exists()
-        self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
-        if self._improved:
-            self._best, self.best_epoch = score, epoch + 1
-            if self.learner is not self.model:
-                self.learner.set_weights(self.model.get_weights())
-
-    def write(self, folder: RunFolder) -> None:
-        """Write the model if the last epoch's is the best so far, and the history."""
-        if self.statistics and not (folder.path / STATISTICS).exists():
-            with folder.atomic(STATISTICS) as path:
-                self.statistics.save(path)
-        if self._improved:
-            with folder.atomic(MODEL, durable=True) as path:
-                self.deliverable.save(path)
-            self._model_sha256 = folder.sha256(MODEL)
-            self._improved = False
-        folder.write_history(self.rows)
-
-    def _spent(self) -> float:
-        return time.monotonic() - self._started
-
-    def _sha256(self) -> str | None:
-        return self.folder.sha256(MODEL) if (self.folder.path / MODEL).exists() else None
+    def __str__(self) -> str:
+        return f"epoch {self.epoch + 1}, step {self.step + 1}"
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Writes everything at the end of each epoch, where training stands also within one; stops when a signal asked.
+def complete(model: keras.Model, element_spec: Any) -> None:
+    """Create metric and optimizer variables before the training step is traced.
+
+    TensorFlow traces a function that creates variables a second time. `element_spec` is of the training batches.
+    """
+    batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
+    model._symbolic_build(data_batch=batch)
+
+
+def write(path: Path, model: keras.Model, position: Position, more: dict[str, np.ndarray] | None = None) -> None:
+    """Write a checkpoint, one array after another: no second copy of the weights is ever in memory.
 
     Args:
-        keeper: knows the history and the best model.
-        steps: of one epoch.
-        every: save after so many steps too; None for not.
-        patience: has noted the signal.
-        start: the checkpoint from which training goes on, if it does.
-        again: the command that goes on with this run.
-        within: whether an epoch can be saved before its end.
+        path: the file.
+        model: in training.
+        position: where it stands.
+        more: further arrays by name.
+    """
+    with zipfile.ZipFile(path, "w") as archive:  # what np.savez makes, but for its having all arrays at once
+        for name, array in itertools.chain(_arrays(model, position), (more or {}).items()):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _arrays(model: keras.Model, position: Position) -> Iterator[tuple[str, np.ndarray]]:
+    yield "position", np.array(json.dumps(dataclasses.asdict(position)))
+    for name, variable in _variables(model, within_epoch=position.step > 0).items():
+        yield name, variable.numpy()
+
+
+def _variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
+    """All that training changes: weights, states of seed generators, the optimizer's; in mid-epoch the metrics' too."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    kinds = {"model": own, "optimizer": model.optimizer.variables}
+    if within_epoch:
+        kinds["metrics"] = model.metrics_variables
+    return {f"{kind}/{i}": variable for kind, several in kinds.items() for i, variable in enumerate(several)}
+
+
+class Checkpoint:
+    """A checkpoint that was written.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        UserError: it is damaged.
     """
 
-    def __init__(
-        self,
-        keeper: KeepBest,
-        steps: int,
-        every: int | None,
-        patience: signals.Patience,
-        start: Checkpoint | None,
-        again: str,
-        within: bool = True,
-    ) -> None:
-        super().__init__()
-        self.keeper, self.folder, self.steps, self.every, self.again = keeper, keeper.folder, steps, every, again
-        self.patience, self._start, self._within = patience, start, within
-        self._reached = start.position.step if start else 0
+    def __init__(self, folder: RunFolder) -> None:
+        self._path = folder.path / CHECKPOINT
+        try:
+            self._arrays = np.load(self._path, allow_pickle=False)
+            self.position = Position(**json.loads(str(self._arrays["position"])))
+        except (KeyError, TypeError, *DAMAGED) as error:
+            raise self._damaged(error) from error
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Give a broken epoch its metrics back."""
-        self._epoch = epoch
-        if self._start:
-            self._start.restore_metrics()
-            self._start = None
+    @classmethod
+    def of(cls, folder: RunFolder) -> Checkpoint | None:
+        """The folder's checkpoint; None where training was not that far."""
+        return cls(folder) if (folder.path / CHECKPOINT).exists() else None
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save if it is time, or if a signal has come. `batch` is the last step, from 0, of those handed over at once.
-
-        After an epoch's last step its end is near, which saves more.
-        """
-        done = batch + 1
-        due = self.every and done // self.every > self._reached // self.every
-        self._reached = done
-        if self._within and done < self.steps and (due or self.patience.asked):
-            self.save(self._epoch, done)
-            self.stop_if_asked(f"after step {done} of epoch {self._epoch + 1}")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save the epoch."""
-        self._reached = 0
-        self.save(epoch + 1, 0)
-        self.stop_if_asked(f"after epoch {epoch + 1}")
-
-    def stop_if_asked(self, when: str) -> None:
-        """Raises Stopped when a signal has come."""
-        if self.patience.asked:
-            raise signals.Stopped(self.patience.asked, f"Interrupted {when}, and saved. Go on with: {self.again}")
-
-    def save(self, epoch: int, step: int) -> None:
-        """Write where training stands, after what must be there when it goes on. A kill in between repeats the epoch.
+    def restore(self, model: keras.Model) -> None:
+        """Put every variable of a complete model back, and let go of the file.
 
         Raises:
-            UserError: the folder cannot be written; another place has all that the run needs.
+            UserError: the file is damaged, or of another model.
         """
+        self._metrics = []
         try:
-            try:
-                self._write(self.folder, epoch, step)
-            except FileNotFoundError:
-                if self.folder.path.exists():
-                    raise
-                self.folder.path.mkdir(parents=True)
-                self.folder.update_manifest()
-                print(f"\nNOTE: {self.folder.path} was deleted; made again with what is left", flush=True)
-                self._write(self.folder, epoch, step)
-        except OSError as error:
-            raise self._rescued(error, epoch, step) from error
+            with self._arrays:
+                self.more = {name: self._arrays[name] for name in self._arrays.files if name.startswith("callbacks/")}
+                for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
+                    array = self._arrays[name]
+                    if array.shape != tuple(variable.shape):
+                        raise KeyError(name)
+                    if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
+                        array = array.view(variable.numpy().dtype)
+                    variable.assign(array)
+                    if name.startswith("metrics/"):
+                        self._metrics.append((variable, array))
+        except KeyError as error:
+            problem = f"{self._path} does not fit the model: {error.args[0]} differs."
+            raise UserError(problem, "Has the recipe changed? Start a new run.") from error
+        except DAMAGED as error:
+            raise self._damaged(error) from error
 
-    def _write(self, folder: RunFolder, epoch: int, step: int) -> None:
-        self.keeper.write(folder)
-        with folder.atomic(CHECKPOINT, durable=True) as path:
-            state.write(path, self.model, self.keeper.position(epoch, step))
+    def restore_metrics(self) -> None:
+        """Put the metrics of a broken epoch back once more: Keras resets them when an epoch begins."""
+        for variable, array in self._metrics:
+            variable.assign(array)
 
-    def _rescued(self, error: OSError, epoch: int, step: int) -> UserError:
-        """Save into another place. What to tell the user."""
-        problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
-        for place in dict.fromkeys((tempfile.gettempdir(), str(Path.home()))):
-            try:
-                other = RunFolder(Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place)))
-                try:
-                    if (self.folder.path / MODEL).exists():
-                        shutil.copyfile(self.folder.path / MODEL, other.path / MODEL)
-                    other.write_json(MANIFEST, self.folder.facts)
-                    self._write(other, epoch, step)
-                except OSError:
-                    shutil.rmtree(other.path, ignore_errors=True)
-                    raise
-            except OSError:
-                continue
-            return UserError(problem, f"All is saved in {other.path}: `keraskit resume {other.path}` goes on there.")
-        return UserError(problem, f"Nor can another place. Make room, then `{self.again}` goes on from the last save.")
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")

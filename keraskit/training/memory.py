@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 
-from keraskit import machine, model_files
+from keraskit import system
 from keraskit.errors import UserError
+from keraskit.models import weights
 
 WORTH_SAYING = 100e6  # bytes
 
@@ -26,16 +27,16 @@ def check(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int
         UserError: the machine has less left.
     """
     trainable = 4 * sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    weights = 4 * model.count_params() * copies
-    needed = weights + trainable * (1 + slots(optimizer))
+    held = 4 * model.count_params() * copies
+    needed = held + trainable * (1 + slots(optimizer))
     if needed < WORTH_SAYING:
         return None
     # The model's own weights are in memory already.
-    free = machine.available_memory()
-    if free is not None and needed - weights > free:
+    free = system.available_memory()
+    if free is not None and needed - held > free:
         raise UserError(
             f"{model.name} needs {needed / 1e9:.1f} GB: weights, gradients and optimizer; {free / 1e9:.1f} are free.",
-            "Build it smaller (--model flags, such as --model.width 0.5), or close other programs.",
+            "Build it smaller (such as with --width 0.5), or close other programs.",
         )
     left = f"; {free / 1e9:.1f} GB free" if free is not None else ""
     return f"{needed / 1e9:.1f} GB for weights, gradients and optimizer{left}"
@@ -43,9 +44,9 @@ def check(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int
 
 def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> None:
     """Raise UserError before a model is built, with arguments of the user's, whose weights would not fit."""
-    with model_files.unallocated():
+    with weights.unallocated():
         needed = 4 * build(**options).count_params()
-    free = machine.available_memory()
+    free = system.available_memory()
     if free is not None and needed > free:
         raise UserError(
             f"With {options} the weights alone need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",

@@ -1,17 +1,17 @@
-"""Finds the run that a recipe starts from, or makes it."""
+"""Finds the run that a recipe starts from."""
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keraskit.augment import Augmentation
-from keraskit.config import RunConfig
+from keraskit.config import Settings
+from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError
-from keraskit.recipe import Recipe, load_recipe
+from keraskit.options import options_of
+from keraskit.recipe import Recipe
+from keraskit.registry import load_recipe
 from keraskit.results import manifest
 from keraskit.results.run_folder import MODEL, RunFolder
 
@@ -21,46 +21,39 @@ def is_run(weights: str | None) -> bool:
     return weights is not None and (Path(weights).suffix == ".keras" or Path(weights).is_dir())
 
 
-def find_or_train(
-    recipe: Recipe,
-    config: RunConfig,
-    asked: RunConfig,
-    options: dict[str, Any],
-    train: Callable[[Recipe, RunConfig, dict[str, Any]], Any],
-    alone: bool = True,
-) -> Path:
-    """The newest finished run of `recipe.after` on the same pictures with the same model; without one, a new one.
+def wanted(recipe: Recipe, settings: Settings) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe whose run another starts from, and its flags: those that both have, but for the learning rate."""
+    assert recipe.pretrained and recipe.pretrained.after
+    before: Recipe = load_recipe(recipe.pretrained.after)
+    names = {name for name, option in options_of(before.functions).items() if option.function != "compile"}
+    return before, {name: value for name, value in settings.options.items() if name in names}
 
-    Raises UserError where there is none and this process is not alone: several workers would all train it.
-    """
-    before: Recipe = load_recipe(recipe.after or "")
-    names = inspect.signature(before.build).parameters
-    wanted = {name: value for name, value in options.items() if name in names}
-    alike = {name: getattr(config, name) for name in ("data_dir", "download", "limit", "seed", "weights")}
-    for path in sorted((Path(config.output_dir) / before.name).glob("*/"), reverse=True):
-        folder = RunFolder(path)
+
+def find(before: Recipe, options: dict[str, Any], settings: Settings) -> Path | None:
+    """The newest finished run of that recipe on the same examples with the same model; None for none."""
+    alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}
+    builds = inspect.signature(before.build).parameters
+    model = {name: value for name, value in options.items() if name != "classes"}
+    for path in sorted((settings.output_dir / before.name).glob("*/"), reverse=True):
         try:
-            run = manifest.read(folder)
+            run = manifest.read(RunFolder(path))
         except UserError:
             continue
         kept = {name: (run.get("config") or {}).get(name) for name in alike}
-        kept["data_dir"] = Path(kept["data_dir"]) if kept["data_dir"] else None
-        made = {name: value for name, value in (run.get("model_options") or {}).items() if name != "classes"}
-        same = made == {name: value for name, value in wanted.items() if name != "classes"} and kept == alike
+        made = {n: v for n, v in (run.get("options") or {}).items() if n != "classes" and (n in builds or n in model)}
+        same = {n: _plain(v) for n, v in made.items()} == {n: _plain(v) for n, v in model.items()} and kept == alike
         if same and run.get("status") == "finished" and (path / MODEL).is_file():
-            print(f"{recipe.name} goes on from {path}", flush=True)
             return path
-    if not alone:
+    return None
+
+
+def refuse_among_workers(recipe: Recipe, before: Recipe, cluster: Cluster) -> None:
+    """Raise UserError where several workers would all train the run that is missing."""
+    if cluster.workers:
         problem = f"{recipe.name} starts from a run of {before.name}, and there is none with these flags."
         raise UserError(problem, f"First `keraskit run {before.name}` on one machine.")
-    print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
-    own: dict[str, Any] = {
-        "epochs": None,
-        "learning_rate": None,
-        "batch_size": None,
-        "steps_per_epoch": None,
-        "devices": None,
-    }
-    result = train(before, dataclasses.replace(asked, **own, augment=Augmentation()), wanted)
-    print(flush=True)
-    return result.folder
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value

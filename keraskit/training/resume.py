@@ -16,14 +16,15 @@ from keraskit import provenance
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, changed
 from keraskit.errors import UserError
-from keraskit.recipe import Card, Recipe, recipes_available
+from keraskit.recipe import Recipe
+from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results.run_folder import CHECKPOINT, MANIFEST, RunFolder, now
 from keraskit.signals import Stopped
 
 if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
-    from keraskit.training.devices import Choices
-    from keraskit.training.state import Checkpoint
+    from keraskit.training.checkpoint import Checkpoint
+    from keraskit.training.hardware import Choices
 
 DECIDE_BITS = ("python", "tensorflow", "keras", "numpy", "pillow")  # another version may compute other last digits
 GO_ON = "keraskit resume"
@@ -52,17 +53,25 @@ class Unfinished:
             if "preprocessing_function" in knobs.get("augment", {}):
                 advice = "Call keraskit.run with it and resume=True."
                 raise UserError("This run's pictures went through a function of your own.", advice)
-            options = {str(k): _tuples(v) for k, v in self.facts["asked"]["model"].items()}
-            return RunConfig(**knobs, output_dir=self.folder.path.resolve().parent.parent), options
+            return RunConfig(**knobs, output_dir=self.folder.path.resolve().parent.parent), dict(
+                self.facts["asked"]["options"]
+            )
 
-    def settled(self, config: RunConfig) -> RunConfig:
-        """The knobs with what the run chose for itself."""
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The knobs that the run chose for itself, which it keeps."""
         with self._understood():
             chosen = {name: self.facts["choices"][name]["value"] for name in ("device", "precision", "xla")}
             weights = self.facts["config"]["weights"]
-            if not weights or not Path(weights).is_absolute():  # the folder of the run that it started from is absolute
-                weights = config.weights
-            return dataclasses.replace(config, weights=weights, **chosen)
+            if weights and Path(weights).is_absolute():  # as the folder of the run that it started from is
+                chosen["weights"] = weights
+            return chosen
+
+    @property
+    def card(self) -> Card:
+        """The run's recipe, where it is. Raises UserError where it is not there any more."""
+        source = self.facts.get("source")
+        return find_card(str(source if source else self.facts.get("recipe")))
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Raise UserError if the run was of another recipe of this name."""
@@ -84,7 +93,7 @@ class Unfinished:
                 **{name: (choice["value"], chosen.get(name)) for name, choice in self.facts["choices"].items()},
                 **{name: (self.facts["hardware"][name], hardware[name]) for name in ("cpu", "cores", "gpus")},
                 **{name: (self.facts["versions"].get(name), provenance.versions().get(name)) for name in DECIDE_BITS},
-                "recipe's code": (self.facts["asked"]["code"], code(self.facts["recipe"])),
+                "recipe's code": (self.facts["asked"]["code"], code(self.card.source)),
             }
         differing = [f"{name} {then}, now {today}" for name, (then, today) in pairs.items() if then != today]
         if differing:
@@ -92,13 +101,13 @@ class Unfinished:
 
     def checkpoint(self) -> Checkpoint | None:
         """Where training stood; None where nothing was saved."""
-        from keraskit.training.state import Checkpoint
+        from keraskit.training.checkpoint import Checkpoint
 
         return Checkpoint.of(self.folder)
 
     def begin(self) -> Checkpoint | None:
         """Where it goes on, said and recorded; None where nothing was saved."""
-        from keraskit.training.state import Position
+        from keraskit.training.checkpoint import Position
 
         self.folder.sweep()
         start = self.checkpoint()
@@ -123,28 +132,45 @@ class Unfinished:
             raise UserError(problem, "Start a new run.") from error
 
 
-def record(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
+def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """How a run was asked for, as JSON holds it: what equals this is the same run."""
-    knobs = {name: _plain(name, value) for name, value in changed(asked).items() if name != "output_dir"}
-    fields = {f.name: _text(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+    knobs = {name: _plain(name, value) for name, value in changed(config).items() if name != "output_dir"}
+    given = {name: _plain(name, value) for name, value in options.items()}
+    fields = {f.name: _text(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
     digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
-    said = {"knobs": knobs, "model": options, "recipe": digest, "code": code(recipe.name, recipe.source)}
-    return json.loads(json.dumps(said, default=_text))
+    asked = {"knobs": knobs, "options": given, "recipe": digest, "code": code(recipe.source)}
+    return json.loads(json.dumps(asked, default=_text))
 
 
-def code(name: str, source: Path | None = None) -> str | None:
+def code(source: Path) -> str | None:
     """Identifies a recipe's code; None for one that is not there."""
-    card = Card(name, source) if source else recipes_available().get(name)
     try:
-        return hashlib.sha256(card.code.encode()).hexdigest()[:16] if card else None
-    except (OSError, SyntaxError):
+        return Card(source).sha256
+    except (OSError, UserError):
         return None
 
 
-def find(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> Unfinished | None:
+def own_source(recipe: Recipe) -> str | None:
+    """The file of a recipe of the user's own; None for one of keraskit's, and for one that lies in no file."""
+    known = recipes_available().get(recipe.name)
+    ours = known is not None and known.source.resolve() == recipe.source.resolve()
+    return None if ours or not recipe.source.is_file() else str(recipe.source.resolve())
+
+
+def start_command(recipe: Recipe) -> str:
+    """What starts a recipe, without flags."""
+    source = own_source(recipe)
+    return f"keraskit run {shlex.quote(_short(Path(source))) if source else recipe.name}"
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
     """The newest run of the output folder that was asked for in these words and has not finished; says so if none."""
-    wanted = record(recipe, asked, options)
-    for folder, facts in _runs(Path(asked.output_dir) / recipe.name):
+    wanted = record(recipe, config, options)
+    for folder, facts in _runs(Path(config.output_dir) / recipe.name):
         if facts.get("status") != "finished" and facts.get("asked") == wanted:
             return Unfinished(folder, facts)
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
@@ -173,9 +199,6 @@ def unfinished(path: Path) -> Unfinished | None:
             if (folder.path / CHECKPOINT).exists():  # it was killed in its very last moment
                 close(folder)
             return None
-    if facts.get("recipe") not in recipes_available():
-        problem = f"The recipe {facts.get('recipe')} of this run is not one of keraskit's."
-        raise UserError(problem, f"Its own command goes on: {again(folder, facts)}")
     return Unfinished(folder, facts)
 
 
@@ -187,13 +210,11 @@ def close(folder: RunFolder) -> None:
     (folder.path / CHECKPOINT).unlink(missing_ok=True)
 
 
-def again(folder: RunFolder, facts: dict[str, Any]) -> str:
+def command(folder: RunFolder, facts: dict[str, Any]) -> str:
     """The command that goes on with a run."""
-    command = str(facts.get("command"))
-    if command.startswith("keraskit "):
-        inside = folder.path.is_relative_to(Path.cwd())
-        return f"{GO_ON} {shlex.quote(str(folder.path.relative_to(Path.cwd()) if inside else folder.path))}"
-    return f"{command} --resume"
+    if facts.get("source") is None and facts.get("recipe") not in recipes_available():
+        return f"{facts.get('command')} --resume"  # its recipe was made in Python
+    return f"{GO_ON} {shlex.quote(_short(folder.path))}"
 
 
 @contextmanager
@@ -230,14 +251,9 @@ def _plain(name: str, value: Any) -> Any:
     """A knob's value as JSON holds it; a path as one that holds in another folder too."""
     if isinstance(value, Augmentation):
         return changed(value)
-    if name == "data_dir" or (name in {"dataset", "weights"} and Path(value).exists()):
+    if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
         return str(Path(value).absolute())
     return value
-
-
-def _tuples(value: Any) -> Any:
-    """JSON has lists where the command line gives tuples."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The runner: prepares, trains, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
+"""The runner: settles, loads, builds, fits, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ import numpy as np
 
 from keraskit import provenance
 from keraskit.augment import Augmentation
-from keraskit.config import RunConfig, changed, flags
+from keraskit.config import KNOBS, RunConfig, Settings, changed, flags
 from keraskit.datasets import drawn_pets
 from keraskit.datasets.splits import Splits
-from keraskit.errors import UserError, printable
-from keraskit.recipe import Card, Recipe, load_recipe
-from keraskit.results import report
+from keraskit.errors import printable
+from keraskit.options import call
+from keraskit.recipe import Recipe
+from keraskit.registry import Card, load_recipe
+from keraskit.results import figures, plots, report
 from keraskit.results.run_folder import MODEL, RunFolder, now
-from keraskit.training import devices, disk, loop, prepare, previous, resume
-from keraskit.training.checkpoint import KeepBest
-from keraskit.training.illustrate import illustrate
+from keraskit.training import disk, fit, hardware, previous, resume
+from keraskit.training.callbacks import KeepBest
+from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
-from keraskit.training.team import join
+from keraskit.training.settings import settle
+from keraskit.training.setup import TrainingSetup, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
 TOLERANCE = 0.003  # how far below the expected figure a full run may end and still count as expected
@@ -48,89 +51,74 @@ class RunResult:
     folder: Path | None
 
 
-def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: Any) -> RunResult:
-    """Train a recipe from Python: `keraskit.run("cnn", epochs=2, seed=1)`.
+def run(recipe: str | Recipe, **given: Any) -> RunResult:
+    """Train a recipe from Python: `keraskit.run("cnn", epochs=2, filters=(32, 16))`.
 
     Args:
-        recipe: its name, or a Recipe of your own.
-        model: keyword arguments for the recipe's `build`.
-        knobs: fields of RunConfig.
+        recipe: its name, the path of its file, or a Recipe of your own.
+        given: fields of RunConfig, and the recipe's own flags: the arguments of its `build`, `compile` and `data`.
 
     Raises:
         UserError: something given cannot be used.
     """
-    unknown = set(knobs) - {f.name for f in dataclasses.fields(RunConfig)}
-    if unknown:
-        raise UserError(f"No such knob: {', '.join(sorted(unknown))}.", "keraskit.RunConfig lists them.")
-    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), model)
+    knobs = {name: value for name, value in given.items() if name in KNOBS}
+    options = {name: value for name, value in given.items() if name not in KNOBS}
+    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), options)
 
 
 def train(
-    recipe: Recipe,
-    asked: RunConfig,
-    model_options: dict[str, Any] | None = None,
-    unfinished: Unfinished | None = None,
+    recipe: Recipe, config: RunConfig, options: dict[str, Any], unfinished: Unfinished | None = None
 ) -> RunResult:
-    """Prepare, fit, evaluate, save, plot. `asked` holds what the user gave; the recipe fills in the rest.
+    """Settle, load, build, fit, evaluate, save, plot.
 
-    `unfinished` is a run to go on with.
+    Args:
+        recipe: what to train.
+        config: the knobs that the user gave; the recipe fills in the rest.
+        options: the recipe's own flags that the user gave.
+        unfinished: a run to go on with.
     """
     timings = Timings()
-    devices.limit_threads(asked.threads)
-    devices.repeat_to_the_bit(asked.deterministic)
-    if asked.resume:
-        unfinished = resume.find(recipe, asked, model_options or {})
-    config, options = prepare.settle(recipe, asked, model_options or {})
-    if unfinished:
-        config = unfinished.settled(config)
-    else:
-        RunFolder.check(config.output_dir)
-    team = join(asked)
+    if config.resume:
+        unfinished = resume.find(recipe, config, options)
+    settings = settle(recipe, config, options, unfinished.chosen if unfinished else None)
+    if not unfinished:
+        RunFolder.check(settings.output_dir)
+    place = hardware.occupy(settings)
+    if recipe.pretrained and recipe.pretrained.after and not previous.is_run(settings.weights):
+        settings = dataclasses.replace(settings, weights=str(_run_before(recipe, config, settings, place)))
+    timings.mark("before")
 
-    if recipe.after and not previous.is_run(config.weights):
-        before = previous.find_or_train(recipe, config, asked, options, train, alone=not team.workers)
-        config = dataclasses.replace(config, weights=str(before.absolute()))
-    splits = recipe.data(config)
+    splits = load(recipe, settings)
     timings.mark("data")
-    ready = prepare.ready(recipe, config, options, splits, team)
-    model, splits, options = ready.model, ready.splits, ready.options
+    setup = prepare(recipe, settings, splits, place)
     timings.mark("build")
-
-    settled = dataclasses.replace(config, learning_rate=ready.rate)
-    assert settled.batch_size and settled.epochs
-    if not team.chief:
-        return train_along(recipe, settled, ready, unfinished)
-    disk.check(unfinished.folder.path if unfinished else config.output_dir, model, ready.trainee)
+    if not place.cluster.chief:
+        return train_along(setup, unfinished)
+    disk.check(unfinished.folder.path if unfinished else settings.output_dir, setup.model, setup.training_copy)
     if unfinished:
-        unfinished.check(splits, ready.choices, devices.hardware())
+        unfinished.check(setup.splits, setup.choices, hardware.describe())
         folder, facts = unfinished.folder, unfinished.facts
     else:
-        facts = describe(recipe, asked, settled, options, model, splits, ready.choices)
-        facts["asked"] = resume.record(recipe, asked, model_options or {})
-        folder = RunFolder.create(config.output_dir, recipe.name)
-    again = resume.again(folder, facts)
+        facts = describe(setup, config, options)
+        folder = RunFolder.create(settings.output_dir, recipe.name)
+    command = resume.command(folder, facts)
 
-    with folder.alone(), resume.advising(again), folder.recorded(**({} if unfinished else facts)):
-        announce(recipe, settled, ready)
+    with folder.alone(), resume.advising(command), folder.recorded(**({} if unfinished else facts)):
+        announce(setup)
         print(f"run folder     {short(folder.path)}", flush=True)
         start = unfinished.begin() if unfinished else None
-        keeper = KeepBest(folder, model, ready.learner, recipe.monitor, splits.train.augmentation.statistics)
-        loop.fit(ready, config, keeper, start, again)
+        keeper = KeepBest(folder, setup)
+        fit.fit(setup, keeper, start, command)
         timings.mark("fit")
         timings.seconds["fit"] += start.position.fitting if start else 0.0
-
-        model.load_weights(folder.path / MODEL)
-        test = splits.test.in_order(2 * settled.batch_size)
-        with ready.choices.scope:
-            metrics = model.evaluate(test, verbose=0, return_dict=True)
-            counts = illustrate(recipe, folder, keeper, model, splits, test, config.seed)
+        metrics = evaluate(setup, keeper, folder)
         timings.mark("evaluate and draw")
-        best = {"test": metrics, "best_epoch": keeper.best_epoch}
-        folder.write_json("metrics.json", {**best, "confusion": counts.tolist()})
+        verdict = judge(setup, config, options, metrics)
         folder.update_manifest(
-            **best,
-            verdict=(verdict := judge(recipe, asked, options, metrics, splits)),
-            weights_sha256=weights_hash(model),
+            test=metrics,
+            best_epoch=keeper.best_epoch,
+            verdict=verdict,
+            weights_sha256=weights_hash(setup.model),
             timings=timings.seconds,
             seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
         )
@@ -141,15 +129,53 @@ def train(
     if verdict:
         print(verdict)
     print(f"report         {short(folder.path / report.REPORT)}", flush=True)
-    return RunResult(model, keeper.rows, metrics, folder.path)
+    return RunResult(setup.model, keeper.rows, metrics, folder.path)
 
 
-def train_along(recipe: Recipe, config: RunConfig, ready: prepare.Ready, unfinished: Unfinished | None) -> RunResult:
+def load(recipe: Recipe, settings: Settings) -> Splits:
+    """The recipe's data, at most `limit` examples of each split."""
+    return call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
+
+
+def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
+    """Take the best weights, read the test split once, and write its metrics and the figures."""
+    recipe, model, splits = setup.recipe, setup.model, setup.splits
+    model.load_weights(folder.path / MODEL)
+    with setup.place.scope:
+        metrics, predictions = infer(model, splits.test, 2 * setup.settings.batch_size, recipe.class_output)
+        figures.draw_samples(folder, recipe, model, splits)
+    found: dict[str, Any] = {"test": metrics, "best_epoch": keeper.best_epoch}
+    if splits.classes:
+        found["confusion"] = figures.draw_classes(folder, splits, predictions).tolist()
+    with folder.atomic("curves.png") as path:
+        plots.curves(keeper.rows, keeper.best_epoch, path)
+    figures.draw_augmented(folder, splits.train, setup.settings.seed)
+    figures.draw_model(folder, model)
+    folder.write_json("metrics.json", found)
+    return metrics
+
+
+def train_along(setup: TrainingSetup, unfinished: Unfinished | None) -> RunResult:
     """What a worker does that is not the chief: it trains, and writes nothing."""
-    announce(recipe, config, ready)
+    announce(setup)
     print("run folder     written by worker 0", flush=True)
-    rows = loop.fit_along(ready, config, unfinished.checkpoint() if unfinished else None)
-    return RunResult(ready.trainee, rows, {}, None)
+    rows = fit.fit_along(setup, unfinished.checkpoint() if unfinished else None)
+    return RunResult(setup.training_copy, rows, {}, None)
+
+
+def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: hardware.Place) -> Path:
+    """The folder of the run that a recipe starts from: the newest that fits, or one that is trained now."""
+    before, options = previous.wanted(recipe, settings)
+    if found := previous.find(before, options, settings):
+        print(f"{recipe.name} goes on from {found}", flush=True)
+        return found.absolute()
+    previous.refuse_among_workers(recipe, before, place.cluster)
+    print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
+    its_own = {"epochs": None, "batch_size": None, "steps_per_epoch": None, "devices": None, "callbacks": None}
+    result = train(before, dataclasses.replace(config, **its_own, augment=Augmentation()), options)
+    print(flush=True)
+    assert result.folder
+    return result.folder.absolute()
 
 
 class Timings:
@@ -165,83 +191,75 @@ class Timings:
         self._last = time.monotonic()
 
 
-def describe(
-    recipe: Recipe,
-    asked: RunConfig,
-    config: RunConfig,
-    options: dict[str, Any],
-    model: keras.Model,
-    splits: Splits,
-    choices: devices.Choices,
-) -> dict[str, Any]:
+def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
-    command = " ".join([recipe.command, flags(changed(asked)), flags(options, "model.")]).split()
+    recipe, settings, splits = setup.recipe, setup.settings, setup.splits
+    asked = resume.record(recipe, config, options)
     return {
         "recipe": recipe.name,
+        "source": resume.own_source(recipe),
         "section": recipe.section,
-        "summary": Card(recipe.name, recipe.source).summary,
-        "command": " ".join(command),
+        "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
+        "command": " ".join(f"{resume.start_command(recipe)} {flags(changed(config))} {flags(options)}".split()),
         "started": now(),
-        "seed": config.seed,
-        "config": {name: str(v) if isinstance(v, Path) else v for name, v in plain(config).items()},
-        "model_options": options,
-        "parameters": model.count_params(),
+        "seed": settings.seed,
+        "config": plain(settings),
+        "options": setup.options,
+        "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
+        "monitor": setup.monitor[0],
+        "parameters": setup.model.count_params(),
         "classes": list(splits.classes),
         "data": {**splits.source, "used": splits.sizes()},
-        "head": recipe.head,
+        "class_output": recipe.class_output,
         "inputs": dataclasses.asdict(splits.train.inputs) if splits.train.inputs else None,
-        "choices": dataclasses.asdict(choices),
-        "hardware": devices.hardware(),
+        "choices": dataclasses.asdict(setup.choices),
+        "hardware": hardware.describe(),
         "versions": provenance.versions(),
         "git": provenance.git_state(),
+        "asked": asked,
     }
 
 
-def plain(config: RunConfig) -> dict[str, Any]:
+def plain(settings: Settings) -> dict[str, Any]:
     """The knobs as JSON holds them; of the augmentation only what was changed."""
-    return {
-        f.name: changed(value) if isinstance(value := getattr(config, f.name), Augmentation) else value
-        for f in dataclasses.fields(config)
-        if f.compare
-    }
+    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
+    return values | {"output_dir": str(settings.output_dir), "augment": changed(settings.augment)}
 
 
-def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready) -> None:
+def announce(setup: TrainingSetup) -> None:
     """Say, one line each, what is about to happen."""
-    splits, steps = ready.splits, ready.epochs.steps
-    rate = f"learning rate {config.learning_rate:g}"
-    if recipe.reference_batch and (config.batch_size or 0) < recipe.reference_batch:
-        rate += f" (scaled to this batch from the recipe's at {recipe.reference_batch})"
-    passes = f"{config.epochs} epochs of {steps} steps of {config.batch_size}, {rate}"
-    built = f" with {flags(ready.options, 'model.')}" if ready.options else ""
-    parts = ", ".join(f"{size:,} {part}" for part, size in splits.sizes().items())
-    print(
-        f"recipe         {recipe.name}{built}: {ready.model.count_params():,} parameters, {passes}, seed {config.seed}"
-    )
-    print(f"data           {printable(splits.source['name'])} from {splits.source['found']}: {parts}")
+    settings, splits = setup.settings, setup.splits
+    passes = f"{settings.epochs} epochs of {setup.epochs.steps} steps of {settings.batch_size}"
+    own = f" with {flags(setup.options)}" if setup.options else ""
+    sizes = ", ".join(f"{size:,} {split}" for split, size in splits.sizes().items())
+    parameters = f"{setup.model.count_params():,} parameters"
+    print(f"recipe         {setup.recipe.name}{printable(own)}: {parameters}, {passes}, seed {settings.seed}")
+    print(f"data           {printable(splits.source['name'])} from {splits.source['found']}: {sizes}")
     for note in splits.source.get("notes", ()):
         print(f"               {printable(note)}")
     if "cache" in splits.source:
         print(f"cache          {splits.source['cache']}")
-    if config.augment != Augmentation():
-        print(f"augmentation   {flags(changed(config.augment)).replace('--', '')}")
-    if config.weights:
-        print(f"weights        from {printable(config.weights)}")
-    for name, choice in vars(ready.choices).items():
-        print(f"{LABELS.get(name, name):14} {choice}")
-    if ready.needs:
-        print(f"memory         {ready.needs}")
+    if settings.augment != Augmentation():
+        print(f"augmentation   {flags(changed(settings.augment)).replace('--', '')}")
+    if settings.weights:
+        print(f"weights        from {printable(settings.weights)}")
+    for name, choice in vars(setup.choices).items():
+        print(f"{LABELS.get(name, name.replace('_', ' ')):14} {choice}")
+    if setup.needs:
+        print(f"memory         {setup.needs}")
 
 
-def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float], splits: Splits) -> str:
+def judge(setup: TrainingSetup, config: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
-    harmless = "seed output_dir data_dir download device devices threads precision xla cache deterministic save_every"
-    if options or set(changed(asked)) - set(harmless.split()) or splits.source["name"] == drawn_pets.NAME:
+    harmless = {"seed", "output_dir", "device", "devices", "threads", "precision", "xla", "deterministic", "save_every"}
+    if (set(changed(config)) - harmless) or (set(options) - {"data_dir", "download", "cache"}):
+        return ""
+    if setup.splits.source["name"] == drawn_pets.NAME:
         return ""
     verdicts = []
-    for name, expected in recipe.expected.items():
+    for name, expected in setup.recipe.expected.items():
         reached = metrics[name.removeprefix("test_")]
-        chance = 2 * math.sqrt(expected * (1 - expected) / splits.test.size)  # two standard errors of a share
+        chance = 2 * math.sqrt(expected * (1 - expected) / setup.splits.test.size)  # two standard errors of a share
         verdict = "as expected" if reached >= expected - max(TOLERANCE, chance) else "BELOW what is expected"
         verdicts.append(f"{name.replace('_', ' ')} {reached:.4f} is {verdict} ({expected})")
     return "; ".join(verdicts)

@@ -1,4 +1,4 @@
-"""What `keraskit tune` has found to be fastest on this machine, kept for `auto`."""
+"""What `keraskit autotune` has found to be fastest on this machine, kept for `auto`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keraskit import machine
+from keraskit import system
 from keraskit.config import RunConfig
-from keraskit.recipe import Card, Recipe
-from keraskit.results.table import source_hash
+from keraskit.recipe import Recipe
+from keraskit.registry import Card
 
-FILE = "tuned.json"
+FILE = "autotune.json"
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Measured:
     """The fastest of what was measured.
 
     Args:
@@ -39,32 +39,32 @@ class Tuned:
     @property
     def reason(self) -> str:
         """Why it is chosen."""
-        return f"the fastest here, {self.milliseconds:.1f} ms a step, measured by `keraskit tune` on {self.day}"
+        return f"the fastest here, {self.milliseconds:.1f} ms a step, measured by `keraskit autotune` on {self.day}"
 
 
 def key(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> str:
     """What a measurement holds for: this code, this model, this batch, this machine, these versions."""
-    code = source_hash(Card(recipe.name, recipe.source))
+    code = Card(recipe.source).sha256
     gpus = len(tf.config.list_physical_devices("GPU"))
-    where = f"{machine.cpu_name()}, {machine.cores()} cores, {config.threads} threads, {config.device}, {gpus} GPUs"
+    where = f"{system.cpu_name()}, {system.cores()} cores, {config.threads} threads, {config.device}, {gpus} GPUs"
     versions = f"tensorflow {tf.__version__}, keras {keras.__version__}"
     return f"{recipe.name} {code} {sorted(options.items())} batch {config.batch_size}; {where}; {versions}"
 
 
-def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Tuned | None:
+def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Measured | None:
     """What was measured for this run; None where nothing was."""
     entry = _read().get(key(recipe, config, options))
     try:
-        known = Tuned(**entry) if entry else None
+        known = Measured(**entry) if entry else None
         usable = known and known.precision in PRECISIONS and known.xla in ("on", "off") and known.milliseconds > 0
         return known if usable else None
     except TypeError:  # written by another version, or damaged
         return None
 
 
-def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: Tuned) -> Path | None:
+def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: Measured) -> Path | None:
     """Keep it; None where there is no place for it."""
-    place = machine.cache_folder()
+    place = system.cache_folder()
     if place is None:
         return None
     entries = _read() | {key(recipe, config, options): asdict(found)}
@@ -79,7 +79,7 @@ def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: 
 
 
 def _read() -> dict[str, Any]:
-    place = machine.cache_folder()
+    place = system.cache_folder()
     try:
         found = json.loads((place / FILE).read_text("utf-8")) if place else {}
         return found if isinstance(found, dict) else {}

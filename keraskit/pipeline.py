@@ -7,14 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraskit import machine
+from keraskit import system
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory
 
 
 def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset:
-    """What `make` makes of each element, in the dataset's order.
+    """What `make` makes of each element, in the dataset's order, several at a time.
 
     AutoGraph is off: there is nothing to convert, and reading the code takes half a second.
 
@@ -24,5 +24,5 @@ def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(machine.cores(), MOST))
+    made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(system.cores(), MOST))
     return made.prefetch(READY).with_options(options)

@@ -4,117 +4,135 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from keraskit import signals
-from keraskit.config import RunConfig
-from keraskit.datasets.splits import ShuffledEpochs
 from keraskit.errors import UserError, printable
-from keraskit.training import progress, state
-from keraskit.training.checkpoint import Checkpoints, KeepBest, SetEpoch
-from keraskit.training.prepare import Ready
-from keraskit.training.state import Checkpoint
+from keraskit.training import progress, user_callbacks
+from keraskit.training.callbacks import Checkpoints, KeepBest, SetEpoch
+from keraskit.training.checkpoint import Checkpoint
+from keraskit.training.setup import TrainingSetup
+from keraskit.training.user_callbacks import UserCallbacks
 
 NAMED = 8  # files at most, of a batch that gave no loss
 
 
-def fit(ready: Ready, config: RunConfig, keeper: KeepBest, start: Checkpoint | None, again: str) -> None:
+def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, command: str) -> None:
     """Train, and keep on disk what must not be lost.
 
     Args:
-        ready: the run.
-        config: settled.
+        setup: the run.
         keeper: holds the history and the best model.
         start: where to go on; None for the beginning.
-        again: the command that goes on with this run if it is stopped.
+        command: goes on with this run if it is stopped.
 
     Raises:
         Stopped: a signal came, and everything is saved.
         UserError: the loss is no number any more, or nothing can be saved.
     """
     patience = signals.Patience()
-    within = not ready.team.workers  # else reading an epoch's metrics takes all workers
-    saving = Checkpoints(keeper, ready.epochs.steps, config.save_every, patience, start, again, within)
-    with signals.sent_to(patience) if within else contextlib.nullcontext():
+    user = UserCallbacks(own_callbacks(setup), start)
+    saving = Checkpoints(keeper, setup, patience, start, command, user)
+    alone = not setup.place.cluster.workers
+    with signals.sent_to(patience) if alone else contextlib.nullcontext():
         if start:
             keeper.take(start.position)
-        _fit(ready, config, start, [keeper], [saving], keeper)
+        _fit(setup, start, keeper, [keeper], [*user.callbacks, user, saving])
     saving.stop_if_asked("after training")
 
 
-def fit_along(ready: Ready, config: RunConfig, start: Checkpoint | None) -> list[dict[str, float]]:
+def fit_along(setup: TrainingSetup, start: Checkpoint | None) -> list[dict[str, float]]:
     """Train as a worker that writes nothing. The history."""
     history = keras.callbacks.History()
-    _fit(ready, config, start, [history], [], None)
+    user = UserCallbacks(own_callbacks(setup), start)
+    _fit(setup, start, None, [history], [*user.callbacks, user])
     ended = zip(*history.history.values(), strict=True)
     return [{"epoch": i + 1, **dict(zip(history.history, row, strict=True))} for i, row in enumerate(ended)]
 
 
+def own_callbacks(setup: TrainingSetup) -> list[keras.callbacks.Callback]:
+    """The recipe's callbacks, and the command line's."""
+    made = list(setup.recipe.callbacks()) if setup.recipe.callbacks else []
+    return made + (user_callbacks.from_file(setup.settings.callbacks) if setup.settings.callbacks else [])
+
+
 def _fit(
-    ready: Ready,
-    config: RunConfig,
+    setup: TrainingSetup,
     start: Checkpoint | None,
-    before: list[keras.callbacks.Callback],
-    after: list[keras.callbacks.Callback],
     keeper: KeepBest | None,
+    before: Sequence[keras.callbacks.Callback],
+    after: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Train from the first step or from a checkpoint, with callbacks before and after those that show how it goes."""
-    assert config.epochs and config.batch_size
-    trainee, epochs, team = ready.trainee, ready.epochs, ready.team
-    validation = ready.lessons.validation.in_order(2 * config.batch_size, team.share)
+    model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
+    validation = setup.training_data.validation.in_order(2 * settings.batch_size, cluster.share)
     verbose, shown = progress.for_this_output()
-    nonsense = StopAtNoNumber(epochs, ready.choices.steps_per_execution.value, keeper)
+    nonsense = StopOnNonFinite(setup, keeper)
     callbacks = _Callbacks(
         [SetEpoch(epochs), nonsense, *before, *shown, *after],
         add_history=True,
         add_progbar=verbose != 0,
-        model=trainee,
+        model=model,
         verbose=verbose,
-        epochs=config.epochs,
+        epochs=settings.epochs,
         steps=epochs.steps,
     )
 
-    def train(dataset: Any, first: int, last: int) -> None:
-        trainee.fit(
-            team.distributed(dataset),
-            initial_epoch=first,
-            epochs=last,
-            validation_data=team.distributed(validation),
+    def train(dataset: Any, begun: int, until: int) -> None:
+        model.fit(
+            cluster.distribute(dataset),
+            validation_data=cluster.distribute(validation),
+            initial_epoch=begun,
+            epochs=until,
             callbacks=callbacks,
             verbose=verbose,
             shuffle=False,  # the dataset shuffles itself
         )
 
     begun = 0
-    with ready.choices.scope, team.together():
-        with team.building():
-            state.complete(trainee, epochs.dataset.element_spec)
-            if start:
-                begun, callbacks.before = start.position.epoch, start.position.step
-                start.restore(trainee)
-        team.agree(begun)
-        if callbacks.before:
-            with _averages_left(trainee.optimizer):
-                train(epochs.after(callbacks.before), begun, begun + 1)
-            begun, callbacks.before = begun + 1, 0
-        if begun < config.epochs:
-            train(epochs.dataset, begun, config.epochs)
+    with setup.place.scope, cluster.together():
+        if start:
+            with cluster.scope():
+                begun, callbacks.done = start.position.epoch, start.position.step
+                start.restore(model)
+        cluster.agree(begun)
+        if start and start.position.stopped:
+            return
+        if callbacks.done:
+            with _averages_left(model.optimizer):
+                train(epochs.after(callbacks.done), begun, begun + 1)
+            begun, callbacks.done = begun + 1, 0
+        if begun < settings.epochs and not (callbacks.begun and model.stop_training):
+            train(epochs.dataset, begun, settings.epochs)
 
 
 class _Callbacks(keras.callbacks.CallbackList):
-    """Counts the steps from the epoch's first, where `fit` is given only those that remain; and not past its last."""
+    """Keras's list over two calls of `fit`, the rest of a broken epoch and all others: it begins and ends once.
 
-    before = 0
+    It counts the steps from the epoch's first, where `fit` is given only those that remain; and not past its last.
+    """
+
+    done = 0  # steps of the first epoch
+    begun = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not self.begun:
+            super().on_train_begin(logs)
+        self.begun = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if not self.done or self._model.stop_training:
+            super().on_train_end(logs)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_train_batch_begin(self.before + batch, logs)
+        super().on_train_batch_begin(self.done + batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_train_batch_end(min(self.before + batch, self.params["steps"] - 1), logs)
+        super().on_train_batch_end(min(self.done + batch, self.params["steps"] - 1), logs)
 
 
 @contextmanager
@@ -127,18 +145,17 @@ def _averages_left(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         del optimizer.finalize_variable_values
 
 
-class StopAtNoNumber(keras.callbacks.Callback):
+class StopOnNonFinite(keras.callbacks.Callback):
     """Ends a run at the step whose loss is infinite or not a number, and says which step that was, and of what.
 
     Args:
-        epochs: the training batches.
-        several: steps handed over at once.
+        setup: the run.
         keeper: knows whether there is a best model.
     """
 
-    def __init__(self, epochs: ShuffledEpochs, several: int, keeper: KeepBest | None) -> None:
+    def __init__(self, setup: TrainingSetup, keeper: KeepBest | None) -> None:
         super().__init__()
-        self.epochs, self.several, self.keeper = epochs, several, keeper
+        self.epochs, self.keeper = setup.epochs, keeper
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch."""

@@ -1,4 +1,4 @@
-"""`keraskit tune`: measures a recipe's training step in each precision, with and without XLA; remembers the best."""
+"""Measures a recipe's training step in each precision, with and without XLA, and remembers the best."""
 
 from __future__ import annotations
 
@@ -10,29 +10,34 @@ from typing import Any
 
 from keraskit.config import RunConfig
 from keraskit.recipe import Recipe
-from keraskit.training import devices, prepare, tuned
+from keraskit.training import hardware, measured
+from keraskit.training.runner import load
+from keraskit.training.settings import settle
+from keraskit.training.setup import TrainingSetup, follow_data, prepare
 
 ROUNDS, LONG_ENOUGH = 5, 0.5  # repeats, and seconds of steps in each
 WORTH_IT = 0.97  # another way must take less than this share of the plain one's time
 
 
-def tune(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
+def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
     """Measure all candidates in alternation, print them, and remember the fastest for `auto`.
 
     Returns:
         precision, XLA and milliseconds of each, the fastest first.
     """
-    devices.limit_threads(asked.threads)
-    config, options = prepare.settle(recipe, asked, options)
-    config = dataclasses.replace(config, epochs=1, weights=config.weights if recipe.features else "none")
-    splits = recipe.data(config)
+    settings = settle(recipe, config, options)
+    place = hardware.occupy(settings)
+    features = recipe.pretrained and recipe.pretrained.features
+    settings = dataclasses.replace(settings, epochs=1, weights=settings.weights if features else "none")
+    splits = load(recipe, settings)
     candidates = {}
-    for precision in precisions(config.device):
+    for precision in precisions(place.device.value):
         for xla in ("off", "on"):
             print(f"compiling {precision}, xla {xla} ...", flush=True)
             this_way: dict[str, Any] = {"precision": precision, "xla": xla}
-            each = prepare.ready(recipe, dataclasses.replace(config, **this_way), options, splits)
-            candidates[precision, xla] = Steps(each)
+            candidates[precision, xla] = Steps(
+                prepare(recipe, dataclasses.replace(settings, **this_way), splits, place)
+            )
     for _ in range(ROUNDS):
         for steps in candidates.values():
             steps.measure()
@@ -44,27 +49,26 @@ def tune(recipe: Recipe, asked: RunConfig, options: dict[str, Any]) -> list[tupl
         times = f"{plain[2] / milliseconds:.2f} times as fast as float32 without XLA"
         print(f"{precision:9} xla {xla:3} {milliseconds:9.2f} ms a step, {times}{chosen}")
     day = datetime.now(UTC).date().isoformat()
-    found = tuned.Tuned(best[0], best[1], round(best[2], 3), day)
-    resolved = prepare.follow_data(recipe, options, splits)
-    if place := tuned.remember(recipe, config, resolved, found):
-        print(f"remembered in {place}")
+    found = measured.Measured(best[0], best[1], round(best[2], 3), day)
+    if place_of_record := measured.remember(recipe, settings, follow_data(recipe, settings.options, splits), found):
+        print(f"remembered in {place_of_record}")
     return table
 
 
 def precisions(device: str) -> list[str]:
     """Those worth trying: float16 is terrible on a CPU, bfloat16 needs a CPU that knows it."""
-    if devices.on_gpu(device):
+    if device.startswith("gpu"):
         return ["float32", "float16", "bfloat16"]
-    return ["float32", "bfloat16"] if devices.bfloat16_feature() else ["float32"]
+    return ["float32", "bfloat16"] if hardware.bfloat16_feature() else ["float32"]
 
 
 class Steps:
     """Times training steps of one candidate."""
 
-    def __init__(self, ready: prepare.Ready) -> None:
-        self._ready = ready
+    def __init__(self, setup: TrainingSetup) -> None:
+        self._setup = setup
         self.seconds: list[float] = []
-        several = ready.choices.steps_per_execution.value
+        several = setup.choices.steps_per_execution.value
         self.count = several
         self._run()  # compiles
         started = time.perf_counter()
@@ -72,9 +76,9 @@ class Steps:
         self.count = several * max(1, min(100, round(LONG_ENOUGH / (time.perf_counter() - started))))
 
     def _run(self) -> None:
-        dataset = self._ready.epochs.dataset.repeat().take(self.count)
-        with self._ready.choices.scope:
-            self._ready.trainee.fit(dataset, verbose=0, shuffle=False)
+        dataset = self._setup.epochs.dataset.repeat().take(self.count)
+        with self._setup.place.scope:
+            self._setup.training_copy.fit(dataset, verbose=0, shuffle=False)
 
     def measure(self) -> None:
         """Time some steps once more."""

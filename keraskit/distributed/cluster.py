@@ -1,4 +1,4 @@
-"""Team: the devices of this machine, and the machines, that train one model together, as tf.distribute does it."""
+"""Cluster: the devices of this machine, and the machines, that train one model together, as tf.distribute does it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from keraskit.config import RunConfig
-from keraskit.datasets.splits import ALONE, Share
+from keraskit.datasets.epochs import WHOLE, Share
 from keraskit.errors import RunStopped, UserError
 
 ADDRESS = re.compile(r"[^\s,:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -25,7 +25,7 @@ LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineEx
 
 
 @dataclasses.dataclass(frozen=True)
-class Team:
+class Cluster:
     """Who trains together.
 
     Args:
@@ -51,7 +51,7 @@ class Team:
     def share(self) -> Share:
         """Which part of each global batch this process feeds to its devices."""
         if self.strategy is None:
-            return ALONE
+            return WHOLE
         return Share(self.devices * max(1, len(self.workers)), self.devices * self.index, self.devices)
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Team:
             advice = f"Take --batch-size {' or '.join(map(str, near))}."
             raise UserError(f"A batch of {batch_size} cannot be shared evenly by {replicas} devices.", advice)
 
-    def distributed(self, dataset: tf.data.Dataset) -> Any:
+    def distribute(self, dataset: tf.data.Dataset) -> Any:
         """A dataset of this process's shares, one device's after another's, as the strategy feeds it."""
         if self.strategy is None:
             return dataset
@@ -83,7 +83,7 @@ class Team:
                 problem = f"The workers do not go on from one epoch; worker {self.index} is at {epoch}."
                 raise RunStopped(problem, "--output-dir must name a folder that all machines share.")
 
-    def building(self) -> contextlib.AbstractContextManager[Any]:
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Around whatever makes variables of the model in training."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
@@ -106,11 +106,11 @@ class Team:
                 ) from error
 
 
-ONE = Team()
+ONE = Cluster()
 
 
-def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Team:
-    """The team of a run. TensorFlow takes this before its first computation only.
+def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Cluster:
+    """The cluster of a run. TensorFlow takes this before its first computation only.
 
     Raises:
         UserError: the devices are not there, the workers are not described well, or TensorFlow has computed already.
@@ -124,7 +124,7 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Team
         local = _local_devices(gpus, config.devices, devices)
         if not workers:
             strategy: tf.distribute.Strategy = tf.distribute.MirroredStrategy(local)
-            return Team(len(local), (), 0, ASKED, strategy)
+            return Cluster(len(local), (), 0, ASKED, strategy)
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(workers)}),
             task_type="worker",
@@ -134,7 +134,7 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Team
         )
         print(f"waiting        for {len(workers)} workers, as {how} says; this is worker {index}", flush=True)
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        return Team(max(1, len(local)), workers, index, how, strategy)
+        return Cluster(max(1, len(local)), workers, index, how, strategy)
     except RuntimeError as error:
         problem = f"Several devices or workers come too late: {str(error).strip().partition(chr(10))[0]}"
         raise UserError(problem, "Start a new process.") from error

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keraskit import machine
+from keraskit import system
 from keraskit.errors import RunStopped, UserError
 
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
@@ -38,7 +38,7 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     if workers < 2:
         raise UserError(f"--workers {workers} is not several.", "Leave `keraskit launch --workers N --` out.")
     if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
-        words = [*words, "--threads", str(max(1, machine.cores() // workers))]
+        words = [*words, "--threads", str(max(1, system.cores() // workers))]
     folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     try:
         folder.mkdir(parents=True)

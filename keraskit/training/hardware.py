@@ -10,16 +10,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keraskit import machine
+from keraskit import system
 from keraskit.config import RunConfig
+from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
-from keraskit.training.arithmetic import operations
-from keraskit.training.team import ONE, Team
-from keraskit.training.tuned import Tuned
+from keraskit.models.graph import operations
+from keraskit.training.measured import Measured
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
-MOST_PARTS = 4  # of a batch of 64: fewer examples a core are not worth it
+MOST_MICRO_BATCHES = 4  # of a batch of 64: fewer examples a core are not worth it
+ASKED = "as asked"
 AT_ONCE = 4e10  # additions and multiplications that are handed over at a time: a fifth of a second on two cores
 TENSOR_CORES = (7, 0)  # the first compute capability whose mixed float16 is faster
 
@@ -36,6 +37,43 @@ class Choice:
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a run computes; settled before any tensor exists.
+
+    Args:
+        device: cpu, or a GPU.
+        threads: that compute.
+        cluster: the devices and machines that train together.
+    """
+
+    device: Choice
+    threads: Choice
+    cluster: Cluster
+
+    @property
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """The device as a context; of several, none: a strategy places what they compute."""
+        if self.cluster.strategy is not None:
+            return contextlib.nullcontext()
+        kind, _, number = self.device.value.partition(":")
+        return tf.device(f"/{kind.upper()}:{number or 0}")
+
+
+def occupy(config: RunConfig) -> Place:
+    """Take hold of the hardware: threads, device, memory growth, cluster. TensorFlow allows it before any tensor alone.
+
+    Raises:
+        UserError: what was asked for is not there, or comes too late.
+    """
+    _limit_threads(config.threads)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()  # it holds for the whole process
+    device = _device(config.device)
+    threads = Choice(config.threads, ASKED) if config.threads else Choice(system.cores(), "one per core")
+    return Place(device, threads, join(config))
+
+
+@dataclasses.dataclass(frozen=True)
 class Choices:
     """All that was decided for one run; each is printed and recorded."""
 
@@ -44,17 +82,8 @@ class Choices:
     precision: Choice
     xla: Choice
     steps_per_execution: Choice
-    batches: Choice
-    parts: Choice
+    micro_batches: Choice
     devices: Choice
-
-    @property
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """The device as a context; of several, none: a strategy places what they compute."""
-        if self.devices.value > 1:
-            return contextlib.nullcontext()
-        kind, _, number = self.device.value.partition(":")
-        return tf.device(f"/{kind.upper()}:{number or 0}")
 
     @property
     def policy(self) -> str:
@@ -64,63 +93,61 @@ class Choices:
 
 def choose(
     model: keras.Model,
-    config: RunConfig,
+    settings: RunConfig,
+    place: Place,
     steps: int,
-    tuned: Tuned | None = None,
-    team: Team = ONE,
+    measured: Measured | None = None,
     named: bool = False,
 ) -> Choices:
     """Decide for this model on this machine.
 
     Args:
         model: built in float32; its kinds of layers decide.
-        config: a flag other than `auto` is obeyed.
+        settings: a flag other than `auto` is obeyed.
+        place: where it computes.
         steps: steps in one epoch.
-        tuned: what was measured here, which `auto` prefers to what is known of such models.
-        team: the devices that train together.
+        measured: what was measured here, which `auto` prefers to what is known of such models.
         named: each example has a file, whose name should be told if its loss is no number.
 
     Raises:
-        UserError: a GPU was asked for and there is none, or what was asked for cannot go together.
+        UserError: what was asked for cannot go together.
     """
-    device = _device(config.device)
-    gpu = device.value != "cpu"
+    gpu = place.device.value.startswith("gpu")
     kinds = layer_kinds(model)
-    asked = "as asked"
-    precision, xla = _precision(kinds, gpu, device.value), _xla(kinds, gpu)
-    if tuned:
-        precision, xla = Choice(tuned.precision, tuned.reason), Choice(tuned.xla, tuned.reason)
-    if config.precision != "auto":
-        precision = Choice(config.precision, asked)
-    if config.xla != "auto":
-        xla = Choice(config.xla, asked + _against_cudnn(kinds, gpu, config.xla))
-    if config.deterministic:
-        if config.xla == "on":
+    precision, xla = _precision(kinds, gpu, place.device.value), _xla(kinds, gpu)
+    if measured:
+        precision, xla = Choice(measured.precision, measured.reason), Choice(measured.xla, measured.reason)
+    if settings.precision != "auto":
+        precision = Choice(settings.precision, ASKED)
+    if settings.xla != "auto":
+        xla = Choice(settings.xla, ASKED + _against_cudnn(kinds, gpu, settings.xla))
+    if settings.deterministic:
+        if settings.xla == "on":
             raise UserError("--deterministic and --xla on do not go together in Keras.", "Leave one of them out.")
         xla = Choice("off", "Keras does not compile what must be deterministic")
-    together = team.share.replicas
-    if together > 1:
-        if config.xla == "on":
+    replicas = place.cluster.share.replicas
+    if replicas > 1:
+        if settings.xla == "on":
             raise UserError("--xla on, but several devices train together.", "TensorFlow compiles for one; leave it.")
         xla = Choice("off", "several devices train together")
-        several = Choice(1, "several devices train together, step by step")
+        execution = Choice(1, "several devices train together, step by step")
     else:
-        several = _several(model, kinds, config.batch_size or 1, min(steps, config.save_every or steps), named)
-    threads = Choice(config.threads, asked) if config.threads else Choice(machine.cores(), "one per core")
-    batches = Choice("gathered", "a whole batch by shuffled index: stacking single examples costs more")
-    parts = _parts(model, kinds, gpu or together > 1, threads.value)
-    return Choices(device, threads, precision, xla, several, batches, parts, Choice(together, str(team)))
+        most = min(steps, settings.save_every or steps)
+        execution = _steps_per_execution(model, kinds, settings.batch_size or 1, most, named)
+    micro_batches = _micro_batches(model, kinds, gpu or replicas > 1, place.threads.value)
+    together = Choice(replicas, str(place.cluster))
+    return Choices(place.device, place.threads, precision, xla, execution, micro_batches, together)
 
 
-def _several(model: keras.Model, kinds: set[str], batch_size: int, most: int, named: bool) -> Choice:
+def _steps_per_execution(model: keras.Model, kinds: set[str], batch_size: int, most: int, named: bool) -> Choice:
     """How many steps Python hands over at a time, `most` at the most: each handover takes it about a millisecond."""
     if named and kinds != {"dense"}:
         return Choice(1, "so that the files of a step whose loss is no number can be named")
     arithmetic = 3 * operations(model) * batch_size
-    several = min(32 if kinds == {"dense"} else 8, most, int(AT_ONCE / max(arithmetic, 1.0)))
-    if several < 2 or "recurrent" in kinds:  # a loop over time takes longer than its arithmetic
+    steps = min(32 if kinds == {"dense"} else 8, most, int(AT_ONCE / max(arithmetic, 1.0)))
+    if steps < 2 or "recurrent" in kinds:  # a loop over time takes longer than its arithmetic
         return Choice(1, "steps are long enough to be handed over one by one")
-    return Choice(several, "steps are short, so Python hands them over several at a time")
+    return Choice(steps, "steps are short, so Python hands them over several at a time")
 
 
 def layer_kinds(model: keras.Model) -> set[str]:
@@ -149,37 +176,37 @@ def _has_cudnn_kernel(layer: keras.layers.RNN) -> bool:
     return plain and gates and not cell.recurrent_dropout and not layer.unroll and cell.use_bias
 
 
-def on_gpu(asked: str) -> bool:
-    """Whether a run with this `--device` computes on a GPU."""
-    return asked != "cpu" and bool(tf.config.list_physical_devices("GPU"))
-
-
 def bfloat16_feature() -> str | None:
     """What this CPU has for bfloat16; None for nothing."""
-    return next((feature for feature in BFLOAT16_FEATURES if feature in machine.cpu_features()), None)
+    return next((feature for feature in BFLOAT16_FEATURES if feature in system.cpu_features()), None)
 
 
 def _device(asked: str) -> Choice:
+    kind, _, number = asked.partition(":")
+    index = int(number or 0)
     gpus = tf.config.list_physical_devices("GPU")
-    number = int(asked.partition(":")[2] or 0)
-    if asked.startswith("gpu") and number >= len(gpus):
+    if kind == "gpu" and index >= len(gpus):
         seen = f"TensorFlow sees {len(gpus)} GPUs here, counted from 0" if gpus else "TensorFlow sees no GPU here"
         raise UserError(
             f"--device {asked}, but {seen}.", "Use --device cpu, or see `keraskit doctor` for what is missing."
         )
-    if asked == "cpu" or not gpus:
-        return Choice("cpu", "as asked" if asked == "cpu" else "TensorFlow sees no GPU")
+    if kind == "cpu" or not gpus:
+        with contextlib.suppress(RuntimeError):  # this process has used its GPUs already
+            tf.config.set_visible_devices([], "GPU")  # else TensorFlow takes all of their memory
+        if index and index >= len(tf.config.list_logical_devices("CPU")):
+            raise UserError(f"--device {asked}, but there is no such part of the CPU.", "Use --device cpu.")
+        return Choice(asked if kind == "cpu" else "cpu", ASKED if kind == "cpu" else "TensorFlow sees no GPU")
     try:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         growth = "memory grows as needed"
     except RuntimeError:  # this process has used the GPU already
         growth = "its memory was configured before"
-    value = f"gpu:{number}" if number else "gpu"
-    return Choice(value, f"{'as asked' if asked != 'auto' else 'found'}: {_gpu_details(number)[0]}; {growth}")
+    value = f"gpu:{index}" if index else "gpu"
+    return Choice(value, f"{ASKED if asked != 'auto' else 'found'}: {_gpu_details(index)[0]}; {growth}")
 
 
-def limit_threads(asked: int | None) -> None:
+def _limit_threads(asked: int | None) -> None:
     """Compute with so many threads. TensorFlow takes that before its first computation only."""
     if asked is None:
         return
@@ -190,12 +217,6 @@ def limit_threads(asked: int | None) -> None:
         if tf.config.threading.get_intra_op_parallelism_threads() != asked:
             problem = f"--threads {asked} comes too late: TensorFlow has computed in this process already."
             raise UserError(problem, "Start a new process.") from error
-
-
-def repeat_to_the_bit(asked: bool) -> None:
-    """Let TensorFlow use deterministic operations alone, where that was asked for; it holds for the whole process."""
-    if asked:
-        tf.config.experimental.enable_op_determinism()
 
 
 def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
@@ -222,7 +243,7 @@ def _xla(kinds: set[str], gpu: bool) -> Choice:
             return Choice("off", "not measured on this GPU. NOTE: cuDNN has no kernel for a recurrent layer like these")
         return Choice("off", "cuDNN's kernels for recurrent layers are faster, and XLA cannot use them")
     if gpu:
-        return Choice("off", "not measured on this GPU; `keraskit tune` does")
+        return Choice("off", "not measured on this GPU; `keraskit autotune` does")
     if kinds == {"dense"}:
         return Choice("on", "dense layers alone: fused into fewer, faster kernels")
     if "conv" in kinds or "depthwise" in kinds:
@@ -232,13 +253,13 @@ def _xla(kinds: set[str], gpu: bool) -> Choice:
     return Choice("on", "a recurrent layer's step is one fused loop")
 
 
-def _parts(model: keras.Model, kinds: set[str], elsewhere: bool, threads: int) -> Choice:
-    """How many parts of a batch to compute side by side."""
+def _micro_batches(model: keras.Model, kinds: set[str], elsewhere: bool, threads: int) -> Choice:
+    """How many shares of a batch to compute side by side."""
     if elsewhere or "recurrent" not in kinds:
         return Choice(1, "each layer fills the device by itself")
     if threads == 1 or len(model.inputs) > 1 or len(model.outputs) > 1:
         return Choice(1, "one thread" if threads == 1 else "several inputs or outputs")
-    return Choice(min(threads, MOST_PARTS), "a recurrent layer's loop over time keeps one core busy")
+    return Choice(min(threads, MOST_MICRO_BATCHES), "a recurrent layer's loop over time keeps one core busy")
 
 
 def _against_cudnn(kinds: set[str], gpu: bool, xla: str) -> str:
@@ -251,13 +272,13 @@ def _gpu_details(number: int = 0) -> tuple[str, tuple[int, int]]:
     return details.get("device_name", "GPU"), details.get("compute_capability", (0, 0))
 
 
-def hardware() -> dict[str, Any]:
+def describe() -> dict[str, Any]:
     """What this machine is, for the manifest and the report."""
     gpus = [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))]
-    notable = sorted(machine.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES})
+    notable = sorted(system.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES})
     return {
-        "cpu": machine.cpu_name(),
-        "cores": machine.cores(),
+        "cpu": system.cpu_name(),
+        "cores": system.cores(),
         "cpu_features": notable,
         "gpus": gpus,
         "system": platform.platform(),

@@ -1,4 +1,4 @@
-"""Inputs: how a picture becomes what a model is fed, in plain values that a run folder can hold."""
+"""How a picture becomes what a model is fed, in plain values that a run folder can hold."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ import h5py
 import keras
 import numpy as np
 
-from keraskit import machine, model_files
+from keraskit import system
 from keraskit.errors import UserError
+from keraskit.models import weights
 
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
@@ -56,7 +57,7 @@ def create(name: str, alpha: float = 1.0, size: int | None = None, **arguments: 
 
 def unavailable(error: Exception) -> UserError:
     """What to tell a user whose weights Keras could not download: the file, where it belongs, and the other way."""
-    home = machine.keras_home() / "models"
+    home = system.keras_home() / "models"
     file = re.search(r"[^/ ]+\.h5", str(error))
     return UserError(
         f"Keras could not download {file[0] if file else 'the weights'}: {str(error)[:150]}.",
@@ -90,10 +91,10 @@ def load_file(model: keras.Model, path: Path) -> None:
     """
     try:
         if path.suffix == ".keras":
-            model_files.check_archive(path)
+            weights.check_archive(path)
             model.load_weights(path)
             return
-        model_files.check_hdf5(path)
+        weights.check_hdf5(path)
         if path.name.endswith(".weights.h5"):
             model.load_weights(path)
         else:

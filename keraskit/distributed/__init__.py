@@ -1,0 +1,1 @@
+"""Several devices, or several machines, that train one model together."""

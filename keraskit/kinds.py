@@ -1,0 +1,53 @@
+"""Checks values against the types that they are declared with; what does not fit becomes one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+from keraskit.errors import UserError, printable
+
+
+def fitted(value: Any, kind: Any, name: str) -> Any:
+    """The value as its type has it: whole numbers of any library as int, lists as tuples where these are declared.
+
+    Args:
+        value: from Python, JSON or the command line.
+        kind: a type, which may be annotated with bounds (`pydantic.Field`).
+        name: of the flag or field, for the error.
+
+    Raises:
+        UserError: it does not fit; it says what was expected.
+    """
+    from pydantic import ValidationError
+
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, kind):
+        return value  # it has checked itself
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    try:
+        if isinstance(value, bool) and not _takes_bools(kind):  # for Python a whole number
+            raise UserError(f"{name} {value} makes no sense: it takes a value, and is no switch.")
+        return _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"]
+        problem = f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}."
+        raise UserError(problem) from error
+
+
+@functools.cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+@functools.cache
+def _takes_bools(kind: Any) -> bool:
+    from pydantic import ValidationError
+
+    try:
+        return type(_adapter(kind).validate_python(True, strict=True)) is bool
+    except ValidationError:
+        return False

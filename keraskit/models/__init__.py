@@ -1,0 +1,1 @@
+"""Keras models: the pretrained applications, files of weights, initial weights, graphs."""

@@ -1,0 +1,70 @@
+"""A recipe's own flags: the keyword arguments of its functions, typed and documented where they stand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keraskit.config import KNOBS, flag
+from keraskit.errors import UserError
+from keraskit.kinds import fitted
+
+FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
+Functions = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One flag of a recipe's own.
+
+    Args:
+        name: the argument's.
+        function: which of the recipe's functions takes it: data, build or compile.
+        kind: its type.
+        default: its default.
+        help: its line in the function's docstring.
+    """
+
+    name: str
+    function: str
+    kind: Any
+    default: Any
+    help: str
+
+
+def options_of(functions: Functions) -> dict[str, Option]:
+    """The flags of a recipe by name. An argument that several functions take is one flag."""
+    import docstring_parser
+
+    found: dict[str, Option] = {}
+    for which, function in functions.items():
+        texts = {p.arg_name: p.description or "" for p in docstring_parser.parse(inspect.getdoc(function) or "").params}
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+            if name in FILLED or name in found or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                continue
+            kind = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
+            found[name] = Option(name, which, kind, parameter.default, texts.get(name, ""))
+    return found
+
+
+def checked(functions: Functions, given: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    """Options as their types have them, less those that are as by default.
+
+    Raises:
+        UserError: the recipe has no such flag, or a value does not fit it.
+    """
+    known = options_of(functions)
+    if unknown := [name for name in given if name not in known]:
+        raise UserError(
+            f"{recipe} has no flag {flag(unknown[0])}.", f"It has {', '.join(map(flag, known))}, and RunConfig's."
+        )
+    values = {name: fitted(value, known[name].kind, flag(name)) for name, value in given.items()}
+    return {name: value for name, value in values.items() if value != known[name].default}
+
+
+def call(function: Callable[..., Any], options: Mapping[str, Any], **filled: Any) -> Any:
+    """Call one of a recipe's functions with those of its flags and of the runner's values that it takes."""
+    takes = inspect.signature(function).parameters
+    return function(**{name: value for name, value in {**options, **filled}.items() if name in takes})

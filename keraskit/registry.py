@@ -1,0 +1,221 @@
+"""The registry: finds recipes by name or by file, and reads what they declare from their sources."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib.util
+import re
+import sys
+import typing
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from keraskit.errors import UserError
+
+PACKAGE = "keraskit.recipes"
+FUNCTIONS = ("data", "build", "compile", "run")  # of a recipe, whose arguments are flags
+
+
+class Card:
+    """What the source of one recipe says of it, read without executing it where that is possible.
+
+    Args:
+        source: the file.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self.source, self.name = source, source.stem
+
+    @cached_property
+    def _tree(self) -> ast.Module:
+        try:
+            return ast.parse(self.source.read_bytes())
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{self.source} cannot be read as Python: {error}.") from error
+
+    @cached_property
+    def doc(self) -> str:
+        """The module's docstring."""
+        return ast.get_docstring(self._tree) or ""
+
+    @property
+    def summary(self) -> str:
+        """The first line, without the document's section and the count of parameters."""
+        return re.sub(r"\s*\([^()]*\)\.?$|\.$", "", self.doc.partition("\n")[0])
+
+    @property
+    def parameters(self) -> str:
+        """The count of parameters that the first line names."""
+        found = re.search(r"([\d,]+) parameters", self.doc.partition("\n")[0])
+        return found[1] if found else ""
+
+    @cached_property
+    def code(self) -> str:
+        """The code without docstrings and comments: what decides the results."""
+        tree = ast.parse(ast.unparse(self._tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node, clean=False):
+                node.body = node.body[1:] or [ast.Pass()]
+        return ast.unparse(tree)
+
+    @property
+    def sha256(self) -> str:
+        """Identifies the code: figures that were measured with other code are out of date."""
+        return hashlib.sha256(self.code.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _call(self) -> ast.Call:
+        for node in self._tree.body:
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name("recipe")], value=ast.Call(func=ast.Name("Recipe" | "Program")) as call
+                ):
+                    return call
+        raise UserError(f"{self.source.name} has no line `recipe = Recipe(...)`.", "See any recipe for how it looks.")
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a Recipe, not a Program."""
+        return isinstance(self._call.func, ast.Name) and self._call.func.id == "Recipe"
+
+    @cached_property
+    def declared(self) -> dict[str, Any]:
+        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
+        literals = {}
+        for keyword in self._call.keywords:
+            try:
+                literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
+            except ValueError:
+                continue  # a name or a call: only executing the module would tell
+        return literals
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The recipe's functions: signatures and docstrings alone; or those of the module, where they cannot be read."""
+        try:
+            return {
+                str(k.arg): _stub(self._tree, k.value, self.source) for k in self._call.keywords if k.arg in FUNCTIONS
+            }
+        except (LookupError, NameError, OSError, TypeError, ValueError, AttributeError):
+            return self.load().functions
+
+    def load(self) -> Any:
+        """Import the recipe, and Keras with it. A file of the user's own is imported once, by its path."""
+        from keraskit import startup
+
+        startup.wait_for_tensorflow()
+        path = self.source.resolve()
+        known = recipes_available().get(self.name)
+        if known and known.source.resolve() == path:
+            return import_module(f"{PACKAGE}.{self.name}").recipe
+        main = sys.modules["__main__"]
+        if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path and hasattr(main, "recipe"):
+            return main.recipe
+        name = f"keraskit_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec and spec.loader
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            sys.path.insert(0, str(path.parent))  # as Python does for a script
+            try:
+                spec.loader.exec_module(module)
+            except UserError:
+                raise
+            except Exception as error:
+                del sys.modules[name]
+                problem = f"{self.source} cannot be imported: {type(error).__name__}: {error}."
+                raise UserError(problem, f"`python {self.source}` shows where.") from error
+            finally:
+                sys.path.remove(str(path.parent))
+        return sys.modules[name].recipe
+
+
+def _stub(tree: ast.Module, value: ast.expr, source: Path) -> Callable[..., Any]:
+    """A function of the same signature and docstring, made without importing what its body needs.
+
+    `value` names the function: one of this file, or of a module that it imports.
+
+    Raises:
+        LookupError, NameError: it cannot be found, or its defaults are no literals.
+    """
+    match value:
+        case ast.Call(func=ast.Name("from_arrays") | ast.Attribute(attr="from_arrays")):
+            return lambda: None
+        case ast.Attribute(value=ast.Name(id=module), attr=name):
+            return _stub_of(_imported(tree, module), name)
+        case ast.Name(id=name):
+            for node in tree.body:
+                if isinstance(node, ast.FunctionDef) and node.name == name:
+                    return _without_body(node, source)
+            parent, _, name = _imported(tree, name).rpartition(".")
+            return _stub_of(parent, name)
+    raise LookupError(ast.unparse(value))
+
+
+def _imported(tree: ast.Module, name: str) -> str:
+    """The full name of what a file calls `name`."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return f"{node.module}.{alias.name}"
+    raise LookupError(name)
+
+
+def _stub_of(module: str, name: str) -> Callable[..., Any]:
+    spec = importlib.util.find_spec(module)  # imports the packages that hold it, which are light in keraskit
+    if spec is None or not spec.origin or not module.startswith("keraskit."):
+        raise LookupError(module)
+    source = Path(spec.origin)
+    return _stub(ast.parse(source.read_bytes()), ast.Name(id=name), source)
+
+
+def _without_body(function: ast.FunctionDef, source: Path) -> Callable[..., Any]:
+    node = ast.parse(ast.unparse(function)).body[0]  # a copy, so that the tree stays as it was read
+    assert isinstance(node, ast.FunctionDef)
+    node.returns, node.decorator_list = None, []
+    node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
+    required = len(node.args.args) - len(node.args.defaults)
+    for argument in node.args.args[:required]:  # filled in by the runner: keras.Model is not imported here
+        argument.annotation = None
+    known = {**vars(typing), "Path": Path}
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module([node], []), str(source), "exec", dont_inherit=True), known, names)
+    return names[node.name]
+
+
+def recipes_available() -> dict[str, Card]:
+    """Every recipe of keraskit by name, in the alphabet's order."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = sorted(file for folder in folders for file in Path(folder).glob("[a-z]*.py"))
+    return {file.stem: Card(file) for file in files}
+
+
+def find_card(word: str) -> Card:
+    """The card of one recipe, by its name, or by the path of a file of the user's own.
+
+    Raises:
+        UserError: there is none; it says the nearest name.
+    """
+    if word.endswith(".py") or "/" in word:
+        if not Path(word).is_file():
+            raise UserError(f"There is no file {word}.", "Name a Python file with a recipe, or a recipe's name.")
+        return Card(Path(word))
+    cards = recipes_available()
+    if word in cards:
+        return cards[word]
+    near = difflib.get_close_matches(word, cards, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else ""
+    raise UserError(f"There is no recipe {word!r}. {hint}", "`keraskit list` shows them all.")
+
+
+def load_recipe(word: str) -> Any:
+    """Import one recipe, and Keras with it; a Recipe or a Program."""
+    return find_card(word).load()

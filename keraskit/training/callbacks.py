@@ -1,0 +1,212 @@
+"""Callbacks that keep on disk what a run must not lose: the best model, the history, and where training stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keraskit import signals
+from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.errors import UserError
+from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
+from keraskit.training import checkpoint
+from keraskit.training.checkpoint import Checkpoint, Position
+from keraskit.training.setup import TrainingSetup
+from keraskit.training.user_callbacks import UserCallbacks
+
+
+class SetEpoch(keras.callbacks.Callback):
+    """Tells the input pipeline which epoch begins."""
+
+    def __init__(self, epochs: ShuffledEpochs) -> None:
+        super().__init__()
+        self._epochs = epochs
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Have its order drawn."""
+        self._epochs.begin(epoch, last=epoch + 1 == self.params["epochs"])
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the history, and the best model by the monitored validation metric; `Checkpoints` says when to write them.
+
+    Args:
+        folder: where to write.
+        setup: the run.
+    """
+
+    def __init__(self, folder: RunFolder, setup: TrainingSetup) -> None:
+        super().__init__()
+        self.folder, self._whole, self._head = folder, setup.model, setup.head
+        self._statistics = setup.splits.train.augmentation.statistics
+        self.monitor, self._sign = setup.monitor
+        self.rows: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.fitting = 0.0  # seconds, of processes before this one too
+        self._best = -float("inf")
+        self._model_sha256: str | None = None
+        self._improved = False
+        self._before = 0.0  # seconds of this epoch that another process spent
+
+    def position(self, epoch: int, step: int) -> Position:
+        """Where training stands after so many epochs, and steps of the next one."""
+        spent = self._spent() if step else 0.0
+        known = self.rows, self._best, self.best_epoch, self._model_sha256, self.model.stop_training
+        return Position(epoch, step, spent, self.fitting + spent, *known)
+
+    def take(self, position: Position) -> None:
+        """Go on from there."""
+        self.rows, self._best, self.best_epoch = list(position.rows), position.best, position.best_epoch
+        self.fitting, self._before = position.fitting - position.spent, position.spent
+        self._model_sha256 = position.model_sha256
+        if self.best_epoch and self._sha256() != self._model_sha256:
+            self._best = -float("inf")  # a later epoch's, whose end the checkpoint has not seen; or it is gone
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the epoch's clock."""
+        self._started = time.monotonic() - self._before
+        self._before = 0.0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Record the epoch; see if the model is the best so far."""
+        logs = logs or {}
+        numbers = {name: float(value) for name, value in logs.items()}
+        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
+        self.fitting += self._spent()
+        score = self._sign * numbers[self.monitor]
+        better = score > self._best or not (self.folder.path / MODEL).exists()
+        self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
+        if self._improved:
+            self._best, self.best_epoch = score, epoch + 1
+            if self._head is not self.model:
+                self._head.set_weights(self.model.get_weights())
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the model if the last epoch's is the best so far, and the history."""
+        if self._statistics and not (folder.path / STATISTICS).exists():
+            with folder.atomic(STATISTICS) as path:
+                self._statistics.save(path)
+        if self._improved:
+            with folder.atomic(MODEL, durable=True) as path:
+                self._whole.save(path)
+            self._model_sha256 = folder.sha256(MODEL)
+            self._improved = False
+        folder.write_history(self.rows)
+
+    def _spent(self) -> float:
+        return time.monotonic() - self._started
+
+    def _sha256(self) -> str | None:
+        return self.folder.sha256(MODEL) if (self.folder.path / MODEL).exists() else None
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Writes everything at the end of each epoch, where training stands also within one; stops when a signal asked.
+
+    Args:
+        keeper: knows the history and the best model.
+        setup: the run.
+        patience: has noted the signal.
+        start: the checkpoint from which training goes on, if it does.
+        command: goes on with this run.
+        user: the user's own callbacks, whose state is saved too.
+    """
+
+    def __init__(
+        self,
+        keeper: KeepBest,
+        setup: TrainingSetup,
+        patience: signals.Patience,
+        start: Checkpoint | None,
+        command: str,
+        user: UserCallbacks,
+    ) -> None:
+        super().__init__()
+        self.keeper, self.folder, self.command, self.user = keeper, keeper.folder, command, user
+        self.steps, self.every = setup.epochs.steps, setup.settings.save_every
+        self.patience, self._start = patience, start
+        self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
+        self._reached = start.position.step if start else 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Give a broken epoch its metrics back."""
+        self._epoch = epoch
+        if self._start:
+            self._start.restore_metrics()
+            self._start = None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save if it is time, or if a signal has come. `batch` is the last step, from 0, of those handed over at once.
+
+        After an epoch's last step its end is near, which saves more.
+        """
+        done = batch + 1
+        due = self.every and done // self.every > self._reached // self.every
+        self._reached = done
+        if self._within and done < self.steps and (due or self.patience.asked):
+            self.save(self._epoch, done)
+            self.stop_if_asked(f"after step {done} of epoch {self._epoch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save the epoch."""
+        self._reached = 0
+        self.save(epoch + 1, 0)
+        self.stop_if_asked(f"after epoch {epoch + 1}")
+
+    def stop_if_asked(self, when: str) -> None:
+        """Raises Stopped when a signal has come."""
+        if self.patience.asked:
+            raise signals.Stopped(self.patience.asked, f"Interrupted {when}, and saved. Go on with: {self.command}")
+
+    def save(self, epoch: int, step: int) -> None:
+        """Write where training stands, after what must be there when it goes on. A kill in between repeats the epoch.
+
+        Raises:
+            UserError: the folder cannot be written; another place has all that the run needs.
+        """
+        try:
+            try:
+                self._write(self.folder, epoch, step)
+            except FileNotFoundError:
+                if self.folder.path.exists():
+                    raise
+                self.folder.path.mkdir(parents=True)
+                self.folder.update_manifest()
+                print(f"\nNOTE: {self.folder.path} was deleted; made again with what is left", flush=True)
+                self._write(self.folder, epoch, step)
+        except OSError as error:
+            raise self._rescued(error, epoch, step) from error
+
+    def _write(self, folder: RunFolder, epoch: int, step: int) -> None:
+        self.keeper.write(folder)
+        with folder.atomic(CHECKPOINT, durable=True) as path:
+            position = dataclasses.replace(self.keeper.position(epoch, step), callbacks=self.user.values())
+            checkpoint.write(path, self.model, position, self.user.arrays())
+
+    def _rescued(self, error: OSError, epoch: int, step: int) -> UserError:
+        """Save into another place. What to tell the user."""
+        problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
+        for place in dict.fromkeys((tempfile.gettempdir(), str(Path.home()))):
+            try:
+                other = RunFolder(Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place)))
+                try:
+                    if (self.folder.path / MODEL).exists():
+                        shutil.copyfile(self.folder.path / MODEL, other.path / MODEL)
+                    other.write_json(MANIFEST, self.folder.facts)
+                    self._write(other, epoch, step)
+                except OSError:
+                    shutil.rmtree(other.path, ignore_errors=True)
+                    raise
+            except OSError:
+                continue
+            return UserError(problem, f"All is saved in {other.path}: `keraskit resume {other.path}` goes on there.")
+        return UserError(
+            problem, f"Nor can another place. Make room, then `{self.command}` goes on from the last save."
+        )

@@ -1,0 +1,233 @@
+"""TrainingSetup: model, data, hardware and optimizer, fitted to each other and ready to fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keraskit.config import Settings
+from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.datasets.splits import Split, Splits
+from keraskit.errors import UserError
+from keraskit.models import applications
+from keraskit.options import call
+from keraskit.recipe import Recipe
+from keraskit.results.run_folder import MODEL
+from keraskit.training import checkpoint, hardware, measured, memory
+from keraskit.training.micro_batches import MicroBatched
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSetup:
+    """A run that can begin.
+
+    Args:
+        recipe: what is trained.
+        settings: every knob.
+        options: the builder's arguments and the other flags of the recipe's own.
+        splits: the examples, as the whole model takes them.
+        training_data: what is learned from: these, or features of them.
+        model: the float32 model that is saved, evaluated and handed back.
+        head: this model, or the layers of it that are trained above features.
+        training_copy: the head under the run's dtype policy or strategy, which `fit` trains; the head itself where
+            these change nothing.
+        epochs: the training batches.
+        place: where it computes.
+        choices: device, precision and the like, each with its reason.
+        monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
+        needs: what memory the run will take, where that is worth saying.
+    """
+
+    recipe: Recipe
+    settings: Settings
+    options: dict[str, Any]
+    splits: Splits
+    training_data: Splits
+    model: keras.Model
+    head: keras.Model
+    training_copy: keras.Model
+    epochs: ShuffledEpochs
+    place: hardware.Place
+    choices: hardware.Choices
+    monitor: tuple[str, float]
+    needs: str | None
+
+
+def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
+    """Build and compile the model, fill it, and fit data and model to each other."""
+    cluster = place.cluster
+    cluster.check(settings.batch_size)
+    keras.utils.set_random_seed(settings.seed)
+    options = follow_data(recipe, settings.options, splits)
+    features = recipe.pretrained and recipe.pretrained.features
+    with place.scope:
+        model = build(recipe, options)
+        splits = follow_model(recipe, model, splits).augmented(settings.augment)
+        load_weights(recipe, settings.weights, model)
+        head = above(model, features)
+        training_data = computed(model, features, splits) if features else splits
+    train = training_data.train
+    epochs = ShuffledEpochs(train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
+    known = measured.recall(recipe, settings, options)
+    choices = hardware.choose(head, settings, place, epochs.steps, known, train.names is not None)
+    filled = {"steps": settings.epochs * epochs.steps, "batch_size": settings.batch_size, "seed": settings.seed}
+    with place.scope, cluster.together():
+        with cluster.scope():
+            copy = copied(choices.policy, recipe, options, head)
+            if choices.micro_batches.value > 1:
+                copy = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
+            compile_model(recipe, copy, options, filled, choices)
+            checkpoint.complete(copy, epochs.dataset.element_spec)
+        for each in {id(m): m for m in (head, model) if m is not copy}.values():
+            # Frozen layers may lie below the head, for which the choices were not made.
+            compile_model(recipe, each, options, filled, choices if each is head else None)
+    needs = memory.check(model, copy.optimizer, copies=1 + (copy is not head))
+    monitor = check_metrics(recipe, copy) if not cluster.workers else direction(recipe, copy)
+    return TrainingSetup(
+        recipe, settings, options, splits, training_data, model, head, copy, epochs, place, choices, monitor, needs
+    )
+
+
+def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
+    """Call the recipe's builder. What Keras refuses becomes one line."""
+    own = {name: value for name, value in options.items() if name in inspect.signature(recipe.build).parameters}
+    try:
+        if own:
+            memory.check_build(recipe.build, own)
+        return recipe.build(**own)
+    except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise UserError(f"{recipe.name} cannot be built with {own}: {first}", "Change these flags.") from error
+
+
+def compile_model(
+    recipe: Recipe,
+    model: keras.Model,
+    options: dict[str, Any],
+    filled: dict[str, Any],
+    choices: hardware.Choices | None,
+) -> None:
+    """Have the recipe compile a model, and set what is the runner's to choose."""
+    call(recipe.compile, options, model=model, **filled)
+    if not model.compiled:
+        raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
+    apart = choices is None or isinstance(model, MicroBatched)
+    model.jit_compile = not apart and choices.xla.value == "on"
+    model.steps_per_execution = choices.steps_per_execution.value if choices else 1
+
+
+def copied(policy: str, recipe: Recipe, options: dict[str, Any], head: keras.Model) -> keras.Model:
+    """The same layers and weights, in another precision or on several devices; else the head itself."""
+    if policy == "float32" and not tf.distribute.has_strategy():
+        return head
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        copy = above(build(recipe, options), recipe.pretrained and recipe.pretrained.features)
+    finally:
+        keras.config.set_dtype_policy(before)
+    copy.set_weights(head.get_weights())
+    return copy
+
+
+def above(model: keras.Model, features: str | None) -> keras.Model:
+    """The layers that are trained: all, or those above the features."""
+    return keras.Model(model.get_layer(features).output, model.outputs) if features else model
+
+
+def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
+    """The splits with the model's features of each picture in its place, computed now."""
+    below = keras.Model(model.inputs, model.get_layer(features).output)
+    started = time.monotonic()
+
+    def of(split: Split) -> Split:
+        values = below.predict(split.in_order(64), verbose=0)
+        return Split.of(values, split.labels, labels=split.labels, names=split.names)
+
+    made = dataclasses.replace(splits, train=of(splits.train), validation=of(splits.validation))
+    size = below.output_shape[-1]
+    print(f"features       {size:,} of each picture, computed once in {time.monotonic() - started:.0f} s", flush=True)
+    return made
+
+
+def direction(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
+    """The recipe's monitor, and 1 where higher is better, -1 where lower is: as Keras has it of its own metrics."""
+    if isinstance(recipe.monitor, tuple):
+        return recipe.monitor[0], 1.0 if recipe.monitor[1] == "max" else -1.0
+    name = recipe.monitor.removeprefix("val_")
+    if name == "loss" or name.endswith("_loss"):
+        return recipe.monitor, -1.0
+    metrics = [m for each in model.metrics for m in getattr(each, "metrics", [each])]
+    for metric in metrics:
+        known = getattr(metric, "_direction", None)
+        if known in ("up", "down") and (name == metric.name or name.endswith(f"_{metric.name}")):
+            return recipe.monitor, 1.0 if known == "up" else -1.0
+    problem = f"{recipe.name}: whether {recipe.monitor} should rise or fall is not known."
+    raise UserError(problem, f'Say monitor=("{recipe.monitor}", "min") or "max" in the recipe.')
+
+
+def check_metrics(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
+    """The monitor and its direction. Raises UserError where it, or an expected metric, will not be measured."""
+    known = list(model.get_metrics_result())
+    monitor = recipe.monitor if isinstance(recipe.monitor, str) else recipe.monitor[0]
+    for name in (monitor, *recipe.expected):
+        if name.removeprefix("val_").removeprefix("test_") not in known:
+            names = ", ".join(known)
+            raise UserError(
+                f"{recipe.name} has no metric {name}.", f"Its model measures {names}; add it, or change it."
+            )
+    if not monitor.startswith("val_"):
+        raise UserError(f"{recipe.name} monitors {monitor}.", f"Validation decides: monitor val_{monitor}.")
+    return direction(recipe, model)
+
+
+def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
+    """Fill the model from `--weights`. Raises UserError where the recipe or the file does not fit."""
+    if weights in (None, "none"):
+        return
+    if weights != "imagenet":
+        path = Path(weights).expanduser()
+        path = path / MODEL if path.is_dir() else path  # a run's folder
+        if not path.is_file():
+            raise UserError(
+                f"--weights {weights}: there is no such file.", "It takes a file, a run's folder, or imagenet."
+            )
+        base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
+        applications.load_file(base or model, path)
+        return
+    if recipe.pretrained is None:
+        raise UserError(f"{recipe.name} has no weights from ImageNet.", "Name a file with --weights, or leave it out.")
+    try:
+        others = recipe.pretrained.load(model)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+        raise applications.unavailable(error) from error
+    if others:
+        print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
+
+
+def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict[str, Any]:
+    """The options, with as many classes as the data has where the user named no number."""
+    parameter = inspect.signature(recipe.build).parameters.get("classes")
+    if parameter and splits.classes and "classes" not in options and parameter.default != len(splits.classes):
+        return {**options, "classes": len(splits.classes)}
+    return options
+
+
+def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
+    """The data in the shape of the model's input. Refuses a model that cannot learn from it."""
+    outputs = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
+    expected = (None, len(splits.classes))
+    if splits.classes and outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):
+        raise UserError(
+            f"The model ends in {outputs[1:]}; one label per example of {splits.source['name']} needs {expected[1:]}.",
+            "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats.",
+        )
+    return splits.reshape(model.input_shape[1:]) if splits.reshape else splits
