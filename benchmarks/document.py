@@ -26,7 +26,7 @@ from keraskit.recipes import (
     vgg16,
 )
 
-from keraskit import applications
+from keraskit.models import applications
 from keraskit.augment import Augmentation
 from keraskit.datasets import clusters, mnist
 

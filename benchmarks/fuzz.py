@@ -82,7 +82,7 @@ def main() -> None:
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         root = Path(place).resolve() / "work"
-        finished = keraskit.run("mlp", quick=True, limit=32, model={"hidden": (8,)}, output_dir=root / "runs").folder
+        finished = keraskit.run("mlp", quick=True, limit=32, **{"hidden": (8,)}, output_dir=root / "runs").folder
         box = Box.make(root, root.parent / "cache", finished)
         cases.without_training(patch)
         patch.setenv("XDG_CACHE_HOME", str(box.cache))

@@ -19,7 +19,7 @@ startup.start_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 from keraskit.pipeline import ahead  # noqa: E402
-from keraskit.training.devices import hardware  # noqa: E402
+from keraskit.training.hardware import hardware  # noqa: E402
 
 LENGTHS = (0.8, 1.5, 3.0, 6.0)  # seconds of an epoch
 

@@ -36,7 +36,7 @@ import numpy as np
 from keraskit import commands, provenance
 from keraskit.config import RunConfig
 from keraskit.datasets import cats_and_dogs, drawn_pets, folders, layout
-from keraskit.recipe import load_recipe
+from keraskit.registry import load_recipe
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import checkpoint, devices, illustrate, runner

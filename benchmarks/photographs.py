@@ -87,7 +87,7 @@ def memory(count: int) -> dict[str, float]:
         for i in range(count):
             (root / "data" / "ab"[i % 2] / f"{i}.jpg").write_bytes(data)
         words = ["--data-dir", root / "data", "--output-dir", root / "runs", "--cache", "off", "--epochs", 1]
-        words += ["--model.size", SMALL, "--batch-size", 128, "--steps-per-epoch", max(1, count // 2 // 128)]
+        words += ["--size", SMALL, "--batch-size", 128, "--steps-per-epoch", max(1, count // 2 // 128)]
         command = [sys.executable, "-m", "keraskit", "run", "cats_dogs", *map(str, words)]
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "XDG_CACHE_HOME": place})

@@ -19,7 +19,7 @@ startup.start_tensorflow()
 
 import keraskit  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
-from keraskit.recipe import load_recipe  # noqa: E402
+from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.results.run_folder import MANIFEST, RunFolder  # noqa: E402
 from keraskit.training import devices, prepare  # noqa: E402
 
@@ -37,7 +37,7 @@ def measure(name: str, seed: int, precision: str, photographs: Path | None) -> d
     recipe = load_recipe(name)
     config, _ = prepare.settle(recipe, RunConfig(**knobs), {})
     splits = prepare.follow_model(recipe, result.model, recipe.data(config))
-    other = prepare.twin(devices.POLICIES["bfloat16"], recipe, manifest["model_options"], result.model)
+    other = prepare.twin(devices.POLICIES["bfloat16"], recipe, manifest["options"], result.model)
     other.compile(loss=recipe.loss, metrics=recipe.metrics)
     test = splits.test.in_order(2 * config.batch_size)
     return {

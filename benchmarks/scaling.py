@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from keraskit.results.run_folder import RunFolder
-from keraskit.training.launch import free_ports
+from keraskit.distributed.launch import free_ports
 
 BATCH, EXAMPLES, EPOCHS = 256, 10_240, 3
 BASE = 2_000  # pictures; times 1, 10 and 100
@@ -95,7 +95,7 @@ def main() -> None:
             )
             time.sleep(1)
     if asked.json:
-        from keraskit.training.devices import hardware
+        from keraskit.training.hardware import hardware
 
         record = {"images_per_second": rates, "seconds": seconds, "speedup": speedup, "efficiency": speedup / 2}
         record |= {"batch": BATCH, "examples": EXAMPLES, "data": data, "hardware": hardware()}

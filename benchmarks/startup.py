@@ -38,7 +38,7 @@ KERASKIT = """
 import os
 from keraskit import startup
 startup.start_tensorflow()
-from keraskit.training.checkpoint import SetEpoch
+from keraskit.training.callbacks import SetEpoch
 SetEpoch.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 from keraskit.cli import main
 main(["run", "mlp"])
@@ -81,7 +81,7 @@ def main() -> None:
         print(f"{name:30} {statistics.median(taken):6.2f} s")
     print(f"to the first step, keraskit takes {ratio:.2f} times as long as the bare script")
     if asked.json:
-        from keraskit.training.devices import hardware
+        from keraskit.training.hardware import hardware
 
         medians = {name: statistics.median(taken) for name, taken in seconds.items()}
         record = {"seconds": medians, "ratio": ratio, "rounds": asked.rounds, "hardware": hardware()}

@@ -16,13 +16,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import commands, signals, startup
+from keraskit import commands, files, signals, startup
 from keraskit.config import RunConfig, changed, flag
 from keraskit.errors import UserError, printable
 from keraskit.options import Option, options_of
 from keraskit.recipe import Program, Recipe
 from keraskit.registry import Card, find_card, recipes_available
-from keraskit.results.run_folder import RunFolder
 
 BAD_INPUT = 2
 FLAT = Parameter(name="*", negative=())  # a dataclass whose fields are flags
@@ -205,7 +204,7 @@ def _show_command(card: Card, functions: Functions, load: Callable[[], Recipe]) 
     options_type = _flags_of({"build": functions["build"]})
 
     def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = options_type()) -> None:  # noqa: B008
-        RunFolder.check_file(graph)
+        files.check_file(graph)
         recipe = load()
         from keraskit.models.graph import draw
         from keraskit.training.setup import build

@@ -12,8 +12,9 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
+from keraskit.files import PICTURES, check_file, check_outputs
 from keraskit.registry import recipes_available
-from keraskit.results.run_folder import PICTURES, RunFolder, check_outputs
+from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
@@ -77,7 +78,7 @@ def augment(
     """
     if not 1 <= versions <= 50:
         raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
-    RunFolder.check_file(output, PICTURES)
+    check_file(output, PICTURES)
     from keraskit.datasets.picture_files import find
     from keraskit.preview import preview as write
 
@@ -154,7 +155,7 @@ def compare(*runs: Path, output: Path = Path("compare.png")) -> None:
     """
     if len(runs) < 2:
         raise UserError(f"{len(runs)} runs cannot be compared.", "Name the folders of two at least.")
-    RunFolder.check_file(output, PICTURES)
+    check_file(output, PICTURES)
     from keraskit.results.compare import columns, draw, read
 
     found = read(runs)
@@ -168,7 +169,6 @@ def prepare_data(
     *,
     source: Annotated[Path, Parameter(name="--from")],
     to: Path,
-    how: Literal["copy", "link", "index"] = "copy",
     per_class: int | None = 2000,
 ) -> None:
     """Make the document's folders train/, validation/ and test/ with a subfolder per class. Again is harmless.
@@ -177,12 +177,11 @@ def prepare_data(
         name: The data set.
         source: Kaggle's train.zip, its unpacked folder, or any folder with a subfolder per class.
         to: The folder to make.
-        how: Copies, hard links, or only a table, index.csv, which --data-dir takes as well.
         per_class: Photographs of each class of cats and dogs, half of them for training.
     """
     from keraskit.datasets.prepared import prepare
 
-    prepare(source, to, how, per_class)
+    prepare(source, to, per_class)
 
 
 def results(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from keraskit import files
 from keraskit.augment import Augmentation
 from keraskit.datasets import pictures
 from keraskit.errors import UserError, printable
 from keraskit.results import plots
-from keraskit.results.run_folder import RunFolder
 
 SIDE = 200  # pixels of the longer side on a sheet
 
@@ -34,7 +34,7 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         made = fitted.standardize(fitted.transform(np.stack([picture] * versions), (seed, len(shown)))).numpy()
         shown += [picture, *(visible(image) if augmentation.standardizes else clipped(image) for image in made)]
         captions += [printable(path.name)[:24], *[""] * versions]
-    with RunFolder.of(output).atomic(output.name) as beside:
+    with files.atomic(output) as beside:
         columns = versions + 1 if len(paths) > 1 else min(4, versions + 1)
         plots.sheet(shown, captions, beside, columns=columns, side=1.8)
 

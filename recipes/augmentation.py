@@ -16,6 +16,7 @@ import keraskit
 from keraskit import Augmentation, Program
 from keraskit.datasets import drawn_pets, mnist
 from keraskit.datasets.picture_files import SHIPPED
+from keraskit.files import check_folder
 from keraskit.preview import clipped, preview, visible
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder, now
@@ -47,7 +48,7 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
         seed: Decides what is random.
         digits: How many digits a sheet shows.
     """
-    RunFolder.check(output_dir)
+    check_folder(output_dir)
     arrays, source = mnist.load()
     x_train = arrays["x_train"][..., None]
     folder = RunFolder.create(output_dir, "augmentation")

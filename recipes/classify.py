@@ -18,9 +18,9 @@ import keraskit
 from keraskit import Program, UserError
 from keraskit.datasets import imagenet, pictures
 from keraskit.datasets.picture_files import SHIPPED, find
+from keraskit.files import check_outputs
 from keraskit.models import applications
 from keraskit.results import accuracy, guesses
-from keraskit.results.run_folder import check_outputs
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
 Prepare, Predict = Callable[[Image.Image], tuple[np.ndarray, str]], Callable[[np.ndarray], np.ndarray]

@@ -13,7 +13,7 @@ from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.config import RunConfig, changed, flags
 from keraskit.datasets import digits
-from keraskit.datasets.splits import ShuffledEpochs
+from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
 
 TURN = Augmentation(rotation_range=30)

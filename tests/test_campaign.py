@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from keraskit.errors import UserError
-from keraskit.recipe import find_card
+from keraskit.registry import find_card
 from keraskit.results import table
 from keraskit.training import campaign
 

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.stats import binomtest
 from shared_data import shared
 
-from keraskit import applications
+from keraskit.models import applications
 from keraskit.datasets import imagenet, pictures
 from keraskit.errors import UserError
 from keraskit.results import accuracy

@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from keraskit.recipe import recipes_available
+from keraskit.registry import recipes_available
 
 FAST = [
     ["list"],
@@ -23,7 +23,7 @@ FAST = [
     ["rum"],
     ["resume", "nowhere"],
     ["run", "mlp", "--epoch", "3"],
-    ["run", "mlp", "--model.hidden", "x"],
+    ["run", "mlp", "--hidden", "x"],
 ]
 
 
@@ -70,8 +70,8 @@ BAD = [
     (["run", "mlp", "--batch-size", "1000000"], "--batch-size 1000000 makes no sense"),
     (["run", "mlp", "--seed", "-1"], "--seed -1"),
     (["run", "mlp", "--device", "tpu"], "expected auto, cpu, gpu, or gpu:1"),
-    (["run", "mlp", "--model.hidden", "ten"], "--model.hidden"),
-    (["run", "mlp", "--model.hiden", "10"], "Did you mean --model.hidden?"),
+    (["run", "mlp", "--hidden", "ten"], "--hidden"),
+    (["run", "mlp", "--hiden", "10"], "Did you mean --hidden?"),
     (["run", "mlp", "extra"], "extra"),
     (["show", "nothing"], "There is no recipe 'nothing'"),
     (["resume", "nowhere"], "There is no run folder nowhere"),
@@ -94,7 +94,7 @@ def test_bad_input_that_only_a_run_can_find(command, tmp_path):
         (["--output-dir", "file"], "is a file"),
         (["--data-dir", tmp_path], "cannot be read"),
         (["--data-dir", "nowhere"], "holds no mnist.npz"),
-        (["--model.hidden", "-4"], "cannot be built"),
+        (["--hidden", "-4"], "cannot be built"),
         (["--device", "gpu"], "sees no GPU"),
     ]:
         done = command("run", "mlp", *words)
@@ -117,7 +117,7 @@ def test_debug_shows_the_traceback(command):
 @pytest.mark.parametrize("module", ["keraskit", "keraskit.recipes.mlp"])
 def test_a_quick_run_as_a_process_says_one_line_each_and_nothing_on_stderr(command, tmp_path, module):
     words = ["run", "mlp"] if module == "keraskit" else []
-    done = command(*words, "--quick", "--model.hidden", "32", "16", module=module)
+    done = command(*words, "--quick", "--hidden", "32", "16", module=module)
     assert (done.returncode, done.stderr) == (0, "")
     starts = [
         "recipe",
@@ -141,7 +141,7 @@ def test_a_quick_run_as_a_process_says_one_line_each_and_nothing_on_stderr(comma
     assert "about" in done.stdout and "\b" not in done.stdout
     (folder,) = (tmp_path / "runs" / "mlp").iterdir()
     run = json.loads((folder / "run.json").read_text())
-    assert run["command"] == "keraskit run mlp --quick --model.hidden 32 16" and run["parameters"] == 25_818
+    assert run["command"] == "keraskit run mlp --quick --hidden 32 16" and run["parameters"] == 25_818
 
 
 def test_both_forms_take_the_same_flags(command):
@@ -150,12 +150,12 @@ def test_both_forms_take_the_same_flags(command):
 
     a = command("run", "mlp", "--help").stdout
     b = command("--help", module="keraskit.recipes.mlp").stdout
-    assert flags(a) == flags(b) >= {"--epochs", "--model.hidden", "--quick"}
+    assert flags(a) == flags(b) >= {"--epochs", "--hidden", "--quick"}
     assert "Units of each hidden layer." in a
 
 
 def test_show_prints_the_summary_and_draws_the_graph(command, tmp_path):
-    done = command("show", "cnn", "--model.as-printed", "--graph", "graph.svg")
+    done = command("show", "cnn", "--as-printed", "--graph", "graph.svg")
     assert done.returncode == 0 and "138,122" in done.stdout and "(document, section 3.3.2" in done.stdout
     assert "<svg" in (tmp_path / "graph.svg").read_text()
     bad = command("show", "cnn", "--graph", "graph.xyz")

@@ -16,7 +16,7 @@ from keraskit.datasets.splits import Share, shares
 from keraskit.errors import RunStopped, UserError
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import launch, team
-from keraskit.training.parts import InParts
+from keraskit.training.micro_batches import InParts
 
 # 500 examples in batches of 64: 52 are left for the last step of an epoch.
 KNOBS = {"limit": 500, "epochs": 3, "batch_size": 64, "precision": "float32", "threads": 1}
@@ -46,7 +46,7 @@ def same(folder, one):
 
 def words(output):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in KNOBS.items()]
-    return ["run", "cnn", "--model.filters", "8", "8", *flags, "--output-dir", str(output)]
+    return ["run", "cnn", "--filters", "8", "8", *flags, "--output-dir", str(output)]
 
 
 def test_two_devices_train_as_one(one, command, tmp_path):
@@ -201,5 +201,5 @@ def test_parts_of_a_batch_learn_what_the_whole_learns():
 
 
 def test_launching_imports_no_tensorflow():
-    code = "import sys, keraskit.training.launch; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, keraskit.distributed.launch; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -34,7 +34,7 @@ def picture(colour=100):
 def command(words, capsys):
     """Exit code and stderr of a command line, in this process."""
     with pytest.raises(SystemExit) as end:
-        cli.main([str(word) for word in words])
+        cli.command_line([str(word) for word in words])
     return end.value.code, capsys.readouterr().err
 
 

@@ -71,7 +71,7 @@ def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
     run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
     code, err = 0, ""
     with pytest.raises(SystemExit) as end:
-        cli.main(["compare", "run", "run", "--output", "\x1b[31m\udcff.png"])
+        cli.command_line(["compare", "run", "run", "--output", "\x1b[31m\udcff.png"])
     out, err = capsys.readouterr()
     assert end.value.code == 0 and err == ""
     assert all(c.isprintable() or c == "\n" for c in out) and "\\x1b[31m\\udcff.png" in out and ":cat:" in out

@@ -11,7 +11,7 @@ from keraskit import system
 from keraskit.config import RunConfig
 from keraskit.datasets import clusters, digits, inputs
 from keraskit.errors import UserError
-from keraskit.recipe import load_recipe
+from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import memory, prepare
 
@@ -136,13 +136,13 @@ def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(tmp
 
 
 def test_lstm_by_rows_learns(tmp_path):
-    result = keraskit.run("lstm", limit=6_000, epochs=2, model={"timesteps": 28}, output_dir=tmp_path)
+    result = keraskit.run("lstm", limit=6_000, epochs=2, **{"timesteps": 28}, output_dir=tmp_path)
     assert result.model.input_shape == (None, 28, 28) and result.metrics["accuracy"] > 0.8
 
 
 def test_timesteps_that_do_not_divide_a_picture_are_refused(tmp_path):
     with pytest.raises(UserError, match="784"):
-        keraskit.run("lstm", quick=True, model={"timesteps": 100}, output_dir=tmp_path)
+        keraskit.run("lstm", quick=True, **{"timesteps": 100}, output_dir=tmp_path)
 
 
 def test_dense_is_time_distributed_dense():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import keraskit
-from keraskit import applications
+from keraskit.models import applications
 from keraskit.config import RunConfig
 from keraskit.datasets import cats_and_dogs
 from keraskit.errors import UserError
@@ -44,7 +44,7 @@ def run(place, recipe, **knobs):
 
 @pytest.fixture(scope="module")
 def from_scratch(place):
-    return run(place, "cats_dogs", steps_per_epoch=6, model={"size": 64})
+    return run(place, "cats_dogs", steps_per_epoch=6, **{"size": 64})
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +80,14 @@ def test_of_three_classes_each_has_a_probability(place):
         (place / "three" / kind).mkdir()
         for k in range(4):
             Image.new("RGB", (20, 20), (80 * i, 10 * k, 100)).save(place / "three" / kind / f"{k}.png")
-    result = run(place, "cats_dogs", data_dir=place / "three", quick=True, epochs=1, model={"size": 64})
+    result = run(place, "cats_dogs", data_dir=place / "three", quick=True, epochs=1, **{"size": 64})
     assert result.model.output_shape == (None, 3) and np.isfinite(result.metrics["loss"])
     assert result.model.loss == "sparse_categorical_crossentropy"
 
 
 def test_the_augmented_recipe_augments_as_it_says_and_flags_change_only_what_they_name(place):
     result = run(
-        place, "cats_dogs_augmented", epochs=1, steps_per_epoch=2, augment={"rotation_range": 10.0}, model={"size": 64}
+        place, "cats_dogs_augmented", epochs=1, steps_per_epoch=2, augment={"rotation_range": 10.0}, **{"size": 64}
     )
     augment = RunFolder(result.folder).read_json("run.json")["config"]["augment"]
     assert augment["rotation_range"] == 10 and augment["horizontal_flip"] and augment["shear_range"] == 11.5

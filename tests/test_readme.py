@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from keraskit.recipe import recipes_available
+from keraskit.registry import recipes_available
 from keraskit.results import table
 
 README = (ROOT / "README.md").read_text()
@@ -78,7 +78,7 @@ def test_every_model_is_drawn_in_the_docs():
 
 @pytest.mark.parametrize("name", sorted(table.read(ROOT / "docs" / "results.json")))
 def test_recipes_reach_what_they_promise(name):
-    from keraskit.recipe import load_recipe
+    from keraskit.registry import load_recipe
     from keraskit.training.runner import TOLERANCE
 
     entry = table.read(ROOT / "docs" / "results.json")[name]

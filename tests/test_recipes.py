@@ -5,7 +5,7 @@ import inspect
 import pytest
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
-from keraskit.recipe import find_card, load_recipe, recipes_available
+from keraskit.registry import find_card, load_recipe, recipes_available
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 

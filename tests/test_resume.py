@@ -18,10 +18,10 @@ import pytest
 import keraskit
 from keraskit import cli, signals
 from keraskit.errors import UserError
-from keraskit.recipe import load_recipe
+from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import devices, disk, resume, state
-from keraskit.training.checkpoint import Checkpoints
+from keraskit.training.callbacks import Checkpoints
 
 MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "model": {"hidden": (12,)}}  # 64 steps, handed over 32 at a time
 CNN = {
@@ -110,7 +110,7 @@ def flags(recipe, knobs, output):
 def call(*words):
     """The command in this process; its exit code."""
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(word) for word in words])
+        cli.command_line([str(word) for word in words])
     return ended.value.code
 
 

@@ -13,7 +13,7 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
-from keraskit.recipe import load_recipe
+from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, runner
 
@@ -137,9 +137,9 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"ends in \(4, 4, 10\)"):
-        keraskit.run("cnn", quick=True, output_dir=tmp_path, model={"as_printed": True})
+        keraskit.run("cnn", quick=True, output_dir=tmp_path, **{"as_printed": True})
     with pytest.raises(UserError, match="cannot be built with"):
-        keraskit.run("mlp", quick=True, output_dir=tmp_path, model={"hidden": (-3,)})
+        keraskit.run("mlp", quick=True, output_dir=tmp_path, **{"hidden": (-3,)})
     with pytest.raises(UserError, match="No such knob: epoch"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from keraskit.augment import Augmentation
-from keraskit.datasets.splits import ShuffledEpochs, Split
+from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.training.checkpoint import SetEpoch
+from keraskit.training.callbacks import SetEpoch
 
 
 def numbers(size):

@@ -14,6 +14,7 @@ from keraskit import system
 from keraskit.datasets import pictures
 from keraskit.datasets.picture_files import PictureFiles
 from keraskit.errors import UserError
+from keraskit.files import write_text
 
 MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
 CHUNK = 256  # pictures between two looks at the clock and at Ctrl-C
@@ -112,9 +113,6 @@ def _remember(memory: Path | None, known: dict[str, list[str]]) -> None:
     if memory is None:
         return
     try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        beside = memory.with_name(f"{memory.name}.{os.getpid()}")
-        beside.write_text(json.dumps(known), encoding="utf-8")
-        beside.replace(memory)
+        write_text(memory, json.dumps(known))
     except OSError:  # the next run looks again
         return

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import os
 import stat
 import zipfile
@@ -14,12 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from keraskit import system
-from keraskit.datasets.layout import SPLITS
 from keraskit.datasets.pictures import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "photos"  # where keraskit is used from its repository
-INDEX = "index.csv"  # a table of pictures that lie elsewhere: part, class, path
 # A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory.
 MOST_RATIO, RATIO_FROM, MOST_TOTAL = 100, 10_000_000, 200_000_000_000
 
@@ -40,8 +36,6 @@ class PictureFiles(Protocol):
 
 def open_files(root: Path) -> PictureFiles:
     """The pictures in a folder or a zip archive. Raises UserError where it is neither, or an archive is unsafe."""
-    if (root / INDEX).is_file():
-        return Index(root)
     if root.is_dir():
         return Folder(root)
     if root.is_file():
@@ -151,37 +145,6 @@ class Archive:
     def stamp(self, name: str) -> str:
         """Size and checksum."""
         return f"{self._members[name].file_size} {self._members[name].CRC:08x}"
-
-
-class Index:
-    """The pictures that a table names, sorted into parts and classes by it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.skipped: Counter[str] = Counter()
-        try:
-            text = contents(root / INDEX).decode("utf-8", "surrogateescape")  # as names of files are
-            rows = [
-                (row["part"], row["class"], Path(row["path"])) for row in csv.DictReader(io.StringIO(text, newline=""))
-            ]
-        except (OSError, KeyError, TypeError, csv.Error) as error:
-            raise UserError(f"{root / INDEX} is no table of part, class and path: {error}.") from error
-        for part, kind, _ in rows:
-            if part not in SPLITS or "/" in kind or kind in {"", ".", ".."}:
-                raise UserError(
-                    f"{root / INDEX}: part {part!r} and class {kind!r} name no folder that pictures lie in."
-                )
-        self._paths = {f"{part}/{kind}/{i} {path.name}": path for i, (part, kind, path) in enumerate(rows)}
-        self.names = list(self._paths)
-
-    def read(self, name: str) -> bytes:
-        """The file's bytes."""
-        return contents(self._paths[name])
-
-    def stamp(self, name: str) -> str:
-        """Size and time of the last change."""
-        found = self._paths[name].stat()
-        return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _hidden(name: str) -> bool:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections import Counter
 from pathlib import Path
-from typing import Literal
 
 from keraskit.datasets.checked import check, listed
 from keraskit.datasets.layout import SPLITS, arrange
-from keraskit.datasets.picture_files import INDEX, Archive, PictureFiles, open_files
+from keraskit.datasets.picture_files import PictureFiles, open_files
 from keraskit.errors import UserError, printable
-from keraskit.results.run_folder import RunFolder
+from keraskit.files import atomic, check_folder
 
 
-def prepare(source: Path, to: Path, how: Literal["copy", "link", "index"], per_class: int | None = None) -> None:
-    """Sort the pictures into parts and classes, and print how many there are of each. What is there already, stays.
+def prepare(source: Path, to: Path, per_class: int | None = None) -> None:
+    """Sort copies of the pictures into splits and classes, and print how many there are of each. What is there, stays.
 
     Args:
         source: a zip archive or a folder.
         to: the folder to make.
-        how: copies, hard links, or a table of where they lie.
         per_class: photographs of each class of cats and dogs.
 
     Raises:
@@ -31,16 +26,12 @@ def prepare(source: Path, to: Path, how: Literal["copy", "link", "index"], per_c
     if source.exists() and to.resolve().is_relative_to(source.resolve()):
         raise UserError(f"--to {to} lies in --from {source}.", "Name a folder elsewhere.")
     files = open_files(source)
-    if how != "copy" and isinstance(files, Archive):
-        raise UserError(
-            f"Pictures in the archive {source} cannot be linked or indexed.", "Use --how copy, or unpack it."
-        )
-    RunFolder.check(to)
+    check_folder(to, "--to")
     layout = arrange(files.names, source, per_class)
     everything = [name for pairs in layout.parts.values() for name, _ in pairs]
     bad, _ = check(files, everything)
     targets = _targets(layout.parts, layout.classes, bad)
-    done = _write_index(files, to, targets) if how == "index" else sum(_put(files, to, *t, how) for t in targets)
+    done = sum(_put(files, to, *target) for target in targets)
 
     counts = Counter(target.rpartition("/")[0] for _, target in targets)
     for part in SPLITS:
@@ -68,8 +59,8 @@ def _targets(
     return targets
 
 
-def _put(files: PictureFiles, to: Path, name: str, target: str, how: str) -> bool:
-    """Copy or link one picture; False where it is there already."""
+def _put(files: PictureFiles, to: Path, name: str, target: str) -> bool:
+    """Copy one picture; False where it is there already."""
     path = to / target
     size = int(files.stamp(name).partition(" ")[0])
     if path.exists():
@@ -78,29 +69,11 @@ def _put(files: PictureFiles, to: Path, name: str, target: str, how: str) -> boo
                 f"{path} is another picture than {name} of {files.root}.", "Name an empty folder with --to."
             )
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if how == "link":
-            os.link(files.root / name, path)
-        else:
-            with RunFolder(path.parent).atomic(path.name) as beside:
-                beside.write_bytes(files.read(name))
+        with atomic(path) as beside:
+            beside.write_bytes(files.read(name))
     except OSError as error:
         raise UserError(
-            f"Cannot {how} {name} to {path}: {error.strerror or error}.", "The same command goes on."
+            f"Cannot copy {name} to {path}: {error.strerror or error}.", "The same command goes on."
         ) from error
     return True
-
-
-def _write_index(files: PictureFiles, to: Path, targets: list[tuple[str, str]]) -> int:
-    """A table with a line per picture: part, class, path."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["part", "class", "path"])
-    for name, target in targets:
-        part, kind, _ = target.split("/", 2)
-        writer.writerow([part, kind, (files.root / name).resolve()])
-    to.mkdir(parents=True, exist_ok=True)
-    with RunFolder(to).atomic(INDEX) as beside:
-        beside.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))  # names of files as they are
-    return len(targets)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.errors import UserError
+from keraskit.files import atomic
 from keraskit.results import history, manifest, plots
 from keraskit.results.run_folder import RunFolder
 
@@ -68,5 +69,5 @@ def draw(runs: Sequence[Run], path: Path) -> None:
     for run in runs:
         metric = history.metric(run.history)
         lines.append((run.label, [row[metric] for row in run.history], [row[f"val_{metric}"] for row in run.history]))
-    with RunFolder.of(path).atomic(path.name) as beside:
+    with atomic(path) as beside:
         plots.comparison(lines, history.metric(runs[0].history).replace("_", " "), beside)

@@ -20,8 +20,8 @@ from keraskit import system
 from keraskit.datasets import pictures
 from keraskit.datasets.pictures import BadPicture
 from keraskit.errors import printable
+from keraskit.files import atomic, write_text
 from keraskit.results import plots
-from keraskit.results.run_folder import RunFolder
 
 BATCH, SHEET = 32, 48
 THUMBNAIL = 200  # pixels of the longer side on a sheet
@@ -151,11 +151,11 @@ def write(
     """Write the files that were asked for."""
     for path, data in ((to_json, as_json), (to_csv, as_csv)):
         if path:
-            RunFolder.of(path).write_text(path.name, data(rows, top))
+            write_text(path, data(rows, top))
             print(f"written: {printable(path)}")
     if to_sheet:
         shown = [row for row in rows if not row.error][:SHEET]
-        with RunFolder.of(to_sheet).atomic(to_sheet.name) as path:
+        with atomic(to_sheet) as path:
             title = f"The first {len(shown)} of {len(rows):,}" if len(rows) > len(shown) else ""
             thumbnails = [_thumbnail(row.path) for row in shown]
             captions = [f"{printable(row.path.name)[:26]}\n{_caption(row)}" for row in shown]

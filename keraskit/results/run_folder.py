@@ -10,16 +10,16 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keraskit import files
 from keraskit.errors import UserError
 
 MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
 MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
@@ -53,31 +53,6 @@ class RunFolder:
                 raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
 
     @classmethod
-    def check(cls, output_dir: Path) -> None:
-        """Raise UserError now if `create` would, without making anything."""
-        place = Path(output_dir).absolute()
-        while not place.exists():
-            place = place.parent
-        if not place.is_dir():
-            raise UserError(f"{place} is a file, so no run folder fits below it.", "Name a folder with --output-dir.")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise UserError(f"{place} cannot be written.", "Name a folder you may write with --output-dir.")
-
-    @classmethod
-    def check_file(cls, file: Path, endings: Collection[str] = ()) -> None:
-        """Raise UserError now if `of` or `atomic` could not write this file that a user wants, or would harm by it.
-
-        Args:
-            file: to be made, or replaced where it is a regular file already; never a device, a pipe, a folder.
-            endings: that its name may have, such as `PICTURES`.
-        """
-        cls.check(file.absolute().parent)
-        if file.exists() and not file.is_file():
-            raise UserError(f"{file} is there already, and is no file that could be replaced.", "Name another.")
-        if endings and file.suffix.lower() not in endings:
-            raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
-
-    @classmethod
     def newest(cls, path: Path) -> RunFolder:
         """This run folder, or the newest run with a model in a folder of runs. Raises UserError where there is none."""
         if not path.is_dir():
@@ -87,35 +62,9 @@ class RunFolder:
         folder.read_json(MANIFEST)
         return folder
 
-    @classmethod
-    def of(cls, file: Path) -> RunFolder:
-        """The folder of a file that a user wants written, made where it is missing."""
-        folder = Path(file).absolute().parent
-        cls.check(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder)
-
-    @contextmanager
-    def atomic(self, name: str, durable: bool = False) -> Iterator[Path]:
-        """A path beside `name` to write to, with the same ending; renamed to `name` if the block succeeds.
-
-        Args:
-            name: the file.
-            durable: wait until it is on the disk, so that it outlives a power failure too.
-        """
-        target = self.path / name
-        beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
-        try:
-            yield beside
-            if durable:
-                _sync(beside)
-            beside.replace(target)
-            if durable:
-                with suppress(OSError):  # not every file system can
-                    _sync(self.path)
-        finally:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
+    def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:
+        """A path beside `name` to write to; renamed to `name` if the block succeeds (`files.atomic`)."""
+        return files.atomic(self.path / name, durable)
 
     def sweep(self) -> None:
         """Remove what a killed process was writing beside its place."""
@@ -147,9 +96,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        with self.atomic(name, durable=name == MANIFEST) as path:
-            # Names of files need not be text; JSON reads such an escape back.
-            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        files.write_text(self.path / name, text, durable=name == MANIFEST)
 
     def write_json(self, name: str, data: Any) -> None:
         """Write a JSON file, indented, with numbers as Python has them."""
@@ -224,22 +171,6 @@ class RunFolder:
         """The hash of one file."""
         with (self.path / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None) -> None:
-    """Raise UserError before the work if one of the files that guesses are to be written to will not do."""
-    for path, endings in ((json, ()), (csv, ()), (sheet, PICTURES)):
-        if path:
-            RunFolder.check_file(path, endings)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def now() -> str:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from keraskit import files
 from keraskit.errors import UserError
 from keraskit.registry import find_card, recipes_available
 from keraskit.results import table
@@ -43,7 +44,7 @@ def measure(
         more = shlex.split(flags)
     except ValueError as error:
         raise UserError(f"--flags {flags!r} cannot be split into words: {error}.", "Close its quotes.") from error
-    RunFolder.check_file(to)
+    files.check_file(to)
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
     to.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keraskit import system
+from keraskit import files, system
 from keraskit.config import RunConfig
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
@@ -69,10 +68,7 @@ def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: 
         return None
     entries = _read() | {key(recipe, config, options): asdict(found)}
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        beside = place / f"{FILE}.{os.getpid()}"
-        beside.write_text(json.dumps(entries, indent=2), encoding="utf-8")
-        beside.replace(place / FILE)
+        files.write_text(place / FILE, json.dumps(entries, indent=2))
     except OSError:
         return None
     return place / FILE

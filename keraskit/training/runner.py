@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraskit import provenance
+from keraskit import files, provenance
 from keraskit.augment import Augmentation
 from keraskit.config import KNOBS, RunConfig, Settings, changed, flags
 from keraskit.datasets import drawn_pets
@@ -82,7 +82,7 @@ def train(
         unfinished = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, unfinished.chosen if unfinished else None)
     if not unfinished:
-        RunFolder.check(settings.output_dir)
+        files.check_folder(settings.output_dir)
     place = hardware.occupy(settings)
     if recipe.pretrained and recipe.pretrained.after and not previous.is_run(settings.weights):
         settings = dataclasses.replace(settings, weights=str(_run_before(recipe, config, settings, place)))

@@ -21,7 +21,7 @@ from keraskit.training import campaign, prepare, runner, tune
 VERBS = (
     "run",
     "show",
-    "tune",
+    "autotune",
     "list",
     "doctor",
     "results",
@@ -43,17 +43,17 @@ GOOD = (
     ("run", "mlp", "--quick", "--weights", "run"),
     ("run", "cnn", "--quick", "--augment.rotation-range", "9"),
     ("run", "classify", "digit.png"),
-    ("show", "mlp", "--model.hidden", "8"),
-    ("tune", "mlp"),
+    ("show", "mlp", "--hidden", "8"),
+    ("autotune", "mlp"),
 )
 RECIPES = (*recipe.recipes_available(), "mpl", "")
 KNOB_FLAGS = tuple(f"--{f.replace('_', '-')}" for f in RunConfig.__dataclass_fields__ if f != "augment")
 AUGMENT_FLAGS = tuple(f.replace("_", "-") for f in augment.Augmentation.__dataclass_fields__)
-RUN_FLAGS = (*KNOB_FLAGS, *(f"--augment.{f}" for f in AUGMENT_FLAGS), "--model.hidden", "--hidden", "--classes")
+RUN_FLAGS = (*KNOB_FLAGS, *(f"--augment.{f}" for f in AUGMENT_FLAGS), "--hidden", "--hidden", "--classes")
 OWN_FLAGS = {
     "run": (*RUN_FLAGS, "--top", "--crop", "--alpha", "--evaluate"),
-    "tune": RUN_FLAGS,
-    "show": ("--graph", "--model.hidden", "--hidden", "--model.as-printed"),
+    "autotune": RUN_FLAGS,
+    "show": ("--graph", "--hidden", "--hidden", "--as-printed"),
     "results": ("--to", "--output-dir", "--readme", "--again", "--flags"),
     "augment": ("--preview", "--output", "--versions", "--seed", *(f"--{f}" for f in AUGMENT_FLAGS)),
     "predict": ("--top", "--batch-size", "--json", "--csv", "--sheet"),
@@ -72,7 +72,7 @@ def command_lines(draw):
     words = list(draw(st.sampled_from(GOOD))) if draw(st.booleans()) else [draw(st.sampled_from(VERBS))]
     if len(words) > 1 and draw(st.booleans()):
         words[draw(st.integers(1, len(words) - 1))] = draw(WORD)
-    words += [draw(st.sampled_from(RECIPES))] if words[-1] in ("run", "show", "tune") and draw(st.booleans()) else []
+    words += [draw(st.sampled_from(RECIPES))] if words[-1] in ("run", "show", "autotune") and draw(st.booleans()) else []
     words += ["prepare", "cats_dogs"] if words[-1] == "data" and draw(st.booleans()) else []
     for _ in range(draw(st.integers(0, 4))):
         if draw(st.integers(0, 3)):
@@ -149,9 +149,9 @@ def without_training(patch):
         return load(name) if recipe.find_card(name).trains else SimpleNamespace(run=lambda *_, **__: None)
 
     patch.setattr(runner, "train", settled)
-    patch.setattr(tune, "tune", settled)
+    patch.setattr(tune, "autotune", settled)
     patch.setattr(prepare, "build", lambda *_: tiny)
-    patch.setattr("keraskit.results.architecture.draw", lambda _, path: Path(path).write_text("graph"))
+    patch.setattr("keraskit.models.graph.draw", lambda _, path: Path(path).write_text("graph"))
     patch.setattr(campaign, "measure", lambda *_: None)
     patch.setattr(doctor, "examine", lambda *_: None)
     patch.setattr(cli, "load_recipe", loaded)

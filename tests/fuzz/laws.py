@@ -108,7 +108,7 @@ def command(words):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), within():
         try:
-            cli.main(words)
+            cli.command_line(words)
         except SystemExit as end:
             code = end.code
     said = err.getvalue()

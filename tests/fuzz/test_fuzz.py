@@ -24,7 +24,7 @@ COUNTS = {
 def box(tmp_path_factory, undrawn):
     """A place to work in, below one that nothing may be written to."""
     root = tmp_path_factory.mktemp("fuzz") / "work"
-    finished = keraskit.run("mlp", quick=True, limit=32, model={"hidden": (8,)}, output_dir=root / "runs").folder
+    finished = keraskit.run("mlp", quick=True, limit=32, **{"hidden": (8,)}, output_dir=root / "runs").folder
     laws.watch()
     with pytest.MonkeyPatch.context() as patch:
         cases.without_training(patch)
