@@ -26,9 +26,9 @@ from keraskit.recipes import (
     vgg16,
 )
 
-from keraskit.models import applications
 from keraskit.augment import Augmentation
 from keraskit.datasets import clusters, mnist
+from keraskit.models import applications
 
 PRETRAINED = {"alpha": 0.25, "size": 160}
 SMALL_VGG = {"size": 64, "width": 0.25, "classes": 2}

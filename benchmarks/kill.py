@@ -35,7 +35,7 @@ import numpy as np
 
 from keraskit import commands, provenance
 from keraskit.config import RunConfig
-from keraskit.datasets import cats_and_dogs, drawn_pets, folders, layout
+from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
 from keraskit.registry import load_recipe
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder
@@ -140,8 +140,8 @@ def go_on(folder: Path, _: "Events") -> None:
 def draw_before(limit: int) -> None:
     """Draw the pets that the children will want, once."""
     pets = cats_and_dogs.DrawnPets()
-    for pairs in layout.arrange(pets.names, "drawn pets").parts.values():
-        for name, _ in folders._mixed(pairs)[:limit] if limit < 100 else ():
+    for pairs in labels.arrange(pets.names, "drawn pets").parts.values():
+        for name, _ in folder._mixed(pairs)[:limit] if limit < 100 else ():
             pets.read(name)
 
 

@@ -27,7 +27,7 @@ from PIL import Image  # noqa: E402
 from keraskit.augment import Augmentation  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
 from keraskit.datasets import cats_and_dogs, checked, drawn_pets  # noqa: E402
-from keraskit.datasets.picture_files import Folder  # noqa: E402
+from keraskit.datasets.images.sources import Folder  # noqa: E402
 from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
 from keraskit.training import devices  # noqa: E402
 

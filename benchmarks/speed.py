@@ -30,9 +30,9 @@ from PIL import Image  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
 from keraskit.datasets import drawn_pets  # noqa: E402
 from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
+from keraskit.models.graph import operations  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.training import devices, prepare  # noqa: E402
-from keraskit.models.graph import operations  # noqa: E402
 from keraskit.training.callbacks import SetEpoch  # noqa: E402
 from keraskit.training.fit import StopAtNoNumber  # noqa: E402
 from keraskit.training.progress import Progress  # noqa: E402

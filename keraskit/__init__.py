@@ -12,7 +12,7 @@ _HOMES = {
     "UserError": "keraskit.errors",
     "from_arrays": "keraskit.datasets.splits",
     "load_recipe": "keraskit.registry",
-    "main": "keraskit.cli",
+    "main": "keraskit.cli.app",
     "recipes_available": "keraskit.registry",
     "run": "keraskit.training.runner",
     "spread_gates": "keraskit.models.initializers",

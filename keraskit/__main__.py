@@ -1,5 +1,5 @@
 """`python -m keraskit` is `keraskit`."""
 
-from keraskit.cli import command_line
+from keraskit.cli.app import command_line
 
 command_line()

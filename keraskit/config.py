@@ -10,6 +10,7 @@ from pydantic import Field
 from keraskit.augment import Augmentation
 from keraskit.kinds import fitted
 
+SPLITS = ("train", "validation", "test")
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
 
 

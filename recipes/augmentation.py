@@ -14,11 +14,12 @@ from PIL import Image
 
 import keraskit
 from keraskit import Augmentation, Program
-from keraskit.datasets import drawn_pets, mnist
-from keraskit.datasets.picture_files import SHIPPED
+from keraskit.datasets import mnist
+from keraskit.datasets.images import drawn_pets
+from keraskit.datasets.images.sources import SHIPPED
 from keraskit.files import check_folder
-from keraskit.preview import clipped, preview, visible
 from keraskit.results import plots
+from keraskit.results.preview import clipped, preview, visible
 from keraskit.results.run_folder import RunFolder, now
 
 SHEETS = {

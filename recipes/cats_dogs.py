@@ -17,7 +17,7 @@ from keras import layers
 
 import keraskit
 from keraskit import Recipe
-from keraskit.datasets import cats_and_dogs
+from keraskit.datasets.images import cats_and_dogs
 
 
 def build(size: int = 150, classes: int = 2, dropout: float = 0.0) -> keras.Model:

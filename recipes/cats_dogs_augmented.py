@@ -16,7 +16,7 @@ from keraskit.recipes import cats_dogs
 
 import keraskit
 from keraskit import Augmentation, Recipe
-from keraskit.datasets import cats_and_dogs
+from keraskit.datasets.images import cats_and_dogs
 
 
 def build(size: int = 150, classes: int = 2, dropout: float = 0.5) -> keras.Model:

@@ -16,7 +16,7 @@ from keras import layers
 
 import keraskit
 from keraskit import Pretrained, Recipe
-from keraskit.datasets import cats_and_dogs
+from keraskit.datasets.images import cats_and_dogs
 from keraskit.models import applications
 
 

@@ -16,7 +16,7 @@ from keraskit.recipes import cats_dogs_features
 
 import keraskit
 from keraskit import Augmentation, Pretrained, Recipe
-from keraskit.datasets import cats_and_dogs
+from keraskit.datasets.images import cats_and_dogs
 from keraskit.models import applications
 
 

@@ -16,8 +16,9 @@ from PIL import Image
 
 import keraskit
 from keraskit import Program, UserError
-from keraskit.datasets import imagenet, pictures
-from keraskit.datasets.picture_files import SHIPPED, find
+from keraskit.datasets import imagenet
+from keraskit.datasets.images import decode
+from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
 from keraskit.models import applications
 from keraskit.results import accuracy, guesses
@@ -37,7 +38,7 @@ def network(name: str, weights: str, alpha: float, size: int | None, crop: bool)
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
         # The document squeezes the picture and, with Keras's loader, takes the nearest pixels.
         resampling = "bilinear" if crop else "nearest"
-        array = pictures.pixels(pictures.middle(image) if crop else image, (height, width), resampling=resampling)
+        array = decode.pixels(decode.middle(image) if crop else image, (height, width), resampling=resampling)
         return array, "untrained network" if weights == "none" else ""
 
     return prepare, lambda batch: model.predict_on_batch(preprocess_input(batch.astype("float32")))

@@ -18,7 +18,7 @@ from keras import layers
 
 import keraskit
 from keraskit import Pretrained, Recipe
-from keraskit.datasets import cats_and_dogs
+from keraskit.datasets.images import cats_and_dogs
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and their filters, from the paper's column D
 

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keraskit.augment.layer import RandomAugmentation
 from PIL import Image
 from scipy import ndimage
 
 from keraskit.augment import Augmentation
 from keraskit.augment.flow import Saver
-from keraskit.augment.layer import RandomAugmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.augment.transform import draws, matrices, transform
 from keraskit.datasets import mnist

@@ -12,9 +12,10 @@ from PIL import Image
 from scipy.stats import binomtest
 from shared_data import shared
 
-from keraskit.models import applications
-from keraskit.datasets import imagenet, pictures
+from keraskit.datasets import imagenet
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
+from keraskit.models import applications
 from keraskit.results import accuracy
 from keraskit.results.guesses import Guess, agreement
 
@@ -73,7 +74,7 @@ def test_each_of_the_seven_is_asked_as_keras_asks_it(name, photographs, monkeypa
     path = photographs / "3.png"
     prepare, predict = network(name, "imagenet", 1.0, None, False)
     assert asked == [{"weights": "imagenet"}]
-    array, note = prepare(pictures.read(path.read_bytes()))
+    array, note = prepare(decode.read(path.read_bytes()))
     x = keras.utils.img_to_array(keras.utils.load_img(path, target_size=(size, size)))  # nearest, as in the document
     assert np.array_equal(array, x) and note == ""
     expected = model(module.preprocess_input(x[None].copy()), training=False).numpy()

@@ -9,10 +9,10 @@ import pytest
 import keraskit
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
+from keraskit.models.graph import operations
 from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import devices, tune, tuned
-from keraskit.models.graph import operations
 
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 from shared_data import shared
 
-from keraskit import system
 from keraskit.config import RunConfig
-from keraskit.datasets import cats_and_dogs, drawn_pets, pictures
+from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.errors import UserError
 
@@ -92,7 +91,7 @@ def test_drawn_pets_are_called_drawn_repeat_and_do_not_overlap():
     assert np.array_equal(few.train.pictures(index), more.train.pictures(index))
     assert not (few.train.pictures(index) == few.test.pictures(index)).all()
     assert drawn_pets.draw("cat", 3).shape == (150, 150, 3)
-    as_file = pictures.read(cats_and_dogs.DrawnPets().read("validation/dog/403.bmp"))
+    as_file = decode.read(cats_and_dogs.DrawnPets().read("validation/dog/403.bmp"))
     assert np.array_equal(np.asarray(as_file), drawn_pets.draw("dog", 403))
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit import cli, machine
+from keraskit import machine
+from keraskit.cli import app
 from keraskit.config import RunConfig
-from keraskit.datasets import array_files, checked, digits
-from keraskit.datasets.layout import arrange
-from keraskit.datasets.picture_files import Folder, find, open_files
+from keraskit.datasets import array_files, digits
+from keraskit.datasets.images import verify
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
 from keraskit.results import compare, guesses, manifest, report
 from keraskit.results.run_folder import RunFolder
@@ -34,7 +36,7 @@ def picture(colour=100):
 def command(words, capsys):
     """Exit code and stderr of a command line, in this process."""
     with pytest.raises(SystemExit) as end:
-        cli.command_line([str(word) for word in words])
+        app.command_line([str(word) for word in words])
     return end.value.code, capsys.readouterr().err
 
 
@@ -114,7 +116,7 @@ def odd(tmp_path):
 
 def test_pipes_and_devices_among_pictures_are_left_out(odd):
     files = Folder(odd)
-    bad, _ = checked.check(files, files.names)
+    bad, _ = verify.check(files, files.names)
     assert bad == {name: "cannot be read: it is no regular file" for name in ("cat/pipe.png", "dog/zero.png")}
     (row,) = guesses.guess([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
     assert row.error == "cannot be read: it is no regular file"
@@ -130,7 +132,7 @@ def test_a_table_of_pictures_names_no_class_that_leaves_the_folder(tmp_path, odd
     (odd / "index.csv").write_text("part,class,path\n" + rows * 9)
     files = open_files(odd)
     with pytest.raises(UserError, match="cannot be used"):
-        checked.check(files, files.names)
+        verify.check(files, files.names)
 
 
 def test_names_that_are_no_text_come_through_preparation(tmp_path, capsys):
@@ -146,7 +148,7 @@ def test_names_that_are_no_text_come_through_preparation(tmp_path, capsys):
         assert (code, err) == (0, "")
     assert len([p for p in (tmp_path / "copied").rglob("*.png")]) == 16
     files = open_files(tmp_path / "table")
-    assert len(files.names) == 16 and not checked.check(files, files.names)[0]
+    assert len(files.names) == 16 and not verify.check(files, files.names)[0]
     folder = RunFolder(tmp_path)
     folder.write_json("run.json", {"names": files.names})
     assert folder.read_json("run.json")["names"] == files.names

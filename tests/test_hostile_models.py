@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keraskit.augment.layer import RandomAugmentation
 
 import keraskit
 from keraskit import applications, machine, model_files
-from keraskit.augment.layer import RandomAugmentation
 from keraskit.errors import UserError
 from keraskit.results.predict import load_model
 from keraskit.results.run_folder import RunFolder

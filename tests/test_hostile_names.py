@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from test_hostile_data import NASTY, command
 
-from keraskit import cli
-from keraskit.datasets import pictures
+from keraskit.cli import app
+from keraskit.datasets.images import decode
 from keraskit.errors import printable
 from keraskit.results import guesses, plots, report
 from keraskit.results.run_folder import RunFolder
@@ -71,7 +71,7 @@ def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
     run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
     code, err = 0, ""
     with pytest.raises(SystemExit) as end:
-        cli.command_line(["compare", "run", "run", "--output", "\x1b[31m\udcff.png"])
+        app.command_line(["compare", "run", "run", "--output", "\x1b[31m\udcff.png"])
     out, err = capsys.readouterr()
     assert end.value.code == 0 and err == ""
     assert all(c.isprintable() or c == "\n" for c in out) and "\\x1b[31m\\udcff.png" in out and ":cat:" in out
@@ -101,4 +101,4 @@ def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
 def test_a_picture_that_pillow_warns_of_is_one_line(tmp_path, capsys):
     Image.new("1", (10_000, 9_500)).save(tmp_path / "vast.png")
     code, err = command(["augment", "--preview", tmp_path / "vast.png", "--output", tmp_path / "o.png"], capsys)
-    assert code == 2 and err.count("\n") == 1 and f"{pictures.MOST_PIXELS:,} are allowed" in err
+    assert code == 2 and err.count("\n") == 1 and f"{decode.MOST_PIXELS:,} are allowed" in err

@@ -7,7 +7,6 @@ from keras import layers
 from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 
 import keraskit
-from keraskit import system
 from keraskit.config import RunConfig
 from keraskit.datasets import clusters, digits, inputs
 from keraskit.errors import UserError

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 import keraskit
-from keraskit.models import applications
 from keraskit.config import RunConfig
-from keraskit.datasets import cats_and_dogs
+from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
+from keraskit.models import applications
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import previous
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit.datasets import checked
-from keraskit.datasets.layout import arrange
-from keraskit.datasets.picture_files import Archive, Folder, find, open_files
+from keraskit.datasets.images import verify
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import Archive, Folder, find, open_files
 from keraskit.errors import UserError
 
 
@@ -73,7 +73,7 @@ def test_an_archive_is_read_in_place_and_what_would_do_harm_is_skipped_and_count
 def test_bombs_are_refused_by_ratio_and_by_total(archive, monkeypatch):
     with pytest.raises(UserError, match=r"bomb.jpg.* claim to be 20,000,000"):
         Archive(archive([("cat/bomb.jpg", bytes(20_000_000))]))
-    monkeypatch.setattr("keraskit.datasets.picture_files.MOST_TOTAL", 100)
+    monkeypatch.setattr("keraskit.datasets.images.sources.MOST_TOTAL", 100)
     with pytest.raises(UserError, match="claims to hold"):
         Archive(archive([("cat/1.jpg", picture()), ("cat/2.jpg", picture())]))
 
@@ -88,7 +88,7 @@ def test_what_is_no_archive_or_is_damaged_is_one_line(tmp_path, archive):
     data = bytearray(path.read_bytes())
     data[60:64] = b"\0\0\0\0"  # within the first member's data
     path.write_bytes(data)
-    bad, _ = checked.check(Archive(path), Archive(path).names)
+    bad, _ = verify.check(Archive(path), Archive(path).names)
     assert list(bad) == ["cat/0.png"] and "cannot be read" in bad["cat/0.png"]
 
 
@@ -178,7 +178,7 @@ def pets(tmp_path, monkeypatch):
 
 def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatch):
     files = Folder(pets)
-    bad, digest = checked.check(files, files.names)
+    bad, digest = verify.check(files, files.names)
     assert {name: problem.split(":")[0] for name, problem in bad.items()} == {
         "cat/7.jpg": "is empty",
         "dog/8.jpg": "is damaged",
@@ -186,10 +186,10 @@ def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatc
     }
     reads = []
     monkeypatch.setattr(Folder, "read", lambda self, name: reads.append(name) or (self.root / name).read_bytes())
-    assert checked.check(files, files.names) == (bad, digest) and not reads
+    assert verify.check(files, files.names) == (bad, digest) and not reads
     os.utime(pets / "cat" / "7.jpg", (1, 1))
     (pets / "dog" / "8.jpg").write_bytes(picture())
-    again, other = checked.check(files, files.names)
+    again, other = verify.check(files, files.names)
     assert sorted(reads) == ["cat/7.jpg", "dog/8.jpg"] and "dog/8.jpg" not in again and other != digest
 
 
@@ -198,17 +198,17 @@ def test_more_than_one_in_twenty_stops_before_training(pets):
         (pets / "cat" / f"{i}.jpg").write_bytes(b"")
     files = Folder(pets)
     with pytest.raises(UserError, match=r"7 of 100 pictures .*; and 2 more\. Up to 5%"):
-        checked.check(files, files.names)
+        verify.check(files, files.names)
 
 
 def test_a_damaged_memory_and_a_home_that_cannot_be_written_do_not_matter(pets, monkeypatch, tmp_path):
     files = Folder(pets)
-    bad, _ = checked.check(files, files.names)
+    bad, _ = verify.check(files, files.names)
     (memory,) = (tmp_path / "cache").rglob("*.json")
     memory.write_text('{"cat/1.jpg": 5, ')
-    assert checked.check(files, files.names)[0] == bad
+    assert verify.check(files, files.names)[0] == bad
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    assert checked.check(files, files.names)[0] == bad
+    assert verify.check(files, files.names)[0] == bad
 
 
 def test_find_takes_files_folders_and_patterns_once(pets):

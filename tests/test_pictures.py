@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit.datasets import pictures
+from keraskit.datasets.images import decode
 
 RED, GREEN, WHITE = (220, 20, 30), (20, 160, 40), (255, 255, 255)
 
@@ -27,11 +27,11 @@ def halves(mode="RGB"):
 
 def colours(data):
     """The colours in the middle of the left and right half."""
-    array = pictures.pixels(pictures.read(data), (20, 40)).astype(int)
+    array = decode.pixels(decode.read(data), (20, 40)).astype(int)
     return array[10, 8], array[10, 32]
 
 
-@pytest.mark.parametrize("form", pictures.FORMATS)
+@pytest.mark.parametrize("form", decode.FORMATS)
 def test_every_format_whatever_the_file_is_called(form):
     left, right = colours(encoded(halves(), form))
     tolerance = 40 if form in {"JPEG", "WEBP"} else 2  # lossy; still far from each other's colour
@@ -45,7 +45,7 @@ def test_cmyk_is_turned_into_the_same_colours():
 
 def test_grey_16_bit_keeps_its_brightness():
     ramp = np.linspace(0, 65_535, 256).astype(np.uint16)
-    array = pictures.pixels(pictures.read(encoded(Image.fromarray(np.tile(ramp, (4, 1))))), (4, 256), 1)
+    array = decode.pixels(decode.read(encoded(Image.fromarray(np.tile(ramp, (4, 1))))), (4, 256), 1)
     assert np.abs(array[0].astype(int) - np.arange(256)).max() <= 1
 
 
@@ -53,7 +53,7 @@ def test_colour_16_bit_keeps_its_colour():
     import tensorflow as tf
 
     deep = np.tile(np.array([60_000, 20_000, 4_000], np.uint16), (8, 8, 1))
-    array = pictures.pixels(pictures.read(tf.io.encode_png(deep).numpy()), (8, 8))
+    array = decode.pixels(decode.read(tf.io.encode_png(deep).numpy()), (8, 8))
     assert np.abs(array[0, 0].astype(int) - [234, 78, 15]).max() <= 1
 
 
@@ -70,7 +70,7 @@ def test_exif_turns_the_picture_upright():
     turned = halves().transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    image = pictures.read(encoded(turned, "JPEG", exif=exif, quality=95))
+    image = decode.read(encoded(turned, "JPEG", exif=exif, quality=95))
     assert image.size == (40, 20)
     assert np.asarray(image)[10, 5].argmax() == 0 and np.asarray(image)[10, 35].argmax() == 1
 
@@ -92,8 +92,8 @@ def test_of_a_moving_gif_the_first_frame():
     ],
 )
 def test_what_is_wrong_is_said(data, why):
-    with pytest.raises(pictures.BadPicture, match=why):
-        pictures.read(data)
+    with pytest.raises(decode.BadPicture, match=why):
+        decode.read(data)
 
 
 def test_a_picture_that_claims_to_be_vast_is_refused_before_it_is_decoded():
@@ -101,20 +101,20 @@ def test_a_picture_that_claims_to_be_vast_is_refused_before_it_is_decoded():
     assert len(bomb) < 100_000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's own, before ours
-        with pytest.raises(pictures.BadPicture, match=r"damaged: .*decompression bomb|80,000,000 are allowed"):
-            pictures.read(bomb)
-        with pytest.raises(pictures.BadPicture, match="80,000,000 are allowed"):
-            pictures.read(encoded(Image.new("1", (10_000, 9_000))))
+        with pytest.raises(decode.BadPicture, match=r"damaged: .*decompression bomb|80,000,000 are allowed"):
+            decode.read(bomb)
+        with pytest.raises(decode.BadPicture, match="80,000,000 are allowed"):
+            decode.read(encoded(Image.new("1", (10_000, 9_000))))
 
 
 def test_the_size_is_height_and_width_and_smaller_pixels_average():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8).astype(np.uint8))
-    small = pictures.pixels(noise, (30, 20))
+    small = decode.pixels(noise, (30, 20))
     blocks = np.asarray(noise).reshape(30, 10, 20, 10, 3).mean((1, 3))
     assert small.shape == (30, 20, 3)
     assert (
         np.abs(small - blocks).mean()
         < 12
-        < np.abs(pictures.pixels(noise, (30, 20), resampling="nearest") - blocks).mean()
+        < np.abs(decode.pixels(noise, (30, 20), resampling="nearest") - blocks).mean()
     )
-    assert pictures.pixels(noise, (30, 20), 1).shape == (30, 20)
+    assert decode.pixels(noise, (30, 20), 1).shape == (30, 20)

@@ -9,7 +9,7 @@ from PIL import Image
 
 import keraskit
 from keraskit.datasets import mnist
-from keraskit.datasets.picture_files import find
+from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.results import guesses
 from keraskit.results.predict import predict

@@ -5,9 +5,9 @@ from PIL import Image
 from shared_data import shared
 
 from keraskit.config import RunConfig
-from keraskit.datasets import cats_and_dogs
-from keraskit.datasets.layout import arrange
-from keraskit.datasets.picture_files import open_files
+from keraskit.datasets.images import cats_and_dogs
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import open_files
 
 
 @pytest.fixture

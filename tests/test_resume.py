@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import keraskit
-from keraskit import cli, signals
+from keraskit import signals
+from keraskit.cli import app
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
@@ -110,7 +111,7 @@ def flags(recipe, knobs, output):
 def call(*words):
     """The command in this process; its exit code."""
     with pytest.raises(SystemExit) as ended:
-        cli.command_line([str(word) for word in words])
+        app.command_line([str(word) for word in words])
     return ended.value.code
 
 
@@ -411,7 +412,7 @@ def test_a_signal_outside_of_training_ends_with_its_code(tmp_path, monkeypatch, 
     monkeypatch.setattr("keraskit.training.runner.illustrate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert call(*flags("cnn", CNN | {"epochs": 1}, tmp_path)) == 143
     assert RunFolder(only(tmp_path)).read_json("run.json")["status"] == "interrupted"
-    monkeypatch.setattr("keraskit.commands.recipes_available", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("keraskit.cli.commands.recipes_available", lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert call("list") == 143
     assert "Interrupted" in capsys.readouterr().err
 

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
+from keraskit.config import SPLITS
 from keraskit.datasets.epochs import WHOLE, Batch, Share, in_order
-from keraskit.datasets.layout import SPLITS
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
 

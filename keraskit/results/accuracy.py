@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraskit.datasets import imagenet
-from keraskit.datasets.picture_files import find
+from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.results.guesses import Guess
 

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from keraskit import system
-from keraskit.datasets import pictures
-from keraskit.datasets.pictures import BadPicture
+from keraskit.datasets.images import decode
+from keraskit.datasets.images.decode import BadPicture
 from keraskit.errors import printable
 from keraskit.files import atomic, write_text
 from keraskit.results import plots
@@ -70,7 +70,7 @@ def guess(
 
     def read(path: Path) -> tuple[np.ndarray | None, Guess]:
         try:
-            array, note = prepare(pictures.read(pictures.contents(path)))
+            array, note = prepare(decode.read(decode.contents(path)))
             return array, Guess(path, network, note=note)
         except BadPicture as error:
             return None, Guess(path, network, error=str(error))
@@ -199,6 +199,6 @@ def _caption(row: Guess) -> str:
 
 
 def _thumbnail(path: Path) -> np.ndarray:
-    image = pictures.read(pictures.contents(path)).convert("RGB")
+    image = decode.read(decode.contents(path)).convert("RGB")
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     return np.asarray(image)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
-from keraskit.datasets import pictures
+from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
@@ -85,10 +85,10 @@ def resized(image: Image.Image, inputs: Inputs) -> tuple[np.ndarray, str]:
         grey = np.asarray(image.convert("L"))
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         if border.mean() > PAPER:
-            return pictures.pixels(
+            return decode.pixels(
                 ImageOps.invert(image.convert("L")), inputs.size, 1
             ), "inverted, for its paper is white"
-    return pictures.pixels(image, inputs.size, inputs.channels), ""
+    return decode.pixels(image, inputs.size, inputs.channels), ""
 
 
 def _preparation(folder: RunFolder, config: dict, inputs: Inputs) -> Callable[[np.ndarray], object]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keraskit import provenance
+from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, changed
 from keraskit.errors import UserError
@@ -92,7 +92,7 @@ class Unfinished:
             pairs = {
                 **{name: (choice["value"], chosen.get(name)) for name, choice in self.facts["choices"].items()},
                 **{name: (self.facts["hardware"][name], hardware[name]) for name in ("cpu", "cores", "gpus")},
-                **{name: (self.facts["versions"].get(name), provenance.versions().get(name)) for name in DECIDE_BITS},
+                **{name: (self.facts["versions"].get(name), system.versions().get(name)) for name in DECIDE_BITS},
                 "recipe's code": (self.facts["asked"]["code"], code(self.card.source)),
             }
         differing = [f"{name} {then}, now {today}" for name, (then, today) in pairs.items() if then != today]

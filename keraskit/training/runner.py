@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraskit import files, provenance
+from keraskit import files, system
 from keraskit.augment import Augmentation
 from keraskit.config import KNOBS, RunConfig, Settings, changed, flags
-from keraskit.datasets import drawn_pets
+from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
 from keraskit.options import call
@@ -23,7 +23,7 @@ from keraskit.recipe import Recipe
 from keraskit.registry import Card, load_recipe
 from keraskit.results import figures, plots, report
 from keraskit.results.run_folder import MODEL, RunFolder, now
-from keraskit.training import disk, fit, hardware, previous, resume
+from keraskit.training import fit, hardware, previous, resources, resume
 from keraskit.training.callbacks import KeepBest
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
@@ -94,7 +94,9 @@ def train(
     timings.mark("build")
     if not place.cluster.chief:
         return train_along(setup, unfinished)
-    disk.check(unfinished.folder.path if unfinished else settings.output_dir, setup.model, setup.training_copy)
+    resources.check_disk(
+        unfinished.folder.path if unfinished else settings.output_dir, setup.model, setup.training_copy
+    )
     if unfinished:
         unfinished.check(setup.splits, setup.choices, hardware.describe())
         folder, facts = unfinished.folder, unfinished.facts
@@ -214,8 +216,8 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "inputs": dataclasses.asdict(splits.train.inputs) if splits.train.inputs else None,
         "choices": dataclasses.asdict(setup.choices),
         "hardware": hardware.describe(),
-        "versions": provenance.versions(),
-        "git": provenance.git_state(),
+        "versions": system.versions(),
+        "git": system.git_state(),
         "asked": asked,
     }
 

@@ -19,7 +19,7 @@ from keraskit.models import applications
 from keraskit.options import call
 from keraskit.recipe import Recipe
 from keraskit.results.run_folder import MODEL
-from keraskit.training import checkpoint, hardware, measured, memory
+from keraskit.training import checkpoint, hardware, measured, resources
 from keraskit.training.micro_batches import MicroBatched
 
 
@@ -87,7 +87,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         for each in {id(m): m for m in (head, model) if m is not copy}.values():
             # Frozen layers may lie below the head, for which the choices were not made.
             compile_model(recipe, each, options, filled, choices if each is head else None)
-    needs = memory.check(model, copy.optimizer, copies=1 + (copy is not head))
+    needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
     monitor = check_metrics(recipe, copy) if not cluster.workers else direction(recipe, copy)
     return TrainingSetup(
         recipe, settings, options, splits, training_data, model, head, copy, epochs, place, choices, monitor, needs
@@ -99,7 +99,7 @@ def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     own = {name: value for name, value in options.items() if name in inspect.signature(recipe.build).parameters}
     try:
         if own:
-            memory.check_build(recipe.build, own)
+            resources.check_build(recipe.build, own)
         return recipe.build(**own)
     except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
         first = str(error).strip().partition("\n")[0]

@@ -11,7 +11,7 @@ from made import NUMBER, TEXT, THERE, VALUE, damaged
 from run_files import check_run, damage
 
 import keraskit
-from keraskit import augment, cli, commands, doctor, recipe
+from keraskit import augment, commands, doctor, recipe
 from keraskit.config import RunConfig, changed, flags
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import campaign, prepare, runner, tune
@@ -72,7 +72,9 @@ def command_lines(draw):
     words = list(draw(st.sampled_from(GOOD))) if draw(st.booleans()) else [draw(st.sampled_from(VERBS))]
     if len(words) > 1 and draw(st.booleans()):
         words[draw(st.integers(1, len(words) - 1))] = draw(WORD)
-    words += [draw(st.sampled_from(RECIPES))] if words[-1] in ("run", "show", "autotune") and draw(st.booleans()) else []
+    words += (
+        [draw(st.sampled_from(RECIPES))] if words[-1] in ("run", "show", "autotune") and draw(st.booleans()) else []
+    )
     words += ["prepare", "cats_dogs"] if words[-1] == "data" and draw(st.booleans()) else []
     for _ in range(draw(st.integers(0, 4))):
         if draw(st.integers(0, 3)):

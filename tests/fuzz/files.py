@@ -12,14 +12,15 @@ import numpy as np
 from hypothesis import strategies as st
 from made import TEXT, damaged, encoded, small_arrays
 
-from keraskit.datasets import array_files, checked, pictures
-from keraskit.datasets.layout import arrange
-from keraskit.datasets.picture_files import open_files
+from keraskit.datasets import array_files
+from keraskit.datasets.images import decode, verify
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import open_files
 
 # Pictures
 
 PICTURES = [
-    *(encoded(form) for form in pictures.FORMATS),
+    *(encoded(form) for form in decode.FORMATS),
     *(encoded("PNG", mode=mode) for mode in ("L", "LA", "RGBA", "P", "1")),
     *(encoded("JPEG", mode=mode) for mode in ("L", "CMYK")),
     encoded("JPEG", progressive=True, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"),
@@ -30,11 +31,11 @@ PICTURES = [
 
 def check_picture(data, box):
     """A picture of 8 bits with pixels, or a reason."""
-    image = laws.reads(lambda: pictures.read(data), pictures.BadPicture)
+    image = laws.reads(lambda: decode.read(data), decode.BadPicture)
     if image is not None:
         assert image.mode in {"RGB", "L"} and min(image.size) > 0
-        assert pictures.pixels(image, (5, 7)).shape == (5, 7, 3) and pictures.pixels(image, (5, 7), 1).shape == (5, 7)
-        assert pictures.middle(image).width <= image.width
+        assert decode.pixels(image, (5, 7)).shape == (5, 7, 3) and decode.pixels(image, (5, 7), 1).shape == (5, 7)
+        assert decode.middle(image).width <= image.width
 
 
 # Arrays
@@ -180,6 +181,6 @@ def check_archive(data, box):
     files = laws.reads(lambda: open_files(path))
     if files is not None:
         laws.reads(lambda: arrange(files.names, path))
-        laws.reads(lambda: checked.check(files, files.names))
+        laws.reads(lambda: verify.check(files, files.names))
     with laws.writing_only(to, box.cache):
         laws.command(["data", "prepare", "cats_dogs", "--from", str(path), "--to", str(to)])

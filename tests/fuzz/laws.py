@@ -9,7 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from keraskit import cli
+from keraskit.cli import app
 from keraskit.errors import UserError
 
 SECONDS = 10
@@ -108,7 +108,7 @@ def command(words):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), within():
         try:
-            cli.command_line(words)
+            app.command_line(words)
         except SystemExit as end:
             code = end.code
     said = err.getvalue()

@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from made import Box
 
 import keraskit
-from keraskit import cli
 
 COUNTS = {
     "command lines": 250,

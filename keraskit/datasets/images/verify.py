@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from keraskit import system
-from keraskit.datasets import pictures
-from keraskit.datasets.picture_files import PictureFiles
+from keraskit.datasets.images import decode
+from keraskit.datasets.images.sources import PictureFiles
 from keraskit.errors import UserError
 from keraskit.files import write_text
 
@@ -71,8 +71,8 @@ def _examined(files: PictureFiles, names: Sequence[str]) -> list[tuple[str, str,
             return name, "", f"cannot be read: {error.strerror or error}"
         digest = hashlib.sha256(data).hexdigest()
         try:
-            pictures.read(data)
-        except pictures.BadPicture as error:
+            decode.read(data)
+        except decode.BadPicture as error:
             return name, digest, str(error)
         return name, digest, ""
 

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import commands, files, signals, startup
+from keraskit import files, signals, startup
+from keraskit.cli import commands
 from keraskit.config import RunConfig, changed, flag
 from keraskit.errors import UserError, printable
 from keraskit.options import Option, options_of

@@ -1,9 +1,11 @@
-"""What a model will need in memory, against what the machine has left."""
+"""What a run will need of memory and disk, against what is left."""
 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,10 +14,11 @@ from keraskit import system
 from keraskit.errors import UserError
 from keraskit.models import weights
 
-WORTH_SAYING = 100e6  # bytes
+WORTH_SAYING = 100e6  # bytes of memory
+PICTURES = 10e6  # bytes, of a run's pictures and report
 
 
-def check(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int = 1) -> str | None:
+def check_memory(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int = 1) -> str | None:
     """A line that says what weights, gradients and optimizer need, for models where that matters; else None.
 
     Args:
@@ -60,3 +63,26 @@ def slots(optimizer: keras.optimizers.Optimizer) -> int:
     before = len(probe.variables)
     probe.build([keras.Variable([0.0])])
     return len(probe.variables) - before
+
+
+def check_disk(place: Path, model: keras.Model, training_copy: keras.Model) -> None:
+    """See that a run's files fit.
+
+    Args:
+        place: the run's folder, or one above it that may not be there yet.
+        model: that is saved.
+        training_copy: that is trained, compiled.
+
+    Raises:
+        UserError: less is free.
+    """
+    while not place.exists():
+        place = place.parent
+    trainable = sum(math.prod(weight.shape) for weight in training_copy.trainable_weights)
+    checkpoint = 4 * (training_copy.count_params() + trainable * slots(training_copy.optimizer))
+    needed = 2 * (4 * model.count_params() + checkpoint) + PICTURES  # each file is written beside the one it replaces
+    there = sum(path.stat().st_size for path in place.glob("*.*") if path.suffix in {".npz", ".keras"})
+    free = shutil.disk_usage(place).free + there
+    if needed > free:
+        problem = f"{model.name} needs {needed / 1e9:.2f} GB of disk for its best model and checkpoint"
+        raise UserError(f"{problem}; {free / 1e9:.2f} are free in {place}.", "Make room, or name another --output-dir.")

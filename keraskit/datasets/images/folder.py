@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit import system
-from keraskit.datasets import pictures
-from keraskit.datasets.checked import CHUNK, check, listed
-from keraskit.datasets.layout import SPLITS, Labelled, Layout
-from keraskit.datasets.picture_files import PictureFiles
+from keraskit.config import SPLITS
+from keraskit.datasets.images.labels import Labelled, Layout
+from keraskit.datasets.images.sources import PictureFiles
+from keraskit.datasets.images.verify import CHUNK, check, listed
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
@@ -107,7 +107,7 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
     pool = ThreadPoolExecutor(system.cores())  # its threads start with the first picture
 
     def decode(name: str) -> np.ndarray:
-        return pictures.pixels(pictures.read(files.read(name)), inputs.size)
+        return decode.pixels(decode.read(files.read(name)), inputs.size)
 
     def decoded(indices: np.ndarray) -> np.ndarray:
         return np.stack(list(pool.map(decode, [names[i] for i in indices]))) if len(indices) else np.empty((0, *shape))

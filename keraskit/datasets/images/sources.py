@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from keraskit import system
-from keraskit.datasets.pictures import ENDINGS, MOST_BYTES, contents
+from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "photos"  # where keraskit is used from its repository

@@ -10,9 +10,10 @@ from typing import Literal
 from PIL import Image
 
 from keraskit import system
-from keraskit.datasets import drawn_pets, folders
-from keraskit.datasets.layout import SPLITS, arrange
-from keraskit.datasets.picture_files import open_files
+from keraskit.config import SPLITS
+from keraskit.datasets.images import drawn_pets, folder
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import open_files
 from keraskit.datasets.splits import Splits
 from keraskit.errors import UserError
 
@@ -65,7 +66,7 @@ def caffe(
 
 
 def _splits(
-    data_dir: Path | None, download: bool, cache: Cache, limit: int | None, scale: folders.Scale, most: int | None
+    data_dir: Path | None, download: bool, cache: Cache, limit: int | None, scale: folder.Scale, most: int | None
 ) -> Splits:
     size = (drawn_pets.SIZE, drawn_pets.SIZE)
     root, found = photographs(data_dir, download)
@@ -73,10 +74,10 @@ def _splits(
         pets = DrawnPets()
         source = {"name": drawn_pets.NAME, "path": "", "found": f"keraskit's own pen ({HOW_TO_GET})"}
         layout = arrange(pets.names, "the drawn pets")
-        return folders.splits(pets, layout, scale, source, size, limit, cache, trusted=True)
+        return folder.splits(pets, layout, scale, source, size, limit, cache, trusted=True)
     files = open_files(root)
     source = {"name": root.name, "path": str(root), "found": found}
-    return folders.splits(files, arrange(files.names, root, most), scale, source, size, limit, cache)
+    return folder.splits(files, arrange(files.names, root, most), scale, source, size, limit, cache)
 
 
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from keraskit.datasets.checked import check, listed
-from keraskit.datasets.layout import SPLITS, arrange
-from keraskit.datasets.picture_files import PictureFiles, open_files
+from keraskit.config import SPLITS
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import PictureFiles, open_files
+from keraskit.datasets.images.verify import check, listed
 from keraskit.errors import UserError, printable
 from keraskit.files import atomic, check_folder
 

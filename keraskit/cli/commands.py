@@ -52,10 +52,10 @@ def launch(
         workers: How many processes.
         logs: Folder for a folder with each worker's output.
     """
-    from keraskit import cli
+    from keraskit.cli import app
     from keraskit.distributed.launch import launch
 
-    cli.check(words)  # before any worker starts
+    app.check(words)  # before any worker starts
     launch(words, workers, logs)
 
 
@@ -79,8 +79,8 @@ def augment(
     if not 1 <= versions <= 50:
         raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
     check_file(output, PICTURES)
-    from keraskit.datasets.picture_files import find
-    from keraskit.preview import preview as write
+    from keraskit.datasets.images.sources import find
+    from keraskit.results.preview import preview as write
 
     paths = find([preview])[:PREVIEWED]
     wait_for_tensorflow()
@@ -113,7 +113,7 @@ def predict(
     if top < 1 or batch_size < 1:
         raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
     check_outputs(json, csv, sheet)
-    from keraskit.datasets.picture_files import find
+    from keraskit.datasets.images.sources import find
 
     folder, paths = RunFolder.newest(run).path, find(pictures)
     wait_for_tensorflow()
@@ -179,7 +179,7 @@ def prepare_data(
         to: The folder to make.
         per_class: Photographs of each class of cats and dogs, half of them for training.
     """
-    from keraskit.datasets.prepared import prepare
+    from keraskit.datasets.images.prepare import prepare
 
     prepare(source, to, per_class)
 
@@ -210,6 +210,6 @@ def results(
 def doctor() -> None:
     """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
     wait_for_tensorflow()
-    from keraskit import doctor
+    from keraskit.cli import doctor
 
     doctor.examine(RunConfig().output_dir)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from keraskit import provenance
+from keraskit import system
 from keraskit.datasets import mnist
 from keraskit.models import graph
 from keraskit.training import hardware
@@ -13,7 +13,7 @@ from keraskit.training import hardware
 
 def examine(output_dir: Path) -> None:
     """Print one line per thing that matters to a run, and below it what to do where it is missing."""
-    for name, version in provenance.versions().items():
+    for name, version in system.versions().items():
         _line(name, version)
     here = hardware.describe()
     _line("cpu", f"{here['cpu']}, {here['cores']} cores")

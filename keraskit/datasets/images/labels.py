@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keraskit.config import SPLITS
 from keraskit.errors import UserError
 
 PART_NAMES = {
@@ -14,7 +15,6 @@ PART_NAMES = {
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
     **dict.fromkeys(("test", "testing", "test1"), "test"),  # test1 is Kaggle's
 }
-SPLITS = ("train", "validation", "test")
 FEWEST = 4  # pictures of a class that is to be split
 Labelled = list[tuple[str, int]]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keraskit import files
 from keraskit.augment import Augmentation
-from keraskit.datasets import pictures
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.results import plots
 
@@ -42,8 +42,8 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
 def read(path: Path) -> np.ndarray:
     """A picture as it should be seen, uint8 RGB, made small enough for a sheet."""
     try:
-        picture = pictures.read(pictures.contents(path)).convert("RGB")
-    except (OSError, pictures.BadPicture) as error:
+        picture = decode.read(decode.contents(path)).convert("RGB")
+    except (OSError, decode.BadPicture) as error:
         raise UserError(f"{path} {error}.") from error
     picture.thumbnail((SIDE, SIDE))
     return np.asarray(picture)

@@ -1,0 +1,1 @@
+"""Pictures in files: found, decoded, verified, sorted into classes and splits."""
