@@ -34,7 +34,7 @@ doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor
 
 results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the README's table
-	@$(BIN)/keraskit results $(ARGS) --readme README.md
+	@$(BIN)/python benchmarks/results.py $(ARGS) --readme README.md
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/speed.py --json docs/speed.json

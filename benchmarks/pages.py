@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from keraskit.results import table
+import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

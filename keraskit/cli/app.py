@@ -108,7 +108,6 @@ def _app(words: Sequence[str]) -> App:
     )
     app.command(commands.list_recipes, name="list")
     app.command(commands.doctor)
-    app.command(commands.results)
     app.command(commands.launch)
     app.command(commands.augment)
     app.command(commands.resume)

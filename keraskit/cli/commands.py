@@ -184,29 +184,6 @@ def prepare_data(
     prepare(source, to, per_class)
 
 
-def results(
-    *names: str,
-    to: Path = Path("docs/results.json"),
-    output_dir: Path = Path("runs"),
-    readme: Path | None = None,
-    again: bool = False,
-    flags: str = "",
-) -> None:
-    """Run recipes in full, one after another, and record what they reach. Goes on where it was stopped.
-
-    Args:
-        names: Recipes; all but those that need days or photographs when none is named.
-        to: The JSON file to record in.
-        output_dir: Folder of the runs.
-        readme: A page whose table is rewritten from the file.
-        again: Measure also what is up to date.
-        flags: More flags for each run, as one word: "--data-dir train.zip".
-    """
-    from keraskit.training.campaign import measure
-
-    measure(names, to, output_dir, readme, again, flags)
-
-
 def doctor() -> None:
     """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
     wait_for_tensorflow()

@@ -1,4 +1,10 @@
-"""`keraskit results`: runs recipes in full, one process after another, and writes what they measured."""
+"""Runs recipes in full, one process after another, and writes what they measured: `make results`.
+
+    python benchmarks/results.py mlp cnn --readme README.md
+    python benchmarks/results.py cats_dogs --flags "--data-dir train.zip" --again
+
+It goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +12,14 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+
+import cyclopts
+import table
 
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.registry import find_card, recipes_available
-from keraskit.results import table
 from keraskit.results.run_folder import RunFolder
 
 NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
@@ -25,20 +32,22 @@ NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
 
 
 def measure(
-    names: Sequence[str], to: Path, output_dir: Path, readme: Path | None, again: bool = False, flags: str = ""
+    *names: str,
+    to: Path = Path("docs/results.json"),
+    output_dir: Path = Path("runs"),
+    readme: Path | None = None,
+    again: bool = False,
+    flags: str = "",
 ) -> None:
-    """Run each recipe that has no up-to-date entry, and record it as soon as it is done, so that this can be resumed.
+    """Run each recipe that has no up-to-date entry, and record it as soon as it is done.
 
     Args:
-        names: recipes; all but those that need days or photographs when empty.
-        to: the JSON file.
-        output_dir: where the runs go.
-        readme: a page whose table is rewritten from the file; None for none.
-        again: measure also what is up to date.
-        flags: more flags for each run, such as "--data-dir train.zip".
-
-    Raises:
-        UserError: a run failed; what was measured before it is kept.
+        names: Recipes; all but those that need days or photographs when none is named.
+        to: The JSON file to record in.
+        output_dir: Folder of the runs.
+        readme: A page whose table is rewritten from the file.
+        again: Measure also what is up to date.
+        flags: More flags for each run, as one word: "--data-dir train.zip".
     """
     try:
         more = shlex.split(flags)
@@ -47,7 +56,6 @@ def measure(
     files.check_file(to)
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
-    to.parent.mkdir(parents=True, exist_ok=True)
     for card in cards:
         entries = table.read(to)
         if not again and entries.get(card.name, {}).get("source_sha256") == card.sha256:
@@ -68,7 +76,14 @@ def measure(
             raise UserError(f"{card.name} ended with code {code}.", "The same command goes on where it stopped.")
         (folder,) = set(output_dir.glob(f"{card.name}/*")) - before
         entries = table.read(to) | {card.name: table.entry(RunFolder(folder), card)}
-        RunFolder(to.parent).write_text(to.name, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
+        files.write_text(to, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
     if readme:
-        RunFolder(readme.parent).write_text(readme.name, table.insert(readme.read_text("utf-8"), table.read(to)))
+        files.write_text(readme, table.insert(readme.read_text("utf-8"), table.read(to)))
         print(f"{readme}: table written from {to}")
+
+
+if __name__ == "__main__":
+    try:
+        cyclopts.run(measure)
+    except UserError as error:
+        sys.exit(f"results: {error}")
