@@ -54,6 +54,8 @@ class RunConfig:
     """Save the training's state after every so many steps too, not only after every epoch."""
     resume: bool = dataclasses.field(default=False, compare=False)
     """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
+    like: Path | None = dataclasses.field(default=None, compare=False)
+    """Take the flags of this earlier run of the recipe, a run folder, but for those given here."""
     callbacks: str | None = None
     """Keras callbacks of your own, file.py:function; the function returns a list of them."""
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)

@@ -96,7 +96,7 @@ class Card:
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """The recipe's functions: signatures and docstrings alone; or those of the module, where they cannot be read."""
+        """The recipe's functions: signatures and docstrings alone, or the module's own where these cannot be read."""
         try:
             return {
                 str(k.arg): _stub(self._tree, k.value, self.source) for k in self._call.keywords if k.arg in FUNCTIONS

@@ -79,7 +79,8 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
     except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
         return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
     except Exception as error:
-        return _fail(f"Unexpected {type(error).__name__}: {error} (KERASKIT_DEBUG=1 shows where.)", 1)
+        where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
+        return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
 
 
 def _fail(message: str, code: int) -> int:
@@ -108,6 +109,7 @@ def _app(words: Sequence[str]) -> App:
     )
     app.command(commands.list_recipes, name="list")
     app.command(commands.doctor)
+    app.command(commands.new)
     app.command(commands.launch)
     app.command(commands.augment)
     app.command(commands.resume)

@@ -184,6 +184,20 @@ def prepare_data(
     prepare(source, to, per_class)
 
 
+def new(name: str, *, start: Annotated[str, Parameter(name="--from")] = "mlp", folder: Path = Path()) -> None:
+    """Begin a recipe of your own: NAME.py, a copy of one of keraskit's that runs at once, and its test.
+
+    Args:
+        name: Of the recipe, and of its file.
+        start: The recipe to begin with.
+        folder: Where to write both files.
+    """
+    from keraskit.cli.new import new
+
+    recipe, test = new(name, start, folder)
+    print(f"written: {printable(recipe)} and {printable(test)}\nrun it:  keraskit run ./{printable(recipe)} --quick")
+
+
 def doctor() -> None:
     """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
     wait_for_tensorflow()

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import stat
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from keraskit.errors import UserError
 
 MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
 MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
+ERROR = "error.txt"  # the traceback of what nobody expected
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
@@ -142,6 +144,9 @@ class RunFolder:
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # a full disk is what went wrong, perhaps
+                if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
+                    self.write_text(ERROR, "".join(traceback.format_exception(error)))
+                    error.add_note(f"{self.path / ERROR} says where.")
                 self.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
             raise
         self.update_manifest(status="finished", ended=now())

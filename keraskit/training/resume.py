@@ -18,6 +18,7 @@ from keraskit.config import RunConfig, changed
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
+from keraskit.results import manifest
 from keraskit.results.run_folder import CHECKPOINT, MANIFEST, RunFolder, now
 from keraskit.signals import Stopped
 
@@ -202,6 +203,17 @@ def unfinished(path: Path) -> Unfinished | None:
     return Unfinished(folder, facts)
 
 
+def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
+    """The flags of the run that `--like` names, but for those given. Raises UserError where it is of another recipe."""
+    assert config.like
+    earlier = Unfinished(RunFolder(config.like), manifest.read(RunFolder(config.like), "recipe", "asked"))
+    if earlier.facts["recipe"] != recipe.name:
+        raise UserError(f"{config.like} is a run of {earlier.facts['recipe']}, not of {recipe.name}.", "Name another.")
+    knobs, known = earlier.asked
+    given = {**changed(config), "output_dir": config.output_dir, "resume": config.resume}
+    return dataclasses.replace(knobs, **given), {**known, **options}
+
+
 def close(folder: RunFolder) -> None:
     """Write a finished run's page; what it would have taken to go on is not needed any more."""
     from keraskit.results import report
@@ -237,8 +249,8 @@ def advising(command: str) -> Iterator[None]:
 
 def _runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
     """The runs in a folder, the newest first, and their manifests."""
-    for manifest in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
-        folder = RunFolder(manifest.parent.resolve())
+    for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
+        folder = RunFolder(file.parent.resolve())
         try:
             facts = folder.read_json(MANIFEST)
         except UserError:

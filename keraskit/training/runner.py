@@ -78,6 +78,8 @@ def train(
         unfinished: a run to go on with.
     """
     timings = Timings()
+    if config.like:
+        config, options = resume.like(recipe, config, options)
     if config.resume:
         unfinished = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, unfinished.chosen if unfinished else None)

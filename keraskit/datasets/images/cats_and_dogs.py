@@ -22,12 +22,14 @@ URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6D
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
 DRAWN = {"train": 400, "validation": 100, "test": 200}  # of each class
-Cache = Literal["auto", "on", "off"]
 HOW_TO_GET = "--data-dir names photographs, --download fetches 786 MB of them"
 
 
 def unit(
-    data_dir: Path | None = None, download: bool = False, cache: Cache = "auto", limit: int | None = None
+    data_dir: Path | None = None,
+    download: bool = False,
+    cache: Literal["auto", "on", "off"] = "auto",
+    limit: int | None = None,
 ) -> Splits:
     """Pixels from 0 to 1, of the document's 2,000 photographs a class.
 
@@ -40,7 +42,10 @@ def unit(
 
 
 def pixels(
-    data_dir: Path | None = None, download: bool = False, cache: Cache = "auto", limit: int | None = None
+    data_dir: Path | None = None,
+    download: bool = False,
+    cache: Literal["auto", "on", "off"] = "auto",
+    limit: int | None = None,
 ) -> Splits:
     """Pixels from 0 to 255, of the document's 2,000 photographs a class, for a model that scales them itself.
 
@@ -53,7 +58,10 @@ def pixels(
 
 
 def caffe(
-    data_dir: Path | None = None, download: bool = False, cache: Cache = "auto", limit: int | None = None
+    data_dir: Path | None = None,
+    download: bool = False,
+    cache: Literal["auto", "on", "off"] = "auto",
+    limit: int | None = None,
 ) -> Splits:
     """Pixels from 0 to 255 less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on.
 
@@ -66,7 +74,7 @@ def caffe(
 
 
 def _splits(
-    data_dir: Path | None, download: bool, cache: Cache, limit: int | None, scale: folder.Scale, most: int | None
+    data_dir: Path | None, download: bool, cache: str, limit: int | None, scale: folder.Scale, most: int | None
 ) -> Splits:
     size = (drawn_pets.SIZE, drawn_pets.SIZE)
     root, found = photographs(data_dir, download)
