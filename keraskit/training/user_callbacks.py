@@ -41,10 +41,8 @@ class UserCallbacks(keras.callbacks.Callback):
             held = _state(callback).items()
             lost = [name for name, v in held if not (_is_plain(v) or _arrays(v) or callable(v))]
             if lost:
-                name = type(callback).__name__
-                print(
-                    f"NOTE           {name} holds what no checkpoint can ({', '.join(lost)}); a resumed run begins it anew"
-                )
+                what = f"{type(callback).__name__} holds what no checkpoint can: {', '.join(lost)}"
+                print(f"NOTE           {what}; a resumed run begins it anew")
 
     def values(self) -> list[dict[str, Any]]:
         """What the callbacks hold in plain values, as JSON can hold it."""
