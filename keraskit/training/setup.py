@@ -83,11 +83,11 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
             if choices.micro_batches.value > 1:
                 copy = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
             compile_model(recipe, copy, options, filled, choices)
+            needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
             checkpoint.complete(copy, epochs.dataset.element_spec)
         for each in {id(m): m for m in (head, model) if m is not copy}.values():
             # Frozen layers may lie below the head, for which the choices were not made.
             compile_model(recipe, each, options, filled, choices if each is head else None)
-    needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
     monitor = check_metrics(recipe, copy) if not cluster.workers else direction(recipe, copy)
     return TrainingSetup(
         recipe, settings, options, splits, training_data, model, head, copy, epochs, place, choices, monitor, needs
