@@ -91,6 +91,11 @@ class Recipe:
         return self.source.stem
 
     @property
+    def features(self) -> str | None:
+        """The layer whose output is computed once, if there is one."""
+        return self.pretrained.features if self.pretrained else None
+
+    @property
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Those whose keyword arguments are flags."""
         return {"data": self.data, "build": self.build, "compile": self.compile}

@@ -106,9 +106,9 @@ def _shapely(splits: Splits) -> Splits:
     def shaped(shape: tuple[int, ...]) -> Splits:
         if np.prod(shape) != 784:
             raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --timesteps 784 or 28.")
-        return splits.map(
-            lambda split: dataclasses.replace(split, inputs=dataclasses.replace(split.inputs, shape=shape))
-        )
+        assert splits.train.inputs
+        inputs = dataclasses.replace(splits.train.inputs, shape=shape)
+        return splits.map(lambda split: dataclasses.replace(split, inputs=inputs))
 
     return dataclasses.replace(splits, reshape=shaped)
 

@@ -147,8 +147,14 @@ class Splits:
 
     def map(self, change: Callable[[Split], Split]) -> Splits:
         """The same with each split changed, whatever shape it takes later."""
-        reshape = self.reshape and (lambda shape, whole=self.reshape: whole(shape).map(change))
-        return dataclasses.replace(self, **{name: change(getattr(self, name)) for name in SPLITS}, reshape=reshape)
+        whole = self.reshape
+
+        def reshape(shape: tuple[int, ...]) -> Splits:
+            assert whole
+            return whole(shape).map(change)
+
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in SPLITS}
+        return dataclasses.replace(self, **changed, reshape=reshape if whole else None)
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
@@ -216,8 +222,8 @@ def from_arrays(
                 if scale:
                     x, known["inputs"] = grey, Inputs(shape[:2], shape[-1], scale, shape)  # type: ignore[arg-type]
             weights = None
-            if class_weight and which == "train":
-                weights = np.array([class_weight.get(int(label), 1.0) for label in labels[which]])
+            if class_weight and which == "train" and (own := labels[which]) is not None:
+                weights = np.array([class_weight.get(int(label), 1.0) for label in own])
             return Split.of(x, y, weights, **known)
 
         arrays = [array for which in SPLITS for array in keras.tree.flatten(pairs[which])]

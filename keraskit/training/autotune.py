@@ -27,8 +27,7 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     """
     settings = settle(recipe, config, options)
     place = hardware.occupy(settings)
-    features = recipe.pretrained and recipe.pretrained.features
-    settings = dataclasses.replace(settings, epochs=1, weights=settings.weights if features else "none")
+    settings = dataclasses.replace(settings, epochs=1, weights=settings.weights if recipe.features else "none")
     splits = load(recipe, settings)
     candidates = {}
     for precision in precisions(place.device.value):

@@ -175,7 +175,13 @@ def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: ha
         return found.absolute()
     previous.refuse_among_workers(recipe, before, place.cluster)
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
-    its_own = {"epochs": None, "batch_size": None, "steps_per_epoch": None, "devices": None, "callbacks": None}
+    its_own: dict[str, Any] = {
+        "epochs": None,
+        "batch_size": None,
+        "steps_per_epoch": None,
+        "devices": None,
+        "callbacks": None,
+    }
     result = train(before, dataclasses.replace(config, **its_own, augment=Augmentation()), options)
     print(flush=True)
     assert result.folder

@@ -37,7 +37,7 @@ def settle(
         options = {**quick, **options}
     augment = dataclasses.replace(recipe.augment, **changed(config.augment))
     pretrained = recipe.pretrained
-    if pretrained and pretrained.features and augment != Augmentation():
+    if recipe.features and augment != Augmentation():
         raise UserError(
             f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch.",
             "Leave the --augment flags out, or take cats_dogs_finetune.",

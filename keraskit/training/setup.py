@@ -65,13 +65,12 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
     cluster.check(settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     options = follow_data(recipe, settings.options, splits)
-    features = recipe.pretrained and recipe.pretrained.features
     with place.scope:
         model = build(recipe, options)
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
         load_weights(recipe, settings.weights, model)
-        head = above(model, features)
-        training_data = computed(model, features, splits) if features else splits
+        head = above(model, recipe.features)
+        training_data = computed(model, recipe.features, splits) if recipe.features else splits
     train = training_data.train
     epochs = ShuffledEpochs(train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
     known = measured.recall(recipe, settings, options)
@@ -117,8 +116,7 @@ def compile_model(
     call(recipe.compile, options, model=model, **filled)
     if not model.compiled:
         raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
-    apart = choices is None or isinstance(model, MicroBatched)
-    model.jit_compile = not apart and choices.xla.value == "on"
+    model.jit_compile = choices is not None and choices.xla.value == "on" and not isinstance(model, MicroBatched)
     model.steps_per_execution = choices.steps_per_execution.value if choices else 1
 
 
@@ -129,7 +127,7 @@ def copied(policy: str, recipe: Recipe, options: dict[str, Any], head: keras.Mod
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        copy = above(build(recipe, options), recipe.pretrained and recipe.pretrained.features)
+        copy = above(build(recipe, options), recipe.features)
     finally:
         keras.config.set_dtype_policy(before)
     copy.set_weights(head.get_weights())
