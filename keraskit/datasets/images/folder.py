@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keraskit import system
 from keraskit.config import SPLITS
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.datasets.images.verify import CHUNK, check, listed
