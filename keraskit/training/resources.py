@@ -79,8 +79,10 @@ def check_disk(place: Path, model: keras.Model, training_copy: keras.Model) -> N
     while not place.exists():
         place = place.parent
     trainable = sum(math.prod(weight.shape) for weight in training_copy.trainable_weights)
-    checkpoint = 4 * (training_copy.count_params() + trainable * slots(training_copy.optimizer))
-    needed = 2 * (4 * model.count_params() + checkpoint) + PICTURES  # each file is written beside the one it replaces
+    state = trainable * slots(training_copy.optimizer)
+    checkpoint = 4 * (training_copy.count_params() + state)
+    saved = 4 * (model.count_params() + (state if model is training_copy else 0))  # Keras saves the optimizer, too
+    needed = 2 * (saved + checkpoint) + PICTURES  # each file is written beside the one it replaces
     there = sum(path.stat().st_size for path in place.glob("*.*") if path.suffix in {".npz", ".keras"})
     free = shutil.disk_usage(place).free + there
     if needed > free:

@@ -1,4 +1,4 @@
-"""What is chosen for a model on a machine, and why; what was measured there comes before what is known of others."""
+"""What is chosen for a model on a machine, and why."""
 
 import subprocess
 import sys
@@ -6,100 +6,80 @@ import sys
 import keras
 import pytest
 
-import keraskit
 from keraskit.config import RunConfig
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.registry import load_recipe
-from keraskit.results.run_folder import RunFolder
-from keraskit.training import devices, tune, tuned
+from keraskit.training import hardware
+
+
+def choose(model, steps=100, measured=None, named=False, **knobs):
+    """What is chosen for a model by these flags."""
+    config = RunConfig(**knobs)
+    return hardware.choose(model, config, hardware.occupy(config), steps, measured, named)
 
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
     mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
-    monkeypatch.setattr(devices.machine, "cpu_features", lambda: {"avx512_bf16"})
-    assert devices.choose(cnn, RunConfig(), 100).precision.value == "bfloat16"
-    assert devices.choose(cnn, RunConfig(), 100).xla.value == "off"
-    assert devices.choose(mlp, RunConfig(), 100).precision.value == "float32"
-    assert devices.choose(mlp, RunConfig(), 100).xla.value == "on"
-    assert devices.choose(mlp, RunConfig(xla="off"), 100).xla == devices.Choice("off", "as asked")
-    monkeypatch.setattr(devices.machine, "cpu_features", set)
-    assert devices.choose(cnn, RunConfig(), 100).precision.value == "float32"
-    if not devices.hardware()["gpus"]:
+    monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
+    assert choose(cnn).precision.value == "bfloat16"
+    assert choose(cnn).xla.value == "off"
+    assert choose(mlp).precision.value == "float32"
+    assert choose(mlp).xla.value == "on"
+    assert choose(mlp, xla="off").xla == hardware.Choice("off", "as asked")
+    monkeypatch.setattr(hardware.system, "cpu_features", set)
+    assert choose(cnn).precision.value == "float32"
+    if not hardware.describe()["gpus"]:
         with pytest.raises(UserError, match="sees no GPU"):
-            devices.choose(mlp, RunConfig(device="gpu"), 100)
+            choose(mlp, device="gpu")
 
 
 def test_a_gpu_is_used_when_there_is_one(monkeypatch):
     """With the device list faked: this has not run on a real GPU."""
     grown = []
-    config = devices.tf.config
+    config = hardware.tf.config
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU"])
     monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append(on))
     details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
     monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
-    choices = devices.choose(load_recipe("cnn").build(), RunConfig(), 100)
+    choices = choose(load_recipe("cnn").build())
     assert (choices.device.value, choices.precision.value, grown) == ("gpu", "float16", [True])
     details["compute_capability"] = (6, 1)
-    assert devices.choose(load_recipe("cnn").build(), RunConfig(), 100).precision.value == "float32"
-    assert devices.choose(load_recipe("cnn").build(), RunConfig(device="cpu"), 100).device.value == "cpu"
+    assert choose(load_recipe("cnn").build()).precision.value == "float32"
+    assert choose(load_recipe("cnn").build(), device="cpu").device.value == "cpu"
     with pytest.raises(UserError, match="gpu:1, but TensorFlow sees 1 GPUs here, counted from 0"):
-        devices.choose(load_recipe("cnn").build(), RunConfig(device="gpu:1"), 100)
+        choose(load_recipe("cnn").build(), device="gpu:1")
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU", "another"])
-    second = devices.choose(load_recipe("cnn").build(), RunConfig(device="gpu:1"), 100)
+    second = hardware.occupy(RunConfig(device="gpu:1"))
     assert second.device.value == "gpu:1" and "GPU:1" in str(second.scope._device_name)
 
 
 def test_on_a_gpu_recurrent_layers_are_left_to_cudnn_and_what_keeps_them_from_it_is_said(monkeypatch):
     """With the device list faked again."""
-    monkeypatch.setattr(devices.tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
-    monkeypatch.setattr(devices.tf.config.experimental, "set_memory_growth", lambda gpu, on: None)
+    monkeypatch.setattr(hardware.tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(hardware.tf.config.experimental, "set_memory_growth", lambda gpu, on: None)
     details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
-    monkeypatch.setattr(devices.tf.config.experimental, "get_device_details", lambda gpu: details)
+    monkeypatch.setattr(hardware.tf.config.experimental, "get_device_details", lambda gpu: details)
     lstm = load_recipe("lstm").build()
-    assert "cuDNN's kernels" in devices.choose(lstm, RunConfig(), 100).xla.reason
-    assert "keeps recurrent layers from cuDNN" in devices.choose(lstm, RunConfig(xla="on"), 100).xla.reason
+    assert "cuDNN's kernels" in choose(lstm).xla.reason
+    assert "keeps recurrent layers from cuDNN" in choose(lstm, xla="on").xla.reason
     for odd in ({"recurrent_dropout": 0.1}, {"activation": "relu"}, {"unroll": True}, {"use_bias": False}):
         model = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(3, **odd)])
-        assert "no kernel" in devices.choose(model, RunConfig(), 100).xla.reason
+        assert "no kernel" in choose(model).xla.reason
 
 
 def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
-    chosen = {
-        name: devices.choose(load_recipe(name).build(), RunConfig(), 100).xla.value for name in ("lstm", "multi_output")
-    }
+    chosen = {name: choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")}
     assert chosen == {"lstm": "on", "multi_output": "off"}
 
 
-def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(tune, "LONG_ENOUGH", 0.02)
-    recipe = load_recipe("quickstart")
-    table = tune.tune(recipe, RunConfig(limit=64, batch_size=16), {})
-    out = capsys.readouterr().out
-    assert [row[2] for row in table] == sorted(row[2] for row in table) and out.count("<- auto from now on") == 1
-    assert {row[:2] for row in table} >= {("float32", "on"), ("float32", "off")}
-    config = RunConfig(batch_size=16)
-    found = tuned.recall(recipe, config, {})
-    assert found and tuned.recall(recipe, RunConfig(batch_size=32), {}) is None
-    assert tuned.recall(recipe, config, {"hidden": 3}) is None
-    model = recipe.build()
-    other = "off" if found.xla == "on" else "on"
-    assert devices.choose(model, config, 4, found).xla.value == found.xla
-    assert devices.choose(model, RunConfig(xla=other), 4, found).xla == devices.Choice(other, "as asked")
-    result = keraskit.run("quickstart", limit=64, batch_size=16, epochs=1, output_dir=tmp_path)
-    assert "keraskit tune" in RunFolder(result.folder).read_json("run.json")["choices"]["xla"]["reason"]
-    (tmp_path / "cache" / "keraskit" / "tuned.json").write_text("[1, 2")
-    assert tuned.recall(recipe, config, {}) is None
-
-
 def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path):
-    code = "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import devices; "
-    code += "devices.limit_threads(1); assert devices.tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    code = "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import hardware; "
+    code += "hardware.occupy(hardware.RunConfig(threads=1)); assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     with pytest.raises(UserError, match="comes too late"):
-        devices.limit_threads(7)
+        hardware.occupy(RunConfig(threads=7))
 
 
 def test_arithmetic_of_models_of_ones_own():
@@ -114,7 +94,7 @@ def test_arithmetic_of_models_of_ones_own():
     pictures = keras.Input((None, None, 3))
     anywhere = keras.Model(pictures, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(pictures)))
     assert operations(anywhere) == float("inf")
-    assert devices.choose(anywhere, RunConfig(), 100).steps_per_execution.value == 1
+    assert choose(anywhere).steps_per_execution.value == 1
 
 
 def test_short_steps_are_handed_over_several_at_a_time():
@@ -124,8 +104,7 @@ def test_short_steps_are_handed_over_several_at_a_time():
     assert operations(mlp) == 2 * (784 * 512 + 512 * 216 + 216 * 128 + 128 * 10)
 
     def several(model, steps=400, batch_size=128, named=False, save_every=None):
-        config = RunConfig(batch_size=batch_size, save_every=save_every)
-        return devices.choose(model, config, steps, named=named).steps_per_execution.value
+        return choose(model, steps, named=named, batch_size=batch_size, save_every=save_every).steps_per_execution.value
 
     assert several(mlp) == 32 and several(mlp, steps=3) == 3 and several(mlp, named=True) == 32
     assert several(cnn) == 4 and several(cnn, batch_size=16) == 8 and several(cnn, batch_size=1_024) == 1

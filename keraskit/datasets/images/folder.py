@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keraskit import system
 from keraskit.config import SPLITS
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.datasets.images.verify import CHUNK, check, listed
@@ -106,11 +107,11 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
     shape = (*inputs.size, 3)
     pool = ThreadPoolExecutor(system.cores())  # its threads start with the first picture
 
-    def decode(name: str) -> np.ndarray:
+    def picture(name: str) -> np.ndarray:
         return decode.pixels(decode.read(files.read(name)), inputs.size)
 
     def decoded(indices: np.ndarray) -> np.ndarray:
-        return np.stack(list(pool.map(decode, [names[i] for i in indices]))) if len(indices) else np.empty((0, *shape))
+        return np.stack(list(pool.map(picture, [names[i] for i in indices]))) if len(indices) else np.empty((0, *shape))
 
     with tf.device("/CPU:0"):
         stored = tf.constant(_all(decoded, len(names), shape)) if cached else None
