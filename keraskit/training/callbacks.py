@@ -172,15 +172,11 @@ class Checkpoints(keras.callbacks.Callback):
             UserError: the folder cannot be written; another place has all that the run needs.
         """
         try:
-            try:
-                self._write(self.folder, epoch, step)
-            except FileNotFoundError:
-                if self.folder.path.exists():
-                    raise
+            if not self.folder.path.exists():
                 self.folder.path.mkdir(parents=True)
                 self.folder.update_manifest()
                 print(f"\nNOTE: {self.folder.path} was deleted; made again with what is left", flush=True)
-                self._write(self.folder, epoch, step)
+            self._write(self.folder, epoch, step)
         except OSError as error:
             raise self._rescued(error, epoch, step) from error
 

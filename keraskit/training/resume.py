@@ -200,6 +200,9 @@ def unfinished(path: Path) -> Unfinished | None:
             if (folder.path / CHECKPOINT).exists():  # it was killed in its very last moment
                 close(folder)
             return None
+    if facts.get("source") is None and facts.get("recipe") not in recipes_available():
+        problem = f"The recipe {facts.get('recipe')} of this run is not one of keraskit's, nor does a file hold it."
+        raise UserError(problem, f"Its own command goes on: {command(folder, facts)}")
     return Unfinished(folder, facts)
 
 

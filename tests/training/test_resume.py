@@ -18,21 +18,18 @@ import pytest
 import keraskit
 from keraskit import signals
 from keraskit.cli import app
+from keraskit.config import KNOBS, changed
+from keraskit.config import flags as words
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import devices, disk, resume, state
+from keraskit.training import checkpoint, hardware, resources, resume
 from keraskit.training.callbacks import Checkpoints
+from keraskit.training.settings import settle
 
-MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "model": {"hidden": (12,)}}  # 64 steps, handed over 32 at a time
-CNN = {
-    "limit": 160,
-    "batch_size": 16,
-    "epochs": 3,
-    "model": {"filters": (4, 4)},
-    "precision": "float32",
-}  # 10, 8 at a time
-PETS = {"limit": 16, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "model": {"size": 64}}
+MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "hidden": (12,)}  # 64 steps, handed over 32 at a time
+CNN = {"limit": 160, "batch_size": 16, "epochs": 3, "filters": (4, 4), "precision": "float32"}  # 10, 8 at a time
+PETS = {"limit": 16, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "size": 64}
 RUNS = {
     "mlp, compiled": ("mlp", MLP, 1, 31),
     "cnn": ("cnn", CNN, 1, 7),
@@ -101,11 +98,9 @@ def kill(_):
 
 
 def flags(recipe, knobs, output):
-    config = keraskit.RunConfig(**{k: v for k, v in knobs.items() if k != "model"}, output_dir=output)
-    from keraskit.config import changed
-    from keraskit.config import flags as words
-
-    return ["run", recipe, *words(changed(config)).split(), *words(knobs["model"], "model.").split()]
+    config = keraskit.RunConfig(**{k: v for k, v in knobs.items() if k in KNOBS}, output_dir=output)
+    options = {k: v for k, v in knobs.items() if k not in KNOBS}
+    return ["run", recipe, *words(changed(config)).split(), *words(options).split()]
 
 
 def call(*words):
@@ -154,17 +149,18 @@ def test_deterministic_operations_are_used_where_they_are_asked_for(tmp_path):
     assert "--deterministic" in run["command"] and run["choices"]["xla"]["value"] == "off"
     assert not result.model.jit_compile
     with pytest.raises(UserError, match="do not go together"):
-        devices.choose(result.model, keraskit.RunConfig(deterministic=True, xla="on"), 1)
+        place = hardware.occupy(keraskit.RunConfig())
+        hardware.choose(result.model, keraskit.RunConfig(deterministic=True, xla="on"), place, 1)
 
 
 def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken, tmp_path):
     recipe, knobs, _, _ = RUNS["cnn"]
     with at(0, 3, kill), pytest.raises(RuntimeError):
         keraskit.run(recipe, output_dir=tmp_path, save_every=2, **knobs)
-    positions = [dataclasses.astuple(state.Checkpoint(RunFolder(only(tmp_path))).position)[:2]]
+    positions = [dataclasses.astuple(checkpoint.Checkpoint(RunFolder(only(tmp_path))).position)[:2]]
     with at(2, 3, kill):
         assert call("resume", tmp_path / recipe) == 1
-    positions.append(dataclasses.astuple(state.Checkpoint(RunFolder(only(tmp_path))).position)[:2])
+    positions.append(dataclasses.astuple(checkpoint.Checkpoint(RunFolder(only(tmp_path))).position)[:2])
     assert positions == [(0, 2), (2, 2)]
     assert call("resume", only(tmp_path)) == 0
     assert outcome(only(tmp_path)) == unbroken("cnn")
@@ -172,9 +168,11 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
 
 
 def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
-    averaged = dataclasses.replace(
-        load_recipe("cnn"), optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
-    )
+    def compile_model(model):
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    averaged = dataclasses.replace(load_recipe("cnn"), compile=compile_model)
     whole = keraskit.run(averaged, output_dir=tmp_path / "whole", **CNN)
     with at(1, 7, send(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
         keraskit.run(averaged, output_dir=tmp_path / "broken", **CNN)
@@ -246,7 +244,7 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
     content[len(content) // 2] ^= 0xFF
     (damaged / "checkpoint.npz").write_bytes(content)
     assert call("resume", damaged) == 2 and "is damaged" in capsys.readouterr().err
-    smaller = copy("smaller", asked=facts["asked"] | {"model": {"filters": [4, 3]}})
+    smaller = copy("smaller", asked=facts["asked"] | {"options": {"filters": [4, 3]}})
     assert call("resume", smaller) == 2 and "does not fit the model" in capsys.readouterr().err
     assert (smaller / "checkpoint.npz").read_bytes() == (broken / "checkpoint.npz").read_bytes()
 
@@ -254,11 +252,15 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
 def test_a_run_that_started_from_another_starts_from_the_same_one(broken):
     facts = RunFolder(broken).read_json("run.json")
     facts["config"]["weights"] = "/runs/cats_dogs_features/first"
-    found = resume.Unfinished(RunFolder(broken), facts)
-    assert found.settled(keraskit.RunConfig(weights="base.h5")).weights == "/runs/cats_dogs_features/first"
+    found, cnn = resume.Unfinished(RunFolder(broken), facts), load_recipe("cnn")
+
+    def settled(weights=None):
+        return settle(cnn, keraskit.RunConfig(weights=weights), found.asked[1], found.chosen)
+
+    assert settled("base.h5").weights == "/runs/cats_dogs_features/first"
     facts["config"]["weights"] = "base.h5"  # relative to where the run was started; what was asked for is absolute
-    assert found.settled(keraskit.RunConfig(weights="/there/base.h5")).weights == "/there/base.h5"
-    assert found.settled(keraskit.RunConfig()).precision == "float32" and found.asked[1] == {"filters": (4, 4)}
+    assert settled("/there/base.h5").weights == "/there/base.h5"
+    assert settled().precision == "float32" and settled().options == {"filters": (4, 4)}
 
 
 def test_other_versions_and_lost_models_are_noted(copied, unbroken, capsys):
@@ -283,19 +285,19 @@ def test_a_full_disk_moves_the_run_to_another_place(unbroken, tmp_path, monkeypa
     output, place = tmp_path / "runs", tmp_path / "tmp"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
-    write = state.write
+    write = checkpoint.write
 
-    def full_here(path, *rest):
-        return full() if path.is_relative_to(output) and rest[-1].epoch == 2 else write(path, *rest)
+    def full_here(path, model, position, *rest):
+        return full() if path.is_relative_to(output) and position.epoch == 2 else write(path, model, position, *rest)
 
-    monkeypatch.setattr(state, "write", full_here)
+    monkeypatch.setattr(checkpoint, "write", full_here)
     with pytest.raises(UserError, match="No space left") as error:
         keraskit.run("cnn", output_dir=output, **CNN)
     monkeypatch.undo()
     (rescued,) = place.iterdir()
     assert f"keraskit resume {rescued}" in str(error.value)
     assert RunFolder(only(output)).read_json("run.json")["status"] == "failed"
-    assert state.Checkpoint(RunFolder(only(output))).position.epoch == 1 and not list(only(output).glob(".*"))
+    assert checkpoint.Checkpoint(RunFolder(only(output))).position.epoch == 1 and not list(only(output).glob(".*"))
     assert call("resume", rescued) == 0 and "goes on at epoch 3, step 1" in capsys.readouterr().out
     assert outcome(rescued) == unbroken("cnn")
 
@@ -323,7 +325,7 @@ def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(copied, unbro
 
 
 def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.training.runner.illustrate", full)
+    monkeypatch.setattr("keraskit.results.figures.draw_model", full)
     assert call("resume", copied) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said
@@ -342,14 +344,15 @@ def test_a_folder_that_is_deleted_in_mid_run_is_made_again(unbroken, tmp_path, c
 
 def test_too_little_room_is_refused_before_anything_is_made(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=12_000_000))
-    with pytest.raises(UserError, match=r"mlp needs 0.03 GB of disk .* 0.01 are free"):  # 4 + 8 + 12 MB and pictures
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: usage._replace(free=12_000_000))
+    with pytest.raises(UserError, match=r"mlp needs 0.04 GB of disk .* 0.01 are free"):
+        # Weights and Adam's two slots are 6.5 MB, in the model and in the checkpoint, each twice; 10 MB of pictures.
         keraskit.run("mlp", quick=True, output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_best(tmp_path):
-    recipe, steps = load_recipe("cats_dogs_augmented"), []
+    recipe = load_recipe("cats_dogs_augmented")
 
     def breaks(labels, said):
         factor = keras.ops.cast(keras.ops.logical_not(keras.ops.equal(counter.value, 7)), "float32")
@@ -357,11 +360,14 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
         return keras.losses.binary_crossentropy(labels, said) / factor
 
     counter = keras.Variable(0, dtype="int32", trainable=False)
-    broken = dataclasses.replace(recipe, loss=breaks)
+    def compile_model(model):
+        model.compile(keras.optimizers.RMSprop(0.0001), breaks, metrics=["accuracy"])
+
+    broken = dataclasses.replace(recipe, compile=compile_model)
     with pytest.raises(UserError, match=r"infinite|not a number") as error:
         keraskit.run(broken, output_dir=tmp_path, save_every=1, **PETS)
     said = str(error.value)
-    steps = state.Checkpoint(RunFolder(only(tmp_path))).position
+    steps = checkpoint.Checkpoint(RunFolder(only(tmp_path))).position
     assert f"in step {steps.step + 1} of epoch {steps.epoch + 1}, of train/" in said and said.count(".bmp") == 4
     assert "--learning-rate" in said
     if steps.epoch:
@@ -370,11 +376,14 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
 
 def test_of_several_steps_at_once_the_range_is_named(tmp_path):
     with pytest.raises(UserError, match=r"in one of the steps 1 to 32 of epoch 1\."):
-        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), output_dir=tmp_path, xla="off", **MLP)
+        keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=no_number), output_dir=tmp_path, xla="off", **MLP)
 
 
-def no_number(labels, probabilities):
-    return keras.ops.sum(probabilities, axis=-1) * float("nan")
+def no_number(model):
+    def loss(labels, probabilities):
+        return keras.ops.sum(probabilities, axis=-1) * float("nan")
+
+    model.compile("adam", loss, metrics=["accuracy"])
 
 
 def test_signals_are_handled_for_the_length_of_a_block_alone():
@@ -398,7 +407,7 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeyp
         path.write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(state, "write", twice)
+    monkeypatch.setattr(checkpoint, "write", twice)
     with at(0, 7, send(signal.SIGINT)):
         assert call(*flags("cnn", CNN, tmp_path)) == 130
     said = capsys.readouterr().err
@@ -409,7 +418,7 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeyp
 
 
 def test_a_signal_outside_of_training_ends_with_its_code(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.training.runner.illustrate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("keraskit.results.figures.draw_model", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert call(*flags("cnn", CNN | {"epochs": 1}, tmp_path)) == 143
     assert RunFolder(only(tmp_path)).read_json("run.json")["status"] == "interrupted"
     monkeypatch.setattr("keraskit.cli.commands.recipes_available", lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -430,7 +439,7 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
     model.fit(np.zeros((2, 4)), np.zeros((2, 3)), verbose=0)
     folder = RunFolder(tmp_path)
     path = tmp_path / "checkpoint.npz"
-    state.write(path, model, state.Position(epoch=1))
+    checkpoint.write(path, model, checkpoint.Position(epoch=1))
     whole, weights, random = path.read_bytes(), model.get_weights(), np.random.default_rng(0)
     refused = 0
     for i in range(200):
@@ -439,7 +448,7 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
         overwritten = whole[:place] + junk + whole[place + len(junk) :]
         path.write_bytes(overwritten if i % 2 else whole[:place])
         try:
-            state.Checkpoint(folder).restore(model)
+            checkpoint.Checkpoint(folder).restore(model)
         except UserError:
             refused += 1
             model.set_weights(weights)

@@ -1,7 +1,9 @@
 """The runner on real, short trainings: it learns, repeats to the bit, and touches the test split once, at the end."""
 
 import dataclasses
+import hashlib
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
+from keraskit.options import checked
 from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, runner
@@ -33,8 +36,9 @@ def test_it_learns(tmp_path):
 
 
 def test_paths_and_augmentations_may_be_given_as_text_and_dict(tmp_path):
-    config = RunConfig(output_dir=str(tmp_path), data_dir="here", augment={"rotation_range": 5.0})
-    assert config.output_dir == tmp_path and config.data_dir.name == "here" and config.augment.is_random
+    config = RunConfig(output_dir=str(tmp_path), augment={"rotation_range": 5.0})
+    assert config.output_dir == tmp_path and config.augment.is_random
+    assert checked(load_recipe("mlp").functions, {"data_dir": "here"}, "mlp") == {"data_dir": Path("here")}
 
 
 @pytest.mark.parametrize("recipe", ["mlp", "cnn"])
@@ -57,12 +61,16 @@ def test_confusion_and_metrics_are_those_of_the_saved_model(tiny_run):
     assert tiny_run.metrics == recorded["test"]
 
 
+def at_a_constant_rate(model, learning_rate=0.001):
+    model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
 def test_test_split_is_read_after_training_and_best_weights_by_validation_are_kept(tmp_path):
     recipe = load_recipe("mlp")
     reads, ended = [], []
 
-    def spied(config):
-        splits = recipe.data(config)
+    def spied():
+        splits = recipe.data()
 
         def load(indices):
             reads.append(len(ended))
@@ -79,7 +87,7 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
     try:
         # A rate that is far too high: validation accuracy goes up and down, so that the best epoch is not the last.
         result = keraskit.run(
-            dataclasses.replace(recipe, data=spied, schedule="constant"),
+            dataclasses.replace(recipe, data=spied, compile=at_a_constant_rate),
             limit=1_000, epochs=6, learning_rate=0.02, output_dir=tmp_path,
         )  # fmt: skip
     finally:
@@ -88,7 +96,7 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
     scores = [row["val_accuracy"] for row in result.history]
     best = int(np.argmax(scores))
     assert best != len(scores) - 1, "choose a seed or rate for which the best epoch is not the last"
-    splits = recipe.data(RunConfig(limit=1_000))
+    splits = recipe.data().limited(1_000)
     measured = result.model.evaluate(splits.validation.in_order(100), verbose=0, return_dict=True)
     assert measured["accuracy"] == pytest.approx(scores[best], abs=1e-6)
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best + 1
@@ -107,6 +115,9 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
     assert run["status"] == "finished" and run["command"].startswith("keraskit run mlp --quick --output-dir")
     assert all(choice["reason"] for choice in run["choices"].values())
     assert run["data"]["sha256"] in (ROOT / "data" / "README.md").read_text()
+    with np.load(ROOT / "data" / "mnist.npz", allow_pickle=False) as digits:
+        content = b"".join(digits[name].tobytes() for name in ("x_train", "y_train", "x_test", "y_test"))
+    assert run["data"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert run["weights_sha256"] == runner.weights_hash(tiny_run.model)
     assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
 
@@ -129,17 +140,20 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
     def no_number(labels, probabilities):
         return keras.ops.sum(probabilities, axis=-1) * float("nan")
 
+    def compile_model(model):
+        model.compile("adam", no_number, metrics=["accuracy"])
+
     with pytest.raises(UserError, match=r"not a number in one of the steps 1 to 4 of epoch 1"):
-        keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), quick=True, output_dir=tmp_path)
+        keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=compile_model), quick=True, output_dir=tmp_path)
     (folder,) = (tmp_path / "mlp").iterdir()
     assert RunFolder(folder).read_json("run.json")["status"] == "failed" and not (folder / "model.keras").exists()
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"ends in \(4, 4, 10\)"):
-        keraskit.run("cnn", quick=True, output_dir=tmp_path, **{"as_printed": True})
+        keraskit.run("cnn", quick=True, output_dir=tmp_path, as_printed=True)
     with pytest.raises(UserError, match="cannot be built with"):
-        keraskit.run("mlp", quick=True, output_dir=tmp_path, **{"hidden": (-3,)})
-    with pytest.raises(UserError, match="No such knob: epoch"):
+        keraskit.run("mlp", quick=True, output_dir=tmp_path, hidden=(-3,))
+    with pytest.raises(UserError, match="mlp has no flag --epoch"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -12,15 +12,14 @@ import pytest
 
 import keraskit
 from keraskit.config import RunConfig
-from keraskit.datasets.splits import Share, shares
+from keraskit.datasets.epochs import Share, ranges
+from keraskit.distributed import cluster, launch
 from keraskit.errors import RunStopped, UserError
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import launch, team
-from keraskit.training.micro_batches import InParts
+from keraskit.training.micro_batches import MicroBatched
 
 # 500 examples in batches of 64: 52 are left for the last step of an epoch.
 KNOBS = {"limit": 500, "epochs": 3, "batch_size": 64, "precision": "float32", "threads": 1}
-SMALL = {"filters": (8, 8)}
 PATIENT = 90  # seconds; the documentation says 30, on a machine that has nothing else to do
 
 
@@ -28,7 +27,7 @@ PATIENT = 90  # seconds; the documentation says 30, on a machine that has nothin
 def one(tmp_path_factory, undrawn):
     """The same training on one device of one process."""
     knobs = {name: value for name, value in KNOBS.items() if name != "threads"}
-    return keraskit.run("cnn", model=SMALL, **knobs, output_dir=tmp_path_factory.mktemp("one"))
+    return keraskit.run("cnn", filters=(8, 8), **knobs, output_dir=tmp_path_factory.mktemp("one"))
 
 
 def same(folder, one):
@@ -99,31 +98,28 @@ def test_a_launch_that_cannot_work_says_why(command):
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])
-def test_every_epoch_has_each_example_once_in_parts_of_one_size(replicas):
+def test_every_epoch_has_each_example_once_in_shares_of_one_size(replicas):
     for size, batch in ((8, 8), (100, 24), (97, 24), (145, 24), (55_000, 120)):
-        parts = np.stack([shares(size, batch, Share(replicas, i, 1)) for i in range(replicas)], axis=1)
+        parts = np.stack([ranges(size, batch, Share(replicas, i, 1)) for i in range(replicas)], axis=1)
         assert parts.reshape(-1, 2)[0, 0] == 0 and parts.reshape(-1, 2)[-1, 1] == size
         np.testing.assert_array_equal(parts.reshape(-1, 2)[1:, 0], parts.reshape(-1, 2)[:-1, 1])
         lengths = parts[..., 1] - parts[..., 0]
         assert lengths.min() > 0 and np.ptp(lengths, axis=1).max() <= 1
-        together = shares(size, batch, Share(replicas, 0, replicas))  # one process that feeds them all
+        together = ranges(size, batch, Share(replicas, 0, replicas))  # one process that feeds them all
         np.testing.assert_array_equal(together, parts.reshape(-1, 2))
     with pytest.raises(UserError, match="cannot be shared"):
-        shares(replicas - 1, 4, Share(replicas, 0, 1))
+        ranges(replicas - 1, 4, Share(replicas, 0, 1))
 
 
 def found(environment, **knobs):
-    return team.find_workers(RunConfig(**knobs), environment)
+    return cluster.find_workers(RunConfig(**knobs), environment)
 
 
 def test_workers_are_named_by_flags_by_tf_config_or_by_slurm():
-    cluster = {"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]}, "task": {"type": "worker", "index": 1}}
-    assert found({"TF_CONFIG": json.dumps(cluster)}) == (("a:1", "b:2", "c:3"), 2, "TF_CONFIG")
-    assert found({"TF_CONFIG": json.dumps(cluster)}, workers="x:1,y:2", worker_index=1) == (
-        ("x:1", "y:2"),
-        1,
-        "--workers",
-    )
+    given = {"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]}, "task": {"type": "worker", "index": 1}}
+    environment = {"TF_CONFIG": json.dumps(given)}
+    assert found(environment) == (("a:1", "b:2", "c:3"), 2, "TF_CONFIG")
+    assert found(environment, workers="x:1,y:2", worker_index=1) == (("x:1", "y:2"), 1, "--workers")
     slurm = {"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "n[9-10]", "SLURM_STEP_TASKS_PER_NODE": "2,1"}
     step = slurm | {"SLURM_PROCID": "2", "SLURM_JOB_ID": "7"}
     assert found(step) == (("n9:12007", "n9:12008", "n10:12007"), 2, "SLURM")  # n9 before n10, as SLURM counts
@@ -162,7 +158,7 @@ def test_workers_that_do_not_begin_at_one_epoch_stop():
 
     for epoch in (0, 3):
         with pytest.raises(RunStopped, match="do not go on from one epoch"):
-            team.Team(1, ("a:1", "b:2"), 0, "", Summing()).agree(epoch)
+            cluster.Cluster(1, ("a:1", "b:2"), 0, "", Summing()).agree(epoch)
 
 
 def test_several_devices_come_too_late_for_a_process_that_has_computed():
@@ -171,23 +167,23 @@ def test_several_devices_come_too_late_for_a_process_that_has_computed():
 
 
 def test_keras_still_needs_the_repair():
-    """When this fails, see whether Keras trains on several machines by itself now, and remove `team.repaired`."""
-    assert team.needs_repair()
+    """When this fails, see whether Keras trains on several machines by itself now, and remove `cluster.repaired`."""
+    assert cluster.needs_repair()
 
 
-def test_parts_of_a_batch_learn_what_the_whole_learns():
-    """Against plain Keras; 33 examples in batches of 16 leave one, which is less than there are parts."""
+def test_micro_batches_learn_what_the_whole_learns():
+    """Against plain Keras; 33 examples in batches of 16 leave one, which is less than there are micro-batches."""
     random = np.random.default_rng(0)
     x, y = random.normal(size=(33, 12, 2)).astype("float32"), random.integers(0, 3, 33)
 
     def learned(parts, jit, scaled=False):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((12, 2)), keras.layers.LSTM(8), keras.layers.Dense(3, "softmax")])
-        model = InParts.of(model, parts) if parts else model
+        model = MicroBatched.of(model, parts, jit) if parts else model
         kind = "sparse_categorical_crossentropy"
         optimizer = keras.optimizers.SGD(0.1)  # to which, unlike Adam, the size of gradients matters
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer
-        model.compile(optimizer, kind, metrics=["accuracy"], jit_compile=jit)
+        model.compile(optimizer, kind, metrics=["accuracy"], jit_compile=False)
         history = model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0).history
         return history, model.get_weights()
 

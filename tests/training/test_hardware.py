@@ -1,0 +1,112 @@
+"""What is chosen for a model on a machine, and why."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from keraskit.config import RunConfig
+from keraskit.errors import UserError
+from keraskit.models.graph import operations
+from keraskit.registry import load_recipe
+from keraskit.training import hardware
+
+
+def choose(model, steps=100, measured=None, named=False, **knobs):
+    """What is chosen for a model by these flags."""
+    config = RunConfig(**knobs)
+    return hardware.choose(model, config, hardware.occupy(config), steps, measured, named)
+
+
+def test_choices_follow_the_model_and_the_machine(monkeypatch):
+    mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
+    monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
+    assert choose(cnn).precision.value == "bfloat16"
+    assert choose(cnn).xla.value == "off"
+    assert choose(mlp).precision.value == "float32"
+    assert choose(mlp).xla.value == "on"
+    assert choose(mlp, xla="off").xla == hardware.Choice("off", "as asked")
+    monkeypatch.setattr(hardware.system, "cpu_features", set)
+    assert choose(cnn).precision.value == "float32"
+    if not hardware.describe()["gpus"]:
+        with pytest.raises(UserError, match="sees no GPU"):
+            choose(mlp, device="gpu")
+
+
+def test_a_gpu_is_used_when_there_is_one(monkeypatch):
+    """With the device list faked: this has not run on a real GPU."""
+    grown = []
+    config = hardware.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append(on))
+    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
+    choices = choose(load_recipe("cnn").build())
+    assert (choices.device.value, choices.precision.value, grown) == ("gpu", "float16", [True])
+    details["compute_capability"] = (6, 1)
+    assert choose(load_recipe("cnn").build()).precision.value == "float32"
+    assert choose(load_recipe("cnn").build(), device="cpu").device.value == "cpu"
+    with pytest.raises(UserError, match="gpu:1, but TensorFlow sees 1 GPUs here, counted from 0"):
+        choose(load_recipe("cnn").build(), device="gpu:1")
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU", "another"])
+    second = hardware.occupy(RunConfig(device="gpu:1"))
+    assert second.device.value == "gpu:1" and "GPU:1" in str(second.scope._device_name)
+
+
+def test_on_a_gpu_recurrent_layers_are_left_to_cudnn_and_what_keeps_them_from_it_is_said(monkeypatch):
+    """With the device list faked again."""
+    monkeypatch.setattr(hardware.tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(hardware.tf.config.experimental, "set_memory_growth", lambda gpu, on: None)
+    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
+    monkeypatch.setattr(hardware.tf.config.experimental, "get_device_details", lambda gpu: details)
+    lstm = load_recipe("lstm").build()
+    assert "cuDNN's kernels" in choose(lstm).xla.reason
+    assert "keeps recurrent layers from cuDNN" in choose(lstm, xla="on").xla.reason
+    for odd in ({"recurrent_dropout": 0.1}, {"activation": "relu"}, {"unroll": True}, {"use_bias": False}):
+        model = keras.Sequential([keras.Input((4, 2)), keras.layers.LSTM(3, **odd)])
+        assert "no kernel" in choose(model).xla.reason
+
+
+def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
+    chosen = {name: choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")}
+    assert chosen == {"lstm": "on", "multi_output": "off"}
+
+
+def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path):
+    code = "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import hardware; "
+    code += "hardware.occupy(hardware.RunConfig(threads=1)); assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(UserError, match="comes too late"):
+        hardware.occupy(RunConfig(threads=7))
+
+
+def test_arithmetic_of_models_of_ones_own():
+    layers = keras.layers
+    one, two = keras.Input((8,)), keras.Input((8,))
+    shared = layers.Dense(4)
+    model = keras.Model([one, two], layers.Dense(1)(layers.Concatenate()([shared(one), shared(two)])))
+    assert operations(model) == 2 * (8 * 4 + 8)  # the shared layer counts once
+    words = keras.Input((5,), dtype="int32")
+    read = layers.TimeDistributed(layers.Dense(3))(layers.Embedding(1_000, 6)(words))
+    assert operations(keras.Model(words, layers.LSTM(7)(read))) == 2 * (5 * 6 * 3 + 5 * 4 * 7 * (3 + 7))
+    pictures = keras.Input((None, None, 3))
+    anywhere = keras.Model(pictures, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(pictures)))
+    assert operations(anywhere) == float("inf")
+    assert choose(anywhere).steps_per_execution.value == 1
+
+
+def test_short_steps_are_handed_over_several_at_a_time():
+    cnn, mlp, lstm = (load_recipe(name).build() for name in ("cnn", "mlp", "lstm"))
+    layers = (25 * 25 * 128 * 16, 9 * 9 * 64 * 16 * 128, 1_024 * 64, 64 * 10)  # each output's products, by hand
+    assert operations(cnn) == 2 * sum(layers)
+    assert operations(mlp) == 2 * (784 * 512 + 512 * 216 + 216 * 128 + 128 * 10)
+
+    def several(model, steps=400, batch_size=128, named=False, save_every=None):
+        return choose(model, steps, named=named, batch_size=batch_size, save_every=save_every).steps_per_execution.value
+
+    assert several(mlp) == 32 and several(mlp, steps=3) == 3 and several(mlp, named=True) == 32
+    assert several(cnn) == 4 and several(cnn, batch_size=16) == 8 and several(cnn, batch_size=1_024) == 1
+    assert several(mlp, save_every=5) == 5 and several(cnn, save_every=100) == 4
+    assert several(cnn, named=True) == 1 and several(lstm) == 1
