@@ -95,6 +95,8 @@ def predict(
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
+    show: Literal["mistakes", "unsure", "first"] | None = None,
+    evaluate: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
 
@@ -103,25 +105,39 @@ def predict(
         pictures: Files, folders, patterns such as '*.jpg'.
         top: Classes to name for each.
         batch_size: Pictures in one call of the model.
-        json: Write the guesses to this file too.
+        json: Write the predictions to this file too.
         csv: The same as CSV.
-        sheet: A PNG with the pictures and what was said of them.
+        sheet: A PNG with the pictures and what was predicted.
+        show: What is on the sheet: mistakes, the most confident first; unsure, the least probable first; or the first
+            ones (default: mistakes with --evaluate, else first).
+        evaluate: Measure accuracy. The pictures are then folders with a subfolder per class of the run, called by
+            the class's name or index, or with files called like cat.0.jpg.
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
     if top < 1 or batch_size < 1:
         raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
-    check_outputs(json, csv, sheet)
+    check_outputs(json, csv, sheet, show, evaluate)
+    from keraskit.datasets.labels import Labels
     from keraskit.datasets.picture_files import find
+    from keraskit.results import manifest
 
-    folder, paths = RunFolder.newest(run).path, find(pictures)
+    folder = RunFolder.newest(run)
+    classes = manifest.read(folder, "classes")["classes"]
+    truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
+    paths = list(truth) or find(pictures)
     wait_for_tensorflow()
-    from keraskit.results import guesses
+    from keraskit.results import accuracy, guesses
     from keraskit.results.predict import predict
 
-    rows = list(predict(folder, paths, top, batch_size))
-    guesses.show(rows, top)
-    guesses.write(rows, json, csv, sheet, top)
+    rows = list(predict(folder.path, paths, max(top, 5), batch_size))
+    for row in rows:
+        row.truth = truth.get(row.path, "")
+    if evaluate:
+        accuracy.report(rows, classes, notes)
+    else:
+        guesses.show(rows, top)
+    guesses.write(rows, json, csv, sheet, top, show)
 
 
 def resume(run: Path) -> None:

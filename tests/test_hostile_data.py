@@ -116,7 +116,7 @@ def test_pipes_and_devices_among_pictures_are_left_out(odd):
     files = Folder(odd)
     bad, _ = checked.check(files, files.names)
     assert bad == {name: "cannot be read: it is no regular file" for name in ("cat/pipe.png", "dog/zero.png")}
-    (row,) = guesses.guess([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
+    (row,) = guesses.predictions([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
     assert row.error == "cannot be read: it is no regular file"
     assert odd / "cat" / "pipe.png" not in find([odd])
 

@@ -25,8 +25,10 @@ from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 PAPER = 127  # a grey picture whose border is brighter than this is dark ink on white paper
 
 
-def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = guesses.BATCH) -> Iterator[guesses.Guess]:
-    """A guess for each file, from the folder of a run alone.
+def predict(
+    run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = guesses.BATCH
+) -> Iterator[guesses.Prediction]:
+    """A prediction for each file, from the folder of a run alone.
 
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
@@ -48,7 +50,7 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
         return resized(image, inputs)
 
-    return guesses.guess(paths, prepare, said, facts["classes"], top, batch_size)
+    return guesses.predictions(paths, prepare, said, facts["classes"], top, batch_size)
 
 
 def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:

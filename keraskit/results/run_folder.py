@@ -226,8 +226,14 @@ class RunFolder:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None) -> None:
-    """Raise UserError before the work if one of the files that guesses are to be written to will not do."""
+def check_outputs(
+    json: Path | None, csv: Path | None, sheet: Path | None, show: str | None = None, evaluate: bool = False
+) -> None:
+    """Raise UserError before the work if predictions cannot be written to these files, or nothing will `show` there."""
+    if show and not sheet:
+        raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
+    if show == "mistakes" and not evaluate:
+        raise UserError("--show mistakes needs pictures whose class is known.", "Name their folder with --evaluate.")
     for path, endings in ((json, ()), (csv, ()), (sheet, PICTURES)):
         if path:
             RunFolder.check_file(path, endings)
