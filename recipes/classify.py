@@ -114,6 +114,7 @@ def classify(
         for row in found:
             row.truth = truth.get(row.path, "")
         if evaluate:
+            print("\n" * bool(rows), end="")  # between networks
             accuracy.report(found, imagenet.names(), notes)
         rows += found
     if not evaluate:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from keraskit.datasets.checked import listed
 from keraskit.errors import UserError, printable
-from keraskit.results.guesses import Prediction, mistakes, print_table, shortened, show
+from keraskit.results.guesses import Prediction, cell, mistakes, print_table, shortened
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
 TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
@@ -50,7 +50,8 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
             print(f"{count:6,} times {printable(true)} was taken for {printable(predicted)}")
     if wrong:
         print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
-        show(wrong[:SHOWN], top=1)
+        lines = [[printable(row.path), printable(row.truth), cell(row, top=1)] for row in wrong[:SHOWN]]
+        print_table(["picture", "truth", "prediction"], lines)
     left_out = [f"{len(rows) - len(read):,} could not be read: {unread}"] if unread else []
     for note in [*left_out, *notes]:
         print(printable(note))

@@ -119,17 +119,17 @@ def both(probability_of_second: np.ndarray) -> np.ndarray:
 def show(rows: Sequence[Prediction], top: int = 3) -> None:
     """Print a table: a line per file, or side by side what several networks say, and where they agree."""
     networks = list(dict.fromkeys(row.network for row in rows))
-    several, labelled = len(networks) > 1, any(row.truth for row in rows)
+    if len(networks) < 2:
+        print_table(["picture", "prediction"], [[printable(row.path), cell(row, top)] for row in rows])
+        return
     by_file: dict[Path, list[Prediction]] = {}
     for row in rows:
         by_file.setdefault(row.path, []).append(row)
-    lines = []
-    for path, found in by_file.items():
-        cells = [printable(path.name if several else path), *([printable(found[0].truth)] if labelled else [])]
-        cells += [_cell(row, top, several) for row in found]
-        lines.append([*cells, agreement(found)] if several else cells)
-    heads = ["picture", *(["truth"] if labelled else []), *(networks if several else ["prediction"])]
-    print_table([*heads, "agreement"] if several else heads, lines, wrapped=several)
+    lines = [
+        [printable(path.name), *(cell(row, top, narrow=True) for row in found), agreement(found)]
+        for path, found in by_file.items()
+    ]
+    print_table(["picture", *networks, "agreement"], lines, wrapped=True)
 
 
 def print_table(
@@ -148,7 +148,8 @@ def print_table(
     Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=not wrapped).print(table)
 
 
-def _cell(row: Prediction, top: int, narrow: bool) -> str:
+def cell(row: Prediction, top: int, narrow: bool = False) -> str:
+    """The most probable classes of a row with its note, or why there are none; in lines where it is narrow."""
     if row.error:
         return printable(f"not read: {row.error}")
     named = [f"{printable(name)} ({p:.0%})" if narrow else f"{printable(name)} ({p:.2%})" for name, p in row.best[:top]]
