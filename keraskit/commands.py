@@ -115,9 +115,7 @@ def predict(
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
-    if top < 1 or batch_size < 1:
-        raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
-    check_outputs(json, csv, sheet, show, evaluate)
+    check_outputs(json, csv, sheet, top, batch_size, show, evaluate)
     from keraskit.datasets.labels import Labels
     from keraskit.datasets.picture_files import find
     from keraskit.results import manifest
@@ -131,12 +129,7 @@ def predict(
     from keraskit.results.predict import predict
 
     rows = list(predict(folder.path, paths, max(top, 5), batch_size))
-    for row in rows:
-        row.truth = truth.get(row.path, "")
-    if evaluate:
-        accuracy.report(rows, classes, notes)
-    else:
-        guesses.show(rows, top)
+    accuracy.show(rows, classes, truth, notes, top)
     guesses.write(rows, json, csv, sheet, top, show)
 
 

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.cells import cell_len
 
 from keraskit.datasets.checked import listed
 from keraskit.errors import UserError, printable
+from keraskit.results import guesses
 from keraskit.results.guesses import Prediction, cell, mistakes, print_table, shortened
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
 TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
 SHOWN = 10  # mistakes, and pairs of classes, that are printed
+
+
+def show(
+    rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path, str], notes: Sequence[str], top: int
+) -> None:
+    """Note the true class of each file in its rows and print what they add up to, for each model; or what they say.
+
+    Args:
+        rows: of one model or several; each names its five most probable classes, or all.
+        classes: the models'.
+        truth: the true class of every file; empty where it is not known.
+        notes: lines on pictures that are not among the rows.
+        top: classes to name for each file.
+    """
+    if not truth:
+        guesses.show(rows, top)
+        return
+    for row in rows:
+        row.truth = truth[row.path]
+    for network in dict.fromkeys(row.network for row in rows):
+        report([row for row in rows if row.network == network], classes, notes)
 
 
 def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[str] = ()) -> None:

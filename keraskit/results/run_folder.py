@@ -227,9 +227,11 @@ class RunFolder:
 
 
 def check_outputs(
-    json: Path | None, csv: Path | None, sheet: Path | None, show: str | None = None, evaluate: bool = False
+    json: Path | None, csv: Path | None, sheet: Path | None, top: int, batch_size: int, show: str | None, evaluate: bool
 ) -> None:
-    """Raise UserError before the work if predictions cannot be written to these files, or nothing will `show` there."""
+    """Raise UserError before the work if predictions cannot be made as asked, or not be written to these files."""
+    if top < 1 or batch_size < 1:
+        raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
     if show and not sheet:
         raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
     if show == "mistakes" and not evaluate:
