@@ -76,8 +76,8 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
         lines = [[printable(row.path), printable(row.truth), cell(row, top=1)] for row in wrong[:SHOWN]]
         print_table(["picture", "truth", "prediction"], lines)
     left_out = [f"{len(rows) - len(read):,} could not be read: {unread}"] if unread else []
-    for note in [*left_out, *notes]:
-        print(printable(note))
+    if left_out or notes:
+        print("", *map(printable, [*left_out, *notes]), sep="\n")
 
 
 def confusion(rows: Sequence[Prediction], classes: Sequence[str]) -> np.ndarray:
