@@ -163,6 +163,10 @@ def _run_command(builder: Callable[..., Any], source: Path, load: Callable[[], R
     options_type = _model_options(builder)
 
     def run(*, config: Any = RunConfig(), model: Any = options_type()) -> None:  # noqa: B008
+        if config.classes:
+            from keraskit.datasets import class_names
+
+            class_names.read(config.classes)  # refused before TensorFlow is there
         recipe = load()
         from keraskit.training.runner import train
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
-from keraskit.recipe import load_recipe, recipes_available
+from keraskit.recipe import BEYOND, load_recipe, recipes_available
 from keraskit.results.run_folder import PICTURES, RunFolder, check_outputs
 from keraskit.startup import wait_for_tensorflow
 
@@ -21,11 +21,14 @@ NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "s
 
 
 def list_recipes() -> None:
-    """Show every recipe: name, section of the document, parameters, what a full run reaches."""
+    """Show every recipe: name, section of the document, parameters, what a full run on its own data reaches."""
+    from keraskit.results.table import measured_with
+
     rows = []
     for card in recipes_available().values():
         expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
-        rows.append([card.name, card.declared.get("section", ""), card.summary, card.parameters, expected])
+        expected += f" ({given})" if (given := measured_with(card)) else ""
+        rows.append([card.name, card.declared.get("section") or BEYOND, card.summary, card.parameters, expected])
     _print_table(["name", "section", "what it is", "parameters", "expected"], rows)
 
 

@@ -50,6 +50,8 @@ class RunConfig:
     """Fetch the photographs of cats and dogs, 786 MB, once, if a recipe wants them and --data-dir names none."""
     dataset: str | None = None
     """For recipes on MNIST, other data: fashion_mnist, cifar10, an .npz in Keras's layout, or a folder of IDX files."""
+    classes: Path | None = None
+    """For recipes on MNIST, a file of class names, one per line (default: in the .npz, or labels.txt beside it)."""
     cache: Literal["auto", "on", "off"] = "auto"
     """For pictures in files: keep them decoded in memory, or decode them in every epoch."""
     weights: str | None = None
@@ -78,7 +80,7 @@ class RunConfig:
     """Random transforms of the training pictures, and their standardisation."""
 
     def __post_init__(self) -> None:
-        for name in ("output_dir", "data_dir"):  # a path may be given as text
+        for name in ("output_dir", "data_dir", "classes"):  # a path may be given as text
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.augment, dict):  # and an augmentation as its parameters

@@ -63,6 +63,11 @@ def keras_home() -> Path:
         return Path("/tmp/.keras")
 
 
+def name_of(path: Path) -> str:
+    """The last name of a path, of `.` and `..` too."""
+    return (path if path.name.strip(".") else path.resolve()).name or str(path)
+
+
 def expanded(word: str | Path) -> Path:
     """A path with ~ and ~name filled in. Raises UserError where there is no such home."""
     try:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
 
 PACKAGE = "keraskit.recipes"
+SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
+BEYOND = "beyond the document"
 
 
 class Runnable:
@@ -71,8 +73,10 @@ class Recipe(Runnable):
         epochs: passes over the training split.
         batch_size: examples in one step.
         steps_per_epoch: steps in one epoch (default: until every example was seen); a quick run does not keep to it.
-        section: the document's section.
-        expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
+        section: the document's section, or several with commas; empty where a model is beyond the document.
+        expected: what a full run on the recipe's own data reaches, by metric, such as `{"test_accuracy": 0.982}`.
+        expected_with: the flags it was measured with, where they are not the defaults: arguments of the builder, and
+            `weights`, the name of Keras's file.
         optimizer: a Keras optimizer's name, or a function that makes one (a live one would allocate at import).
         schedule: "constant", or "cosine": the learning rate falls along a cosine to zero at the run's last step.
         warmup_steps: with "cosine", the learning rate first rises from zero over so many steps.
@@ -98,9 +102,10 @@ class Recipe(Runnable):
     metrics: Any
     epochs: int
     batch_size: int
-    section: str
+    section: str = ""
     steps_per_epoch: int | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+    expected_with: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str | Callable[[], keras.optimizers.Optimizer] = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
@@ -128,11 +133,11 @@ class Program(Runnable):
 
     Args:
         run: does it all; its keyword arguments become flags.
-        section: the document's section.
+        section: as in Recipe.
     """
 
     run: Callable[..., Any]
-    section: str
+    section: str = ""
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -158,17 +163,19 @@ class Card:
 
     @property
     def code(self) -> str:
-        """What the module does: its source without comments, docstring, and the figure it expects."""
-        tree = ast.parse(ast.unparse(ast.Module(self._tree.body[bool(self.doc) :], [])))
+        """What the module does: its source without comments, docstrings, and what it says of itself."""
+        tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
-                node.keywords = [keyword for keyword in node.keywords if keyword.arg != "expected"]
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg not in SAID]
+            elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
         return ast.unparse(tree)
 
     @property
     def summary(self) -> str:
         """The docstring's first line, without the note in brackets."""
-        return re.sub(r"\s*\(document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
+        return re.sub(r"\s*\((beyond the )?document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
 
     @property
     def parameters(self) -> str:

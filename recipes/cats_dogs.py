@@ -1,4 +1,4 @@
-"""Cats and dogs from scratch, a small convolutional network (document, section 6.3; 3,453,121 parameters).
+"""Cats and dogs from scratch, a small convolutional network (document, sections 6.4 and 6.5; 3,453,121 parameters).
 
     python -m keraskit.recipes.cats_dogs --data-dir train.zip
     python -m keraskit.recipes.cats_dogs --download
@@ -51,7 +51,7 @@ recipe = Recipe(
     batch_size=20,
     steps_per_epoch=100,
     quick={"limit": 128},
-    section="6.3",
+    section="6.4, 6.5",
     expected={"test_accuracy": 0.73},
 )
 

@@ -1,4 +1,4 @@
-"""Cats and dogs, the top of the pretrained network trained further (document, section 6.8; 3,491,521 parameters).
+"""Cats and dogs, the top of the pretrained network trained further (beyond the document; 3,491,521 parameters).
 
     python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip
     python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip --base vgg16 --top 4
@@ -6,9 +6,11 @@
 
 It starts from the newest run of cats_dogs_features with the same flags, and runs that first if there is none. A low
 learning rate, a classifier that has settled, and batch normalisation that keeps ImageNet's statistics: without any of
-the three, the first steps destroy what the base knows. The document reached 0.95 with VGG16.
+the three, the first steps destroy what the base knows. The document's section 6 announces this step, and 0.95, for
+another article.
 
-Expected: test accuracy 0.96 on 1,752 photographs with --alpha 0.25 --size 288 after 15 epochs, 10 min on one CPU core.
+Expected: test accuracy 0.95 (one seed) on 1,752 photographs with --alpha 0.25 after 15 epochs, 4 min on two CPU cores.
+The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
 
 import keras
@@ -36,7 +38,7 @@ def build(
         classes: Number of classes.
         units: Units of the classifier's hidden layer.
         dropout: Rate before and after it.
-        top: How many of the base's last layers are trained; the document's 4 are VGG16's last block.
+        top: How many of the base's last layers are trained; VGG16's last 4 are its last block.
     """
     model = cats_dogs_features.build(base, alpha, size, classes, units, dropout)
     application = applications.nested(model)
@@ -65,8 +67,8 @@ recipe = Recipe(
     epochs=15,
     batch_size=32,
     quick={"limit": 64, "model": {"size": 96}},
-    section="6.8",
-    expected={"test_accuracy": 0.96},
+    expected={"test_accuracy": 0.95},
+    expected_with={"alpha": 0.25, "weights": "mobilenet_2_5_224_tf_no_top.h5"},
 )
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """One list of models drives one test: recipes against the document's tables, docstrings, registry."""
 
 import inspect
+import re
 
 import pytest
+from conftest import ROOT
+from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
 from keraskit.recipe import find_card, load_recipe, recipes_available
@@ -37,13 +40,32 @@ def test_cnn_as_printed_is_the_documents_graph():
 def test_card_read_from_source_agrees_with_the_module(name):
     card, recipe = find_card(name), load_recipe(name)
     assert card.parameters == f"{TOTALS[name]:,}"
-    assert card.declared["section"] == recipe.section
+    assert card.declared.get("section", "") == recipe.section
     assert card.declared.get("expected", {}) == dict(recipe.expected)
+    assert card.declared.get("expected_with", {}) == dict(recipe.expected_with)
     for metric, value in recipe.expected.items():
         assert f"{metric.replace('_', ' ')} {value}" in " ".join(card.doc.split()), (
             "the docstring promises another figure"
         )
     assert f"    python -m keraskit.recipes.{name}" in card.doc
+
+
+@pytest.mark.parametrize("name", recipes_available())
+def test_a_recipe_says_where_in_the_document_it_is_or_that_it_is_beyond(name):
+    first, sections = find_card(name).doc.partition("\n")[0], load_recipe(name).section
+    assert "(beyond the document" in first if not sections else "(document, section" in first
+    assert re.findall(r"\d[\d.]*", re.search(r"\(.*?(?=;|\)\.)", first)[0]) == re.findall(r"[\d.]+", sections)
+
+
+def test_every_section_that_is_named_is_a_heading_of_the_document():
+    headings = re.findall(r"^#+ \**(\d(?:\.\d+)*)", shared("../document.md").read_text(), re.M)
+    assert {"1", "3.3.2", "6.7"} <= set(headings) and "6.8" not in headings
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.py")]
+    texts = [path.read_text() for path in [*pages, *(card.source for card in recipes_available().values())]]
+    named = re.findall(r"[Ss]ections? (\d[\d.]*)(?:(?:,| and) (\d[\d.]*))?", "\n".join(texts))
+    numbers = {number.rstrip(".") for found in named for number in found if number}
+    numbers |= {number for name in recipes_available() for number in re.findall(r"[\d.]+", load_recipe(name).section)}
+    assert len(numbers) > 10 and numbers <= set(headings)
 
 
 @pytest.mark.parametrize("name", recipes_available())

@@ -235,6 +235,7 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
     refused(broken, 2, "still running")
     os.close(held)
     facts = RunFolder(broken).read_json("run.json")
+    refused(copy("names", classes=list("abcdefghij")), 2, "data is not what this run began with")
     refused(copy("data", data=facts["data"] | {"sha256": "0" * 64}), 2, "data is not what this run began with")
     refused(copy("recipe", asked=facts["asked"] | {"recipe": "another"}), 2, "recipe was not cnn as it is now")
     refused(copy("none", asked=None), 2, "does not say how")

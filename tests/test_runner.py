@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from scipy.stats import binom
 from sklearn.metrics import confusion_matrix
 
 import keraskit
@@ -133,6 +135,42 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
         keraskit.run(dataclasses.replace(load_recipe("mlp"), loss=no_number), quick=True, output_dir=tmp_path)
     (folder,) = (tmp_path / "mlp").iterdir()
     assert RunFolder(folder).read_json("run.json")["status"] == "failed" and not (folder / "model.keras").exists()
+
+
+def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
+    """The verdict on a run of a recipe, with these flags and so many test examples."""
+    splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
+    return runner.judge(load_recipe(name), RunConfig(**knobs), dict(options), {"accuracy": accuracy}, splits)
+
+
+def test_the_verdict_names_its_interval():
+    features = {"options": {"alpha": 0.25}, "size": 874}
+    assert judged("cats_dogs_features", 0.943, **features) == (
+        "test accuracy 0.9430 is as expected (0.948, 95% interval of 874 test examples ±0.015)"
+    )
+    assert "0.9320 is BELOW what is expected" in judged("cats_dogs_features", 0.932, **features)
+    assert "0.9640 is better than expected" in judged("cats_dogs_features", 0.964, **features)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.948, 874), (0.73, 874), (0.982, 10_000), (0.92, 2_000)])
+def test_the_interval_is_that_of_the_binomial_distribution(share, count):
+    low, high = np.array(binom.interval(0.95, count, share)) / count
+    assert runner.sampling_error(share, count) == pytest.approx((high - low) / 2, abs=0.001)
+
+
+def test_a_verdict_is_given_only_where_the_expected_figures_hold():
+    file = "mobilenet_2_5_224_tf_no_top.h5"
+    narrow = {"alpha": 0.25}
+    for knobs in ({}, {"seed": 3, "threads": 1, "classes": "names.txt", "dataset": "mnist"}):
+        assert judged("mlp", 0.98, **knobs)
+    for knobs in ({"epochs": 1}, {"quick": True}, {"limit": 100}, {"options": {"hidden": (3,)}}, {"reference": False}):
+        assert not judged("mlp", 0.98, **knobs)
+    for knobs in ({}, {"weights": f"somewhere/{file}"}, {"weights": "imagenet"}):
+        assert judged("cats_dogs_features", 0.95, options=narrow, **knobs)
+    for options in ({}, narrow | {"size": 288}):
+        assert not judged("cats_dogs_features", 0.95, options=options)
+    for weights in ("none", "others.h5"):
+        assert not judged("cats_dogs_features", 0.95, options=narrow, weights=weights)
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):

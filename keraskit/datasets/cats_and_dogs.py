@@ -10,7 +10,7 @@ from PIL import Image
 
 from keraskit import machine
 from keraskit.config import RunConfig
-from keraskit.datasets import drawn_pets, folders
+from keraskit.datasets import class_names, drawn_pets, folders
 from keraskit.datasets.layout import PARTS, arrange
 from keraskit.datasets.picture_files import open_files
 from keraskit.datasets.splits import Splits
@@ -21,6 +21,7 @@ URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6D
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
 DRAWN = {"train": 400, "validation": 100, "test": 200}  # of each class
+MEASURED = 1_752  # photographs to train on with which the recipes' figures were measured
 HOW_TO_GET = "--data-dir names photographs, --download fetches 786 MB of them"
 
 
@@ -40,15 +41,20 @@ def caffe(config: RunConfig) -> Splits:
 
 
 def _splits(config: RunConfig, scale: folders.Scale, most: int | None) -> Splits:
+    class_names.refuse(config.classes)
     size = (drawn_pets.SIZE, drawn_pets.SIZE)
     root, found = photographs(config)
     if root is None:
         pets = DrawnPets()
-        source = {"name": drawn_pets.NAME, "path": "", "found": f"keraskit's own pen ({HOW_TO_GET})"}
+        found = f"keraskit's own pen ({HOW_TO_GET})"
+        source = {"name": drawn_pets.NAME, "path": "", "found": found, "reference": False}
         return folders.splits(pets, arrange(pets.names, "the drawn pets"), config, scale, source, size, trusted=True)
     files = open_files(root)
-    source = {"name": root.name, "path": str(root), "found": found}
-    return folders.splits(files, arrange(files.names, root, most), config, scale, source, size)
+    layout = arrange(files.names, root, most)
+    kinds = {name.lower().removesuffix("s") for name in layout.classes}
+    reference = most is None or (kinds == {"cat", "dog"} and len(layout.parts["train"]) >= MEASURED)
+    source = {"name": machine.name_of(root), "path": str(root), "found": found, "reference": reference}
+    return folders.splits(files, layout, config, scale, source, size)
 
 
 def photographs(config: RunConfig) -> tuple[Path | None, str]:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.config import RunConfig
+from keraskit.datasets import class_names
 from keraskit.datasets.splits import Split, Splits
 
 FEATURES, CLASSES, CLOUDS = 100, 10, 2
@@ -37,6 +38,7 @@ def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def one_hot(config: RunConfig) -> Splits:
     """Inputs of shape (100,), targets one-hot of shape (10,)."""
+    class_names.refuse(config.classes)
 
     def split(part: str) -> Split:
         x, y = draw(part)

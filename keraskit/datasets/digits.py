@@ -11,15 +11,16 @@ import tensorflow as tf
 
 from keraskit import machine
 from keraskit.config import RunConfig
-from keraskit.datasets import array_files, mnist
+from keraskit.datasets import array_files, class_names, mnist
 from keraskit.datasets.inputs import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10
+FASHION = "fashion_mnist"
 BY_KERAS = {
-    "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
+    FASHION: ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
 TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}
@@ -120,26 +121,27 @@ def _splits(
 
 def _load(config: RunConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
     """The arrays, the classes' names, and the source."""
+    path, note = None, ""
     if config.dataset in (None, "mnist"):
         arrays, source = mnist.load(config.data_dir)
-        return arrays, tuple("0123456789"), source
-    if config.dataset in BY_KERAS:
-        arrays = _by_keras(config.dataset)
-        source = {
-            "name": config.dataset,
-            "path": "Keras's cache",
-            "found": "downloaded by Keras",
-            "sha256": _hash(arrays),
-        }
-        return _mixed(arrays), tuple(BY_KERAS[config.dataset]), source
-    path = machine.expanded(config.dataset)
-    arrays = array_files.read(path)
-    classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
-    return (
-        _mixed(arrays),
-        classes,
-        {"name": path.name, "path": str(path), "found": "--dataset", "sha256": _hash(arrays)},
-    )
+        classes = tuple("0123456789")
+    else:
+        if config.dataset in BY_KERAS:
+            arrays, classes = _by_keras(config.dataset), tuple(BY_KERAS[config.dataset])
+            source = {"name": config.dataset, "path": "Keras's cache", "found": "downloaded by Keras"}
+        else:
+            path = machine.expanded(config.dataset)
+            arrays = array_files.read(path)
+            classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
+            name = machine.name_of(path.parent if path.name == "raw" else path)  # torchvision has FashionMNIST/raw
+            source = {"name": name, "path": str(path), "found": "--dataset"}
+            if "fashion" in name.lower() and len(classes) == len(BY_KERAS[FASHION]):
+                classes, note = tuple(BY_KERAS[FASHION]), f"those of {FASHION}, as {name} is called so"
+        source |= {"sha256": _hash(arrays), "reference": False}
+        arrays = _mixed(arrays)
+    if named := class_names.find(len(classes), path, config.classes):
+        classes, note = named[0], f"from {named[1]}"
+    return arrays, classes, source | ({"notes": [f"class names: {note}"]} if note else {})
 
 
 def _by_keras(name: str) -> dict[str, np.ndarray]:

@@ -107,7 +107,8 @@ class Splits:
     Args:
         train, validation, test: the parts. Validation chooses the best epoch; test is read once, at the end.
         classes: the name of each class, in the order of the labels.
-        source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found.
+        source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found; `reference`
+            is false where it is not the data that the recipes' own words and figures speak of; `notes`, lines to show.
         reshape: where the data can follow a model's input: given its shape without the batch, returns the splits so.
     """
 

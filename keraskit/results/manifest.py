@@ -25,7 +25,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "classes": [str],
     "model_options": {},
     "config": {"epochs": int, "augment": {}, "data_dir": str, "weights": str},
-    "data": {"name": str, "found": str, "sha256": str, "used": {str: int}},
+    "data": {"name": str, "found": str, "sha256": str, "used": {str: int}, "notes": [str]},
     "inputs": {},
     "test": {str: float},
     "timings": {str: float},

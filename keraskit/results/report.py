@@ -10,10 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from keraskit.recipe import BEYOND
 from keraskit.results import history, manifest
 from keraskit.results.run_folder import RunFolder
 
 REPORT = "report.html"
+LISTED = 40  # names of classes
 
 
 def write_report(folder: RunFolder) -> None:
@@ -22,8 +24,10 @@ def write_report(folder: RunFolder) -> None:
     page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
     html = page.render(
         run=run,
+        cited=_cited(run.get("section") or ""),
         headline=_headline(run),
         figures=_figures(run),
+        examples=_examples(run),
         history=(rows := folder.read_history()),
         overfit=history.overfit(rows),
         has=lambda name: (folder.path / name).is_file(),
@@ -33,6 +37,20 @@ def write_report(folder: RunFolder) -> None:
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, html)
+
+
+def _cited(section: str) -> str:
+    """Where in the document the recipe's model stands."""
+    return f"document, section{'s' if ',' in section else ''} {section}" if section else BEYOND
+
+
+def _examples(run: dict[str, Any]) -> str:
+    """The data: how many examples of what."""
+    classes = run.get("classes") or []
+    used = (run["data"].get("used") or {}).items()
+    counts = ", ".join(f"{count:,} {'training' if part == 'train' else part}" for part, count in used)
+    names = ", ".join(classes[:LISTED]) + (f" and {len(classes) - LISTED:,} more" if len(classes) > LISTED else "")
+    return f"{run['data'].get('name')}: {counts} examples of {len(classes):,} classes: {names}."
 
 
 def _headline(run: dict[str, Any]) -> str:

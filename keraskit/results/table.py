@@ -9,18 +9,17 @@ from typing import Any
 
 from keraskit.config import flags
 from keraskit.errors import UserError
-from keraskit.recipe import Card, recipes_available
+from keraskit.recipe import BEYOND, Card, recipes_available
 from keraskit.results import manifest
 from keraskit.results.run_folder import RunFolder
 
 RUN = (  # what an entry needs of run.json
-    *("section", "parameters", "started", "test", "timings", "model_options", "seconds_per_epoch"),
+    *("parameters", "started", "test", "timings", "model_options", "seconds_per_epoch"),
     *("data.name", "data.used.train", "config.epochs", "choices.precision.value"),
     *("hardware.cpu", "hardware.cores", "hardware.gpus"),
     *("versions.python", "versions.tensorflow", "versions.keras"),
 )
 ENTRY: dict[str, Any] = {  # what the table needs of an entry
-    "section": str,
     "parameters": int,
     "data": str,
     "flags": str,
@@ -42,7 +41,6 @@ def entry(folder: RunFolder, card: Card) -> dict[str, Any]:
     accuracies = [name for name in history[0] if name.startswith("val_") and name.endswith("accuracy")]
     return {
         "source_sha256": source_hash(card),
-        "section": run["section"],
         "parameters": run["parameters"],
         "data": f"{run['data']['used']['train']:,} of {run['data']['name']}",
         "flags": flags({k: v for k, v in run["model_options"].items() if k != "classes"}),
@@ -56,6 +54,11 @@ def entry(folder: RunFolder, card: Card) -> dict[str, Any]:
         "versions": {name: run["versions"][name] for name in ("python", "tensorflow", "keras")},
         "measured": run["started"][:10],
     }
+
+
+def measured_with(card: Card) -> str:
+    """The builder's flags that a recipe's expected figures were measured with; empty for the defaults."""
+    return flags({k: v for k, v in card.declared.get("expected_with", {}).items() if k != "weights"})
 
 
 def source_hash(card: Card) -> str:
@@ -91,7 +94,8 @@ def markdown(entries: Mapping[str, Any], root: str = "") -> str:
         result = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown.items())
         result += f" (`{row['flags']}`)" if row["flags"] else ""
         lines.append(
-            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | {row['section']} | "
+            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | "
+            f"{card.declared.get('section') or BEYOND} | "
             f"{row['parameters']:,} | {row['data']} | {result} | {row['epochs']} | {row['hardware']['cores']} | "
             f"{row['seconds_per_epoch']} | {row['total_seconds']} s |"
         )

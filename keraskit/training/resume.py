@@ -76,7 +76,8 @@ class Unfinished:
         """Refuse other data; note what may change the last digits of the result."""
         with self._understood():
             before, now = self.facts["data"], splits.source
-            if before.get("sha256") != now.get("sha256") or before["used"] != splits.sizes():
+            same = before.get("sha256") == now.get("sha256") and before["used"] == splits.sizes()
+            if not same or self.facts["classes"] != list(splits.classes):
                 problem = f"The data is not what this run began with: {before['used']} of {before['name']}"
                 raise UserError(f"{problem}, sha256 {before.get('sha256')}.", "Put it back, or start a new run.")
             chosen = {name: choice.value for name, choice in vars(choices).items()}
@@ -230,9 +231,9 @@ def _plain(name: str, value: Any) -> Any:
     """A knob's value as JSON holds it; a path as one that holds in another folder too."""
     if isinstance(value, Augmentation):
         return changed(value)
-    if name == "data_dir" or (name in {"dataset", "weights"} and Path(value).exists()):
+    if name == "data_dir" or (name in {"dataset", "weights", "classes"} and Path(value).exists()):
         return str(Path(value).absolute())
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def _tuples(value: Any) -> Any:
