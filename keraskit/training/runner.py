@@ -23,7 +23,7 @@ from keraskit.results import report
 from keraskit.results.run_folder import MODEL, RunFolder, now
 from keraskit.training import devices, disk, loop, prepare, previous, resume
 from keraskit.training.checkpoint import KeepBest
-from keraskit.training.illustrate import illustrate
+from keraskit.training.illustrate import draw_model, illustrate
 from keraskit.training.resume import Unfinished
 from keraskit.training.team import join
 
@@ -113,6 +113,7 @@ def train(
     with folder.alone(), resume.advising(again), folder.recorded(**({} if unfinished else facts)):
         announce(recipe, settled, ready)
         print(f"run folder     {short(folder.path)}", flush=True)
+        draw_model(folder, model)
         start = unfinished.begin() if unfinished else None
         keeper = KeepBest(folder, model, ready.learner, recipe.monitor, splits.train.augmentation.statistics)
         loop.fit(ready, config, keeper, start, again)
