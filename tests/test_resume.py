@@ -181,6 +181,20 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
     assert outcome(gone_on.folder) == outcome(whole.folder)
 
 
+def test_the_best_of_equal_epochs_is_the_same_after_a_break_between_them(tmp_path):
+    """Of 64 pictures the accuracy is often equal: here in the last three epochs, which the break falls among."""
+    few = {"limit": 64, "batch_size": 16, "epochs": 5, "learning_rate": 0.002, "model": {"hidden": (12,)}}
+    whole = keraskit.run("mlp", output_dir=tmp_path / "whole", **few)
+    scores = [row["val_accuracy"] for row in whole.history]
+    assert scores.index(max(scores)) < 3 and scores.count(max(scores)) > 1, "choose another seed or rate"
+    best = min(whole.history, key=lambda row: (-row["val_accuracy"], row["val_loss"]))
+    assert RunFolder(whole.folder).read_json("run.json")["best_epoch"] == best["epoch"] > scores.index(max(scores)) + 1
+    with at(4, 3, kill), pytest.raises(RuntimeError):
+        keraskit.run("mlp", output_dir=tmp_path / "broken", **few)
+    gone_on = keraskit.run("mlp", output_dir=tmp_path / "broken", resume=True, **few)
+    assert outcome(gone_on.folder) == outcome(whole.folder)
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     """A run that was broken off in its second epoch."""

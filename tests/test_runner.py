@@ -16,6 +16,7 @@ from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, runner
+from keraskit.training.checkpoint import KeepBest
 
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png report.html"
@@ -92,6 +93,28 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
     measured = result.model.evaluate(splits.validation.in_order(100), verbose=0, return_dict=True)
     assert measured["accuracy"] == pytest.approx(scores[best], abs=1e-6)
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best + 1
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "best"),
+    [
+        ((0.5, 0.7, 0.7, 0.7, 0.6), (1.0, 0.9, 0.8, 0.85, 0.7), 3),
+        ((0.7, 0.7), (0.8, 0.8), 1),
+        ((0.7, 0.7), (0.8, float("nan")), 1),
+        ((0.7, 0.7, 0.8), (0.8, 0.7, 0.9), 3),
+    ],
+)
+def test_of_equal_epochs_the_best_has_the_lower_validation_loss(tmp_path, accuracies, losses, best):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    keeper = KeepBest(RunFolder(tmp_path), model, model, "val_accuracy")
+    keeper.set_model(model)
+    for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True)):
+        model.set_weights([np.full((1, 1), epoch + 1.0), np.zeros(1)])
+        keeper.on_epoch_begin(epoch)
+        keeper.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy, "val_loss": loss})
+        keeper.write(RunFolder(tmp_path))
+    assert keeper.best_epoch == best
+    assert keras.models.load_model(tmp_path / "model.keras").get_weights()[0] == best
 
 
 def test_precision_leaves_the_saved_model_in_float32(tmp_path):
