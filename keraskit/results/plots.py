@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from keraskit.errors import printable
-from keraskit.results import history
+from keraskit.results import fonts, history
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -32,8 +33,14 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Write the PNG. Letters that the font lacks become boxes, without a warning for each."""
+def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
+    """Write the PNG in fonts that have all letters of the names in it, where such are installed.
+
+    Else one line says what to install, in place of matplotlib's warning for each letter.
+    """
+    if more := fonts.families("".join(map(_words, names))):
+        for text in figure.findobj(Text):
+            text.set_fontfamily([*text.get_fontfamily(), *more])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(path)
@@ -73,7 +80,7 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    _save(figure, path)
+    _save(figure, path, names)
 
 
 def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], metric: str, path: Path) -> None:
@@ -94,7 +101,7 @@ def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], met
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    _save(figure, path)
+    _save(figure, path, [metric, *(label for label, *_ in runs)])
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
@@ -121,7 +128,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
         axes.set_yticks(range(count), classes)
     axes.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, ax=axes, label="examples", shrink=0.85, format=StrMethodFormatter("{x:,.0f}"))
-    _save(figure, path)
+    _save(figure, path, classes)
 
 
 def sheet(
@@ -157,4 +164,4 @@ def sheet(
         axes.set(xticks=[], yticks=[])
     if not len(pictures):
         figure.text(0.5, 0.4, "none", ha="center")
-    _save(figure, path)
+    _save(figure, path, captions)
