@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
 from keraskit.results import fonts, history
@@ -23,6 +22,7 @@ from keraskit.results import fonts, history
 TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
 DPI = 120
+COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -105,7 +105,7 @@ def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], met
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Counts of true class (rows) against predicted class (columns), coloured on a log scale so that errors show.
+    """Counts of true class (rows) against predicted class (columns), each coloured by its share of the true class.
 
     Args:
         matrix: counts, shape (classes, classes).
@@ -114,20 +114,21 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
     """
     classes, count = [_words(name, 30) for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
-    figure = _figure(side + 1.0, side)
+    figure = _figure(side + 1.4, side)
     axes = figure.add_subplot()
-    image = axes.imshow(np.where(matrix > 0, matrix, np.nan), cmap="cividis_r", norm=LogNorm(1, max(2, matrix.max())))
-    if count <= 25:
-        for (true, said), number in np.ndenumerate(matrix):
-            if number:
-                dark = np.log(number) > 0.5 * np.log(max(2, matrix.max()))
-                colour = "white" if dark else "black"
-                axes.text(said, true, str(number), ha="center", va="center", fontsize=8, color=colour)
-        longest = max(map(len, classes))
-        axes.set_xticks(range(count), classes, rotation=90 if longest > 3 else 0)
-        axes.set_yticks(range(count), classes)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(np.where(matrix > 0, share, np.nan), cmap="cividis_r", vmin=0, vmax=1)
+    cell = 72 * (side - 1.6) / count  # points
+    size = min(8.0, 1.4 * cell / len(f"{matrix.max():,}"))
+    for true, said in np.argwhere(matrix) if count <= COUNTED else ():
+        colour = "white" if share[true, said] > 0.5 else "black"
+        axes.text(said, true, f"{matrix[true, said]:,}", ha="center", va="center", fontsize=size, color=colour)
+    if count <= NAMED:
+        size = min(10.0, 0.8 * cell)
+        axes.set_xticks(range(count), classes, fontsize=size, rotation=90 if max(map(len, classes)) > 3 else 0)
+        axes.set_yticks(range(count), classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
-    figure.colorbar(image, ax=axes, label="examples", shrink=0.85, format=StrMethodFormatter("{x:,.0f}"))
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85, format=PercentFormatter(1.0))
     _save(figure, path, classes)
 
 
