@@ -161,13 +161,18 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
     with at(0, 3, kill), pytest.raises(RuntimeError):
         keraskit.run(recipe, output_dir=tmp_path, save_every=2, **knobs)
     positions = [dataclasses.astuple(state.Checkpoint(RunFolder(only(tmp_path))).position)[:2]]
+    first = RunFolder(only(tmp_path)).read_json("run.json")["timings"]
     with at(2, 3, kill):
         assert call("resume", tmp_path / recipe) == 1
     positions.append(dataclasses.astuple(state.Checkpoint(RunFolder(only(tmp_path))).position)[:2])
     assert positions == [(0, 2), (2, 2)]
     assert call("resume", only(tmp_path)) == 0
     assert outcome(only(tmp_path)) == unbroken("cnn")
-    assert [(r["epoch"], r["step"]) for r in RunFolder(only(tmp_path)).read_json("run.json")["resumed"]] == positions
+    run = RunFolder(only(tmp_path)).read_json("run.json")
+    assert [(r["epoch"], r["step"]) for r in run["resumed"]] == positions
+    assert set(first) < set(run["timings"]) and all(run["timings"][stage] >= spent for stage, spent in first.items())
+    assert run["timings"]["data"] > first["data"]
+    assert run["timings"]["fit"] > sum(row["seconds"] for row in RunFolder(only(tmp_path)).read_history())
 
 
 def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+import time
+from datetime import datetime
 
 import keras
 import numpy as np
@@ -14,10 +18,12 @@ from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
+from keraskit.results import compare
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, runner
 from keraskit.training.checkpoint import KeepBest
 
+TINY = "run mlp --limit 64 --epochs 2 --model.hidden 8"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png report.html"
 
@@ -132,6 +138,37 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
     assert run["data"]["sha256"] in (ROOT / "data" / "README.md").read_text()
     assert run["weights_sha256"] == runner.weights_hash(tiny_run.model)
     assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
+
+
+PROGRAM = """
+import time
+time.sleep(1)  # what a program does before is not the run's
+import keraskit
+print("begins", flush=True)
+keraskit.run("mlp", limit=64, epochs=2, model={"hidden": (8,)})
+"""
+
+
+@pytest.mark.parametrize("words", [["-m", "keraskit", *TINY.split()], ["-c", PROGRAM]], ids=["command", "program"])
+def test_seconds_agree_with_a_clock_outside(words, tmp_path):
+    begun, lines = time.time(), []
+    with subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            begun, ended = time.time() if line == "begins\n" else begun, time.time()
+            lines.append(line)
+    assert process.returncode == 0 and lines[-1].startswith("report ")
+    (folder,) = (tmp_path / "runs" / "mlp").iterdir()
+    run, took = RunFolder(folder).read_json("run.json"), ended - begun
+    assert sum(run["timings"].values()) == pytest.approx(took, abs=1)
+    assert run["timings"]["start-up"] > 0.5, "TensorFlow takes longer to load"
+    started, finished = (datetime.fromisoformat(run[name]).timestamp() for name in ("started", "ended"))
+    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(ended, abs=1.1)  # whole seconds
+
+    said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
+    assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
+    head, (row,) = compare.columns(compare.read([folder]))
+    epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())
+    assert row[head.index("seconds in epochs")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 
 
 def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypatch):
