@@ -1,6 +1,13 @@
 """keraskit: a classic Keras tutorial as software. Names load on first use, so importing this imports no TensorFlow."""
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keraskit.recipe import Recipe
+    from keraskit.training.runner import RunResult
 
 _HOMES = {
     "Augmentation": "keraskit.augment",
@@ -12,10 +19,35 @@ _HOMES = {
     "load_recipe": "keraskit.recipe",
     "recipes_available": "keraskit.recipe",
     "spread_gates": "keraskit.chrono",
-    "run": "keraskit.training.runner",
 }
-__all__ = list(_HOMES)
+__all__ = [*_HOMES, "run"]
 __version__ = "0.1.0"
+
+
+def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: Any) -> RunResult:
+    """Train a recipe from Python: `keraskit.run("cnn", epochs=2, seed=1)`.
+
+    Args:
+        recipe: its name, or a Recipe of your own.
+        model: keyword arguments for the recipe's `build`.
+        knobs: fields of RunConfig.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    from dataclasses import fields
+
+    from keraskit import config, errors, startup
+    from keraskit.recipe import load_recipe
+
+    startup.begin()
+    if unknown := set(knobs) - {field.name for field in fields(config.RunConfig)}:
+        raise errors.UserError(f"No such knob: {', '.join(sorted(unknown))}.", "keraskit.RunConfig lists them.")
+    asked = config.RunConfig(**knobs)
+    startup.start_tensorflow()
+    from keraskit.training.runner import train
+
+    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, asked, model)
 
 
 def __getattr__(name: str) -> object:

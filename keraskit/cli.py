@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import commands, signals, startup
+from keraskit import commands, machine, signals, startup
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Program, Recipe, Runnable, find_card, load_recipe, recipes_available
@@ -29,6 +29,7 @@ EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 inter
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of `keraskit` and `python -m keraskit`."""
+    startup.begin(machine.process_age() if argv is None else 0.0)
     sys.exit(
         _guarded(lambda words: _app(words)(words, **_QUIET), list(sys.argv[1:] if argv is None else argv), "keraskit")
     )
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run_recipe(recipe: Runnable, argv: Sequence[str]) -> int:
     """`keraskit run` for a recipe that is imported already; what `python -m keraskit.recipes.mlp` does."""
+    startup.begin(machine.process_age())
     name = f"python -m keraskit.recipes.{recipe.name}" if recipe.name in recipes_available() else recipe.command
     app = App(name=name, version_flags=[], suppress_keyboard_interrupt=False)
     make = _run_command if isinstance(recipe, Recipe) else _program_command

@@ -17,7 +17,15 @@ from keraskit.results.run_folder import PICTURES, RunFolder, check_outputs
 from keraskit.startup import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
-NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # columns set to the right
+NUMBERS = {
+    "parameters",
+    "epochs",
+    "best epoch",
+    "validation",
+    "gap",
+    "test",
+    "seconds in epochs",
+}  # columns set to the right
 
 
 def list_recipes() -> None:

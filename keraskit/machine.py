@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 
 from keraskit.errors import UserError
@@ -37,6 +38,18 @@ def available_memory() -> int | None:
         return min(free, limit - used)
     except (OSError, ValueError):  # no limit, or no control groups
         return free
+
+
+def process_age() -> float:
+    """Seconds since this process began, before Python did, where Linux tells; else 0.
+
+    What a shell did before it became this process, by `exec`, counts too.
+    """
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0.0
 
 
 def _cpuinfo(name: str) -> str:

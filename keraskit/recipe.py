@@ -93,7 +93,7 @@ class Recipe(Runnable):
         imagenet: fills a model with Keras's published weights for `--weights imagenet`, and returns the names of the
             layers that have another shape and keep their initial weights.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and `model`, arguments of the builder.
-        monitor: the validation metric that decides which epoch's weights are kept.
+        monitor: the validation metric that decides which epoch's weights are kept; of equals, the lower `val_loss`.
     """
 
     build: Callable[..., keras.Model]

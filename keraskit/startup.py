@@ -1,5 +1,7 @@
 """Starts TensorFlow for a program: keeps its start-up chatter off the screen and passes on whatever else it says.
 
+Notes when the command began that it is started for, so that a run can count this as a part of its time.
+
 TensorFlow prints a dozen lines before its own log level is read, so no environment variable silences them. We hold
 back the process's stderr while it starts, drop the lines known to concern nobody, and print all others.
 """
@@ -11,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +25,18 @@ _CHATTER = re.compile(
     rb"|To enable the following instructions|XLA service|StreamExecutor|Compiled cluster using XLA"
 )
 _NO_GPU_CHATTER = re.compile(rb"failed call to cuInit|Cannot dlopen some GPU libraries|Skipping registering GPU")
+_began: list[float] = []  # when a command began, by time.monotonic, until its run asks
 _held: list[tuple[int, int]] = []  # (the real stderr, the file that stands in for it) while it is held back
+
+
+def begin(ago: float = 0.0) -> None:
+    """Note that a command begins, or began so many seconds ago."""
+    _began[:] = [time.monotonic() - ago]
+
+
+def spent() -> float:
+    """Seconds since the command began; 0 for a run that another one started, and without a command."""
+    return time.monotonic() - _began.pop() if _began else 0.0
 
 
 def hush() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keraskit import Augmentation, Program
+from keraskit import Augmentation, Program, startup
 from keraskit.datasets import drawn_pets, mnist
 from keraskit.datasets.picture_files import SHIPPED
 from keraskit.preview import clipped, preview, visible
@@ -50,7 +50,7 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     arrays, source = mnist.load()
     x_train = arrays["x_train"][..., None]
     folder = RunFolder.create(output_dir, "augmentation")
-    folder.update_manifest(recipe="augmentation", started=now(), seed=seed, data=source)
+    folder.update_manifest(recipe="augmentation", started=now(startup.spent()), seed=seed, data=source)
     with folder.recorded():
         write_digits(folder, x_train, arrays["y_train"], digits, seed)
         photograph = SHIPPED / "chelsea.png"

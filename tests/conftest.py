@@ -53,7 +53,7 @@ def undrawn(tiny_run):
     The shared run comes first, so that it is drawn.
     """
     from keraskit.results import plots
-    from keraskit.training import illustrate
+    from keraskit.training import runner
 
     def touch(*given, **_):
         next(each for each in given if isinstance(each, Path)).touch()
@@ -61,5 +61,5 @@ def undrawn(tiny_run):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("curves", "confusion", "sheet"):
             patch.setattr(plots, name, touch)
-        patch.setattr(illustrate, "draw_model", lambda *_: None)
+        patch.setattr(runner, "draw_model", lambda *_: None)
         yield

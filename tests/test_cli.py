@@ -135,6 +135,7 @@ def test_a_quick_run_as_a_process_says_one_line_each_and_nothing_on_stderr(comma
         "epoch",
         "test",
         "test",
+        "time",
         "report",
     ]
     assert [line.split()[0] for line in done.stdout.splitlines()] == starts

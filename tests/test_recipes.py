@@ -1,14 +1,19 @@
 """One list of models drives one test: recipes against the document's tables, docstrings, registry."""
 
+import ast
+import html
 import inspect
 import re
 
+import keras
 import pytest
 from conftest import ROOT
 from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
 from keraskit.recipe import find_card, load_recipe, recipes_available
+from keraskit.results.run_folder import RunFolder
+from keraskit.training.illustrate import draw_model
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 
@@ -18,12 +23,58 @@ def rows(model):
     return [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers_shapes_and_parameters_are_the_documents(name):
-    model = load_recipe(name).build()
+def table(folder):
+    """What `tables` holds, and the total, read from a run folder's summary.txt."""
+    text = (folder / "summary.txt").read_text()
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    layers = [
+        (
+            name.partition(" (")[0],
+            ast.literal_eval(shape.replace("None, ", "").replace(")", ",)")),
+            int(count.replace(",", "")),
+        )
+        for name, shape, count, *_ in cells
+    ]
+    return layers, int(re.search(r"Total params: ([\d,]+) ", text)[1].replace(",", ""))
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def built(request):
+    """Each recipe's name and model, built once."""
+    return request.param, load_recipe(request.param).build()
+
+
+def test_layers_shapes_and_parameters_are_the_documents(built):
+    name, model = built
     assert sorted(rows(model)) == sorted(LAYERS[name])
     assert model.count_params() == TOTALS[name] == sum(count for *_, count in LAYERS[name])
     assert not model.compiled
+
+
+def test_a_summary_holds_the_documents_table(built, tmp_path):
+    name, model = built
+    draw_model(RunFolder(tmp_path), model)
+    layers, total = table(tmp_path)
+    assert sorted(row for row in layers if row[0] in {layer.name for layer in model.layers}) == sorted(LAYERS[name])
+    assert total == TOTALS[name]
+
+
+def test_the_summary_of_a_run_does_not_count_the_optimizer(tiny_run):
+    assert tiny_run.model.optimizer.built
+    assert table(tiny_run.folder) == (LAYERS["mlp"], TOTALS["mlp"])
+    page = html.unescape((tiny_run.folder / "report.html").read_text())
+    assert f"<pre>{(tiny_run.folder / 'summary.txt').read_text()}</pre>" in page
+
+
+def test_no_cell_of_a_summary_is_cut_or_wrapped(tmp_path):
+    names = [f"an_input_whose_name_is_long_{'x' * i}" for i in range(20)]
+    inputs = [keras.Input((3,), name=name) for name in names]
+    output = keras.layers.Dense(1, name="y" * 300)(keras.layers.Concatenate(name="all")(inputs))
+    draw_model(RunFolder(tmp_path), keras.Model(inputs, output))
+    lines = (tmp_path / "summary.txt").read_text().splitlines()
+    assert sum(line.startswith("│") for line in lines) == 22
+    for cell in (", ".join(f"{name}[0][0]" for name in names), f"{'y' * 300} (Dense)"):
+        assert any(f"│ {cell} " in line for line in lines)
 
 
 def test_every_recipe_has_a_table():

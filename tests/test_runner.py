@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import keras
@@ -16,9 +20,12 @@ from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
+from keraskit.results import compare
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, runner
+from keraskit.training.checkpoint import KeepBest
 
+TINY = "run mlp --limit 64 --epochs 2 --model.hidden 8"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png report.html"
 
@@ -96,6 +103,28 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best + 1
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "best"),
+    [
+        ((0.5, 0.7, 0.7, 0.7, 0.6), (1.0, 0.9, 0.8, 0.85, 0.7), 3),
+        ((0.7, 0.7), (0.8, 0.8), 1),
+        ((0.7, 0.7), (0.8, float("nan")), 1),
+        ((0.7, 0.7, 0.8), (0.8, 0.7, 0.9), 3),
+    ],
+)
+def test_of_equal_epochs_the_best_has_the_lower_validation_loss(tmp_path, accuracies, losses, best):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    keeper = KeepBest(RunFolder(tmp_path), model, model, "val_accuracy")
+    keeper.set_model(model)
+    for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True)):
+        model.set_weights([np.full((1, 1), epoch + 1.0), np.zeros(1)])
+        keeper.on_epoch_begin(epoch)
+        keeper.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy, "val_loss": loss})
+        keeper.write(RunFolder(tmp_path))
+    assert keeper.best_epoch == best
+    assert keras.models.load_model(tmp_path / "model.keras").get_weights()[0] == best
+
+
 def test_precision_leaves_the_saved_model_in_float32(tmp_path):
     result = keraskit.run("cnn", quick=True, precision="bfloat16", output_dir=tmp_path)
     assert {w.dtype for w in result.model.weights} == {"float32"}
@@ -111,6 +140,37 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
     assert run["data"]["sha256"] in (ROOT / "data" / "README.md").read_text()
     assert run["weights_sha256"] == runner.weights_hash(tiny_run.model)
     assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
+
+
+PROGRAM = """
+import time
+time.sleep(1)  # what a program does before is not the run's
+import keraskit
+print("begins", flush=True)
+keraskit.run("mlp", limit=64, epochs=2, model={"hidden": (8,)})
+"""
+
+
+@pytest.mark.parametrize("words", [["-m", "keraskit", *TINY.split()], ["-c", PROGRAM]], ids=["command", "program"])
+def test_seconds_agree_with_a_clock_outside(words, tmp_path):
+    begun, lines = time.time(), []
+    with subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            begun, ended = time.time() if line == "begins\n" else begun, time.time()
+            lines.append(line)
+    assert process.returncode == 0 and lines[-1].startswith("report ")
+    (folder,) = (tmp_path / "runs" / "mlp").iterdir()
+    run, took = RunFolder(folder).read_json("run.json"), ended - begun
+    assert sum(run["timings"].values()) == pytest.approx(took, abs=1)
+    assert run["timings"]["start-up"] > 0.5, "TensorFlow takes longer to load"
+    started, finished = (datetime.fromisoformat(run[name]).timestamp() for name in ("started", "ended"))
+    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(ended, abs=1.1)  # whole seconds
+
+    said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
+    assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
+    head, (row,) = compare.columns(compare.read([folder]))
+    epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())
+    assert row[head.index("seconds in epochs")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 
 
 def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypatch):

@@ -66,8 +66,13 @@ def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
         figures.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
     figures.append(("parameters", f"{run['parameters']:,}"))
     if "fit" in _known(run, "timings"):
-        figures.append(("training", f"{run['timings']['fit']:.0f} s"))
+        figures.append(("training", training_time(_known(run, "timings"))))
     return figures
+
+
+def training_time(seconds: dict[str, float]) -> str:
+    """Of the seconds of a run's stages, those of training and all."""
+    return f"{seconds['fit']:.0f} s of {sum(seconds.values()):.0f} s in all"
 
 
 def _known(run: dict[str, Any], name: str) -> dict[str, float]:

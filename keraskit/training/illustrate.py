@@ -1,4 +1,4 @@
-"""After training: the pictures of a run, its model's summary and graph, and the confusion counts."""
+"""The pictures of a run: before training its model's summary and graph, after it curves, mistakes, confusion counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def illustrate(
     test: tf.data.Dataset,
     seed: int,
 ) -> np.ndarray:
-    """Write curves, confusion, mistakes, samples, summary and graph. Returns the counts, true class by predicted."""
+    """Write curves, confusion, mistakes and samples. Returns the counts, true class by predicted."""
     with folder.atomic("curves.png") as path:
         plots.curves(keeper.rows, keeper.best_epoch, path)
 
@@ -51,7 +51,6 @@ def illustrate(
     if splits.train.augmentation.is_random:
         with folder.atomic("augmented.png") as path:
             draw_augmented(splits.train, seed, path)
-    draw_model(folder, model)
     return counts
 
 
@@ -88,10 +87,8 @@ def draw_augmented(train: Split, seed: int, path: Path) -> None:
 
 
 def draw_model(folder: RunFolder, model: keras.Model) -> None:
-    """summary.txt and the graph."""
-    lines: list[str] = []
-    model.summary(print_fn=lambda text, **_: lines.append(text), line_length=100)
-    folder.write_text("summary.txt", "\n".join(lines) + "\n")
+    """summary.txt and the graph. Before training, so that the summary counts the model and not the optimizer."""
+    folder.write_text("summary.txt", architecture.summary(model))
     try:
         with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
             architecture.draw(model, svg, png)

@@ -55,6 +55,13 @@ class Unfinished:
             options = {str(k): _tuples(v) for k, v in self.facts["asked"]["model"].items()}
             return RunConfig(**knobs, output_dir=self.folder.path.resolve().parent.parent), options
 
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds of its stages so far, but for what its checkpoint knows better."""
+        with self._understood():
+            recorded = dict(self.facts.get("timings") or {})
+            return {str(stage): float(spent) for stage, spent in recorded.items() if stage != "fit"}
+
     def settled(self, config: RunConfig) -> RunConfig:
         """The knobs with what the run chose for itself."""
         with self._understood():

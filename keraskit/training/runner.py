@@ -6,24 +6,25 @@ import dataclasses
 import hashlib
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keraskit import provenance
+from keraskit import provenance, startup
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, changed, flags
 from keraskit.datasets.splits import Splits
-from keraskit.errors import UserError, printable
-from keraskit.recipe import Card, Recipe, load_recipe
+from keraskit.errors import printable
+from keraskit.recipe import Card, Recipe
 from keraskit.results import report
 from keraskit.results.accuracy import Z
 from keraskit.results.run_folder import MODEL, RunFolder, now
 from keraskit.training import devices, disk, loop, prepare, previous, resume
 from keraskit.training.checkpoint import KeepBest
-from keraskit.training.illustrate import illustrate
+from keraskit.training.illustrate import draw_model, illustrate
 from keraskit.training.resume import Unfinished
 from keraskit.training.team import join
 
@@ -51,23 +52,6 @@ class RunResult:
     folder: Path | None
 
 
-def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: Any) -> RunResult:
-    """Train a recipe from Python: `keraskit.run("cnn", epochs=2, seed=1)`.
-
-    Args:
-        recipe: its name, or a Recipe of your own.
-        model: keyword arguments for the recipe's `build`.
-        knobs: fields of RunConfig.
-
-    Raises:
-        UserError: something given cannot be used.
-    """
-    unknown = set(knobs) - {f.name for f in dataclasses.fields(RunConfig)}
-    if unknown:
-        raise UserError(f"No such knob: {', '.join(sorted(unknown))}.", "keraskit.RunConfig lists them.")
-    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), model)
-
-
 def train(
     recipe: Recipe,
     asked: RunConfig,
@@ -78,13 +62,15 @@ def train(
 
     `unfinished` is a run to go on with.
     """
-    timings = Timings()
+    timings = Timings(startup.spent())
+    timings.mark("start-up")
     devices.limit_threads(asked.threads)
     devices.repeat_to_the_bit(asked.deterministic)
     if asked.resume:
         unfinished = resume.find(recipe, asked, model_options or {})
     config, options = prepare.settle(recipe, asked, model_options or {})
     if unfinished:
+        timings.add(unfinished.timings)
         config = unfinished.settled(config)
     else:
         RunFolder.check(config.output_dir)
@@ -108,19 +94,25 @@ def train(
         unfinished.check(splits, ready.choices, devices.hardware())
         folder, facts = unfinished.folder, unfinished.facts
     else:
-        facts = describe(recipe, asked, settled, options, model, splits, ready.choices)
+        facts = describe(recipe, asked, settled, options, model, splits, ready.choices, timings.started)
         facts["asked"] = resume.record(recipe, asked, model_options or {})
         folder = RunFolder.create(config.output_dir, recipe.name)
     again = resume.again(folder, facts)
 
-    with folder.alone(), resume.advising(again), folder.recorded(**({} if unfinished else facts)):
+    with (
+        folder.alone(),
+        resume.advising(again),
+        folder.recorded(**({} if unfinished else facts), timings=timings.seconds),
+    ):
         announce(recipe, settled, ready)
         print(f"run folder     {short(folder.path)}", flush=True)
+        draw_model(folder, model)
         start = unfinished.begin() if unfinished else None
         keeper = KeepBest(folder, model, ready.learner, recipe.monitor, splits.train.augmentation.statistics)
+        timings.mark("build")
         loop.fit(ready, config, keeper, start, again)
         timings.mark("fit")
-        timings.seconds["fit"] += start.position.fitting if start else 0.0
+        timings.add({"fit": start.position.fitting} if start else {})
 
         model.load_weights(folder.path / MODEL)
         test = splits.test.in_order(2 * settled.batch_size)
@@ -143,6 +135,7 @@ def train(
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
     if verdict:
         print(verdict)
+    print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {short(folder.path / report.REPORT)}", flush=True)
     return RunResult(model, keeper.rows, metrics, folder.path)
 
@@ -156,16 +149,26 @@ def train_along(recipe: Recipe, config: RunConfig, ready: prepare.Ready, unfinis
 
 
 class Timings:
-    """Seconds of each stage of a run."""
+    """Seconds of each stage of a run; their sum is what it took.
 
-    def __init__(self) -> None:
+    Args:
+        ago: how many seconds ago the run began.
+    """
+
+    def __init__(self, ago: float) -> None:
+        self.started = now(ago)
         self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
+        self._last = time.monotonic() - ago
 
     def mark(self, stage: str) -> None:
-        """End a stage."""
-        self.seconds[stage] = round(time.monotonic() - self._last, 3)
-        self._last = time.monotonic()
+        """End a stage, or go on with one that has ended before."""
+        last, self._last = self._last, time.monotonic()
+        self.add({stage: self._last - last})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add what other processes spent."""
+        for stage, more in seconds.items():
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + more, 3)
 
 
 def describe(
@@ -176,6 +179,7 @@ def describe(
     model: keras.Model,
     splits: Splits,
     choices: devices.Choices,
+    started: str,
 ) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
     command = " ".join([recipe.command, flags(changed(asked)), flags(options, "model.")]).split()
@@ -184,7 +188,7 @@ def describe(
         "section": recipe.section,
         "summary": Card(recipe.name, recipe.source).summary,
         "command": " ".join(command),
-        "started": now(),
+        "started": started,
         "seed": config.seed,
         "config": {name: str(v) if isinstance(v, Path) else v for name, v in plain(config).items()},
         "model_options": options,
