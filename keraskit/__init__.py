@@ -21,10 +21,13 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
-    if _HOMES[name].startswith("keraskit.training"):
+    if name in ("Recipe", "Program") or _HOMES[name].startswith("keraskit.training"):
         from keraskit import startup
 
-        startup.start_tensorflow()
+        if _HOMES[name].startswith("keraskit.training"):
+            startup.start_tensorflow()
+        elif startup.asked_by_the_program():
+            startup.quiet_import()
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -11,11 +11,11 @@ Expected: test accuracy 0.95 on 1,752 photographs with --alpha 0.25 --size 288 a
 0.94 at the default size of 224.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe, applications
 from keraskit.datasets import cats_and_dogs
+
+import keras
+from keras import layers
 
 
 def build(

@@ -10,11 +10,11 @@ label per image. Its text says "a fully connected layer to interpret the feature
 Expected: test accuracy 0.992 after 8 epochs, 6 min on one CPU core with bfloat16.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(

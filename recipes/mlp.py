@@ -6,11 +6,11 @@
 Expected: test accuracy 0.982 after 10 epochs, 44 s on one CPU core.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras.Model:

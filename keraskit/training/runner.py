@@ -14,13 +14,14 @@ import numpy as np
 
 from keraskit import provenance
 from keraskit.augment import Augmentation
-from keraskit.config import RunConfig, changed, flags
+from keraskit.config import RunConfig, changed, check_arguments, flags
 from keraskit.datasets import drawn_pets
 from keraskit.datasets.splits import Splits
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Recipe, load_recipe
 from keraskit.results import report
 from keraskit.results.run_folder import MODEL, RunFolder, now
+from keraskit.suggest import did_you_mean
 from keraskit.training import devices, disk, loop, prepare, previous, resume
 from keraskit.training.checkpoint import KeepBest
 from keraskit.training.illustrate import illustrate
@@ -59,10 +60,13 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
     Raises:
         UserError: something given cannot be used.
     """
-    unknown = set(knobs) - {f.name for f in dataclasses.fields(RunConfig)}
-    if unknown:
-        raise UserError(f"No such knob: {', '.join(sorted(unknown))}.", "keraskit.RunConfig lists them.")
-    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, RunConfig(**knobs), model)
+    known = [f.name for f in dataclasses.fields(RunConfig)]
+    if unknown := sorted(set(knobs) - set(known)):
+        meant = did_you_mean(unknown[0], known)
+        raise UserError(f"No such knob: {', '.join(unknown)}. {meant}", "keraskit.RunConfig lists them.")
+    loaded = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    check_arguments(loaded.build, model or {})
+    return train(loaded, RunConfig(**knobs), model)
 
 
 def train(
@@ -235,6 +239,8 @@ def announce(recipe: Recipe, config: RunConfig, ready: prepare.Ready) -> None:
 
 def judge(recipe: Recipe, asked: RunConfig, options: dict[str, Any], metrics: dict[str, float], splits: Splits) -> str:
     """Compare a full run with what the recipe promises; empty for a run that changed what matters."""
+    if asked.quick:
+        return "a quick run shows that everything runs, not what the recipe reaches"
     harmless = "seed output_dir data_dir download device devices threads precision xla cache deterministic save_every"
     if options or set(changed(asked)) - set(harmless.split()) or splits.source["name"] == drawn_pets.NAME:
         return ""
