@@ -39,24 +39,32 @@ def run(recipe: str | Recipe, *, model: dict[str, Any] | None = None, **knobs: A
 
     from keraskit import config, errors, startup
     from keraskit.recipe import load_recipe
+    from keraskit.suggest import did_you_mean
 
     startup.begin()
-    if unknown := set(knobs) - {field.name for field in fields(config.RunConfig)}:
-        raise errors.UserError(f"No such knob: {', '.join(sorted(unknown))}.", "keraskit.RunConfig lists them.")
+    known = [field.name for field in fields(config.RunConfig)]
+    if unknown := sorted(set(knobs) - set(known)):
+        meant = did_you_mean(unknown[0], known)
+        raise errors.UserError(f"No such knob: {', '.join(unknown)}. {meant}", "keraskit.RunConfig lists them.")
     asked = config.RunConfig(**knobs)
     startup.start_tensorflow()
     from keraskit.training.runner import train
 
-    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, asked, model)
+    loaded = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    config.check_arguments(loaded.build, model or {})
+    return train(loaded, asked, model)
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
-    if _HOMES[name].startswith("keraskit.training"):
+    if name in ("Recipe", "Program") or _HOMES[name].startswith("keraskit.training"):
         from keraskit import startup
 
-        startup.start_tensorflow()
+        if _HOMES[name].startswith("keraskit.training"):
+            startup.start_tensorflow()
+        elif startup.asked_by_the_program():
+            startup.quiet_import()
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,12 +33,23 @@ def list_recipes() -> None:
     """Show every recipe: name, section of the document, parameters, what a full run on its own data reaches."""
     from keraskit.results.table import measured_with
 
-    rows = []
+    rows = [("name", "section", "parameters", "expected test accuracy", "what it is")]
     for card in recipes_available().values():
-        expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
-        expected += f" ({given})" if (given := measured_with(card)) else ""
-        rows.append([card.name, card.declared.get("section") or BEYOND, card.summary, card.parameters, expected])
-    _print_table(["name", "section", "what it is", "parameters", "expected"], rows)
+        expected = card.declared.get("expected", {})
+        reached = ", ".join(f"{_briefly(metric)} {value}".strip() for metric, value in expected.items())
+        reached += f" ({given})" if (given := measured_with(card)) else ""
+        rows.append((card.name, card.declared.get("section") or BEYOND, card.parameters, reached, card.summary))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    wide = sum(widths) + 8 <= shutil.get_terminal_size().columns  # else what it is stands on a line of its own
+    for name, section, parameters, reached, summary in rows:
+        cells = f"{name:{widths[0]}}  {section:{widths[1]}}  {parameters:>{widths[2]}}  {reached:{widths[3]}}"
+        below = "" if summary == "what it is" else f"\n    {summary}"
+        print(f"{cells}  {summary}" if wide else f"{cells.rstrip()}{below}")
+
+
+def _briefly(metric: str) -> str:
+    """Of which output an accuracy is; of other metrics the whole name."""
+    return metric.removeprefix("test_").removesuffix("accuracy").rstrip("_").replace("_", " ")
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -55,7 +67,9 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def launch(
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: int = 2, logs: Path = Path("runs/launch")
 ) -> None:
-    """Train on several workers on this machine: `keraskit launch --workers 2 -- run cnn --epochs 2`.
+    """Train on several workers on this machine.
+
+        keraskit launch --workers 2 -- run cnn --epochs 2
 
     Args:
         words: The command that every worker runs, after a `--`.
@@ -90,10 +104,11 @@ def augment(
         raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
     RunFolder.check_file(output, PICTURES)
     from keraskit.datasets.picture_files import find
-    from keraskit.preview import preview as write
 
     paths = find([preview])[:PREVIEWED]
     wait_for_tensorflow()
+    from keraskit.preview import preview as write
+
     write(paths, augmentation, output, versions, seed)
     print(f"sheet: {printable(output)}")
 
@@ -234,3 +249,15 @@ def doctor() -> None:
     from keraskit import doctor
 
     doctor.examine(RunConfig().output_dir)
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "list": list_recipes,
+    "doctor": doctor,
+    "results": results,
+    "launch": launch,
+    "augment": augment,
+    "resume": resume,
+    "predict": predict,
+    "compare": compare,
+}

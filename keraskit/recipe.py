@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import difflib
+import contextlib
 import importlib.util
 import inspect
 import re
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keraskit.augment import Augmentation
 from keraskit.errors import UserError
+from keraskit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import keras
@@ -198,16 +199,15 @@ class Card:
         """Whether it is a Recipe, not a Program."""
         return isinstance(self._call.func, ast.Name) and self._call.func.id == "Recipe"
 
+    @property
+    def reader(self) -> str:
+        """The function that reads the recipe's data, as its source names it, such as `digits.flat`."""
+        return next((ast.unparse(keyword.value) for keyword in self._call.keywords if keyword.arg == "data"), "")
+
     @cached_property
     def declared(self) -> dict[str, Any]:
-        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
-        literals = {}
-        for keyword in self._call.keywords:
-            try:
-                literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
-            except ValueError:
-                continue  # a name or a call: only executing the module would tell
-        return literals
+        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size, augment."""
+        return _literals(self._call)
 
     def function(self) -> Callable[..., Any]:
         """`build`, or what a Program runs: its signature and docstring alone, made without importing Keras."""
@@ -227,6 +227,19 @@ class Card:
         raise UserError(f"{self.source.name} has no function for its recipe.", "Add `build`, which returns a model.")
 
 
+def _literals(call: ast.Call) -> dict[str, Any]:
+    """The keyword arguments of a call that can be told without executing it; an augmentation's are."""
+    literals: dict[str, Any] = {}
+    for keyword in call.keywords:
+        match keyword.value:
+            case ast.Call(func=ast.Name("Augmentation")) as inner:
+                literals[str(keyword.arg)] = Augmentation(**_literals(inner))
+            case value:
+                with contextlib.suppress(ValueError):  # a name or another call
+                    literals[str(keyword.arg)] = ast.literal_eval(value)
+    return literals
+
+
 def recipes_available() -> dict[str, Card]:
     """Every recipe by name, in the alphabet's order."""
     spec = importlib.util.find_spec(PACKAGE)
@@ -236,16 +249,19 @@ def recipes_available() -> dict[str, Card]:
 
 
 def find_card(name: str) -> Card:
-    """The card of one recipe. Raises UserError with the nearest name when there is none."""
+    """The card of one recipe, its name in any case. Raises UserError with the nearest name when there is none."""
     cards = recipes_available()
-    if name in cards:
-        return cards[name]
-    near = difflib.get_close_matches(name, cards, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}?" if near else ""
-    raise UserError(f"There is no recipe {name!r}. {hint}", "`keraskit list` shows them all.")
+    if plain_name(name) in cards:
+        return cards[plain_name(name)]
+    meant = did_you_mean(name, cards)
+    raise UserError(f"There is no recipe {name!r}. {meant}", "`keraskit list` shows them all.")
+
+
+def plain_name(word: str) -> str:
+    """A recipe's name as it is spelt: `CNN` is cnn, and cats-dogs cats_dogs."""
+    return word.lower().replace("-", "_")
 
 
 def load_recipe(name: str) -> Any:
     """Import one recipe, and Keras with it; a Recipe or a Program."""
-    find_card(name)
-    return import_module(f"{PACKAGE}.{name}").recipe
+    return import_module(f"{PACKAGE}.{find_card(name).name}").recipe

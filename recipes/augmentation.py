@@ -9,15 +9,15 @@ Writes nine sheets, and the pictures that the eighth shows as files.
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from keraskit import Augmentation, Program, startup
 from keraskit.datasets import drawn_pets, mnist
 from keraskit.datasets.picture_files import SHIPPED
 from keraskit.preview import clipped, preview, visible
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder, now
+
+import numpy as np
+from PIL import Image
 
 SHEETS = {
     "2-rotation-90": Augmentation(rotation_range=90),

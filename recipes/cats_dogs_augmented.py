@@ -11,11 +11,11 @@ Expected: test accuracy 0.81 (validation 0.85) on 1,752 photographs after 50 epo
 bfloat16.
 """
 
-import keras
-from keraskit.recipes import cats_dogs
-
 from keraskit import Augmentation, Recipe
 from keraskit.datasets import cats_and_dogs
+from keraskit.recipes import cats_dogs
+
+import keras
 
 
 def build(size: int = 150, classes: int = 2, dropout: float = 0.5) -> keras.Model:

@@ -11,11 +11,11 @@ Expected: test accuracy 0.948 (four seeds: 0.944 to 0.954) on 1,752 photographs 
 on two CPU cores. The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe, applications
 from keraskit.datasets import cats_and_dogs
+
+import keras
+from keras import layers
 
 
 def build(

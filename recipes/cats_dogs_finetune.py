@@ -13,11 +13,11 @@ Expected: test accuracy 0.95 (one seed) on 1,752 photographs with --alpha 0.25 a
 The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
 
-import keras
-from keraskit.recipes import cats_dogs_features
-
 from keraskit import Augmentation, Recipe, applications
 from keraskit.datasets import cats_and_dogs
+from keraskit.recipes import cats_dogs_features
+
+import keras
 
 
 def build(

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from PIL import Image
-
 from keraskit import Program, UserError, applications
 from keraskit.datasets import imagenet, pictures
 from keraskit.datasets.picture_files import SHIPPED, find
 from keraskit.results import accuracy, guesses
 from keraskit.results.run_folder import check_outputs
+
+import numpy as np
+from PIL import Image
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
 Network = tuple[Callable[[Image.Image], tuple[np.ndarray, str]], Callable[[np.ndarray], np.ndarray]]

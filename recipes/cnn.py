@@ -10,11 +10,11 @@ label per image. Its text says "a fully connected layer to interpret the feature
 Expected: test accuracy 0.992 after 8 epochs, 3 min on two CPU cores with bfloat16.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(

@@ -6,11 +6,11 @@
 Expected: test accuracy 0.982 after 10 epochs, 23 s on two CPU cores.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras.Model:

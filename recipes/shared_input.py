@@ -5,11 +5,11 @@
 Expected: test accuracy 0.99 after 8 epochs, 28 s on two CPU cores with bfloat16.
 """
 
-import keras
-from keras import layers
-
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(

@@ -242,6 +242,14 @@ def test_bad_words_are_one_line(photographs, tmp_path):
             classify(*words, **given)
 
 
+def test_weights_of_another_width_name_the_flag_that_takes_them(photographs):
+    weights = str(shared("weights/mobilenet_2_5_224_tf.h5"))
+    with pytest.raises(UserError, match=r"does not fit mobilenet_1.00_224: .*\. These .* of --alpha 0.25\.$"):
+        classify(photographs, weights=weights)
+    with pytest.raises(UserError, match="Name the file of the same model"):
+        classify(photographs, weights=weights, model="vgg16")
+
+
 def test_it_is_a_command_with_a_photograph_that_ships(command):
     done = command("--weights", "none", "--alpha", "0.25", "--top", "2", module="keraskit.recipes.classify")
     assert done.returncode == 0, done.stderr
@@ -260,6 +268,7 @@ def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(phot
     with pytest.raises(UserError) as caught:
         classify(photographs)
     line = str(caught.value)
+    assert "-- no route. Put the file" in line  # sentences end
     assert "mobilenet_1_0_224_tf.h5" in line and "/home/someone/.keras/models" in line and "--weights FILE" in line
 
 

@@ -278,6 +278,6 @@ def test_looking_leaves_no_trace(folder):
 def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
     recipe = keraskit.load_recipe("mlp")
-    with pytest.raises(UserError, match=r"With \{'hidden': \(10000000000,\)\} the weights alone need 31,800\.0 GB"):
+    with pytest.raises(UserError, match=r"With --model.hidden 10000000000 the weights need 31,800\.0 GB"):
         prepare.build(recipe, {"hidden": (10**10,)})
     assert prepare.build(recipe, {"hidden": (8,)}).count_params() == 6_370

@@ -22,7 +22,7 @@ from keraskit.errors import UserError
 from keraskit.recipe import load_recipe
 from keraskit.results import compare
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import progress, runner
+from keraskit.training import prepare, progress, runner
 from keraskit.training.checkpoint import KeepBest
 
 TINY = "run mlp --limit 64 --epochs 2 --model.hidden 8"
@@ -233,11 +233,28 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
         assert not judged("cats_dogs_features", 0.95, options=narrow, weights=weights)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [("cnn", {"kernel_size": 99}, "28x28"), ("cnn", {"kernel_size": 13}, "8x8"), ("cats_dogs", {"size": 20}, "1x1")],
+)
+def test_a_kernel_that_does_not_fit_is_said_in_words(name, options, size):
+    with pytest.raises(UserError, match=f"a kernel or pool is larger than the {size} pixels that reach it. `"):
+        prepare.build(load_recipe(name), options)
+
+
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"ends in \(4, 4, 10\)"):
         keraskit.run("cnn", quick=True, output_dir=tmp_path, model={"as_printed": True})
-    with pytest.raises(UserError, match="cannot be built with"):
+    with pytest.raises(UserError, match=r"cannot be built with --model.hidden -3: .* positive"):
         keraskit.run("mlp", quick=True, output_dir=tmp_path, model={"hidden": (-3,)})
-    with pytest.raises(UserError, match="No such knob: epoch"):
+    with pytest.raises(UserError, match=r"No such knob: epoch. Did you mean epochs\?"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
+    for options, says in [
+        ({"hidden": 64}, r"hidden = 64 makes no sense: expected tuple\[int, \.\.\.\]"),
+        ({"hidden": (64, 3.5)}, r"hidden = \(64, 3.5\) makes no sense"),
+        ({"classes": True}, "classes = True makes no sense: expected int"),
+        ({"hiden": (64,)}, r"no argument 'hiden'. Did you mean hidden\? It has hidden, classes"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            keraskit.run("mlp", quick=True, output_dir=tmp_path, model=options)
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from keraskit.datasets import class_names, drawn_pets, folders
 from keraskit.datasets.layout import PARTS, arrange
 from keraskit.datasets.picture_files import open_files
 from keraskit.datasets.splits import Splits
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 
 ARCHIVE = "kagglecatsanddogs_5340.zip"
 URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"
@@ -73,7 +73,7 @@ def _downloaded() -> Path:
         return Path(keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256"))
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         raise UserError(
-            f"The photographs could not be downloaded: {str(error)[:200]}.",
+            f"The photographs could not be downloaded: {sentence(error)}",
             f"Fetch {URL} yourself and name it with --data-dir.",
         ) from error
 

@@ -14,7 +14,7 @@ from keraskit.config import RunConfig
 from keraskit.datasets import array_files, class_names, mnist
 from keraskit.datasets.inputs import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10
@@ -152,7 +152,7 @@ def _by_keras(name: str) -> dict[str, np.ndarray]:
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         known = ", ".join(["mnist", *BY_KERAS])
         raise UserError(
-            f"Keras could not download {name}: {str(error)[:200]}.",
+            f"Keras could not download {name}: {sentence(error)}",
             f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files.",
         ) from error
     return {

@@ -18,7 +18,7 @@ from keraskit.augment.statistics import Statistics
 from keraskit.datasets import pictures
 from keraskit.datasets.inputs import Inputs
 from keraskit.datasets.splits import Split
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.results import guesses, manifest
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 
@@ -77,8 +77,7 @@ def load_model(folder: RunFolder) -> keras.Model:
         return model_files.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         reason = str(error).rpartition("Exception encountered: ")[2]  # of several, Keras names the first one last
-        first = reason.strip().partition("\n")[0][:200]
-        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {first}.") from error
+        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {sentence(reason)}") from error
 
 
 def resized(image: Image.Image, inputs: Inputs) -> tuple[np.ndarray, str]:

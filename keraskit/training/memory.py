@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keraskit import machine, model_files
+from keraskit.config import flags
 from keraskit.errors import UserError
 
 WORTH_SAYING = 100e6  # bytes
@@ -48,7 +49,7 @@ def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> N
     free = machine.available_memory()
     if free is not None and needed > free:
         raise UserError(
-            f"With {options} the weights alone need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
+            f"With {flags(options, 'model.')} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
             "Build it smaller.",
         )
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit import applications
+from keraskit import applications, places
 from keraskit.augment import Augmentation
-from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, changed
+from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, changed, flags
 from keraskit.datasets.layout import PARTS
 from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.recipe import Recipe
-from keraskit.results.run_folder import MODEL
 from keraskit.training import devices, memory, tuned
 from keraskit.training.parts import InParts
 from keraskit.training.team import ONE, Team
@@ -114,10 +113,19 @@ def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
             memory.check_build(recipe.build, options)
         return recipe.build(**options)
     except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
-        first = str(error).strip().partition("\n")[0]
+        with_options = f" with {flags(options, 'model.')}" if options else ""
         raise UserError(
-            f"{recipe.name} cannot be built with {options}: {first}", f"`keraskit show {recipe.name}` says more."
+            f"{recipe.name} cannot be built{with_options}: {_why_not(error)}", f"`{recipe.command} --help` says more."
         ) from error
+
+
+def _why_not(error: Exception) -> str:
+    """Keras's reason in a sentence; of its most frequent one, a kernel that does not fit, in ours."""
+    said = re.sub(r"\x1b\[\d*m", "", str(error)).strip()  # Keras prints in bold
+    said = said.partition(".call().\n")[2].strip() or said  # before it, only which layer was called
+    if "size would be zero or negative" in said and (shape := re.search(r"shape=[(\[]None,? (\d+),? (\d+)", said)):
+        return f"a kernel or pool is larger than the {shape[1]}x{shape[2]} pixels that reach it."
+    return sentence(said)
 
 
 def twin(policy: str, recipe: Recipe, options: dict[str, Any], learner: keras.Model, team: Team = ONE) -> keras.Model:
@@ -216,12 +224,7 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
     if weights in (None, "none"):
         return
     if weights != "imagenet":
-        path = Path(weights).expanduser()
-        path = path / MODEL if path.is_dir() else path  # a run's folder
-        if not path.is_file():
-            raise UserError(
-                f"--weights {weights}: there is no such file.", "It takes a file, a run's folder, or imagenet."
-            )
+        path = places.weights_file(weights)
         base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
         applications.load_file(base or model, path)
         return
