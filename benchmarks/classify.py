@@ -47,7 +47,7 @@ def ways(files: list[Path]) -> dict[str, Callable[[], float]]:
     names = imagenet.names()
 
     def ours() -> None:
-        assert len(list(guesses.guess(files, prepare, predict, names, 5, BATCH))) == len(files)
+        assert len(list(guesses.predictions(files, prepare, predict, names, 5, BATCH))) == len(files)
 
     def decoded(path: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)

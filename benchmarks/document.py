@@ -106,7 +106,7 @@ def generator(folder: Path, size: int, batch: int, **words: Any) -> Any:
 
 
 def cats_dogs_way(count: int, folder: Path) -> Way:
-    """Section 6.3."""
+    """Sections 6.4 and 6.5."""
     model = compiled(cats_dogs.build(), "binary_crossentropy", keras.optimizers.RMSprop(1e-4))
     return Way(model, generator(folder, 150, 20, rescale=1 / 255))
 
@@ -120,7 +120,7 @@ def augmented_way(count: int, folder: Path) -> Way:
 
 
 def features_way(count: int, folder: Path) -> Way:
-    """Section 6.7, its second part: a classifier on features that were computed before."""
+    """Beyond the document: a classifier on features that were computed before."""
     x = np.random.default_rng(0).normal(size=(count, 256)).astype("float32")
     y = np.arange(count) % 2
     model = keras.Sequential(
@@ -130,7 +130,7 @@ def features_way(count: int, folder: Path) -> Way:
 
 
 def finetune_way(count: int, folder: Path) -> Way:
-    """Section 6.8."""
+    """Beyond the document: the generator of section 6, on a network whose top is unfrozen."""
     model = cats_dogs_finetune.build(**PRETRAINED)
     model = compiled(model, "binary_crossentropy", keras.optimizers.RMSprop(1e-5))
     return Way(model, generator(folder, 160, 32, horizontal_flip=True, rotation_range=15, zoom_range=0.1))

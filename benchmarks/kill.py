@@ -39,7 +39,7 @@ from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
 from keraskit.registry import load_recipe
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import checkpoint, devices, illustrate, runner
+from keraskit.training import checkpoint, devices, runner
 
 SCENARIOS = {  # recipe, knobs, the builder's arguments: small, and each with several checkpoints in an epoch
     "mlp": ("mlp", {"limit": 1_600, "batch_size": 16, "epochs": 4, "save_every": 30}, {"hidden": (24,)}),
@@ -227,7 +227,7 @@ def undraw() -> None:
 
     for name in ("curves", "confusion", "sheet"):
         setattr(plots, name, touch)
-    illustrate.draw_model = lambda *_: None
+    runner.draw_model = lambda *_: None
 
 
 def outcome(folder: Path) -> dict:

@@ -8,18 +8,18 @@ from typing import Any
 
 from keraskit.config import flags
 from keraskit.errors import UserError
+from keraskit.recipe import BEYOND
 from keraskit.registry import Card, recipes_available
 from keraskit.results import manifest
 from keraskit.results.run_folder import RunFolder
 
 RUN = (  # what an entry needs of run.json
-    *("section", "parameters", "started", "test", "timings", "options", "seconds_per_epoch"),
+    *("parameters", "started", "test", "timings", "options", "seconds_per_epoch"),
     *("data.name", "data.used.train", "config.epochs", "choices.precision.value"),
     *("hardware.cpu", "hardware.cores", "hardware.gpus"),
     *("versions.python", "versions.tensorflow", "versions.keras"),
 )
 ENTRY: dict[str, Any] = {  # what the table needs of an entry
-    "section": str,
     "parameters": int,
     "data": str,
     "flags": str,
@@ -41,7 +41,6 @@ def entry(folder: RunFolder, card: Card) -> dict[str, Any]:
     accuracies = [name for name in history[0] if name.startswith("val_") and name.endswith("accuracy")]
     return {
         "source_sha256": card.sha256,
-        "section": run["section"],
         "parameters": run["parameters"],
         "data": f"{run['data']['used']['train']:,} of {run['data']['name']}",
         "flags": flags({k: v for k, v in run["options"].items() if k != "classes"}),
@@ -85,7 +84,8 @@ def markdown(entries: Mapping[str, Any], root: str = "") -> str:
         result = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown.items())
         result += f" (`{row['flags']}`)" if row["flags"] else ""
         lines.append(
-            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | {row['section']} | "
+            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | "
+            f"{card.declared.get('section') or BEYOND} | "
             f"{row['parameters']:,} | {row['data']} | {result} | {row['epochs']} | {row['hardware']['cores']} | "
             f"{row['seconds_per_epoch']} | {row['total_seconds']} s |"
         )

@@ -1,6 +1,13 @@
 """keraskit: a classic Keras tutorial as software. Names load on first use, so importing this imports no TensorFlow."""
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keraskit.recipe import Recipe
+    from keraskit.training.runner import RunResult
 
 _HOMES = {
     "Augmentation": "keraskit.augment",
@@ -14,19 +21,43 @@ _HOMES = {
     "load_recipe": "keraskit.registry",
     "main": "keraskit.cli.app",
     "recipes_available": "keraskit.registry",
-    "run": "keraskit.training.runner",
     "spread_gates": "keraskit.models.initializers",
 }
-__all__ = list(_HOMES)
+_ON_TENSORFLOW = ("RunResult", "from_arrays", "spread_gates")
+__all__ = [*_HOMES, "run"]
 __version__ = "0.1.0"
+
+
+def run(recipe: str | Recipe, **given: Any) -> RunResult:
+    """Train a recipe from Python: `keraskit.run("cnn", epochs=2, filters=(32, 16))`.
+
+    Args:
+        recipe: its name, the path of its file, or a Recipe of your own.
+        given: fields of RunConfig, and the recipe's own flags: the arguments of its `build`, `compile` and `data`.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    from keraskit import config, startup
+    from keraskit.registry import load_recipe
+
+    startup.begin()
+    knobs = config.RunConfig(**{name: value for name, value in given.items() if name in config.KNOBS})
+    startup.start_tensorflow()
+    from keraskit.training.runner import train
+
+    options = {name: value for name, value in given.items() if name not in config.KNOBS}
+    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, knobs, options)
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
-    if _HOMES[name].startswith(("keraskit.training", "keraskit.datasets")):
-        from keraskit import startup
+    from keraskit import startup
 
+    if name in ("Recipe", "Program", *_ON_TENSORFLOW) and startup.asked_by_the_program():
+        startup.quiet_import()
+    if name in _ON_TENSORFLOW:
         startup.start_tensorflow()
     return getattr(import_module(_HOMES[name]), name)
 

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cyclopts import Group, Parameter
 from pydantic import Field
 
 from keraskit.augment import Augmentation
@@ -12,6 +13,12 @@ from keraskit.kinds import fitted
 
 SPLITS = ("train", "validation", "test")
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
+# The sections of a help page, in order; what names none of them is the training's.
+DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
+    Group(title, sort_key=place)
+    for place, title in enumerate(("What to train on", "Training", "Model", "Augmentation", "Hardware"))
+)
+_hardware = Parameter(group=HARDWARE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +26,12 @@ class RunConfig:
     """The knobs of one run. `None` means: as the recipe says. A recipe's own functions add flags of theirs."""
 
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    """Passes over the training split (default: the recipe's)."""
+    """Passes over the training split."""
     batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
-    """Examples in one step (default: the recipe's)."""
+    """Examples in one step."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
-    limit: Annotated[int | None, Field(ge=1, le=1_000_000_000)] = None
+    limit: Annotated[int | None, Field(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
     """Use at most this many examples of each split."""
     steps_per_epoch: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
     """End each epoch after this many steps (default: when every example was seen)."""
@@ -34,21 +41,23 @@ class RunConfig:
     """Folder under which the run makes its own folder."""
     weights: str | None = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
-    device: Annotated[str, Field(pattern=r"^(auto|(cpu|gpu)(:\d{1,3})?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|(cpu|gpu)(:\d{1,3})?)$"), _hardware] = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
-    devices: Annotated[int | None, Field(ge=1, le=1_024)] = None
+    devices: Annotated[int | None, Field(ge=1, le=1_024), _hardware] = None
     """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""
-    workers: str | None = dataclasses.field(default=None, compare=False)
+    workers: Annotated[str | None, _hardware] = dataclasses.field(default=None, compare=False)
     """Machines that train together, host:port of each with commas between, the same on all (docs/distributed.md)."""
-    worker_index: Annotated[int | None, Field(ge=0, le=65_535)] = dataclasses.field(default=None, compare=False)
+    worker_index: Annotated[int | None, Field(ge=0, le=65_535), _hardware] = dataclasses.field(
+        default=None, compare=False
+    )
     """Which of --workers this process is, counted from 0."""
-    threads: Annotated[int | None, Field(ge=1, le=4_096)] = None
+    threads: Annotated[int | None, Field(ge=1, le=4_096), _hardware] = None
     """Threads that compute (default: one per core)."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Annotated[Literal["auto", "float32", "bfloat16", "float16"], _hardware] = "auto"
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
-    xla: Literal["auto", "on", "off"] = "auto"
+    xla: Annotated[Literal["auto", "on", "off"], _hardware] = "auto"
     """Compile the training step with XLA."""
-    deterministic: bool = False
+    deterministic: Annotated[bool, _hardware] = False
     """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
     save_every: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
     """Save the training's state after every so many steps too, not only after every epoch."""
@@ -58,7 +67,7 @@ class RunConfig:
     """Take the flags of this earlier run of the recipe, a run folder, but for those given here."""
     callbacks: str | None = None
     """Keras callbacks of your own, file.py:function; the function returns a list of them."""
-    augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Augmentation()  # noqa: RUF009  (frozen)
     """Random transforms of the training pictures, and their standardisation."""
 
     def __post_init__(self) -> None:

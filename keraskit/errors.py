@@ -21,6 +21,14 @@ class RunStopped(UserError):
     code = 1
 
 
+def sentence(error: object, most: int = 300) -> str:
+    """The first line of what an error says, with a stop at its end; what is too long ends with an ellipsis."""
+    line = (str(error).strip() or type(error).__name__).partition("\n")[0].strip()
+    if len(line) > most:
+        return line[:most].rpartition(" ")[0] + " ..."
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
 def printable(text: object) -> str:
     """The text with what a terminal would obey, or cannot show, as escapes: names of files can hold anything."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

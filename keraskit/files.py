@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keraskit.errors import UserError
+from keraskit.system import expanded
 
+MODEL = "model.keras"  # of a run
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
 
 
@@ -69,11 +71,32 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
         raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
 
 
-def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None) -> None:
-    """Raise UserError before the work if one of the files that predictions are to be written to will not do."""
+def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None, show: str | None, evaluate: bool) -> None:
+    """Raise UserError before the work if predictions cannot be written to these files, or not be shown as asked."""
+    if show and not sheet:
+        raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
+    if show == "mistakes" and not evaluate:
+        raise UserError("--show mistakes needs pictures whose class is known.", "Name their folder with --evaluate.")
     check_file(json)
     check_file(csv)
     check_file(sheet, PICTURES)
+
+
+def weights_file(weights: str) -> Path:
+    """The file that `--weights` names, by itself or as a run's folder. Raises UserError where it can be none."""
+    path = expanded(weights)
+    advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
+    if path.is_dir():
+        if not (path / MODEL).is_file():
+            raise UserError(f"--weights {weights}: the folder holds no {MODEL}.", advice)
+        path = path / MODEL
+    if not path.is_file():
+        raise UserError(f"--weights {weights}: there is no such file.", advice)
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start.startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")):
+        raise UserError(f"--weights {weights}: neither a .keras nor an HDF5 file, or half of one.", advice)
+    return path
 
 
 def _sync(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 from keraskit.errors import UserError, printable
 
@@ -22,7 +22,8 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     """
     from pydantic import ValidationError
 
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, kind):
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if dataclasses.is_dataclass(plain) and isinstance(plain, type) and isinstance(value, plain):
         return value  # it has checked itself
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
@@ -34,6 +35,14 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
         expected = error.errors()[0]["msg"]
         problem = f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}."
         raise UserError(problem) from error
+
+
+def check_counts(most: int = 1_000_000, **counts: int) -> None:
+    """Raise UserError unless all are whole numbers from 1 to `most`; their names are their flags'."""
+    for name, count in counts.items():
+        if not 1 <= count <= most:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} {count} makes no sense: expected a whole number from 1 to {most:,}.")
 
 
 @functools.cache

@@ -10,8 +10,10 @@ from typing import Any
 from keraskit.config import KNOBS, flag
 from keraskit.errors import UserError
 from keraskit.kinds import fitted
+from keraskit.suggest import did_you_mean
 
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
+FOLLOWED = ("build", "classes")  # as many as the data has
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -42,7 +44,8 @@ def options_of(functions: Functions) -> dict[str, Option]:
     for which, function in functions.items():
         texts = {p.arg_name: p.description or "" for p in docstring_parser.parse(inspect.getdoc(function) or "").params}
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
-            if name in FILLED or name in found or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            open_ended = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if open_ended or name in FILLED or name in found or (which, name) == FOLLOWED:
                 continue
             kind = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
             found[name] = Option(name, which, kind, parameter.default, texts.get(name, ""))
@@ -57,9 +60,8 @@ def checked(functions: Functions, given: Mapping[str, Any], recipe: str) -> dict
     """
     known = options_of(functions)
     if unknown := [name for name in given if name not in known]:
-        raise UserError(
-            f"{recipe} has no flag {flag(unknown[0])}.", f"It has {', '.join(map(flag, known))}, and RunConfig's."
-        )
+        meant = did_you_mean(unknown[0], [*known, *KNOBS])
+        raise UserError(f"{recipe} has no flag {unknown[0]}. {meant}", f"Its own are {', '.join(known)}.")
     values = {name: fitted(value, known[name].kind, flag(name)) for name, value in given.items()}
     return {name: value for name, value in values.items() if value != known[name].default}
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
 
 
+BEYOND = "beyond the document"
+
+
 def _declared_in() -> Path:
     """The file that calls a dataclass's constructor; where there is none, as in a notebook, recipe.py here."""
     frame = sys._getframe(2)  # above this function and __init__
@@ -54,12 +57,14 @@ class Recipe:
         epochs: passes over the training split.
         batch_size: examples in one step.
         steps_per_epoch: steps in one epoch (default: until every example was seen); a quick run does not keep to it.
-        section: the document's section.
-        expected: what a full run reaches, by metric, such as `{"test_accuracy": 0.982}`.
+        section: the document's section, or several with commas; empty where a model is beyond the document.
+        expected: what a full run on the recipe's own data reaches, by metric, such as `{"test_accuracy": 0.982}`.
+        expected_with: the flags it was measured with, where they are not the defaults: the recipe's own, and `weights`,
+            the name of Keras's file.
         callbacks: returns Keras callbacks that take part in `fit`.
         augment: what happens to training pictures unless flags say otherwise.
         monitor: the validation metric that decides which epoch's weights are kept; with its direction, as in
-            `("val_mine", "max")`, where Keras does not know it.
+            `("val_mine", "max")`, where Keras does not know it. Of equals, the lower `val_loss` decides.
         class_output: the output that names the class, where the model has several.
         figure: makes the sheet of samples from the splits and the predictions for the first test examples, where
             pictures with their class would not show what the model does.
@@ -76,6 +81,7 @@ class Recipe:
     steps_per_epoch: int | None = None
     section: str = ""
     expected: Mapping[str, float] = field(default_factory=dict)
+    expected_with: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] | None = None
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
     monitor: str | tuple[str, Literal["min", "max"]] = "val_accuracy"
@@ -107,7 +113,7 @@ class Program:
 
     Args:
         run: the program; its arguments become flags.
-        section: the document's section.
+        section: as in Recipe.
         source: the file of the recipe (default: where this is called).
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import difflib
+import contextlib
 import hashlib
 import importlib.util
 import re
@@ -15,9 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from keraskit.augment import Augmentation
+from keraskit.config import flags
 from keraskit.errors import UserError
+from keraskit.recipe import Pretrained
+from keraskit.suggest import did_you_mean
 
 PACKAGE = "keraskit.recipes"
+SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
 FUNCTIONS = ("data", "build", "compile", "run")  # of a recipe, whose arguments are flags
 
 
@@ -45,8 +50,8 @@ class Card:
 
     @property
     def summary(self) -> str:
-        """The first line, without the document's section and the count of parameters."""
-        return re.sub(r"\s*\([^()]*\)\.?$|\.$", "", self.doc.partition("\n")[0])
+        """The docstring's first line, without the note in brackets."""
+        return re.sub(r"\s*\((beyond the )?document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
 
     @property
     def parameters(self) -> str:
@@ -56,10 +61,12 @@ class Card:
 
     @cached_property
     def code(self) -> str:
-        """The code without docstrings and comments: what decides the results."""
+        """What the module does: its source without comments, docstrings, and what it says of itself."""
         tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node, clean=False):
+            if isinstance(node, ast.Call):
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg not in SAID]
+            elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
         return ast.unparse(tree)
 
@@ -85,14 +92,18 @@ class Card:
 
     @cached_property
     def declared(self) -> dict[str, Any]:
-        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size."""
-        literals = {}
-        for keyword in self._call.keywords:
-            try:
-                literals[str(keyword.arg)] = ast.literal_eval(keyword.value)
-            except ValueError:
-                continue  # a name or a call: only executing the module would tell
-        return literals
+        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size, augment."""
+        return _literals(self._call)
+
+    @property
+    def reader(self) -> str:
+        """The function that reads the recipe's data, as its source names it, such as `digits.flat`."""
+        return next((ast.unparse(keyword.value) for keyword in self._call.keywords if keyword.arg == "data"), "")
+
+    @property
+    def measured_with(self) -> str:
+        """The recipe's own flags that its expected figures were measured with; empty for the defaults."""
+        return flags({k: v for k, v in self.declared.get("expected_with", {}).items() if k != "weights"})
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
@@ -190,6 +201,21 @@ def _without_body(function: ast.FunctionDef, source: Path) -> Callable[..., Any]
     return names[node.name]
 
 
+def _literals(call: ast.Call) -> dict[str, Any]:
+    """The keyword arguments of a call that can be told without executing it; an augmentation's are."""
+    literals: dict[str, Any] = {}
+    for keyword in call.keywords:
+        match keyword.value:
+            case ast.Call(func=ast.Name("Augmentation")) as inner:
+                literals[str(keyword.arg)] = Augmentation(**_literals(inner))
+            case ast.Call(func=ast.Name("Pretrained")) as inner:
+                literals[str(keyword.arg)] = Pretrained(**{"load": len, **_literals(inner)})  # load is not called
+            case value:
+                with contextlib.suppress(ValueError):  # a name or another call
+                    literals[str(keyword.arg)] = ast.literal_eval(value)
+    return literals
+
+
 def recipes_available() -> dict[str, Card]:
     """Every recipe of keraskit by name, in the alphabet's order."""
     spec = importlib.util.find_spec(PACKAGE)
@@ -199,21 +225,29 @@ def recipes_available() -> dict[str, Card]:
 
 
 def find_card(word: str) -> Card:
-    """The card of one recipe, by its name, or by the path of a file of the user's own.
+    """The card of one recipe, by its name in any case, or by the path of a file of the user's own.
 
     Raises:
         UserError: there is none; it says the nearest name.
     """
-    if word.endswith(".py") or "/" in word:
+    if is_file(word):
         if not Path(word).is_file():
             raise UserError(f"There is no file {word}.", "Name a Python file with a recipe, or a recipe's name.")
         return Card(Path(word))
     cards = recipes_available()
-    if word in cards:
-        return cards[word]
-    near = difflib.get_close_matches(word, cards, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}?" if near else ""
-    raise UserError(f"There is no recipe {word!r}. {hint}", "`keraskit list` shows them all.")
+    if plain_name(word) in cards:
+        return cards[plain_name(word)]
+    raise UserError(f"There is no recipe {word!r}. {did_you_mean(word, cards)}", "`keraskit list` shows them all.")
+
+
+def is_file(word: str) -> bool:
+    """Whether a word names a recipe by its file, and not by its name."""
+    return word.endswith(".py") or "/" in word
+
+
+def plain_name(word: str) -> str:
+    """A recipe's name as it is spelt: `CNN` is cnn, and cats-dogs cats_dogs."""
+    return word.lower().replace("-", "_")
 
 
 def load_recipe(word: str) -> Any:

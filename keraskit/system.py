@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,18 @@ def available_memory() -> int | None:
         return free
 
 
+def process_age() -> float:
+    """Seconds since this process began, before Python did, where Linux tells; else 0.
+
+    What a shell did before it became this process, by `exec`, counts too.
+    """
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0.0
+
+
 def _cpuinfo(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -66,6 +79,11 @@ def keras_home() -> Path:
         return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     except RuntimeError:
         return Path("/tmp/.keras")
+
+
+def name_of(path: Path) -> str:
+    """The last name of a path, of `.` and `..` too."""
+    return (path if path.name.strip(".") else path.resolve()).name or str(path)
 
 
 def expanded(word: str | Path) -> Path:

@@ -9,11 +9,8 @@ Writes nine sheets, and the pictures that the eighth shows as files.
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 import keraskit
-from keraskit import Augmentation, Program
+from keraskit import Augmentation, Program, startup
 from keraskit.datasets import mnist
 from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.images.sources import SHIPPED
@@ -21,6 +18,9 @@ from keraskit.files import check_folder
 from keraskit.results import plots
 from keraskit.results.preview import clipped, preview, visible
 from keraskit.results.run_folder import RunFolder, now
+
+import numpy as np
+from PIL import Image
 
 SHEETS = {
     "2-rotation-90": Augmentation(rotation_range=90),
@@ -53,7 +53,7 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     arrays, source = mnist.load()
     x_train = arrays["x_train"][..., None]
     folder = RunFolder.create(output_dir, "augmentation")
-    folder.update_manifest(recipe="augmentation", started=now(), seed=seed, data=source)
+    folder.update_manifest(recipe="augmentation", started=now(startup.spent()), seed=seed, data=source)
     with folder.recorded():
         write_digits(folder, x_train, arrays["y_train"], digits, seed)
         photograph = SHIPPED / "chelsea.png"

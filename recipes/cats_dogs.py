@@ -1,4 +1,4 @@
-"""Cats and dogs from scratch, a small convolutional network (document, section 6.3; 3,453,121 parameters).
+"""Cats and dogs from scratch, a small convolutional network (document, sections 6.4 and 6.5; 3,453,121 parameters).
 
     python -m keraskit.recipes.cats_dogs --data-dir train.zip
     python -m keraskit.recipes.cats_dogs --download
@@ -12,12 +12,12 @@ Expected: test accuracy 0.73 (validation 0.76) on 1,752 photographs after 30 epo
 bfloat16.
 """
 
-import keras
-from keras import layers
-
 import keraskit
 from keraskit import Recipe
 from keraskit.datasets.images import cats_and_dogs
+
+import keras
+from keras import layers
 
 
 def build(size: int = 150, classes: int = 2, dropout: float = 0.0) -> keras.Model:
@@ -63,7 +63,7 @@ recipe = Recipe(
     epochs=30,
     batch_size=20,
     steps_per_epoch=100,
-    section="6.3",
+    section="6.4, 6.5",
     expected={"test_accuracy": 0.73},
     quick={"limit": 128},
 )

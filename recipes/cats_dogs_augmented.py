@@ -5,18 +5,18 @@
     python -m keraskit.recipes.cats_dogs_augmented --augment.rotation-range 15
 
 The network of cats_dogs. No photograph is ever seen twice alike, so it cannot be learned by heart: the two curves stay
-together. The document's shear_range of 0.2 was meant in radians; that is 11.5 degrees.
+together. The document's shear_range of 0.2 was meant in radians; that is 11.5 degrees. It reports 0.82.
 
 Expected: test accuracy 0.81 (validation 0.85) on 1,752 photographs after 50 epochs, 36 min on one CPU core with
 bfloat16.
 """
 
-import keras
-from keraskit.recipes import cats_dogs
-
 import keraskit
 from keraskit import Augmentation, Recipe
 from keraskit.datasets.images import cats_and_dogs
+from keraskit.recipes import cats_dogs
+
+import keras
 
 
 def build(size: int = 150, classes: int = 2, dropout: float = 0.5) -> keras.Model:

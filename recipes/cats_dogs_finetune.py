@@ -1,4 +1,4 @@
-"""Cats and dogs, the top of the pretrained network trained further (document, section 6.8; 3,491,521 parameters).
+"""Cats and dogs, the top of the pretrained network trained further (beyond the document; 3,491,521 parameters).
 
     python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip
     python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip --base vgg16 --top 4
@@ -6,18 +6,20 @@
 
 It starts from the newest run of cats_dogs_features with the same flags, and runs that first if there is none. A low
 learning rate, a classifier that has settled, and batch normalisation that keeps ImageNet's statistics: without any of
-the three, the first steps destroy what the base knows. The document reached 0.95 with VGG16.
+the three, the first steps destroy what the base knows. The document's section 6 announces this step, and 0.95, for
+another article.
 
-Expected: test accuracy 0.96 on 1,752 photographs with --alpha 0.25 --size 288 after 15 epochs, 10 min on one CPU core.
+Expected: test accuracy 0.95 (one seed) on 1,752 photographs with --alpha 0.25 after 15 epochs, 4 min on two CPU cores.
+The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
-
-import keras
-from keraskit.recipes import cats_dogs_features
 
 import keraskit
 from keraskit import Augmentation, Pretrained, Recipe
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.models import applications
+from keraskit.recipes import cats_dogs_features
+
+import keras
 
 
 def build(
@@ -38,7 +40,7 @@ def build(
         classes: Number of classes.
         units: Units of the classifier's hidden layer.
         dropout: Rate before and after it.
-        top: How many of the base's last layers are trained; the document's 4 are VGG16's last block.
+        top: How many of the base's last layers are trained; VGG16's last 4 are its last block.
     """
     model = cats_dogs_features.build(base, alpha, size, classes, units, dropout)
     application = applications.nested(model)
@@ -75,8 +77,8 @@ recipe = Recipe(
         rotation_range=15, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.2, horizontal_flip=True
     ),
     pretrained=Pretrained(load=applications.load_imagenet, after="cats_dogs_features"),
-    section="6.8",
-    expected={"test_accuracy": 0.96},
+    expected={"test_accuracy": 0.95},
+    expected_with={"alpha": 0.25, "weights": "mobilenet_2_5_224_tf_no_top.h5"},
     quick={"limit": 64, "size": 96},
 )
 

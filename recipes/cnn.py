@@ -7,15 +7,15 @@ The document's graph has no Flatten, so it ends in one guess for each of 4x4 pos
 label per image. Its text says "a fully connected layer to interpret the features": that is what `build` makes.
 `build(as_printed=True)` is the printed graph, with 138,122 parameters.
 
-Expected: test accuracy 0.992 after 8 epochs, 6 min on one CPU core with bfloat16.
+Expected: test accuracy 0.992 after 8 epochs, 3 min on two CPU cores with bfloat16.
 """
-
-import keras
-from keras import layers
 
 import keraskit
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(

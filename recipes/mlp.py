@@ -3,15 +3,15 @@
     python -m keraskit.recipes.mlp
     python -m keraskit.recipes.mlp --epochs 20 --hidden 256 128
 
-Expected: test accuracy 0.982 after 10 epochs, 44 s on one CPU core.
+Expected: test accuracy 0.982 after 10 epochs, 23 s on two CPU cores.
 """
-
-import keras
-from keras import layers
 
 import keraskit
 from keraskit import Recipe
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras.Model:

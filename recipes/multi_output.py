@@ -9,12 +9,12 @@ Expected: test output1 accuracy 0.95, test output2 accuracy 0.9 after 8 epochs,
 56 min on one CPU core.
 """
 
-import keras
-from keras import layers
-
 import keraskit
 from keraskit import Recipe, spread_gates
 from keraskit.datasets import digits
+
+import keras
+from keras import layers
 
 
 def build(extract: int = 64, units: int = 32, bins: int = 10, classes: int = 10) -> keras.Model:

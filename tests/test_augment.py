@@ -304,7 +304,7 @@ def test_standardising_without_fit_is_refused():
         {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")}, {"width_shift_range": float("inf")},
         {"fill_mode": "mirror"}, {"cval": 300},
         {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)}, {"rescale": 0}, {"zca_epsilon": 0},
-        {"data_format": "nchw"}, {"channel_shift_range": -3},
+        {"data_format": "nchw"}, {"channel_shift_range": -3}, {"channel_shift_range": 256}, {"rotation_range": 400},
     ],
     ids=str,
 )  # fmt: skip

@@ -3,21 +3,20 @@
 import csv
 import hashlib
 import json
+import re
 
 import keras
 import numpy as np
 import pytest
 from keraskit.recipes.classify import SEVEN, classify, network
 from PIL import Image
-from scipy.stats import binomtest
 from shared_data import shared
 
 from keraskit.datasets import imagenet
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError
 from keraskit.models import applications
-from keraskit.results import accuracy
-from keraskit.results.guesses import Guess, agreement
+from keraskit.results.guesses import Prediction, agreement
 
 KERAS = {  # Keras's own module, builder and input size of each network
     "vgg16": (keras.applications.vgg16, "VGG16", 224),
@@ -111,12 +110,7 @@ def keras_decoded(said):
 def test_the_class_names_are_keras_own():
     as_keras_writes_it = json.dumps({str(i): list(pair) for i, pair in enumerate(imagenet.classes())})
     assert hashlib.md5(as_keras_writes_it.encode()).hexdigest() == "c2c37ea517e94d9795004a39431a14cb"
-    assert imagenet.names()[imagenet.index_of("n02504458")] == "African_elephant"
-    assert imagenet.index_of("african elephant") == 386
-    with pytest.raises(UserError, match="two classes, n02012849 and n03126707"):
-        imagenet.index_of("crane")
-    with pytest.raises(UserError, match="no class of ImageNet"):
-        imagenet.index_of("unicorn")
+    assert imagenet.names()[imagenet.labels().index_of("n02504458")] == "African_elephant"
 
 
 def test_the_class_index_file_is_the_same():
@@ -131,6 +125,18 @@ def test_real_photographs_with_real_weights(capsys):
     for name, (what, probability) in EXPECTED.items():
         assert said[name][0] == what and abs(said[name][1] - probability) <= 0.005, said[name]
     assert "giant_panda (99.67%)" in capsys.readouterr().out
+
+
+def test_real_photographs_in_folders_are_counted(capsys, tmp_path):
+    weights = shared("weights/mobilenet_2_5_224_tf.h5")
+    for name, (what, _) in {**EXPECTED, "chelsea.png": ("Egyptian_cat", 0.235)}.items():
+        folder = tmp_path / what.replace("_", "-").upper()
+        folder.mkdir()
+        (folder / name).write_bytes(shared(f"photos/{name}").read_bytes())
+    classify(tmp_path, evaluate=True, alpha=0.25, weights=str(weights))  # the cat is taken for a lynx, 0.260
+    out = capsys.readouterr().out
+    assert "7 pictures of 7 classes" in out and f"top-1 accuracy {6 / 7:.4f}" in out and "top-5 accuracy 1.0000" in out
+    assert re.search(r"chelsea\.png +Egyptian_cat +lynx \(26\.\d\d%\)", out) and "Confused most" not in out
 
 
 def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys, tmp_path):
@@ -151,23 +157,41 @@ def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys,
 
 
 def test_agreement_in_words(tmp_path):
-    said = [Guess(tmp_path, best=[(name, 0.5)]) for name in ("cat", "dog", "cat")]
+    said = [Prediction(tmp_path, best=[(name, 0.5)]) for name in ("cat", "dog", "cat")]
     assert agreement(said) == "2 of 3: cat" and agreement(said[:2]) == "no two agree"
-    assert agreement([Guess(tmp_path, error="is empty")]) == ""
+    assert agreement([Prediction(tmp_path, error="is empty")]) == ""
 
 
 def test_the_crop_is_the_middle_square(small, tmp_path):
     image = Image.new("RGB", (160, 80))
     image.paste((200, 100, 50), (45, 5, 115, 75))  # 70 of 80 pixels, in the middle
-    prepare, _ = network("mobilenet", "none", 1.0, None, True)
-    array, _ = prepare(image)
-    assert array.shape == (128, 128, 3) and (array == (200, 100, 50)).all()
+    for resize in ("nearest", "bilinear"):
+        prepare, _ = network("mobilenet", "none", 1.0, None, True, resize)
+        array, _ = prepare(image)
+        assert array.shape == (128, 128, 3) and (array == (200, 100, 50)).all()
 
 
-def test_accuracy_with_an_interval_and_the_confused_pairs(photographs, small, capsys, tmp_path):
-    for right, count in ((0, 5), (3, 7), (555, 1000), (20, 20)):
-        expected = binomtest(right, count).proportion_ci(method="wilson")
-        assert accuracy.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+@pytest.mark.parametrize(
+    ("flags", "crop", "resize"),
+    [
+        ({}, False, "nearest"),
+        ({"resize": "bilinear"}, False, "bilinear"),
+        ({"crop": True}, True, "bilinear"),
+        ({"crop": True, "resize": "nearest"}, True, "nearest"),
+    ],
+)
+def test_crop_and_resize_are_two_choices(flags, crop, resize, photographs, small):
+    with Image.open(photographs / "3.png") as image:
+        side = 0.875 * 120  # of 120 pixels, the shorter side
+        box = tuple(round(edge) for w in (-1, 1) for edge in (60 + w * side / 2, 60 + w * side / 2))
+        cut = image.crop(box) if crop else image
+        x = np.asarray(cut.resize((128, 128), Image.Resampling[resize.upper()]), "float32")  # Pillow's own
+    expected = small(keras.applications.mobilenet.preprocess_input(x[None]), training=False).numpy()[0]
+    (row,) = classify(photographs / "3.png", weights="none", top=1000, **flags)
+    assert np.allclose([dict(row.best)[name] for name in imagenet.names()], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_accuracy_of_labelled_photographs(photographs, small, capsys, tmp_path):
     known = list(classify(photographs, weights="none", top=5))
     best, fifth = known[0].best[0][0], known[1].best[4][0]
     root = tmp_path / "labelled"
@@ -175,14 +199,29 @@ def test_accuracy_with_an_interval_and_the_confused_pairs(photographs, small, ca
         wordnet = imagenet.classes()[imagenet.names().index(name)][0]
         (root / wordnet).mkdir(parents=True, exist_ok=True)
         (root / wordnet / f"{i}.png").write_bytes((photographs / f"{i}.png").read_bytes())
+    (root / "lion").mkdir()
+    (root / wordnet / "text.jpg").write_text("text")
     capsys.readouterr()
-    classify(evaluate=root, weights="none")
+    rows = classify(root, evaluate=True, weights="none", csv=tmp_path / "a.csv", top=1)
     out = capsys.readouterr().out
-    assert "2 pictures" in out and "top-1 accuracy 0.5000" in out and "top-5 accuracy 1.0000" in out
-    assert f"1 times {fifth} was taken for {known[1].best[0][0]}" in out
+    assert "2 pictures of 2 classes" in out and "Confused most" not in out  # for one pair that occurs once
+    assert "top-1 accuracy 0.5000" in out and "top-5 accuracy 1.0000" in out
+    assert f"{wordnet}/text.jpg is no picture" in out and "no pictures in lion" in out
+    assert {row.path.name: (row.truth, row.right) for row in rows} == {
+        "0.png": (best, True),
+        "1.png": (fifth, False),
+        "text.jpg": (fifth, None),
+    }
+    table = {line["picture"]: line for line in csv.DictReader((tmp_path / "a.csv").open())}
+    assert table[str(root / wordnet / "1.png")]["truth"] == fifth and len(table) == 3
     (root / "unicorn").mkdir()
-    with pytest.raises(UserError, match="no class of ImageNet"):
-        classify(evaluate=root, weights="none")
+    for words, message in (
+        ([root], "'unicorn' names no class of ImageNet"),
+        ([photographs / "0.png", root], r"0\.png is no folder"),
+        ([], "Name their folder"),
+    ):
+        with pytest.raises(UserError, match=message):
+            classify(*words, evaluate=True, weights="none")
 
 
 def test_bad_words_are_one_line(photographs, tmp_path):
@@ -195,11 +234,21 @@ def test_bad_words_are_one_line(photographs, tmp_path):
         ([photographs], {"model": "all", "weights": "x.h5"}, "fits one network, not 7"),
         ([photographs], {"weights": str(weights), "alpha": 0.25}, "does not fit mobilenet_0.25_224"),
         ([photographs], {"csv": weights / "a.csv"}, "is a file"),
+        ([photographs], {"show": "unsure"}, "Name its file with --sheet"),
+        ([photographs], {"show": "mistakes", "sheet": tmp_path / "a.png"}, "Name their folder with --evaluate"),
         ([photographs], {"alpha": 0.3}, "mobilenet cannot be built"),
         ([photographs], {"model": "vgg16", "size": 20, "weights": "none"}, "vgg16 cannot be built"),
     ):
         with pytest.raises(UserError, match=message):
             classify(*words, **given)
+
+
+def test_weights_of_another_width_name_the_flag_that_takes_them(photographs):
+    weights = str(shared("weights/mobilenet_2_5_224_tf.h5"))
+    with pytest.raises(UserError, match=r"does not fit mobilenet_1.00_224: .*\. These .* of --alpha 0.25\.$"):
+        classify(photographs, weights=weights)
+    with pytest.raises(UserError, match="Name the file of the same model"):
+        classify(photographs, weights=weights, model="vgg16")
 
 
 def test_it_is_a_command_with_a_photograph_that_ships(command):
@@ -220,4 +269,15 @@ def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(phot
     with pytest.raises(UserError) as caught:
         classify(photographs)
     line = str(caught.value)
+    assert "-- no route. Put the file" in line  # sentences end
     assert "mobilenet_1_0_224_tf.h5" in line and "/home/someone/.keras/models" in line and "--weights FILE" in line
+
+
+def test_the_help_shows_a_tree_as_it_is_written(command):
+    lines = command("run", "classify", "--help", COLUMNS="80").stdout.splitlines()
+    start = lines.index("    LABELLED/")
+    words = [re.split("  +", line.strip())[0].partition("/")[0] for line in lines[start + 1 : start + 4]]
+    assert words == ["tench", "great-white shark", "crane (n02012849)"]
+    assert [imagenet.labels().index_of(word) for word in words] == [0, 2, 134]
+    others = re.findall(r"\w+(?=/,)", lines[start + 1])
+    assert len(others) == 3 and {imagenet.labels().index_of(word) for word in others} == {0}

@@ -36,7 +36,7 @@ def test_the_table_holds_what_the_folders_say(runs):
     table = [dict(zip(head, row, strict=True)) for row in rows]
     assert [row["test"] for row in table] == ["0.5300", "0.5900", "0.6000"]
     assert [row["validation"] for row in table] == ["0.6200", "0.6800", "0.6900"]
-    assert {row["gap"] for row in table} == {"+0.2700"} and {row["seconds"] for row in table} == {"20"}
+    assert {row["gap"] for row in table} == {"+0.2700"} and {row["seconds in epochs"] for row in table} == {"20"}
     assert table[2]["run"] == "mlp" and table[0]["run"] != table[1]["run"]
 
 

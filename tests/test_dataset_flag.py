@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 import keraskit
+from keraskit.cli import app
 from keraskit.config import RunConfig
-from keraskit.datasets import array_files, digits
+from keraskit.datasets import array_files, clusters, digits
+from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
+from keraskit.results.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -144,8 +147,127 @@ def test_keras_own_sets(monkeypatch, name):
     assert len(splits.classes) == 10 and splits.sizes() == {"train": 275, "validation": 25, "test": 100}
 
     def no_network():
-        raise Exception("URL fetch failure")
+        raise Exception(f"URL fetch failure on https://{'x' * 150}: None -- [Errno -2] Name or service not known")
 
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", no_network)
-    with pytest.raises(UserError, match=f"could not download {name}: URL fetch failure"):
+    with pytest.raises(UserError, match=f"could not download {name}: URL .* Name or service not known. Once fetched"):
         digits.two_sizes(RunConfig(dataset=name))
+
+
+def lines(path, *names, encoding="utf-8"):
+    path.write_bytes("\n".join(names).encode(encoding))
+    return path
+
+
+def test_names_of_classes_come_from_the_flag_then_the_npz_then_labels_txt(npz, tmp_path):
+    path = npz(made())
+    names = lambda **knobs: digits.flat(RunConfig(dataset=str(path), **knobs)).classes  # noqa: E731
+    assert names() == ("0", "1", "2")
+    lines(tmp_path / "labels.txt", "下", "中 ", "上", "", encoding="utf-8-sig")
+    assert names() == ("下", "中", "上")
+    npz(made() | {"classes": np.array(["low", "in  the middle", "high"])})
+    assert names() == ("low", "in the middle", "high")
+    asked = lines(tmp_path / "asked.txt", "a", "b\r", "c")
+    assert names(classes=asked) == names(classes=str(asked)) == ("a", "b", "c")
+    source = digits.flat(RunConfig(dataset=str(path), classes=asked)).source
+    assert source["notes"] == [f"class names: from --classes {asked}"]
+    arrays = made()
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    for name, stem in array_files.IDX_FILES.items():
+        (folder / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
+    lines(folder / "labels.txt", "x", "y", "z")
+    assert digits.flat(RunConfig(dataset=str(folder))).classes == ("x", "y", "z")
+
+
+def test_names_may_be_given_for_mnist_and_not_for_data_that_has_names(tmp_path):
+    german = lines(tmp_path / "names.txt", *"01234", "fünf", *"6789")
+    assert digits.flat(RunConfig(classes=german, limit=10)).classes[5] == "fünf"
+    for data in (clusters.one_hot, cats_and_dogs.unit):
+        with pytest.raises(UserError, match="has class names of its own"):
+            data(RunConfig(classes=german))
+
+
+NOT_NAMES = [
+    (["a", "b"], "has 2 names; the data has 3 classes"),
+    (["a", "", "c"], "name 2 is empty"),
+    (["a", "b", "a "], "a stands there twice"),
+    (["a", "b", "c" * 101], r"c\.\.\. has 101 letters"),
+    (["a", "b", "\ud800"], "is not UTF-8 text"),
+    (["a" * 1_000_000, "b", "c"], "more than 1,000,000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("names", "words"), NOT_NAMES, ids=[words for _, words in NOT_NAMES])
+def test_what_are_no_names_is_one_clear_line(npz, tmp_path, names, words):
+    path = str(npz(made()))
+    (tmp_path / "labels.txt").write_bytes("\n".join(names).encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match=words):
+        digits.flat(RunConfig(dataset=path))
+    (tmp_path / "labels.txt").rename(tmp_path / "asked.txt")
+    with pytest.raises(UserError, match=words):
+        digits.flat(RunConfig(dataset=path, classes=tmp_path / "asked.txt"))
+
+
+NO_TEXT = [
+    (np.array(["a", "b", "c"], dtype=object), "cannot be read: Object arrays"),
+    (np.arange(3), r"is int64 \(3,\), expected text"),
+    (np.array([["a", "b", "c"]]), r"\(1, 3\), expected text"),
+    (np.array(["a" * 100_000, "b", "c"]), "more than 1,000,000 bytes"),
+    (np.array(["a", "b"]), "has 2 names"),
+]
+
+
+@pytest.mark.parametrize(("names", "words"), NO_TEXT, ids=[words for _, words in NO_TEXT])
+def test_an_array_that_holds_no_names_is_one_clear_line(npz, tmp_path, names, words):
+    path = str(npz(made() | {"classes": names}))
+    with pytest.raises(UserError, match=words):
+        digits.flat(RunConfig(dataset=path))
+    asked = lines(tmp_path / "asked.txt", "a", "b", "c")
+    assert digits.flat(RunConfig(dataset=path, classes=asked)).classes == ("a", "b", "c")
+
+
+def test_a_file_of_names_that_is_not_there_is_refused_before_tensorflow(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "load_recipe", lambda name: pytest.fail("the recipe was loaded"))
+    for place, words in ((tmp_path / "none.txt", "does not exist"), (tmp_path, "is not a file")):
+        with pytest.raises(SystemExit) as end:
+            app.command_line(["run", "mlp", "--classes", str(place), "--output-dir", str(tmp_path / "runs")])
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and words in said and said.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "classes", "second"),
+    [("fashion-mnist", 10, "Trouser"), ("FashionMNIST/raw", 10, "Trouser"), ("fashion", 3, "1"), ("digits", 10, "1")],
+)
+def test_a_folder_that_is_called_fashion_has_its_names(tmp_path, place, classes, second):
+    folder, arrays = tmp_path / place, made(classes, n=200)
+    folder.mkdir(parents=True)
+    for name, stem in array_files.IDX_FILES.items():
+        (folder / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
+    splits = digits.flat(RunConfig(dataset=str(folder)))
+    assert splits.classes[1] == second and splits.source["name"] == place.partition("/")[0]
+    assert ("notes" in splits.source) == (second == "Trouser")
+
+
+def test_a_run_on_other_data_says_so_and_not_what_the_recipes_own_reaches(npz, tmp_path, tiny_run):
+    lines(tmp_path / "labels.txt", "下", "中", "上")
+    result = keraskit.run("mlp", dataset=str(npz(made())), batch_size=32, output_dir=tmp_path)
+    run = RunFolder(result.folder).read_json("run.json")
+    page = (result.folder / "report.html").read_text("utf-8")
+    shown = page.partition("<details>")[0] + page.partition("What it was shown")[2].partition("<h2>")[0]
+    assert "<h1>mlp on own.npz</h1>" in page and "<title>mlp on own.npz: test accuracy" in page and "MNIST" not in shown
+    assert "110 training, 10 validation, 40 test examples of 3 classes: 下, 中, 上." in shown
+    assert run["verdict"] == "" and run["classes"] == ["下", "中", "上"]
+    own = (tiny_run.folder / "report.html").read_text("utf-8")
+    assert "<h1>mlp on MNIST</h1>" in own and "Multilayer perceptron on MNIST, three hidden layers (document" in own
+
+
+def test_the_folder_that_a_user_stands_in_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "digits" / "deep").mkdir(parents=True)
+    for name, stem in array_files.IDX_FILES.items():
+        (tmp_path / "digits" / f"{stem}-ubyte").write_bytes(idx(made()[name]))
+    for place, word in (("digits", "."), ("digits/deep", ".."), ("", "digits/")):
+        monkeypatch.chdir(tmp_path / place)
+        assert digits.flat(RunConfig(dataset=word)).source["name"] == "digits"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit import machine
 from keraskit.cli import app
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
@@ -118,7 +117,7 @@ def test_pipes_and_devices_among_pictures_are_left_out(odd):
     files = Folder(odd)
     bad, _ = verify.check(files, files.names)
     assert bad == {name: "cannot be read: it is no regular file" for name in ("cat/pipe.png", "dog/zero.png")}
-    (row,) = guesses.guess([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
+    (row,) = guesses.predictions([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
     assert row.error == "cannot be read: it is no regular file"
     assert odd / "cat" / "pipe.png" not in find([odd])
 

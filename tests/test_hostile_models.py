@@ -13,8 +13,8 @@ from keras import layers
 from keraskit.augment.layer import RandomAugmentation
 
 import keraskit
-from keraskit import applications, machine, model_files
 from keraskit.errors import UserError
+from keraskit.models import applications, weights
 from keraskit.results.predict import load_model
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import prepare
@@ -263,7 +263,7 @@ def test_looking_leaves_no_trace(folder):
     rewritten(folder.path / "model.keras", set_units(10**12))
     with pytest.raises(UserError):
         load_model(folder)
-    with model_files.unallocated():
+    with weights.unallocated():
         keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
         keras.random.uniform((2,))
     with keras.StatelessScope():  # with whose end Keras allocates what waits for it
@@ -278,6 +278,6 @@ def test_looking_leaves_no_trace(folder):
 def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
     recipe = keraskit.load_recipe("mlp")
-    with pytest.raises(UserError, match=r"With \{'hidden': \(10000000000,\)\} the weights alone need 31,800\.0 GB"):
+    with pytest.raises(UserError, match=r"With --hidden 10000000000 the weights need 31,800\.0 GB"):
         prepare.build(recipe, {"hidden": (10**10,)})
     assert prepare.build(recipe, {"hidden": (8,)}).count_params() == 6_370

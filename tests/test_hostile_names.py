@@ -89,7 +89,7 @@ def test_pictures_are_drawn_of_any_names(tmp_path):
 
 def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
     evil = ("=1", "+1", "-1", "@f", "\t=1", "\r=1", " =1", "＝1", "-rf", "\n=1")
-    rows = [guesses.Guess(Path(name), name, [(name, 0.5)], name, name) for name in evil]
+    rows = [guesses.Prediction(Path(name), name, [(name, 0.5)], name, name) for name in evil]
     cells = list(csv.reader(io.StringIO(guesses.as_csv(rows))))
     assert len(cells) == 1 + len(evil)
     for row in cells[1:]:

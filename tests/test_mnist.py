@@ -87,7 +87,7 @@ def test_order_of_search(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASKIT_DATA", str(tmp_path))
     assert mnist.load()[1]["found"] == "$KERASKIT_DATA"
     assert mnist.load(tmp_path)[1]["found"] == "--data-dir"
-    with pytest.raises(UserError, match="holds no mnist"):
+    with pytest.raises(UserError, match="elsewhere does not exist"):
         mnist.load(tmp_path / "elsewhere")
 
 

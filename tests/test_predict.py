@@ -99,7 +99,7 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
 
 
 def test_a_spreadsheet_finds_no_formula_and_a_terminal_no_escape():
-    row = guesses.Guess("=1+1\x1b[31m.jpg", best=[("@class", 1.0)])
+    row = guesses.Prediction("=1+1\x1b[31m.jpg", best=[("@class", 1.0)])
     line = guesses.as_csv([row]).splitlines()[1]
     assert line.startswith("'=1+1\\x1b[31m.jpg,,'@class,1.000000")
 

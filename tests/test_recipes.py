@@ -1,11 +1,19 @@
 """One list of models drives one test: recipes against the document's tables, docstrings, registry."""
 
+import ast
+import html
 import inspect
+import re
 
+import keras
 import pytest
+from conftest import ROOT
+from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
 from keraskit.registry import find_card, load_recipe, recipes_available
+from keraskit.results.figures import draw_model
+from keraskit.results.run_folder import RunFolder
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 
@@ -15,12 +23,58 @@ def rows(model):
     return [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers_shapes_and_parameters_are_the_documents(name):
-    model = load_recipe(name).build()
+def table(folder):
+    """What `tables` holds, and the total, read from a run folder's summary.txt."""
+    text = (folder / "summary.txt").read_text()
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    layers = [
+        (
+            name.partition(" (")[0],
+            ast.literal_eval(shape.replace("None, ", "").replace(")", ",)")),
+            int(count.replace(",", "")),
+        )
+        for name, shape, count, *_ in cells
+    ]
+    return layers, int(re.search(r"Total params: ([\d,]+) ", text)[1].replace(",", ""))
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def built(request):
+    """Each recipe's name and model, built once."""
+    return request.param, load_recipe(request.param).build()
+
+
+def test_layers_shapes_and_parameters_are_the_documents(built):
+    name, model = built
     assert sorted(rows(model)) == sorted(LAYERS[name])
     assert model.count_params() == TOTALS[name] == sum(count for *_, count in LAYERS[name])
     assert not model.compiled
+
+
+def test_a_summary_holds_the_documents_table(built, tmp_path):
+    name, model = built
+    draw_model(RunFolder(tmp_path), model)
+    layers, total = table(tmp_path)
+    assert sorted(row for row in layers if row[0] in {layer.name for layer in model.layers}) == sorted(LAYERS[name])
+    assert total == TOTALS[name]
+
+
+def test_the_summary_of_a_run_does_not_count_the_optimizer(tiny_run):
+    assert tiny_run.model.optimizer.built
+    assert table(tiny_run.folder) == (LAYERS["mlp"], TOTALS["mlp"])
+    page = html.unescape((tiny_run.folder / "report.html").read_text())
+    assert f"<pre>{(tiny_run.folder / 'summary.txt').read_text()}</pre>" in page
+
+
+def test_no_cell_of_a_summary_is_cut_or_wrapped(tmp_path):
+    names = [f"an_input_whose_name_is_long_{'x' * i}" for i in range(20)]
+    inputs = [keras.Input((3,), name=name) for name in names]
+    output = keras.layers.Dense(1, name="y" * 300)(keras.layers.Concatenate(name="all")(inputs))
+    draw_model(RunFolder(tmp_path), keras.Model(inputs, output))
+    lines = (tmp_path / "summary.txt").read_text().splitlines()
+    assert sum(line.startswith("│") for line in lines) == 22
+    for cell in (", ".join(f"{name}[0][0]" for name in names), f"{'y' * 300} (Dense)"):
+        assert any(f"│ {cell} " in line for line in lines)
 
 
 def test_every_recipe_has_a_table():
@@ -37,13 +91,32 @@ def test_cnn_as_printed_is_the_documents_graph():
 def test_card_read_from_source_agrees_with_the_module(name):
     card, recipe = find_card(name), load_recipe(name)
     assert card.parameters == f"{TOTALS[name]:,}"
-    assert card.declared["section"] == recipe.section
+    assert card.declared.get("section", "") == recipe.section
     assert card.declared.get("expected", {}) == dict(recipe.expected)
+    assert card.declared.get("expected_with", {}) == dict(recipe.expected_with)
     for metric, value in recipe.expected.items():
         assert f"{metric.replace('_', ' ')} {value}" in " ".join(card.doc.split()), (
             "the docstring promises another figure"
         )
     assert f"    python -m keraskit.recipes.{name}" in card.doc
+
+
+@pytest.mark.parametrize("name", recipes_available())
+def test_a_recipe_says_where_in_the_document_it_is_or_that_it_is_beyond(name):
+    first, sections = find_card(name).doc.partition("\n")[0], load_recipe(name).section
+    assert "(beyond the document" in first if not sections else "(document, section" in first
+    assert re.findall(r"\d[\d.]*", re.search(r"\(.*?(?=;|\)\.)", first)[0]) == re.findall(r"[\d.]+", sections)
+
+
+def test_every_section_that_is_named_is_a_heading_of_the_document():
+    headings = re.findall(r"^#+ \**(\d(?:\.\d+)*)", shared("../document.md").read_text(), re.M)
+    assert {"1", "3.3.2", "6.7"} <= set(headings) and "6.8" not in headings
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.py")]
+    texts = [path.read_text() for path in [*pages, *(card.source for card in recipes_available().values())]]
+    named = re.findall(r"[Ss]ections? (\d[\d.]*)(?:(?:,| and) (\d[\d.]*))?", "\n".join(texts))
+    numbers = {number.rstrip(".") for found in named for number in found if number}
+    numbers |= {number for name in recipes_available() for number in re.findall(r"[\d.]+", load_recipe(name).section)}
+    assert len(numbers) > 10 and numbers <= set(headings)
 
 
 @pytest.mark.parametrize("name", recipes_available())

@@ -5,6 +5,8 @@ import threading
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
+from matplotlib.text import Text
 from PIL import Image
 
 from keraskit.errors import UserError
@@ -92,10 +94,47 @@ def test_pictures_are_written_for_odd_inputs(tmp_path):
         assert min(Image.open(tmp_path / f"{name}.png").size) > 100
 
 
-def test_confusion_colours_grow_with_the_count(tmp_path):
-    """The picture itself: the diagonal of a good model is darker than its errors, and cells without any are white."""
-    plots.confusion(np.array([[900, 3], [0, 900]]), ["a", "b"], tmp_path / "c.png")
-    image = np.asarray(Image.open(tmp_path / "c.png").convert("L")).astype(int)
-    values, counts = np.unique(image, return_counts=True)
-    large = {int(v) for v, c in zip(values, counts, strict=True) if c > 5_000}
-    assert any(v < 60 for v in large) and any(120 < v < 240 for v in large) and 255 in large
+def areas(path):
+    """The colours of a picture that cover ten thousand pixels at least, and how many pixels each."""
+    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    return {tuple(map(int, c)): int(n) for c, n in zip(colours, counts, strict=True) if n > 10_000}
+
+
+def test_confusion_colours_are_shares_of_the_true_class(tmp_path):
+    """The picture itself: the colour map's own colours of each row's shares, the same for ten times the examples."""
+    counts = np.array([[345, 92], [140, 297]])
+    shown = []
+    for factors in ([1, 1], [10, 1]):
+        plots.confusion(counts * np.array(factors)[:, None], ["a", "b"], tmp_path / "c.png")
+        shown.append(areas(tmp_path / "c.png"))
+    colours = colormaps["cividis_r"]([345 / 437, 92 / 437, 140 / 437, 297 / 437], bytes=True)[:, :3]
+    for found in shown:
+        assert set(map(tuple, colours.tolist())) == set(found) - {(255, 255, 255)}
+    assert np.linalg.norm(np.diff(colours[[0, 3, 2, 1]].astype(float), axis=0), axis=1).min() > 20
+
+
+def test_a_confusion_matrix_is_white_where_there_is_nothing(tmp_path):
+    plots.confusion(np.array([[900, 0], [0, 0]]), ["a", "b"], tmp_path / "c.png")
+    found = areas(tmp_path / "c.png")
+    dark = {colour: n for colour, n in found.items() if sum(colour) < 200}
+    assert len(dark) == 1 and found[255, 255, 255] > 3 * sum(dark.values())
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_counts_are_whole_numbers_and_shares_are_per_cent(classes, tmp_path, monkeypatch):
+    texts = []
+    save = plots._save
+
+    def kept(figure, path, names):
+        save(figure, path, names)
+        texts.extend(text.get_text() for text in figure.findobj(Text) if text.get_text())
+
+    monkeypatch.setattr(plots, "_save", kept)
+    numbers = 1_111 * np.arange(1, classes + 1)
+    plots.confusion(np.diag(numbers), [f"class {i}" for i in range(classes)], tmp_path / "c.png")
+    assert set(texts) == {
+        *(f"{n:,}" for n in numbers),
+        *(f"class {i}" for i in range(classes)),
+        *("true", "predicted", "share of the true class", "0%", "20%", "40%", "60%", "80%", "100%"),
+    }

@@ -43,6 +43,6 @@ def test_no_shell_no_pickle_no_unpacking(path):
         assert "shell" not in arguments and not name.endswith((".extractall", ".extract", "unpack_archive")), name
         assert arguments.get("allow_pickle", "False") == "False" and arguments.get("safe_mode", "True") == "True"
         if name.endswith(("models.load_model", "saving.load_model")):
-            assert arguments["safe_mode"] == "True" and path.name == "model_files.py"
+            assert arguments["safe_mode"] == "True" and path.name == "weights.py"
         if name.endswith("np.load"):
             assert arguments["allow_pickle"] == "False"

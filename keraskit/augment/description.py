@@ -76,6 +76,8 @@ class Description:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "channel_shift_range"):
             self._must(name, lambda v: v >= 0, "a number from 0 up")
+        self._must("rotation_range", lambda v: v <= 360, "at most 360 degrees, which is every angle there is")
+        self._must("channel_shift_range", lambda v: v <= 255, "at most 255, which is from black to white")
         self._must("shear_range", lambda v: v < 90, "less than 90 degrees, at which a picture has no width left")
         self._must("zca_epsilon", lambda v: v > 0, "more than 0")
         self._must("cval", lambda v: 0 <= v <= 255, "from 0 to 255")

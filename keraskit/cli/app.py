@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import io
 import logging
@@ -10,51 +11,65 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import files, signals, startup
-from keraskit.cli import commands
-from keraskit.config import RunConfig, changed, flag
+from keraskit import files, signals, startup, system
+from keraskit.cli import commands, words
+from keraskit.cli.help import HelpPage, defaults
+from keraskit.config import DATA, MODEL, TRAINING, RunConfig, changed, flag
 from keraskit.errors import UserError, printable
-from keraskit.options import Option, options_of
+from keraskit.options import Functions, options_of
 from keraskit.recipe import Program, Recipe
 from keraskit.registry import Card, find_card, recipes_available
 
 BAD_INPUT = 2
 FLAT = Parameter(name="*", negative=())  # a dataclass whose fields are flags
-EXIT_CODES = "Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."
+ABOUT = """A classic Keras tutorial as software.
+
+    keraskit list
+    keraskit run mlp --quick
+    keraskit run mlp --help
+
+Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
+OF_RECIPES = {
+    "run": "Train a recipe, evaluate it, save and plot.",
+    "show": "Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.",
+    "autotune": "Measure here which precision is fastest for a recipe, and whether XLA helps; auto then takes it.",
+}
+INSTALL = "--install-completion"
 
 
 def command_line(argv: Sequence[str] | None = None) -> None:
     """Entry point of `keraskit` and `python -m keraskit`."""
-    sys.exit(
-        _guarded(lambda words: _app(words)(words, **_QUIET), list(sys.argv[1:] if argv is None else argv), "keraskit")
-    )
+    startup.begin(system.process_age() if argv is None else 0.0)
+
+    def command(typed: list[str]) -> None:
+        typed[:] = words.ordered(typed)
+        if typed[:1] == ["launch"]:
+            check(commands.launched(typed))  # before any worker starts
+        _app(typed)(typed, **_QUIET)
+
+    sys.exit(_guarded(command, list(sys.argv[1:] if argv is None else argv), "keraskit"))
 
 
 def main(recipe: Recipe | Program) -> None:
-    """Run a recipe's file as a program, with the flags of `keraskit run`: a recipe module's last line."""
-    sys.exit(run_recipe(recipe, sys.argv[1:]))
-
-
-def run_recipe(recipe: Recipe | Program, argv: Sequence[str]) -> int:
-    """`keraskit run` for a recipe that is imported already; what `python -m keraskit.recipes.mlp` does."""
+    """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
+    startup.begin(system.process_age())
     known = recipes_available().get(recipe.name)
     name = f"python -m keraskit.recipes.{recipe.name}" if known else f"python {recipe.source.name}"
-    app = App(name=name, version_flags=[], suppress_keyboard_interrupt=False)
-    make = _run_command if isinstance(recipe, Recipe) else _program_command
-    app.default(make(Card(recipe.source), recipe.functions, lambda: _started(recipe)))
-    return _guarded(lambda words: app(words, **_QUIET), list(argv), name)
+    app = _recipe_app("run", name, Card(recipe.source), recipe.functions, vars(recipe), lambda *_: _started(recipe))
+    app["--help"].show = False  # as below `keraskit run`
+    sys.exit(_guarded(lambda typed: app(typed, **_QUIET), sys.argv[1:], name))
 
 
 _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
 
 
-def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -> int:
+def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal need not know every letter
@@ -63,16 +78,17 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
     warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
     try:
         with signals.sent_to(signals.stop):
-            command(words)
+            command(typed)
         sys.stdout.flush()
         return 0
     except CycloptsError as error:
-        verb = " ".join(w for w in words[:2] if not w.startswith("-") and name == "keraskit")
-        return _fail(f"{error} `{name}{' ' + verb if verb else ''} --help` lists what there is.", BAD_INPUT)
+        return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
     except UserError as error:
         return _fail(str(error), error.code)
     except KeyboardInterrupt as stopped:
         return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
+    except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so
+        return BAD_INPUT if end.code else 0
     except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -84,126 +100,102 @@ def _guarded(command: Callable[[list[str]], Any], words: list[str], name: str) -
 
 
 def _fail(message: str, code: int) -> int:
-    startup.speak()
     if os.environ.get("KERASKIT_DEBUG"):
         traceback.print_exc()
     print(f"keraskit: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 
-def check(words: Sequence[str]) -> None:
-    """Raise a UserError if `keraskit WORDS` would refuse its words, without running anything."""
+def check(typed: Sequence[str]) -> None:
+    """Raise a UserError if `keraskit TYPED` would refuse its words, without running anything."""
+    typed = words.ordered(typed)
     try:
-        _app(words).parse_args(list(words), exit_on_error=False, print_error=False)
+        _app(typed).parse_args(typed, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        raise UserError(str(error), f"`keraskit {' '.join(words[:2])} --help` lists what there is.") from error
+        raise words.refusal(error, typed, "keraskit") from error
 
 
-def _app(words: Sequence[str]) -> App:
-    """All verbs. `run` and `show` have the flags of the recipe that the words name, read from its source."""
-    app = App(
-        name="keraskit",
-        help=f"A classic Keras tutorial as software.\n\n{EXIT_CODES}",
-        help_format="plaintext",
-        suppress_keyboard_interrupt=False,
+def _app(typed: Sequence[str]) -> App:
+    """All verbs. `run`, `show` and `autotune` have the flags of the recipe that is named, read from its source."""
+    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
+    app = App(name="keraskit", help=ABOUT, help_format="plaintext", help_formatter=HelpPage(ABOUT), **settings)
+    for name, command in commands.VERBS.items():
+        app.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
+    app.command(data := App(name="data", help=(about := "Prepare data sets."), help_formatter=HelpPage(about)))
+    data.command(commands.prepare_data, name="prepare", help_formatter=HelpPage(commands.prepare_data.__doc__ or ""))
+    app.register_install_completion_command(
+        INSTALL, help=(about := "Make the shell complete commands, recipes and flags."), help_formatter=HelpPage(about)
     )
-    app.command(commands.list_recipes, name="list")
-    app.command(commands.doctor)
-    app.command(commands.new)
-    app.command(commands.launch)
-    app.command(commands.augment)
-    app.command(commands.resume)
-    app.command(commands.predict)
-    app.command(commands.compare)
-    app.command(data := App(name="data", help="Prepare data sets."))
-    data.command(commands.prepare_data, name="prepare")
-    named = len(words) > 1 and words[0] in {"run", "show", "autotune"} and not words[1].startswith("-")
-    if not named:
-        app.command(_run_any, name="run")
-        app.command(_show_any, name="show")
-        app.command(_autotune_any, name="autotune")
-        return app
-    card = find_card(words[1])
-    verbs = {
-        "run": _run_command if card.trains else _program_command,
-        "show": _show_command if card.trains else _show_program,
-        **({"autotune": _autotune_command} if card.trains else {}),
-    }
-    for verb, command in verbs.items():
-        app.command(sub := App(name=verb, help=f"{verb.title()} a recipe; see `keraskit {verb} NAME --help`."))
-        sub.command(command(card, card.functions, card.load), name=words[1])
+    cards = recipes_available() if typed[:1] == [INSTALL] else {}
+    if len(typed) > 1 and typed[0] in OF_RECIPES and not typed[1].startswith("-"):
+        cards = {typed[1]: find_card(typed[1])}
+        if typed[0] == "autotune" and not cards[typed[1]].trains:
+            raise UserError(f"{typed[1]} trains no model, so there is nothing to measure.", "See `keraskit list`.")
+    for verb, about in OF_RECIPES.items():
+        names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {', '.join(recipes_available())}."
+        page = HelpPage(f"{about}\n\n{names}")
+        usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
+        app.command(sub := App(name=verb, help=about, usage=usage, help_formatter=page))
+        for name, card in cards.items():
+            if card.trains or verb != "autotune":
+                load = functools.partial(_load, card)
+                sub.command(_recipe_app(verb, name, card, card.functions, card.declared, load))
     return app
 
 
-def _run_any(recipe: str) -> None:
-    """Train a recipe, evaluate it, save and plot. `keraskit run NAME --help` shows the recipe's own flags.
+def _recipe_app(
+    verb: str, name: str, card: Card, functions: Functions, declared: Mapping[str, Any], load: Callable[..., Any]
+) -> App:
+    """One verb for one recipe.
 
     Args:
-        recipe: One of the names that `keraskit list` shows.
+        verb: run, show or autotune.
+        name: what comes before the flags.
+        card: what the recipe's source says of itself.
+        functions: whose arguments are flags.
+        declared: the recipe's fields, as far as they are known.
+        load: given the flags, if there are any, looks at the places they name, and imports TensorFlow and the recipe.
     """
-    raise UserError(
-        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit run {recipe}` and then the flags."
+    doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
+    app = App(
+        name=name,
+        help=card.summary,
+        help_format="plaintext",
+        help_formatter=HelpPage(doc, defaults(declared)),
+        version_flags=[],
+        suppress_keyboard_interrupt=False,
+        config=words.check_values,
     )
+    if "run" in functions:
+        app.default((lambda: _show_source(card)) if verb == "show" else _program_command(functions["run"], load))
+    elif verb == "show":
+        app.default(_show_command(card, functions["build"], load))
+    else:
+        app.group_parameters = TRAINING
+        app.default(_training_command(verb, functions, load))
+    return app
 
 
-def _show_any(recipe: str) -> None:
-    """Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.
+def _training_command(verb: str, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
+    options_type = flags_type(functions)
 
-    Args:
-        recipe: One of the names that `keraskit list` shows.
-    """
-    raise UserError(
-        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit show {recipe}` and then the flags."
-    )
+    def command(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
+        recipe = load(config, changed(options))
+        if verb == "autotune":
+            from keraskit.training.autotune import autotune
 
+            autotune(recipe, config, changed(options))
+        else:
+            from keraskit.training.runner import train
 
-def _autotune_any(recipe: str) -> None:
-    """Measure on this machine which precision is fastest for a recipe, and whether XLA helps; auto then takes it.
+            train(recipe, config, changed(options))
 
-    Args:
-        recipe: One of the names that `keraskit list` shows.
-    """
-    raise UserError(
-        f"No flags before the recipe's name ({recipe}).", f"Say `keraskit autotune {recipe}` and then the flags."
-    )
+    command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type, FLAT]}
+    return command
 
 
-Functions = dict[str, Callable[..., Any]]
-
-
-def _run_command(card: Card, functions: Functions, load: Callable[[], Recipe]) -> Callable[..., None]:
-    options_type = _flags_of(functions)
-
-    def run(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
-        recipe = load()
-        from keraskit.training.runner import train
-
-        train(recipe, config, changed(options))
-
-    run.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type, FLAT]}
-    run.__doc__ = card.doc
-    return run
-
-
-def _autotune_command(card: Card, functions: Functions, load: Callable[[], Recipe]) -> Callable[..., None]:
-    options_type = _flags_of(functions)
-
-    def autotune(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
-        recipe = load()
-        from keraskit.training.autotune import autotune
-
-        autotune(recipe, config, changed(options))
-
-    autotune.__annotations__ = {
-        "config": Annotated[RunConfig, FLAT],
-        "options": Annotated[options_type, FLAT],
-    }
-    autotune.__doc__ = f"Measure how {card.name} trains fastest on this machine, with the flags of `keraskit run`."
-    return autotune
-
-
-def _show_command(card: Card, functions: Functions, load: Callable[[], Recipe]) -> Callable[..., None]:
-    options_type = _flags_of({"build": functions["build"]})
+def _show_command(card: Card, build: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:
+    options_type = flags_type({"build": build})
 
     def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = options_type()) -> None:  # noqa: B008
         files.check_file(graph)
@@ -212,7 +204,7 @@ def _show_command(card: Card, functions: Functions, load: Callable[[], Recipe]) 
         from keraskit.training.setup import build
 
         built = build(recipe, changed(options))
-        print(f"{card.doc}\n\nSource: {card.source}\n")
+        _show_source(card)
         built.summary()
         try:
             draw(built, graph)
@@ -222,43 +214,54 @@ def _show_command(card: Card, functions: Functions, load: Callable[[], Recipe]) 
 
     graph_help = Parameter(help="File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot.")
     show.__annotations__ = {"graph": Annotated[Path, graph_help], "options": Annotated[options_type, FLAT]}
-    show.__doc__ = f"Show {card.name}: {card.summary}."
     return show
 
 
-def _program_command(card: Card, functions: Functions, load: Callable[[], Program]) -> Callable[..., None]:
+def _show_source(card: Card) -> None:
+    print(f"{card.doc}\n\nSource: {printable(card.source)}" + ("\n" if card.trains else ""))
+
+
+def _program_command(function: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:
     """A command with the function's own signature."""
-    function = functions["run"]
 
     def run(*args: Any, **kwargs: Any) -> None:
+        from keraskit.cli import places
+
+        places.check_arguments(args, kwargs)
         load().run(*args, **kwargs)
 
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     run.__annotations__ = {name: p.annotation for name, p in inspect.signature(function).parameters.items()}
-    arguments = (function.__doc__ or "").partition("Args:")
-    run.__doc__ = f"{card.doc}\n\n{arguments[1]}{arguments[2]}"
+    run.__doc__ = function.__doc__
     return run
 
 
-def _show_program(card: Card, functions: Functions, load: Callable[[], Program]) -> Callable[..., None]:
-    def show() -> None:
-        print(f"{card.doc}\n\nSource: {card.source}")
-
-    show.__doc__ = f"Show {card.name}."
-    return show
-
-
-def _flags_of(functions: Functions) -> type:
-    """A dataclass with the arguments of a recipe's functions, each a flag."""
-
-    def field(option: Option) -> tuple[str, Any, Any]:
-        knob = Parameter(help=option.help, name=flag(option.name), consume_multiple=True, negative_iterable=())
-        return option.name, Annotated[option.kind, knob], dataclasses.field(default=option.default)
-
-    fields = [field(option) for option in options_of(functions).values()]
+def flags_type(functions: Functions) -> Any:
+    """A dataclass with the arguments of a recipe's functions, each a flag in its section of the help page."""
+    sections = {"data": DATA, "build": MODEL, "compile": TRAINING}
+    fields = []
+    for name, option in options_of(functions).items():
+        parameter = Parameter(
+            flag(name),
+            help=option.help,
+            group=sections[option.function],
+            consume_multiple=True,
+            negative=None if option.default is True else (),  # nobody turns off what is off
+            negative_iterable=(),
+        )
+        fields.append((name, Annotated[option.kind, parameter], dataclasses.field(default=option.default)))
     return dataclasses.make_dataclass("Options", fields, frozen=True, namespace={"__module__": __name__})
 
 
 def _started(recipe: Any) -> Any:
     startup.wait_for_tensorflow()
     return recipe
+
+
+def _load(card: Card, config: RunConfig | None = None, options: Mapping[str, Any] | None = None) -> Any:
+    if config:
+        from keraskit.cli import places
+
+        places.check(config, options or {}, card.reader)
+    startup.wait_for_tensorflow()
+    return card.load()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,21 +14,43 @@ from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.files import PICTURES, check_file, check_outputs
+from keraskit.kinds import check_counts
+from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
 from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
-NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # columns set to the right
+NUMBERS = {
+    "parameters",
+    "epochs",
+    "best epoch",
+    "validation",
+    "gap",
+    "test",
+    "seconds in epochs",
+}  # columns set to the right
 
 
 def list_recipes() -> None:
-    """Show every recipe: name, section of the document, parameters, what a full run reaches."""
-    rows = []
+    """Show every recipe: name, section of the document, parameters, what a full run on its own data reaches."""
+    rows = [("name", "section", "parameters", "expected test accuracy", "what it is")]
     for card in recipes_available().values():
-        expected = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card.declared.get("expected", {}).items())
-        rows.append([card.name, card.declared.get("section", ""), card.summary, card.parameters, expected])
-    _print_table(["name", "section", "what it is", "parameters", "expected"], rows)
+        expected = card.declared.get("expected", {})
+        reached = ", ".join(f"{_briefly(metric)} {value}".strip() for metric, value in expected.items())
+        reached += f" ({given})" if (given := card.measured_with) else ""
+        rows.append((card.name, card.declared.get("section") or BEYOND, card.parameters, reached, card.summary))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    wide = sum(widths) + 8 <= shutil.get_terminal_size().columns  # else what it is stands on a line of its own
+    for name, section, parameters, reached, summary in rows:
+        cells = f"{name:{widths[0]}}  {section:{widths[1]}}  {parameters:>{widths[2]}}  {reached:{widths[3]}}"
+        below = "" if summary == "what it is" else f"\n    {summary}"
+        print(f"{cells}  {summary}" if wide else f"{cells.rstrip()}{below}")
+
+
+def _briefly(metric: str) -> str:
+    """Of which output an accuracy is; of other metrics the whole name."""
+    return metric.removeprefix("test_").removesuffix("accuracy").rstrip("_").replace("_", " ")
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -45,18 +68,23 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def launch(
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: int = 2, logs: Path = Path("runs/launch")
 ) -> None:
-    """Train on several workers on this machine: `keraskit launch --workers 2 -- run cnn --epochs 2`.
+    """Train on several workers on this machine.
+
+        keraskit launch --workers 2 -- run cnn --epochs 2
 
     Args:
         words: The command that every worker runs, after a `--`.
         workers: How many processes.
         logs: Folder for a folder with each worker's output.
     """
-    from keraskit.cli import app
     from keraskit.distributed.launch import launch
 
-    app.check(words)  # before any worker starts
     launch(words, workers, logs)
+
+
+def launched(typed: Sequence[str]) -> list[str]:
+    """Of the words of `keraskit launch`, those that every worker runs."""
+    return list(typed[typed.index("--") + 1 :]) if "--" in typed else []
 
 
 def augment(
@@ -76,14 +104,14 @@ def augment(
         seed: Decides them.
         augmentation: What may happen.
     """
-    if not 1 <= versions <= 50:
-        raise UserError(f"--versions {versions} makes no sense: expected a whole number from 1 to 50.")
+    check_counts(versions=versions, most=50)
     check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
-    from keraskit.results.preview import preview as write
 
     paths = find([preview])[:PREVIEWED]
     wait_for_tensorflow()
+    from keraskit.results.preview import preview as write
+
     write(paths, augmentation, output, versions, seed)
     print(f"sheet: {printable(output)}")
 
@@ -96,6 +124,8 @@ def predict(
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
+    show: Literal["mistakes", "unsure", "first"] | None = None,
+    evaluate: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
 
@@ -104,25 +134,33 @@ def predict(
         pictures: Files, folders, patterns such as '*.jpg'.
         top: Classes to name for each.
         batch_size: Pictures in one call of the model.
-        json: Write the guesses to this file too.
+        json: Write the predictions to this file too.
         csv: The same as CSV.
-        sheet: A PNG with the pictures and what was said of them.
+        sheet: A PNG with the pictures and what was predicted.
+        show: What is on the sheet: mistakes, the most confident first; unsure, the least probable first; or the first
+            ones (default: mistakes with --evaluate, else first).
+        evaluate: Measure accuracy. The pictures are then folders with a subfolder per class of the run, called by
+            the class's name or index, or with files called like cat.0.jpg.
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
-    if top < 1 or batch_size < 1:
-        raise UserError(f"--top {top} --batch-size {batch_size} makes no sense: expected whole numbers from 1.")
-    check_outputs(json, csv, sheet)
+    check_counts(top=top, batch_size=batch_size)
+    check_outputs(json, csv, sheet, show, evaluate)
     from keraskit.datasets.images.sources import find
+    from keraskit.datasets.labels import Labels
+    from keraskit.results import manifest
 
-    folder, paths = RunFolder.newest(run).path, find(pictures)
+    folder = RunFolder.newest(run)
+    classes = manifest.read(folder, "classes")["classes"]
+    truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
+    paths = list(truth) or find(pictures)
     wait_for_tensorflow()
-    from keraskit.results import guesses
+    from keraskit.results import accuracy, guesses
     from keraskit.results.predict import predict
 
-    rows = list(predict(folder, paths, top, batch_size))
-    guesses.show(rows, top)
-    guesses.write(rows, json, csv, sheet, top)
+    rows = list(predict(folder.path, paths, max(top, 5), batch_size))
+    accuracy.show(rows, classes, truth, notes, top)
+    guesses.write(rows, json, csv, sheet, top, show)
 
 
 def resume(run: Path) -> None:
@@ -204,3 +242,15 @@ def doctor() -> None:
     from keraskit.cli import doctor
 
     doctor.examine(RunConfig().output_dir)
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "list": list_recipes,
+    "doctor": doctor,
+    "new": new,
+    "launch": launch,
+    "augment": augment,
+    "resume": resume,
+    "predict": predict,
+    "compare": compare,
+}

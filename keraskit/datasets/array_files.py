@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
+import re
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from keraskit import system
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 IDX_FILES = dict(
     zip(NAMES, ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"), strict=True)
 )
+IDX_NAME = re.compile(r"[-.]idx[13]-ubyte")
+READS = "What is read: an .npz file with x_train, y_train, x_test, y_test, by numpy.savez, or a folder of IDX files."
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 MAX_CLASSES = 1_000
 COPIES = 3  # of the arrays that are alive at once between the file and the model
@@ -49,11 +54,28 @@ def read(path: Path) -> dict[str, np.ndarray]:
     return {**pictures, **labels}
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The four arrays as they lie in the file. Pickled objects are refused."""
+def check_place(path: Path) -> None:
+    """Raise UserError where a path, by what is there and by its first bytes, is nothing that `read` could read."""
+    if path.is_dir():
+        for stem in IDX_FILES.values():
+            _idx_file(path, stem)
+        return
     if not path.is_file():
         problem = "is no file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {problem}.", "Name an .npz file, or a folder of IDX files.")
+        raise UserError(f"{path} {problem}.", READS)
+    with path.open("rb") as file:
+        start = file.read(4)
+    if IDX_NAME.search(path.name) or (len(start) == 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES):
+        raise UserError(
+            f"{path} is a single IDX file; a set is four of them.", f"Name its folder: {path.absolute().parent}."
+        )
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} cannot be read: it is no .npz file, or half of one.", READS)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The four arrays as they lie in the file. Pickled objects are refused."""
+    check_place(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
@@ -65,9 +87,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Exception as error:  # a damaged file makes numpy and zipfile raise anything, MemoryError too
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{path} cannot be read as .npz: {reason}", "It is damaged or another file; fetch it again."
+            f"{path} cannot be read as .npz: {sentence(error)}", "It is damaged or another file; fetch it again."
         ) from error
 
 
@@ -83,14 +104,15 @@ def _check_room(size: int, path: Path) -> None:
 
 def read_idx(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the two `t10k-` files, also as `.gz`."""
-    arrays = {}
-    for name, stem in IDX_FILES.items():
-        found = sorted(folder.glob(f"{stem}*")) or sorted(folder.glob(f"{stem.replace('-idx', '.idx')}*"))
-        if not found:
-            wanted = ", ".join(f"{s}-ubyte[.gz]" for s in IDX_FILES.values())
-            raise UserError(f"{folder} holds no {stem}-ubyte[.gz].", f"Four IDX files are expected: {wanted}.")
-        arrays[name] = _idx(found[0])
-    return arrays
+    return {name: _idx(_idx_file(folder, stem)) for name, stem in IDX_FILES.items()}
+
+
+def _idx_file(folder: Path, stem: str) -> Path:
+    found = sorted(folder.glob(f"{stem}*")) or sorted(folder.glob(f"{stem.replace('-idx', '.idx')}*"))
+    if not found:
+        wanted = ", ".join(f"{s}-ubyte[.gz]" for s in IDX_FILES.values())
+        raise UserError(f"{folder} holds no {stem}-ubyte[.gz].", f"Four IDX files are expected: {wanted}.")
+    return found[0]
 
 
 def _idx(path: Path) -> np.ndarray:
@@ -146,3 +168,11 @@ def _labels(y: np.ndarray, name: str, path: Path) -> np.ndarray:
             f"{path}: {name} goes from {y.min():g} to {y.max():g}, expected class numbers from 0 to {MAX_CLASSES - 1}."
         )
     return y.astype(np.int64)
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """sha256 of arrays, one after another."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

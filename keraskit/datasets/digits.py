@@ -10,72 +10,78 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit import system
-from keraskit.datasets import array_files, mnist
+from keraskit.datasets import array_files, class_names, mnist
 from keraskit.datasets.preprocessing import Inputs, Shape
-from keraskit.datasets.splits import Split, Splits, digest
-from keraskit.errors import UserError
+from keraskit.datasets.splits import Split, Splits
+from keraskit.errors import UserError, sentence
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10
+FASHION = "fashion_mnist"
 BY_KERAS = {
-    "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
+    FASHION: ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
 TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}
 
 
-def flat(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+def flat(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
     """Inputs of shape (784,) from 0 to 1, row by row; targets the class.
 
     Args:
         dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
         data_dir: Folder that holds mnist.npz (default: searched for).
+        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
     """
-    return _splits(dataset, data_dir, "unit", (784,))
+    return _splits((dataset, data_dir, classes), "unit", (784,))
 
 
-def images(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+def images(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
     """Inputs of shape (28, 28, 1) from 0 to 1; targets the class.
 
     Args:
         dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
         data_dir: Folder that holds mnist.npz (default: searched for).
+        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
     """
-    return _splits(dataset, data_dir, "unit", (28, 28, 1))
+    return _splits((dataset, data_dir, classes), "unit", (28, 28, 1))
 
 
-def pixels(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+def pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
     """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class.
 
     Args:
         dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
         data_dir: Folder that holds mnist.npz (default: searched for).
+        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
     """
-    return _shapely(_splits(dataset, data_dir, "standard", (784, 1)))
+    return _shapely(_splits((dataset, data_dir, classes), "standard", (784, 1)))
 
 
-def next_pixels(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+def next_pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
     """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,).
 
     Args:
         dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
         data_dir: Folder that holds mnist.npz (default: searched for).
+        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
     """
 
     def targets(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"output1": y, "output2": _next_brightness(pictures)}
 
-    return _splits(dataset, data_dir, "standard", (784, 1), targets)
+    return _splits((dataset, data_dir, classes), "standard", (784, 1), targets)
 
 
-def two_sizes(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
+def two_sizes(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
     """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class.
 
     Args:
         dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
         data_dir: Folder that holds mnist.npz (default: searched for).
+        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
     """
-    return _splits(dataset, data_dir, "unit", TWO_SIZES)
+    return _splits((dataset, data_dir, classes), "unit", TWO_SIZES)
 
 
 def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -114,16 +120,15 @@ def _shapely(splits: Splits) -> Splits:
 
 
 def _splits(
-    dataset: str | None,
-    data_dir: Path | None,
+    asked: tuple[str | None, Path | None, Path | None],
     scale: Literal["unit", "standard"],
     shape: Shape | dict[str, Shape],
     targets: Any = None,
 ) -> Splits:
-    arrays, classes, source = _load(dataset, data_dir)
+    arrays, names, source = _load(*asked)
     found = arrays["x_train"].shape[1:]
     if found != (28, 28) and not isinstance(shape, dict):
-        advice = "multi_input takes any size and colour." if dataset else ""
+        advice = "multi_input takes any size and colour." if asked[0] else ""
         raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {found}.", advice)
     inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
 
@@ -138,38 +143,37 @@ def _splits(
         train=split(x[:cut], y[:cut]),
         validation=split(x[cut:], y[cut:]),
         test=split(arrays["x_test"], arrays["y_test"]),
-        classes=classes,
+        classes=names,
         source=source | {"counts": {"train": cut, "validation": len(x) - cut, "test": len(arrays["x_test"])}},
     )
 
 
-def _load(dataset: str | None, data_dir: Path | None) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
+def _load(
+    dataset: str | None, data_dir: Path | None, named: Path | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
     """The arrays, the classes' names, and the source."""
+    path, note = None, ""
     if dataset in (None, "mnist"):
         arrays, source = mnist.load(data_dir)
-        return arrays, tuple("0123456789"), source
-    if dataset in BY_KERAS:
-        arrays = _by_keras(dataset)
-        source = {
-            "name": dataset,
-            "path": "Keras's cache",
-            "found": "downloaded by Keras",
-            "sha256": digest(arrays[name] for name in array_files.NAMES),
-        }
-        return _mixed(arrays), tuple(BY_KERAS[dataset]), source
-    path = system.expanded(dataset)
-    arrays = array_files.read(path)
-    classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
-    return (
-        _mixed(arrays),
-        classes,
-        {
-            "name": path.name,
-            "path": str(path),
-            "found": "--dataset",
-            "sha256": digest(arrays[name] for name in array_files.NAMES),
-        },
-    )
+        classes = tuple("0123456789")
+    else:
+        assert dataset
+        if dataset in BY_KERAS:
+            arrays, classes = _by_keras(dataset), tuple(BY_KERAS[dataset])
+            source = {"name": dataset, "path": "Keras's cache", "found": "downloaded by Keras"}
+        else:
+            path = system.expanded(dataset)
+            arrays = array_files.read(path)
+            classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
+            name = system.name_of(path.parent if path.name == "raw" else path)  # torchvision has FashionMNIST/raw
+            source = {"name": name, "path": str(path), "found": "--dataset"}
+            if "fashion" in name.lower() and len(classes) == len(BY_KERAS[FASHION]):
+                classes, note = tuple(BY_KERAS[FASHION]), f"those of {FASHION}, as {name} is called so"
+        source |= {"sha256": array_files.digest(arrays[name] for name in array_files.NAMES), "reference": False}
+        arrays = _mixed(arrays)
+    if found := class_names.find(len(classes), path, named):
+        classes, note = found[0], f"from {found[1]}"
+    return arrays, classes, source | ({"notes": [f"class names: {note}"]} if note else {})
 
 
 def _by_keras(name: str) -> dict[str, np.ndarray]:
@@ -180,7 +184,7 @@ def _by_keras(name: str) -> dict[str, np.ndarray]:
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         known = ", ".join(["mnist", *BY_KERAS])
         raise UserError(
-            f"Keras could not download {name}: {str(error)[:200]}.",
+            f"Keras could not download {name}: {sentence(error)}",
             f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files.",
         ) from error
     return {

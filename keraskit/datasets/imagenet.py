@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from importlib.resources import files
 
-from keraskit.errors import UserError
+from keraskit.datasets.labels import Labels
 
 
 @functools.cache
@@ -25,13 +25,8 @@ def names() -> list[str]:
     return [f"{name} ({wordnet})" if plain.count(name) > 1 else name for wordnet, name in classes()]
 
 
-def index_of(word: str) -> int:
-    """The number of the class with this WordNet id or name. Raises UserError for none, or for a name of two."""
-    wanted = word.lower().replace(" ", "_")
-    found = [i for i, (wordnet, name) in enumerate(classes()) if wanted in (wordnet, name.lower())]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = " and ".join(classes()[i][0] for i in found)
-        raise UserError(f"{word!r} is the name of two classes, {ids}.", "Call the folder by one of these.")
-    raise UserError(f"{word!r} is no class of ImageNet.", "Call the folder by a class's name or WordNet id.")
+@functools.cache
+def labels() -> Labels:
+    """The classes by every name that people use: tench, n01440764, n01440764_tench, tench (n01440764)."""
+    others = [(name, wordnet, f"{wordnet}_{name}", f"{name}_({wordnet})") for wordnet, name in classes()]
+    return Labels(names(), "ImageNet", others)

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.array_files import read_npz
-from keraskit.datasets.splits import digest
-from keraskit.errors import UserError
+from keraskit.datasets.array_files import IDX_NAME, digest, read_npz
+from keraskit.errors import UserError, sentence
 
 FILE = "mnist.npz"
 SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
@@ -30,9 +29,8 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
         UserError: nothing found, or a file that is not MNIST.
     """
     if data_dir is not None:
+        check_place(data_dir)
         places = [("--data-dir", data_dir / FILE)]
-        if not places[0][1].is_file():
-            raise UserError(f"--data-dir {data_dir} holds no {FILE}.", "Name the folder of the file, or leave it out.")
     else:
         places = [(why, path) for why, path in search_path() if path.is_file()] or [_download()]
     why, path = places[0]
@@ -44,6 +42,18 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
         "sha256": _check(arrays, path),
         "licence": LICENCE,
     }
+
+
+def check_place(data_dir: Path) -> None:
+    """Raise UserError where `--data-dir` names no folder with MNIST."""
+    advice = "Name the folder of the file, or leave it out; for arrays of your own: --dataset."
+    if not data_dir.is_dir():
+        problem = f"is a file, not the folder of {FILE}" if data_dir.exists() else "does not exist"
+        raise UserError(f"--data-dir {data_dir} {problem}.", advice)
+    if not (data_dir / FILE).is_file():
+        if any(IDX_NAME.search(path.name) for path in data_dir.iterdir()):
+            advice = f"For the IDX files in it say --dataset {data_dir} instead."
+        raise UserError(f"--data-dir {data_dir} holds no {FILE}.", advice)
 
 
 def search_path() -> list[tuple[str, Path]]:
@@ -63,7 +73,7 @@ def _download() -> tuple[str, Path]:
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         looked = ", ".join(str(path) for _, path in search_path())
         raise UserError(
-            f"No {FILE}: looked for {looked}, and the download failed ({str(error)[:200]}).",
+            f"No {FILE}: looked for {looked}, and the download failed: {sentence(error)}",
             f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA.",
         ) from error
     return "downloaded by Keras", search_path()[-1][1]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +13,7 @@ import tensorflow as tf
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
 from keraskit.config import SPLITS
+from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import WHOLE, Batch, Share, in_order
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
@@ -115,7 +115,8 @@ class Splits:
     Args:
         train, validation, test: the splits. Validation chooses the best epoch; test is read once, at the end.
         classes: the name of each class, in the order of the labels; empty where there are no classes.
-        source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found.
+        source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found; `reference`
+            is false where it is not the data that the recipes' own words and figures speak of; `notes`, lines to show.
         reshape: where the data can follow a model's input: given its shape without the batch, returns the splits so.
     """
 
@@ -155,14 +156,6 @@ class Splits:
 
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in SPLITS}
         return dataclasses.replace(self, **changed, reshape=reshape if whole else None)
-
-
-def digest(arrays: Iterable[np.ndarray]) -> str:
-    """sha256 of arrays, one after another."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
 
 
 def from_arrays(

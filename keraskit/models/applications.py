@@ -12,15 +12,17 @@ import keras
 import numpy as np
 
 from keraskit import system
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.models import weights
+from keraskit.suggest import did_you_mean
 
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
     known = {_plain(n): n for n in dir(keras.applications) if n[0].isupper()}
     if _plain(name) not in known:
-        raise UserError(f"Keras has no application {name!r}.", f"It has {', '.join(sorted(known.values()))}.")
+        meant = did_you_mean(name, known.values())
+        raise UserError(f"Keras has no application {name!r}. {meant}", f"It has {', '.join(sorted(known.values()))}.")
     builder = getattr(keras.applications, known[_plain(name)])
     module = getattr(keras.applications, builder.__module__.rpartition(".")[2])
     return builder, module.preprocess_input
@@ -49,8 +51,7 @@ def create(name: str, alpha: float = 1.0, size: int | None = None, **arguments: 
     try:
         return builder(**{"weights": None, **arguments})
     except ValueError as error:
-        first = str(error).strip().partition("\n")[0]
-        raise UserError(f"{name} cannot be built: {first}", "Leave --size and --alpha out.") from error
+        raise UserError(f"{name} cannot be built: {sentence(error)}", "Leave --size and --alpha out.") from error
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         raise unavailable(error) from error
 
@@ -60,7 +61,7 @@ def unavailable(error: Exception) -> UserError:
     home = system.keras_home() / "models"
     file = re.search(r"[^/ ]+\.h5", str(error))
     return UserError(
-        f"Keras could not download {file[0] if file else 'the weights'}: {str(error)[:150]}.",
+        f"Keras could not download {file[0] if file else 'the weights'}: {sentence(error)}",
         f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network.",
     )
 
@@ -100,8 +101,18 @@ def load_file(model: keras.Model, path: Path) -> None:
         else:
             _load_h5(model, path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        first = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
-        raise UserError(f"{path} does not fit {model.name}: {first}", "Name the file of the same model.") from error
+        advice = _width(model, path) or "Name the file of the same model."
+        raise UserError(f"{path} does not fit {model.name}: {sentence(error)}", advice) from error
+
+
+def _width(model: keras.Model, path: Path) -> str:
+    """What to say of MobileNet's weights of another width; empty for other models and other misfits."""
+    try:
+        filters = dict(_stored(path))["conv1"][0].shape[-1] if model.name.startswith("mobilenet_") else 0
+        fits = filters == model.get_layer("conv1").filters
+    except Exception:  # a damaged or hostile file, as above
+        return ""
+    return f"These are the weights of --alpha {filters / 32:g}." if filters and not fits else ""
 
 
 def _load_h5(model: keras.Model, path: Path) -> None:

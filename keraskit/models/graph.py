@@ -1,16 +1,21 @@
-"""A model's graph of layers: drawn to a file, and its arithmetic counted."""
+"""A model's layers: summarised as text, drawn as a graph, their arithmetic counted."""
 
 from __future__ import annotations
 
 import math
+import os
+import re
 import shutil
 import sys
+from itertools import accumulate
 from pathlib import Path
+from unittest import mock
 
 import keras
 
 from keraskit.errors import UserError
 
+WIDE = 4_000  # characters; a quarter of it has room for the names of fifty inputs
 FORMATS = ("svg", "png", "jpg", "dot")
 
 
@@ -37,6 +42,25 @@ def draw(model: keras.Model, *paths: Path) -> None:
         if kind not in FORMATS:
             raise UserError(f"{path} does not end in one of {', '.join('.' + f for f in FORMATS)}.", "Rename it.")
         graph.write(str(path), prog=program, format=kind)
+
+
+def summary(model: keras.Model) -> str:
+    """Keras's own summary, each column as wide as its longest cell, so that none is wrapped or cut.
+
+    Keras counts the optimizer's variables too once it has any, which is from the first step of training.
+    """
+    cells = [re.split("[│┃|]", line)[1:-1] for line in _printed(model, WIDE).splitlines() if re.match("[│┃|] ", line)]
+    widths = [max(len(cell.strip()) for cell in column) for column in zip(*cells, strict=True)]
+    length = sum(widths) + 3 * len(widths) + 1  # with a space on both sides of each cell, and the lines
+    return _printed(model, length, [(end + 0.5) / length for end in accumulate(widths)])
+
+
+def _printed(model: keras.Model, line_length: int, positions: list[float] | None = None) -> str:
+    """Keras's summary as text. It prints through rich, which cuts lines that it thinks no screen has room for."""
+    texts: list[str] = []
+    with mock.patch.dict(os.environ, COLUMNS=str(WIDE), JUPYTER_COLUMNS=str(WIDE)):
+        model.summary(line_length, positions, print_fn=lambda text, **_: texts.append(text))
+    return "\n".join(texts)
 
 
 def operations(model: keras.Model) -> float:

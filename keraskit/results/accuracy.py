@@ -1,48 +1,103 @@
-"""How often guesses are right: top-1 and top-5 with an interval, and the pairs that are confused most."""
+"""How often predictions are right: accuracy with an interval, what is taken for what, and the worst mistakes."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keraskit.datasets import imagenet
-from keraskit.datasets.images.sources import find
-from keraskit.errors import UserError
-from keraskit.results.guesses import Guess
+import numpy as np
+from rich.cells import cell_len
+
+from keraskit.datasets.images.verify import listed
+from keraskit.errors import UserError, printable
+from keraskit.results import guesses
+from keraskit.results.guesses import Prediction, cell, mistakes, print_table, shortened
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
+TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
+SHOWN = 10  # mistakes, and pairs of classes, that are printed
 
 
-@dataclass
-class Accuracy:
-    """Counts over pictures whose class is known.
+def show(
+    rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path, str], notes: Sequence[str], top: int
+) -> None:
+    """Note the true class of each file in its rows and print what they add up to, for each model; or what they say.
 
     Args:
-        count: pictures that could be read.
-        first: how many were named first.
-        five: how many were among the first five.
-        confused: how often the first class was taken for the second.
-        unread: how many could not be read.
+        rows: of one model or several; each names its five most probable classes, or all.
+        classes: the models'.
+        truth: the true class of every file; empty where it is not known.
+        notes: lines on pictures that are not among the rows.
+        top: classes to name for each file.
     """
+    if not truth:
+        guesses.show(rows, top)
+        return
+    for row in rows:
+        row.truth = truth[row.path]
+    for network in dict.fromkeys(row.network for row in rows):
+        report([row for row in rows if row.network == network], classes, notes)
 
-    count: int = 0
-    first: int = 0
-    five: int = 0
-    confused: Counter[tuple[str, str]] = field(default_factory=Counter)
-    unread: int = 0
 
-    def lines(self, pairs: int = 10) -> list[str]:
-        """The result in words."""
-        left_out = f"; {self.unread:,} could not be read" if self.unread else ""
-        lines = [f"{self.count:,} pictures{left_out}"]
-        for name, right in (("top-1", self.first), ("top-5", self.five)):
-            low, high = interval(right, self.count)
-            lines.append(f"{name} accuracy {right / self.count:.4f}, 95% interval {low:.4f} to {high:.4f}")
-        worst = self.confused.most_common(pairs)
-        return lines + [f"{count:6,} times {true} was taken for {said}" for (true, said), count in worst]
+def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Print how often rows are right whose truth is known, and how they are wrong.
+
+    Args:
+        rows: of one model; each names its five most probable classes, or all.
+        classes: the model's.
+        notes: lines on pictures that are not among the rows.
+
+    Raises:
+        UserError: no picture could be read.
+    """
+    read = [row for row in rows if row.best]
+    unread = listed({printable(row.path): printable(row.error) for row in rows if row.error})
+    if not read:
+        raise UserError(f"None of the {len(rows):,} pictures could be read: {unread}.", "Look at them with any viewer.")
+    few, wrong = len(classes) <= TABLE, mistakes(read)
+    network = f"{read[0].network}: " if read[0].network else ""
+    print(f"{network}{len(read):,} pictures of {len({row.truth for row in read}):,} classes")
+    for name, rank in {"accuracy": 1}.items() if few else {"top-1 accuracy": 1, "top-5 accuracy": 5}.items():
+        right = sum(row.truth in dict(row.best[:rank]) for row in read)
+        low, high = interval(right, len(read))
+        print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
+    if few:
+        print("\nTrue classes in lines, predicted ones in columns:")
+        _print_counts(confusion(read, classes), [printable(name) for name in classes])
+    pairs = Counter((row.truth, row.best[0][0]) for row in wrong)
+    if not few and (often := [pair for pair in pairs.most_common(SHOWN) if pair[1] > 1]):
+        print("\nConfused most:")
+        for (true, predicted), count in often:
+            print(f"{count:6,} times {printable(true)} was taken for {printable(predicted)}")
+    if wrong:
+        print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
+        lines = [[printable(row.path), printable(row.truth), cell(row, top=1)] for row in wrong[:SHOWN]]
+        print_table(["picture", "truth", "prediction"], lines)
+    left_out = [f"{len(rows) - len(read):,} could not be read: {unread}"] if unread else []
+    if left_out or notes:
+        print("", *map(printable, [*left_out, *notes]), sep="\n")
+
+
+def confusion(rows: Sequence[Prediction], classes: Sequence[str]) -> np.ndarray:
+    """Counts, shape (classes, classes): true class by predicted class."""
+    index = {name: k for k, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), int)
+    for row in rows:
+        counts[index[row.truth], index[row.best[0][0]]] += 1
+    return counts
+
+
+def _print_counts(counts: np.ndarray, names: Sequence[str]) -> None:
+    """A table; where the names are too long to stand above the columns, their numbers do."""
+    names = [shortened(name, 20) for name in names]
+    heads = list(names)
+    if max(map(cell_len, names)) + sum(2 + max(cell_len(name), len(str(counts.max()))) for name in names) > WIDTH:
+        heads = [str(k) for k in range(len(names))]
+        names = [f"{head} {name}" for head, name in zip(heads, names, strict=True)]
+    lines = [[name, *map("{:,}".format, line)] for name, line in zip(names, counts, strict=True)]
+    print_table(["", *heads], lines, numbers=True)
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
@@ -51,33 +106,3 @@ def interval(right: int, count: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def labelled(root: Path) -> dict[Path, str]:
-    """The pictures in a folder that has a subfolder per class, each with its subfolder's name."""
-    if not root.is_dir():
-        raise UserError(f"--evaluate {root} is not a folder.", "Name one with a subfolder of pictures per class.")
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    if not folders:
-        raise UserError(f"{root} has no subfolders.", "Make one per class, named as the class or by its WordNet id.")
-    names = imagenet.names()
-    classes = [names[imagenet.index_of(folder.name)] for folder in folders]
-    return {path: name for folder, name in zip(folders, classes, strict=True) for path in find([folder])}
-
-
-def measure(rows: Iterable[Guess], truth: Iterable[str]) -> Accuracy:
-    """Compare guesses, which name five classes at least, with the true names."""
-    found = Accuracy()
-    for row, true in zip(rows, truth, strict=True):
-        if row.error:
-            found.unread += 1
-            continue
-        names = [name for name, _ in row.best]
-        found.count += 1
-        found.first += names[0] == true
-        found.five += true in names[:5]
-        if names[0] != true:
-            found.confused[true, names[0]] += 1
-    if not found.count:
-        raise UserError("None of the pictures could be read.", "Look at them with any viewer.")
-    return found

@@ -39,7 +39,7 @@ def read(paths: Sequence[Path]) -> list[Run]:
 
 def columns(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """The table: its head, and a row per run."""
-    head = ["run", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds", "data"]
+    head = ["run", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds in epochs", "data"]
     rows = []
     for run in runs:
         facts = run.manifest

@@ -83,10 +83,8 @@ def draw_augmented(folder: RunFolder, train: Split, seed: int) -> None:
 
 
 def draw_model(folder: RunFolder, model: keras.Model) -> None:
-    """summary.txt and the graph."""
-    lines: list[str] = []
-    model.summary(print_fn=lambda text, **_: lines.append(text), line_length=100)
-    folder.write_text("summary.txt", "\n".join(lines) + "\n")
+    """summary.txt and the graph. Before training, so that the summary counts the model and not the optimizer."""
+    folder.write_text("summary.txt", graph.summary(model))
     try:
         with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
             graph.draw(model, svg, png)

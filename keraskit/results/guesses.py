@@ -1,4 +1,4 @@
-"""Guesses for picture files: read in batches beside the model's work, shown in a table, written to files."""
+"""Predictions for picture files: read in batches beside the model's work, shown in a table, written to files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+from rich.cells import cell_len, set_cell_size
 
 from keraskit import system
 from keraskit.datasets.images import decode
@@ -23,21 +25,22 @@ from keraskit.errors import printable
 from keraskit.files import atomic, write_text
 from keraskit.results import plots
 
-BATCH, SHEET = 32, 48
-THUMBNAIL = 200  # pixels of the longer side on a sheet
+BATCH, SHEET, COLUMNS = 32, 48, 6
+THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and its frame; letters in a line below
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
 
 
 @dataclass
-class Guess:
-    """What a model says of one file.
+class Prediction:
+    """What a model makes of one file.
 
     Args:
         path: the file.
-        network: which said so.
+        network: the model's name.
         best: the most probable classes, the first the best: (name, probability).
         note: what was done to the picture that its owner should know.
-        error: why there is no guess.
+        error: why there is no prediction.
+        truth: the true class, where it is known.
     """
 
     path: Path
@@ -45,9 +48,15 @@ class Guess:
     best: list[tuple[str, float]] = field(default_factory=list)
     note: str = ""
     error: str = ""
+    truth: str = ""
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the most probable class is the true one; None where one of them is not known."""
+        return self.best[0][0] == self.truth if self.best and self.truth else None
 
 
-def guess(
+def predictions(
     paths: Sequence[Path],
     prepare: Callable[[Image.Image], tuple[np.ndarray, str]],
     predict: Callable[[np.ndarray], np.ndarray],
@@ -55,8 +64,8 @@ def guess(
     top: int = 3,
     batch_size: int = BATCH,
     network: str = "",
-) -> Iterator[Guess]:
-    """One guess per file, in order. Files are read in threads while the model works on those before.
+) -> Iterator[Prediction]:
+    """One for each file, in order. Files are read in threads while the model works on those before.
 
     Args:
         paths: the files.
@@ -68,14 +77,14 @@ def guess(
         network: the model's name.
     """
 
-    def read(path: Path) -> tuple[np.ndarray | None, Guess]:
+    def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
         try:
             array, note = prepare(decode.read(decode.contents(path)))
-            return array, Guess(path, network, note=note)
+            return array, Prediction(path, network, note=note)
         except BadPicture as error:
-            return None, Guess(path, network, error=str(error))
+            return None, Prediction(path, network, error=str(error))
         except OSError as error:
-            return None, Guess(path, network, error=f"cannot be read: {error.strerror or error}")
+            return None, Prediction(path, network, error=f"cannot be read: {error.strerror or error}")
 
     with ThreadPoolExecutor(system.cores()) as pool:
         chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
@@ -84,10 +93,10 @@ def guess(
             results = [future.result() for future in ahead]
             ahead = [pool.submit(read, path) for path in chunks[i + 1]] if i + 1 < len(chunks) else []
             good = [array for array, _ in results if array is not None]
-            said = iter(predict(np.stack(good))) if good else iter(())
+            predicted = iter(predict(np.stack(good))) if good else iter(())
             for array, row in results:
                 if array is not None:
-                    probabilities = next(said)
+                    probabilities = next(predicted)
                     order = np.argsort(-probabilities, kind="stable")[:top]
                     row.best = [(classes[k], float(probabilities[k])) for k in order]
                 yield row
@@ -107,98 +116,165 @@ def both(probability_of_second: np.ndarray) -> np.ndarray:
     return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
 
 
-def show(rows: Sequence[Guess], top: int = 3) -> None:
+def show(rows: Sequence[Prediction], top: int = 3) -> None:
     """Print a table: a line per file, or side by side what several networks say, and where they agree."""
+    networks = list(dict.fromkeys(row.network for row in rows))
+    if len(networks) < 2:
+        print_table(["picture", "prediction"], [[printable(row.path), cell(row, top)] for row in rows])
+        return
+    by_file: dict[Path, list[Prediction]] = {}
+    for row in rows:
+        by_file.setdefault(row.path, []).append(row)
+    lines = [
+        [printable(path.name), *(cell(row, top, narrow=True) for row in found), agreement(found)]
+        for path, found in by_file.items()
+    ]
+    print_table(["picture", *networks, "agreement"], lines, wrapped=True)
+
+
+def print_table(
+    heads: Sequence[str], lines: Sequence[Sequence[str]], wrapped: bool = False, numbers: bool = False
+) -> None:
+    """Print lines of cells below heads; wrapped within their columns; numbers, in all columns but one, to the right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    networks = list(dict.fromkeys(row.network for row in rows))
-    by_file: dict[Path, list[Guess]] = {}
-    for row in rows:
-        by_file.setdefault(row.path, []).append(row)
-    heads = ["picture", "guess"] if len(networks) == 1 else ["picture", *networks, "agreement"]
-    table = Table(*heads, box=None, pad_edge=False)
-    for path, said in by_file.items():
-        several = len(networks) > 1
-        cells = [printable(path.name if several else path), *(_cell(row, top, several) for row in said)]
-        table.add_row(*map(Text, [*cells, agreement(said)] if several else cells))
-    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=len(networks) == 1).print(table)
+    table = Table(box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(Text(head), justify="right" if numbers and table.columns else "left")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=not wrapped).print(table)
 
 
-def _cell(row: Guess, top: int, narrow: bool) -> str:
+def cell(row: Prediction, top: int, narrow: bool = False) -> str:
+    """The most probable classes of a row with its note, or why there are none; in lines where it is narrow."""
     if row.error:
         return printable(f"not read: {row.error}")
-    guesses = [
-        f"{printable(name)} ({p:.0%})" if narrow else f"{printable(name)} ({p:.2%})" for name, p in row.best[:top]
-    ]
+    named = [f"{printable(name)} ({p:.0%})" if narrow else f"{printable(name)} ({p:.2%})" for name, p in row.best[:top]]
     note = [f"[{row.note}]"] if row.note else []
-    return "\n".join(guesses + note) if narrow else "  ".join([", ".join(guesses), *note])
+    return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
 
 
-def agreement(said: Sequence[Guess]) -> str:
+def agreement(rows: Sequence[Prediction]) -> str:
     """How many networks name the class that most of them name first."""
-    named = Counter(row.best[0][0] for row in said if row.best)
+    named = Counter(row.best[0][0] for row in rows if row.best)
     if not named:
         return ""
     name, count = named.most_common(1)[0]
-    return f"{count} of {len(said)}: {printable(name)}" if count > 1 else "no two agree"
+    return f"{count} of {len(rows)}: {printable(name)}" if count > 1 else "no two agree"
 
 
 def write(
-    rows: Sequence[Guess], to_json: Path | None, to_csv: Path | None, to_sheet: Path | None, top: int = 3
+    rows: Sequence[Prediction],
+    to_json: Path | None,
+    to_csv: Path | None,
+    to_sheet: Path | None,
+    top: int = 3,
+    show: str | None = None,
 ) -> None:
-    """Write the files that were asked for."""
+    """Write the files that were asked for; `show` says what is on the sheet, as in `choose`."""
     for path, data in ((to_json, as_json), (to_csv, as_csv)):
         if path:
             write_text(path, data(rows, top))
             print(f"written: {printable(path)}")
     if to_sheet:
-        shown = [row for row in rows if not row.error][:SHEET]
         with atomic(to_sheet) as path:
-            title = f"The first {len(shown)} of {len(rows):,}" if len(rows) > len(shown) else ""
-            thumbnails = [_thumbnail(row.path) for row in shown]
-            captions = [f"{printable(row.path.name)[:26]}\n{_caption(row)}" for row in shown]
-            plots.sheet(thumbnails, captions, path, title, columns=6, side=1.8)
+            draw(rows, path, show)
         print(f"sheet: {printable(to_sheet)}")
 
 
-def as_json(rows: Sequence[Guess], top: int = 3) -> str:
+def as_json(rows: Sequence[Prediction], top: int = 3) -> str:
     """A list with an object per file."""
-    entries: list[dict[str, Any]] = []
-    for row in rows:
-        best = [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]]
-        entries.append(
-            {"picture": printable(row.path), "network": row.network, "best": best, "note": row.note, "error": row.error}
-        )
-    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_entries(rows, top), indent=2, ensure_ascii=False) + "\n"
 
 
-def as_csv(rows: Sequence[Guess], top: int = 3) -> str:
+def as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
     """A line per file. A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
     most = max((len(row.best[:top]) for row in rows), default=0)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
-    writer.writerow(["picture", "network", *ranks, "note", "error"])
-    for row in rows:
-        cells = [cell for name, p in row.best[:top] for cell in (_harmless(name), f"{p:.6f}")]
-        cells += [""] * (2 * most - len(cells))
-        writer.writerow([*map(_harmless, (row.path, row.network)), *cells, *map(_harmless, (row.note, row.error))])
+    labels = ["truth", "right"] if any(row.truth for row in rows) else []
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["picture", "network", *labels, *ranks, "note", "error"], lineterminator="\n")
+    writer.writeheader()
+    for entry in _entries(rows, top):
+        best = [value for named in entry.pop("best") for value in (named["class"], f"{named['probability']:.6f}")]
+        entry |= dict(zip(ranks, best, strict=False))
+        writer.writerow({name: value if value is None else _harmless(value) for name, value in entry.items()})
     return text.getvalue()
 
 
-def _harmless(text: object) -> str:
-    cell = printable(text)
+def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
+    """What the files hold of each row; where the truth of any is known, with it."""
+    labelled = any(row.truth for row in rows)
+    return [
+        {
+            "picture": printable(row.path),
+            "network": row.network,
+            **({"truth": row.truth, "right": row.right} if labelled else {}),
+            "best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]],
+            "note": row.note,
+            "error": row.error,
+        }
+        for row in rows
+    ]
+
+
+def _harmless(value: object) -> str:
+    cell = printable(value)
     return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
 
 
-def _caption(row: Guess) -> str:
+def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
+    """Those that are wrong, the most confident first."""
+    return sorted((row for row in rows if row.right is False), key=lambda row: -row.best[0][1])
+
+
+def draw(rows: Sequence[Prediction], path: Path, show: str | None = None) -> None:
+    """Write a sheet with pictures and what was predicted of them; right and wrong are framed in green and red.
+
+    Args:
+        rows: those that could not be read are left out.
+        path: the PNG to write.
+        show: "mistakes", the most confident first; "unsure", the least probable first; or "first" (default: mistakes,
+            where the truth is known).
+    """
+    read = [row for row in rows if row.best]
+    show = show or ("mistakes" if any(row.truth for row in rows) else "first")
+    chosen = {"mistakes": mistakes(read), "unsure": sorted(read, key=lambda row: row.best[0][1]), "first": read}[show]
+    count, all_of = min(SHEET, len(chosen)), f"{len(read):,} predictions"
+    title = {
+        "mistakes": f"Mistakes, the most confident first: {count} of {len(chosen):,} in {all_of}",
+        "unsure": f"Unsure, the least probable first: {count} of {all_of}",
+        "first": f"The first {count} of {all_of}",
+    }[show]
+    lines = -(-count // COLUMNS)
+    columns = -(-count // max(1, lines))  # as many in each line, so that no column is empty
+    several, shown = len({row.network for row in rows}) > 1, chosen[:SHEET]
+    captions = [_caption(row, row.network if several else "") for row in shown]
+    title = textwrap.fill(title, 24 * max(2, columns))
+    plots.sheet([*map(_thumbnail, shown)], captions, path, title, columns, side=1.8)
+
+
+def _caption(row: Prediction, network: str) -> str:
     name, probability = row.best[0]
-    return f"{printable(name)[:20]} {probability:.0%}" + (f"\n{row.network}" if row.network else "")
+    verdict = {True: "right", False: f"wrong, true: {row.truth}", None: ""}[row.right]
+    named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
+    note = textwrap.shorten(", ".join(filter(None, (network, row.note))), CAPTION, placeholder="…")
+    lines = [shortened(printable(row.path.name), CAPTION), named, shortened(printable(verdict), CAPTION)]
+    return "\n".join(filter(None, [*lines, printable(note)]))
 
 
-def _thumbnail(path: Path) -> np.ndarray:
-    image = decode.read(decode.contents(path)).convert("RGB")
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return np.asarray(image)
+def shortened(text: str, most: int) -> str:
+    """The text with an ellipsis for its middle where it is wider than `most` letters; Chinese ones are two wide."""
+    if cell_len(text) <= most:
+        return text
+    return f"{set_cell_size(text, most // 2)}…{set_cell_size(text[::-1], (most - 1) // 2)[::-1]}"
+
+
+def _thumbnail(row: Prediction) -> np.ndarray:
+    """The picture on a square of white paper, whatever its shape, so that no line or column of the sheet is empty."""
+    image = decode.read(decode.contents(row.path)).convert("RGB")
+    frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
+    return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))

@@ -26,7 +26,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "options": {},
     "source": str,
     "config": {"epochs": int, "augment": {}, "data_dir": str, "weights": str},
-    "data": {"name": str, "found": str, "sha256": str, "used": {str: int}},
+    "data": {"name": str, "found": str, "sha256": str, "used": {str: int}, "notes": [str]},
     "inputs": {},
     "test": {str: float},
     "timings": {str: float},

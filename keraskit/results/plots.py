@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
-from keraskit.results import history
+from keraskit.results import fonts, history
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
 DPI = 120
+COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -32,8 +33,14 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Write the PNG. Letters that the font lacks become boxes, without a warning for each."""
+def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
+    """Write the PNG in fonts that have all letters of the names in it, where such are installed.
+
+    Else one line says what to install, in place of matplotlib's warning for each letter.
+    """
+    if more := fonts.families("".join(map(_words, names))):
+        for text in figure.findobj(Text):
+            text.set_fontfamily([*text.get_fontfamily(), *more])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(path)
@@ -73,7 +80,7 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    _save(figure, path)
+    _save(figure, path, names)
 
 
 def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], metric: str, path: Path) -> None:
@@ -94,11 +101,11 @@ def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], met
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    _save(figure, path)
+    _save(figure, path, [metric, *(label for label, *_ in runs)])
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Counts of true class (rows) against predicted class (columns), coloured on a log scale so that errors show.
+    """Counts of true class (rows) against predicted class (columns), each coloured by its share of the true class.
 
     Args:
         matrix: counts, shape (classes, classes).
@@ -107,21 +114,22 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
     """
     classes, count = [_words(name, 30) for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
-    figure = _figure(side + 1.0, side)
+    figure = _figure(side + 1.4, side)
     axes = figure.add_subplot()
-    image = axes.imshow(np.where(matrix > 0, matrix, np.nan), cmap="cividis_r", norm=LogNorm(1, max(2, matrix.max())))
-    if count <= 25:
-        for (true, said), number in np.ndenumerate(matrix):
-            if number:
-                dark = np.log(number) > 0.5 * np.log(max(2, matrix.max()))
-                colour = "white" if dark else "black"
-                axes.text(said, true, str(number), ha="center", va="center", fontsize=8, color=colour)
-        longest = max(map(len, classes))
-        axes.set_xticks(range(count), classes, rotation=90 if longest > 3 else 0)
-        axes.set_yticks(range(count), classes)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(np.where(matrix > 0, share, np.nan), cmap="cividis_r", vmin=0, vmax=1)
+    cell = 72 * (side - 1.6) / count  # points
+    size = min(8.0, 1.4 * cell / len(f"{matrix.max():,}"))
+    for true, said in np.argwhere(matrix) if count <= COUNTED else ():
+        colour = "white" if share[true, said] > 0.5 else "black"
+        axes.text(said, true, f"{matrix[true, said]:,}", ha="center", va="center", fontsize=size, color=colour)
+    if count <= NAMED:
+        size = min(10.0, 0.8 * cell)
+        axes.set_xticks(range(count), classes, fontsize=size, rotation=90 if max(map(len, classes)) > 3 else 0)
+        axes.set_yticks(range(count), classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
-    figure.colorbar(image, ax=axes, label="examples", shrink=0.85, format=StrMethodFormatter("{x:,.0f}"))
-    _save(figure, path)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85, format=PercentFormatter(1.0))
+    _save(figure, path, classes)
 
 
 def sheet(
@@ -157,4 +165,4 @@ def sheet(
         axes.set(xticks=[], yticks=[])
     if not len(pictures):
         figure.text(0.5, 0.4, "none", ha="center")
-    _save(figure, path)
+    _save(figure, path, captions)

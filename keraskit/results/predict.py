@@ -17,7 +17,7 @@ from keraskit.augment.statistics import Statistics
 from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.models import weights
 from keraskit.results import guesses, manifest
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
@@ -25,8 +25,10 @@ from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 PAPER = 127  # a grey picture whose border is brighter than this is dark ink on white paper
 
 
-def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = guesses.BATCH) -> Iterator[guesses.Guess]:
-    """A guess for each file, from the folder of a run alone.
+def predict(
+    run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = guesses.BATCH
+) -> Iterator[guesses.Prediction]:
+    """A prediction for each file, from the folder of a run alone.
 
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
@@ -48,7 +50,7 @@ def predict(run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = gu
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
         return resized(image, inputs)
 
-    return guesses.guess(paths, prepare, said, facts["classes"], top, batch_size)
+    return guesses.predictions(paths, prepare, said, facts["classes"], top, batch_size)
 
 
 def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
@@ -75,8 +77,7 @@ def load_model(folder: RunFolder) -> keras.Model:
         return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         reason = str(error).rpartition("Exception encountered: ")[2]  # of several, Keras names the first one last
-        first = reason.strip().partition("\n")[0][:200]
-        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {first}.") from error
+        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {sentence(reason)}") from error
 
 
 def resized(image: Image.Image, inputs: Inputs) -> tuple[np.ndarray, str]:

@@ -10,10 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from keraskit.recipe import BEYOND
 from keraskit.results import history, manifest
 from keraskit.results.run_folder import RunFolder
 
 REPORT = "report.html"
+LISTED = 40  # names of classes
 
 
 def write_report(folder: RunFolder) -> None:
@@ -22,8 +24,10 @@ def write_report(folder: RunFolder) -> None:
     page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
     html = page.render(
         run=run,
+        cited=_cited(run.get("section") or ""),
         headline=_headline(run),
         figures=_figures(run),
+        examples=_examples(run),
         history=(rows := folder.read_history()),
         overfit=history.overfit(rows),
         has=lambda name: (folder.path / name).is_file(),
@@ -33,6 +37,21 @@ def write_report(folder: RunFolder) -> None:
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, html)
+
+
+def _cited(section: str) -> str:
+    """Where in the document the recipe's model stands."""
+    return f"document, section{'s' if ',' in section else ''} {section}" if section else BEYOND
+
+
+def _examples(run: dict[str, Any]) -> str:
+    """The data: how many examples of what."""
+    classes = run.get("classes") or []
+    used = (run["data"].get("used") or {}).items()
+    counts = ", ".join(f"{count:,} {'training' if part == 'train' else part}" for part, count in used)
+    names = ", ".join(classes[:LISTED]) + (f" and {len(classes) - LISTED:,} more" if len(classes) > LISTED else "")
+    of_classes = f" of {len(classes):,} classes: {names}" if classes else ""
+    return f"{run['data'].get('name')}: {counts} examples{of_classes}."
 
 
 def _headline(run: dict[str, Any]) -> str:
@@ -48,8 +67,13 @@ def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
         figures.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
     figures.append(("parameters", f"{run['parameters']:,}"))
     if "fit" in _known(run, "timings"):
-        figures.append(("training", f"{run['timings']['fit']:.0f} s"))
+        figures.append(("training", training_time(_known(run, "timings"))))
     return figures
+
+
+def training_time(seconds: dict[str, float]) -> str:
+    """Of the seconds of a run's stages, those of training and all."""
+    return f"{seconds['fit']:.0f} s of {sum(seconds.values()):.0f} s in all"
 
 
 def _known(run: dict[str, Any], name: str) -> dict[str, float]:

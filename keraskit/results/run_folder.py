@@ -13,14 +13,15 @@ import stat
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from keraskit import files
 from keraskit.errors import UserError
+from keraskit.files import MODEL
 
-MANIFEST, MODEL, HISTORY = "run.json", "model.keras", "history.csv"
+MANIFEST, HISTORY = "run.json", "history.csv"
 MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
 ERROR = "error.txt"  # the traceback of what nobody expected
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
@@ -178,6 +179,6 @@ class RunFolder:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def now() -> str:
-    """The time, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(ago: float = 0.0) -> str:
+    """The time, UTC, to the second; or what it was so many seconds ago."""
+    return (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="seconds")

@@ -37,6 +37,8 @@ class SetEpoch(keras.callbacks.Callback):
 class KeepBest(keras.callbacks.Callback):
     """Keeps the history, and the best model by the monitored validation metric; `Checkpoints` says when to write them.
 
+    Of equally good ones the best has the lower validation loss: accuracies of few examples are often equal.
+
     Args:
         folder: where to write.
         setup: the run.
@@ -81,7 +83,8 @@ class KeepBest(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
         self.fitting += self._spent()
         score = self._sign * numbers[self.monitor]
-        better = score > self._best or not (self.folder.path / MODEL).exists()
+        equal = score == self._best and numbers["val_loss"] < self.rows[self.best_epoch - 1]["val_loss"]
+        better = score > self._best or equal or not (self.folder.path / MODEL).exists()
         self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
         if self._improved:
             self._best, self.best_epoch = score, epoch + 1

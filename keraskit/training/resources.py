@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keraskit import system
+from keraskit.config import flags
 from keraskit.errors import UserError
 from keraskit.models import weights
 
@@ -52,7 +53,7 @@ def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> N
     free = system.available_memory()
     if free is not None and needed > free:
         raise UserError(
-            f"With {options} the weights alone need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
+            f"With {flags(options)} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
             "Build it smaller.",
         )
 

@@ -59,6 +59,13 @@ class Unfinished:
             )
 
     @property
+    def timings(self) -> dict[str, float]:
+        """Seconds of its stages so far, but for what its checkpoint knows better."""
+        with self._understood():
+            recorded = dict(self.facts.get("timings") or {})
+            return {str(stage): float(spent) for stage, spent in recorded.items() if stage != "fit"}
+
+    @property
     def chosen(self) -> dict[str, Any]:
         """The knobs that the run chose for itself, which it keeps."""
         with self._understood():
@@ -86,7 +93,8 @@ class Unfinished:
         """Refuse other data; note what may change the last digits of the result."""
         with self._understood():
             before, now = self.facts["data"], splits.source
-            if before.get("sha256") != now.get("sha256") or before["used"] != splits.sizes():
+            same = before.get("sha256") == now.get("sha256") and before["used"] == splits.sizes()
+            if not same or self.facts["classes"] != list(splits.classes):
                 problem = f"The data is not what this run began with: {before['used']} of {before['name']}"
                 raise UserError(f"{problem}, sha256 {before.get('sha256')}.", "Put it back, or start a new run.")
             chosen = {name: choice.value for name, choice in vars(choices).items()}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keraskit.config import Settings
+from keraskit.config import Settings, flags
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
+from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.options import call
 from keraskit.recipe import Recipe
-from keraskit.results.run_folder import MODEL
 from keraskit.training import checkpoint, hardware, measured, resources
 from keraskit.training.micro_batches import MicroBatched
 
@@ -95,14 +95,25 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
 
 def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     """Call the recipe's builder. What Keras refuses becomes one line."""
-    own = {name: value for name, value in options.items() if name in inspect.signature(recipe.build).parameters}
+    takes = inspect.signature(recipe.build).parameters
+    own = {name: value for name, value in options.items() if name in takes}
     try:
         if own:
             resources.check_build(recipe.build, own)
         return recipe.build(**own)
     except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise UserError(f"{recipe.name} cannot be built with {own}: {first}", "Change these flags.") from error
+        with_flags = f" with {flags(own)}" if own else ""
+        problem = f"{recipe.name} cannot be built{with_flags}: {_why_not(error)}"
+        raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error
+
+
+def _why_not(error: Exception) -> str:
+    """Keras's reason in a sentence; of its most frequent one, a kernel that does not fit, in ours."""
+    said = re.sub(r"\x1b\[\d*m", "", str(error)).strip()  # Keras prints in bold
+    said = said.partition(".call().\n")[2].strip() or said  # before it, only which layer was called
+    if "size would be zero or negative" in said and (shape := re.search(r"shape=[(\[]None,? (\d+),? (\d+)", said)):
+        return f"a kernel or pool is larger than the {shape[1]}x{shape[2]} pixels that reach it."
+    return sentence(said)
 
 
 def compile_model(
@@ -190,12 +201,7 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
     if weights in (None, "none"):
         return
     if weights != "imagenet":
-        path = Path(weights).expanduser()
-        path = path / MODEL if path.is_dir() else path  # a run's folder
-        if not path.is_file():
-            raise UserError(
-                f"--weights {weights}: there is no such file.", "It takes a file, a run's folder, or imagenet."
-            )
+        path = weights_file(weights)
         base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
         applications.load_file(base or model, path)
         return
@@ -212,11 +218,12 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
 
 
 def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict[str, Any]:
-    """The options, with as many classes as the data has where the user named no number."""
+    """The options of model and optimizer, with as many classes as the data has where `build` takes their number."""
+    own = {n: v for n, v in options.items() if n not in inspect.signature(recipe.data).parameters}
     parameter = inspect.signature(recipe.build).parameters.get("classes")
-    if parameter and splits.classes and "classes" not in options and parameter.default != len(splits.classes):
-        return {**options, "classes": len(splits.classes)}
-    return options
+    if parameter and splits.classes and parameter.default != len(splits.classes):
+        return {**own, "classes": len(splits.classes)}
+    return own
 
 
 def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:

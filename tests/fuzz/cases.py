@@ -11,7 +11,8 @@ from made import NUMBER, TEXT, THERE, VALUE, damaged
 from run_files import check_run, damage
 
 import keraskit
-from keraskit import augment, commands, doctor, recipe
+from keraskit import augment, doctor, recipe
+from keraskit.cli import commands
 from keraskit.config import RunConfig, changed, flags
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import campaign, prepare, runner, tune

@@ -1,5 +1,7 @@
 """The ladder of cats and dogs in small: each recipe runs, and what it promises of frozen and unfrozen layers holds."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -175,6 +177,20 @@ def test_an_application_that_does_not_exist_is_one_line():
         applications.create("vgg61")
     with pytest.raises(UserError, match="--alpha is MobileNet's"):
         applications.create("vgg16", alpha=0.5)
+
+
+def test_expected_figures_are_for_enough_photographs_of_cats_and_dogs(place, monkeypatch):
+    reference = lambda **knobs: cats_and_dogs.unit(RunConfig(**knobs)).source["reference"]  # noqa: E731
+    photos = place / "photos"
+    assert not reference(data_dir=photos) and not reference()  # 24 to train on; drawn ones
+    monkeypatch.setattr(cats_and_dogs, "MEASURED", 24)
+    assert reference(data_dir=photos)
+    others = place / "others"
+    for kind, name in (("cat", "Wolf"), ("dog", "Dogs")):
+        shutil.copytree(photos / kind, others / name)
+    assert not reference(data_dir=others)
+    (others / "Wolf").rename(others / "Cats")
+    assert reference(data_dir=others)
 
 
 def test_a_run_on_photographs_records_what_it_read(place, from_scratch):

@@ -3,12 +3,18 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
+import time
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from scipy.stats import binom
 from sklearn.metrics import confusion_matrix
 
 import keraskit
@@ -17,9 +23,12 @@ from keraskit.datasets import mnist
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.registry import load_recipe
+from keraskit.results import compare
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import progress, runner
+from keraskit.training import progress, runner, setup
+from keraskit.training.callbacks import KeepBest
 
+TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png report.html"
 
@@ -102,6 +111,28 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best + 1
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "best"),
+    [
+        ((0.5, 0.7, 0.7, 0.7, 0.6), (1.0, 0.9, 0.8, 0.85, 0.7), 3),
+        ((0.7, 0.7), (0.8, 0.8), 1),
+        ((0.7, 0.7), (0.8, float("nan")), 1),
+        ((0.7, 0.7, 0.8), (0.8, 0.7, 0.9), 3),
+    ],
+)
+def test_of_equal_epochs_the_best_has_the_lower_validation_loss(tmp_path, accuracies, losses, best):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    keeper = KeepBest(RunFolder(tmp_path), model, model, "val_accuracy")
+    keeper.set_model(model)
+    for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True)):
+        model.set_weights([np.full((1, 1), epoch + 1.0), np.zeros(1)])
+        keeper.on_epoch_begin(epoch)
+        keeper.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy, "val_loss": loss})
+        keeper.write(RunFolder(tmp_path))
+    assert keeper.best_epoch == best
+    assert keras.models.load_model(tmp_path / "model.keras").get_weights()[0] == best
+
+
 def test_precision_leaves_the_saved_model_in_float32(tmp_path):
     result = keraskit.run("cnn", quick=True, precision="bfloat16", output_dir=tmp_path)
     assert {w.dtype for w in result.model.weights} == {"float32"}
@@ -120,6 +151,37 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
     assert run["data"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert run["weights_sha256"] == runner.weights_hash(tiny_run.model)
     assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
+
+
+PROGRAM = """
+import time
+time.sleep(1)  # what a program does before is not the run's
+import keraskit
+print("begins", flush=True)
+keraskit.run("mlp", limit=64, epochs=2, model={"hidden": (8,)})
+"""
+
+
+@pytest.mark.parametrize("words", [["-m", "keraskit", *TINY.split()], ["-c", PROGRAM]], ids=["command", "program"])
+def test_seconds_agree_with_a_clock_outside(words, tmp_path):
+    begun, lines = time.time(), []
+    with subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            begun, ended = time.time() if line == "begins\n" else begun, time.time()
+            lines.append(line)
+    assert process.returncode == 0 and lines[-1].startswith("report ")
+    (folder,) = (tmp_path / "runs" / "mlp").iterdir()
+    run, took = RunFolder(folder).read_json("run.json"), ended - begun
+    assert sum(run["timings"].values()) == pytest.approx(took, abs=1)
+    assert run["timings"]["start-up"] > 0.5, "TensorFlow takes longer to load"
+    started, finished = (datetime.fromisoformat(run[name]).timestamp() for name in ("started", "ended"))
+    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(ended, abs=1.1)  # whole seconds
+
+    said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
+    assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
+    head, (row,) = compare.columns(compare.read([folder]))
+    epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())
+    assert row[head.index("seconds in epochs")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 
 
 def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypatch):
@@ -149,11 +211,66 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
     assert RunFolder(folder).read_json("run.json")["status"] == "failed" and not (folder / "model.keras").exists()
 
 
+def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
+    """The verdict on a run of a recipe, with these flags and so many test examples."""
+    splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
+    run = SimpleNamespace(recipe=load_recipe(name), splits=splits)
+    return runner.judge(run, RunConfig(**knobs), dict(options), {"accuracy": accuracy})
+
+
+def test_the_verdict_names_its_interval():
+    features = {"options": {"alpha": 0.25}, "size": 874}
+    assert judged("cats_dogs_features", 0.943, **features) == (
+        "test accuracy 0.9430 is as expected (0.948, 95% interval of 874 test examples ±0.015)"
+    )
+    assert "0.9320 is BELOW what is expected" in judged("cats_dogs_features", 0.932, **features)
+    assert "0.9640 is better than expected" in judged("cats_dogs_features", 0.964, **features)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.948, 874), (0.73, 874), (0.982, 10_000), (0.92, 2_000)])
+def test_the_interval_is_that_of_the_binomial_distribution(share, count):
+    low, high = np.array(binom.interval(0.95, count, share)) / count
+    assert runner.sampling_error(share, count) == pytest.approx((high - low) / 2, abs=0.001)
+
+
+def test_a_verdict_is_given_only_where_the_expected_figures_hold():
+    file = "mobilenet_2_5_224_tf_no_top.h5"
+    narrow = {"alpha": 0.25}
+    for knobs in ({}, {"seed": 3, "threads": 1, "options": {"classes": "names.txt", "dataset": "mnist"}}):
+        assert judged("mlp", 0.98, **knobs)
+    assert "not what the recipe reaches" in judged("mlp", 0.98, quick=True)
+    for knobs in ({"epochs": 1}, {"limit": 100}, {"options": {"hidden": (3,)}}, {"reference": False}):
+        assert not judged("mlp", 0.98, **knobs)
+    for knobs in ({}, {"weights": f"somewhere/{file}"}, {"weights": "imagenet"}):
+        assert judged("cats_dogs_features", 0.95, options=narrow, **knobs)
+    for options in ({}, narrow | {"size": 288}):
+        assert not judged("cats_dogs_features", 0.95, options=options)
+    for weights in ("none", "others.h5"):
+        assert not judged("cats_dogs_features", 0.95, options=narrow, weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [("cnn", {"kernel_size": 99}, "28x28"), ("cnn", {"kernel_size": 13}, "8x8"), ("cats_dogs", {"size": 20}, "1x1")],
+)
+def test_a_kernel_that_does_not_fit_is_said_in_words(name, options, size):
+    with pytest.raises(UserError, match=f"a kernel or pool is larger than the {size} pixels that reach it. `"):
+        setup.build(load_recipe(name), options)
+
+
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"ends in \(4, 4, 10\)"):
         keraskit.run("cnn", quick=True, output_dir=tmp_path, as_printed=True)
-    with pytest.raises(UserError, match="cannot be built with"):
+    with pytest.raises(UserError, match=r"cannot be built with --hidden -3: .* positive"):
         keraskit.run("mlp", quick=True, output_dir=tmp_path, hidden=(-3,))
-    with pytest.raises(UserError, match="mlp has no flag --epoch"):
+    with pytest.raises(UserError, match=r"mlp has no flag epoch. Did you mean epochs"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
+    for options, says in [
+        ({"hidden": 64}, r"--hidden 64 makes no sense: input should be a valid tuple"),
+        ({"hidden": (64, 3.5)}, r"--hidden \(64, 3.5\) makes no sense"),
+        ({"learning_rate": True}, "--learning-rate True makes no sense"),
+        ({"hiden": (64,)}, r"no flag hiden. Did you mean hidden\? Its own are .*hidden"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            keraskit.run("mlp", quick=True, output_dir=tmp_path, **options)
     assert not list(tmp_path.iterdir())

@@ -15,12 +15,13 @@ from keraskit.datasets.images import drawn_pets, folder
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
 from keraskit.datasets.splits import Splits
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 
 ARCHIVE = "kagglecatsanddogs_5340.zip"
 URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
+MEASURED = 1_752  # photographs to train on with which the recipes' figures were measured
 DRAWN = {"train": 400, "validation": 100, "test": 200}  # of each class
 HOW_TO_GET = "--data-dir names photographs, --download fetches 786 MB of them"
 
@@ -80,12 +81,16 @@ def _splits(
     root, found = photographs(data_dir, download)
     if root is None:
         pets = DrawnPets()
-        source = {"name": drawn_pets.NAME, "path": "", "found": f"keraskit's own pen ({HOW_TO_GET})"}
+        found = f"keraskit's own pen ({HOW_TO_GET})"
+        source = {"name": drawn_pets.NAME, "path": "", "found": found, "reference": False}
         layout = arrange(pets.names, "the drawn pets")
         return folder.splits(pets, layout, scale, source, size, limit, cache, trusted=True)
     files = open_files(root)
-    source = {"name": root.name, "path": str(root), "found": found}
-    return folder.splits(files, arrange(files.names, root, most), scale, source, size, limit, cache)
+    layout = arrange(files.names, root, most)
+    kinds = {name.lower().removesuffix("s") for name in layout.classes}
+    reference = most is None or (kinds == {"cat", "dog"} and len(layout.parts["train"]) >= MEASURED)
+    source = {"name": system.name_of(root), "path": str(root), "found": found, "reference": reference}
+    return folder.splits(files, layout, scale, source, size, limit, cache)
 
 
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
@@ -104,7 +109,7 @@ def _downloaded() -> Path:
         return Path(keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256"))
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         raise UserError(
-            f"The photographs could not be downloaded: {str(error)[:200]}.",
+            f"The photographs could not be downloaded: {sentence(error)}",
             f"Fetch {URL} yourself and name it with --data-dir.",
         ) from error
 

@@ -1,0 +1,111 @@
+"""What a user typed: put into order where it is plain what was meant, else refused in a line that says what to type."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+
+from keraskit.errors import UserError
+from keraskit.registry import find_card, is_file, plain_name, recipes_available
+from keraskit.suggest import did_you_mean, nearest
+
+OF_RECIPES = ("run", "show", "autotune")  # verbs that a recipe's name follows
+
+
+def ordered(words: Sequence[str]) -> list[str]:
+    """The words with a recipe's name as it is spelt, right after its verb, where flags came first.
+
+    Raises:
+        UserError: there is no such recipe, or none is named, or it cannot be told which.
+    """
+    words = list(words)
+    if not words or words[0] not in OF_RECIPES or "--help" in words[1:2] or "-h" in words[1:2]:
+        return words
+    verb, rest = words[0], words[1:]
+    if rest and not rest[0].startswith("-"):
+        return [verb, rest[0] if is_file(rest[0]) else find_card(rest[0]).name, *rest[1:]]
+    known = recipes_available()
+    named = [i for i, word in enumerate(rest) if plain_name(word) in known or word.endswith(".py")]
+    named = named or [i for i, word in enumerate(rest) if not word.startswith("-") and nearest(word, known)]
+    if len(named) == 1:
+        return ordered([verb, rest.pop(named[0]), *rest])
+    flags = f" {shlex.join(rest)}" if rest and not named else " ..." if rest else ""
+    raise UserError(
+        f"`keraskit {verb}` needs a recipe's name first: `keraskit {verb} NAME{flags}`.",
+        f"NAME is one of {', '.join(known)}.",
+    )
+
+
+def refusal(error: CycloptsError, words: Sequence[str], name: str) -> UserError:
+    """What cyclopts refuses, in one line.
+
+    Args:
+        error: what it raised.
+        words: what was typed after the program's name.
+        name: the program's.
+    """
+    command = " ".join([name, *(error.command_chain or [])])
+    advice = f"`{command} --help` lists what there is."
+    match error:
+        case UnknownCommandError():
+            return _unknown_command(error, words, command)
+        case UnknownOptionError():
+            flag = (error.token.keyword or error.token.value).partition("=")[0]
+            leaves = [argument for argument in error.argument_collection if argument.show and not argument.children]
+            names = [name for argument in leaves for name in argument.names]
+            meant = did_you_mean(flag, names)
+            return UserError(f"`{command}` has no flag {flag}. {meant}", advice)
+        case UnusedCliTokensError():
+            return UserError(f"`{command}` takes no word {(error.unused_tokens or [''])[0]!r}.", advice)
+        case MissingArgumentError(argument=argument) if argument is not None:
+            count, _ = argument.token_count()
+            if error.keyword or argument.tokens:
+                wanted = "a value" if count < 2 else f"{count} values"
+                return UserError(f"{error.keyword or argument.tokens[0].keyword} needs {wanted}.", advice)
+            missing = argument.name if argument.index is None else argument.name.lstrip("-").upper()
+            return UserError(f"`{command}` needs {missing}.", advice)
+    return UserError(str(error), advice)
+
+
+def _unknown_command(error: UnknownCommandError, words: Sequence[str], command: str) -> UserError:
+    word, *rest = words[len(error.command_chain or []) :] or [""]
+    verbs = list(error.app or [])
+    listed = f"It has {', '.join(sorted(verb for verb in verbs if not verb.startswith('-')))}."
+    kind = "flag" if word.startswith("-") else "command"
+    if "run" in verbs and plain_name(word) in recipes_available():
+        return UserError(f"{word!r} is a recipe.", f"Say `{shlex.join([command, 'run', plain_name(word), *rest])}`.")
+    meant = nearest(word, verbs)
+    if not meant and "run" in verbs and (recipe := nearest(word, recipes_available())):
+        meant = [f"run {recipe[0]}"]
+    if not meant:
+        return UserError(f"`{command}` has no {kind} {word!r}.", listed)
+    line = " ".join([command, meant[0], *map(shlex.quote, rest)])
+    return UserError(f"`{command}` has no {kind} {word!r}. Did you mean `{line}`?", listed)
+
+
+def check_values(app: Any, commands: Any, arguments: Any) -> None:
+    """Refuse what cyclopts would make something of: 3.5 for a whole number, and --model without the name of a flag.
+
+    A hook of cyclopts, called before it converts.
+    """
+    for argument in arguments:
+        kinds = set(_leaves(argument.hint))
+        for token in argument.tokens:
+            flag = token.keyword or argument.name
+            if argument.children:
+                raise UserError(
+                    f"{flag} alone is no flag.", f"Say which: {argument.children[0].names[-1]}, for example."
+                )
+            if int in kinds and not kinds & {float, str} and token.value:
+                try:
+                    int(token.value)
+                except ValueError:
+                    raise UserError(f"{flag} {token.value} makes no sense: expected a whole number.") from None
+
+
+def _leaves(kind: Any) -> list[Any]:
+    inner = [each for each in get_args(kind) if isinstance(each, type) or get_args(each)]
+    return [leaf for each in inner for leaf in _leaves(each)] or [kind]

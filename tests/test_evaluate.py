@@ -1,0 +1,303 @@
+"""Pictures whose class is known: names of classes in every form, counts as scikit-learn's, files, and sheets."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.cells import cell_len
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix
+
+from keraskit.datasets import imagenet, mnist
+from keraskit.datasets.labels import Labels
+from keraskit.errors import UserError
+from keraskit.results import accuracy, guesses, plots
+from keraskit.results.guesses import Prediction
+from keraskit.results.run_folder import RunFolder
+
+TWICE = ("crane", "maillot")  # names of two classes each
+BY_CASE = ("cardigan", "Cardigan")  # a jacket and a dog
+
+
+def tree(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(root / name, "png")
+    return root
+
+
+def test_every_class_of_imagenet_by_every_name():
+    index_of, printed = imagenet.labels().index_of, imagenet.names()
+    for k, (wordnet, name) in enumerate(imagenet.classes()):
+        both = [f"{wordnet}_{name}", f"{wordnet}-{name.replace('_', '-')}", f"{name} ({wordnet})"]
+        forms = [wordnet, wordnet.upper(), *both, *map(str.upper, both), str(k), f"{k:04}"]
+        plain = [name, name.replace("_", " "), name.replace("_", "-"), name.replace("-", "_"), f" {name}_"]
+        assert {index_of(form) for form in forms} == {k}, name
+        if name not in TWICE:
+            assert {index_of(form) for form in plain[:4]} == {k}, name
+        if name not in (*TWICE, *BY_CASE):
+            assert {index_of(form) for form in (*plain, name.upper(), name.title())} == {k}, name
+        assert index_of(printed[k]) == k  # what the tool itself prints
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("crane", "names 2 classes of ImageNet, crane (n02012849) and crane (n03126707)"),
+        ("CARDIGAN", "names 2 classes of ImageNet, Cardigan and cardigan"),
+        ("golden retreiver", "Did you mean golden_retriever?"),
+        ("cat", "Did you mean tiger_cat or Persian_cat or Siamese_cat or Egyptian_cat?"),
+        ("cranes", "Did you mean crane (n02012849) or crane (n03126707)?"),
+        ("1000", "names no class of ImageNet"),
+        ("-1", "names no class of ImageNet"),
+        ("9" * 5_000, "names no class of ImageNet"),
+        ("n99999999", "by name or index, are tench, goldfish"),
+        ("", "names no class of ImageNet"),
+    ],
+)
+def test_a_name_of_none_or_of_two_classes(word, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        imagenet.labels().index_of(word)
+
+
+def test_a_name_comes_before_an_index_and_an_exact_name_before_another():
+    digits = Labels(["3", "7", "a b", "A-B", "Cafe\N{COMBINING ACUTE ACCENT}"], "this run")
+    assert [digits.index_of(word) for word in ("3", "7", "1", "a b", "A-B", "CAFÉ")] == [0, 1, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="a b and A-B"):
+        digits.index_of("a_b")
+
+
+def test_pictures_in_folders_or_with_their_class_in_their_names(tmp_path):
+    names = ("lion/a.jpg", "lion/below/b.PNG", "N01440764/c.jpg", "tench/c.jpg", "7/d.jpg", ".hidden/e.jpg")
+    folder = tree(tmp_path / "folders", *names, "crane (n02012849)/x.jpg", "tench/.f.jpg")
+    (folder / "tiger").mkdir()
+    (folder / "read.txt").write_text("text")
+    truth, notes = imagenet.labels().of_pictures([folder])
+    assert {str(path.relative_to(folder)): name for path, name in truth.items()} == {
+        "7/d.jpg": "cock",
+        "N01440764/c.jpg": "tench",
+        "crane (n02012849)/x.jpg": "crane (n02012849)",
+        "lion/a.jpg": "lion",
+        "lion/below/b.PNG": "lion",
+        "tench/c.jpg": "tench",
+    }
+    assert notes == ["no pictures in tiger", "skipped 1 of the type .txt"]
+    flat = tree(
+        tmp_path / "flat", "n01440764_tench.JPEG", "n01443537_10026.JPEG", "n02012849_a bird.jpg", "lion (2).png"
+    )
+    truth, notes = imagenet.labels().of_pictures([str(flat)])
+    assert sorted(truth.values()) == ["crane (n02012849)", "goldfish", "lion", "tench"] and notes == []
+    kaggle = tree(tmp_path / "kaggle", "cat.0.jpg", "dog.12499.jpg", "Dog_7.jpg")
+    assert list(Labels(["cat", "dog"], "this run").of_pictures([kaggle])[0].values()) == ["dog", "cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["cat/a.jpg", "unicorn/b.jpg"],
+            "'unicorn' names no class of this run. Its classes, by name or index, are cat",
+        ),
+        (["cat/a.jpg", "cover.jpg"], "'cover.jpg' names no class of this run"),
+        (["00.jpg"], "'00.jpg' names no class of this run"),  # a number is no label
+        (["test/cat/a.jpg"], "'test' names no class of this run"),
+        (["doog/b.jpg"], "Did you mean dog?"),
+        ([], "does not exist. --evaluate takes a folder with a subfolder of pictures per class"),
+    ],
+)
+def test_what_is_no_class_is_one_line(names, message, tmp_path):
+    tree(tmp_path / "root", *names)
+    with pytest.raises(UserError, match=re.escape(message)):
+        Labels(["cat", "dog"], "this run").of_pictures([tmp_path / "root"])
+
+
+def test_empty_folders_alone_are_an_error(tmp_path):
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(UserError, match="holds no pictures"):
+        Labels(["cat", "dog"], "this run").of_pictures([tmp_path])
+
+
+def made(count, classes, right=0.6):
+    """Predictions with their truth, as a model would make them that is often right."""
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(count):
+        order, p = random.permutation(classes), np.sort(random.dirichlet(np.ones(len(classes))))[::-1]
+        truth = order[0] if random.random() < right else order[random.integers(len(order))]
+        rows.append(
+            Prediction(f"{i}.png", best=[(str(n), float(q)) for n, q in zip(order, p, strict=True)], truth=truth)
+        )
+    return rows
+
+
+def test_wilsons_interval_is_scipys():
+    for right, count in ((0, 5), (3, 7), (555, 1000), (20, 20)):
+        expected = binomtest(right, count).proportion_ci(method="wilson")
+        assert accuracy.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], [f"a very long name of number {k}" for k in range(10)]])
+def test_the_table_and_accuracy_of_few_classes_are_scikit_learns(classes, capsys):
+    rows = made(200, classes)
+    accuracy.report([*rows, Prediction("x.png", error="is empty", truth="cat")], classes, ["no pictures in cow"])
+    out = capsys.readouterr().out
+    truth, predicted = [row.truth for row in rows], [row.best[0][0] for row in rows]
+    expected = confusion_matrix(truth, predicted, labels=classes)
+    lines = out[out.index("columns:") :].splitlines()[2 : 2 + len(classes)]
+    assert [[int(cell) for cell in line.split()[-len(classes) :]] for line in lines] == expected.tolist()
+    assert f"accuracy {accuracy_score(truth, predicted):.4f}, 95% interval" in out and "top-5" not in out
+    assert max(map(len, out[: out.index("mistakes")].splitlines())) <= 80
+    assert "1 could not be read: x.png is empty" in out and "no pictures in cow" in out
+
+
+def test_many_classes_have_top_five_and_pairs(capsys):
+    classes = [f"c{k}" for k in range(12)]
+    rows = made(300, classes)
+    accuracy.report(rows, classes)
+    out = capsys.readouterr().out
+    truth, predicted = [row.truth for row in rows], [row.best[0][0] for row in rows]
+    fives = np.mean([row.truth in [name for name, _ in row.best[:5]] for row in rows])
+    assert f"top-1 accuracy {accuracy_score(truth, predicted):.4f}" in out and f"top-5 accuracy {fives:.4f}" in out
+    counts = confusion_matrix(truth, predicted, labels=classes)
+    pairs = re.findall(r"(\d+) times (c\d+) was taken for (c\d+)", out)
+    assert [int(n) for n, *_ in pairs] == sorted((counts - np.diag(np.diag(counts))).ravel())[:-11:-1]
+    assert all(counts[classes.index(t), classes.index(p)] == int(n) > 1 for n, t, p in pairs)
+    accuracy.report(made(3, classes, right=0), classes)
+    assert "Confused most" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"None of the 1 pictures could be read: x\.png is empty"):
+        accuracy.report([Prediction("x.png", error="is empty")], classes)
+
+
+@pytest.fixture
+def sheet(monkeypatch, tmp_path):
+    """What would be drawn: pictures, captions, title and columns."""
+    drawn = {}
+
+    def instead(pictures, captions, path, title, columns, side):
+        drawn.update(pictures=pictures, captions=captions, title=title, columns=columns)
+
+    monkeypatch.setattr(plots, "sheet", instead)
+
+    def draw(rows, show=None):
+        guesses.draw(rows, tmp_path / "sheet.png", show)
+        return drawn
+
+    return draw
+
+
+def labelled_rows(folder):
+    """Four pictures of odd shapes with what is predicted of each, and one that could not be read."""
+    rows = []
+    for i, (size, truth, p) in enumerate(
+        [((9, 90), "cat", 0.9), ((90, 9), "cat", 0.6), ((50, 40), "", 0.7), ((4, 4), "a", 0.8)]
+    ):
+        Image.new("RGB", size, "red").save(folder / f"{i}.png")
+        truths = {"a": "dog"}.get(truth, truth)
+        rows.append(Prediction(folder / f"{i}.png", best=[("dog", p), ("cat", 1 - p)], truth=truths))
+    return [*rows, Prediction(folder / "x.png", error="is empty", truth="cat")]
+
+
+def test_the_sheet_shows_what_was_chosen_in_its_order(sheet, tmp_path):
+    rows = labelled_rows(tmp_path)
+    drawn = sheet(rows)
+    assert drawn["title"] == "Mistakes, the most confident first: 2 of 2 in 4\npredictions"
+    assert drawn["captions"] == ["0.png\ndog (90%)\nwrong, true: cat", "1.png\ndog (60%)\nwrong, true: cat"]
+    drawn = sheet(rows, "unsure")
+    assert drawn["title"] == "Unsure, the least probable first: 4 of 4 predictions"
+    assert [caption.split()[0] for caption in drawn["captions"]] == ["1.png", "2.png", "3.png", "0.png"]
+    assert drawn["captions"][1:3] == ["2.png\ndog (70%)", "3.png\ndog (80%)\nright"]
+    for row in rows:
+        row.truth = ""
+    assert sheet(rows)["title"] == "The first 4 of 4 predictions"
+    assert sheet(rows, "first")["captions"][0].startswith("0.png")
+    assert sheet([], "first")["pictures"] == []
+
+
+def test_mixed_shapes_are_even_and_right_and_wrong_have_frames(sheet, tmp_path):
+    drawn = sheet(labelled_rows(tmp_path), "first")
+    assert {picture.shape for picture in drawn["pictures"]} == {(212, 212, 3)}
+    corners = [tuple(int(value) for value in picture[0, 0]) for picture in drawn["pictures"]]
+    assert corners[0] == corners[1] == (0xD5, 0x5E, 0x00) and corners[2:] == [(255, 255, 255), (0x00, 0x9E, 0x73)]
+    assert all((picture[106, 106] == (255, 0, 0)).all() for picture in drawn["pictures"])
+    for count, columns in ((1, 1), (6, 6), (7, 4), (13, 5), (48, 6), (60, 6)):
+        drawn = sheet(labelled_rows(tmp_path)[:1] * count)
+        assert drawn["columns"] == columns and len(drawn["captions"]) == min(count, 48)
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "猫" * 100, "a_very_long_name_of_a_photograph_0017.jpg", "short.jpg"])
+def test_long_names_keep_both_ends(name, sheet, tmp_path):
+    (row, *_) = labelled_rows(tmp_path)
+    row.best, row.truth, row.note = [(name, 1.0)], f"not {name}", "inverted, for its paper is white"
+    lines = sheet([row])["captions"][0].split("\n")
+    assert all(cell_len(line) <= guesses.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
+    short = guesses.shortened(name, 26)
+    assert short == name if len(name) < 26 else short[:4] == name[:4] and short[-4:] == name[-4:] and "…" in short
+    assert cell_len(short) <= 26
+
+
+def test_several_networks_are_told_apart_on_the_sheet(sheet, tmp_path):
+    rows = labelled_rows(tmp_path)[:2]
+    rows[0].network, rows[1].network = "vgg16", "mobilenet"
+    assert [caption.split("\n")[-1] for caption in sheet(rows)["captions"]] == ["vgg16", "mobilenet"]
+
+
+def test_files_of_pictures_without_truth_are_as_before():
+    row = Prediction("a.png", best=[("cat", 0.5)])
+    assert guesses.as_csv([row]).splitlines()[0] == "picture,network,class_1,probability_1,note,error"
+    assert list(json.loads(guesses.as_json([row]))[0]) == ["picture", "network", "best", "note", "error"]
+
+
+def test_a_run_is_measured_on_labelled_folders(tiny_run, command, tmp_path):
+    data = mnist.load()[0]
+    x, y = data["x_test"][:40], data["y_test"][:40]
+    for i, label in enumerate(y):
+        folder = tmp_path / "labelled" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(x[i]).save(folder / f"{i:02d}.png")
+    (tmp_path / "labelled" / "5" / "bad.png").write_bytes(b"text")
+    files = ("--json", "a.json", "--csv", "a.csv", "--sheet", "a.png")
+    done = command("predict", tiny_run.folder, "labelled", "--evaluate", "--top", 2, *files)
+    assert done.returncode == 0, done.stderr
+    predicted = tiny_run.model.predict(x.reshape(40, 784) / np.float32(255), verbose=0).argmax(1)
+    right = int((predicted == y).sum())
+    low, high = accuracy.interval(right, 40)
+    assert "40 pictures of" in done.stdout and "labelled/5/bad.png is no picture" in done.stdout
+    assert f"accuracy {accuracy_score(y, predicted):.4f}, 95% interval {low:.4f} to {high:.4f}" in done.stdout
+    lines = done.stdout[done.stdout.index("columns:") :].splitlines()[2:12]
+    expected = confusion_matrix(y, predicted, labels=range(10))
+    assert [[int(cell) for cell in line.split()[1:]] for line in lines] == expected.tolist()
+    assert f"of {40 - right} mistakes" in done.stdout
+    entries = json.loads((tmp_path / "a.json").read_text())
+    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert len(entries) == len(table) == 41 and list(table[0])[2:5] == ["truth", "right", "class_1"]
+    for entry, line in zip(entries, table, strict=True):
+        i = entry["picture"].rpartition("/")[2].partition(".")[0]
+        known = None if i == "bad" else bool(predicted[int(i)] == y[int(i)])
+        assert entry["right"] is known and line["right"] == ("" if known is None else str(known))
+        assert entry["truth"] == line["truth"] == entry["picture"].split("/")[1] and len(entry["best"]) in (0, 2)
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert drawn.width > 400
+
+
+def test_refusals_come_before_tensorflow_and_leave_nothing(tiny_run, command, tmp_path):
+    tree(tmp_path, "labelled/unicorn/a.png", "photo.png")
+    run = RunFolder.newest(tiny_run.folder).path
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "tensorflow.py").write_text("import time; time.sleep(1000)")
+    for words, message in (
+        (
+            ["labelled", "--evaluate", "--csv", "a.csv"],
+            "'unicorn' names no class of this run. Its classes, by name or in",
+        ),
+        (["photo.png", "--evaluate"], "photo.png is no folder"),
+        (["photo.png", "--show", "unsure"], "Name its file with --sheet"),
+        (["photo.png", "--show", "mistakes", "--sheet", "a.png"], "Name their folder with --evaluate"),
+        (["photo.png", "--show", "best"], "--show"),
+    ):
+        failed = command("predict", run, *words, timeout=20, PYTHONPATH=str(blocked))
+        assert failed.returncode == 2 and message in failed.stderr and failed.stderr.count("\n") == 1, failed.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"labelled", "photo.png", "blocked"}

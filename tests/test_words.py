@@ -1,0 +1,111 @@
+"""What a user types: what is put right, what is refused, and what a refusal says to type instead."""
+
+import pytest
+from test_hostile_data import command
+
+from keraskit.cli.words import ordered
+from keraskit.registry import recipes_available
+from keraskit.suggest import nearest
+
+REFUSED = [
+    ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
+    ("run cmm", "There is no recipe 'cmm'. Did you mean cnn?"),
+    ("run --quick cmm", "There is no recipe 'cmm'. Did you mean cnn?"),
+    ("show nothing", "There is no recipe 'nothing'. `keraskit list`"),
+    ("run finetune", "Did you mean cats_dogs_finetune?"),
+    ("rum", "Did you mean `keraskit run`?"),
+    ("cnn", "'cnn' is a recipe. Say `keraskit run cnn`."),
+    ("CNN --epochs 3", "Say `keraskit run cnn --epochs 3`."),
+    ("cmm", "Did you mean `keraskit run cnn`?"),
+    ("train cnn", "Did you mean `keraskit run cnn`?"),
+    ("help", "Did you mean `keraskit --help`?"),
+    ("foo", "has no command 'foo'. It has "),
+    ("data cats_dogs", "`keraskit data` has no command 'cats_dogs'. It has prepare."),
+    ("run", "`keraskit run NAME`. NAME is one of "),
+    ("show", "`keraskit show NAME`. NAME is one of "),
+    ("run --quick", "`keraskit run NAME --quick`. NAME is one of "),
+    ("run --output-dir mlp cnn", "needs a recipe's name first"),
+    ("tune classify", "classify trains no model"),
+    ("run mlp --epochs -3", "--epochs -3 makes no sense"),
+    ("run mlp --epochs 3.5", "--epochs 3.5 makes no sense: expected a whole number."),
+    ("run mlp --epochs many", "--epochs many makes no sense: expected a whole number."),
+    ("run mlp --hidden 64 3.5", "--hidden 3.5 makes no sense: expected a whole number."),
+    ("run lstm --timesteps 28.5", "--timesteps 28.5 makes no sense"),
+    ("run augmentation --digits 1.5", "--digits 1.5 makes no sense"),
+    ("predict runs a.png --top 1.5", "--top 1.5 makes no sense"),
+    ("run CNN --epochs 0", "--epochs 0 makes no sense"),
+    ("run --seed 1 --epochs 0 cnn", "--epochs 0 makes no sense"),
+    ("run mlp --epochs", "--epochs needs a value."),
+    ("run cnn --filters 3", "--filters needs 2 values."),
+    ("run mlp --model 3", "--model alone is no flag. Say which: --hidden"),
+    ("run mlp --augment.rotation-range 400", "rotation_range=400.0 makes no sense: expected at most 360 degrees"),
+    ("run mlp --learning-rate 0", "--learning-rate 0.0 makes no sense"),
+    ("run mlp --learning-rate nan", "--learning-rate nan makes no sense"),
+    ("run mlp --batch-size 1000000", "--batch-size 1000000 makes no sense"),
+    ("run mlp --save-every 0", "--save-every 0 makes no sense"),
+    ("run mlp --seed -1", "--seed -1"),
+    ("run mlp --device tpu", "expected auto, cpu, gpu, or gpu:1"),
+    ("run mlp --hiden 10", "Did you mean --hidden?"),
+    ("run mlp --hiden 10", "Did you mean --hidden?"),
+    ("run mlp extra", "`keraskit run mlp` takes no word 'extra'."),
+    ("resume", "`keraskit resume` needs RUN."),
+    ("augment", "`keraskit augment` needs --preview."),
+    ("launch -- run mlp --lr 3", "Did you mean --learning-rate?"),
+    ("resume nowhere", "There is no run folder nowhere"),
+]
+FLAGS = {
+    "--lr": "--learning-rate",
+    "--learnig_rate": "--learning-rate",
+    "--batch": "--batch-size",
+    "--batchsize": "--batch-size",
+    "--epoch": "--epochs",
+    "--num-epochs": "--epochs",
+    "--gpu": "--device gpu",
+    "--data": "--data-dir or --dataset",
+    "--output": "--output-dir",
+    "--rotation": "--augment.rotation-range",
+    "--flip": "--augment.horizontal-flip or --augment.vertical-flip",
+    "--precison": "--precision",
+    "--kernel": "--kernel-size",
+}
+
+
+@pytest.mark.parametrize(("words", "says"), REFUSED, ids=lambda text: text[:40])
+def test_refusals_are_one_line_and_say_what_to_type(tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    code, err = command(words.split(), capsys)
+    assert code == 2 and err.startswith("keraskit: ") and err.count("\n") == 1 and says in err, err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_flags_that_people_type_lead_to_ours(capsys, flag):
+    assert f"Did you mean {FLAGS[flag]}?" in command(["run", "cnn", flag, "3"], capsys)[1]
+
+
+@pytest.mark.parametrize("flag", ["--momentum", "--optimizer", "--verbose", "--xx", "--early-stopping"])
+def test_what_is_like_nothing_suggests_nothing(capsys, flag):
+    assert f"has no flag {flag}. `keraskit run cnn --help`" in command(["run", "cnn", flag], capsys)[1]
+
+
+def test_lists_of_what_there_is_are_whole(capsys):
+    _, err = command(["foo"], capsys)
+    verbs = "augment, compare, data, doctor, launch, list, predict, results, resume, run, show, tune"
+    assert f"It has {verbs}.\n" in err
+    _, err = command(["run"], capsys)
+    assert f"{', '.join(recipes_available())}.\n" in err
+
+
+def test_a_recipe_is_named_in_any_case_and_after_flags():
+    assert ordered(["run", "--quick", "CNN", "--seed", "1"]) == ["run", "cnn", "--quick", "--seed", "1"]
+    assert ordered(["show", "Cats-Dogs"]) == ["show", "cats_dogs"]
+    for words in (["run", "--help"], ["predict", "CNN"], []):
+        assert ordered(words) == words
+
+
+def test_a_name_is_found_by_its_letters_its_part_or_its_likeness():
+    names = ["cats_dogs", "cats_dogs_features", "shared_features", "shared_input", "cnn", "lstm"]
+    assert nearest("Cats-Dogs", names) == ["cats_dogs"]
+    assert nearest("features", names) == ["cats_dogs_features", "shared_features"]
+    assert nearest("ltsm", names) == ["lstm"] and nearest("cnm", names) == ["cnn"]
+    assert nearest("xception", names) == nearest("c", names) == nearest("", names) == []
