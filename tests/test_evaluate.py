@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from keraskit.datasets import imagenet, mnist
-from keraskit.datasets.labels import Labels
+from keraskit.datasets.images.truth import Labels
 from keraskit.errors import UserError
 from keraskit.results import accuracy, guesses, plots
 from keraskit.results.guesses import Prediction

@@ -41,7 +41,7 @@ def arrows():
 
 def folder(name):
     path = FILES[name]
-    return str((path if path.name == "__init__.py" else path).parent.relative_to(ROOT))
+    return str(path.parent.relative_to(ROOT))
 
 
 def test_files_import_in_one_direction():

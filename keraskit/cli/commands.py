@@ -147,7 +147,7 @@ def predict(
     check_counts(top=top, batch_size=batch_size)
     check_outputs(json, csv, sheet, show, evaluate)
     from keraskit.datasets.images.sources import find
-    from keraskit.datasets.labels import Labels
+    from keraskit.datasets.images.truth import Labels
     from keraskit.results import manifest
 
     folder = RunFolder.newest(run)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,9 +21,8 @@ from keraskit.options import call
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report
-from keraskit.results.accuracy import Z
 from keraskit.results.run_folder import MODEL, RunFolder, now
-from keraskit.training import fit, hardware, previous, resources, resume
+from keraskit.training import fit, hardware, previous, resources, resume, verdict
 from keraskit.training.callbacks import KeepBest
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
@@ -33,9 +30,6 @@ from keraskit.training.settings import settle
 from keraskit.training.setup import TrainingSetup, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
-HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
-    *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +106,11 @@ def train(
         timings.add({"fit": start.position.fitting} if start else {})
         metrics = evaluate(setup, keeper, folder)
         timings.mark("evaluate and draw")
-        verdict = judge(setup, config, options, metrics)
+        words = verdict.judge(setup, config, options, metrics)
         folder.update_manifest(
             test=metrics,
             best_epoch=keeper.best_epoch,
-            verdict=verdict,
+            verdict=words,
             weights_sha256=weights_hash(setup.model),
             timings=timings.seconds,
             seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
@@ -125,8 +119,8 @@ def train(
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
-    if verdict:
-        print(verdict)
+    if words:
+        print(words)
     print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {short(folder.path / report.REPORT)}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
@@ -261,37 +255,6 @@ def announce(setup: TrainingSetup) -> None:
         print(f"{LABELS.get(name, name.replace('_', ' ')):14} {choice}")
     if setup.needs:
         print(f"memory         {setup.needs}")
-
-
-def judge(setup: TrainingSetup, config: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
-    """Compare a run with what the recipe promises; empty where that was measured with other flags or of other data."""
-    if config.quick:
-        return "a quick run shows that everything runs, not what the recipe reaches"
-    recipe, test = setup.recipe, setup.splits.test
-    of_data = inspect.signature(recipe.data).parameters
-    given = {**options, **changed(config)}
-    given = {name: value for name, value in given.items() if name not in HARMLESS and name not in of_data}
-    wanted = dict(recipe.expected_with)
-    if config.weights in (None, recipe.pretrained and recipe.pretrained.weights):
-        for flags_of in (given, wanted):  # Keras's published weights, whether from its file or downloaded
-            flags_of.pop("weights", None)
-    else:
-        given["weights"] = Path(str(config.weights)).name
-    if given != wanted or not setup.splits.source.get("reference", True):
-        return ""
-    verdicts = []
-    for name, expected in recipe.expected.items():
-        reached, margin = metrics[name.removeprefix("test_")], sampling_error(expected, test.size)
-        verdict = "BELOW what is expected" if reached < expected - margin else "as expected"
-        verdict = "better than expected" if reached > expected + margin else verdict
-        interval = f"95% interval of {test.size:,} test examples ±{margin:.3f}"
-        verdicts.append(f"{name.replace('_', ' ')} {reached:.4f} is {verdict} ({expected}, {interval})")
-    return "; ".join(verdicts)
-
-
-def sampling_error(share: float, count: int) -> float:
-    """Half the 95 % interval, in steps of 0.001, of an accuracy that is measured on so many examples."""
-    return round(Z * math.sqrt(share * (1 - share) / count), 3)
 
 
 def weights_hash(model: keras.Model) -> str:

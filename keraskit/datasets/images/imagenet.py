@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 from importlib.resources import files
 
-from keraskit.datasets.labels import Labels
+from keraskit.datasets.images.truth import Labels
 
 
 @functools.cache
 def classes() -> tuple[tuple[str, str], ...]:
     """(WordNet id, name) of each class, such as ("n02504458", "African_elephant")."""
-    text = files("keraskit.datasets").joinpath("imagenet_classes.txt").read_text("utf-8")
+    text = files("keraskit.datasets.images").joinpath("imagenet_classes.txt").read_text("utf-8")
     return tuple((line.split()[0], line.split()[1]) for line in text.splitlines())
 
 
