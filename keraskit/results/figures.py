@@ -82,9 +82,9 @@ def draw_augmented(folder: RunFolder, train: Split, seed: int) -> None:
         plots.sheet(np.concatenate(rows), captions, path, "Training pictures in the first epoch", columns)
 
 
-def draw_model(folder: RunFolder, model: keras.Model) -> None:
-    """summary.txt and the graph. Before training, so that the summary counts the model and not the optimizer."""
-    folder.write_text("summary.txt", graph.summary(model))
+def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
+    """summary.txt and the graph."""
+    folder.write_text("summary.txt", summary)
     try:
         with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
             graph.draw(model, svg, png)

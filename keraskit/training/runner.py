@@ -97,7 +97,7 @@ def train(
     with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds):
         announce(setup)
         print(f"run folder     {short(folder.path)}", flush=True)
-        figures.draw_model(folder, setup.model)
+        figures.draw_model(folder, setup.model, setup.summary)
         start = unfinished.begin() if unfinished else None
         keeper = KeepBest(folder, setup)
         timings.mark("build")

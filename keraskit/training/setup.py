@@ -16,7 +16,7 @@ from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
-from keraskit.models import applications
+from keraskit.models import applications, graph
 from keraskit.options import call
 from keraskit.recipe import Recipe
 from keraskit.training import checkpoint, hardware, measured, resources
@@ -42,6 +42,7 @@ class TrainingSetup:
         choices: device, precision and the like, each with its reason.
         monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
         needs: what memory the run will take, where that is worth saying.
+        summary: Keras's, of the model before an optimizer counts in it.
     """
 
     recipe: Recipe
@@ -57,6 +58,7 @@ class TrainingSetup:
     choices: hardware.Choices
     monitor: tuple[str, float]
     needs: str | None
+    summary: str
 
 
 def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
@@ -67,6 +69,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
     options = follow_data(recipe, settings.options, splits)
     with place.scope:
         model = build(recipe, options)
+        summary = graph.summary(model)
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
         load_weights(recipe, settings.weights, model)
         head = above(model, recipe.features)
@@ -89,7 +92,20 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
             compile_model(recipe, each, options, filled, choices if each is head else None)
     monitor = check_metrics(recipe, copy) if not cluster.workers else direction(recipe, copy)
     return TrainingSetup(
-        recipe, settings, options, splits, training_data, model, head, copy, epochs, place, choices, monitor, needs
+        recipe,
+        settings,
+        options,
+        splits,
+        training_data,
+        model,
+        head,
+        copy,
+        epochs,
+        place,
+        choices,
+        monitor,
+        needs,
+        summary,
     )
 
 
