@@ -50,7 +50,7 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
     lines = page(f"{words} --help", columns)
     as_written = [line for line in lines if re.match(r"    \S", line)]
     assert max(len(line) for line in lines if line not in as_written) <= columns
-    assert all(line == line.rstrip() for line in lines)
+    assert not any(line.endswith((" ", "-")) for line in lines)  # nor is a flag broken that a text names
     app = cli._app(words.split())
     for word in words.split():
         app = app[word]
