@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import keraskit
-from keraskit import cli
+from keraskit import cli, cli_help
 from keraskit.config import RunConfig, changed
 from keraskit.recipe import Recipe, recipes_available
 
@@ -50,7 +50,7 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
     lines = page(f"{words} --help", columns)
     as_written = [line for line in lines if re.match(r"    \S", line)]
     assert max(len(line) for line in lines if line not in as_written) <= columns
-    assert not any(line.endswith((" ", "-")) for line in lines)  # nor is a flag broken that a text names
+    assert all(line == line.rstrip() for line in lines)
     app = cli._app(words.split())
     for word in words.split():
         app = app[word]
@@ -58,6 +58,14 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
         arguments = [a for a in app.assemble_argument_collection() if a.show and not a.children]
         names = {name for argument in arguments for name in argument.names if not name.startswith("--no-")}
         assert names and {name for name in names if name.startswith("-")} <= set(" ".join(lines).split())
+
+
+@pytest.mark.parametrize("width", range(24, 60))
+def test_a_text_breaks_neither_flags_nor_commands(width):
+    text = "Photographs, if --augment.fill-mode is none: `keraskit run x`."
+    lines = cli_help._filled(text, width).splitlines()
+    assert " ".join(lines) == text and max(map(len, lines)) <= width
+    assert all(any(whole in line for line in lines) for whole in ("--augment.fill-mode", "`keraskit run x`"))
 
 
 @pytest.mark.parametrize("name", recipes_available())
