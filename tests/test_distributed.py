@@ -85,7 +85,7 @@ def test_a_launch_that_cannot_work_says_why(command):
     for wrong, said in (
         (
             ("--workers", "2", "--", "run", "cnn", "--epochs", "ten"),
-            "--epochs ten makes no sense: expected a whole number",
+            "--epochs ten makes no sense",
         ),
         (("--workers", "2", "--", "run", "cnn", "--epochs", "0"), "epochs"),
         (("--workers", "2", "--", "run", "no-such"), "no-such"),
