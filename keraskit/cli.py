@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from keraskit import cli_words, commands, machine, signals, startup
 from keraskit.cli_help import HelpPage, defaults
+from keraskit.cli_words import OF_RECIPES
 from keraskit.config import MODEL, TRAINING, RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Card, Recipe, Runnable, find_card, load_recipe, recipes_available
@@ -33,11 +34,6 @@ ABOUT = """A classic Keras tutorial as software.
     keraskit run mlp --help
 
 Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
-OF_RECIPES = {
-    "run": "Train a recipe, evaluate it, save and plot.",
-    "show": "Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.",
-    "tune": "Measure here which precision is fastest for a recipe, and whether XLA helps; auto then takes it.",
-}
 INSTALL = "--install-completion"
 
 

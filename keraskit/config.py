@@ -51,7 +51,7 @@ class RunConfig:
     limit: Annotated[int | None, _data] = None
     """Use at most this many examples of each split."""
     steps_per_epoch: int | None = None
-    """End each epoch after this many steps (default: when every example was seen)."""
+    """End each epoch after this many steps, and not when every example was seen."""
     quick: bool = False
     """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
     output_dir: Path = Path("runs")
@@ -101,7 +101,7 @@ class RunConfig:
             if isinstance(getattr(self, name), Path):
                 object.__setattr__(self, name, str(getattr(self, name)))
         for name, kind in get_type_hints(type(self)).items():
-            check_kind(flag(name), getattr(self, name), kind)
+            _check_kind(flag(name), getattr(self, name), kind)
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -112,7 +112,7 @@ class RunConfig:
             raise UserError(f"--learning-rate {self.learning_rate} makes no sense: expected more than 0, at most 10.")
 
 
-def check_kind(name: str, value: Any, kind: Any) -> None:
+def _check_kind(name: str, value: Any, kind: Any) -> None:
     """Raise UserError where a value given from Python is not of the type that a field or an argument declares."""
     if not _fits(value, kind):
         union = get_origin(kind) in (Union, UnionType, Literal)
@@ -128,7 +128,7 @@ def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) 
         if name not in parameters:
             problem = f"{function.__name__} has no argument {name!r:.200}. {did_you_mean(str(name), parameters)}"
             raise UserError(problem, f"It has {', '.join(parameters)}.")
-        check_kind(f"{function.__name__}'s {name} =", value, parameters[name].annotation)
+        _check_kind(f"{function.__name__}'s {name} =", value, parameters[name].annotation)
 
 
 def _fits(value: Any, kind: Any) -> bool:

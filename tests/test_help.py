@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import keraskit
-from keraskit import cli
+from keraskit import cli, cli_help
 from keraskit.config import RunConfig, changed
 from keraskit.recipe import Recipe, recipes_available
 
@@ -58,6 +58,14 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
         arguments = [a for a in app.assemble_argument_collection() if a.show and not a.children]
         names = {name for argument in arguments for name in argument.names if not name.startswith("--no-")}
         assert names and {name for name in names if name.startswith("-")} <= set(" ".join(lines).split())
+
+
+@pytest.mark.parametrize("width", range(24, 60))
+def test_a_text_breaks_neither_flags_nor_commands(width):
+    text = "Photographs, if --augment.fill-mode is none: `keraskit run x`."
+    lines = cli_help._filled(text, width).splitlines()
+    assert " ".join(lines) == text and max(map(len, lines)) <= width
+    assert all(any(whole in line for line in lines) for whole in ("--augment.fill-mode", "`keraskit run x`"))
 
 
 @pytest.mark.parametrize("name", recipes_available())
