@@ -34,7 +34,7 @@ class RunConfig:
     limit: Annotated[int | None, Field(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
     """Use at most this many examples of each split."""
     steps_per_epoch: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
-    """End each epoch after this many steps (default: when every example was seen)."""
+    """End each epoch after this many steps, and not when every example was seen."""
     quick: bool = False
     """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
     output_dir: Path = Path("runs")

@@ -9,9 +9,10 @@ import sys
 import pytest
 
 import keraskit
+from keraskit import cli_help
 from keraskit.cli import app
 from keraskit.config import RunConfig, changed
-from keraskit.recipe import Recipe, recipes_available
+from keraskit.recipe import BEYOND, Recipe, recipes_available
 
 PAGES = ["run cnn", "run cats_dogs_finetune", "run classify", "show vgg16", "tune mlp", "predict", "augment", ""]
 
@@ -60,6 +61,14 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
         assert names and {name for name in names if name.startswith("-")} <= set(" ".join(lines).split())
 
 
+@pytest.mark.parametrize("width", range(24, 60))
+def test_a_text_breaks_neither_flags_nor_commands(width):
+    text = "Photographs, if --augment.fill-mode is none: `keraskit run x`."
+    lines = cli_help._filled(text, width).splitlines()
+    assert " ".join(lines) == text and max(map(len, lines)) <= width
+    assert all(any(whole in line for line in lines) for whole in ("--augment.fill-mode", "`keraskit run x`"))
+
+
 @pytest.mark.parametrize("name", recipes_available())
 def test_a_recipe_has_its_own_commands_and_defaults(page, name):
     lines, recipe = page(f"run {name} --help", 120), keraskit.load_recipe(name)
@@ -82,7 +91,7 @@ def test_a_recipe_has_its_own_commands_and_defaults(page, name):
 
 def test_sections_hold_what_they_are_named_for(page):
     found = sections(page("run cnn --help", 80))
-    assert {"--data-dir", "--dataset", "--limit"} <= set(found["What to train on"])
+    assert {"--data-dir", "--dataset", "--classes", "--limit"} <= set(found["What to train on"])
     assert {"--epochs", "--learning-rate", "--quick"} <= set(found["Training"])
     assert {"--device", "--precision", "--threads"} <= set(found["Hardware"])
     assert set(found["Model"]) == {"--filters", "--kernel-size", "--classes", "--as-printed"}
@@ -107,7 +116,7 @@ def test_list_fits_and_holds_every_recipe(page, columns):
         recipe = keraskit.load_recipe(card.name)
         figures = [str(value) for value in getattr(recipe, "expected", {}).values()]
         assert {card.parameters, *figures} - {""} <= {word.strip(",") for word in words}
-        assert recipe.section.split()[0] in words
+        assert (recipe.section or BEYOND).split()[0] in words
         assert any(card.summary in line for line in lines)
 
 

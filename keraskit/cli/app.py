@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Parameter
 from keraskit import files, signals, startup, system
 from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
+from keraskit.cli.words import OF_RECIPES
 from keraskit.config import DATA, MODEL, TRAINING, RunConfig, changed, flag
 from keraskit.errors import UserError, printable
 from keraskit.options import Functions, options_of
@@ -35,11 +36,6 @@ ABOUT = """A classic Keras tutorial as software.
     keraskit run mlp --help
 
 Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
-OF_RECIPES = {
-    "run": "Train a recipe, evaluate it, save and plot.",
-    "show": "Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.",
-    "autotune": "Measure here which precision is fastest for a recipe, and whether XLA helps; auto then takes it.",
-}
 INSTALL = "--install-completion"
 
 

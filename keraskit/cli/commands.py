@@ -21,15 +21,8 @@ from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
-NUMBERS = {
-    "parameters",
-    "epochs",
-    "best epoch",
-    "validation",
-    "gap",
-    "test",
-    "seconds in epochs",
-}  # columns set to the right
+# Columns set to the right.
+NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds in epochs"}
 
 
 def list_recipes() -> None:

@@ -12,7 +12,11 @@ from keraskit.errors import UserError
 from keraskit.registry import find_card, is_file, plain_name, recipes_available
 from keraskit.suggest import did_you_mean, nearest
 
-OF_RECIPES = ("run", "show", "autotune")  # verbs that a recipe's name follows
+OF_RECIPES = {  # verbs that a recipe's name follows
+    "run": "Train a recipe, evaluate it, save and plot.",
+    "show": "Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.",
+    "autotune": "Measure here which precision is fastest for a recipe, and whether XLA helps; auto then takes it.",
+}
 
 
 def ordered(words: Sequence[str]) -> list[str]:

@@ -82,7 +82,10 @@ def test_workers_train_as_one_and_go_on_when_one_was_lost(one, command, tmp_path
 
 def test_a_launch_that_cannot_work_says_why(command):
     for wrong, said in (
-        (("--workers", "2", "--", "run", "cnn", "--epochs", "ten"), "Invalid value for --epochs"),
+        (
+            ("--workers", "2", "--", "run", "cnn", "--epochs", "ten"),
+            "--epochs ten makes no sense",
+        ),
         (("--workers", "2", "--", "run", "cnn", "--epochs", "0"), "epochs"),
         (("--workers", "2", "--", "run", "no-such"), "no-such"),
         (("--workers", "1", "--", "run", "cnn"), "--workers 1 is not several"),
