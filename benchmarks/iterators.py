@@ -19,7 +19,7 @@ startup.start_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 from keraskit.pipeline import ahead  # noqa: E402
-from keraskit.training.hardware import hardware  # noqa: E402
+from keraskit.training.hardware import describe  # noqa: E402
 
 LENGTHS = (0.8, 1.5, 3.0, 6.0)  # seconds of an epoch
 
@@ -67,7 +67,7 @@ def main() -> None:
         for name, each in seconds.items():
             print(f"epochs of {length} s, {name:16}: {statistics.mean(each):.3f} s to end, {max(each):.3f} at most")
     if asked.json:
-        asked.json.write_text(json.dumps({"seconds": found, "hardware": hardware()}, indent=2) + "\n")
+        asked.json.write_text(json.dumps({"seconds": found, "hardware": describe()}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

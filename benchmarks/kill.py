@@ -33,15 +33,16 @@ with startup.quietly():
 import h5py
 import numpy as np
 
-from keraskit import commands, provenance
+from keraskit import system
+from keraskit.cli import commands
 from keraskit.config import RunConfig
 from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
 from keraskit.registry import load_recipe
-from keraskit.results import plots
+from keraskit.results import figures, plots
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import checkpoint, devices, runner
+from keraskit.training import callbacks, hardware, runner
 
-SCENARIOS = {  # recipe, knobs, the builder's arguments: small, and each with several checkpoints in an epoch
+SCENARIOS = {  # recipe, knobs, flags of its own: small, and each with several checkpoints in an epoch
     "mlp": ("mlp", {"limit": 1_600, "batch_size": 16, "epochs": 4, "save_every": 30}, {"hidden": (24,)}),
     "cnn": ("cnn", {"limit": 160, "batch_size": 16, "epochs": 4, "save_every": 3}, {"filters": (8, 4)}),
     "cats_dogs_augmented": (
@@ -76,8 +77,8 @@ def main() -> None:
         "wrong": [wrong for r in records.values() for wrong in r["wrong"]],
         "recipes": records,
         "seconds": round(time.monotonic() - started),
-        "versions": provenance.versions(),
-        "hardware": child(lambda _: devices.hardware(), Path(os.devnull))[1],
+        "versions": system.versions(),
+        "hardware": child(lambda _: hardware.describe(), Path(os.devnull))[1],
     }
     if words.json:
         words.json.write_text(json.dumps(record, indent=2) + "\n")
@@ -156,7 +157,7 @@ class Events:
         self.watch(os, "fsync", "waiting for the disk")
         self.watch(Path, "replace", "a rename")
         self.watch(Path, "write_text", "a text file")
-        self.watch(checkpoint.Checkpoints, "on_train_batch_end", "a step")
+        self.watch(callbacks.Checkpoints, "on_train_batch_end", "a step")
 
     def watch(self, owner: object, name: str, label: str) -> None:
         """Count the calls of a function."""
@@ -227,7 +228,7 @@ def undraw() -> None:
 
     for name in ("curves", "confusion", "sheet"):
         setattr(plots, name, touch)
-    runner.draw_model = lambda *_: None
+    figures.draw_model = lambda *_: None
 
 
 def outcome(folder: Path) -> dict:

@@ -19,9 +19,11 @@ startup.start_tensorflow()
 
 import keraskit  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
+from keraskit.options import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.results.run_folder import MANIFEST, RunFolder  # noqa: E402
-from keraskit.training import devices, prepare  # noqa: E402
+from keraskit.training import hardware, runner, setup  # noqa: E402
+from keraskit.training.settings import settle  # noqa: E402
 
 PETS_EPOCHS = 12  # of the recipe's 30: validation has flattened by then
 
@@ -29,20 +31,20 @@ PETS_EPOCHS = 12  # of the recipe's 30: validation has flattened by then
 def measure(name: str, seed: int, precision: str, photographs: Path | None) -> dict:
     """One training."""
     pets = name.startswith("cats_dogs")
-    knobs = {"seed": seed, "precision": precision, "data_dir": photographs if pets else None}
-    knobs |= {"epochs": PETS_EPOCHS} if pets else {}
+    knobs = {"seed": seed, "precision": precision} | ({"epochs": PETS_EPOCHS} if pets else {})
+    options = {"data_dir": photographs} if pets and photographs else {}
     with tempfile.TemporaryDirectory() as folder:
-        result = keraskit.run(name, output_dir=folder, **knobs)
+        result = keraskit.run(name, output_dir=folder, **knobs, **options)
         manifest = RunFolder(result.folder).read_json(MANIFEST)
     recipe = load_recipe(name)
-    config, _ = prepare.settle(recipe, RunConfig(**knobs), {})
-    splits = prepare.follow_model(recipe, result.model, recipe.data(config))
-    other = prepare.twin(devices.POLICIES["bfloat16"], recipe, manifest["options"], result.model)
-    other.compile(loss=recipe.loss, metrics=recipe.metrics)
-    test = splits.test.in_order(2 * config.batch_size)
+    settings = settle(recipe, RunConfig(**knobs), options)
+    splits = setup.follow_model(recipe, result.model, runner.load(recipe, settings))
+    other = setup.copied(hardware.POLICIES["bfloat16"], recipe, manifest["options"], result.model)
+    call(recipe.compile, {}, model=other, steps=1, batch_size=settings.batch_size)
+    test = splits.test.in_order(2 * settings.batch_size)
     return {
         "precision": manifest["choices"]["precision"]["value"],
-        "epochs": config.epochs,
+        "epochs": settings.epochs,
         "data": manifest["data"]["name"],
         "test_size": splits.test.size,
         "accuracy": result.metrics["accuracy"],
@@ -76,7 +78,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("docs/precision.json"))
     asked = parser.parse_args()
     record = json.loads(asked.json.read_text()) if asked.json.exists() else {"recipes": {}}
-    record["hardware"] = devices.hardware()
+    record["hardware"] = hardware.describe()
     for seed in asked.seeds:
         for name in asked.recipes:
             runs = record["recipes"].setdefault(name, {"runs": {}})["runs"]

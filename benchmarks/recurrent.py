@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 from keraskit.recipes import lstm, multi_output  # noqa: E402
 
-from keraskit.training import devices  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
 
 EXAMPLES = 55_000
 
@@ -79,7 +79,7 @@ def main() -> None:
         variants[name] = {"first": compiled[name], "step": step, "epoch": step * EXAMPLES / batch}
         print(f"{name:42} {compiled[name]:8.1f} s {step * 1e3:6.0f} ms {step * EXAMPLES / batch / 60:5.1f} min")
     if asked.json:
-        asked.json.write_text(json.dumps({"variants": variants, "hardware": devices.hardware()}, indent=2) + "\n")
+        asked.json.write_text(json.dumps({"variants": variants, "hardware": hardware.describe()}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

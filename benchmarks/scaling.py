@@ -95,10 +95,10 @@ def main() -> None:
             )
             time.sleep(1)
     if asked.json:
-        from keraskit.training.hardware import hardware
+        from keraskit.training.hardware import describe
 
         record = {"images_per_second": rates, "seconds": seconds, "speedup": speedup, "efficiency": speedup / 2}
-        record |= {"batch": BATCH, "examples": EXAMPLES, "data": data, "hardware": hardware()}
+        record |= {"batch": BATCH, "examples": EXAMPLES, "data": data, "hardware": describe()}
         asked.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -28,14 +28,16 @@ import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from keraskit.config import RunConfig  # noqa: E402
-from keraskit.datasets import drawn_pets  # noqa: E402
-from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
+from keraskit.datasets.epochs import ShuffledEpochs  # noqa: E402
+from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.models.graph import operations  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
-from keraskit.training import devices, prepare  # noqa: E402
+from keraskit.training import hardware, runner  # noqa: E402
 from keraskit.training.callbacks import SetEpoch  # noqa: E402
-from keraskit.training.fit import StopAtNoNumber  # noqa: E402
+from keraskit.training.fit import StopOnNonFinite  # noqa: E402
 from keraskit.training.progress import Progress  # noqa: E402
+from keraskit.training.settings import settle  # noqa: E402
+from keraskit.training.setup import TrainingSetup, prepare  # noqa: E402
 
 STORED, PETS = (375, 500), 640
 SECONDS = 6.0  # of steps in one measurement: a run calls `fit` once, so what that costs should weigh little here too
@@ -119,20 +121,20 @@ def documents(name: str, batch: int, most: int, folder: Path) -> Timed:
     return Timed(run, most)
 
 
-def shortened(ready: prepare.Ready, steps: int) -> ShuffledEpochs:
+def shortened(setup: TrainingSetup, steps: int) -> ShuffledEpochs:
     """Epochs of so many steps."""
-    epochs = ready.epochs
+    epochs = setup.epochs
     return ShuffledEpochs(epochs.split, epochs.batch_size, epochs.seed, None if steps == epochs.steps else steps)
 
 
-def by_hand(ready: prepare.Ready) -> Timed:
+def by_hand(setup: TrainingSetup) -> Timed:
     """What a careful programmer writes with the same choices, on the same input pipeline."""
-    model, optimizer = ready.trainee, ready.trainee.optimizer
+    model, optimizer = setup.training_copy, setup.training_copy.optimizer
     mean = keras.metrics.Mean()
-    several = ready.choices.steps_per_execution.value
-    of_length = functools.cache(lambda steps: shortened(ready, steps))
+    several = setup.choices.steps_per_execution.value
+    of_length = functools.cache(lambda steps: shortened(setup, steps))
 
-    @tf.function(jit_compile=ready.choices.xla.value == "on", reduce_retracing=True)
+    @tf.function(jit_compile=setup.choices.xla.value == "on", reduce_retracing=True)
     def step(x, y):
         with tf.GradientTape() as tape:
             answers = model(x, training=True)
@@ -156,46 +158,45 @@ def by_hand(ready: prepare.Ready) -> Timed:
             for start in range(0, steps, several):
                 train(iterator, tf.constant(min(several, steps - start)))
 
-    return Timed(run, ready.epochs.steps, several)
+    return Timed(run, setup.epochs.steps, several)
 
 
-def keraskits(ready: prepare.Ready) -> Timed:
+def keraskits(setup: TrainingSetup) -> Timed:
     """keraskit's default, with what a run does at every step: look at the loss, and tell how far it is."""
-    of_length = functools.cache(lambda steps: shortened(ready, steps))
-    several = ready.choices.steps_per_execution.value
+    of_length = functools.cache(lambda steps: shortened(setup, steps))
+    several = setup.choices.steps_per_execution.value
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
-        callbacks = [SetEpoch(shuffled), StopAtNoNumber(shuffled, several, None), Progress(lines=False)]
-        ready.trainee.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
+        callbacks = [SetEpoch(shuffled), StopOnNonFinite(setup, None), Progress(lines=False)]
+        setup.training_copy.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 
-    return Timed(run, ready.epochs.steps, several)
+    return Timed(run, setup.epochs.steps, several)
 
 
 def measure(name: str, rounds: int, folder: Path) -> dict:
     """One recipe, all ways in alternation."""
     recipe = load_recipe(name)
-    pets = folder if "cats_dogs" in name or name == "vgg16" else None
-    asked = RunConfig(data_dir=pets, batch_size=BATCH.get(name), weights="none", epochs=1)
-    config, options = prepare.settle(recipe, asked, OPTIONS.get(name, {}))
-    config = dataclasses.replace(config, steps_per_epoch=None)
-    ready = prepare.ready(recipe, config, options, recipe.data(config))
-    ways = {"document": documents(name, config.batch_size, ready.epochs.steps, folder), "keraskit": keraskits(ready)}
-    keras.config.set_dtype_policy("float32")
-    if not recipe.loss_weights:
-        ways["by hand"] = by_hand(ready)
+    pets = {"data_dir": folder} if "cats_dogs" in name or name == "vgg16" else {}
+    asked = RunConfig(batch_size=BATCH.get(name), weights="none", epochs=1)
+    settings = dataclasses.replace(settle(recipe, asked, OPTIONS.get(name, {}) | pets), steps_per_epoch=None)
+    place = hardware.occupy(settings)
+    setup = prepare(recipe, settings, runner.load(recipe, settings), place)
+    ways = {"document": documents(name, settings.batch_size, setup.epochs.steps, folder), "keraskit": keraskits(setup)}
+    if len(setup.training_copy.outputs) == 1:
+        ways["by hand"] = by_hand(setup)
     for _ in range(rounds):
         for way in ways.values():
             way.measure()
-    precision = ready.choices.precision.value
-    arithmetic = 3 * operations(ready.learner) * config.batch_size
+    precision = setup.choices.precision.value
+    arithmetic = 3 * operations(setup.head) * settings.batch_size
     row: dict = {key: way.step for key, way in ways.items()}
     for key, way in ways.items():
         if key != "keraskit":
             row[f"{key} / keraskit"] = ratio(way, ways["keraskit"])
             row[f"{key} / keraskit, fastest"] = min(way.seconds) / min(ways["keraskit"].seconds)
     row["seconds"] = {key: [round(s, 7) for s in way.seconds] for key, way in ways.items()}
-    row |= {"batch": config.batch_size, "precision": precision, "xla": ready.choices.xla.value}
+    row |= {"batch": settings.batch_size, "precision": precision, "xla": setup.choices.xla.value}
     return row | {"share_of_peak": arithmetic / row["keraskit"] / peak(precision)}
 
 
@@ -225,7 +226,7 @@ def main() -> None:
             keras.backend.clear_session()
             print(f"{name:20} {said(row)}", flush=True)
     if asked.json:
-        asked.json.write_text(json.dumps({"recipes": found, "hardware": devices.hardware()}, indent=2) + "\n")
+        asked.json.write_text(json.dumps({"recipes": found, "hardware": hardware.describe()}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ from keraskit import startup
 startup.start_tensorflow()
 from keraskit.training.callbacks import SetEpoch
 SetEpoch.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
-from keraskit.cli import main
-main(["run", "mlp"])
+from keraskit.cli.app import command_line
+command_line(["run", "mlp"])
 """
 
 
@@ -81,10 +81,10 @@ def main() -> None:
         print(f"{name:30} {statistics.median(taken):6.2f} s")
     print(f"to the first step, keraskit takes {ratio:.2f} times as long as the bare script")
     if asked.json:
-        from keraskit.training.hardware import hardware
+        from keraskit.training.hardware import describe
 
         medians = {name: statistics.median(taken) for name, taken in seconds.items()}
-        record = {"seconds": medians, "ratio": ratio, "rounds": asked.rounds, "hardware": hardware()}
+        record = {"seconds": medians, "ratio": ratio, "rounds": asked.rounds, "hardware": describe()}
         record["scikit_learn"] = importlib.util.find_spec("sklearn") is not None
         asked.json.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -20,7 +20,7 @@ TURN = Augmentation(rotation_range=30)
 
 
 def test_only_training_pictures_change_and_differently_in_each_epoch():
-    plain = digits.images(RunConfig(limit=40))
+    plain = digits.images().limited(40)
     turned = plain.augmented(TURN)
     for part in ("validation", "test"):
         assert np.array_equal(getattr(turned, part).take(np.arange(40))[0], getattr(plain, part).take(np.arange(40))[0])
@@ -42,12 +42,12 @@ def test_only_training_pictures_change_and_differently_in_each_epoch():
 def test_statistics_come_from_the_training_split_alone_and_are_saved(tmp_path):
     words = {"featurewise_center": True, "featurewise_std_normalization": True}
     result = keraskit.run("cnn", quick=True, augment=Augmentation(**words), output_dir=tmp_path)
-    x, _ = digits.images(RunConfig(limit=512)).train.take(np.arange(512))
+    x, _ = digits.images().limited(512).train.take(np.arange(512))
     known = Statistics.load(result.folder / "statistics.npz")
     assert known.mean.item() == pytest.approx(x.mean(), rel=1e-4) and known.std.item() == pytest.approx(
         x.std(), rel=1e-4
     )
-    standard = digits.images(RunConfig(limit=512)).augmented(Augmentation(**words))
+    standard = digits.images().limited(512).augmented(Augmentation(**words))
     assert abs(standard.train.take(np.arange(512))[0].mean()) < 1e-4
     run = json.loads((result.folder / "run.json").read_text())
     assert run["config"]["augment"] == words

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 import keraskit
-from keraskit.config import RunConfig
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
 from keraskit.models import applications
@@ -46,7 +45,7 @@ def run(place, recipe, **knobs):
 
 @pytest.fixture(scope="module")
 def from_scratch(place):
-    return run(place, "cats_dogs", steps_per_epoch=6, **{"size": 64})
+    return run(place, "cats_dogs", steps_per_epoch=6, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def features(place):
     base.save_weights(place / "base.weights.h5")
     hdf5 = place / "base.h5"
     base.save(hdf5)
-    return run(place, "cats_dogs_features", weights=str(hdf5), model=SMALL, learning_rate=0.01)
+    return run(place, "cats_dogs_features", weights=str(hdf5), **SMALL, learning_rate=0.01)
 
 
 def test_one_sigmoid_names_both_classes(from_scratch):
@@ -82,15 +81,14 @@ def test_of_three_classes_each_has_a_probability(place):
         (place / "three" / kind).mkdir()
         for k in range(4):
             Image.new("RGB", (20, 20), (80 * i, 10 * k, 100)).save(place / "three" / kind / f"{k}.png")
-    result = run(place, "cats_dogs", data_dir=place / "three", quick=True, epochs=1, **{"size": 64})
+    result = run(place, "cats_dogs", data_dir=place / "three", quick=True, epochs=1, size=64)
     assert result.model.output_shape == (None, 3) and np.isfinite(result.metrics["loss"])
     assert result.model.loss == "sparse_categorical_crossentropy"
 
 
 def test_the_augmented_recipe_augments_as_it_says_and_flags_change_only_what_they_name(place):
-    result = run(
-        place, "cats_dogs_augmented", epochs=1, steps_per_epoch=2, augment={"rotation_range": 10.0}, **{"size": 64}
-    )
+    knobs = {"epochs": 1, "steps_per_epoch": 2, "augment": {"rotation_range": 10.0}}
+    result = run(place, "cats_dogs_augmented", size=64, **knobs)
     augment = RunFolder(result.folder).read_json("run.json")["config"]["augment"]
     assert augment["rotation_range"] == 10 and augment["horizontal_flip"] and augment["shear_range"] == 11.5
     assert (result.folder / "augmented.png").is_file()
@@ -115,7 +113,7 @@ def test_features_are_the_bases_and_only_the_classifier_learned(place, features)
 
 
 def test_features_repeat_to_the_bit_and_take_no_augmentation(place, features):
-    again = run(place, "cats_dogs_features", weights=str(place / "base.h5"), model=SMALL, learning_rate=0.01)
+    again = run(place, "cats_dogs_features", weights=str(place / "base.h5"), **SMALL, learning_rate=0.01)
     hashes = [RunFolder(r.folder).read_json("run.json")["weights_sha256"] for r in (features, again)]
     assert hashes[0] == hashes[1]
     with pytest.raises(UserError, match="computes what it learns from once"):
@@ -124,7 +122,7 @@ def test_features_repeat_to_the_bit_and_take_no_augmentation(place, features):
 
 def test_finetune_goes_on_from_the_features_and_leaves_what_is_frozen(place, features, capsys):
     knobs = {"weights": str(place / "base.h5"), "epochs": 1, "learning_rate": 0.01}
-    result = run(place, "cats_dogs_finetune", model=SMALL | {"top": 20}, **knobs)
+    result = run(place, "cats_dogs_finetune", **SMALL, top=20, **knobs)
     assert f"goes on from {features.folder.parent}" in capsys.readouterr().out
     before, after = (applications.nested(r.model).layers for r in (features, result))
     changed = {a.name for b, a in zip(before, after, strict=True) if weights_differ(b, a)}
@@ -140,7 +138,7 @@ def weights_differ(one, two):
 
 def test_finetune_runs_what_comes_before_it_when_there_is_none(place, capsys):
     knobs = {"weights": "none", "epochs": 1, "limit": 8, "output_dir": place / "other"}
-    result = run(place, "cats_dogs_finetune", model=SMALL | {"top": 4}, **knobs)
+    result = run(place, "cats_dogs_finetune", **SMALL, top=4, **knobs)
     assert "there is none with these flags" in capsys.readouterr().out
     (first,) = (place / "other" / "cats_dogs_features").iterdir()
     assert RunFolder(first).read_json("run.json")["status"] == "finished"
@@ -157,7 +155,7 @@ def test_weights_that_do_not_fit_name_the_layer_and_the_shapes(place, features):
     with pytest.raises(UserError, match=r"its conv1 has|layers with weights, the model"):
         applications.load_file(keras.applications.VGG16(weights=None, include_top=False), place / "base.h5")
     with pytest.raises(UserError, match="there is no such file"):
-        run(place, "cats_dogs_features", weights="nowhere.h5", model=SMALL)
+        run(place, "cats_dogs_features", weights="nowhere.h5", **SMALL)
 
 
 @pytest.mark.parametrize("name", ["vgg16", "inception_v3"])
@@ -195,6 +193,6 @@ def test_expected_figures_are_for_enough_photographs_of_cats_and_dogs(place, mon
 
 def test_a_run_on_photographs_records_what_it_read(place, from_scratch):
     data = RunFolder(from_scratch.folder).read_json("run.json")["data"]
-    splits = cats_and_dogs.unit(RunConfig(data_dir=place / "photos"))
+    splits = cats_and_dogs.unit(data_dir=place / "photos")
     assert data["sha256"] == splits.source["sha256"] and len(data["sha256"]) == 64
     assert data["counts"] == {"train": 24, "validation": 12, "test": 12} and data["left_out"] == {}

@@ -15,7 +15,7 @@ from keraskit import system
 from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "data" / "photos"  # where keraskit is used from its repository
+SHIPPED = Path(__file__).resolve().parents[3] / "data" / "photos"  # where keraskit is used from its repository
 # A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory.
 MOST_RATIO, RATIO_FROM, MOST_TOTAL = 100, 10_000_000, 200_000_000_000
 
