@@ -23,18 +23,25 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     from pydantic import ValidationError
 
     plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if dataclasses.is_dataclass(plain) and isinstance(plain, type) and isinstance(value, plain):
-        return value  # it has checked itself
+    if dataclasses.is_dataclass(plain) and isinstance(plain, type):
+        if isinstance(value, plain):
+            return value  # it has checked itself
+        raise _refusal(name, value, f"input should be an {plain.__name__}")
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
     try:
         if isinstance(value, bool) and not _takes_bools(kind):  # for Python a whole number
-            raise UserError(f"{name} {value} makes no sense: it takes a value, and is no switch.")
-        return _adapter(kind).validate_python(value)
+            raise _refusal(name, value, "it takes a value, and is no switch")
+        found = _adapter(kind).validate_python(value)
     except ValidationError as error:
-        expected = error.errors()[0]["msg"]
-        problem = f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}."
-        raise UserError(problem) from error
+        raise _refusal(name, value, error.errors()[0]["msg"]) from error
+    if isinstance(value, str) and isinstance(found, int | float):  # the command line has made numbers of its words
+        raise _refusal(name, value, "input should be a number, not text")
+    return found
+
+
+def _refusal(name: str, value: Any, expected: str) -> UserError:
+    return UserError(f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}.")
 
 
 def check_counts(most: int = 1_000_000, **counts: int) -> None:

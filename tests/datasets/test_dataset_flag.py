@@ -9,10 +9,12 @@ import pytest
 import keraskit
 from keraskit.cli import app
 from keraskit.config import RunConfig
-from keraskit.datasets import array_files, clusters, digits
-from keraskit.datasets.images import cats_and_dogs
+from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
+from keraskit.registry import Card, load_recipe
 from keraskit.results.run_folder import RunFolder
+from keraskit.training.runner import load
+from keraskit.training.settings import settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -79,11 +81,11 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
 def test_a_set_sorted_by_class_is_mixed_before_validation_is_cut_off(npz):
     arrays = made(n=240)
     order = np.argsort(arrays["y_train"], kind="stable")
-    splits = digits.flat(RunConfig(dataset=str(npz(arrays | {k: arrays[k][order] for k in ("x_train", "y_train")}))))
+    splits = digits.flat(dataset=str(npz(arrays | {k: arrays[k][order] for k in ("x_train", "y_train")})))
     assert set(splits.validation.labels) == {0, 1, 2}
     test = np.argsort(arrays["y_test"], kind="stable")
     by_class = npz(arrays | {k: arrays[k][test] for k in ("x_test", "y_test")})
-    assert set(digits.flat(RunConfig(dataset=str(by_class), limit=20)).test.labels) == {0, 1, 2}
+    assert set(digits.flat(dataset=str(by_class)).limited(20).test.labels) == {0, 1, 2}
     x, y = splits.train.take(np.arange(splits.train.size))
     bright = x.reshape(-1, 28, 28)[:, [4, 13, 22]].mean(axis=2).argmax(axis=1)
     assert np.array_equal(bright, y)  # pictures and labels still belong together
@@ -129,11 +131,11 @@ def test_wrong_idx_files_are_one_clear_error(tmp_path):
 def test_a_recipe_says_what_size_it_takes_and_multi_input_takes_any(npz, tmp_path):
     path = str(npz(made(shape=(32, 32, 3))))
     with pytest.raises(UserError, match=r"28x28; own.npz has \(32, 32, 3\)"):
-        digits.flat(RunConfig(dataset=path))
-    x, _ = digits.two_sizes(RunConfig(dataset=path)).train.take(np.arange(2))
+        digits.flat(dataset=path)
+    x, _ = digits.two_sizes(dataset=path).train.take(np.arange(2))
     assert x["img_rgb_smallsize"].shape == (2, 32, 32, 3) and x["img_gray_bigsize"].shape == (2, 64, 64, 1)
     with pytest.raises(UserError, match="does not exist"):
-        digits.flat(RunConfig(dataset=str(tmp_path / "no.npz")))
+        digits.flat(dataset=str(tmp_path / "no.npz"))
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
@@ -143,7 +145,7 @@ def test_keras_own_sets(monkeypatch, name):
     a = made(classes=10, n=300, shape=shape)
     loaded = ((a["x_train"], a["y_train"][:, None]), (a["x_test"], a["y_test"][:, None]))
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", lambda: loaded)
-    splits = (digits.two_sizes if name == "cifar10" else digits.images)(RunConfig(dataset=name))
+    splits = (digits.two_sizes if name == "cifar10" else digits.images)(dataset=name)
     assert len(splits.classes) == 10 and splits.sizes() == {"train": 275, "validation": 25, "test": 100}
 
     def no_network():
@@ -151,7 +153,7 @@ def test_keras_own_sets(monkeypatch, name):
 
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", no_network)
     with pytest.raises(UserError, match=f"could not download {name}: URL .* Name or service not known. Once fetched"):
-        digits.two_sizes(RunConfig(dataset=name))
+        digits.two_sizes(dataset=name)
 
 
 def lines(path, *names, encoding="utf-8"):
@@ -161,15 +163,16 @@ def lines(path, *names, encoding="utf-8"):
 
 def test_names_of_classes_come_from_the_flag_then_the_npz_then_labels_txt(npz, tmp_path):
     path = npz(made())
-    names = lambda **knobs: digits.flat(RunConfig(dataset=str(path), **knobs)).classes  # noqa: E731
+    names = lambda **knobs: digits.flat(dataset=str(path), **knobs).classes  # noqa: E731
     assert names() == ("0", "1", "2")
     lines(tmp_path / "labels.txt", "下", "中 ", "上", "", encoding="utf-8-sig")
     assert names() == ("下", "中", "上")
     npz(made() | {"classes": np.array(["low", "in  the middle", "high"])})
     assert names() == ("low", "in the middle", "high")
     asked = lines(tmp_path / "asked.txt", "a", "b\r", "c")
-    assert names(classes=asked) == names(classes=str(asked)) == ("a", "b", "c")
-    source = digits.flat(RunConfig(dataset=str(path), classes=asked)).source
+    settings = settle(load_recipe("mlp"), RunConfig(), {"dataset": str(path), "classes": str(asked)})
+    assert names(classes=asked) == load(load_recipe("mlp"), settings).classes == ("a", "b", "c")
+    source = digits.flat(dataset=str(path), classes=asked).source
     assert source["notes"] == [f"class names: from --classes {asked}"]
     arrays = made()
     folder = tmp_path / "idx"
@@ -177,15 +180,16 @@ def test_names_of_classes_come_from_the_flag_then_the_npz_then_labels_txt(npz, t
     for name, stem in array_files.IDX_FILES.items():
         (folder / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
     lines(folder / "labels.txt", "x", "y", "z")
-    assert digits.flat(RunConfig(dataset=str(folder))).classes == ("x", "y", "z")
+    assert digits.flat(dataset=str(folder)).classes == ("x", "y", "z")
 
 
 def test_names_may_be_given_for_mnist_and_not_for_data_that_has_names(tmp_path):
     german = lines(tmp_path / "names.txt", *"01234", "fünf", *"6789")
-    assert digits.flat(RunConfig(classes=german, limit=10)).classes[5] == "fünf"
-    for data in (clusters.one_hot, cats_and_dogs.unit):
-        with pytest.raises(UserError, match="has class names of its own"):
-            data(RunConfig(classes=german))
+    assert digits.flat(classes=german).limited(10).classes[5] == "fünf"
+    for name in ("quickstart", "cats_dogs", "vgg16"):
+        with pytest.raises(UserError, match=f"{name} has no flag classes"):
+            keraskit.run(name, quick=True, classes=german, output_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 NOT_NAMES = [
@@ -203,10 +207,10 @@ def test_what_are_no_names_is_one_clear_line(npz, tmp_path, names, words):
     path = str(npz(made()))
     (tmp_path / "labels.txt").write_bytes("\n".join(names).encode("utf-8", "surrogatepass"))
     with pytest.raises(UserError, match=words):
-        digits.flat(RunConfig(dataset=path))
+        digits.flat(dataset=path)
     (tmp_path / "labels.txt").rename(tmp_path / "asked.txt")
     with pytest.raises(UserError, match=words):
-        digits.flat(RunConfig(dataset=path, classes=tmp_path / "asked.txt"))
+        digits.flat(dataset=path, classes=tmp_path / "asked.txt")
 
 
 NO_TEXT = [
@@ -222,13 +226,13 @@ NO_TEXT = [
 def test_an_array_that_holds_no_names_is_one_clear_line(npz, tmp_path, names, words):
     path = str(npz(made() | {"classes": names}))
     with pytest.raises(UserError, match=words):
-        digits.flat(RunConfig(dataset=path))
+        digits.flat(dataset=path)
     asked = lines(tmp_path / "asked.txt", "a", "b", "c")
-    assert digits.flat(RunConfig(dataset=path, classes=asked)).classes == ("a", "b", "c")
+    assert digits.flat(dataset=path, classes=asked).classes == ("a", "b", "c")
 
 
 def test_a_file_of_names_that_is_not_there_is_refused_before_tensorflow(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "load_recipe", lambda name: pytest.fail("the recipe was loaded"))
+    monkeypatch.setattr(Card, "load", lambda card: pytest.fail("the recipe was loaded"))
     for place, words in ((tmp_path / "none.txt", "does not exist"), (tmp_path, "is not a file")):
         with pytest.raises(SystemExit) as end:
             app.command_line(["run", "mlp", "--classes", str(place), "--output-dir", str(tmp_path / "runs")])
@@ -246,7 +250,7 @@ def test_a_folder_that_is_called_fashion_has_its_names(tmp_path, place, classes,
     folder.mkdir(parents=True)
     for name, stem in array_files.IDX_FILES.items():
         (folder / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
-    splits = digits.flat(RunConfig(dataset=str(folder)))
+    splits = digits.flat(dataset=str(folder))
     assert splits.classes[1] == second and splits.source["name"] == place.partition("/")[0]
     assert ("notes" in splits.source) == (second == "Trouser")
 
@@ -270,4 +274,4 @@ def test_the_folder_that_a_user_stands_in_has_a_name(tmp_path, monkeypatch):
         (tmp_path / "digits" / f"{stem}-ubyte").write_bytes(idx(made()[name]))
     for place, word in (("digits", "."), ("digits/deep", ".."), ("", "digits/")):
         monkeypatch.chdir(tmp_path / place)
-        assert digits.flat(RunConfig(dataset=word)).source["name"] == "digits"
+        assert digits.flat(dataset=word).source["name"] == "digits"

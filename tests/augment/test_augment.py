@@ -3,11 +3,9 @@
 import dataclasses
 import itertools
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keraskit.augment.layer import RandomAugmentation
 from PIL import Image
 from scipy import ndimage
 
@@ -212,19 +210,6 @@ def test_channels_first_grey_and_bytes_are_the_same_pictures():
     assert np.array_equal(first.transpose(0, 2, 3, 1), expected)
     assert np.array_equal(SEVEN.transform(x[..., 0], (1, 1)).numpy(), expected[..., 0])
     assert np.array_equal(SEVEN.transform(x.astype(np.float64), (1, 1)).numpy(), expected)
-
-
-def test_layer_works_in_training_only_and_survives_saving(tmp_path):
-    x = pictures((16, 16, 3), 8)
-    layer = RandomAugmentation(SEVEN, seed=3)
-    assert np.array_equal(layer(x, training=False), x) and np.abs(layer(x, training=True) - x).mean() > 1
-    model = keras.Sequential([keras.Input((16, 16, 3)), layer, keras.layers.Flatten(), keras.layers.Dense(1)])
-    model.save(tmp_path / "m.keras")
-    loaded = keras.models.load_model(tmp_path / "m.keras")
-    assert loaded.layers[0].augmentation == SEVEN
-    assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
-    again = RandomAugmentation(SEVEN, seed=3)
-    assert np.array_equal(again(x, training=True), RandomAugmentation(SEVEN, seed=3)(x, training=True))
 
 
 # Standardisation

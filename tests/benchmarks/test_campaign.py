@@ -1,15 +1,21 @@
-"""`keraskit results`: each recipe measured once, recorded at once, and written into the page's table."""
+"""`make results`: each recipe measured once, recorded at once, and written into the page's table."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from keraskit.errors import UserError
-from keraskit.registry import find_card
-from keraskit.results import table
-from keraskit.training import campaign
+from keraskit.registry import Card, find_card
+
+sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
+
+import results  # noqa: E402
+import table  # noqa: E402
 
 
 @pytest.fixture
@@ -25,29 +31,29 @@ def launched(monkeypatch, tiny_run, tmp_path):
         shutil.copytree(tiny_run.folder, tmp_path / "runs" / name / f"run{len(names)}")
         return subprocess.CompletedProcess(line, 0)
 
-    monkeypatch.setattr(campaign.subprocess, "run", launch)
+    monkeypatch.setattr(results.subprocess, "run", launch)
     return names
 
 
 def test_results_are_recorded_resumed_and_written_into_the_page(launched, tmp_path, tiny_run, capsys):
     to, page = tmp_path / "results.json", tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-    campaign.measure(["mlp"], to, tmp_path / "runs", page)
+    results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page)
     entry = json.loads(to.read_text())["mlp"]
-    assert entry["test"] == tiny_run.metrics and entry["source_sha256"] == table.source_hash(find_card("mlp"))
+    assert entry["test"] == tiny_run.metrics and entry["source_sha256"] == find_card("mlp").sha256
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert f"accuracy {tiny_run.metrics['accuracy']:.4f}" in text and "541,794" in text
-    campaign.measure(["mlp"], to, tmp_path / "runs", page)
+    results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page)
     assert launched == ["mlp"] and page.read_text() == text and "has not changed" in capsys.readouterr().out
-    campaign.measure(["mlp"], to, tmp_path / "runs", page, again=True)
+    results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page, again=True)
     assert launched == ["mlp", "mlp"]
 
 
 def test_what_was_measured_before_a_failure_is_kept(launched, tmp_path):
     to = tmp_path / "results.json"
     with pytest.raises(UserError, match="cnn ended with code 1"):
-        campaign.measure(["mlp", "cnn", "lstm"], to, tmp_path / "runs", None)
+        results.measure("mlp", "cnn", "lstm", to=to, output_dir=tmp_path / "runs")
     assert list(json.loads(to.read_text())) == ["mlp"] and launched == ["mlp", "cnn"]
 
 
@@ -56,7 +62,7 @@ def test_other_words_do_not_make_a_measurement_old_and_other_code_does(tmp_path)
 
     def hashed(text):
         (tmp_path / "mlp.py").write_text(text)
-        return table.source_hash(type(find_card("mlp"))("mlp", tmp_path / "mlp.py"))
+        return Card(tmp_path / "mlp.py").sha256
 
     for word, other in (
         ("Multilayer", "A multilayer"),
@@ -74,3 +80,13 @@ def test_a_damaged_file_or_a_page_without_marks_is_one_clear_error(tmp_path):
         table.read(tmp_path / "results.json")
     with pytest.raises(UserError, match="no place for the table"):
         table.insert("no marks", {})
+
+
+def test_what_cannot_serve_is_one_line_before_anything_is_run(launched, tmp_path):
+    with pytest.raises(UserError, match=r"--flags .* cannot be split into words"):
+        results.measure("mlp", to=tmp_path / "x", flags="--epochs '3")
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(UserError, match="no file that could be replaced"):
+            results.measure("mlp", to=place)
+    assert not launched and (tmp_path / "pipe").is_fifo()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from shared_data import shared
 
-from keraskit.config import RunConfig
+from keraskit import system
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.errors import UserError
@@ -30,7 +30,7 @@ def photographs(tmp_path):
 
 
 def test_a_class_is_split_two_to_one_to_one_without_overlap(photographs):
-    splits = cats_and_dogs.caffe(RunConfig(data_dir=photographs))
+    splits = cats_and_dogs.caffe(data_dir=photographs)
     assert splits.classes == ("blue", "red")
     assert splits.sizes() == {"train": 14, "validation": 7, "test": 7}
     for split, counts in ((splits.train, [6, 8]), (splits.validation, [3, 4]), (splits.test, [3, 4])):
@@ -39,7 +39,7 @@ def test_a_class_is_split_two_to_one_to_one_without_overlap(photographs):
 
 
 def test_a_limit_leaves_every_class(photographs):
-    splits = cats_and_dogs.caffe(RunConfig(data_dir=photographs, limit=6))
+    splits = cats_and_dogs.caffe(data_dir=photographs, limit=6)
     assert splits.sizes() == {"train": 6, "validation": 6, "test": 6}
     assert all(len(set(split.labels)) == 2 for split in (splits.train, splits.validation, splits.test))
     train = splits.reshape((20, 24, 3)).train
@@ -49,7 +49,7 @@ def test_a_limit_leaves_every_class(photographs):
 
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_pictures_follow_the_models_size_and_are_scaled_as_vgg_wants(photographs, cache):
-    splits = cats_and_dogs.caffe(RunConfig(data_dir=photographs, cache=cache)).reshape((20, 24, 3))
+    splits = cats_and_dogs.caffe(data_dir=photographs, cache=cache).reshape((20, 24, 3))
     x, y = splits.train.take(np.arange(14))
     assert x.shape == (14, 20, 24, 3)
     red = x[y == 1] + np.array(IMAGENET_MEAN, np.float32)
@@ -58,33 +58,34 @@ def test_pictures_follow_the_models_size_and_are_scaled_as_vgg_wants(photographs
 
 
 def test_the_cache_changes_nothing(photographs):
-    configs = (RunConfig(data_dir=photographs, cache=cache) for cache in ("on", "off"))
-    one, two = (cats_and_dogs.unit(config).reshape((20, 24, 3)) for config in configs)
+    one, two = (
+        cats_and_dogs.unit(data_dir=photographs, cache=cache).reshape((20, 24, 3)) for cache in ("on", "off")
+    )
     assert np.array_equal(one.train.take(np.arange(14))[0], two.train.take(np.arange(14))[0])
 
 
 def test_a_cache_that_does_not_fit_is_not_attempted_and_the_reason_is_given(photographs, monkeypatch):
-    monkeypatch.setattr(machine, "available_memory", lambda: 10_000)
-    splits = cats_and_dogs.unit(RunConfig(data_dir=photographs)).reshape((20, 24, 3))
+    monkeypatch.setattr(system, "available_memory", lambda: 10_000)
+    splits = cats_and_dogs.unit(data_dir=photographs).reshape((20, 24, 3))
     assert splits.source["cache"].startswith("none, decoding every epoch: 0.00 GB")
-    monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
-    splits = cats_and_dogs.unit(RunConfig(data_dir=photographs)).reshape((20, 24, 3))
+    monkeypatch.setattr(system, "available_memory", lambda: 10**9)
+    splits = cats_and_dogs.unit(data_dir=photographs).reshape((20, 24, 3))
     assert splits.source["cache"].startswith("in memory")
 
 
 def test_a_bad_picture_is_left_out_of_its_part_and_the_others_stay_where_they_were(photographs):
-    clean = cats_and_dogs.unit(RunConfig(data_dir=photographs))
+    clean = cats_and_dogs.unit(data_dir=photographs)
     for i in range(16, 40):  # so that one bad one is less than 5 %
         Image.new("RGB", (9, 9)).save(photographs / "red" / f"{i}.png")
     (photographs / "red" / "3.jpg").write_bytes(b"")
-    splits = cats_and_dogs.unit(RunConfig(data_dir=photographs))
+    splits = cats_and_dogs.unit(data_dir=photographs)
     assert splits.sizes()["train"] == clean.sizes()["train"] + 12 - 1
     assert splits.source["left_out"] == {"red/3.jpg": "is empty"}
     assert "left out 1 that cannot be used: red/3.jpg is empty" in splits.source["notes"]
 
 
 def test_drawn_pets_are_called_drawn_repeat_and_do_not_overlap():
-    few, more = (cats_and_dogs.unit(RunConfig(limit=limit)) for limit in (6, 12))
+    few, more = (cats_and_dogs.unit(limit=limit) for limit in (6, 12))
     assert few.source["name"] == "drawn pets" and "--download" in few.source["found"]
     assert few.sizes() == {"train": 6, "validation": 6, "test": 6}
     index = np.arange(6)
@@ -109,25 +110,25 @@ def test_the_public_archive_is_fetched_only_when_asked_for_and_used_when_it_is_t
         return str(photographs)
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    assert cats_and_dogs.photographs(RunConfig()) == (None, "") and not asked
-    assert cats_and_dogs.unit(RunConfig(download=True)).classes == ("blue", "red")
+    assert cats_and_dogs.photographs(None, False) == (None, "") and not asked
+    assert cats_and_dogs.unit(download=True).classes == ("blue", "red")
     assert asked == [("kagglecatsanddogs_5340.zip", cats_and_dogs.URL, cats_and_dogs.SHA256, "sha256")]
     photographs = None
     with pytest.raises(UserError, match=r"could not be downloaded: URL .* name it with --data-dir"):
-        cats_and_dogs.unit(RunConfig(download=True))
+        cats_and_dogs.unit(download=True)
 
 
 def test_folders_that_cannot_serve_are_one_clear_error(tmp_path, photographs):
     with pytest.raises(UserError, match="does not exist"):
-        cats_and_dogs.caffe(RunConfig(data_dir=tmp_path / "nowhere"))
+        cats_and_dogs.caffe(data_dir=tmp_path / "nowhere")
     with pytest.raises(UserError, match="has 0 classes"):
-        cats_and_dogs.caffe(RunConfig(data_dir=photographs / "red"))
+        cats_and_dogs.caffe(data_dir=photographs / "red")
     with pytest.raises(UserError, match="the model's input is"):
-        cats_and_dogs.caffe(RunConfig(limit=4)).reshape((28, 28))
+        cats_and_dogs.caffe(limit=4).reshape((28, 28))
 
 
 def test_the_real_photographs_are_found_whole_and_quickly():
-    splits = cats_and_dogs.unit(RunConfig(data_dir=shared("cats_and_dogs/train.zip"), limit=300))
+    splits = cats_and_dogs.unit(data_dir=shared("cats_and_dogs/train.zip"), limit=300)
     assert splits.classes == ("cat", "dog") and not splits.source["left_out"]
     assert splits.sizes() == {"train": 300, "validation": 300, "test": 300}
     x, _ = splits.reshape((150, 150, 3)).train.take(np.arange(8))

@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keraskit.augment.layer import RandomAugmentation
 
 import keraskit
+from keraskit import system
 from keraskit.errors import UserError
 from keraskit.models import applications, weights
 from keraskit.results.predict import load_model
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import prepare
+from keraskit.training import setup
 
 MARK = "ran"  # a file that the attacks make
 
@@ -159,9 +159,7 @@ def test_what_is_no_archive_is_refused_with_the_reason(folder):
 def test_models_that_runs_write_load_as_keras_loads_them(folder):
     from keraskit.recipes import cats_dogs_finetune, multi_output
 
-    augmented = keras.Sequential(
-        [keras.Input((8, 8, 3)), RandomAugmentation({"rotation_range": 5.0}), layers.Flatten()]
-    )
+    augmented = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten()])
     dropped = keras.Sequential([keras.Input((3,)), layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(2)])
     for model in (augmented, dropped, multi_output.build(), cats_dogs_finetune.build(alpha=0.25, size=64)):
         model.save("model.keras")
@@ -276,8 +274,8 @@ def test_looking_leaves_no_trace(folder):
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
-    monkeypatch.setattr(machine, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(system, "available_memory", lambda: 10**9)
     recipe = keraskit.load_recipe("mlp")
     with pytest.raises(UserError, match=r"With --hidden 10000000000 the weights need 31,800\.0 GB"):
-        prepare.build(recipe, {"hidden": (10**10,)})
-    assert prepare.build(recipe, {"hidden": (8,)}).count_params() == 6_370
+        setup.build(recipe, {"hidden": (10**10,)})
+    assert setup.build(recipe, {"hidden": (8,)}).count_params() == 6_370

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import NASTY, command
 from PIL import Image
-from test_hostile_data import NASTY, command
 
 from keraskit.cli import app
 from keraskit.datasets.images import decode

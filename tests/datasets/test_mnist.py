@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from keraskit.config import RunConfig
 from keraskit.datasets import digits, mnist
 from keraskit.errors import UserError
 
@@ -23,7 +22,7 @@ def test_class_counts_are_the_published_ones():
 
 def test_validation_is_the_last_5000_and_the_parts_do_not_overlap():
     arrays, _ = mnist.load()
-    splits = digits.flat(RunConfig())
+    splits = digits.flat()
     assert [splits.train.size, splits.validation.size, splits.test.size] == [55_000, 5_000, 10_000]
     x, y = splits.validation.take(np.array([0, 4_999]))
     assert np.allclose(x * 255, arrays["x_train"][[55_000, 59_999]].reshape(2, 784), atol=1e-4)
@@ -31,7 +30,7 @@ def test_validation_is_the_last_5000_and_the_parts_do_not_overlap():
 
 
 def test_images_and_flat_hold_the_same_pixels():
-    flat, images = digits.flat(RunConfig(limit=10)), digits.images(RunConfig(limit=10))
+    flat, images = digits.flat().limited(10), digits.images().limited(10)
     index = np.arange(10)
     a, b = flat.train.take(index)[0], images.train.take(index)[0]
     assert a.shape == (10, 784) and b.shape == (10, 28, 28, 1)
