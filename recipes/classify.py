@@ -18,8 +18,7 @@ from typing import Literal
 
 import keraskit
 from keraskit import Program, UserError
-from keraskit.datasets.images import imagenet
-from keraskit.datasets.images import decode
+from keraskit.datasets.images import decode, imagenet
 from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
 from keraskit.kinds import check_counts

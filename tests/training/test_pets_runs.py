@@ -178,7 +178,7 @@ def test_an_application_that_does_not_exist_is_one_line():
 
 
 def test_expected_figures_are_for_enough_photographs_of_cats_and_dogs(place, monkeypatch):
-    reference = lambda **knobs: cats_and_dogs.unit(RunConfig(**knobs)).source["reference"]  # noqa: E731
+    reference = lambda **knobs: cats_and_dogs.unit(**knobs).source["reference"]  # noqa: E731
     photos = place / "photos"
     assert not reference(data_dir=photos) and not reference()  # 24 to train on; drawn ones
     monkeypatch.setattr(cats_and_dogs, "MEASURED", 24)
