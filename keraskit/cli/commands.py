@@ -124,7 +124,7 @@ def predict(
 
     Args:
         run: A run's folder, or a folder of runs, of which the newest is taken.
-        pictures: Files, folders, patterns such as '*.jpg'.
+        pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
         top: Classes to name for each.
         batch_size: Pictures in one call of the model.
         json: Write the predictions to this file too.
@@ -144,6 +144,12 @@ def predict(
     from keraskit.results import manifest
 
     folder = RunFolder.newest(run)
+    if len(pictures) == 1 and pictures[0].suffix in (".npy", ".npz"):
+        wait_for_tensorflow()
+        from keraskit.results import predict_arrays
+
+        predict_arrays.show(*predict_arrays.predict_arrays(folder.path, pictures[0], batch_size), json, csv)
+        return
     classes = manifest.read(folder, "classes")["classes"]
     truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
     paths = list(truth) or find(pictures)

@@ -21,6 +21,12 @@ class Run:
     manifest: dict[str, Any]
     history: list[dict[str, float]]
 
+    @property
+    def best(self) -> dict[str, float]:
+        """The history's row of the epoch whose weights were kept, else of the last."""
+        best = self.manifest.get("best_epoch") or 0
+        return self.history[best - 1] if 0 < best <= len(self.history) else self.history[-1]
+
 
 def read(paths: Sequence[Path]) -> list[Run]:
     """The runs, labelled by recipe, and by folder where one recipe comes twice. Raises UserError for a run without."""
@@ -44,16 +50,14 @@ def columns(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     for run in runs:
         facts = run.manifest
         metric = history.metric(run.history)
-        best = facts.get("best_epoch") or 0
-        at_best = run.history[best - 1] if 0 < best <= len(run.history) else run.history[-1]
         test = (facts.get("test") or {}).get(metric)
         rows.append(
             [
                 run.label,
                 f"{facts['parameters']:,}",
                 str(len(run.history)),
-                str(best or ""),
-                f"{at_best['val_' + metric]:.4f}",
+                str(facts.get("best_epoch") or ""),
+                f"{run.best['val_' + metric]:.4f}",
                 f"{history.gap(run.history, metric):+.4f}",
                 facts.get("status") or "" if test is None else f"{test:.4f}",
                 f"{sum(row.get('seconds', 0) for row in run.history):.0f}",
@@ -68,6 +72,7 @@ def draw(runs: Sequence[Run], path: Path) -> None:
     lines = []
     for run in runs:
         metric = history.metric(run.history)
-        lines.append((run.label, [row[metric] for row in run.history], [row[f"val_{metric}"] for row in run.history]))
+        trained, held_out = ([row[name] for row in run.history] for name in (metric, f"val_{metric}"))
+        lines.append((run.label, trained, held_out, run.best[f"val_{metric}"]))
     with atomic(path) as beside:
         plots.comparison(lines, history.metric(runs[0].history).replace("_", " "), beside)

@@ -18,11 +18,16 @@ def gap(rows: Rows, name: str) -> float:
     return rows[-1][name] - rows[-1][f"val_{name}"]
 
 
+def over_fits(rows: Rows, name: str) -> bool:
+    """Whether an accuracy is so much higher in training that it is worth a word; other metrics are of any size."""
+    return name.endswith("accuracy") and f"val_{name}" in rows[0] and gap(rows, name) >= OVERFIT
+
+
 def overfit(rows: Rows) -> str:
     """A sentence on the gap; empty where it is small."""
-    if not rows or (name := metric(rows)) == "loss" or (wide := gap(rows, name)) < OVERFIT:
+    if not rows or not over_fits(rows, name := metric(rows)):
         return ""
-    last = rows[-1]
+    last, wide = rows[-1], gap(rows, name)
     words = name.replace("_", " ")
     return (
         f"In the last epoch {words} is {last[name]:.2f} in training, {last[f'val_{name}']:.2f} in validation. "

@@ -71,9 +71,9 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
         if f"val_{name}" in rows[0]:
             held_out = [row[f"val_{name}"] for row in rows]
             axes.plot(epochs, held_out, color=VALIDATION, linestyle="--", label="validation", **few)
-            if name != "loss" and (wide := history.gap(rows, name)) >= history.OVERFIT:
+            if history.over_fits(rows, name):
                 trained = [row[name] for row in rows]
-                label = f"gap, {wide:.2f} at the end: over-fitting"
+                label = f"gap, {history.gap(rows, name):.2f} at the end: over-fitting"
                 axes.fill_between(epochs, held_out, trained, color=GAP, alpha=0.25, linewidth=0, label=label)
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
         axes.set(title=_words(name.replace("_", " ")), xlabel="epoch")
@@ -83,20 +83,20 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
     _save(figure, path, names)
 
 
-def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float]]], metric: str, path: Path) -> None:
+def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float], float]], metric: str, path: Path) -> None:
     """Curves of several runs in one picture: validation in full colour, training thin.
 
     Args:
-        runs: a label, and the metric of each epoch in training and in validation.
+        runs: a label, the metric of each epoch in training and in validation, and that of the best epoch.
         metric: its name.
         path: the PNG to write.
     """
     figure = _figure(8.0, 4.6)
     axes = figure.add_subplot()
-    for i, (label, trained, held_out) in enumerate(runs):
+    for i, (label, trained, held_out, best) in enumerate(runs):
         colour, epochs = RUNS[i % len(RUNS)], range(1, len(trained) + 1)
         axes.plot(epochs, trained, color=colour, linewidth=0.9, linestyle=":")
-        axes.plot(epochs, held_out, color=colour, linewidth=1.8, label=f"{_words(label)}: {max(held_out):.3f} at best")
+        axes.plot(epochs, held_out, color=colour, linewidth=1.8, label=f"{_words(label)}: {best:.3f} at best")
     axes.set(xlabel="epoch", ylabel=_words(metric), title="validation (line) and training (dots)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
