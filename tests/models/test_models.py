@@ -111,7 +111,8 @@ def test_vgg16_scales_the_learning_rate_with_the_batch_and_says_so(tmp_path):
 
 def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_there(monkeypatch):
     assert [
-        resources.slots(o) for o in (keras.optimizers.SGD(), keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam())
+        resources.slots(o)
+        for o in (keras.optimizers.SGD(), keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam())
     ] == [0, 1, 2]
     model = vgg16.build(width=0.5)
     weights = 4 * model.count_params()

@@ -58,9 +58,7 @@ def test_pictures_follow_the_models_size_and_are_scaled_as_vgg_wants(photographs
 
 
 def test_the_cache_changes_nothing(photographs):
-    one, two = (
-        cats_and_dogs.unit(data_dir=photographs, cache=cache).reshape((20, 24, 3)) for cache in ("on", "off")
-    )
+    one, two = (cats_and_dogs.unit(data_dir=photographs, cache=cache).reshape((20, 24, 3)) for cache in ("on", "off"))
     assert np.array_equal(one.train.take(np.arange(14))[0], two.train.take(np.arange(14))[0])
 
 
