@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 from made import Box  # noqa: E402
 
 import keraskit  # noqa: E402
-from keraskit.training import devices  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
 
 SHARES = {  # of all cases
     "command lines": 0.3,
@@ -78,11 +78,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="a file for the counts")
     asked = parser.parse_args()
-    record = {"hardware": devices.hardware(), "seed": asked.seed, "kinds": {}}
+    record = {"hardware": hardware.describe(), "seed": asked.seed, "kinds": {}}
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         root = Path(place).resolve() / "work"
-        finished = keraskit.run("mlp", quick=True, limit=32, **{"hidden": (8,)}, output_dir=root / "runs").folder
+        finished = keraskit.run("mlp", quick=True, limit=32, hidden=(8,), output_dir=root / "runs").folder
         box = Box.make(root, root.parent / "cache", finished)
         cases.without_training(patch)
         patch.setenv("XDG_CACHE_HOME", str(box.cache))

@@ -11,11 +11,13 @@ from made import NUMBER, TEXT, THERE, VALUE, damaged
 from run_files import check_run, damage
 
 import keraskit
-from keraskit import augment, doctor, recipe
-from keraskit.cli import commands
+from keraskit import augment, files, registry
+from keraskit.cli import app, commands, doctor
 from keraskit.config import RunConfig, changed, flags
-from keraskit.results.run_folder import RunFolder
-from keraskit.training import campaign, prepare, runner, tune
+from keraskit.distributed import launch
+from keraskit.options import options_of
+from keraskit.training import autotune, resume, runner, setup
+from keraskit.training.settings import settle
 
 # Command lines
 
@@ -25,7 +27,8 @@ VERBS = (
     "autotune",
     "list",
     "doctor",
-    "results",
+    "new",
+    "launch",
     "augment",
     "resume",
     "predict",
@@ -46,20 +49,41 @@ GOOD = (
     ("run", "classify", "digit.png"),
     ("show", "mlp", "--hidden", "8"),
     ("autotune", "mlp"),
+    ("run", "./mine.py", "--quick", "--hidden", "8", "4"),
+    ("run", "mlp", "--like", "run"),
+    ("new", "own", "--from", "cnn"),
+    ("launch", "--workers", "2", "--", "run", "mlp"),
 )
-RECIPES = (*recipe.recipes_available(), "mpl", "")
+RECIPES = (
+    *registry.recipes_available(),
+    "mpl",
+    "",
+    "./mine.py",
+    "pets/cat/0.png",
+    "nowhere.py",
+    "./pipe",
+    "run/run.json",
+)
 KNOB_FLAGS = tuple(f"--{f.replace('_', '-')}" for f in RunConfig.__dataclass_fields__ if f != "augment")
 AUGMENT_FLAGS = tuple(f.replace("_", "-") for f in augment.Augmentation.__dataclass_fields__)
-RUN_FLAGS = (*KNOB_FLAGS, *(f"--augment.{f}" for f in AUGMENT_FLAGS), "--hidden", "--hidden", "--classes")
+MLP = registry.find_card("mlp")
+OPTIONS = tuple({**options_of(MLP.functions), **options_of(registry.find_card("cats_dogs").functions)})
+RUN_FLAGS = (
+    *KNOB_FLAGS,
+    *(f"--augment.{f}" for f in AUGMENT_FLAGS),
+    *(f"--{name.replace('_', '-')}" for name in OPTIONS),
+    *("--hidden", "--hidden", "--dataset", "--data-dir"),
+)
 OWN_FLAGS = {
     "run": (*RUN_FLAGS, "--top", "--crop", "--alpha", "--evaluate"),
     "autotune": RUN_FLAGS,
     "show": ("--graph", "--hidden", "--hidden", "--as-printed"),
-    "results": ("--to", "--output-dir", "--readme", "--again", "--flags"),
+    "new": ("--from",),
+    "launch": ("--workers", "--logs", "--"),
     "augment": ("--preview", "--output", "--versions", "--seed", *(f"--{f}" for f in AUGMENT_FLAGS)),
-    "predict": ("--top", "--batch-size", "--json", "--csv", "--sheet"),
+    "predict": ("--top", "--batch-size", "--json", "--csv", "--sheet", "--show", "--evaluate"),
     "compare": ("--output",),
-    "data": ("--from", "--to", "--how", "--per-class"),
+    "data": ("--from", "--to", "--per-class"),
 }
 FLAGS = ("-h", "-x", "--version", "--no-quick", *(flag for flags in OWN_FLAGS.values() for flag in flags))
 WORD = st.one_of(
@@ -91,14 +115,19 @@ def run_command(words, box):
 
 # Knobs given from Python
 
-NAMES = TEXT.filter(lambda name: name not in ("recipe", "model"))
+NAMES = TEXT.filter(lambda name: name != "recipe")
 KNOBS = st.dictionaries(st.one_of(st.sampled_from(list(RunConfig.__dataclass_fields__)), NAMES), VALUE, max_size=4)
 DRAWN = st.dictionaries(
     st.one_of(st.sampled_from([f for f in augment.Augmentation.__dataclass_fields__ if f != "statistics"]), TEXT),
     st.one_of(VALUE, st.lists(NUMBER, max_size=3)),
     max_size=3,
 )
-CONFIGS = st.builds(lambda knobs, drawn: {**knobs, "augment": drawn} if drawn else knobs, KNOBS, DRAWN)
+OWN = st.dictionaries(
+    st.sampled_from(OPTIONS), st.one_of(VALUE, st.lists(st.one_of(NUMBER, TEXT), max_size=3)), max_size=2
+)
+CONFIGS = st.builds(
+    lambda knobs, drawn, own: {**knobs, **own, **({"augment": drawn} if drawn else {})}, KNOBS, DRAWN, OWN
+)
 
 
 def check_config(knobs, box):
@@ -108,10 +137,14 @@ def check_config(knobs, box):
         keraskit.run("no such recipe", **knobs)
 
     laws.reads(call)
-    if set(knobs) <= set(RunConfig.__dataclass_fields__):
-        config = laws.reads(lambda: RunConfig(**knobs))
-        if config is not None:
-            assert "--" in flags(changed(config)) or config == RunConfig()
+    own = {name: value for name, value in knobs.items() if name not in RunConfig.__dataclass_fields__}
+    config = laws.reads(lambda: RunConfig(**{name: value for name, value in knobs.items() if name not in own}))
+    if config is not None:
+        assert "--" in flags(changed(config)) or config == RunConfig()
+    for recipe in ("mlp", "cats_dogs"):
+        settings = laws.reads(lambda: settle(keraskit.load_recipe(recipe), RunConfig(), own))  # noqa: B023
+        if settings is not None:
+            assert ("--" in flags(settings.options)) == bool(settings.options)
 
 
 KINDS = {
@@ -136,27 +169,28 @@ def without_training(patch):
     tiny = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
 
     def settled(known, asked, options=None, unfinished=None):
-        config, options = prepare.settle(known, asked, options or {})
-        flags(changed(config)), flags(options, "model.")
-        if unfinished:
-            unfinished.settled(config)
-        RunFolder.check(config.output_dir)
-        if (config.dataset or config.data_dir) and not config.download:
-            known.data(config)
+        if asked.like:
+            asked, options = resume.like(known, asked, options or {})
+        settings = settle(known, asked, options or {}, unfinished.chosen if unfinished else None)
+        flags(changed(settings)), flags(settings.options)
+        files.check_folder(settings.output_dir)
+        own = settings.options
+        if (own.get("dataset") or own.get("data_dir")) and not own.get("download"):
+            runner.load(known, settings)
         if asked.weights and asked.weights != "imagenet":
-            prepare.load_weights(known, asked.weights, tiny)
+            setup.load_weights(known, asked.weights, tiny)
 
-    load = recipe.load_recipe
+    load = registry.Card.load
 
-    def loaded(name):
-        return load(name) if recipe.find_card(name).trains else SimpleNamespace(run=lambda *_, **__: None)
+    def loaded(card):
+        return load(card) if card.trains else SimpleNamespace(run=lambda *_, **__: None)
 
     patch.setattr(runner, "train", settled)
-    patch.setattr(tune, "autotune", settled)
-    patch.setattr(prepare, "build", lambda *_: tiny)
+    patch.setattr(autotune, "autotune", settled)
+    patch.setattr(setup, "build", lambda *_: tiny)
     patch.setattr("keraskit.models.graph.draw", lambda _, path: Path(path).write_text("graph"))
-    patch.setattr(campaign, "measure", lambda *_: None)
+    patch.setattr(launch, "launch", lambda *_: None)
     patch.setattr(doctor, "examine", lambda *_: None)
-    patch.setattr(cli, "load_recipe", loaded)
-    for module in (cli.startup, commands):
+    patch.setattr(registry.Card, "load", loaded)
+    for module in (app.startup, commands):
         patch.setattr(module, "wait_for_tensorflow", lambda: None)

@@ -10,6 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
+from keraskit.registry import find_card
+
 EVIL = (
     *(
         "",
@@ -74,6 +76,7 @@ class Box:
                 found = finished / each
                 (root / name / each).write_bytes(found.read_bytes() if found.exists() else b"text")
         (root / "digit.png").write_bytes(encoded("PNG", 0, (28, 28), "L"))
+        (root / "mine.py").write_bytes(find_card("mlp").source.read_bytes())
         return box
 
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from made import Box
 
 import keraskit
+from keraskit.cli import app
 
 COUNTS = {
     "command lines": 250,
@@ -23,7 +24,7 @@ COUNTS = {
 def box(tmp_path_factory, undrawn):
     """A place to work in, below one that nothing may be written to."""
     root = tmp_path_factory.mktemp("fuzz") / "work"
-    finished = keraskit.run("mlp", quick=True, limit=32, **{"hidden": (8,)}, output_dir=root / "runs").folder
+    finished = keraskit.run("mlp", quick=True, limit=32, hidden=(8,), output_dir=root / "runs").folder
     laws.watch()
     with pytest.MonkeyPatch.context() as patch:
         cases.without_training(patch)
@@ -70,6 +71,6 @@ def test_the_laws_themselves_can_fail(box, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         laws.reads(lambda: 1 / 0)
     assert not laws.clean("\x1b[31m") and laws.clean("é\n")
-    monkeypatch.setattr(cli, "find_card", lambda _: 1 / 0)
+    monkeypatch.setattr(app, "find_card", lambda _: 1 / 0)
     with pytest.raises(AssertionError, match="Unexpected ZeroDivisionError"):
         laws.command(["run", "mlp"])
