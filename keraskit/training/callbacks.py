@@ -17,7 +17,7 @@ from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
 from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
 from keraskit.training import checkpoint
-from keraskit.training.checkpoint import Checkpoint, Position
+from keraskit.training.checkpoint import Position
 from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -117,7 +117,7 @@ class Checkpoints(keras.callbacks.Callback):
         keeper: knows the history and the best model.
         setup: the run.
         patience: has noted the signal.
-        start: the checkpoint from which training goes on, if it does.
+        reached: the step of the first epoch from which training goes on.
         command: goes on with this run.
         user: the user's own callbacks, whose state is saved too.
     """
@@ -127,33 +127,31 @@ class Checkpoints(keras.callbacks.Callback):
         keeper: KeepBest,
         setup: TrainingSetup,
         patience: signals.Patience,
-        start: Checkpoint | None,
+        reached: int,
         command: str,
         user: UserCallbacks,
     ) -> None:
         super().__init__()
         self.keeper, self.folder, self.command, self.user = keeper, keeper.folder, command, user
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every
-        self.patience, self._start = patience, start
+        self.patience, self._reached = patience, reached
         self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
-        self._reached = start.position.step if start else 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Give a broken epoch its metrics back."""
+        """Note the epoch."""
         self._epoch = epoch
-        if self._start:
-            self._start.restore_metrics()
-            self._start = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save if it is time, or if a signal has come. `batch` is the last step, from 0, of those handed over at once.
 
-        After an epoch's last step its end is near, which saves more.
+        After an epoch's last step, or where a callback has ended the training, the epoch's end is near, which saves
+        more.
         """
         done = batch + 1
         due = self.every and done // self.every > self._reached // self.every
         self._reached = done
-        if self._within and done < self.steps and (due or self.patience.asked):
+        ends = done == self.steps or self.model.stop_training
+        if self._within and not ends and (due or self.patience.asked):
             self.save(self._epoch, done)
             self.stop_if_asked(f"after step {done} of epoch {self._epoch + 1}")
 

@@ -106,11 +106,12 @@ class Checkpoint:
 
     def __init__(self, folder: RunFolder) -> None:
         self._path = folder.path / CHECKPOINT
+        self.more: dict[str, np.ndarray] = {}
         try:
-            self._arrays = np.load(self._path, allow_pickle=False)
-            self.position = Position(**json.loads(str(self._arrays["position"])))
+            with np.load(self._path, allow_pickle=False) as arrays:
+                self.position = Position(**json.loads(str(arrays["position"])))
         except (KeyError, TypeError, *DAMAGED) as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
 
     @classmethod
     def of(cls, folder: RunFolder) -> Checkpoint | None:
@@ -118,34 +119,27 @@ class Checkpoint:
         return cls(folder) if (folder.path / CHECKPOINT).exists() else None
 
     def restore(self, model: keras.Model) -> None:
-        """Put every variable of a complete model back, and let go of the file.
+        """Put every variable of a complete model back, and read what else there is into `more`.
 
         Raises:
             UserError: the file is damaged, or of another model.
         """
-        self._metrics = []
         try:
-            with self._arrays:
-                self.more = {name: self._arrays[name] for name in self._arrays.files if name.startswith("callbacks/")}
+            with np.load(self._path, allow_pickle=False) as arrays:
+                self.more = {name: arrays[name] for name in arrays.files if name.startswith("callbacks/")}
                 for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
-                    array = self._arrays[name]
+                    array = arrays[name]
                     if array.shape != tuple(variable.shape):
                         raise KeyError(name)
                     if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
                         array = array.view(variable.numpy().dtype)
                     variable.assign(array)
-                    if name.startswith("metrics/"):
-                        self._metrics.append((variable, array))
         except KeyError as error:
             problem = f"{self._path} does not fit the model: {error.args[0]} differs."
             raise UserError(problem, "Has the recipe changed? Start a new run.") from error
         except DAMAGED as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
 
-    def restore_metrics(self) -> None:
-        """Put the metrics of a broken epoch back once more: Keras resets them when an epoch begins."""
-        for variable, array in self._metrics:
-            variable.assign(array)
-
-    def _damaged(self, error: Exception) -> UserError:
+    def damaged(self, error: Exception) -> UserError:
+        """What to tell the user."""
         return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")

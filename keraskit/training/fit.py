@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,21 +35,21 @@ def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, comman
         UserError: the loss is no number any more, or nothing can be saved.
     """
     patience = signals.Patience()
-    user = UserCallbacks(own_callbacks(setup), start)
-    saving = Checkpoints(keeper, setup, patience, start, command, user)
+    user = UserCallbacks(own_callbacks(setup))
+    saving = Checkpoints(keeper, setup, patience, start.position.step if start else 0, command, user)
     alone = not setup.place.cluster.workers
     with signals.sent_to(patience) if alone else contextlib.nullcontext():
         if start:
             keeper.take(start.position)
-        _fit(setup, start, keeper, [keeper], [*user.callbacks, user, saving])
+        _fit(setup, start, keeper, [keeper], user, [saving])
     saving.stop_if_asked("after training")
 
 
 def fit_along(setup: TrainingSetup, start: Checkpoint | None) -> list[dict[str, float]]:
     """Train as a worker that writes nothing. The history."""
     history = keras.callbacks.History()
-    user = UserCallbacks(own_callbacks(setup), start)
-    _fit(setup, start, None, [history], [*user.callbacks, user])
+    user = UserCallbacks(own_callbacks(setup))
+    _fit(setup, start, None, [history], user, [])
     ended = zip(*history.history.values(), strict=True)
     return [{"epoch": i + 1, **dict(zip(history.history, row, strict=True))} for i, row in enumerate(ended)]
 
@@ -65,15 +65,16 @@ def _fit(
     start: Checkpoint | None,
     keeper: KeepBest | None,
     before: Sequence[keras.callbacks.Callback],
+    user: UserCallbacks,
     after: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """Train from the first step or from a checkpoint, with callbacks before and after those that show how it goes."""
+    """Train from the first step or from a checkpoint, with callbacks of ours before and after the user's."""
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
     validation = setup.training_data.validation.in_order(2 * settings.batch_size, cluster.share)
     verbose, shown = progress.for_this_output()
     nonsense = StopOnNonFinite(setup, keeper)
     callbacks = _Callbacks(
-        [SetEpoch(epochs), nonsense, *before, *shown, *after],
+        [SetEpoch(epochs), nonsense, *before, *shown, *user.callbacks, user, *after],
         add_history=True,
         add_progbar=verbose != 0,
         model=model,
@@ -93,21 +94,23 @@ def _fit(
             shuffle=False,  # the dataset shuffles itself
         )
 
-    begun = 0
-    with setup.place.scope, cluster.together():
+    def restore() -> None:
         if start:
             with cluster.scope():
-                begun, callbacks.done = start.position.epoch, start.position.step
                 start.restore(model)
+            user.restore(start)
+
+    begun, stopped = (start.position.epoch, start.position.stopped) if start else (0, False)
+    callbacks.done, callbacks.restore = start.position.step if start else 0, restore
+    with setup.place.scope, cluster.together():
         cluster.agree(begun)
-        if start and start.position.stopped:
-            return
         if callbacks.done:
             with _averages_left(model.optimizer):
                 train(epochs.after(callbacks.done), begun, begun + 1)
-            begun, callbacks.done = begun + 1, 0
-        if begun < settings.epochs and not (callbacks.begun and model.stop_training):
+            begun, callbacks.done, stopped = begun + 1, 0, model.stop_training
+        if begun < settings.epochs and not stopped:
             train(epochs.dataset, begun, settings.epochs)
+        callbacks.end()
 
 
 class _Callbacks(keras.callbacks.CallbackList):
@@ -118,15 +121,27 @@ class _Callbacks(keras.callbacks.CallbackList):
 
     done = 0  # steps of the first epoch
     begun = False
+    restore: Callable[[], None]  # puts everything back as the checkpoint has it, whatever a beginning has changed
+    _logs: dict[str, Any] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.begun:
             super().on_train_begin(logs)
+            self.restore()
         self.begun = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if not self.done or self._model.stop_training:
-            super().on_train_end(logs)
+        self._logs = logs
+
+    def end(self) -> None:
+        """Training has ended, if not in this process."""
+        self.on_train_begin()
+        super().on_train_end(self._logs)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        if self.done:
+            self.restore()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_begin(self.done + batch, logs)

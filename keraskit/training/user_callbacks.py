@@ -18,63 +18,62 @@ PLAIN = (bool, int, float, str, type(None))
 
 
 class UserCallbacks(keras.callbacks.Callback):
-    """Stands behind the user's callbacks in the list: puts their state back once training has begun.
+    """Stands behind the user's callbacks in the list; knows what they hold, and puts it back.
 
-    What is a plain value (a number, text, a list or dict of such) or an array (best weights) is saved; a function is
-    taken for a constant.
+    What is plain (a number, text, a list, tuple or dict of such) or an array (best weights) is saved; a function or a
+    path is taken for a constant.
 
     Args:
         callbacks: the user's.
-        start: the checkpoint from which training goes on, if it does.
     """
 
-    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], start: Checkpoint | None) -> None:
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         super().__init__()
-        self.callbacks, self._start = callbacks, start
+        self.callbacks = callbacks
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Give the callbacks back what they held, after Keras has had them begin; say what cannot be saved."""
-        if self._start:
-            self._restore(self._start)
-            self._start = None
+        """Say what cannot be saved."""
         for callback in self.callbacks:
             held = _state(callback).items()
-            lost = [name for name, v in held if not (_is_plain(v) or _arrays(v) or callable(v))]
+            lost = [n for n, v in held if not (_is_plain(v) or _arrays(v) or callable(v) or isinstance(v, Path))]
             if lost:
                 what = f"{type(callback).__name__} holds what no checkpoint can: {', '.join(lost)}"
                 print(f"NOTE           {what}; a resumed run begins it anew")
 
     def values(self) -> list[dict[str, Any]]:
         """What the callbacks hold in plain values, as JSON can hold it."""
-        return [{n: _plain(v) for n, v in _state(each).items() if _is_plain(v)} for each in self.callbacks]
+        return [{n: _to_json(v) for n, v in _state(each).items() if _is_plain(v)} for each in self.callbacks]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What they hold in arrays, by position, attribute and place."""
         return {
-            f"callbacks/{i}/{name}/{k if isinstance(value, list | tuple) else 'whole'}": array
+            f"callbacks/{i}/{name}/{k if type(value) is list else 'whole'}": np.asarray(array)
             for i, each in enumerate(self.callbacks)
             for name, value in _state(each).items()
             for k, array in enumerate(_arrays(value) or ())
         }
 
-    def _restore(self, start: Checkpoint) -> None:
+    def restore(self, start: Checkpoint) -> None:
+        """Give the callbacks back what they held. Raises UserError where the checkpoint does not say it."""
         known = start.position.callbacks
         if len(known) != len(self.callbacks):
-            raise UserError(f"This run began with {len(known)} callbacks; now there are {len(self.callbacks)}.")
-        for i, (callback, values) in enumerate(zip(self.callbacks, known, strict=True)):
-            for name, value in values.items():
-                setattr(callback, name, _like(getattr(callback, name, None), value))
-            lists: dict[str, dict[int, np.ndarray]] = {}
+            problem = f"This run began with {len(known)} callbacks; now there are {len(self.callbacks)}."
+            raise UserError(problem, "Put them back, or start a new run.")
+        try:
+            for callback, values in zip(self.callbacks, known, strict=True):
+                for name, value in values.items():
+                    setattr(callback, name, _from_json(value))
+            lists: dict[tuple[int, str], list[np.ndarray]] = {}
             for place, array in start.more.items():
-                _, index, name, k = place.split("/")
-                if int(index) != i:
-                    continue
+                _, i, name, k = place.split("/")
                 if k == "whole":
-                    setattr(callback, name, array)
+                    setattr(self.callbacks[int(i)], name, array if array.shape else array[()])
                 else:
-                    lists.setdefault(name, {})[int(k)] = array
-            for name, arrays in lists.items():
-                setattr(callback, name, [arrays[k] for k in sorted(arrays)])
+                    lists.setdefault((int(i), name), []).append(array)  # they were written in their order
+            for (index, name), arrays in lists.items():
+                setattr(self.callbacks[index], name, arrays)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise start.damaged(error) from error
 
 
 def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
@@ -82,33 +81,46 @@ def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    return isinstance(value, (*PLAIN, np.generic))
+    if type(value) is dict:
+        return all(map(_is_plain, [*value, *value.values()]))
+    return type(value) in PLAIN or _operation(value) is not None
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's; float32 fits into Python's floats."""
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+def _operation(value: Any) -> str | None:
+    """The name of a function of Keras's own: its callbacks set `monitor_op` as they go."""
+    name = getattr(value, "__name__", "")
+    return name if callable(value) and getattr(keras.ops, name, None) is value else None
+
+
+def _to_json(value: Any) -> Any:
+    """A plain value; of what JSON does not know the kind is named."""
+    if type(value) is list:
+        return [_to_json(v) for v in value]
+    if type(value) is tuple:
+        return {"tuple": [_to_json(v) for v in value]}
+    if type(value) is dict:
+        return {"dict": [[_to_json(k), _to_json(v)] for k, v in value.items()]}
+    return {"operation": _operation(value)} if callable(value) else value
+
+
+def _from_json(value: Any) -> Any:
+    """What `_to_json` was given."""
+    if isinstance(value, list):
+        return [_from_json(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, held),) = value.items()
+    if kind == "operation":
+        return getattr(keras.ops, held)
+    return tuple(_from_json(held)) if kind == "tuple" else {_from_json(k): _from_json(v) for k, v in held}
 
 
 def _arrays(value: Any) -> list[np.ndarray] | None:
     """The array, or those of a list; None for anything else."""
-    several = list(value) if isinstance(value, list | tuple) else [value]
-    return several if several and all(isinstance(v, np.ndarray) for v in several) else None
-
-
-def _like(now: Any, value: Any) -> Any:
-    """A value from JSON, of the kind that the attribute has now."""
-    if isinstance(now, tuple) and isinstance(value, list):
-        return tuple(value)
-    return type(now)(value) if isinstance(now, np.generic) and value is not None else value
+    several = value if type(value) is list else [value]
+    return several if several and all(isinstance(v, np.ndarray | np.generic) for v in several) else None
 
 
 def from_file(word: str) -> list[keras.callbacks.Callback]:

@@ -74,8 +74,11 @@ def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
 
 
 def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path):
-    code = "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import hardware; "
-    code += "hardware.occupy(hardware.RunConfig(threads=1)); assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    code = (
+        "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import hardware; "
+        "hardware.occupy(hardware.RunConfig(threads=1)); "
+        "assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     with pytest.raises(UserError, match="comes too late"):

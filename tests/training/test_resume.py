@@ -1,6 +1,5 @@
 """Runs that were broken off go on, and end as if they had not been: the unbroken run is the oracle, bit for bit."""
 
-import contextlib
 import dataclasses
 import errno
 import fcntl
@@ -14,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from breaking import at, kill, only, outcome, send
 
 import keraskit
 from keraskit import signals
@@ -62,41 +62,6 @@ def unbroken(tmp_path_factory):
     return run
 
 
-def outcome(folder):
-    """What must be equal: weights, history but for its seconds, metrics."""
-    folder = RunFolder(folder)
-    run = folder.read_json("run.json")
-    assert run["status"] == "finished" and not (folder.path / "checkpoint.npz").exists()
-    weights = keras.models.load_model(folder.path / "model.keras").get_weights()
-    history = [row | {"seconds": 0} for row in folder.read_history()]
-    return [w.tobytes() for w in weights], run["weights_sha256"], history, folder.read_json("metrics.json")
-
-
-@contextlib.contextmanager
-def at(epoch, step, do):
-    """Do something after a step, before anything is saved there. Both count from 0."""
-    real = Checkpoints.on_train_batch_end
-
-    def watched(self, batch, logs=None):
-        if (self._epoch, batch) == (epoch, step):
-            do(self.folder.path)
-        real(self, batch, logs)
-
-    Checkpoints.on_train_batch_end = watched
-    try:
-        yield
-    finally:
-        Checkpoints.on_train_batch_end = real
-
-
-def send(number):
-    return lambda _: os.kill(os.getpid(), number)
-
-
-def kill(_):
-    raise RuntimeError("killed")  # what SIGKILL leaves behind is tested with real processes, in test_kill.py
-
-
 def flags(recipe, knobs, output):
     config = keraskit.RunConfig(**{k: v for k, v in knobs.items() if k in KNOBS}, output_dir=output)
     options = {k: v for k, v in knobs.items() if k not in KNOBS}
@@ -108,11 +73,6 @@ def call(*words):
     with pytest.raises(SystemExit) as ended:
         app.command_line([str(word) for word in words])
     return ended.value.code
-
-
-def only(output):
-    (folder,) = output.glob("*/*/")
-    return folder
 
 
 @pytest.mark.parametrize("name", RUNS)

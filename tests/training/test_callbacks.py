@@ -1,0 +1,236 @@
+"""A user's callbacks take part in resume: killed anywhere, a run ends with the bits and the callbacks of one that was
+not. The unbroken run is the oracle."""
+
+import contextlib
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from breaking import at, kill, only, outcome
+
+import keraskit
+from keraskit.errors import UserError
+from keraskit.registry import load_recipe
+from keraskit.results.run_folder import RunFolder
+from keraskit.training.callbacks import Checkpoints
+
+KNOBS = {"limit": 96, "batch_size": 16, "epochs": 12, "filters": (4, 4), "precision": "float32", "save_every": 2}
+STEPS = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
+class Diary(keras.callbacks.Callback):
+    """Counts what it sees, in values of many kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.began, self.steps, self.epochs, self.ended = 0, 0, [], 0
+        self.seen = {"losses": [], 7: (1, "two")}
+        self.best, self.mean, self.last = None, np.zeros(3, "float32"), np.float32(0)
+
+    def on_train_begin(self, logs=None):
+        self.began += 1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append(epoch)
+        self.within = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        self.within.append((batch, logs["loss"]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen["losses"].append({"epoch": epoch, "val_loss": logs["val_loss"], "within": tuple(self.within)})
+        self.best = min(logs["val_loss"], self.best or float("inf"))
+        self.last = np.float32(logs["val_loss"])
+        self.mean[epoch % 3] += self.last
+
+    def on_train_end(self, logs=None):
+        self.ended += 1
+
+
+class Jump(keras.callbacks.Callback):
+    """Sets the learning rate when training begins, as those that warm up do: not again when it goes on."""
+
+    def on_train_begin(self, logs=None):
+        self.model.optimizer.learning_rate = 0.03
+
+
+def compile_model(model):
+    model.compile(keras.optimizers.Adam(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+MADE = []
+
+
+def callbacks():
+    MADE[:] = [
+        Jump(),
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.97),
+        keras.callbacks.ReduceLROnPlateau(factor=0.7, patience=1, cooldown=1, min_delta=0.05),
+        keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True, min_delta=0.01),
+        Diary(),
+    ]
+    return MADE
+
+
+def recipe():
+    return dataclasses.replace(load_recipe("cnn"), compile=compile_model, callbacks=callbacks)
+
+
+def held():
+    """What the callbacks of the last run hold, but for functions."""
+    ours = {"_model", "_params", "params"}
+    return [{n: v for n, v in vars(c).items() if n not in ours and not callable(v)} for c in MADE]
+
+
+def run(output, **knobs):
+    """The outcome, and what the callbacks hold."""
+    return outcome(keraskit.run(recipe(), output_dir=output, **KNOBS | knobs).folder), held()
+
+
+def same(one, two):
+    """Of one kind and to the bit, lists and tuples told apart."""
+    assert type(one) is type(two)
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for name in one:
+            same(one[name], two[name])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two)
+        for a, b in zip(one, two, strict=True):
+            same(a, b)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == two.dtype and np.array_equal(one, two)
+    else:
+        assert one == two
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    found = run(tmp_path_factory.mktemp("unbroken"))
+    history = found[0][2]
+    assert 4 < len(history) < KNOBS["epochs"], "choose a rate with which it stops early, and not at once"
+    _, _, reduced, stopping, diary = found[1]
+    assert stopping["stopped_epoch"] == len(history) - 1 and stopping["best_weights"] and diary["ended"] == 1
+    assert diary["steps"] == len(history) * STEPS / KNOBS["save_every"] and diary["began"] == 1
+    assert reduced["cooldown_counter"] + reduced["wait"]
+    return found
+
+
+@contextlib.contextmanager
+def at_end(epoch, saved):
+    """Killed at the end of an epoch, before it is saved or after."""
+    real = Checkpoints.on_epoch_end
+
+    def watched(self, number, logs=None):
+        if number == epoch and not saved:
+            kill(None)
+        real(self, number, logs)
+        if number == epoch:
+            kill(None)
+
+    Checkpoints.on_epoch_end = watched
+    try:
+        yield
+    finally:
+        Checkpoints.on_epoch_end = real
+
+
+PLACES = {
+    "in the first epoch": [at(0, 3, kill)],
+    "in one epoch after another": [at(1, 5, kill), at(2, 3, kill), at(3, 3, kill)],
+    "before the end of an epoch is saved": [at_end(1, saved=False), at_end(3, saved=False)],
+    "after the end of an epoch": [at_end(0, saved=True), at_end(2, saved=True)],
+}
+
+
+@pytest.mark.parametrize("places", PLACES)
+def test_callbacks_go_on_as_if_nothing_had_happened(places, unbroken, tmp_path):
+    for place in PLACES[places]:
+        with place, pytest.raises(RuntimeError):
+            run(tmp_path, resume=True)
+    same(run(tmp_path, resume=True), unbroken)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_run_that_a_callback_ended_stays_ended(saved, unbroken, tmp_path):
+    last = len(unbroken[0][2]) - 1
+    with at_end(last, saved), pytest.raises(RuntimeError):
+        run(tmp_path)
+    same(run(tmp_path, resume=True), unbroken)
+
+
+def test_a_run_that_a_callback_ended_within_an_epoch_ends_there(tmp_path):
+    """And a signal that comes then waits for the epoch's end."""
+
+    class Enough(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = self.model.stop_training or (len(rows) == 1 and batch >= 3)
+
+        def on_epoch_end(self, epoch, logs=None):
+            rows.append(epoch)
+
+    rows = []
+    ending = dataclasses.replace(recipe(), callbacks=lambda: [Enough()])
+    whole = outcome(keraskit.run(ending, output_dir=tmp_path / "whole", **KNOBS).folder)
+    assert len(whole[2]) == 2
+    rows.clear()
+    with at_end(1, saved=True), pytest.raises(RuntimeError):
+        keraskit.run(ending, output_dir=tmp_path / "broken", **KNOBS)
+    assert outcome(keraskit.run(ending, output_dir=tmp_path / "broken", **KNOBS, resume=True).folder) == whole
+
+
+def test_training_that_goes_on_in_its_last_epoch_ends_for_callbacks_too(tmp_path):
+    knobs = {"epochs": 2}
+    wanted = run(tmp_path / "whole", **knobs)
+    with at(1, 3, kill), pytest.raises(RuntimeError):
+        run(tmp_path / "broken", **knobs)
+    same(run(tmp_path / "broken", resume=True, **knobs), wanted)
+    assert held()[-1]["ended"] == 1
+
+
+def test_what_cannot_be_saved_is_said_at_the_start(tmp_path, capsys):
+    class Odd(Diary):
+        def __init__(self):
+            super().__init__()
+            self.names, self.output = {"a", "b"}, tmp_path
+
+    odd = dataclasses.replace(recipe(), callbacks=lambda: [Odd(), Diary()])
+    keraskit.run(odd, output_dir=tmp_path, **KNOBS | {"epochs": 1})
+    said = capsys.readouterr().out
+    (note,) = (line for line in said.splitlines() if "no checkpoint can" in line)
+    assert "Odd holds" in note and note.split("can: ")[1].startswith("names;")
+    assert said.index(note) < said.index("epoch 1/1")
+
+
+def test_other_callbacks_than_the_run_began_with_are_one_line(tmp_path):
+    with at(1, 3, kill), pytest.raises(RuntimeError):
+        run(tmp_path)
+    MADE.clear()
+    folder = only(tmp_path)
+    fewer = dataclasses.replace(recipe(), callbacks=lambda: [Diary()])
+    facts = RunFolder(folder).read_json("run.json")
+    facts["asked"]["recipe"] = keraskit.training.resume.record(fewer, keraskit.RunConfig(), {})["recipe"]
+    RunFolder(folder).write_json("run.json", facts)
+    with pytest.raises(UserError, match="began with 5 callbacks; now there are 1"):
+        keraskit.run(fewer, output_dir=tmp_path, **KNOBS, resume=True)
+
+
+def test_callbacks_of_the_command_line_are_those_of_the_file(tmp_path):
+    stopping = "keras.callbacks.EarlyStopping('val_loss', patience=0, min_delta=9.0)"
+    (tmp_path / "mine.py").write_text(f"import keras\n\n\ndef make():\n    return [{stopping}]\n")
+    result = keraskit.run("cnn", output_dir=tmp_path, callbacks=f"{tmp_path / 'mine.py'}:make", **KNOBS)
+    assert [row["epoch"] for row in result.history] == [1, 2]
+    for word, says in (
+        ("mine.py:other", "AttributeError"),
+        ("mine.py", "file.py:function"),
+        ("no.py:make", "names no"),
+    ):
+        with pytest.raises(UserError, match=says):
+            keraskit.run("cnn", output_dir=tmp_path / "none", callbacks=f"{tmp_path / word}", **KNOBS)
