@@ -32,9 +32,13 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
             raise UserError(f"{name} {value} makes no sense: it takes a value, and is no switch.")
         return _adapter(kind).validate_python(value)
     except ValidationError as error:
-        expected = error.errors()[0]["msg"]
-        problem = f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}."
-        raise UserError(problem) from error
+        raise refusal(name, value, error) from error
+
+
+def refusal(name: str, value: Any, error: Any) -> UserError:
+    """What pydantic says of a value, in a line."""
+    expected = error.errors()[0]["msg"].removeprefix("Value error, ")
+    return UserError(f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}.")
 
 
 def check_counts(most: int = 1_000_000, **counts: int) -> None:
