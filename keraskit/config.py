@@ -1,12 +1,13 @@
 """RunConfig: every knob of a run, once, typed and documented; Settings: the same with nothing left open."""
 
 import dataclasses
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from keraskit.augment import Augmentation
 from keraskit.kinds import fitted
@@ -19,6 +20,12 @@ DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
     for place, title in enumerate(("What to train on", "Training", "Model", "Augmentation", "Hardware"))
 )
 _hardware = Parameter(group=HARDWARE)
+
+
+def _device(word: str) -> str:
+    if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", word):
+        raise ValueError("expected auto, cpu, gpu, or gpu:1 for the second GPU")
+    return word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +48,7 @@ class RunConfig:
     """Folder under which the run makes its own folder."""
     weights: str | None = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
-    device: Annotated[str, Field(pattern=r"^(auto|(cpu|gpu)(:\d{1,3})?)$"), _hardware] = "auto"
+    device: Annotated[str, AfterValidator(_device), _hardware] = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
     devices: Annotated[int | None, Field(ge=1, le=1_024), _hardware] = None
     """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""

@@ -34,10 +34,15 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
             raise _refusal(name, value, "it takes a value, and is no switch")
         found = _adapter(kind).validate_python(value)
     except ValidationError as error:
-        raise _refusal(name, value, error.errors()[0]["msg"]) from error
+        raise refusal(name, value, error) from error
     if isinstance(value, str) and isinstance(found, int | float):  # the command line has made numbers of its words
         raise _refusal(name, value, "input should be a number, not text")
     return found
+
+
+def refusal(name: str, value: Any, error: Any) -> UserError:
+    """What pydantic says of a value, in a line."""
+    return _refusal(name, value, error.errors()[0]["msg"].removeprefix("Value error, "))
 
 
 def _refusal(name: str, value: Any, expected: str) -> UserError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from keraskit.config import KNOBS, flag
 from keraskit.errors import UserError
@@ -14,6 +16,7 @@ from keraskit.suggest import did_you_mean
 
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
 FOLLOWED = ("build", "classes")  # as many as the data has
+BOUNDS = {"learning_rate": Annotated[float, Field(gt=0, le=10)]}  # of arguments that are floats and called so
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -48,6 +51,7 @@ def options_of(functions: Functions) -> dict[str, Option]:
             if open_ended or name in FILLED or name in found or (which, name) == FOLLOWED:
                 continue
             kind = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
+            kind = BOUNDS.get(name, kind) if kind is float else kind
             found[name] = Option(name, which, kind, parameter.default, texts.get(name, ""))
     return found
 

@@ -6,9 +6,17 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from cyclopts import (
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 from keraskit.errors import UserError
+from keraskit.kinds import refusal as unfit
 from keraskit.registry import find_card, is_file, plain_name, recipes_available
 from keraskit.suggest import did_you_mean, nearest
 
@@ -71,6 +79,8 @@ def refusal(error: CycloptsError, words: Sequence[str], name: str) -> UserError:
                 return UserError(f"{error.keyword or argument.tokens[0].keyword} needs {wanted}.", advice)
             missing = argument.name if argument.index is None else argument.name.lstrip("-").upper()
             return UserError(f"`{command}` needs {missing}.", advice)
+        case ValidationError(argument=argument) if argument is not None and hasattr(error.__cause__, "errors"):
+            return unfit(argument.tokens[0].keyword or argument.name, argument.value, error.__cause__)
     return UserError(str(error), advice)
 
 

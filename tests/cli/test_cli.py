@@ -36,10 +36,10 @@ LOOKED_AT = [  # numpy may be there, TensorFlow not
 ]
 ALL_IN_ONE = """
 import contextlib, io, json, sys
-from keraskit.cli import main
+from keraskit.cli.app import command_line
 for words in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-        try: main(words)
+        try: command_line(words)
         except SystemExit as end: code = end.code
     assert code == (0 if "--help" in words or words == ["list"] else 2), (words, code)
     assert said.getvalue().count("\\n") == bool(code), said.getvalue()
@@ -146,7 +146,7 @@ def test_a_recipe_of_ones_own_starts_as_quietly_as_ours(tmp_path):
     line = [sys.executable, "mymodel.py", "--epochs", "0"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "keraskit: --epochs 0 makes no sense: expected a whole number from 1 to 100000.\n"
+    assert done.stderr == "keraskit: --epochs 0 makes no sense: input should be greater than or equal to 1.\n"
 
 
 @pytest.mark.parametrize(

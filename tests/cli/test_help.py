@@ -9,12 +9,13 @@ import sys
 import pytest
 
 import keraskit
-from keraskit import cli_help
 from keraskit.cli import app
+from keraskit.cli import help as cli_help
 from keraskit.config import RunConfig, changed
-from keraskit.recipe import BEYOND, Recipe, recipes_available
+from keraskit.recipe import BEYOND, Recipe
+from keraskit.registry import recipes_available
 
-PAGES = ["run cnn", "run cats_dogs_finetune", "run classify", "show vgg16", "tune mlp", "predict", "augment", ""]
+PAGES = ["run cnn", "run cats_dogs_finetune", "run classify", "show vgg16", "autotune mlp", "predict", "augment", ""]
 
 
 @pytest.fixture
@@ -52,11 +53,11 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
     as_written = [line for line in lines if re.match(r"    \S", line)]
     assert max(len(line) for line in lines if line not in as_written) <= columns
     assert all(line == line.rstrip() for line in lines)
-    app = app._app(words.split())
+    found = app._app(words.split())
     for word in words.split():
-        app = app[word]
-    if app.default_command:
-        arguments = [a for a in app.assemble_argument_collection() if a.show and not a.children]
+        found = found[word]
+    if found.default_command:
+        arguments = [a for a in found.assemble_argument_collection() if a.show and not a.children]
         names = {name for argument in arguments for name in argument.names if not name.startswith("--no-")}
         assert names and {name for name in names if name.startswith("-")} <= set(" ".join(lines).split())
 
@@ -82,7 +83,7 @@ def test_a_recipe_has_its_own_commands_and_defaults(page, name):
     flags = {flag: text for section in found.values() for flag, text in section.items()}
     wanted = {"--epochs": recipe.epochs, "--batch-size": recipe.batch_size, "--seed": 0}
     wanted |= {f"--augment.{k.replace('_', '-')}": v for k, v in changed(recipe.augment).items()}
-    wanted |= {"--weights": recipe.weights} if recipe.weights else {}
+    wanted |= {"--weights": recipe.pretrained.weights} if recipe.pretrained and recipe.pretrained.weights else {}
     for flag, value in wanted.items():
         assert f"[default: {'on' if value is True else value}]" in flags[flag], flag
     knobs = {f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(RunConfig)} - {"--augment"}
@@ -94,7 +95,8 @@ def test_sections_hold_what_they_are_named_for(page):
     assert {"--data-dir", "--dataset", "--classes", "--limit"} <= set(found["What to train on"])
     assert {"--epochs", "--learning-rate", "--quick"} <= set(found["Training"])
     assert {"--device", "--precision", "--threads"} <= set(found["Hardware"])
-    assert set(found["Model"]) == {"--filters", "--kernel-size", "--classes", "--as-printed"}
+    assert set(found["Model"]) == {"--filters", "--kernel-size", "--as-printed"}
+    assert "--classes" in found["What to train on"], "as many classes as the data has; the flag names their file"
     assert all(flag.startswith("--augment.") for flag in found["Augmentation"])
     assert found["Model"]["--filters"].endswith("[default: 128 64]")
 

@@ -1,11 +1,19 @@
 """What a user types: what is put right, what is refused, and what a refusal says to type instead."""
 
 import pytest
-from test_hostile_data import command
 
+from keraskit.cli import app
 from keraskit.cli.words import ordered
 from keraskit.registry import recipes_available
 from keraskit.suggest import nearest
+
+
+def command(words, capsys):
+    """Exit code and stderr of a command line, in this process."""
+    with pytest.raises(SystemExit) as end:
+        app.command_line(words)
+    return end.value.code, capsys.readouterr().err
+
 
 REFUSED = [
     ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
@@ -25,7 +33,7 @@ REFUSED = [
     ("show", "`keraskit show NAME`. NAME is one of "),
     ("run --quick", "`keraskit run NAME --quick`. NAME is one of "),
     ("run --output-dir mlp cnn", "needs a recipe's name first"),
-    ("tune classify", "classify trains no model"),
+    ("autotune classify", "classify trains no model"),
     ("run mlp --epochs -3", "--epochs -3 makes no sense"),
     ("run mlp --epochs 3.5", "--epochs 3.5 makes no sense: expected a whole number."),
     ("run mlp --epochs many", "--epochs many makes no sense: expected a whole number."),
@@ -37,7 +45,8 @@ REFUSED = [
     ("run --seed 1 --epochs 0 cnn", "--epochs 0 makes no sense"),
     ("run mlp --epochs", "--epochs needs a value."),
     ("run cnn --filters 3", "--filters needs 2 values."),
-    ("run mlp --model 3", "--model alone is no flag. Say which: --hidden"),
+    ("run mlp --augment 3", "--augment alone is no flag. Say which: --augment.rotation-range"),
+    ("run mlp --model 3", "`keraskit run mlp` has no flag --model."),
     ("run mlp --augment.rotation-range 400", "rotation_range=400.0 makes no sense: expected at most 360 degrees"),
     ("run mlp --learning-rate 0", "--learning-rate 0.0 makes no sense"),
     ("run mlp --learning-rate nan", "--learning-rate nan makes no sense"),
@@ -46,11 +55,11 @@ REFUSED = [
     ("run mlp --seed -1", "--seed -1"),
     ("run mlp --device tpu", "expected auto, cpu, gpu, or gpu:1"),
     ("run mlp --hiden 10", "Did you mean --hidden?"),
-    ("run mlp --hiden 10", "Did you mean --hidden?"),
     ("run mlp extra", "`keraskit run mlp` takes no word 'extra'."),
     ("resume", "`keraskit resume` needs RUN."),
     ("augment", "`keraskit augment` needs --preview."),
     ("launch -- run mlp --lr 3", "Did you mean --learning-rate?"),
+    ("launch --workers 2 -- run cnn --epoch 3", "Did you mean --epochs?"),
     ("resume nowhere", "There is no run folder nowhere"),
 ]
 FLAGS = {
@@ -61,7 +70,7 @@ FLAGS = {
     "--epoch": "--epochs",
     "--num-epochs": "--epochs",
     "--gpu": "--device gpu",
-    "--data": "--data-dir or --dataset",
+    "--data": "--dataset or --data-dir",
     "--output": "--output-dir",
     "--rotation": "--augment.rotation-range",
     "--flip": "--augment.horizontal-flip or --augment.vertical-flip",
@@ -90,7 +99,7 @@ def test_what_is_like_nothing_suggests_nothing(capsys, flag):
 
 def test_lists_of_what_there_is_are_whole(capsys):
     _, err = command(["foo"], capsys)
-    verbs = "augment, compare, data, doctor, launch, list, predict, results, resume, run, show, tune"
+    verbs = "augment, autotune, compare, data, doctor, launch, list, new, predict, resume, run, show"
     assert f"It has {verbs}.\n" in err
     _, err = command(["run"], capsys)
     assert f"{', '.join(recipes_available())}.\n" in err
