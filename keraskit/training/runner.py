@@ -212,7 +212,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "command": " ".join(f"{resume.start_command(recipe)} {flags(changed(config))} {flags(options)}".split()),
         "seed": settings.seed,
         "config": plain(settings),
-        "options": setup.options,
+        "options": {**settings.options, **setup.options},
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
         "monitor": setup.monitor[0],
         "parameters": setup.model.count_params(),

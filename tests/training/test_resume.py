@@ -147,7 +147,7 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
 
 def test_the_best_of_equal_epochs_is_the_same_after_a_break_between_them(tmp_path):
     """Of 64 pictures the accuracy is often equal: here in the last three epochs, which the break falls among."""
-    few = {"limit": 64, "batch_size": 16, "epochs": 5, "learning_rate": 0.002, "model": {"hidden": (12,)}}
+    few = {"limit": 64, "batch_size": 16, "epochs": 5, "learning_rate": 0.002, "hidden": (12,)}
     whole = keraskit.run("mlp", output_dir=tmp_path / "whole", **few)
     scores = [row["val_accuracy"] for row in whole.history]
     assert scores.index(max(scores)) < 3 and scores.count(max(scores)) > 1, "choose another seed or rate"
@@ -305,7 +305,7 @@ def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(copied, unbro
 
 
 def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.results.figures.draw_model", full)
+    monkeypatch.setattr("keraskit.results.figures.draw_classes", full)
     assert call("resume", copied) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said

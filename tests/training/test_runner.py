@@ -18,6 +18,7 @@ from scipy.stats import binom
 from sklearn.metrics import confusion_matrix
 
 import keraskit
+from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
@@ -25,7 +26,7 @@ from keraskit.options import checked
 from keraskit.registry import load_recipe
 from keraskit.results import compare
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import progress, runner, setup
+from keraskit.training import progress, runner, setup, verdict
 from keraskit.training.callbacks import KeepBest
 
 TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
@@ -122,7 +123,9 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
 )
 def test_of_equal_epochs_the_best_has_the_lower_validation_loss(tmp_path, accuracies, losses, best):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
-    keeper = KeepBest(RunFolder(tmp_path), model, model, "val_accuracy")
+    split = SimpleNamespace(augmentation=Augmentation())
+    run = SimpleNamespace(model=model, head=model, monitor=("val_accuracy", 1.0), splits=SimpleNamespace(train=split))
+    keeper = KeepBest(RunFolder(tmp_path), run)
     keeper.set_model(model)
     for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True)):
         model.set_weights([np.full((1, 1), epoch + 1.0), np.zeros(1)])
@@ -158,7 +161,7 @@ import time
 time.sleep(1)  # what a program does before is not the run's
 import keraskit
 print("begins", flush=True)
-keraskit.run("mlp", limit=64, epochs=2, model={"hidden": (8,)})
+keraskit.run("mlp", limit=64, epochs=2, hidden=(8,))
 """
 
 
@@ -215,7 +218,7 @@ def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
     """The verdict on a run of a recipe, with these flags and so many test examples."""
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
     run = SimpleNamespace(recipe=load_recipe(name), splits=splits)
-    return runner.judge(run, RunConfig(**knobs), dict(options), {"accuracy": accuracy})
+    return verdict.judge(run, RunConfig(**knobs), dict(options), {"accuracy": accuracy})
 
 
 def test_the_verdict_names_its_interval():
@@ -230,7 +233,7 @@ def test_the_verdict_names_its_interval():
 @pytest.mark.parametrize(("share", "count"), [(0.948, 874), (0.73, 874), (0.982, 10_000), (0.92, 2_000)])
 def test_the_interval_is_that_of_the_binomial_distribution(share, count):
     low, high = np.array(binom.interval(0.95, count, share)) / count
-    assert runner.sampling_error(share, count) == pytest.approx((high - low) / 2, abs=0.001)
+    assert verdict.sampling_error(share, count) == pytest.approx((high - low) / 2, abs=0.001)
 
 
 def test_a_verdict_is_given_only_where_the_expected_figures_hold():
