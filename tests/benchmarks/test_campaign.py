@@ -14,8 +14,8 @@ from keraskit.registry import Card, find_card
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
 
-import results  # noqa: E402
-import table  # noqa: E402
+import results
+import table
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from keraskit.results.run_folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-import table  # noqa: E402
+import table
 
 # Run folders
 
