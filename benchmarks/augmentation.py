@@ -28,8 +28,9 @@ from PIL import Image  # noqa: E402
 
 from keraskit.augment import Augmentation  # noqa: E402
 from keraskit.augment.transform import draws, matrices, transform  # noqa: E402
-from keraskit.datasets import drawn_pets, mnist  # noqa: E402
-from keraskit.training import devices  # noqa: E402
+from keraskit.datasets import mnist  # noqa: E402
+from keraskit.datasets.images import drawn_pets  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
 
 SIZE, BATCH = (150, 150), 32
 STORED = (375, 500)  # height and width of the files: the median photograph of cats and dogs
@@ -199,7 +200,7 @@ def main() -> None:
             "pictures_per_second": rates,
             "zca_seconds": seconds,
             "ratios": ratios,
-            "hardware": devices.hardware(),
+            "hardware": hardware.describe(),
         }
         asked.json.write_text(json.dumps(record, indent=2) + "\n")
 

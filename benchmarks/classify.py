@@ -24,9 +24,10 @@ import tensorflow as tf  # noqa: E402
 from keraskit.recipes.classify import network  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from keraskit.datasets import drawn_pets, imagenet  # noqa: E402
+from keraskit.datasets import imagenet  # noqa: E402
+from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.results import guesses  # noqa: E402
-from keraskit.training import devices  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
 
 STORED, SIZE, BATCH = (375, 500), (224, 224), 32
 
@@ -106,7 +107,7 @@ def main() -> None:
     for name, value in ratios.items():
         print(f"{name:40} {value:7.2f} times")
     if asked.json:
-        record = {"photographs": asked.photographs, "seconds": found, "ratios": ratios, "hardware": devices.hardware()}
+        record = {"photographs": asked.photographs, "seconds": found, "ratios": ratios, "hardware": hardware.describe()}
         asked.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

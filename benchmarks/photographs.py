@@ -26,10 +26,10 @@ from PIL import Image  # noqa: E402
 
 from keraskit.augment import Augmentation  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
-from keraskit.datasets import cats_and_dogs, checked, drawn_pets  # noqa: E402
+from keraskit.datasets.epochs import ShuffledEpochs  # noqa: E402
+from keraskit.datasets.images import cats_and_dogs, drawn_pets, verify  # noqa: E402
 from keraskit.datasets.images.sources import Folder  # noqa: E402
-from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
-from keraskit.training import devices  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
 
 STORED, SMALL = (375, 500), 64  # height and width of common photographs; side of the many small files
 
@@ -44,7 +44,7 @@ def checking(count: int = 2_000) -> float:
             made[i % 20].save(Path(place) / "cat" / f"{i}.jpg", quality=90)
         files = Folder(Path(place))
         started = time.perf_counter()
-        checked.check(files, files.names)
+        verify.check(files, files.names)
         return time.perf_counter() - started
 
 
@@ -54,9 +54,10 @@ def steps(repeats: int) -> dict[str, float]:
     Where a machine has two speeds, as shared ones do, medians of either kind tell of luck: the fastest round of each
     is compared, and the ratios within each round, of which the median is taken.
     """
-    splits = cats_and_dogs.unit(RunConfig(limit=640)).reshape((150, 150, 3))
+    place = hardware.occupy(RunConfig())
+    splits = cats_and_dogs.unit(limit=640).reshape((150, 150, 3))
     model = cats_dogs.build()
-    policy = devices.choose(model, RunConfig(), 100).policy
+    policy = hardware.choose(model, RunConfig(), place, 100).policy
     keras.config.set_dtype_policy(policy)
     model = cats_dogs.build()
     model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
@@ -112,7 +113,7 @@ def main() -> None:
         record["memory"][str(count)] = found = memory(count)
         print(f"{count:9,} files: peak {found['bytes'] / 1e6:,.0f} MB, {found['seconds']:.0f} s")
     if asked.json:
-        asked.json.write_text(json.dumps(record | {"hardware": devices.hardware()}, indent=2) + "\n")
+        asked.json.write_text(json.dumps(record | {"hardware": hardware.describe()}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -191,18 +191,13 @@ def from_arrays(
     Raises:
         UserError: the arrays are not as many, or names and labels do not fit.
     """
-    pairs = {"train": (x_train, y_train), "test": (x_test, y_test)}
-    if x_validation is None:
-        pairs["train"], pairs["validation"] = _held_out(x_train, y_train)
-    else:
-        pairs["validation"] = (x_validation, y_validation)
-    pairs = {split: keras.tree.map_structure(np.asarray, pairs[split]) for split in SPLITS}
-    for split, pair in pairs.items():
-        counts = {len(array) for array in keras.tree.flatten(pair)}
-        if len(counts) != 1 or not min(counts):
-            raise UserError(f"{name}: the arrays of {split} have {sorted(counts)} examples; need the same, above 0.")
+    pairs = {"train": _counted(x_train, y_train, f"{name}: the arrays of train")}
+    pairs["test"] = _counted(x_test, y_test, f"{name}: the arrays of test")
+    if x_validation is None and y_validation is None:
+        pairs["train"], (x_validation, y_validation) = _held_out(*pairs["train"])
+    pairs["validation"] = _counted(x_validation, y_validation, f"{name}: the arrays of validation")
     labels = {split: _labels(y) for split, (_, y) in pairs.items()}
-    names = _class_names(labels, classes, name)
+    names = _class_names(labels, classes, class_weight or {}, name)
 
     def load() -> Splits:
         def split(which: str) -> Split:
@@ -227,10 +222,22 @@ def from_arrays(
     return load
 
 
+def _counted(x: Arrays, y: Arrays, which: str) -> tuple[Arrays, Arrays]:
+    """Both as arrays of NumPy's. Raises UserError unless they hold as many examples."""
+    pair = keras.tree.map_structure(np.asarray, (x, y))
+    arrays = keras.tree.flatten(pair)
+    if any(array.dtype == object or not array.ndim for array in arrays):
+        raise UserError(f"{which} are no arrays of numbers.", "Give x and y, a row for each example.")
+    counts = {len(array) for array in arrays}
+    if len(counts) != 1 or not min(counts):
+        raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
+    return pair
+
+
 def _held_out(x: Arrays, y: Arrays) -> tuple[tuple[Arrays, Arrays], tuple[Arrays, Arrays]]:
     """Every sixth example for validation, and the others."""
     held = np.arange(len(keras.tree.flatten(x)[0])) % 6 == 5
-    parts = [keras.tree.map_structure(lambda array, m=m: np.asarray(array)[m], (x, y)) for m in (~held, held)]
+    parts = [keras.tree.map_structure(lambda array, m=m: array[m], (x, y)) for m in (~held, held)]
     return parts[0], parts[1]
 
 
@@ -241,14 +248,21 @@ def _labels(y: Arrays) -> np.ndarray | None:
     return y.reshape(-1).astype(np.int64)
 
 
-def _class_names(labels: dict[str, np.ndarray | None], classes: Sequence[str] | None, name: str) -> tuple[str, ...]:
+def _class_names(
+    labels: dict[str, np.ndarray | None], classes: Sequence[str] | None, weights: Mapping[int, float], name: str
+) -> tuple[str, ...]:
     if labels["train"] is None:
-        if classes:
-            raise UserError(f"{name}: classes are named, and the targets are no class numbers.", "Leave classes out.")
+        if classes or weights:
+            given = "classes" if classes else "class_weight"
+            raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
         return ()
     known = [each for each in labels.values() if each is not None]
     low, count = min(each.min() for each in known), 1 + max(int(each.max()) for each in known)
     if low < 0 or (classes and len(classes) != count):
         named = f"; {len(classes)} are named" if classes else ""
         raise UserError(f"{name}: labels go from {low} to {count - 1}{named}.", "They are counted from 0.")
+    for label, weight in weights.items():
+        if label not in range(count) or not 0 <= weight < np.inf:
+            problem = f"{name}: class_weight has {weight} for the class {label}; labels go from 0 to {count - 1}"
+            raise UserError(f"{problem}.", "A weight is a number from 0 up.")
     return tuple(classes) if classes else tuple(map(str, range(count)))

@@ -1,0 +1,272 @@
+"""`from_arrays`: arrays of one's own as a recipe's data; and whole runs of recipes that are made from them."""
+
+import csv
+import json
+import os
+import signal
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+from hostile import command
+
+import keraskit
+from keraskit.cli import app
+from keraskit.datasets.splits import from_arrays
+from keraskit.errors import UserError
+from keraskit.recipe import Recipe
+from keraskit.training.callbacks import Checkpoints
+
+
+def numbered(count, *shape):
+    """As many examples, each filled with its own number."""
+    return np.broadcast_to(np.arange(count, dtype="float32").reshape(-1, *[1] * len(shape)), (count, *shape)).copy()
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5), (2, 3, 4, 5)], ids=str)
+def test_one_input_of_any_shape(shape):
+    x, y = numbered(12, *shape), numbered(12, 2)
+    splits = from_arrays(x, y, x[:5], y[:5])()
+    inputs, targets = splits.train.take(np.arange(10))
+    assert inputs.shape == (10, *shape) and targets.shape == (10, 2)
+    assert splits.sizes() == {"train": 10, "validation": 2, "test": 5}
+    inputs, targets = splits.test.take(np.array([4, 0]))
+    assert np.array_equal(inputs, x[[4, 0]]) and np.array_equal(targets, y[[4, 0]])
+
+
+def test_several_inputs_and_outputs_are_fed_by_name_and_stay_together():
+    x = {"left": numbered(18, 3), "right": 2 * numbered(18, 2, 2)}
+    y = {"sum": 3 * numbered(18), "bins": numbered(18, 4)}
+    splits = from_arrays(x, y, x, y, name="pairs")()
+    for split in (splits.train, splits.validation, splits.test):
+        inputs, targets = split.take(np.arange(split.size)[::-1])
+        number = inputs["left"][:, 0]
+        assert np.array_equal(inputs["right"], 2 * np.broadcast_to(number[:, None, None], (split.size, 2, 2)))
+        assert np.array_equal(targets["sum"], 3 * number) and np.array_equal(targets["bins"][:, 3], number)
+    assert splits.classes == () and splits.train.labels is None
+    assert splits.source["name"] == "pairs" and splits.source["counts"] == splits.sizes()
+
+
+def test_validation_is_every_sixth_or_what_is_given():
+    x, y = numbered(20, 1), numbered(20)
+    for _ in range(2):  # always the same
+        splits = from_arrays(x, y, x[:3], y[:3])()
+        assert splits.validation.take(np.arange(3))[1].tolist() == [5, 11, 17]
+        rest = [i for i in range(20) if i not in (5, 11, 17)]
+        assert splits.train.take(np.arange(17))[1].tolist() == rest
+    splits = from_arrays(x, y, x[:3], y[:3], x_validation=x[:7] + 0.5, y_validation=y[:7])()
+    assert splits.sizes() == {"train": 20, "validation": 7, "test": 3}
+    assert splits.validation.take(np.arange(7))[0][:, 0].tolist() == [i + 0.5 for i in range(7)]
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int64"])
+@pytest.mark.parametrize("column", [False, True])
+def test_whole_numbers_are_classes(kind, column):
+    x, y = numbered(12, 2), np.arange(12) % 3
+    given = y.astype(kind)[:, None] if column else y.astype(kind)
+    splits = from_arrays(x, given, x, given)()
+    assert splits.classes == ("0", "1", "2") and splits.test.labels.tolist() == y.tolist()
+    assert splits.train.labels.tolist() == np.delete(y, [5, 11]).tolist()
+    assert from_arrays(x, given, x, given, classes=["a", "b", "c"])().classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("y", [numbered(12), numbered(12, 3), np.eye(3, dtype=int)[np.arange(12) % 3]], ids=str)
+def test_other_targets_have_no_classes(y):
+    x = numbered(12, 2)
+    splits = from_arrays(x, y, x, y)()
+    assert splits.classes == () and {splits.train.labels, splits.test.labels} == {None}
+    with pytest.raises(UserError, match="classes is given, and the targets are no class numbers"):
+        from_arrays(x, y, x, y, classes=["a", "b", "c"])
+    with pytest.raises(UserError, match="class_weight is given, and the targets are no class numbers"):
+        from_arrays(x, y, x, y, class_weight={0: 2.0})
+
+
+X, Y = numbered(12, 2), np.arange(12) % 3
+WRONG = [
+    ((X, Y[:-1], X, Y), {}, r"arrays of train have \[11, 12\] examples"),
+    ((X[:-1], Y, X, Y), {}, r"arrays of train have \[11, 12\] examples"),
+    ((X, Y, X, Y[:4]), {}, r"arrays of test have \[4, 12\] examples"),
+    ((X, Y, X[:0], Y[:0]), {}, r"arrays of test have \[0\] examples"),
+    ((X[:5], Y[:5], X, Y), {}, r"arrays of validation have \[0\] examples"),
+    (({"a": X, "b": X[:7]}, Y, {"a": X, "b": X}, Y), {}, r"arrays of train have \[7, 12\] examples"),
+    ((X, {"a": Y, "b": Y[:7]}, X, {"a": Y, "b": Y}), {}, r"arrays of train have \[7, 12\] examples"),
+    ((X, Y, X, Y), {"x_validation": X, "y_validation": Y[:1]}, r"arrays of validation have \[1, 12\] examples"),
+    ((X, Y, X, Y), {"x_validation": X}, "arrays of validation are no arrays of numbers"),
+    ((X, Y, X, Y), {"y_validation": Y}, "arrays of validation are no arrays of numbers"),
+    ((X, 5, X, Y), {}, "arrays of train are no arrays of numbers"),
+    ((X, Y, X, Y - 1), {}, "labels go from -1 to 2"),
+    ((X, Y, X, Y), {"classes": ["a", "b"]}, "labels go from 0 to 2; 2 are named"),
+    ((X, Y, X, Y), {"class_weight": {3: 2.0}}, "class_weight has 2.0 for the class 3; labels go from 0 to 2"),
+    ((X, Y, X, Y), {"class_weight": {0: -1.0}}, "class_weight has -1.0 for the class 0"),
+]
+
+
+@pytest.mark.parametrize(("arrays", "more", "words"), WRONG, ids=[words for *_, words in WRONG])
+def test_arrays_that_do_not_fit_are_one_clear_line(arrays, more, words):
+    with pytest.raises(UserError, match=f"^mine: .*{words}"):
+        from_arrays(*arrays, name="mine", **more)
+
+
+def test_class_weights_reach_the_loss_as_plain_kerass_do(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 4)).astype("float32"), random.integers(0, 3, 60)
+    weight = {0: 5.0, 2: 0.25}
+
+    def build(classes=3):
+        inputs = keras.Input((4,))
+        glorot = keras.initializers.GlorotUniform(seed=1)
+        return keras.Model(inputs, keras.layers.Dense(classes, "softmax", kernel_initializer=glorot)(inputs))
+
+    def compile_model(model):
+        model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    def ours(class_weight):
+        data = from_arrays(x, y, x[:9], y[:9], class_weight=class_weight)
+        recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=50)
+        result = keraskit.run(recipe, output_dir=tmp_path, xla="off")
+        return result.history[0]["loss"], result.history[0]["val_loss"], result.model.get_weights()
+
+    def plain(class_weight):
+        model = build()
+        compile_model(model)
+        held = np.arange(60) % 6 == 5  # in one batch their order does not matter
+        validation = (x[held], y[held])
+        history = model.fit(
+            x[~held], y[~held], batch_size=50, verbose=0, class_weight=class_weight, validation_data=validation
+        )
+        return history.history["loss"][0], history.history["val_loss"][0], model.get_weights()
+
+    for class_weight in (weight, None):
+        loss, val_loss, weights = ours(class_weight)
+        expected_loss, expected_val_loss, expected = plain(class_weight)
+        assert loss == pytest.approx(expected_loss, rel=1e-5) and val_loss == pytest.approx(expected_val_loss, rel=1e-5)
+        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(weights, expected, strict=True))
+    assert abs(plain(weight)[0] - plain(None)[0]) > 0.1
+
+
+# Whole runs
+
+HEAD = """
+    import keras
+    import numpy as np
+
+    import keraskit
+    from keraskit import Recipe, from_arrays
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(180, 6)).astype("float32")
+"""
+REGRESSION = """
+    y = x @ random.normal(size=6) + 3
+
+
+    def build(units: int = 8) -> keras.Model:
+        inputs = keras.Input((6,))
+        return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dense(units, "relu")(inputs)))
+
+
+    def compile_model(model: keras.Model, learning_rate: float = 0.01) -> None:
+        model.compile(keras.optimizers.Adam(learning_rate), "mse", metrics=["mae"])
+
+
+    recipe = Recipe(
+        build=build, compile=compile_model, data=from_arrays(x[:120], y[:120], x[120:], y[120:]),
+        callbacks=lambda: [keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)],
+        monitor="val_loss", epochs=3, batch_size=16,
+    )
+"""
+LABELS = """
+    y = (x[:, :3] + x[:, 3:] > 0).astype("float32")
+
+
+    def build(units: int = 8) -> keras.Model:
+        inputs = keras.Input((6,))
+        return keras.Model(inputs, keras.layers.Dense(3, "sigmoid")(keras.layers.Dense(units, "relu")(inputs)))
+
+
+    def compile_model(model: keras.Model, steps: int) -> None:
+        schedule = keras.optimizers.schedules.CosineDecay(0.01, steps)
+        model.compile(keras.optimizers.Adam(schedule), "binary_crossentropy", metrics=["binary_accuracy"])
+
+
+    recipe = Recipe(
+        build=build, compile=compile_model, data=from_arrays(x[:120], y[:120], x[120:], y[120:]),
+        monitor="val_binary_accuracy", epochs=3, batch_size=16,
+    )
+"""
+INPUTS = """
+    y = (x[:, 0] > x[:, 1]).astype(int)
+    both = {"left": x[:, :1], "right": x[:, 1:]}
+
+
+    def build(classes: int = 2) -> keras.Model:
+        left, right = keras.Input((1,), name="left"), keras.Input((5,), name="right")
+        joined = keras.layers.Concatenate()([left, keras.layers.Dense(4, "relu")(right)])
+        return keras.Model([left, right], keras.layers.Dense(classes, "softmax")(joined))
+
+
+    def compile_model(model: keras.Model) -> None:
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+    first, last = ({name: array[part] for name, array in both.items()} for part in (slice(120), slice(120, None)))
+    data = from_arrays(first, y[:120], last, y[120:], classes=["less", "more"])
+    recipe = Recipe(build=build, compile=compile_model, data=data, epochs=3, batch_size=16)
+"""
+RUNS = {"regression": (REGRESSION, "mae"), "labels": (LABELS, "binary_accuracy"), "inputs": (INPUTS, "accuracy")}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_recipe_in_a_file_runs_resumes_and_compares(name, tmp_path, monkeypatch, capsys):
+    source, metric = RUNS[name]
+    path = tmp_path / f"{name}.py"
+    path.write_text(textwrap.dedent(HEAD + source + '\n\n    if __name__ == "__main__":\n        keraskit.main(recipe)\n'))
+    result = keraskit.run(str(path), output_dir=tmp_path / "whole", xla="off")
+    folder = result.folder
+    facts = json.loads((folder / "run.json").read_text())
+    assert folder.parent == tmp_path / "whole" / name and facts["status"] == "finished"
+    assert facts["data"]["used"] == {"train": 100, "validation": 20, "test": 60}
+    assert len(result.history) == 3 and {metric, f"val_{metric}", "loss", "val_loss"} < set(result.history[0])
+
+    measured = json.loads((folder / "metrics.json").read_text())["test"]
+    recipe = keraskit.load_recipe(str(path))  # plain Keras on the arrays themselves
+    inputs, targets = recipe.data().test.take(np.arange(60))
+    best = keras.models.load_model(folder / "model.keras", compile=False)
+    recipe.compile(best, **({"steps": 1} if name == "labels" else {}))
+    expected = best.evaluate(inputs, targets, verbose=0, return_dict=True)
+    assert measured == result.metrics == pytest.approx(expected, rel=1e-4)
+
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"{name} on arrays" in page and metric.replace("_", " ") in page.replace("_", " ")
+    assert (folder / "confusion.png").exists() == (name == "inputs") and (folder / "curves.png").stat().st_size > 5_000
+    assert facts["classes"] == (["less", "more"] if name == "inputs" else [])
+
+    real = Checkpoints.on_train_batch_end
+
+    def stopped(self, batch, logs=None):
+        if (self._epoch, batch) == (1, self.params["steps"] - 1):
+            os.kill(os.getpid(), signal.SIGINT)
+        real(self, batch, logs)
+
+    words = ["run", path, "--output-dir", tmp_path / "broken", "--xla", "off"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "on_train_batch_end", stopped)
+        code, said = command(words, capsys)
+    assert code == 130 and "keraskit resume" in said
+    assert command([*words, "--resume"], capsys) == (0, "")
+    (again,) = (tmp_path / "broken" / name).iterdir()
+    resumed = json.loads((again / "run.json").read_text())
+    assert resumed["weights_sha256"] == facts["weights_sha256"] and resumed["resumed"]
+    rows = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader((each / "history.csv").open())]
+        for each in (folder, again)
+    ]
+    assert rows[0] == rows[1]
+
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as end:
+        app.command_line(["compare", str(folder), str(again), "--output", str(tmp_path / "curves.png")])
+    table = capsys.readouterr().out
+    assert end.value.code == 0 and table.count(f"{result.metrics[metric]:.4f}") >= 2 and "arrays" in table
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
