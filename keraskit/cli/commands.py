@@ -114,6 +114,8 @@ def predict(
     *pictures: Path,
     top: int = 3,
     batch_size: int = 32,
+    invert: Literal["auto", "yes", "no"] = "auto",
+    prepare: Literal["auto", "no"] = "auto",
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
@@ -127,6 +129,9 @@ def predict(
         pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
         top: Classes to name for each.
         batch_size: Pictures in one call of the model.
+        invert: Swap dark and bright; auto does so with grey pictures that differ from the training pictures.
+        prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
+            away, the ink scaled to 20x20 pixels and centred; a picture of the run's own size stays. no takes all whole.
         json: Write the predictions to this file too.
         csv: The same as CSV.
         sheet: A PNG with the pictures and what was predicted.
@@ -157,7 +162,7 @@ def predict(
     from keraskit.results import accuracy, guesses
     from keraskit.results.predict import predict
 
-    rows = list(predict(folder.path, paths, max(top, 5), batch_size))
+    rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare))
     accuracy.show(rows, classes, truth, notes, top)
     guesses.write(rows, json, csv, sheet, top, show)
 

@@ -28,6 +28,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "config": {"epochs": int, "augment": {}, "data_dir": str, "weights": str},
     "data": {"name": str, "found": str, "sha256": str, "used": {str: int}, "notes": [str]},
     "inputs": {},
+    "training_pictures": {str: float},
     "test": {str: float},
     "timings": {str: float},
     "choices": {str: {"reason": str}},

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
-from keraskit.datasets.images import decode
+from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, sentence
@@ -22,13 +22,29 @@ from keraskit.models import weights
 from keraskit.results import guesses, manifest
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 
-PAPER = 127  # a grey picture whose border is brighter than this is dark ink on white paper
+NEARLY_ALL = 0.95  # of a run's training pictures
+UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of runs that do not say
+Invert = Literal["auto", "yes", "no"]
+Prepare = Literal["auto", "no"]
 
 
 def predict(
-    run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = guesses.BATCH
+    run: Path,
+    paths: Sequence[Path],
+    top: int = 3,
+    batch_size: int = guesses.BATCH,
+    invert: Invert = "auto",
+    prepare: Prepare = "auto",
 ) -> Iterator[guesses.Prediction]:
     """A prediction for each file, from the folder of a run alone.
+
+    Args:
+        run: its folder, or one of several, of which the newest is taken.
+        paths: the files.
+        top: how many classes to name.
+        batch_size: pictures in one call of the model.
+        invert: whether dark and bright are swapped; "auto" asks how the run's grey training pictures were.
+        prepare: "auto" cuts digits out, as MNIST's were, for a run on such; "no" takes every picture whole.
 
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
@@ -44,13 +60,16 @@ def predict(
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
 
-    def said(batch: np.ndarray) -> np.ndarray:
+    known = facts.get("training_pictures") or {}
+    trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
+
+    def probabilities(batch: np.ndarray) -> np.ndarray:
         return guesses.both(model.predict_on_batch(fed(batch)))
 
-    def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
-        return resized(image, inputs)
+    def fitted(image: Image.Image) -> tuple[np.ndarray, str]:
+        return prepared(image, inputs, trained, invert, prepare)
 
-    return guesses.predictions(paths, prepare, said, facts["classes"], top, batch_size)
+    return guesses.predictions(paths, fitted, probabilities, facts["classes"], top, batch_size)
 
 
 def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
@@ -80,16 +99,49 @@ def load_model(folder: RunFolder) -> keras.Model:
         raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {sentence(reason)}") from error
 
 
-def resized(image: Image.Image, inputs: Inputs) -> tuple[np.ndarray, str]:
-    """The picture as the run's were, uint8; grey ones white on black, as MNIST's digits are, with a note."""
-    if inputs.channels == 1:
-        grey = np.asarray(image.convert("L"))
-        border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-        if border.mean() > PAPER:
-            return decode.pixels(
-                ImageOps.invert(image.convert("L")), inputs.size, 1
-            ), "inverted, for its paper is white"
-    return decode.pixels(image, inputs.size, inputs.channels), ""
+def prepared(
+    image: Image.Image, inputs: Inputs, trained: dict[str, float], invert: Invert, prepare: Prepare
+) -> tuple[np.ndarray, str]:
+    """The picture as the run's were, uint8 of their size, and a note of what else was done to it.
+
+    Args:
+        image: from `decode.read`.
+        inputs: the run's.
+        trained: what `digit_pictures.measure` found in its training pictures.
+        invert, prepare: as `predict` has them.
+    """
+    bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
+    paper, ink = ("bright", "dark") if bright_paper else ("dark", "bright")
+    notes = []
+    if prepare == "auto" and trained["as_mnist"] >= NEARLY_ALL and image.size != inputs.size[::-1]:
+        dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
+        if found := digit_pictures.cut_out(image, dark_ink):
+            array, dark_ink = found
+            notes = ["digit cut out, scaled to 20x20 and centred"]
+            if dark_ink != bright_paper:
+                notes.append(f"inverted: {paper} ink, {ink} in training")
+            return 255 - array if bright_paper else array, "; ".join(notes)
+        shade = {None: "", True: "dark ", False: "bright "}[dark_ink]
+        notes = [f"no {shade}ink found, taken whole"]
+    array = decode.pixels(image, inputs.size, inputs.channels)
+    inverted = invert == "yes"
+    if inverted:
+        notes.append("inverted")
+    elif invert == "auto" and inputs.channels == 1 and _differs(array, trained):
+        inverted = True
+        known = f"{paper} is assumed of the training pictures'" if trained is UNRECORDED else f"{paper} in training"
+        notes.append(f"inverted: {ink} border, {known}")
+    return 255 - array if inverted else array, "; ".join(notes)
+
+
+def _differs(array: np.ndarray, trained: dict[str, float]) -> bool:
+    """Whether the border of a grey picture, once inverted, is nearer to those of the training pictures."""
+
+    def distance(brightness: float) -> float:
+        return max(trained["darkest_border"] - brightness, brightness - trained["brightest_border"], 0)
+
+    brightness = float(digit_pictures.border(array[None])[0])
+    return distance(255 - brightness) < distance(brightness)
 
 
 def _preparation(folder: RunFolder, config: dict, inputs: Inputs) -> Callable[[np.ndarray], object]:

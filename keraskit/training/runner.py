@@ -15,6 +15,7 @@ import numpy as np
 from keraskit import files, startup, system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, Settings, changed, flags
+from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
 from keraskit.options import call
@@ -204,6 +205,10 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
     asked = resume.record(recipe, config, options)
+    inputs, seen = splits.train.inputs, None
+    if inputs and inputs.channels == 1 and splits.train.pictures:
+        first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
+        seen = digit_pictures.measure(splits.train.pictures(first))
     return {
         "recipe": recipe.name,
         "source": resume.own_source(recipe),
@@ -219,7 +224,8 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "classes": list(splits.classes),
         "data": {**splits.source, "used": splits.sizes()},
         "class_output": recipe.class_output,
-        "inputs": dataclasses.asdict(splits.train.inputs) if splits.train.inputs else None,
+        "inputs": dataclasses.asdict(inputs) if inputs else None,
+        "training_pictures": seen,
         "choices": dataclasses.asdict(setup.choices),
         "hardware": hardware.describe(),
         "versions": system.versions(),
