@@ -109,9 +109,8 @@ class Card:
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The recipe's functions: signatures and docstrings alone, or the module's own where these cannot be read."""
         try:
-            return {
-                str(k.arg): _stub(self._tree, k.value, self.source) for k in self._call.keywords if k.arg in FUNCTIONS
-            }
+            given = {keyword.arg: keyword.value for keyword in self._call.keywords}
+            return {name: _stub(self._tree, given[name], self.source) for name in FUNCTIONS if name in given}
         except (LookupError, NameError, OSError, TypeError, ValueError, AttributeError):
             return self.load().functions
 

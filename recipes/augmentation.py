@@ -3,8 +3,7 @@
     python -m keraskit.recipes.augmentation
     keraskit augment --preview PHOTO.jpg --rotation-range 40 --horizontal-flip
 
-The document gave shear_range 1.25 and 0.2 to a Keras that took radians; today's takes degrees: 71.6 and 11.5.
-Writes nine sheets, and the pictures that the eighth shows as files.
+The document gave shear_range 1.25 and 0.2 to a Keras that took radians; in degrees: 71.6 and 11.5. Writes nine sheets.
 """
 
 from pathlib import Path

@@ -1,6 +1,5 @@
 """What is in a photograph, by Keras's pretrained networks (document, section 5).
 
-    python -m keraskit.recipes.classify PHOTO.jpg --model vgg16 --top 3
     python -m keraskit.recipes.classify PHOTOS/ --model all --sheet a.png
     python -m keraskit.recipes.classify LABELLED/ --evaluate --crop
 
@@ -12,7 +11,6 @@ decoder means Keras's `decode_predictions`. Labelled photographs lie like this:
         crane (n02012849)/c.jpg   with its WordNet id, for two have this name
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -29,11 +27,10 @@ import numpy as np
 from PIL import Image
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
-Network = tuple[Callable[[Image.Image], tuple[np.ndarray, str]], Callable[[np.ndarray], np.ndarray]]
 Resize = Literal["nearest", "bilinear"]
 
 
-def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Resize = "nearest") -> Network:
+def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Resize) -> guesses.Network:
     """What makes a network's pixels of a picture, and what gives 1,000 probabilities for a batch of these."""
     model = applications.create(name, alpha, size, weights="imagenet" if weights == "imagenet" else None)
     if weights not in ("imagenet", "none"):
@@ -73,8 +70,7 @@ def classify(
         size: Height and width of the input in pixels, where it is not the network's own.
         weights: imagenet, a file of Keras's, or none for a network that knows nothing.
         resize: nearest pixels, as in the document, or bilinear filtering (default: bilinear with --crop, else nearest).
-        crop: Take the middle 87.5 % instead of squeezing all of it in, as the document does. Of 1,000 photographs that
-            do not ship MobileNet 0.25 got 0.537 right with nearest pixels, 0.555 with bilinear, 0.588 cropped too.
+        crop: Take the middle 87.5 % instead of squeezing all of it in, as the document does; more are right then.
         batch_size: Photographs in one call of the network.
         json: Write the predictions to this file too.
         csv: The same as CSV.

@@ -5,8 +5,7 @@
     python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --weights imagenet --learning-rate 0.0001
 
 It trains on a folder with a subfolder of pictures per class; without one it learns to tell the cats from the dogs that
-keraskit draws. The paper trained with batches of 256, momentum 0.9, weight decay 5e-4 and a learning rate of 0.01; with
-a smaller batch the rate is scaled down in proportion.
+keraskit draws. Batches, momentum, weight decay and learning rate are the paper's.
 
 Expected: not trained in full on the hardware at hand; weights, gradients and momentum need 1.7 GB, one epoch hours.
 """
@@ -50,16 +49,12 @@ def build(
         stack.append(layers.MaxPooling2D(2, name=f"block{block}_pool"))
     stack.append(layers.Flatten(name="flatten"))
     for name in ("fc1", "fc2"):
-        units = max(1, int(4096 * width))
-        stack.append(layers.Dense(units, activation="relu", kernel_regularizer=penalty, name=name))
+        stack.append(layers.Dense(max(1, int(4096 * width)), activation="relu", kernel_regularizer=penalty, name=name))
         stack += [layers.Dropout(dropout, name=f"{name}_dropout")] if dropout else []
-    # float32 here, so that probabilities keep their digits when the rest runs in bfloat16.
-    stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="predictions"))
-
-    inputs = keras.Input((size, size, 3), name="input")
+    stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="predictions"))  # digits are kept
+    inputs = x = keras.Input((size, size, 3), name="input")
     if style == "sequential":
         return keras.Sequential([inputs, *stack], name="vgg16-sequential")
-    x = inputs
     for layer in stack:
         x = layer(x)
     return keras.Model(inputs, x, name="vgg16-funcapi")
@@ -67,11 +62,8 @@ def build(
 
 def load_imagenet(model: keras.Model) -> list[str]:
     """Fill the layers that have the shape of Keras's published VGG16, by name. Returns the names of the others."""
-    published = keras.applications.VGG16(weights="imagenet")
-    others = []
-    for layer in model.layers:
-        if not layer.weights:
-            continue
+    published, others = keras.applications.VGG16(weights="imagenet"), []
+    for layer in [each for each in model.layers if each.weights]:
         weights = published.get_layer(layer.name).get_weights()
         if [w.shape for w in weights] == [tuple(w.shape) for w in layer.weights]:
             layer.set_weights(weights)

@@ -56,10 +56,15 @@ class Prediction:
         return self.best[0][0] == self.truth if self.best and self.truth else None
 
 
+Prepare = Callable[[Image.Image], tuple[np.ndarray, str]]
+Predict = Callable[[np.ndarray], np.ndarray]
+Network = tuple[Prepare, Predict]  # of pretrained weights: what it makes of a picture, and says of a batch of these
+
+
 def predictions(
     paths: Sequence[Path],
-    prepare: Callable[[Image.Image], tuple[np.ndarray, str]],
-    predict: Callable[[np.ndarray], np.ndarray],
+    prepare: Prepare,
+    predict: Predict,
     classes: Sequence[str],
     top: int = 3,
     batch_size: int = BATCH,

@@ -1,11 +1,13 @@
 """Files and folders that a user names are looked at before TensorFlow is loaded: there, and of the right kind."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from keraskit.cli import app, places
-from keraskit.config import RunConfig
+from keraskit.config import KNOBS, RunConfig
 from keraskit.datasets import digits
 from keraskit.datasets.array_files import IDX_FILES, NAMES
 from keraskit.errors import UserError, sentence
@@ -48,14 +50,22 @@ WRONG = [
     ("mine", {"weights": "nowhere.h5"}, "--weights nowhere.h5: there is no such file"),
     ("mine", {"weights": "empty"}, "the folder holds no model.keras"),
     ("mine", {"weights": "text.h5"}, "neither a .keras nor an HDF5 file"),
-    ("mine", {"output_dir": "table.csv"}, "is a file, so no run folder fits below it"),
+    ("mine", {"output_dir": "table.csv"}, "is a file, so no folder fits below it"),
 ]
+
+
+def check(reader, given):
+    """Look at what a user gave: knobs of every run, and flags of the recipe's own."""
+    knobs = {name: value for name, value in given.items() if name in KNOBS}
+    kinds = {"data_dir": Path, "dataset": str}  # as the command line has them
+    options = {name: kinds[name](value) for name, value in given.items() if name not in KNOBS}
+    places.check(RunConfig(**knobs), options, reader)
 
 
 @pytest.mark.parametrize(("reader", "knobs", "says"), WRONG, ids=lambda value: str(value)[:40])
 def test_what_cannot_be_read_is_refused(here, reader, knobs, says):
     with pytest.raises(UserError, match=says):
-        places.check(RunConfig(**knobs), reader)
+        check(reader, knobs)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +84,7 @@ def test_what_cannot_be_read_is_refused(here, reader, knobs, says):
     ids=str,
 )
 def test_what_may_be_right_is_let_through(here, reader, knobs):
-    places.check(RunConfig(**knobs), reader)
+    check(reader, knobs)
 
 
 def test_the_sets_that_need_no_file_are_those_that_are_read():
@@ -105,4 +115,4 @@ def test_a_flag_that_a_recipe_does_not_read_is_refused(words, capsys):
         app.command_line(["run", *words])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and f"does not read {words[1]}" in said
+    assert said.count("\n") == 1 and f"`keraskit run {words[0]}` has no flag {words[1]}." in said

@@ -70,7 +70,7 @@ def test_each_of_the_seven_is_asked_as_keras_asks_it(name, photographs, monkeypa
     instead.__module__ = module.__name__
     monkeypatch.setattr(keras.applications, builder, instead)
     path = photographs / "3.png"
-    prepare, predict = network(name, "imagenet", 1.0, None, False)
+    prepare, predict = network(name, "imagenet", 1.0, None, False, "nearest")
     assert asked == [{"weights": "imagenet"}]
     array, note = prepare(decode.read(path.read_bytes()))
     x = keras.utils.img_to_array(keras.utils.load_img(path, target_size=(size, size)))  # nearest, as in the document

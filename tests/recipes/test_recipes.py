@@ -125,7 +125,15 @@ def test_a_recipe_fits_on_a_screen(name):
 
 
 @pytest.mark.parametrize("name", recipes_available())
-def test_the_function_read_from_source_has_the_real_ones_signature(name):
-    stub, real = find_card(name).function(), load_recipe(name).function
-    assert str(inspect.signature(stub)) == str(inspect.signature(real)).partition(" -> ")[0]
-    assert inspect.getdoc(stub) == inspect.getdoc(real)
+def test_the_functions_read_from_source_have_the_real_ones_signatures(name):
+    stubs, real = find_card(name).functions, load_recipe(name).functions
+    assert list(stubs) == list(real) and len(stubs) in (1, 3)
+    for which, stub in stubs.items():
+        assert stub is not real[which]
+        mine, theirs = (dict(inspect.signature(each, eval_str=True).parameters) for each in (stub, real[which]))
+        assert list(mine) == list(theirs)
+        for parameter, declared in theirs.items():
+            assert (mine[parameter].default, mine[parameter].kind) == (declared.default, declared.kind)
+            required = declared.default is declared.empty  # filled in by the runner: keras.Model is not imported for it
+            assert required or mine[parameter].annotation == declared.annotation, parameter
+        assert inspect.getdoc(stub) == inspect.getdoc(real[which])

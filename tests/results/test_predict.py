@@ -48,15 +48,15 @@ def probabilities(rows):
 )
 def test_files_of_digits_get_what_the_model_says_of_the_arrays(recipe, options, digits, tmp_path):
     knobs = {"limit": 16, "epochs": 1, "batch_size": 8, "output_dir": tmp_path}
-    result = keraskit.run(recipe, model=options, **knobs)
+    result = keraskit.run(recipe, **options, **knobs)
     rows = list(predict(result.folder, find([digits]), top=10))
     run = RunFolder(result.folder).read_json("run.json")
-    first = keraskit.load_recipe(recipe).data(keraskit.RunConfig(limit=12))
+    first = keraskit.load_recipe(recipe).data().limited(12)
     splits = first.reshape(result.model.input_shape[1:]) if first.reshape else first
     said = result.model.predict(splits.test.take(np.arange(12))[0], verbose=0)
     said = said["output1"] if isinstance(said, dict) else said
     assert np.allclose(probabilities(rows), said, atol=2e-5)
-    assert run["head"] == ("output1" if recipe == "multi_output" else None)
+    assert run["class_output"] == ("output1" if recipe == "multi_output" else None)
 
 
 def test_statistics_that_were_measured_are_used(whitened, digits):
