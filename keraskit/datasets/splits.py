@@ -15,7 +15,7 @@ from keraskit.augment.transform import draws, transform
 from keraskit.config import SPLITS
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import WHOLE, Batch, Share, in_order
-from keraskit.datasets.preprocessing import Inputs
+from keraskit.datasets.preprocessing import SCALES, Inputs
 from keraskit.errors import UserError
 
 Arrays = Any  # a NumPy array, or a dict of them by the model's input or output
@@ -196,6 +196,15 @@ def from_arrays(
     if x_validation is None and y_validation is None:
         pairs["train"], (x_validation, y_validation) = _held_out(*pairs["train"])
     pairs["validation"] = _counted(x_validation, y_validation, f"{name}: the arrays of validation")
+    shapes = {split: keras.tree.map_structure(lambda array: array.shape[1:], pair) for split, pair in pairs.items()}
+    for split in SPLITS:
+        if shapes[split] != shapes["train"]:
+            problem = f"{name}: examples of {split} have the shapes {shapes[split]}, those of train {shapes['train']}"
+            raise UserError(f"{problem}.", "A model takes one shape.")
+    pictures = _are_pictures(pairs["train"][0])
+    if scale and not (pictures and scale in SCALES):
+        problem = f"{name}: scale {scale!r} is given, one of {', '.join(SCALES)} for pictures"
+        raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
     labels = {split: _labels(y) for split, (_, y) in pairs.items()}
     names = _class_names(labels, classes, class_weight or {}, name)
 
@@ -203,7 +212,7 @@ def from_arrays(
         def split(which: str) -> Split:
             x, y = pairs[which]
             known: dict[str, Any] = {"labels": labels[which] if names else None}
-            if isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (3, 4):
+            if pictures:
                 shape = x.shape[1:] if x.ndim == 4 else (*x.shape[1:], 1)
                 grey = x[..., 0] if shape[-1] == 1 and x.ndim == 4 else x
                 known["pictures"] = lambda indices: grey[indices]
@@ -227,11 +236,17 @@ def _counted(x: Arrays, y: Arrays, which: str) -> tuple[Arrays, Arrays]:
     pair = keras.tree.map_structure(np.asarray, (x, y))
     arrays = keras.tree.flatten(pair)
     if any(array.dtype == object or not array.ndim for array in arrays):
-        raise UserError(f"{which} are no arrays of numbers.", "Give x and y, a row for each example.")
+        raise UserError(f"{which} are no arrays of numbers.", "Give NumPy arrays, a row for each example.")
     counts = {len(array) for array in arrays}
     if len(counts) != 1 or not min(counts):
         raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
     return pair
+
+
+def _are_pictures(x: Arrays) -> bool:
+    """Whether inputs can be drawn: uint8 of shape (n, height, width), or with 1 or 3 channels."""
+    alone = isinstance(x, np.ndarray) and x.dtype == np.uint8
+    return alone and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
 
 
 def _held_out(x: Arrays, y: Arrays) -> tuple[tuple[Arrays, Arrays], tuple[Arrays, Arrays]]:
@@ -257,6 +272,8 @@ def _class_names(
             raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
         return ()
     known = [each for each in labels.values() if each is not None]
+    if len(known) < len(labels):
+        raise UserError(f"{name}: only some targets are class numbers.", "Make those of every split whole numbers.")
     low, count = min(each.min() for each in known), 1 + max(int(each.max()) for each in known)
     if low < 0 or (classes and len(classes) != count):
         named = f"; {len(classes)} are named" if classes else ""

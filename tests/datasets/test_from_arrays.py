@@ -10,12 +10,14 @@ import keras
 import numpy as np
 import pytest
 from hostile import command
+from PIL import Image
 
 import keraskit
 from keraskit.cli import app
 from keraskit.datasets.splits import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
+from keraskit.results.predict import predict
 from keraskit.training.callbacks import Checkpoints
 
 
@@ -94,6 +96,15 @@ WRONG = [
     ((X, Y, X, Y), {"x_validation": X, "y_validation": Y[:1]}, r"arrays of validation have \[1, 12\] examples"),
     ((X, Y, X, Y), {"x_validation": X}, "arrays of validation are no arrays of numbers"),
     ((X, Y, X, Y), {"y_validation": Y}, "arrays of validation are no arrays of numbers"),
+    ((X, Y, X[:, :1], Y), {}, r"examples of test have the shapes \(\(1,\), \(\)\), those of train \(\(2,\), \(\)\)"),
+    (({"a": X}, Y, {"b": X}, Y), {}, r"examples of test have the shapes .*'b'.* of train .*'a'"),
+    ((X, Y, X, Y.astype(float)), {}, "only some targets are class numbers"),
+    ((X, Y, X, Y), {"scale": "unit"}, "scale 'unit' is given, one of .* for pictures"),
+    (
+        (np.zeros((12, 4, 4), np.uint8), Y, np.zeros((12, 4, 4), np.uint8), Y),
+        {"scale": "tiny"},
+        "scale 'tiny' is given",
+    ),
     ((X, 5, X, Y), {}, "arrays of train are no arrays of numbers"),
     ((X, Y, X, Y - 1), {}, "labels go from -1 to 2"),
     ((X, Y, X, Y), {"classes": ["a", "b"]}, "labels go from 0 to 2; 2 are named"),
@@ -143,6 +154,56 @@ def test_class_weights_reach_the_loss_as_plain_kerass_do(tmp_path):
         assert loss == pytest.approx(expected_loss, rel=1e-5) and val_loss == pytest.approx(expected_val_loss, rel=1e-5)
         assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(weights, expected, strict=True))
     assert abs(plain(weight)[0] - plain(None)[0]) > 0.1
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)], ids=str)
+def test_pictures_are_augmented_shown_and_predicted_from_files(channels, tmp_path):
+    y = np.arange(90) % 3
+    x = np.random.default_rng(0).integers(0, 60, (90, 12, 12, *channels), np.uint8)
+    for picture, label in zip(x, y, strict=True):
+        picture[label * 4 : label * 4 + 4] += 150
+
+    def build(classes=3):
+        inputs = keras.Input((12, 12, *(channels or (1,))))
+        glorot = keras.initializers.GlorotUniform(seed=1)
+        dense = keras.layers.Dense(classes, "softmax", kernel_initializer=glorot)
+        return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+
+    def compile_model(model):
+        model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    data = from_arrays(x[:60], y[:60], x[60:], y[60:], classes=["top", "middle", "bottom"], scale="unit")
+    recipe = Recipe(build=build, compile=compile_model, data=data, epochs=6, batch_size=10)
+    augment = {"width_shift_range": 0.1, "horizontal_flip": True}
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off", augment=augment)
+    assert result.metrics["accuracy"] > 0.9
+    for name in ("samples", "confusion", "augmented"):
+        assert (result.folder / f"{name}.png").stat().st_size > 2_000
+    for i in range(60, 66):
+        Image.fromarray(x[i].reshape(x.shape[1:3] if channels == (1,) else x.shape[1:])).save(tmp_path / f"{i}.png")
+    rows = list(predict(result.folder, [tmp_path / f"{i}.png" for i in range(60, 66)]))
+    answers = result.model.predict(x[60:66].reshape(6, 12, 12, *(channels or (1,))) / 255, verbose=0)
+    for row, answer in zip(rows, answers, strict=True):
+        name, probability = row.best[0]
+        assert name == ("top", "middle", "bottom")[answer.argmax()] and probability == pytest.approx(
+            answer.max(), abs=1e-5
+        )
+
+
+def test_bytes_that_are_no_pictures_train_as_they_are(tmp_path):
+    x = np.random.default_rng(0).integers(0, 9, (40, 3, 4, 5), np.uint8)
+
+    def build(classes=2):
+        inputs = keras.Input((3, 4, 5))
+        return keras.Model(inputs, keras.layers.Dense(classes, "softmax")(keras.layers.Flatten()(inputs)))
+
+    def compile_model(model):
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    data = from_arrays(x, np.arange(40) % 2, x, np.arange(40) % 2)
+    recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=10)
+    folder = keraskit.run(recipe, output_dir=tmp_path, xla="off").folder
+    assert (folder / "confusion.png").exists() and not (folder / "samples.png").exists()
 
 
 # Whole runs
@@ -221,7 +282,9 @@ RUNS = {"regression": (REGRESSION, "mae"), "labels": (LABELS, "binary_accuracy")
 def test_a_recipe_in_a_file_runs_resumes_and_compares(name, tmp_path, monkeypatch, capsys):
     source, metric = RUNS[name]
     path = tmp_path / f"{name}.py"
-    path.write_text(textwrap.dedent(HEAD + source + '\n\n    if __name__ == "__main__":\n        keraskit.main(recipe)\n'))
+    path.write_text(
+        textwrap.dedent(HEAD + source + '\n\n    if __name__ == "__main__":\n        keraskit.main(recipe)\n')
+    )
     result = keraskit.run(str(path), output_dir=tmp_path / "whole", xla="off")
     folder = result.folder
     facts = json.loads((folder / "run.json").read_text())
