@@ -74,7 +74,8 @@ def test_ink_on_white_paper_of_any_size_is_inverted_and_says_so(tiny_run, digits
     Image.fromarray(pixels).save(plain)
     Image.fromarray(255 - pixels).convert("RGB").save(paper)
     one, other, small = predict(tiny_run.folder, [plain, paper, digits / "00.png"], top=10)
-    assert (one.note, other.note) == ("", "inverted, for its paper is white")
+    cut_out = "digit cut out, scaled to 20x20 and centred"
+    assert (one.note, other.note) == (cut_out, f"{cut_out}; inverted: dark ink, bright in training")
     assert np.allclose(probabilities([one]), probabilities([other]), atol=1e-6)
     assert np.abs(probabilities([one]) - probabilities([small])).max() < 0.05
 
