@@ -20,7 +20,7 @@ from keraskit.models import applications, graph
 from keraskit.options import call
 from keraskit.recipe import Recipe
 from keraskit.training import checkpoint, hardware, measured, resources
-from keraskit.training.micro_batches import MicroBatched
+from keraskit.training.micro_batches import MicroBatched, hindrance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,11 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         with cluster.scope():
             copy = copied(choices.policy, recipe, options, head)
             if choices.micro_batches.value > 1:
-                copy = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
+                compile_model(recipe, copy, options, filled, choices)
+                if reason := hindrance(copy):
+                    choices = dataclasses.replace(choices, micro_batches=hardware.Choice(1, reason))
+                else:
+                    copy = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
             compile_model(recipe, copy, options, filled, choices)
             needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
             checkpoint.complete(copy, epochs.dataset.element_spec)

@@ -1,0 +1,147 @@
+"""A recipe's `compile` is obeyed: whatever loss, schedule, metrics and weights it asks for, plain Keras is the oracle."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.results.run_folder import RunFolder
+
+random = np.random.default_rng(0)
+X = random.normal(size=(160, 6)).astype("float32")
+LABELS = (X @ random.normal(size=(6, 3)) > 0).astype("float32")  # several at once
+CLASSES = (X[:, 0] > 0.8).astype(int) + (X[:, 1] > 0.5)
+SEQUENCES = random.normal(size=(160, 12, 2)).astype("float32")
+TRAIN, HELD = np.arange(120) % 6 != 5, np.arange(120) % 6 == 5
+BATCH, EPOCHS, SEED = 16, 3, 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
+def dense(outputs, activation):
+    def build() -> keras.Model:
+        inputs = keras.Input((6,), name="input")
+        hidden = keras.layers.Dense(8, activation="relu", name="hidden")(inputs)
+        hidden = keras.layers.Dropout(0.2, seed=1, name="dropout")(hidden)
+        return keras.Model(inputs, keras.layers.Dense(outputs, activation, name="output")(hidden))
+
+    return build
+
+
+def recurrent(outputs, activation, normalised=False):
+    def build() -> keras.Model:
+        inputs = keras.Input((12, 2), name="input")
+        x = keras.layers.LSTM(5, name="lstm")(inputs)
+        x = keras.layers.BatchNormalization(name="normalised")(x) if normalised else x
+        return keras.Model(inputs, keras.layers.Dense(outputs, activation, name="output")(x))
+
+    return build
+
+
+def several_labels(model, steps):
+    """An optimizer with a schedule of its own; the loss of each label."""
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([steps // 3, steps // 2], [0.03, 0.01, 0.003])
+    model.compile(keras.optimizers.RMSprop(rate, momentum=0.5), "binary_crossentropy", metrics=["binary_accuracy"])
+
+
+def own_loss(model, steps):
+    """A function of one's own, that looks at the whole batch."""
+
+    def loss(y, predicted):
+        return keras.ops.mean(keras.ops.square(y - predicted)) + keras.ops.std(predicted)
+
+    rate = keras.optimizers.schedules.InverseTimeDecay(0.1, steps, 0.9, staircase=True)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9, nesterov=True), loss, metrics=["mae"])
+
+
+def of_classes(model):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
+
+
+def summed(model):
+    model.compile(keras.optimizers.SGD(0.01), keras.losses.MeanSquaredError(reduction="sum"), metrics=["mae"])
+
+
+WEIGHTS = {1: 2.5, 2: 0.5}
+RUNS = {
+    "three sigmoids": (dense(3, "sigmoid"), several_labels, X, LABELS, None),
+    "a loss of one's own": (dense(3, None), own_loss, X, LABELS, None),
+    "logits with class weights": (dense(3, None), of_classes, X, CLASSES, WEIGHTS),
+    "recurrent, class weights": (recurrent(3, None), of_classes, SEQUENCES, CLASSES, WEIGHTS),
+    "recurrent, a loss of one's own": (recurrent(3, None), own_loss, SEQUENCES, LABELS, None),
+    "recurrent, a sum": (recurrent(3, None), summed, SEQUENCES, LABELS, None),
+    "recurrent, normalised": (recurrent(3, "sigmoid", True), several_labels, SEQUENCES, LABELS, None),
+}
+
+
+def recipe(name):
+    build, compile_model, x, y, weights = RUNS[name]
+    data = from_arrays(x[:120], y[:120], x[120:], y[120:], class_weight=weights)
+    return Recipe(build=build, compile=compile_model, data=data, epochs=EPOCHS, batch_size=BATCH, monitor="val_loss")
+
+
+def by_hand(name):
+    """History, the best epoch's weights, and the test's metrics, by Keras alone on the same batches."""
+    build, compile_model, x, y, weights = RUNS[name]
+    x_train, y_train, held = x[:120][TRAIN], y[:120][TRAIN], (x[:120][HELD], y[:120][HELD])
+    steps = EPOCHS * -(-len(x_train) // BATCH)
+    keras.utils.set_random_seed(SEED)
+    model = build()
+    compile_model(model, **({"steps": steps} if compile_model.__code__.co_argcount == 2 else {}))
+    model.jit_compile = False
+    order, history, best = ShuffledEpochs(recipe(name).data().train, BATCH, SEED), [], {}
+    for epoch in range(EPOCHS):
+        chosen = order.examples(epoch, 0, steps)
+        row = model.fit(
+            x_train[chosen], y_train[chosen], BATCH, initial_epoch=epoch, epochs=epoch + 1, shuffle=False,
+            validation_data=held, validation_batch_size=2 * BATCH, verbose=0,
+            class_weight={k: (weights or {}).get(k, 1.0) for k in range(3)} if weights else None,
+        ).history  # fmt: skip
+        history.append({key: values[0] for key, values in row.items()})
+        best[row["val_loss"][0]] = model.get_weights()
+    model.set_weights(best[min(best)])
+    return history, best[min(best)], model.evaluate(x[120:], y[120:], 2 * BATCH, verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_what_plain_keras_does(name, tmp_path):
+    result = keraskit.run(recipe(name), seed=SEED, xla="off", output_dir=tmp_path)
+    history, weights, metrics = by_hand(name)
+    chosen = RunFolder(result.folder).read_json("run.json")["choices"]["micro_batches"]
+    exactly = chosen["value"] == 1
+    assert exactly == (name != "recurrent, class weights"), chosen  # sums are taken micro-batch by micro-batch there
+    ours = [{key: row[key] for key in history[0]} for row in result.history]
+    if exactly:
+        assert ours == history
+        assert [w.tobytes() for w in result.model.get_weights()] == [w.tobytes() for w in weights]
+    for a, b in zip(ours, history, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+    for a, b in zip(result.model.get_weights(), weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert result.metrics == pytest.approx(metrics, abs=1e-5)
+
+
+def test_compile_is_given_the_steps_of_the_whole_run_and_its_own_flags(tmp_path):
+    given = []
+
+    def compile_model(model, steps: int, batch_size: int, learning_rate: float = 0.1, *, momentum: float = 0.0):
+        given.append((steps, batch_size, learning_rate, momentum))
+        model.compile(keras.optimizers.SGD(learning_rate, momentum), "binary_crossentropy")
+
+    ours = dataclasses.replace(recipe("three sigmoids"), compile=compile_model)
+    keraskit.run(ours, output_dir=tmp_path, epochs=2, batch_size=30, momentum=0.5)
+    assert set(given) == {(2 * 4, 30, 0.1, 0.5)}  # 100 examples
+
+
+def test_a_compile_that_compiles_nothing_is_one_line(tmp_path):
+    with pytest.raises(keraskit.UserError, match=r"did not call model\.compile"):
+        keraskit.run(dataclasses.replace(recipe("three sigmoids"), compile=lambda model: None), output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
