@@ -6,10 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Interval  # of pydantic, which itself is loaded where there is something to check
 from cyclopts import Group, Parameter
-from pydantic import AfterValidator, Field
 
 from keraskit.augment import Augmentation
+from keraskit.errors import UserError
 from keraskit.kinds import fitted
 
 SPLITS = ("train", "validation", "test")
@@ -22,25 +23,19 @@ DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
 _hardware = Parameter(group=HARDWARE)
 
 
-def _device(word: str) -> str:
-    if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", word):
-        raise ValueError("expected auto, cpu, gpu, or gpu:1 for the second GPU")
-    return word
-
-
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """The knobs of one run. `None` means: as the recipe says. A recipe's own functions add flags of theirs."""
 
-    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None
     """Passes over the training split."""
-    batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
+    batch_size: Annotated[int | None, Interval(ge=1, le=65_536)] = None
     """Examples in one step."""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
-    limit: Annotated[int | None, Field(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
+    limit: Annotated[int | None, Interval(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
     """Use at most this many examples of each split."""
-    steps_per_epoch: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
+    steps_per_epoch: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """End each epoch after this many steps, and not when every example was seen."""
     quick: bool = False
     """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
@@ -48,17 +43,17 @@ class RunConfig:
     """Folder under which the run makes its own folder."""
     weights: str | None = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
-    device: Annotated[str, AfterValidator(_device), _hardware] = "auto"
+    device: Annotated[str, _hardware] = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
-    devices: Annotated[int | None, Field(ge=1, le=1_024), _hardware] = None
+    devices: Annotated[int | None, Interval(ge=1, le=1_024), _hardware] = None
     """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""
     workers: Annotated[str | None, _hardware] = dataclasses.field(default=None, compare=False)
     """Machines that train together, host:port of each with commas between, the same on all (docs/distributed.md)."""
-    worker_index: Annotated[int | None, Field(ge=0, le=65_535), _hardware] = dataclasses.field(
+    worker_index: Annotated[int | None, Interval(ge=0, le=65_535), _hardware] = dataclasses.field(
         default=None, compare=False
     )
     """Which of --workers this process is, counted from 0."""
-    threads: Annotated[int | None, Field(ge=1, le=4_096), _hardware] = None
+    threads: Annotated[int | None, Interval(ge=1, le=4_096), _hardware] = None
     """Threads that compute (default: one per core)."""
     precision: Annotated[Literal["auto", "float32", "bfloat16", "float16"], _hardware] = "auto"
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
@@ -66,7 +61,7 @@ class RunConfig:
     """Compile the training step with XLA."""
     deterministic: Annotated[bool, _hardware] = False
     """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
-    save_every: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
+    save_every: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """Save the training's state after every so many steps too, not only after every epoch."""
     resume: bool = dataclasses.field(default=False, compare=False)
     """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
@@ -83,8 +78,10 @@ class RunConfig:
         if isinstance(self.weights, Path):
             object.__setattr__(self, "weights", str(self.weights))
         for field in dataclasses.fields(RunConfig):
-            value = fitted(getattr(self, field.name), field.type, flag(field.name))
-            object.__setattr__(self, field.name, value)
+            if (value := getattr(self, field.name)) is not field.default:
+                object.__setattr__(self, field.name, fitted(value, field.type, flag(field.name)))
+        if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", self.device):
+            raise UserError(f"--device {self.device} makes no sense: expected auto, cpu, gpu, or gpu:1.")
 
 
 @dataclasses.dataclass(frozen=True)

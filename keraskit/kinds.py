@@ -14,7 +14,7 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
 
     Args:
         value: from Python, JSON or the command line.
-        kind: a type, which may be annotated with bounds (`pydantic.Field`).
+        kind: a type, which may be annotated with bounds (`annotated_types.Interval`).
         name: of the flag or field, for the error.
 
     Raises:

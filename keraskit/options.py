@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from annotated_types import Interval
 
 from keraskit.config import KNOBS, flag
 from keraskit.errors import UserError
@@ -16,7 +16,7 @@ from keraskit.suggest import did_you_mean
 
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
 FOLLOWED = ("build", "classes")  # as many as the data has
-BOUNDS = {"learning_rate": Annotated[float, Field(gt=0, le=10)]}  # of arguments that are floats and called so
+BOUNDS = {"learning_rate": Annotated[float, Interval(gt=0, le=10)]}  # of arguments that are floats and called so
 Functions = Mapping[str, Callable[..., Any]]
 
 

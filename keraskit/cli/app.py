@@ -23,7 +23,7 @@ from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import DATA, MODEL, TRAINING, RunConfig, changed, flag
 from keraskit.errors import UserError, printable
-from keraskit.options import Functions, options_of
+from keraskit.options import Functions, checked, options_of
 from keraskit.recipe import Program, Recipe
 from keraskit.registry import Card, find_card, recipes_available
 
@@ -176,15 +176,16 @@ def _training_command(verb: str, functions: Functions, load: Callable[..., Any])
     options_type = flags_type(functions)
 
     def command(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
-        recipe = load(config, changed(options))
+        given = changed(options)
+        recipe = load(config, given)
         if verb == "autotune":
             from keraskit.training.autotune import autotune
 
-            autotune(recipe, config, changed(options))
+            autotune(recipe, config, given)
         else:
             from keraskit.training.runner import train
 
-            train(recipe, config, changed(options))
+            train(recipe, config, given)
 
     command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type, FLAT]}
     return command
@@ -259,5 +260,6 @@ def _load(card: Card, config: RunConfig | None = None, options: Mapping[str, Any
         from keraskit.cli import places
 
         places.check(config, options or {}, card.reader)
+        checked(card.functions, options or {}, card.name)
     startup.wait_for_tensorflow()
     return card.load()
