@@ -135,10 +135,10 @@ class Card:
             sys.path.insert(0, str(path.parent))  # as Python does for a script
             try:
                 spec.loader.exec_module(module)
-            except UserError:
-                raise
             except Exception as error:
                 del sys.modules[name]
+                if isinstance(error, UserError):
+                    raise
                 problem = f"{self.source} cannot be imported: {type(error).__name__}: {error}."
                 raise UserError(problem, f"`python {self.source}` shows where.") from error
             finally:
@@ -230,8 +230,9 @@ def find_card(word: str) -> Card:
         UserError: there is none; it says the nearest name.
     """
     if is_file(word):
-        if not Path(word).is_file():
-            raise UserError(f"There is no file {word}.", "Name a Python file with a recipe, or a recipe's name.")
+        if not Path(word).is_file() or Path(word).suffix != ".py":
+            problem = f"There is no file {word}." if not Path(word).is_file() else f"{word} does not end in .py."
+            raise UserError(problem, "Name a Python file with a recipe, or a recipe's name.")
         return Card(Path(word))
     cards = recipes_available()
     if plain_name(word) in cards:

@@ -131,7 +131,7 @@ def from_file(word: str) -> list[keras.callbacks.Callback]:
     """
     file, _, name = word.rpartition(":")
     path = Path(file)
-    if not path.is_file() or not name.isidentifier():
+    if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
     spec = importlib.util.spec_from_file_location("keraskit_callbacks", path)
     assert spec and spec.loader

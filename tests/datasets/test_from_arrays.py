@@ -206,6 +206,21 @@ def test_bytes_that_are_no_pictures_train_as_they_are(tmp_path):
     assert (folder / "confusion.png").exists() and not (folder / "samples.png").exists()
 
 
+def test_a_file_whose_arrays_do_not_fit_says_so_each_time_and_runs_once_mended(tmp_path):
+    path = tmp_path / "mended.py"
+    for wrong, right in (("y[:120], x[120:]", "y[:119], x[120:]"), ("import keras\n", "import keras, nowhere\n")):
+        good = textwrap.dedent(HEAD + REGRESSION)
+        assert good.count(wrong) == 1
+        path.write_text(good.replace(wrong, right))
+        for _ in range(2):
+            with pytest.raises(
+                UserError, match=r"arrays of train have \[119, 120\]|cannot be imported: ModuleNotFound"
+            ):
+                keraskit.load_recipe(str(path))
+    path.write_text(good)
+    assert keraskit.load_recipe(str(path)).name == "mended"
+
+
 # Whole runs
 
 HEAD = """

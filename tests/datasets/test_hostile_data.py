@@ -21,8 +21,9 @@ from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
 from keraskit.results import compare, guesses, manifest, report
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import measured
+from keraskit.training import measured, resume
 from keraskit.training.settings import settle
+from keraskit.training.user_callbacks import from_file
 
 
 def picture(colour=100):
@@ -269,6 +270,21 @@ def test_flags_of_the_wrong_kind_are_one_line(recipe, options):
 def test_a_home_that_nobody_has_is_one_line():
     with pytest.raises(UserError, match="no such home folder"):
         digits.flat(dataset="~nosuchuser/x.npz")
+
+
+def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
+    """By `--callbacks` or as a recipe, or because a run folder names it."""
+    source = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nrecipe = Recipe()\n"
+    for name in ("recipe.txt", "recipe", "recipe.PY~"):
+        (tmp_path / name).write_text(source)
+        with pytest.raises(UserError, match=r"names no function\. Expected file\.py:function"):
+            from_file(f"{tmp_path / name}:make")
+        with pytest.raises(UserError, match=r"does not end in \.py"):
+            load_recipe(str(tmp_path / name))
+        facts = RunFolder(tiny_run.folder).read_json("run.json") | {"source": str(tmp_path / name)}
+        with pytest.raises(UserError, match=r"does not end in \.py"):
+            resume.Unfinished(RunFolder(tmp_path), facts).card.load()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_what_is_no_file_is_never_replaced(tmp_path, capsys, monkeypatch):

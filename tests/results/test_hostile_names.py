@@ -14,7 +14,7 @@ from PIL import Image
 from keraskit.cli import app
 from keraskit.datasets.images import decode
 from keraskit.errors import printable
-from keraskit.results import guesses, plots, report
+from keraskit.results import compare, guesses, plots, report
 from keraskit.results.run_folder import RunFolder
 
 
@@ -83,7 +83,8 @@ def test_pictures_are_drawn_of_any_names(tmp_path):
     names = [NASTY, "$\\bad{$", "$", "雪 é", "\udcff", "", "x" * 500, "a\nb"]
     plots.confusion(np.eye(8, dtype=int), names, tmp_path / "a.png")
     plots.sheet(np.zeros((8, 5, 5), np.uint8), names, tmp_path / "b.png")
-    plots.comparison([(name, [1.0], [1.0]) for name in names], "$\\bad{$", tmp_path / "c.png")
+    rows = [{"$\\bad{$": 1.0, "val_$\\bad{$": 1.0}]
+    compare.draw([compare.Run(name, {}, rows) for name in names], tmp_path / "c.png")
     plots.curves([{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "$\\bad{$": 1.0}], 1, tmp_path / "d.png")
 
 
