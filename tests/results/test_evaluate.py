@@ -11,7 +11,8 @@ from rich.cells import cell_len
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from keraskit.datasets import imagenet, mnist
+from keraskit.datasets import mnist
+from keraskit.datasets.images import imagenet
 from keraskit.datasets.images.truth import Labels
 from keraskit.errors import UserError
 from keraskit.results import accuracy, guesses, plots

@@ -1,4 +1,4 @@
-"""A recipe's `compile` is obeyed, whatever loss, schedule, metrics and weights it asks for: plain Keras is the oracle."""
+"""A recipe's `compile` is obeyed, whatever loss, metrics and weights it asks for: plain Keras is the oracle."""
 
 import dataclasses
 
