@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
@@ -112,8 +112,9 @@ def prepared(
     """
     bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
     paper, ink = ("bright", "dark") if bright_paper else ("dark", "bright")
+    as_mnist = trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == digit_pictures.SHAPE
     notes = []
-    if prepare == "auto" and trained["as_mnist"] >= NEARLY_ALL and image.size != inputs.size[::-1]:
+    if prepare == "auto" and as_mnist and image.size != inputs.size[::-1]:
         dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
         if found := digit_pictures.cut_out(image, dark_ink):
             array, dark_ink = found
@@ -131,7 +132,9 @@ def prepared(
         inverted = True
         known = f"{paper} is assumed of the training pictures'" if trained is UNRECORDED else f"{paper} in training"
         notes.append(f"inverted: {ink} border, {known}")
-    return 255 - array if inverted else array, "; ".join(notes)
+    if inverted:
+        array = decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels)
+    return array, "; ".join(notes)
 
 
 def _differs(array: np.ndarray, trained: dict[str, float]) -> bool:

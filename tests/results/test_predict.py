@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from photographs import photograph
 from PIL import Image
 
 import keraskit
@@ -14,6 +15,8 @@ from keraskit.errors import UserError
 from keraskit.results import guesses
 from keraskit.results.predict import predict
 from keraskit.results.run_folder import RunFolder
+
+CUT_OUT = "digit cut out, scaled to 20x20 and centred"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,16 +71,85 @@ def test_statistics_that_were_measured_are_used(whitened, digits):
     assert np.allclose(probabilities(rows), said, atol=2e-5)
 
 
-def test_ink_on_white_paper_of_any_size_is_inverted_and_says_so(tiny_run, digits, tmp_path):
+def test_a_large_digit_is_cut_out_whatever_its_paper_and_says_so(tiny_run, digits, tmp_path):
     plain, paper = tmp_path / "plain.png", tmp_path / "paper.png"
     pixels = np.asarray(Image.open(digits / "00.png")).repeat(10, 0).repeat(10, 1)
     Image.fromarray(pixels).save(plain)
     Image.fromarray(255 - pixels).convert("RGB").save(paper)
     one, other, small = predict(tiny_run.folder, [plain, paper, digits / "00.png"], top=10)
-    cut_out = "digit cut out, scaled to 20x20 and centred"
-    assert (one.note, other.note) == (cut_out, f"{cut_out}; inverted: dark ink, bright in training")
+    assert (one.note, other.note, small.note) == (CUT_OUT, f"{CUT_OUT}; inverted: dark ink, bright in training", "")
     assert np.allclose(probabilities([one]), probabilities([other]), atol=1e-6)
     assert np.abs(probabilities([one]) - probabilities([small])).max() < 0.05
+    whole, swapped = predict(tiny_run.folder, [plain, paper], top=10, prepare="no")
+    assert (whole.note, swapped.note) == ("", "inverted: bright border, dark in training")
+    assert np.allclose(probabilities([whole]), probabilities([swapped]), atol=1e-6)
+
+
+@pytest.fixture(scope="module", params=["white on black", "black on white"])
+def own(request, tmp_path_factory):
+    """A run on MNIST in this shade: its result, its test pictures white on black, their labels, and the shade."""
+    folder = tmp_path_factory.mktemp("own")
+    shade = (lambda x: x) if request.param == "white on black" else (lambda x: 255 - x)
+    arrays, size = mnist.load()[0], {"train": 6_000, "test": 200}
+    arrays = {name: each[: size[name[2:]]] for name, each in arrays.items()}
+    np.savez(folder / "own.npz", **arrays | {name: shade(arrays[name]) for name in ("x_train", "x_test")})
+    result = keraskit.run("mlp", dataset=str(folder / "own.npz"), epochs=4, batch_size=64, output_dir=folder)
+    return result, arrays["x_test"], arrays["y_test"], shade
+
+
+def accuracy(rows, labels):
+    """Share of rows whose best class is the label, as metrics.json has it."""
+    return np.mean([row.best[0][0] == str(label) for row, label in zip(rows, labels, strict=True)])
+
+
+def saved(pictures, folder):
+    """The paths of PNG files of these."""
+    paths = [folder / f"{i:03d}.png" for i in range(len(pictures))]
+    for picture, path in zip(pictures, paths, strict=True):
+        Image.fromarray(np.asarray(picture)).save(path)
+    return paths
+
+
+def test_a_run_reaches_its_own_accuracy_on_files_of_either_shade(own, tmp_path):
+    result, x, y, shade = own
+    as_it_is, other = shade(x), 255 - shade(x)
+    rows = list(predict(result.folder, saved(as_it_is, tmp_path)))
+    assert accuracy(rows, y) == pytest.approx(result.metrics["accuracy"]) and {row.note for row in rows} == {""}
+    files = saved(other, tmp_path)
+    rows = list(predict(result.folder, files))
+    assert accuracy(rows, y) == pytest.approx(result.metrics["accuracy"])
+    words = "dark border, bright" if as_it_is[0, 0, 0] else "bright border, dark"
+    assert {row.note for row in rows} == {f"inverted: {words} in training"}
+    assert accuracy(predict(result.folder, files, invert="no"), y) < 0.3
+    sworn = list(predict(result.folder, files, invert="yes"))
+    assert [row.best for row in sworn] == [row.best for row in rows] and {row.note for row in sworn} == {"inverted"}
+
+
+def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):
+    result, x, y, _ = own
+    random = np.random.default_rng(0)
+    files = saved([photograph(digit, random) for digit in x[:50]], tmp_path)
+    rows = list(predict(result.folder, files))
+    assert all(row.note.startswith(CUT_OUT) for row in rows)
+    assert accuracy(rows, y[:50]) > result.metrics["accuracy"] - 0.04
+    assert accuracy(predict(result.folder, files, prepare="no"), y[:50]) < 0.5
+    blank = saved([np.full((90, 120), 230, np.uint8)], tmp_path)
+    assert next(predict(result.folder, blank)).note.startswith("no ink found, taken whole")
+
+
+def test_a_run_that_does_not_say_how_its_pictures_were_is_taken_for_dark(tiny_run, digits, tmp_path):
+    facts = json.loads((tiny_run.folder / "run.json").read_text())
+    seen = facts.pop("training_pictures")
+    assert set(seen) == {"darkest_border", "brightest_border", "as_mnist"} and seen["as_mnist"] == 1
+    (tmp_path / "model.keras").write_bytes((tiny_run.folder / "model.keras").read_bytes())
+    paper = saved([255 - np.asarray(Image.open(digits / "00.png")).repeat(10, 0)], tmp_path)
+    for damage in ({}, {"training_pictures": None}, {"training_pictures": {"as_mnist": 1.0}}):
+        (tmp_path / "run.json").write_text(json.dumps(facts | damage))
+        (row,) = predict(tmp_path, paper)
+        assert row.note == "inverted: bright border, dark is assumed of the training pictures'"
+    (tmp_path / "run.json").write_text(json.dumps(facts | {"training_pictures": {"as_mnist": "all"}}))
+    with pytest.raises(UserError, match=r"training_pictures\.as_mnist is 'all', expected a number"):
+        predict(tmp_path, paper)
 
 
 def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_path):
@@ -120,6 +192,7 @@ def test_it_is_a_command(tiny_run, digits, command, tmp_path):
         ([tiny_run.folder], "No pictures are named"),
         ([tiny_run.folder, "nothing*"], "does not exist"),
         ([tmp_path, digits], "has no run.json"),
+        ([tiny_run.folder, digits, "--invert", "maybe"], 'Choose from: "auto", "yes", "no"'),
     ):
         failed = command("predict", *words)
         assert failed.returncode == 2 and message in failed.stderr and failed.stderr.count("\n") == 1

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 
 FIELD, BOX = 28, 20  # pixels
 MIDDLE = FIELD // 2  # MNIST's centres of mass, pixels counted from 0, all lie within half a pixel of (14, 14)
+SHAPE = (FIELD, FIELD, 1)
 SAMPLE = 1_000  # pictures to measure
 WORKED = 320  # pixels of a photograph's longer side while its ink is looked for
 GRID = 32  # the paper's brightness is estimated in GRID x GRID cells

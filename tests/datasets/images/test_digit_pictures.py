@@ -1,114 +1,101 @@
-"""Pictures of digits unlike the training pictures: MNIST itself, photographed and inverted, is the oracle."""
+"""Pictures prepared as MNIST's are told from others, and a photograph of a digit becomes such a picture."""
 
 import numpy as np
 import pytest
-from PIL import Image
+from photographs import photograph
+from PIL import Image, ImageOps
 
-import keraskit
 from keraskit.datasets import mnist
 from keraskit.datasets.images import digit_pictures
-from keraskit.results.predict import predict
 
-COUNT = 150  # test digits that are looked at
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No figures are looked at here."""
+SOME = 60
 
 
 @pytest.fixture(scope="module")
-def arrays():
-    return mnist.load()[0]
+def digits():
+    """MNIST's first test pictures."""
+    return mnist.load()[0]["x_test"][:SOME]
 
 
 @pytest.fixture(scope="module")
-def trained(arrays, tmp_path_factory):
-    """Runs on MNIST, bright on dark, and on the same inverted, and the test accuracy on the first digits of each."""
-    runs = {}
-    for name, change in (("bright", lambda x: x), ("dark", lambda x: 255 - x)):
-        folder = tmp_path_factory.mktemp(name)
-        few = {"x_train": change(arrays["x_train"][:9_000]), "y_train": arrays["y_train"][:9_000]}
-        few |= {"x_test": change(arrays["x_test"][:COUNT]), "y_test": arrays["y_test"][:COUNT]}
-        np.savez(folder / "own.npz", **few)
-        given = {"dataset": str(folder / "own.npz"), "epochs": 4, "output_dir": folder, "learning_rate": 0.002}
-        runs[name] = keraskit.run("mlp", **given)
-    return runs
-
-
-def files(pictures, folder):
-    folder.mkdir()
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{i:03d}.png")
-    return sorted(folder.iterdir())
-
-
-def accuracy(run, paths, labels, **how):
-    rows = list(predict(run.folder, paths, 1, **how))
-    right = np.mean([row.best[0][0] == str(label) for row, label in zip(rows, labels, strict=True)])
-    return right, {row.note for row in rows}
-
-
-@pytest.mark.parametrize("ink", ["bright", "dark"])
-def test_the_runs_own_test_pictures_get_its_test_accuracy_and_inverted_ones_too(ink, trained, arrays, tmp_path):
-    run, labels = trained[ink], arrays["y_test"][:COUNT]
-    own = arrays["x_test"][:COUNT] if ink == "bright" else 255 - arrays["x_test"][:COUNT]
-    as_they_are, notes = accuracy(run, files(own, tmp_path / "own"), labels)
-    assert as_they_are == pytest.approx(run.metrics["accuracy"], abs=2 / COUNT) and notes == {""}
-    inverted = files(255 - own, tmp_path / "inverted")
-    turned, notes = accuracy(run, inverted, labels)
-    assert turned == as_they_are and len(notes) == 1 and "inverted: " in notes.pop()
-    assert accuracy(run, inverted, labels, invert="no")[0] < 0.5
-    assert accuracy(run, inverted, labels, invert="yes") == (as_they_are, {"inverted"})
-
-
-def photographs(digits, seed):
-    """Digits drawn large, anywhere on unevenly lit paper, with dark ink."""
-    random = np.random.default_rng(seed)
-    for digit in digits:
-        side = int(random.integers(160, 320))
-        height, width = (int(side * factor) for factor in random.uniform(1.1, 2.0, 2))
-        ink = np.zeros((height, width))
-        top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
-        ink[top : top + side, left : left + side] = np.asarray(Image.fromarray(digit).resize((side, side))) / 255
-        rows, columns = np.mgrid[:height, :width]
-        light = 1 - random.uniform(0.1, 0.4) * (rows / height * random.random() + columns / width * random.random())
-        paper = random.uniform(190, 245) * light * (1 - random.uniform(0.55, 0.9) * ink)
-        yield (paper + random.normal(0, 3, ink.shape)).clip(0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("ink", ["bright", "dark"])
-def test_photographs_of_digits_are_nearly_as_good_as_the_digits_themselves(ink, trained, arrays, tmp_path):
-    labels = arrays["y_test"][:COUNT]
-    paths = files(photographs(arrays["x_test"][:COUNT], 1), tmp_path / "photographs")
-    prepared, notes = accuracy(trained[ink], paths, labels)
-    assert prepared > trained[ink].metrics["accuracy"] - 0.03
-    assert all("cut out, scaled to 20x20 and centred" in note for note in notes)
-    assert accuracy(trained[ink], paths, labels, prepare="no")[0] < prepared - 0.1
-
-
-def test_mnists_own_digits_are_a_fixed_point(arrays):
-    """Of a digit of MNIST, pasted anywhere on a larger field, the same picture comes back."""
+def photographs(digits):
+    """One of each digit."""
     random = np.random.default_rng(0)
-    for digit in arrays["x_test"][:30]:
-        field = np.zeros((80, 90), np.uint8)
-        top, left = random.integers(0, 50, 2)
-        field[top : top + 28, left : left + 28] = digit
-        found, dark_ink = digit_pictures.cut_out(Image.fromarray(field))
-        assert found.shape == (28, 28) and not dark_ink
-        assert np.abs(found.astype(int) - digit).mean() < 12
-        centre = [(found.sum(axis=axis) @ np.arange(28)) / found.sum() for axis in (1, 0)]
-        assert np.allclose(centre, 14, atol=0.6)
+    return [photograph(digit, random) for digit in digits]
 
 
-def test_blank_paper_has_no_digit():
-    assert digit_pictures.cut_out(Image.new("L", (200, 150), 230)) is None
+def mass(picture):
+    """Centre of mass, (row, column)."""
+    rows, columns = np.indices(picture.shape)
+    return np.array([np.average(rows, weights=picture), np.average(columns, weights=picture)])
 
 
-def test_what_is_prepared_as_mnist_is_told_from_what_is_not(arrays):
-    digits = arrays["x_train"][:500]
-    for pictures in (digits, 255 - digits):
-        assert digit_pictures.measure(pictures)["as_mnist"] > 0.95
-    assert digit_pictures.measure(255 - digits)["darkest_border"] > 200
-    filled = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8)
-    assert digit_pictures.measure(filled)["as_mnist"] < 0.05
+def longer_side(picture):
+    """Of the box around what is brighter than a tenth."""
+    return max(np.ptp(np.flatnonzero((picture > 25).any(axis))) + 1 for axis in (0, 1))
+
+
+def likeness(picture, digit):
+    """Correlation, the best of a pixel's shifts: a centre of mass between two pixels is rounded either way."""
+    shifts = [np.roll(picture, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return max(np.corrcoef(each.ravel(), digit.ravel())[0, 1] for each in shifts)
+
+
+def test_mnist_is_recognised_in_both_shades_and_nothing_else(digits):
+    for pictures, borders in ((digits, (0, 10)), (255 - digits, (245, 255))):
+        measured = digit_pictures.measure(pictures)
+        assert measured["as_mnist"] == 1
+        assert borders[0] <= measured["darkest_border"] <= measured["brightest_border"] <= borders[1]
+    stretched = [np.asarray(Image.fromarray(each[4:24, 4:24]).resize((28, 28))) for each in digits]
+    moved, small = np.roll(digits, 3, axis=2), digits[:, 2:-2, 2:-2]
+    noise = np.random.default_rng(0).integers(0, 256, (9, 28, 28), np.uint8)
+    for pictures in (np.stack(stretched), moved, small, noise, np.zeros_like(digits), 255 + 0 * digits):
+        assert digit_pictures.measure(pictures)["as_mnist"] < 0.05
+
+
+def test_mnists_own_pictures_on_a_larger_canvas_come_back(digits):
+    returned = [digit_pictures.cut_out(Image.fromarray(np.pad(digit, ((9, 40), (30, 2))))) for digit in digits]
+    assert not any(dark for _, dark in returned)
+    away = np.array(
+        [np.abs(picture.astype(int) - digit).mean() for (picture, _), digit in zip(returned, digits, strict=True)]
+    )
+    assert np.median(away) < 0.5 and np.mean(away < 1) > 0.9
+
+
+def test_photographs_get_mnists_size_and_place(digits, photographs):
+    alike = []
+    for image, digit in zip(photographs, digits, strict=True):
+        picture, dark = digit_pictures.cut_out(image)
+        assert dark and picture.shape == (28, 28) and picture.dtype == np.uint8
+        assert longer_side(picture) in (19, 20)
+        assert np.abs(mass(picture) - 14).max() <= 0.51
+        alike.append(likeness(picture, digit))
+    assert min(alike) > 0.85 and np.median(alike) > 0.95
+
+
+def test_chalk_on_a_blackboard_is_as_ink_on_paper(photographs):
+    for image in photographs[:10]:
+        picture, dark = digit_pictures.cut_out(ImageOps.invert(image))
+        assert not dark
+        assert np.abs(picture.astype(int) - digit_pictures.cut_out(image)[0]).mean() < 3
+        assert digit_pictures.cut_out(image, dark_ink=True)[1]
+
+
+def test_a_small_digit_far_away_is_found(digits):
+    random = np.random.default_rng(0)
+    for digit in digits[:3]:
+        page = Image.new("L", (3_000, 2_200), 220)
+        page.paste(Image.fromarray(220 - (digit * 0.6).astype(np.uint8)).resize((200, 200)), (2_300, 400))
+        noisy = np.asarray(page) + random.normal(0, 4, (2_200, 3_000))
+        picture, _ = digit_pictures.cut_out(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)))
+        assert likeness(picture, digit) > 0.9
+
+
+@pytest.mark.parametrize("noise", [0, 1, 5, 15])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 500), (60, 80), (300, 200)])
+@pytest.mark.parametrize("light", [20, 235])
+def test_blank_paper_has_no_ink(shape, noise, light):
+    random = np.random.default_rng(0)
+    slope = np.add.outer(np.linspace(0, 0.3, shape[0]), np.linspace(0, 0.3, shape[1]))
+    paper = light * (1 - slope) + random.normal(0, noise, shape)
+    assert digit_pictures.cut_out(Image.fromarray(paper.clip(0, 255).astype(np.uint8))) is None
