@@ -1,4 +1,4 @@
-"""A recipe's `compile` is obeyed: whatever loss, schedule, metrics and weights it asks for, plain Keras is the oracle."""
+"""Whatever loss, schedule, metrics and weights a recipe's `compile` asks for is obeyed: plain Keras is the oracle."""
 
 import dataclasses
 

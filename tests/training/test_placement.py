@@ -1,4 +1,4 @@
-"""Everything that trains lies on the chosen device, the input pipeline on the CPU: shown on a CPU that is two devices."""
+"""All that trains lies on the chosen device, the input pipeline on the CPU: shown on a CPU that is two devices."""
 
 import json
 import os
