@@ -248,6 +248,9 @@ def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict
 
 def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
     """The data in the shape of the model's input. Refuses a model that cannot learn from it."""
+    if not getattr(model, "inputs", None):
+        problem = f"The inputs of {recipe.name}'s model, a {type(model).__name__}, are not known before it is called."
+        raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
     outputs = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     expected = (None, len(splits.classes))
     if splits.classes and outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):

@@ -10,15 +10,15 @@ from keraskit import startup
 
 startup.start_tensorflow()
 
-import tensorflow as tf
+import tensorflow as tf  # noqa: E402
 
-import keraskit
-from keraskit.config import RunConfig
-from keraskit.registry import load_recipe, recipes_available
-from keraskit.training import hardware, runner
-from keraskit.training.callbacks import Checkpoints
-from keraskit.training.settings import settle
-from keraskit.training.setup import prepare
+import keraskit  # noqa: E402
+from keraskit.config import RunConfig  # noqa: E402
+from keraskit.registry import load_recipe, recipes_available  # noqa: E402
+from keraskit.training import hardware, runner  # noqa: E402
+from keraskit.training.callbacks import Checkpoints  # noqa: E402
+from keraskit.training.settings import settle  # noqa: E402
+from keraskit.training.setup import prepare  # noqa: E402
 
 PETS, PRETRAINED = {"size": 64}, {"size": 32, "alpha": 0.25}
 SMALL = {

@@ -80,3 +80,18 @@ def test_a_metric_that_does_not_exist_is_one_line_before_anything_is_trained(cha
     with pytest.raises(UserError, match=says) as error:
         keraskit.run(dataclasses.replace(regression, **changes), output_dir=tmp_path, **KNOBS)
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_a_model_whose_inputs_are_not_known_is_one_line(tmp_path):
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.value = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.value(x)
+
+    for build in (Mine, lambda: keras.Sequential([keras.layers.Dense(1)])):
+        with pytest.raises(UserError, match=r"inputs of test_setup's model, a \w+, are not known"):
+            keraskit.run(dataclasses.replace(regression, build=build), output_dir=tmp_path, **KNOBS)
+    assert not list(tmp_path.iterdir())
