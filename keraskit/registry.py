@@ -114,14 +114,19 @@ class Card:
         except (LookupError, NameError, OSError, TypeError, ValueError, AttributeError):
             return self.load().functions
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of keraskit's recipes; a file of the user's own may have the same name."""
+        known = recipes_available().get(self.name)
+        return known is not None and known.source.resolve() == self.source.resolve()
+
     def load(self) -> Any:
         """Import the recipe, and Keras with it. A file of the user's own is imported once, by its path."""
         from keraskit import startup
 
         startup.wait_for_tensorflow()
         path = self.source.resolve()
-        known = recipes_available().get(self.name)
-        if known and known.source.resolve() == path:
+        if self.ours:
             return import_module(f"{PACKAGE}.{self.name}").recipe
         main = sys.modules["__main__"]
         if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path and hasattr(main, "recipe"):
@@ -237,7 +242,8 @@ def find_card(word: str) -> Card:
     cards = recipes_available()
     if plain_name(word) in cards:
         return cards[plain_name(word)]
-    raise UserError(f"There is no recipe {word!r}. {did_you_mean(word, cards)}", "`keraskit list` shows them all.")
+    meant = f"Did you mean ./{word}.py?" if Path(f"{word}.py").is_file() else did_you_mean(word, cards)
+    raise UserError(f"There is no recipe {word!r}. {meant}", "`keraskit list` shows them all.")
 
 
 def is_file(word: str) -> bool:

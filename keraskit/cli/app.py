@@ -55,9 +55,9 @@ def command_line(argv: Sequence[str] | None = None) -> None:
 def main(recipe: Recipe | Program) -> None:
     """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
     startup.begin(system.process_age())
-    known = recipes_available().get(recipe.name)
-    name = f"python -m keraskit.recipes.{recipe.name}" if known else f"python {recipe.source.name}"
-    app = _recipe_app("run", name, Card(recipe.source), recipe.functions, vars(recipe), lambda *_: _started(recipe))
+    card = Card(recipe.source)
+    name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {recipe.source.name}"
+    app = _recipe_app("run", name, card, recipe.functions, vars(recipe), lambda *_: _started(recipe))
     app["--help"].show = False  # as below `keraskit run`
     sys.exit(_guarded(lambda typed: app(typed, **_QUIET), sys.argv[1:], name))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 from pathlib import Path
+from typing import Any
 
 from keraskit.errors import UserError
 from keraskit.files import check_folder, write_text
 from keraskit.registry import Card, find_card
 
-LEFT_OUT = ("section", "expected")  # what holds for keraskit's recipe alone
+LEFT_OUT = ("section", "expected", "expected_with")  # what holds for keraskit's recipe alone
 TEST = '''"""{name} builds, and a tiny run of it learns."""
 
 import keraskit
@@ -52,18 +55,19 @@ def new(name: str, start: str, folder: Path) -> tuple[Path, Path]:
 
 def _begun(card: Card, name: str) -> str:
     """The recipe's source under another name, with a docstring of its own."""
-    source = card.source.read_text("utf-8")
-    lines = source.splitlines(keepends=True)
+    source = card.source.read_bytes()
     tree = ast.parse(source)
-    doc = f'"""{name}: begun as {card.name}.\n\n    keraskit run ./{name}.py\n"""\n'
-    gone = {line for line in range(tree.body[0].lineno, (tree.body[0].end_lineno or 0) + 1)}
     (call,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and _names(node) == ["recipe"])
     assert isinstance(call, ast.Call)
-    for keyword in call.keywords:
-        if keyword.arg in LEFT_OUT:
-            gone |= set(range(keyword.value.lineno, (keyword.value.end_lineno or 0) + 1))
-    kept = "".join(line for number, line in enumerate(lines, 1) if number not in gone)
-    return doc + kept.replace(f'name="{card.name}"', f'name="{name}"')
+    gone: list[Any] = [keyword for keyword in call.keywords if keyword.arg in LEFT_OUT]
+    gone += tree.body[:1] if ast.get_docstring(tree) is not None else []
+    lines = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
+    for node in sorted(gone, key=lambda node: -node.lineno):
+        start, end = lines[node.lineno - 1] + node.col_offset, lines[node.end_lineno - 1] + node.end_col_offset
+        rest = re.sub(rb"\A\s*,?\s*", b"", source[end:])
+        source = (source[:start].rstrip(b" ") if rest.startswith(b")") else source[:start]) + rest
+    doc = f'"""{name}: begun as {card.name}.\n\n    keraskit run ./{name}.py\n"""\n\n'
+    return doc + source.decode("utf-8").replace(f'name="{card.name}"', f'name="{name}"')
 
 
 def _names(node: ast.Assign) -> list[str]:

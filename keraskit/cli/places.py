@@ -29,6 +29,9 @@ def check(config: RunConfig, options: Mapping[str, Any], reader: str) -> None:
         check_folder(config.output_dir)
     if config.weights not in (None, "none", "imagenet"):
         weights_file(str(config.weights))
+    file, _, function = (config.callbacks or "").rpartition(":")
+    if config.callbacks and not (Path(file).is_file() and function.isidentifier()):
+        raise UserError(f"--callbacks {config.callbacks} names no function.", "Expected file.py:function.")
     module, data_dir = reader.partition(".")[0], options.get("data_dir")
     if module == "digits" and options.get("classes"):
         class_names.read(options["classes"])

@@ -19,7 +19,7 @@ from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results import manifest
-from keraskit.results.run_folder import CHECKPOINT, MANIFEST, RunFolder, now
+from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now
 from keraskit.signals import Stopped
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Unfinished:
         here = {"at": now(), "epoch": position.epoch, "step": position.step}
         resumed = [*(earlier if isinstance(earlier, list) else []), here]
         self.folder.update_manifest(resumed=resumed, ended=None, error=None)
+        (self.folder.path / ERROR).unlink(missing_ok=True)
         with self._understood():
             trained = position.epoch >= self.facts["config"]["epochs"]
         where = "after training" if trained else f"at {position}"
@@ -161,9 +162,7 @@ def code(source: Path) -> str | None:
 
 def own_source(recipe: Recipe) -> str | None:
     """The file of a recipe of the user's own; None for one of keraskit's, and for one that lies in no file."""
-    known = recipes_available().get(recipe.name)
-    ours = known is not None and known.source.resolve() == recipe.source.resolve()
-    return None if ours or not recipe.source.is_file() else str(recipe.source.resolve())
+    return None if Card(recipe.source).ours or not recipe.source.is_file() else str(recipe.source.resolve())
 
 
 def start_command(recipe: Recipe) -> str:
