@@ -34,11 +34,15 @@ def judge(setup: TrainingSetup, config: RunConfig, options: dict[str, Any], metr
         return ""
     verdicts = []
     for name, expected in recipe.expected.items():
-        reached, margin = metrics[name.removeprefix("test_")], sampling_error(expected, test.size)
+        reached, words = metrics[name.removeprefix("test_")], name.replace("_", " ")
+        if not name.endswith("accuracy"):  # no share, so chance is not known of it, nor which way is better
+            verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
+            continue
+        margin = sampling_error(expected, test.size)
         verdict = "BELOW what is expected" if reached < expected - margin else "as expected"
         verdict = "better than expected" if reached > expected + margin else verdict
         interval = f"95% interval of {test.size:,} test examples ±{margin:.3f}"
-        verdicts.append(f"{name.replace('_', ' ')} {reached:.4f} is {verdict} ({expected}, {interval})")
+        verdicts.append(f"{words} {reached:.4f} is {verdict} ({expected}, {interval})")
     return "; ".join(verdicts)
 
 
