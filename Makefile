@@ -10,7 +10,7 @@ RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test list show doctor results lint clean $(RECIPES)
+.PHONY: help run test list show doctor results bench lint clean $(RECIPES)
 
 help:             ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true

@@ -3,7 +3,7 @@
     python -m keraskit.recipes.cnn
     python -m keraskit.recipes.cnn --epochs 3 --limit 10000
 
-The document's graph has no Flatten, so it ends in one guess for each of 4x4 positions and cannot be trained on one
+The document's graph has no Flatten, so it ends in one prediction for each of 4x4 positions and cannot be trained on one
 label per image. Its text says "a fully connected layer to interpret the features": that is what `build` makes.
 `build(as_printed=True)` is the printed graph, with 138,122 parameters.
 

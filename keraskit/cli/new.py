@@ -62,7 +62,7 @@ def _begun(card: Card, name: str) -> str:
     gone: list[Any] = [keyword for keyword in call.keywords if keyword.arg in LEFT_OUT]
     gone += tree.body[:1] if ast.get_docstring(tree) is not None else []
     lines = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
-    for node in sorted(gone, key=lambda node: -node.lineno):
+    for node in sorted(gone, key=lambda node: (node.lineno, node.col_offset), reverse=True):
         start, end = lines[node.lineno - 1] + node.col_offset, lines[node.end_lineno - 1] + node.end_col_offset
         rest = re.sub(rb"\A\s*,?\s*", b"", source[end:])
         source = (source[:start].rstrip(b" ") if rest.startswith(b")") else source[:start]) + rest
