@@ -11,6 +11,7 @@ from conftest import ROOT
 from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
+from keraskit.models import graph
 from keraskit.registry import find_card, load_recipe, recipes_available
 from keraskit.results.figures import draw_model
 from keraskit.results.run_folder import RunFolder
@@ -53,7 +54,7 @@ def test_layers_shapes_and_parameters_are_the_documents(built):
 
 def test_a_summary_holds_the_documents_table(built, tmp_path):
     name, model = built
-    draw_model(RunFolder(tmp_path), model)
+    draw_model(RunFolder(tmp_path), model, graph.summary(model))
     layers, total = table(tmp_path)
     assert sorted(row for row in layers if row[0] in {layer.name for layer in model.layers}) == sorted(LAYERS[name])
     assert total == TOTALS[name]
@@ -70,7 +71,8 @@ def test_no_cell_of_a_summary_is_cut_or_wrapped(tmp_path):
     names = [f"an_input_whose_name_is_long_{'x' * i}" for i in range(20)]
     inputs = [keras.Input((3,), name=name) for name in names]
     output = keras.layers.Dense(1, name="y" * 300)(keras.layers.Concatenate(name="all")(inputs))
-    draw_model(RunFolder(tmp_path), keras.Model(inputs, output))
+    model = keras.Model(inputs, output)
+    draw_model(RunFolder(tmp_path), model, graph.summary(model))
     lines = (tmp_path / "summary.txt").read_text().splitlines()
     assert sum(line.startswith("│") for line in lines) == 22
     for cell in (", ".join(f"{name}[0][0]" for name in names), f"{'y' * 300} (Dense)"):
