@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from photographs import photograph
+from drawn_photographs import photograph
 from PIL import Image
 
 import keraskit

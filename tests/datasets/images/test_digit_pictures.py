@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from photographs import photograph
+from drawn_photographs import photograph
 from PIL import Image, ImageOps
 
 from keraskit.datasets import mnist
