@@ -24,8 +24,7 @@ import tensorflow as tf  # noqa: E402
 from keraskit.recipes.classify import network  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from keraskit.datasets import imagenet  # noqa: E402
-from keraskit.datasets.images import drawn_pets  # noqa: E402
+from keraskit.datasets.images import drawn_pets, imagenet  # noqa: E402
 from keraskit.results import guesses  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
 
