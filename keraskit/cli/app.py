@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Nothing here imports TensorFlow before it must."""
+"""Verbs and flags, made from signatures; runs what was asked for, and turns what goes wrong into one line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where examples come from. Each module here has loaders: given the run's knobs, they return Splits."""
+"""Where examples come from. Each module here has loaders, whose arguments are flags; they return Splits."""

@@ -10,6 +10,7 @@ from keraskit.errors import UserError
 from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.results import plots
+from keraskit.results.guesses import both
 from keraskit.results.run_folder import RunFolder
 
 SHOWN = 32
@@ -23,7 +24,7 @@ def draw_classes(folder: RunFolder, splits: Splits, predictions: np.ndarray) -> 
         splits: with classes.
         predictions: of the test split, shape (examples, classes), or (examples, 1) for the second of two.
     """
-    probabilities = both_classes(predictions)
+    probabilities = both(predictions)
     test, names = splits.test, splits.classes
     truth, predicted = test.labels, probabilities.argmax(axis=1)
     assert truth is not None
@@ -41,12 +42,6 @@ def draw_classes(folder: RunFolder, splits: Splits, predictions: np.ndarray) -> 
         with folder.atomic("mistakes.png") as path:
             plots.sheet(test.pictures(worst), captions, path, title)
     return counts
-
-
-def both_classes(predictions: np.ndarray) -> np.ndarray:
-    """Probabilities of both classes, shape (n, 2), from those of the second alone, shape (n, 1); others as they are."""
-    p = predictions
-    return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
 
 
 def draw_samples(folder: RunFolder, recipe: Recipe, model: keras.Model, splits: Splits) -> None:
