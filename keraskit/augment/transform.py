@@ -89,12 +89,14 @@ def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> 
     count, height, width, channels = tf.unstack(tf.shape(images))
     rows = tf.range(height)[None, :, None]
     columns = tf.range(width)[None, None, :]
-    here = (tf.cast(rows, tf.float32), tf.cast(columns, tf.float32))
-    parts = tf.unstack(tf.reshape(where, (-1, 6))[:, :, None, None], axis=1)
+    # In float64 products of float32 numbers are exact. In float32 XLA, which may compute a coordinate twice, once fused
+    # with an addition and once not, gets other last bits, and where a coordinate is whole, floor and fraction disagree.
+    here = (tf.cast(rows, tf.float64), tf.cast(columns, tf.float64))
+    parts = tf.unstack(tf.reshape(tf.cast(where, tf.float64), (-1, 6))[:, :, None, None], axis=1)
     row = parts[0] * here[0] + parts[1] * here[1] + parts[2]
     column = parts[3] * here[0] + parts[4] * here[1] + parts[5]
     top, left = tf.floor(row), tf.floor(column)
-    down, right = (row - top)[..., None], (column - left)[..., None]
+    down, right = (tf.cast(x[..., None], tf.float32) for x in (row - top, column - left))
     top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
     pixels = tf.reshape(images, (-1, channels))
     start = tf.range(count)[:, None, None] * (height * width)
