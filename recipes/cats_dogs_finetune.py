@@ -61,7 +61,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.0001)
     """
     binary = model.output_shape[-1] == 1
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1))),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

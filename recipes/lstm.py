@@ -42,7 +42,9 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.003) 
         learning_rate: At its highest.
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), clipnorm=1.0),
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1)), clipnorm=1.0
+        ),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

@@ -46,11 +46,11 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002, 
 
     Args:
         learning_rate: At its highest.
-        warmup: Steps in which it rises from zero; at most a tenth of all.
+        warmup: Steps in which it rises to its highest; at most a tenth of all.
     """
     warmup = min(warmup, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else learning_rate, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
+        learning_rate / (warmup + 1), max(1, steps - 1 - warmup), warmup_target=learning_rate, warmup_steps=warmup
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, clipnorm=1.0),

@@ -43,7 +43,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) 
         learning_rate: At its highest.
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1))),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

@@ -12,6 +12,7 @@ from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
 from keraskit.models import graph
+from keraskit.options import call
 from keraskit.registry import find_card, load_recipe, recipes_available
 from keraskit.results.figures import draw_model
 from keraskit.results.run_folder import RunFolder
@@ -139,3 +140,22 @@ def test_the_functions_read_from_source_have_the_real_ones_signatures(name):
             required = declared.default is declared.empty  # filled in by the runner: keras.Model is not imported for it
             assert required or mine[parameter].annotation == declared.annotation, parameter
         assert inspect.getdoc(stub) == inspect.getdoc(real[which])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 400])
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_learning_rate_falls_to_zero_at_the_last_step_and_is_never_lost_before(name, steps):
+    """A schedule that ends later leaves a rate at the last step; one that rises from zero loses the first."""
+    inputs = keras.Input((1,))
+    recipe = load_recipe(name)
+    outputs = {each: keras.layers.Dense(1, name=each)(inputs) for each in ("output1", "output2")}
+    model = keras.Model(inputs, outputs if recipe.class_output else outputs["output1"])
+    call(recipe.compile, {}, model=model, steps=steps, batch_size=recipe.batch_size)
+    rate = model.optimizer._learning_rate
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        assert "steps" not in inspect.signature(recipe.compile).parameters
+        return
+    highest = inspect.signature(recipe.compile).parameters["learning_rate"].default
+    rates = [float(rate(step)) for step in range(steps)]
+    assert max(rates) == pytest.approx(highest) and all(each > 0 for each in rates[:-1])
+    assert rates[-1] == pytest.approx(0, abs=1e-6 * highest) or steps == 1
