@@ -35,7 +35,7 @@ class Augmentation(Description):
         """Randomly transformed pictures, float32. The same seed gives the same, whatever else is going on.
 
         Args:
-            images: shape (n, height, width, channels), or (n, height, width).
+            images: shape (n, height, width, channels), or (n, height, width). For a single one: `random_transform`.
             seed: two integers.
         """
         from keraskit.augment.transform import draws, transform
@@ -48,32 +48,58 @@ class Augmentation(Description):
 
         return standardize(self, images)
 
-    def flow(
-        self,
-        x: np.ndarray,
-        y: np.ndarray | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
-        save_to_dir: Path | str | None = None,
-        save_prefix: str = "",
-        save_format: str = "png",
-        save_limit: int = 1_000,
-    ) -> tf.data.Dataset:
-        """Endless shuffled batches of transformed, standardised pictures, and labels if there are any.
+    def flow(self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, **words: Any) -> tf.data.Dataset:
+        """Endless shuffled batches of transformed, standardised pictures, for `fit`, which takes an epoch at a time.
 
-        Args:
-            x: pictures from 0 to 255, shape (n, height, width, channels).
-            y: labels, shape (n, ...).
-            batch_size: pictures in a batch.
-            seed: decides order and transforms.
-            save_to_dir: a folder in which to save the transformed pictures as well, before they are standardised.
-            save_prefix: what their names begin with.
-            save_format: png or jpeg.
-            save_limit: how many to save at most.
+        `augment.flow.flow` says more: `shuffle`, `sample_weight`, `seed`, `subset`, `save_to_dir` and its like.
         """
         from keraskit.augment.flow import flow
 
-        return flow(self, x, y, batch_size, seed, save_to_dir, save_prefix, save_format, save_limit)
+        return flow(self, x, y, batch_size, **words)
+
+    def flow_from_directory(self, directory: Path | str, **words: Any) -> tf.data.Dataset:
+        """The same of the pictures in a folder with a subfolder per class; see `augment.files.flow_from_directory`."""
+        from keraskit.augment.files import flow_from_directory
+
+        return flow_from_directory(self, directory, **words)
+
+    def flow_from_dataframe(self, dataframe: Any, *where: Any, **words: Any) -> tf.data.Dataset:
+        """The same of the pictures that a table names; see `augment.files.flow_from_dataframe`."""
+        from keraskit.augment.files import flow_from_dataframe
+
+        return flow_from_dataframe(self, dataframe, *where, **words)
+
+    def get_random_transform(self, img_shape: tuple[int, ...], seed: int | None = None) -> dict[str, Any]:
+        """What would happen to a picture, under ImageDataGenerator's names (`augment.transform.parameters`).
+
+        Args:
+            img_shape: of one picture, such as (height, width, channels).
+            seed: decides it (default: NumPy's random state).
+        """
+        import numpy as np
+
+        from keraskit.augment.transform import draws, parameters, sides
+
+        seed = int(np.random.randint(2**31)) if seed is None else seed
+        values = parameters(self, draws(1, (seed, 0)), *sides(self, (1, *img_shape)))
+        return {name: None if value is None else value.numpy()[0].item() for name, value in values.items()}
+
+    def apply_transform(self, x: np.ndarray, transform_parameters: dict[str, Any]) -> np.ndarray:
+        """One picture, shape (height, width, channels), changed as these parameters say; what is missing stays."""
+        import tensorflow as tf
+
+        from keraskit.augment.transform import apply
+
+        still = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1, "flip_horizontal": False}
+        known = {**still, "flip_vertical": False, "channel_shift_intensity": None, "brightness": None}
+        values = {**known, **transform_parameters}
+        kinds = {name: tf.bool if name.startswith("flip") else tf.float32 for name in values}
+        changes = {name: v if v is None else tf.constant([v], kinds[name]) for name, v in values.items()}
+        return apply(self, tf.constant(x)[None], changes, moves=True)[0].numpy()
+
+    def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """One picture, shape (height, width, channels), transformed at random."""
+        return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
     def legacy(self) -> Any:
         """Today's ImageDataGenerator with the same parameters, to compare. docs/ERRATA.md says where it is wrong."""

@@ -29,10 +29,12 @@ class Description:
 
     rotation_range: float = 0.0
     """Degrees: turn by an angle from minus this to this, about the picture's centre."""
-    width_shift_range: float = 0.0
-    """Move sideways by at most this share of the width, or this many pixels if it is 1 or more."""
-    height_shift_range: float = 0.0
-    """Move up or down by at most this share of the height, or this many pixels if it is 1 or more."""
+    width_shift_range: float | tuple[float, ...] = 0.0
+    """Move sideways by at most this share of the width, or this many pixels if it is 1 or more; of several numbers, by
+    one of these, to either side."""
+    height_shift_range: float | tuple[float, ...] = 0.0
+    """Move up or down by at most this share of the height, or this many pixels if it is 1 or more; or by one of
+    several."""
     shear_range: float = 0.0
     """Degrees (radians in Keras 2.1: its 0.2 is 11.5): shear by an angle from minus this to this."""
     zoom_range: tuple[float, float] | float = 0.0
@@ -45,6 +47,8 @@ class Description:
     """What lies beyond the border: its last pixel, its mirror image, the opposite side, or `cval`."""
     cval: float = 0.0
     """The value beyond the border for the fill mode constant."""
+    interpolation_order: Literal[0, 1] = 1
+    """Between pixels: 1 blends the four around, bilinear; 0 takes the nearest."""
     brightness_range: tuple[float, float] | None = None
     """Multiply all values by a factor from the first to the second; the result stays from 0 to 255."""
     channel_shift_range: float = 0.0
@@ -54,41 +58,48 @@ class Description:
     samplewise_center: bool = False
     """Subtract each picture's own mean."""
     samplewise_std_normalization: bool = False
-    """Divide by each picture's own standard deviation."""
+    """Subtract each picture's own mean, and divide by its standard deviation."""
     featurewise_center: bool = False
     """Subtract the training split's mean, per channel."""
     featurewise_std_normalization: bool = False
-    """Divide by the training split's standard deviation, per channel."""
+    """Subtract the training split's mean, and divide by its standard deviation, per channel."""
     zca_whitening: bool = False
-    """Decorrelate pixels with the training split's covariance."""
+    """Subtract the training split's mean, and decorrelate pixels with its covariance, in place of dividing."""
     zca_epsilon: float = 1e-6
     """Added to each variance before whitening divides by its root."""
     data_format: Literal["channels_last", "channels_first"] = "channels_last"
     """Whether channels are a picture's last or first axis."""
+    validation_split: Annotated[float, NOT_A_FLAG] = 0.0
+    """The share of pictures, the first ones, that `flow` and its like hand out as their subset "validation"."""
     preprocessing_function: Annotated[Callable[[Any], Any] | None, NOT_A_FLAG] = None
     """Called on each picture, a float32 array of rank 3, before anything is rescaled. Only from Python."""
     statistics: Annotated[Any, NOT_A_FLAG] = dataclasses.field(default=None, compare=False, repr=False)
     """What `fit` has measured."""
 
     def __post_init__(self) -> None:
-        for name in ("zoom_range", "brightness_range"):
-            if isinstance(getattr(self, name), list):  # as JSON has it; a tuple can be hashed
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "channel_shift_range"):
-            self._must(name, lambda v: v >= 0, "a number from 0 up")
-        self._must("rotation_range", lambda v: v <= 360, "at most 360 degrees, which is every angle there is")
-        self._must("channel_shift_range", lambda v: v <= 255, "at most 255, which is from black to white")
-        self._must("shear_range", lambda v: v < 90, "less than 90 degrees, at which a picture has no width left")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's numbers and arrays
+            value = tuple(value) if isinstance(value, list) else value  # as JSON has it; a tuple can be hashed
+            object.__setattr__(self, field.name, value)
+        for name in ("width_shift_range", "height_shift_range"):
+            self._must(name, lambda v: v >= 0, "a number from 0 up, or several")
+        self._must("rotation_range", lambda v: 0 <= v <= 360, "0 to 360 degrees, which is every angle there is")
+        self._must("channel_shift_range", lambda v: 0 <= v <= 255, "0 to 255, which is from black to white")
+        self._must("shear_range", lambda v: 0 <= v < 90, "less than 90 degrees, at which a picture has no width left")
         self._must("zca_epsilon", lambda v: v > 0, "more than 0")
         self._must("cval", lambda v: 0 <= v <= 255, "from 0 to 255")
+        self._must("validation_split", lambda v: 0 <= v < 1, "a share from 0 to less than 1")
         if self.rescale is not None:
             self._must("rescale", lambda v: v > 0, "more than 0")
         for name, allowed in (
             ("fill_mode", ("nearest", "reflect", "wrap", "constant")),
+            ("interpolation_order", (0, 1)),
             ("data_format", ("channels_last", "channels_first")),
         ):
             if getattr(self, name) not in allowed:
-                raise UserError(f"{name}={getattr(self, name)!r} makes no sense: expected one of {', '.join(allowed)}.")
+                expected = f"expected one of {', '.join(map(str, allowed))}"
+                raise UserError(f"{name}={getattr(self, name)!r} makes no sense: {expected}.")
         for name, pair in (("zoom_range", self.zoom), ("brightness_range", self.brightness_range or (1.0, 1.0))):
             numbers = isinstance(pair, tuple) and len(pair) == 2 and all(map(_finite, pair))
             if not numbers or not 0 <= pair[0] <= pair[1] or (name == "zoom_range" and pair[0] == 0):
@@ -98,7 +109,8 @@ class Description:
 
     def _must(self, name: str, allowed: Callable[[Any], bool], expected: str) -> None:
         value = getattr(self, name)
-        if not _finite(value) or not allowed(value):
+        several = value if isinstance(value, tuple) and name.endswith("shift_range") and value else (value,)
+        if not all(_finite(each) and allowed(each) for each in several):
             raise UserError(f"{name}={value} makes no sense: expected {expected}.")
 
     @classmethod
@@ -130,10 +142,19 @@ class Description:
     @property
     def standardizes(self) -> bool:
         """Whether values are put on another scale than 0 to 255."""
-        samplewise = self.samplewise_center or self.samplewise_std_normalization
-        return bool(samplewise or self.rescale or self.preprocessing_function or self.needs_fit)
+        return bool(self.centers_samples or self.rescale or self.preprocessing_function or self.needs_fit)
+
+    @property
+    def centers_samples(self) -> bool:
+        """Whether each picture's own mean is subtracted: dividing by its deviation implies it."""
+        return self.samplewise_center or self.samplewise_std_normalization
+
+    @property
+    def divides(self) -> bool:
+        """Whether pictures are divided by the split's deviation: whitening takes the place of it."""
+        return self.featurewise_std_normalization and not self.zca_whitening
 
     @property
     def needs_fit(self) -> bool:
-        """Whether statistics of a training split are needed."""
+        """Whether statistics of a training split are needed. Its mean always is: all that needs some is centred."""
         return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening

@@ -1,11 +1,13 @@
-"""Endless batches from arrays, as ImageDataGenerator.flow, and saving what was made of them."""
+"""Endless batches of transformed pictures, as ImageDataGenerator's flows: from arrays, and saving what was made."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -20,39 +22,105 @@ from keraskit.pipeline import ahead
 FORMATS = ("png", "jpeg", "jpg")
 
 
+Subset = Literal["training", "validation"]
+
+
 def flow(
     augmentation: Description,
     x: np.ndarray,
-    y: np.ndarray | None,
-    batch_size: int,
-    seed: int,
-    save_to_dir: Path | str | None,
-    save_prefix: str,
-    save_format: str,
-    save_limit: int,
+    y: np.ndarray | None = None,
+    batch_size: int = 32,
+    *,
+    shuffle: bool = True,
+    sample_weight: np.ndarray | None = None,
+    seed: int = 0,
+    subset: Subset | None = None,
+    **saving: Any,
 ) -> tf.data.Dataset:
-    """See `Augmentation.flow`."""
-    if y is not None and len(x) != len(y):
-        raise UserError(f"x has {len(x)} pictures and y {len(y)} labels; they must be as many.")
-    if not len(x):
-        raise UserError("There are no pictures.")
-    save = Saver(Path(save_to_dir), save_prefix, save_format, save_limit) if save_to_dir is not None else None
+    """Batches of pictures, and labels and weights if there are any.
+
+    Args:
+        augmentation: what happens to them.
+        x: pictures from 0 to 255, shape (n, height, width, channels).
+        y: labels, shape (n, ...).
+        batch_size: pictures in a batch.
+        shuffle: whether each epoch has an order of its own.
+        sample_weight: of each example in the loss, shape (n,).
+        seed: decides order and transforms.
+        subset: of the augmentation's `validation_split` the one or the other share (default: all).
+        saving: `save_to_dir`, `save_prefix`, `save_format`, `save_limit`: the folder in which to save the transformed
+            pictures as well, before they are standardised; what their names begin with; png or jpeg; how many at most.
+    """
+    known = [np.asarray(array) for array in (x, y, sample_weight) if array is not None]
+    if len({len(array) for array in known}) > 1:
+        counts = " and ".join(str(len(array)) for array in known)
+        raise UserError(f"x and y, and sample_weight, have {counts} examples; they must be as many.")
     with tf.device("/CPU:0"):  # where tf.data runs
-        pictures = tf.constant(x)
+        stored = [tf.constant(array) for array in known]
+    chosen = np.arange(len(x))[of_subset(augmentation, len(x), subset)]
+    load = lambda indices: [tf.gather(array, indices) for array in stored]  # noqa: E731
+    return endless(augmentation, load, chosen, batch_size, shuffle, seed, Saver.asked(**saving))
+
+
+def of_subset(augmentation: Description, count: int, subset: Subset | None) -> slice:
+    """Which of so many examples, in their order, a subset has: the first ones are for validation."""
+    cut = int(augmentation.validation_split * count)
+    if subset not in (None, "training", "validation"):
+        raise UserError(f"subset={subset!r} is neither training nor validation.")
+    return {None: slice(None), "training": slice(cut, None), "validation": slice(cut)}[subset]
+
+
+def endless(
+    augmentation: Description,
+    load: Callable[[tf.Tensor], list[tf.Tensor]],
+    chosen: np.ndarray,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    save: Saver | None,
+    as_targets: bool = False,
+) -> tf.data.Dataset:
+    """Batches epoch after epoch. Its length is an epoch's, which is what `fit` takes; iterators go on where one stood.
+
+    Args:
+        augmentation: what happens to the pictures.
+        load: given indices, returns pictures and what belongs to them.
+        chosen: the examples, of which an epoch has all.
+        batch_size, shuffle, seed: as in `flow`.
+        save: is handed the transformed pictures.
+        as_targets: hand the pictures out once more, as what should come of them.
+    """
+    if not len(chosen):
+        raise UserError("There are no pictures.")
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         pair = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=pair)
-        return tf.data.Dataset.from_tensor_slices((order, tf.gather(draws(len(x), pair), order))).batch(batch_size)
+        order = tf.range(len(chosen))
+        order = tf.random.experimental.stateless_shuffle(order, seed=pair) if shuffle else order
+        numbers = tf.gather(draws(len(chosen), pair), order)
+        return tf.data.Dataset.from_tensor_slices((tf.gather(chosen, order), numbers)).batch(batch_size)
 
     def batch(indices: tf.Tensor, numbers: tf.Tensor) -> Any:
-        images = transform(augmentation, tf.gather(pictures, indices), numbers)
+        pictures, *rest = load(indices)
+        images = transform(augmentation, pictures, numbers)
         if save:
             images = tf.ensure_shape(tf.numpy_function(save, [images], tf.float32), images.shape)
         images = standardize(augmentation, images)
-        return images if y is None else (images, tf.gather(y, indices))
+        rest = [images, *rest] if as_targets else rest
+        return (images, *rest) if rest else images
 
-    return ahead(tf.data.Dataset.range(2**62).flat_map(one_epoch), batch)
+    made = ahead(tf.data.Dataset.range(2**62).flat_map(one_epoch), batch)
+    flow, steps = copy.copy(made), -(-len(chosen) // batch_size)
+    iterators: list[Any] = []
+
+    def iterate(_: Any) -> Any:
+        if not iterators:
+            iterators.append(iter(made))
+        return iterators[0]
+
+    words = {"__iter__": iterate, "cardinality": lambda _: tf.constant(steps, tf.int64)}
+    flow.__class__ = type("Flow", (type(made),), words)
+    return flow
 
 
 class Saver:
@@ -64,6 +132,17 @@ class Saver:
         kind: png or jpeg.
         limit: the most files to write.
     """
+
+    @classmethod
+    def asked(
+        cls,
+        save_to_dir: Path | str | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        save_limit: int = 1_000,
+    ) -> Saver | None:
+        """From ImageDataGenerator's words; None where no folder is named."""
+        return cls(Path(save_to_dir), save_prefix, save_format, save_limit) if save_to_dir is not None else None
 
     def __init__(self, folder: Path, prefix: str = "aug", kind: str = "png", limit: int = 1_000) -> None:
         if kind not in FORMATS:

@@ -22,7 +22,7 @@ CHUNK = 256  # pictures in one product: 256 products of bytes add up exactly in 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What `Augmentation.fit` measures; each is None where it is not asked for.
+    """What `Augmentation.fit` measures; deviation and matrix are None where they are not asked for.
 
     Args:
         mean: per channel, broadcastable to a picture.
@@ -83,9 +83,10 @@ def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> St
     mean, std = _per_channel(augmentation, mean_of_pixel, square_of_pixel, shape)
     zca = None
     if gram is not None:
-        zca = _whitening(augmentation, gram / count * scale**2, mean_of_pixel, mean, std, shape)
-    centre, deviation = augmentation.featurewise_center, augmentation.featurewise_std_normalization
-    return Statistics(mean.astype(np.float32) if centre else None, std.astype(np.float32) if deviation else None, zca)
+        m = np.broadcast_to(mean, shape).reshape(-1)
+        outer = np.outer(m, mean_of_pixel)
+        zca = _whitening(gram / count * scale**2 - outer - outer.T + np.outer(m, m), augmentation.zca_epsilon)
+    return Statistics(mean.astype(np.float32), std.astype(np.float32) if augmentation.divides else None, zca)
 
 
 def standardize(augmentation: Description, images: Any) -> tf.Tensor:
@@ -98,7 +99,7 @@ def standardize(augmentation: Description, images: Any) -> tf.Tensor:
         images = tf.ensure_shape(_each(augmentation.preprocessing_function, images), images.shape)
     if augmentation.rescale:
         images *= augmentation.rescale
-    if augmentation.samplewise_center:
+    if augmentation.centers_samples:
         images -= tf.reduce_mean(images, axis=axes, keepdims=True)
     if augmentation.samplewise_std_normalization:
         images /= tf.math.reduce_std(images, axis=axes, keepdims=True) + EPSILON
@@ -148,23 +149,10 @@ def _per_channel(
     return channel_mean, np.sqrt(np.maximum(variance, 0))
 
 
-def _whitening(
-    augmentation: Description,
-    gram: np.ndarray,
-    mean_of_pixel: np.ndarray,
-    mean: np.ndarray,
-    std: np.ndarray,
-    shape: tuple[int, ...],
-) -> np.ndarray:
-    """The matrix for pictures that were centred and normalised as the description says, from raw second moments."""
-    if augmentation.featurewise_center:
-        m = np.broadcast_to(mean, shape).reshape(-1)
-        gram = gram - np.outer(m, mean_of_pixel) - np.outer(mean_of_pixel, m) + np.outer(m, m)
-    if augmentation.featurewise_std_normalization:
-        s = np.broadcast_to(std + EPSILON, shape).reshape(-1)
-        gram = gram / np.outer(s, s)
-    values, vectors = np.linalg.eigh(gram)
-    roots = 1 / np.sqrt(np.maximum(values, 0) + augmentation.zca_epsilon)
+def _whitening(covariance: np.ndarray, epsilon: float) -> np.ndarray:
+    """The symmetric matrix that makes the identity of a covariance. `epsilon` is added to its eigenvalues."""
+    values, vectors = np.linalg.eigh(covariance)
+    roots = 1 / np.sqrt(np.maximum(values, 0) + epsilon)
     return ((vectors * roots) @ vectors.T).astype(np.float32)
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import tensorflow as tf
 
 from keraskit.augment.description import Description
+from keraskit.errors import UserError
 
-DRAWS = 10  # random numbers per picture; the columns are named in `matrices` and `_change`
+DRAWS = 10  # random numbers per picture; the columns are named in `parameters`
 
 
 def draws(count: Any, seed: Any) -> tf.Tensor:
@@ -34,6 +35,10 @@ def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.
         float32, the shape of `images`.
     """
     images = tf.convert_to_tensor(images)
+    single = images.shape.rank == 3 and augmentation.data_format == "channels_last" and images.shape[-1] in (1, 3, 4)
+    if images.shape.rank not in (3, 4) or single:
+        problem = f"Pictures of shape {tuple(images.shape)} are no batch of shape (n, height, width, channels)"
+        raise UserError(f"{problem}.", "Give a single picture as x[None], or to random_transform.")
     if images.dtype != tf.uint8:
         images = tf.cast(images, tf.float32)
     if not augmentation.is_random:
@@ -44,47 +49,84 @@ def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.
 @functools.cache
 def _compiled(augmentation: Description) -> Any:
     """The whole transform as one compiled function; one compilation per description and shape."""
-    return tf.function(functools.partial(_transform, augmentation), jit_compile=True, autograph=False)
+
+    def whole(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        height, width = sides(augmentation, tf.unstack(tf.shape(images)))
+        changes = parameters(augmentation, numbers, height, width)
+        return apply(augmentation, images, changes, augmentation.moves)
+
+    return tf.function(whole, jit_compile=True, autograph=False)
 
 
-def _transform(augmentation: Description, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+def sides(augmentation: Description, shape: Any) -> tuple[Any, Any]:
+    """Height and width in the shape of pictures in a batch."""
+    return (shape[2], shape[3]) if augmentation.data_format == "channels_first" and len(shape) == 4 else shape[1:3]
+
+
+def parameters(augmentation: Description, numbers: tf.Tensor, height: Any, width: Any) -> dict[str, Any]:
+    """What happens to each picture, under ImageDataGenerator's names, shape (n,) each; None for what never happens.
+
+    `theta` and `shear` in degrees, `tx` down the rows and `ty` along the columns in pixels, `zx` and `zy` likewise.
+    """
+    signed = 2 * numbers - 1
+    low, high = augmentation.zoom
+    dark, bright = augmentation.brightness_range or (1.0, 1.0)
+    return {
+        "theta": augmentation.rotation_range * signed[:, 0],
+        "tx": _shift(augmentation.height_shift_range, signed[:, 1], height),
+        "ty": _shift(augmentation.width_shift_range, signed[:, 2], width),
+        "shear": augmentation.shear_range * signed[:, 3],
+        "zx": low + (high - low) * numbers[:, 4],
+        "zy": low + (high - low) * numbers[:, 5],
+        "flip_horizontal": (numbers[:, 6] < 0.5) & augmentation.horizontal_flip,
+        "flip_vertical": (numbers[:, 7] < 0.5) & augmentation.vertical_flip,
+        "channel_shift_intensity": augmentation.channel_shift_range * signed[:, 8]
+        if augmentation.channel_shift_range
+        else None,
+        "brightness": dark + (bright - dark) * numbers[:, 9] if augmentation.brightness_range is not None else None,
+    }
+
+
+def _shift(most: tuple[float, ...] | float, signed: tf.Tensor, side: Any) -> tf.Tensor:
+    """Pixels: up to `most`, or one of several, to either side; shares of the side where all are below 1."""
+    unit = tf.cast(side, tf.float32) if max(most if isinstance(most, tuple) else (most,)) < 1 else 1.0
+    if isinstance(most, tuple):
+        one = tf.minimum(tf.cast(tf.abs(signed) * len(most), tf.int32), len(most) - 1)
+        return tf.sign(signed) * tf.gather(tf.constant(most, tf.float32), one) * unit
+    return most * unit * signed
+
+
+def apply(augmentation: Description, images: tf.Tensor, changes: dict[str, Any], moves: bool) -> tf.Tensor:
+    """Pictures of shape (n, height, width, channels) or (n, height, width), changed as `parameters` says; float32."""
     flat = images.shape.rank == 3
     first = augmentation.data_format == "channels_first"
     if flat:
         images = images[..., None]
     elif first:
         images = tf.transpose(images, (0, 2, 3, 1))
-    if augmentation.moves:
+    if moves:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        images = resample(images, matrices(augmentation, numbers, height, width), augmentation)
-    images = _change(augmentation, tf.cast(images, tf.float32), numbers)
+        images = resample(images, matrices(changes, height, width), augmentation)
+    images = tf.cast(images, tf.float32)
+    if (shift := changes["channel_shift_intensity"]) is not None:
+        low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+        images = tf.clip_by_value(images + shift[:, None, None, None], low, high)
+    if (factor := changes["brightness"]) is not None:
+        images = tf.clip_by_value(images * factor[:, None, None, None], 0.0, 255.0)
     if flat:
         return images[..., 0]
     return tf.transpose(images, (0, 3, 1, 2)) if first else images
 
 
-def _change(augmentation: Description, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-    """Shift channels and change brightness."""
-    if augmentation.channel_shift_range:
-        low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
-        shift = augmentation.channel_shift_range * (2 * numbers[:, 8] - 1)
-        images = tf.clip_by_value(images + shift[:, None, None, None], low, high)
-    if augmentation.brightness_range is not None:
-        dark, bright = augmentation.brightness_range
-        factor = dark + (bright - dark) * numbers[:, 9]
-        images = tf.clip_by_value(images * factor[:, None, None, None], 0.0, 255.0)
-    return images
-
-
 def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> tf.Tensor:
-    """Bilinear resampling of each picture where its matrix says.
+    """Resampling of each picture where its matrix says: bilinear, or the nearest pixel.
 
     Beyond the border lies what scipy's modes nearest, reflect, grid-wrap and grid-constant put there.
 
     Args:
         images: shape (n, height, width, channels).
         where: from `matrices`, shape (n, 2, 3): the row and column in the original, from a result's row, column, and 1.
-        augmentation: for the fill mode and cval.
+        augmentation: for the fill mode, cval, and how to interpolate.
     """
     count, height, width, channels = tf.unstack(tf.shape(images))
     rows = tf.range(height)[None, :, None]
@@ -95,6 +137,8 @@ def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> 
     parts = tf.unstack(tf.reshape(tf.cast(where, tf.float64), (-1, 6))[:, :, None, None], axis=1)
     row = parts[0] * here[0] + parts[1] * here[1] + parts[2]
     column = parts[3] * here[0] + parts[4] * here[1] + parts[5]
+    if augmentation.interpolation_order == 0:
+        row, column = tf.floor(row + 0.5), tf.floor(column + 0.5)
     top, left = tf.floor(row), tf.floor(column)
     down, right = (tf.cast(x[..., None], tf.float32) for x in (row - top, column - left))
     top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
@@ -108,6 +152,8 @@ def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> 
             values = tf.where(((found_r == r) & (found_c == c))[..., None], values, augmentation.cval)
         return values
 
+    if augmentation.interpolation_order == 0:
+        return pixel(top, left)
     above = pixel(top, left) * (1 - right) + pixel(top, left + 1) * right
     below = pixel(top + 1, left) * (1 - right) + pixel(top + 1, left + 1) * right
     return above * (1 - down) + below * down
@@ -123,35 +169,21 @@ def _inside(index: tf.Tensor, side: tf.Tensor, fill_mode: str) -> tf.Tensor:
     return tf.clip_by_value(index, 0, side - 1)
 
 
-def matrices(augmentation: Description, numbers: tf.Tensor, height: Any, width: Any) -> tf.Tensor:
+def matrices(changes: dict[str, Any], height: Any, width: Any) -> tf.Tensor:
     """For each picture a matrix of shape (2, 3): where in the original each row and column of the result comes from.
 
     ImageDataGenerator's convention, counted from the centre: rotation @ shift @ shear @ zoom, and flips first of all.
     """
-    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    signed = 2 * numbers - 1
-    theta = math.radians(augmentation.rotation_range) * signed[:, 0]
-    down = _pixels(augmentation.height_shift_range, height) * signed[:, 1]
-    right = _pixels(augmentation.width_shift_range, width) * signed[:, 2]
-    shear = math.radians(augmentation.shear_range) * signed[:, 3]
-    low, high = augmentation.zoom
-    row_zoom, column_zoom = (low + (high - low) * numbers[:, i] for i in (4, 5))
-    if augmentation.vertical_flip:
-        row_zoom *= tf.where(numbers[:, 7] < 0.5, -1.0, 1.0)
-    if augmentation.horizontal_flip:
-        column_zoom *= tf.where(numbers[:, 6] < 0.5, -1.0, 1.0)
-
+    theta, shear = (math.pi / 180 * changes[name] for name in ("theta", "shear"))
+    down, right = changes["tx"], changes["ty"]
+    row_zoom = changes["zx"] * tf.where(changes["flip_vertical"], -1.0, 1.0)
+    column_zoom = changes["zy"] * tf.where(changes["flip_horizontal"], -1.0, 1.0)
     cos, sin = tf.cos(theta), tf.sin(theta)
     # The product [[cos, -sin], [sin, cos]] @ [[1, -sin(shear)], [0, cos(shear)]] @ diag(zooms), written out.
     rr, cr = cos * row_zoom, sin * row_zoom
     rc = -(cos * tf.sin(shear) + sin * tf.cos(shear)) * column_zoom
     cc = (cos * tf.cos(shear) - sin * tf.sin(shear)) * column_zoom
-    middle_row, middle_column = height / 2 - 0.5, width / 2 - 0.5
+    middle_row, middle_column = (tf.cast(side, tf.float32) / 2 - 0.5 for side in (height, width))
     row = middle_row + cos * down - sin * right - rr * middle_row - rc * middle_column
     column = middle_column + sin * down + cos * right - cr * middle_row - cc * middle_column
     return tf.stack([tf.stack([rr, rc, row], axis=1), tf.stack([cr, cc, column], axis=1)], axis=1)
-
-
-def _pixels(share: float, side: tf.Tensor) -> tf.Tensor:
-    """A shift's range in pixels: a share of the side below 1, else pixels."""
-    return share * side if share < 1 else tf.constant(float(share))

@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +14,8 @@ from scipy import ndimage
 from keraskit.augment import Augmentation
 from keraskit.augment.flow import Saver
 from keraskit.augment.statistics import Statistics
-from keraskit.augment.transform import draws, matrices, transform
+from keraskit.augment.transform import draws, matrices, parameters, transform
+from keraskit.config import changed
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
 
@@ -33,7 +36,7 @@ def pictures(shape, n=4):
     return ndimage.gaussian_filter(random.uniform(0, 255, (n, *shape)), (0, 1.5, 1.5, 0)).astype(np.float32)
 
 
-def by_scipy(augmentation, image, row, mode):
+def by_scipy(augmentation, image, row, mode, order=1):
     """One picture through scipy, with ImageDataGenerator's matrices as the document's Keras has them."""
     height, width = image.shape[:2]
     theta = np.deg2rad(augmentation.rotation_range) * (2 * row[0] - 1)
@@ -54,7 +57,7 @@ def by_scipy(augmentation, image, row, mode):
     matrix = middle @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(middle)
     channels = [
         ndimage.affine_transform(
-            image[..., c], matrix[:2, :2], matrix[:2, 2], order=1, mode=mode, cval=augmentation.cval
+            image[..., c], matrix[:2, :2], matrix[:2, 2], order=order, mode=mode, cval=augmentation.cval
         )
         for c in range(image.shape[-1])
     ]
@@ -96,7 +99,9 @@ def test_away_from_the_border_wrap_and_constant_are_todays_generators_too(mode):
 
 def test_equal_to_tensorflows_own_resampling():
     x, numbers = pictures((24, 41, 3), 8), draws(8, (1, 1))
-    (rr, rc, row), (cr, cc, column) = tf.transpose(matrices(SEVEN, numbers, 24, 41), (1, 2, 0)).numpy()
+    (rr, rc, row), (cr, cc, column) = tf.transpose(
+        matrices(parameters(SEVEN, numbers, 24, 41), 24, 41), (1, 2, 0)
+    ).numpy()
     flat = np.stack([cc, cr, column, rc, rr, row, 0 * row, 0 * row], axis=1)  # columns before rows
     theirs = tf.raw_ops.ImageProjectiveTransformV3(
         images=x, transforms=flat, output_shape=[24, 41], interpolation="BILINEAR", fill_mode="NEAREST", fill_value=0.0
@@ -143,6 +148,28 @@ def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square():
     assert np.abs(turned - image[::-1, ::-1]).max() < 0.01
     legacy = Augmentation(rotation_range=180).legacy()
     assert np.abs(legacy.apply_transform(image, {"theta": 180}) - image[::-1, ::-1]).max() > 10
+
+
+def test_todays_generator_shears_along_the_other_axis_and_zooms_about_another_point():
+    line, spot = np.zeros((2, 20, 40, 1), np.float32)
+    line[10], spot[9:11, 19:21] = 255, 255
+    legacy = Augmentation().legacy()
+    rows = lambda image: [int(image[:, column, 0].argmax()) for column in (10, 20, 30)]  # noqa: E731
+    assert rows(one(Augmentation(shear_range=30), line, shear=1.0)) == [5, 10, 15]
+    assert rows(legacy.apply_transform(line, {"shear": 30})) == [9, 9, 9]
+    zoomed = one(Augmentation(zoom_range=(0.5, 0.5)), spot)
+    assert np.allclose(ndimage.center_of_mass(zoomed[..., 0]), (9.5, 19.5))
+    theirs = legacy.apply_transform(spot, {"zx": 0.5, "zy": 0.5})
+    assert np.abs(np.subtract(ndimage.center_of_mass(theirs[..., 0]), (9.5, 19.5))).max() > 5
+
+
+def test_todays_generator_cuts_values_before_it_brightens_them():
+    image = pictures((20, 20, 3), 1)[0]
+    ours, theirs = one(Augmentation(brightness_range=(1.5, 1.5)), image), Augmentation().legacy().apply_transform
+    assert np.allclose(ours, np.clip(image * 1.5, 0, 255))
+    whole = np.clip(np.floor(image) * 1.5, 0, 255)
+    assert np.abs(theirs(image, {"brightness": 1.5}) - whole).max() <= 0.5
+    assert theirs(image / 255, {"brightness": 1.5}).max() == 0
 
 
 def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes():
@@ -193,7 +220,7 @@ def test_the_same_seed_gives_the_same_whatever_the_batches_and_another_epoch_doe
 
 def test_flow_repeats_by_seed_differs_by_epoch_and_keeps_pictures_with_labels():
     x = np.tile(np.arange(50, dtype=np.float32)[:, None, None, None] * 5, (1, 8, 8, 1))
-    flow = lambda seed: list(itertools.islice(SEVEN.flow(x, np.arange(50), 20, seed), 6))  # noqa: E731
+    flow = lambda seed: list(itertools.islice(SEVEN.flow(x, np.arange(50), 20, seed=seed), 6))  # noqa: E731
     one, two, other = flow(1), flow(1), flow(2)
     for (a, y), (b, z) in zip(one, two, strict=True):
         assert np.array_equal(a, b) and np.array_equal(y, z)
@@ -212,6 +239,97 @@ def test_channels_first_grey_and_bytes_are_the_same_pictures():
     assert np.array_equal(SEVEN.transform(x.astype(np.float64), (1, 1)).numpy(), expected)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("shape", "batch"), [((25, 25, 1), 8), ((15, 15, 3), 32)], ids=str)
+@pytest.mark.parametrize("within", [False, True], ids=["alone", "in a compiled function"])
+def test_where_coordinates_are_whole_colours_change_nothing_of_the_move(mode, shape, batch, within):
+    """An odd-sided picture's centre turns about itself; XLA computes coordinates twice where colours change too."""
+    augmentation = Augmentation(rotation_range=40, channel_shift_range=30, fill_mode=mode)
+    x = np.random.default_rng(5).integers(0, 256, (64, *shape)).astype(np.uint8)
+    numbers = draws(64, (3, 4))
+    made = tf.function(lambda *of: transform(augmentation, *of), jit_compile=within)
+    ours = np.concatenate([made(x[i : i + batch], numbers[i : i + batch]) for i in range(0, 64, batch)])
+    for image, row, result in zip(x, numbers.numpy().astype(float), ours, strict=True):
+        moved = by_scipy(augmentation, image.astype(float), row, MODES[mode])
+        shifted = np.clip(moved + 30 * (2 * row[8] - 1), moved.min(), moved.max())
+        assert np.abs(result - shifted).max() < 0.01
+
+
+def test_the_nearest_pixel_is_scipys_too():
+    augmentation = dataclasses.replace(SEVEN, interpolation_order=0)
+    x, numbers = pictures((24, 41, 3), 12), draws(12, (3, 4)).numpy()
+    for image, row, result in zip(x, numbers, transform(augmentation, x, numbers).numpy(), strict=True):
+        one = by_scipy(augmentation, image, row.astype(float), "nearest", order=0)
+        assert (np.abs(result - one).max(axis=-1) > 0.01).mean() < 0.002  # halfway, the last bits of float32 decide
+
+
+def test_a_shift_of_several_is_one_of_them_to_either_side(bar):
+    x = np.tile(bar[None], (400, 1, 1, 1))
+    moved = Augmentation(height_shift_range=[1, 4]).transform(x, (0, 0)).numpy()[:, :, 20, 0].argmax(axis=1) - 10
+    assert sorted(set(moved.tolist())) == [-4, -1, 1, 4]
+    assert all(50 < (moved == each).sum() < 150 for each in (-4, -1, 1, 4))
+    shares = Augmentation(height_shift_range=(0.25,)).transform(x, (0, 0)).numpy()[:, :, 20, 0].argmax(axis=1) - 10
+    assert set(shares.tolist()) == {-5, 5}
+
+
+def test_one_picture_at_random_and_by_parameters_is_the_generators():
+    """With the axes that today's generator swaps taken back: on square pictures that is all that differs."""
+    image = pictures((30, 30, 3), 1)[0]
+    augmentation = dataclasses.replace(SEVEN, channel_shift_range=20.0)
+    parameters = augmentation.get_random_transform(image.shape, seed=3)
+    assert parameters.keys() == augmentation.legacy().get_random_transform(image.shape).keys()
+    assert parameters == augmentation.get_random_transform(image.shape, seed=3)
+    assert abs(parameters["theta"]) <= 40 and abs(parameters["tx"]) <= 6 and parameters["brightness"] is None
+    made = augmentation.random_transform(image, seed=3)
+    assert np.array_equal(made, augmentation.apply_transform(image, parameters))
+    flips = {"flip_horizontal": parameters["flip_vertical"], "flip_vertical": parameters["flip_horizontal"]}
+    theirs = augmentation.legacy().apply_transform(image.transpose(1, 0, 2), parameters | flips).transpose(1, 0, 2)
+    assert np.abs(made - theirs).max() < 0.01
+    assert np.array_equal(Augmentation().apply_transform(image, {"flip_vertical": True}), image[::-1])
+    assert np.array_equal(Augmentation().apply_transform(image, {"tx": 3})[:-3], image[3:])
+    assert augmentation.random_transform(image).shape == image.shape
+
+
+def test_a_single_picture_is_no_batch_of_grey_ones():
+    for shape in [(20, 30, 3), (20, 30, 1), (30,)]:
+        with pytest.raises(UserError, match=r"no batch .* random_transform"):
+            SEVEN.transform(np.zeros(shape), (0, 0))
+    assert SEVEN.transform(np.zeros((3, 20, 30)), (0, 0)).shape == (3, 20, 30)
+
+
+def test_numpys_numbers_are_numbers():
+    words = {"rotation_range": np.float32(5), "zoom_range": np.float32(0.25), "width_shift_range": np.array([1, 2])}
+    assert Augmentation(**words) == Augmentation(rotation_range=5.0, zoom_range=0.25, width_shift_range=(1, 2))
+    json.dumps(changed(Augmentation(**words)))
+
+
+def test_the_document_s_way_fits_without_steps_and_each_epoch_differs():
+    x, y = np.arange(50, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 1)), np.arange(50) % 2
+    flow = SEVEN.flow(x, y, 20, sample_weight=np.ones(50))
+    assert len(flow) == 3
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    seen = []
+    model.fit(flow, epochs=2, verbose=0, validation_data=SEVEN.flow(x, y, 20), callbacks=[
+        keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))])  # fmt: skip
+    assert seen == [0, 1, 2] * 2
+    first = np.concatenate([each[1] for each in itertools.islice(SEVEN.flow(x, np.arange(50), 20), 6)])
+    assert (first[:50] != first[50:]).any() and sorted(first[:50]) == sorted(first[50:]) == list(range(50))
+
+
+def test_subsets_and_order_are_the_generators():
+    x = np.arange(10, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 3, 1))
+    augmentation = Augmentation(validation_split=0.3)
+    for subset in ("training", "validation", None):
+        ours = augmentation.flow(x, np.arange(10), 4, shuffle=False, subset=subset)
+        theirs = augmentation.legacy().flow(x, np.arange(10), 4, shuffle=False, subset=subset, ignore_class_split=True)
+        assert len(ours) == len(theirs)
+        for (a, y), (b, z) in zip(itertools.islice(ours, len(ours)), theirs, strict=False):
+            assert np.array_equal(a, b) and np.array_equal(y, z)
+    with pytest.raises(UserError, match="neither training nor validation"):
+        augmentation.flow(x, subset="test")
+
+
 # Standardisation
 
 
@@ -221,6 +339,8 @@ def test_channels_first_grey_and_bytes_are_the_same_pictures():
         {"featurewise_center": True},
         {"featurewise_center": True, "featurewise_std_normalization": True, "rescale": 1 / 255},
         {"samplewise_center": True, "samplewise_std_normalization": True},
+        {"featurewise_std_normalization": True},
+        {"samplewise_std_normalization": True},
         {"preprocessing_function": lambda image: 255 - image, "rescale": 0.5},
     ],
     ids=",".join,
@@ -236,21 +356,19 @@ def test_standardisation_is_the_generators(words):
 
 
 def test_statistics_are_the_same_from_an_array_and_from_a_stream():
-    words = Augmentation(featurewise_center=True, featurewise_std_normalization=True, zca_whitening=True)
     x = np.round(pictures((6, 5, 3), 1000)).astype(np.uint8)
-    one = words.fit(x).statistics
-    two = words.fit(tf.data.Dataset.from_tensor_slices(x).batch(77)).statistics
+    stream = tf.data.Dataset.from_tensor_slices(x).batch(77)
+    one, two = (Augmentation(zca_whitening=True).fit(images).statistics for images in (x, stream))
+    assert np.allclose(one.mean, two.mean) and np.allclose(one.zca, two.zca, rtol=1e-4, atol=1e-5)
+    one, two = (Augmentation(featurewise_std_normalization=True).fit(images).statistics for images in (x, stream))
     assert np.allclose(one.mean, x.mean((0, 1, 2)), rtol=1e-6) and np.allclose(one.std, x.std((0, 1, 2)), rtol=1e-5)
     assert one.mean.shape == (1, 1, 3)
-    assert np.allclose(one.mean, two.mean) and np.allclose(one.zca, two.zca, rtol=1e-4, atol=1e-5)
+    assert np.allclose(one.mean, two.mean) and np.allclose(one.std, two.std) and one.zca is None
 
 
 def test_whitened_mnist_has_the_identity_as_covariance():
     x = mnist.load()[0]["x_train"][:20_000, ..., None]
-    words = Augmentation(
-        featurewise_center=True, featurewise_std_normalization=True, zca_whitening=True, zca_epsilon=1e-6
-    )
-    fitted = words.fit(x)
+    fitted = Augmentation(zca_whitening=True, zca_epsilon=1e-3).fit(x)
     white = np.concatenate([fitted.standardize(part).numpy() for part in np.array_split(x, 10)]).reshape(len(x), -1)
     varies = x.reshape(len(x), -1).std(0) > 8  # pixels that are nearly always black stay nearly black
     covariance = (white.T.astype(float) @ white / len(x))[np.ix_(varies, varies)]
@@ -289,7 +407,10 @@ def test_standardising_without_fit_is_refused():
         {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")}, {"width_shift_range": float("inf")},
         {"fill_mode": "mirror"}, {"cval": 300},
         {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)}, {"rescale": 0}, {"zca_epsilon": 0},
-        {"data_format": "nchw"}, {"channel_shift_range": -3}, {"channel_shift_range": 256}, {"rotation_range": 400},
+        {"data_format": "nchw"}, {"interpolation_order": 3}, {"validation_split": 1.0},
+        {"width_shift_range": (0.1, -2)},
+        {"height_shift_range": ()}, {"rotation_range": None}, {"rotation_range": True},
+        {"channel_shift_range": -3}, {"channel_shift_range": 256}, {"rotation_range": 400},
     ],
     ids=str,
 )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Pictures in files as ImageDataGenerator hands them out: the same batches as today's generator, file by file."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraskit.augment import Augmentation
+from keraskit.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Eleven pictures of two classes, some in a folder below, of several sizes and kinds."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for i in range(11):
+        place = root / ("dogs" if i % 3 else "cats") / ("more" if i > 8 else "")
+        place.mkdir(parents=True, exist_ok=True)
+        kind = ("png", "jpg", "bmp")[i % 3]
+        pixels = random.integers(0, 256, (20 + i, 30, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(place / f"{i:02d}.{kind}")
+    (root / "dogs" / "notes.txt").write_text("no picture")
+    return root
+
+
+WORDS = [
+    {},
+    {"class_mode": "binary", "color_mode": "grayscale", "interpolation": "bilinear"},
+    {"class_mode": "sparse", "classes": ["dogs", "cats"], "color_mode": "rgba"},
+    {"class_mode": None, "subset": "training"},
+    {"class_mode": "input", "subset": "validation", "keep_aspect_ratio": True},
+]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=str)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_directory_is_the_generators(folder, words, data_format):
+    augmentation = Augmentation(rescale=1 / 255, validation_split=0.4, data_format=data_format)
+    words = {"target_size": (16, 12), "batch_size": 4, "shuffle": False, **words}
+    ours, theirs = (each.flow_from_directory(folder, **words) for each in (augmentation, augmentation.legacy()))
+    assert len(ours) == len(theirs) and ours.class_indices == theirs.class_indices
+    assert sorted(ours.filenames) == sorted(theirs.filenames) and ours.samples == theirs.samples
+    assert list(ours.classes) == list(theirs.classes)
+    found = []
+    for flow in (ours, theirs):
+        batches = [
+            [np.asarray(a) for a in (b if isinstance(b, tuple) else (b,))] for b in itertools.islice(flow, len(flow))
+        ]
+        arrays = [np.concatenate(each) for each in zip(*batches, strict=True)]
+        order = np.argsort(flow.filenames)  # the generator has a class's subfolders in no order
+        found.append([array[order] for array in arrays])
+    for one, other in zip(*found, strict=True):
+        assert one.shape == other.shape and np.allclose(one, other, atol=1e-6)
+
+
+def test_a_table_is_the_generators(folder):
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*g") if p.is_file())
+    table = {"filename": names, "class": [n.split("/")[0] for n in names], "weight": np.arange(len(names)) / 10}
+    augmentation = Augmentation(validation_split=0.25)
+    for words in ({}, {"class_mode": "raw", "y_col": "weight", "weight_col": "weight", "subset": "validation"}):
+        flow = augmentation.flow_from_dataframe(
+            table, folder, shuffle=False, target_size=(8, 8), batch_size=50, **words
+        )
+        x, y, *weights = next(iter(flow))
+        part = slice(len(names) // 4) if words else slice(None)
+        for picture, name in zip(x, names[part], strict=True):
+            image = Image.open(folder / name).convert("RGB").resize((8, 8), Image.Resampling.NEAREST)
+            assert np.array_equal(picture, np.asarray(image, np.float32))
+        if words:
+            assert np.allclose(y, table["weight"][part]) and np.allclose(weights[0], y)
+        else:
+            assert flow.class_indices == {"cats": 0, "dogs": 1}
+            assert [list(flow.class_indices)[k] for k in np.argmax(y, axis=1)] == table["class"]
+
+
+def test_what_cannot_be_is_one_line(folder, tmp_path):
+    flow = Augmentation().flow_from_directory
+    for words, said in [
+        ((tmp_path / "none",), "no folder"),
+        ((tmp_path,), "no pictures"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            flow(*words)
+    with pytest.raises(UserError, match="two classes; there are 1"):
+        flow(folder, classes=["cats"], class_mode="binary")
+    table = {"filename": ["cats/00.png", "gone.png"], "class": ["a", "b"]}
+    with pytest.raises(UserError, match=r"1 of 2 files are not there, the first is .*gone.png"):
+        Augmentation().flow_from_dataframe(table, folder)
+    with pytest.raises(UserError, match="class 'b'"):
+        Augmentation().flow_from_dataframe({**table, "filename": ["cats/00.png"] * 2}, folder, classes=["a"])
