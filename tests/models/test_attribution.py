@@ -1,0 +1,145 @@
+"""Grad-CAM and saliency against models whose answer is known by hand, and tests that tell a map that shows nothing."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+from keraskit.recipes import cats_dogs_features, cnn, multi_input
+
+from keraskit.errors import UserError
+from keraskit.models.attribution import (
+    explain,
+    grad_cam,
+    last_convolution,
+    rank_correlation,
+    recorded,
+    saliency,
+    score_of,
+    shuffled,
+)
+
+
+@pytest.fixture(scope="module")
+def convnet():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((9, 8, 2)),
+            keras.layers.Conv2D(3, 3, activation="relu", name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+def pictures(*shape):
+    return np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+
+
+def test_grad_cam_is_what_its_equations_say_by_hand(convnet):
+    """Averaging channels and weighing them: the gradient of a logit in each place of a channel is weight / places."""
+    x, conv, dense = pictures(5, 9, 8, 2), convnet.get_layer("conv"), convnet.layers[-1]
+    features = conv(x).numpy()
+    for k in range(4):
+        by_hand = np.maximum((features * dense.kernel.numpy()[:, k] / features[0, ..., 0].size).sum(-1), 0)
+        assert np.abs(grad_cam(convnet, conv, x, score_of(convnet, k)) - by_hand).max() < 1e-7
+    assert np.allclose(convnet(x).numpy().sum(axis=1), 1)  # the softmax is back
+
+
+def test_a_linear_models_saliency_is_its_weights():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
+    found = saliency(model, pictures(4, 6), score_of(model, 2))
+    assert np.allclose(found, np.abs(model.layers[1].kernel.numpy()[:, 2])[None].repeat(4, 0))
+    one = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(inputs))
+    assert np.allclose(score_of(one, 0)(pictures(4, 6)), -score_of(one, 1)(pictures(4, 6)))
+
+
+def detector():
+    """A network, made by hand, that says class 1 where something bright lies in a picture, wherever it lies."""
+    model = keras.Sequential(
+        [
+            keras.Input((24, 32, 1)),
+            keras.layers.Conv2D(2, 3, padding="same", activation="relu", name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    bright = np.ones((3, 3, 1)) / 9
+    kernel = np.stack([bright, -bright], axis=-1)
+    model.set_weights([kernel, np.array([-0.4, 0.4]), np.array([[-60.0, 60.0], [0.1, -0.1]]), np.array([1.0, -1.0])])
+    return model
+
+
+def feed(batch):
+    return tf.cast(batch, tf.float32)[..., None] / 255
+
+
+def test_the_heat_lies_on_the_object_and_the_map_passes_its_own_tests():
+    picture = np.full((24, 32), 20, np.uint8)
+    picture[6:12, 20:28] = 250
+    found = explain(detector(), feed, picture, 1)
+    inside = np.zeros_like(picture, bool)
+    inside[5:13, 19:29] = True
+    assert found.map.shape == (24, 32) and found.map.max() == 1 and found.method == "Grad-CAM of conv"
+    assert found.map[inside].mean() > 20 * found.map[~inside].mean()
+    assert found.failure == "" and found.deletion < found.random - 0.1 and found.alike < 0.5
+
+
+def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
+    """A dense network whose weights are all alike has the same map, shuffled or not."""
+    inputs = keras.Input((6, 6, 1))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(inputs)))
+    position = np.arange(36.0)[:, None] / 36
+    model.set_weights([np.concatenate([-position, position], axis=1), np.zeros(2)])
+    picture = np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "keraskit.models.attribution.shuffled", lambda model: recorded(model.layers[-1])
+        )  # shuffles nothing
+        assert "knows nothing" in explain(model, feed, picture, 1).failure
+    model.set_weights([np.zeros((36, 2)), np.zeros(2)])
+    assert explain(model, feed, picture, 1).failure == "the map is empty"
+
+
+def test_layers_within_frozen_models_and_beside_other_inputs_are_found():
+    model = cats_dogs_features.build(alpha=0.25, size=64)
+    layer = last_convolution(model)
+    assert layer.name == "conv_pw_13_relu" and not layer.trainable_weights
+    heat = grad_cam(model, layer, 255 * pictures(2, 64, 64, 3), score_of(model, 1))
+    assert heat.shape == (2, 2, 2) and heat.any()
+    assert last_convolution(cnn.build()).name == "conv2"
+    several = multi_input.build()
+    x = {"img_gray_bigsize": pictures(1, 64, 64, 1), "img_rgb_smallsize": pictures(1, 32, 32, 3)}
+    layer = last_convolution(several)
+    assert grad_cam(several, layer, x, score_of(several, 3)).shape == (1, *layer.output.shape[1:3])
+
+
+def test_a_layer_can_be_named_and_one_without_places_is_refused():
+    picture = np.zeros((28, 28), np.uint8)
+    picture[8:20, 12:16] = 255
+    model = cnn.build(filters=(4, 4))
+    assert explain(model, feed, picture, 1, layer="pool1").method == "Grad-CAM of pool1"
+    for name, said in (("flatten", "no rows and columns"), ("conv3", "Did you mean conv")):
+        with pytest.raises(UserError, match=said):
+            explain(model, feed, picture, 1, layer=name)
+
+
+def test_rank_correlation_is_scipys(convnet):
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        a, b = random.integers(0, 9, (2, 40)).astype(float)
+        assert rank_correlation(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
+    assert rank_correlation(np.zeros(5), np.arange(5.0)) == 0
+
+
+def test_shuffled_weights_are_the_same_numbers_and_come_back(convnet):
+    before = convnet.get_weights()
+    with shuffled(convnet):
+        now = convnet.get_weights()
+        assert all(
+            np.array_equal(np.sort(a, axis=None), np.sort(b, axis=None)) for a, b in zip(before, now, strict=True)
+        )
+        assert any((a != b).any() for a, b in zip(before, now, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, convnet.get_weights(), strict=True))
