@@ -1,80 +1,145 @@
-"""The figures of a finished run, its model's summary and graph, and the confusion counts."""
+"""The pictures of a finished run, as sheets to look at and one by one for its page; its model's summary and graph."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
+from PIL import Image
 
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.results import plots
-from keraskit.results.guesses import both
 from keraskit.results.run_folder import RunFolder
 
 SHOWN = 32
+PICTURES = "pictures.npz"
+SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it is, and in the page's pictures
 
 
-def draw_classes(folder: RunFolder, splits: Splits, predictions: np.ndarray) -> np.ndarray:
-    """Write confusion and mistakes. Returns the counts, true class by predicted.
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """Pictures that belong together.
 
     Args:
-        folder: the run's.
-        splits: with classes.
-        predictions: of the test split, shape (examples, classes), or (examples, 1) for the second of two.
+        pictures: uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded, in bytes.
+        captions: one for each; may have several lines.
+        title: above all.
+        columns: pictures in a row.
     """
-    probabilities = both(predictions)
-    test, names = splits.test, splits.classes
-    truth, predicted = test.labels, probabilities.argmax(axis=1)
-    assert truth is not None
-    counts = np.zeros((len(names),) * 2, int)
-    np.add.at(counts, (truth, predicted), 1)
-    with folder.atomic("confusion.png") as path:
-        plots.confusion(counts, names, path)
-    if test.pictures:
-        wrong = np.flatnonzero(predicted != truth)
-        worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:SHOWN]
-        captions = [
-            f"true {names[truth[i]]}\nsaid {names[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}" for i in worst
-        ]
-        title = f"The most confident of {len(wrong):,} mistakes on {len(truth):,} test examples"
-        with folder.atomic("mistakes.png") as path:
-            plots.sheet(test.pictures(worst), captions, path, title)
-    return counts
+
+    pictures: Any
+    captions: list[str]
+    title: str
+    columns: int = 8
 
 
-def draw_samples(folder: RunFolder, recipe: Recipe, model: keras.Model, splits: Splits) -> None:
+def mistakes(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> Sheet | None:
+    """The wrong answers, the most confident first; None where the examples are no pictures.
+
+    Args:
+        split: with labels.
+        classes: their names.
+        probabilities: of the split, shape (examples, classes).
+    """
+    truth, predicted = split.labels, probabilities.argmax(axis=1)
+    if split.pictures is None or truth is None:
+        return None
+    worst = worst_of(truth, probabilities)
+    captions = [
+        f"true {classes[truth[i]]}\npredicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
+        for i in worst[:SHOWN]
+    ]
+    title = f"The most confident of {len(worst):,} mistakes on {len(truth):,} test examples"
+    return Sheet(split.pictures(worst[:SHOWN]), captions, title)
+
+
+def worst_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Indices of the wrong answers, the most confident first."""
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
+
+
+def samples(recipe: Recipe, model: keras.Model, splits: Splits) -> Sheet | None:
     """What the model was shown; or, where the recipe says so, what it makes of the first test examples."""
     if recipe.figure:
         first = splits.test.take(np.arange(min(SHOWN // 2, splits.test.size)))[0]
         pictures, captions = recipe.figure(splits, keras.tree.map_structure(np.asarray, model(first, training=False)))
-        title = "Test examples"
-    elif splits.train.pictures:
-        chosen = np.arange(min(SHOWN, splits.train.size))
-        labels = splits.train.labels
-        captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
-        pictures, title = splits.train.pictures(chosen), "Examples of the training split"
-    else:
-        return
-    with folder.atomic("samples.png") as path:
-        plots.sheet(pictures, captions, path, title)
+        return Sheet(pictures, captions, "Test examples")
+    if not splits.train.pictures:
+        return None
+    chosen = np.arange(min(SHOWN, splits.train.size))
+    labels = splits.train.labels
+    captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
+    return Sheet(splits.train.pictures(chosen), captions, "Examples of the training split")
 
 
-def draw_augmented(folder: RunFolder, train: Split, seed: int) -> None:
+def augmented(train: Split, seed: int) -> Sheet | None:
     """Training pictures, each as it is and below as the model saw it in the first epoch."""
     if not train.augmentation.is_random or train.pictures is None:
-        return
+        return None
     columns = min(8, train.size)
-    before, after = [], []
+    rows: list[np.ndarray] = []
+    captions: list[str] = []
     for start in range(0, min(SHOWN // 2, train.size), columns):
         chosen = np.arange(start, min(start + columns, train.size))
-        before.append(train.pictures(chosen))
-        after.append(np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8))
-    rows = [pictures for pair in zip(before, after, strict=True) for pictures in pair]
-    captions = [text for b in before for text in ["as it is"] * len(b) + ["as it was seen"] * len(b)]
-    with folder.atomic("augmented.png") as path:
-        plots.sheet(np.concatenate(rows), captions, path, "Training pictures in the first epoch", columns)
+        seen = np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8)
+        rows += [*train.pictures(chosen), *seen]
+        captions += ["as it is"] * len(chosen) + ["as it was seen"] * len(chosen)
+    return Sheet(rows, captions, "Training pictures in the first epoch", columns)
+
+
+def draw(folder: RunFolder, sheets: dict[str, Sheet | None]) -> None:
+    """Write each sheet as NAME.png, and all their pictures one by one, encoded, into one file for the page."""
+    arrays: dict[str, Any] = {}
+    for name, sheet in sheets.items():
+        if sheet is None:
+            continue
+        with folder.atomic(f"{name}.png") as path:
+            plots.sheet(sheet.pictures, sheet.captions, path, sheet.title, sheet.columns)
+        arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
+        arrays[f"{name}/title"] = np.array([sheet.title, str(sheet.columns)])
+        for i, picture in enumerate(sheet.pictures):
+            arrays[f"{name}/{i}"] = np.frombuffer(_encoded(np.asarray(picture)), np.uint8)
+    with folder.atomic(PICTURES) as path, path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read(folder: RunFolder) -> dict[str, Sheet]:
+    """The sheets whose pictures are in the folder, each picture encoded. Raises UserError where the file is damaged."""
+    try:
+        with np.load(io.BytesIO(folder.read_bytes(PICTURES)), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        sheets = {}
+        for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
+            captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
+            pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]
+            sheets[name] = Sheet(pictures, captions, title, int(columns))
+        return sheets
+    except FileNotFoundError:
+        return {}
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes NumPy raise anything
+        raise UserError(f"{folder.path / PICTURES} cannot be read: {error}.", "Make the run anew.") from error
+
+
+def _encoded(picture: np.ndarray) -> bytes:
+    """A PNG of a small picture, a JPEG of a larger one, made small enough for a page."""
+    image, file = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture), io.BytesIO()
+    if max(image.size) <= SMALL:
+        image.save(file, "PNG", optimize=True)
+    else:
+        image.thumbnail((LARGEST, LARGEST))
+        image.save(file, "JPEG", quality=88)
+    return file.getvalue()
 
 
 def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
 from keraskit.results import fonts, history
+from keraskit.results.scores import Calibration
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -51,15 +52,14 @@ def _words(text: str, most: int = 60) -> str:
     return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
 
 
-def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
+def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
     """Each metric against the epoch, training and validation, with the best epoch marked.
 
     Args:
         rows: one per epoch: `epoch`, metrics, and `val_` metrics.
         best_epoch: the epoch whose weights were kept, from 1.
-        path: the PNG to write.
     """
-    names = [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}]
+    names = metrics_of(rows)
     columns = min(len(names), 3)
     lines = -(-len(names) // columns)
     figure = _figure(4.6 * columns, 3.4 * lines)
@@ -80,7 +80,46 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    _save(figure, path, names)
+    return figure
+
+
+def metrics_of(rows: Sequence[dict[str, float]]) -> list[str]:
+    """What was measured in training, in the history's order."""
+    return [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}]
+
+
+def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
+    """Write `curves_figure` as a PNG."""
+    _save(curves_figure(rows, best_epoch), path, metrics_of(rows))
+
+
+def reliability_figure(found: Calibration) -> Figure:
+    """Accuracy against confidence: on the diagonal the model is as sure as it should be."""
+    figure = _figure(4.6, 3.4)
+    axes = figure.add_subplot()
+    bins = len(found.counts)
+    filled = found.counts > 0
+    left = np.arange(bins)[filled] / bins
+    axes.bar(left, found.accuracy[filled], 1 / bins, align="edge", color=TRAIN, alpha=0.35, label="share right")
+    axes.plot(found.confidence[filled], found.accuracy[filled], "o", color=TRAIN, markersize=4)
+    axes.plot([0, 1], [0, 1], ":", color=MARK, label="as sure as right")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the predicted class", ylabel="share right")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Predicted against true values, both of shape (n,), at most 2,000 of them."""
+    figure = _figure(4.6, 3.4)
+    axes = figure.add_subplot()
+    axes.plot(targets[:2_000], predictions[:2_000], ".", color=TRAIN, alpha=0.5, markersize=4)
+    ends = [float(f(f(targets), f(predictions))) for f in (min, max)]
+    axes.plot(ends, ends, ":", color=MARK, label="predicted as it is")
+    axes.set(xlabel="true value", ylabel="predicted value")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
 
 
 def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float], float]], metric: str, path: Path) -> None:

@@ -5,70 +5,48 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.results import history, manifest
+from keraskit.results import figures, history, manifest, plots, scores, split_predictions, svg
 from keraskit.results.run_folder import RunFolder
+from keraskit.results.split_predictions import SplitPredictions
 
 REPORT = "report.html"
 LISTED = 40  # names of classes
+TABLE = 20  # classes at most whose confusion is a table; of more, the pairs that are confused most
+PAIRS = 12
 
 
 def write_report(folder: RunFolder) -> None:
-    """Write the page. Files that the run did not leave are left out of it."""
+    """Write the page. What the run did not leave is left out of it."""
     run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
-    page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
-    html = page.render(
+    environment = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True, trim_blocks=True)
+    rows = folder.read_history()
+    test = split_predictions.read(folder, "test")
+    headline = _headline(run, test)
+    page = environment.get_template("report.html.jinja").render(
         run=run,
         cited=_cited(run.get("section") or ""),
-        headline=_headline(run),
-        figures=_figures(run),
+        banner=_banner(run),
+        headline=headline,
+        figures=[(name, value) for name, value in _figures(run) if name != headline.get("name")],
         examples=_examples(run),
-        history=(rows := folder.read_history()),
+        history=rows,
+        curves=_curves(rows, run),
         overfit=history.overfit(rows),
-        has=lambda name: (folder.path / name).is_file(),
-        picture=lambda name, text: _picture(folder, name, text),
+        answers=_answers(folder, run, test),
+        sheets=_sheets(folder, run, test),
         graph=_graph(folder),
         model_text=_text(folder, "summary.txt"),
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
-    folder.write_text(REPORT, html)
-
-
-def _cited(section: str) -> str:
-    """Where in the document the recipe's model stands."""
-    return f"document, section{'s' if ',' in section else ''} {section}" if section else BEYOND
-
-
-def _examples(run: dict[str, Any]) -> str:
-    """The data: how many examples of what."""
-    classes = run.get("classes") or []
-    used = (run["data"].get("used") or {}).items()
-    counts = ", ".join(f"{count:,} {'training' if part == 'train' else part}" for part, count in used)
-    names = ", ".join(classes[:LISTED]) + (f" and {len(classes) - LISTED:,} more" if len(classes) > LISTED else "")
-    of_classes = f" of {len(classes):,} classes: {names}" if classes else ""
-    return f"{run['data'].get('name')}: {counts} examples{of_classes}."
-
-
-def _headline(run: dict[str, Any]) -> str:
-    test = run.get("test") or {}
-    name = next((n for n in test if n != "loss"), "loss")
-    return f"test {name} {test[name]:.4f}" if test.get(name) is not None else ""
-
-
-def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    figures = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in _known(run, "test").items()]
-    figures.sort(key=lambda figure: figure[0] == "test loss")
-    if run.get("best_epoch"):
-        figures.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
-    figures.append(("parameters", f"{run['parameters']:,}"))
-    if "fit" in _known(run, "timings"):
-        figures.append(("training", training_time(_known(run, "timings"))))
-    return figures
+    folder.write_text(REPORT, page)
 
 
 def training_time(seconds: dict[str, float]) -> str:
@@ -76,8 +54,151 @@ def training_time(seconds: dict[str, float]) -> str:
     return f"{seconds['fit']:.0f} s of {sum(seconds.values()):.0f} s in all"
 
 
+def _cited(section: str) -> str:
+    """Where in the document the recipe's model stands."""
+    return f"document, section{'s' if ',' in section else ''} {section}" if section else BEYOND
+
+
+def _banner(run: dict[str, Any]) -> str:
+    """Why this is no result; empty for one."""
+    config = run["config"]
+    if run.get("status") != "finished":
+        return f"Not a result: this run is {run.get('status') or 'not finished'}."
+    if config.get("quick"):
+        return "Not a result: a quick run shows that everything works, not what the recipe reaches."
+    if config.get("limit"):
+        return f"Not the recipe's result: at most {config['limit']:,} examples of each split were used."
+    return ""
+
+
+def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, str]:
+    """The figure that counts, with its interval and what chance would have."""
+    known = _known(run, "test")
+    name = next((n for n in known if n.endswith("accuracy")), next((n for n in known if n != "loss"), ""))
+    if not name:
+        return {}
+    found = {"name": f"test {name.replace('_', ' ')}", "value": f"{known[name]:.4f}"}
+    labels = None if test is None else test.labels
+    if name.endswith("accuracy") and labels is not None:
+        low, high = scores.interval(round(known[name] * len(labels)), len(labels))
+        found["interval"] = f"95% interval {low:.3f} to {high:.3f}, of {len(labels):,} examples"
+        found["chance"] = f"Always naming the most frequent class would give {scores.chance(labels):.3f}."
+    return found
+
+
+def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
+    found = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in _known(run, "test").items()]
+    found.sort(key=lambda figure: figure[0] == "test loss")
+    if run.get("best_epoch"):
+        found.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
+    found.append(("parameters", f"{run['parameters']:,}"))
+    if "fit" in _known(run, "timings"):
+        found.append(("training", training_time(_known(run, "timings"))))
+    return found
+
+
 def _known(run: dict[str, Any], name: str) -> dict[str, float]:
     return {key: value for key, value in (run.get(name) or {}).items() if value is not None}
+
+
+def _examples(run: dict[str, Any]) -> str:
+    """The data: how many examples of what."""
+    classes = run.get("classes") or []
+    used = (run["data"].get("used") or {}).items()
+    counts = ", ".join(f"{count:,} {'training' if split == 'train' else split}" for split, count in used)
+    names = ", ".join(classes[:LISTED]) + (f" and {len(classes) - LISTED:,} more" if len(classes) > LISTED else "")
+    of_classes = f" of {len(classes):,} classes: {names}" if classes else ""
+    return f"{run['data'].get('name')}: {counts} examples{of_classes}."
+
+
+def _curves(rows: list[dict[str, float]], run: dict[str, Any]) -> Markup | None:
+    if not rows:
+        return None
+    names = plots.metrics_of(rows)
+    figure = plots.curves_figure(rows, run.get("best_epoch") or len(rows))
+    last = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in rows[-1] if name not in {"epoch", "seconds"})
+    described = f"Learning curves of {len(rows)} epochs. In the last one: {last}."
+    return svg.inline(figure, "curves", described, svg.curve_points(figure, rows, names))
+
+
+def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
+    """What the predictions tell: by class and how sure, or how far off."""
+    if test is None:
+        return {}
+    classes = run.get("classes") or []
+    if test.labels is None or not classes:
+        return _values(test)
+    probabilities = test.probabilities(run.get("class_output"))
+    counts = scores.confusion(test.labels, probabilities.argmax(axis=1), len(classes))
+    found: dict[str, Any] = {"by_class": _by_class(classes, counts), "right": int(np.trace(counts))}
+    found["mistakes"] = len(test.labels) - found["right"]
+    if len(classes) <= TABLE:
+        share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that few are seen, too
+        found["confusion"] = [
+            (name, list(zip(counts[i].tolist(), share[i].tolist(), strict=True))) for i, name in enumerate(classes)
+        ]
+    off = counts - np.diag(np.diag(counts))
+    often = [np.unravel_index(k, off.shape) for k in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
+    found["pairs"] = [(classes[i], classes[j], int(off[i, j])) for i, j in often if off[i, j] > 1]
+    return found | _calibration(folder, run, test, probabilities)
+
+
+def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[str]]]:
+    table = scores.by_class(counts)
+    rows = zip(classes, *(table[name] for name in ("precision", "recall", "f1", "support")), strict=True)
+    return [(name, [f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{n:,}"]) for name, p, r, f, n in rows][: 5 * LISTED]
+
+
+def _calibration(
+    folder: RunFolder, run: dict[str, Any], test: SplitPredictions, probabilities: np.ndarray
+) -> dict[str, Any]:
+    assert test.labels is not None
+    found = scores.calibration(probabilities, test.labels)
+    confidence = float(probabilities.max(axis=1).mean())
+    right = float((probabilities.argmax(axis=1) == test.labels).mean())
+    sure = "too sure of itself" if found.gap > 0.02 else "too timid" if found.gap < -0.02 else "as sure as it is right"
+    said = f"On the average the network gave its answers {confidence:.1%} and was right in {right:.1%}: it is {sure}"
+    said += f" (expected calibration error {found.error:.3f})."
+    validation = split_predictions.read(folder, "validation")
+    if validation is not None and validation.labels is not None and abs(found.gap) > 0.02:
+        t = scores.temperature(validation.probabilities(run.get("class_output")), validation.labels)
+        said += f" Dividing its logits by {t:.2f}, which validation says, would mend that."
+    described = f"Reliability diagram: expected calibration error {found.error:.3f}."
+    return {"sure": said, "reliability": svg.inline(plots.reliability_figure(found), "reliability", described)}
+
+
+def _values(test: SplitPredictions) -> dict[str, Any]:
+    """Of a regression of one value: predicted against true."""
+    targets, predictions = next(iter(test.targets.values())), next(iter(test.predictions.values()))
+    if targets.size != predictions.size or targets.size != len(targets):
+        return {}
+    targets, predictions = targets.reshape(-1), predictions.reshape(-1)
+    error = float(np.abs(targets - predictions).mean())
+    described = f"Predicted against true values of {len(targets):,} test examples; off by {error:.4g} in the mean."
+    return {"scatter": svg.inline(plots.scatter_figure(targets, predictions), "scatter", described), "off": described}
+
+
+def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
+    """The pictures for the page, by sheet: title, and of each picture its element, caption, and file."""
+    sheets: dict[str, Any] = {}
+    for name, sheet in figures.read(folder).items():
+        files: list[Path | None] = [None] * len(sheet.pictures)
+        if name == "mistakes" and test is not None and test.names and test.labels is not None:
+            root = Path(run["data"].get("path") or "")
+            worst = figures.worst_of(test.labels, test.probabilities(run.get("class_output")))
+            files = [root / test.names[i] if root.is_dir() else None for i in worst[: len(files)]]
+        items = [
+            (_image(data, f"picture {i}"), caption.split("\n"), file.absolute().as_uri() if file else "")
+            for i, (data, caption, file) in enumerate(zip(sheet.pictures, sheet.captions, files, strict=True), 1)
+        ]
+        sheets[name] = {"title": sheet.title, "columns": sheet.columns, "items": items}
+    return sheets
+
+
+def _image(data: bytes, text: str) -> Markup:
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    encoded = base64.b64encode(data).decode()
+    return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), kind, encoded)
 
 
 def _found(folder: RunFolder, name: str) -> bytes | None:
@@ -88,21 +209,14 @@ def _found(folder: RunFolder, name: str) -> bytes | None:
         return None
 
 
-def _picture(folder: RunFolder, name: str, text: str) -> Markup:
-    if (found := _found(folder, name)) is None:
-        return Markup('<p class="quiet">{} is not there.</p>').format(name)
-    data = base64.b64encode(found).decode()
-    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(text, data)
-
-
 def _graph(folder: RunFolder) -> Markup | None:
     """The SVG as an image: unlike inline markup, a browser runs no script in it."""
-    if (svg := _found(folder, "architecture.svg")) is None:
+    if (drawn := _found(folder, "architecture.svg")) is None:
         return None
-    width = re.search(rb'width="(\d{1,6}(?:\.\d{1,6})?)(pt|px)?"', svg)
+    width = re.search(rb'width="(\d{1,6}(?:\.\d{1,6})?)(pt|px)?"', drawn)
     pixels = min(0.65 * float(width[1]) * (4 / 3 if width[2] == b"pt" else 1), 900) if width else 400
     image = '<img alt="The graph of layers" style="width: {}px" src="data:image/svg+xml;base64,{}">'
-    return Markup(image).format(round(pixels), base64.b64encode(svg).decode())
+    return Markup(image).format(round(pixels), base64.b64encode(drawn).decode())
 
 
 def _text(folder: RunFolder, name: str) -> str:

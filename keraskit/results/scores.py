@@ -77,8 +77,8 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
-        sums = (np.bincount(place, weights=values, minlength=bins) / counts for values in (confidence, right))
-        return Calibration(*sums, counts)
+        sure, share = (np.bincount(place, weights=v, minlength=bins) / counts for v in (confidence, right))
+        return Calibration(sure, share, counts)
 
 
 def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -9,19 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.splits import Split
+from keraskit.results.split_predictions import SplitPredictions
+
+Evaluated = tuple[dict[str, float], SplitPredictions]
 
 
-def infer(model: keras.Model, split: Split, batch_size: int, output: str | None = None) -> tuple[dict[str, float], Any]:
-    """What `Model.evaluate` and `Model.predict` would give for a split, in one pass.
+def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
+    """What `Model.evaluate` and `Model.predict` would give for each split, in one pass over it.
 
     Args:
         model: compiled.
-        split: read in its order.
+        splits: by name, read in their order.
         batch_size: examples in one call of the model.
-        output: of several outputs, the one whose predictions are kept (default: all).
 
     Returns:
-        Its metrics by name, and the predictions, shape (examples, ...).
+        Metrics by name, and targets and predictions, of each split.
     """
 
     @tf.function
@@ -29,15 +32,37 @@ def infer(model: keras.Model, split: Split, batch_size: int, output: str | None 
         predictions = model(x, training=False)
         loss = model.compute_loss(x, y, predictions, training=False)
         model.compute_metrics(x, y, predictions)
-        return loss, predictions[output] if output else predictions
+        return loss, predictions
 
+    return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
+
+
+def _infer(model: keras.Model, step: Callable[..., Any], split: Split, batch_size: int) -> Evaluated:
     model.reset_metrics()
-    losses, sizes, kept = [], [], []
+    losses, sizes = [], []
+    kept: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
     for x, y, *_ in split.in_order(batch_size):
-        loss, predictions = step(x, y)
+        loss, given = step(x, y)
         losses.append(float(loss))
         sizes.append(len(tf.nest.flatten(x)[0]))
-        kept.append(keras.tree.map_structure(lambda tensor: tensor.numpy(), predictions))
-    loss = float(np.average(losses, weights=sizes))
+        true = by_output(y)
+        kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in by_output(given).items()}))
     measured = {name: float(value) for name, value in model.get_metrics_result().items()}
-    return measured | {"loss": loss}, keras.tree.map_structure(lambda *several: np.concatenate(several), *kept)
+    targets, predictions = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
+    names = list(split.names)[: split.size] if split.names is not None else None
+    loss = float(np.average(losses, weights=sizes))
+    return measured | {"loss": loss}, SplitPredictions(split.labels, targets, predictions, names)
+
+
+def by_output(values: Any) -> dict[str, np.ndarray]:
+    """Each output's values; a model's only one is called ""."""
+    if isinstance(values, list | tuple):
+        values = {str(i): value for i, value in enumerate(values)}
+    return {str(k): v.numpy() for k, v in values.items()} if isinstance(values, dict) else {"": values.numpy()}
+
+
+def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+    """Of a sequence of classes the most probable ones, for their probabilities would fill the disk."""
+    if answer.ndim > 2 and target is not None and target.shape == answer.shape[:-1] and target.dtype.kind in "iu":
+        return answer.argmax(axis=-1).astype(np.uint8 if answer.shape[-1] <= 256 else np.int32)
+    return answer

@@ -21,7 +21,7 @@ from keraskit.errors import printable
 from keraskit.options import call
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.results import figures, plots, report
+from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder, now
 from keraskit.training import fit, hardware, previous, resources, resume, verdict
 from keraskit.training.callbacks import KeepBest
@@ -133,19 +133,27 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
 
 
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
-    """Take the best weights, read the test split once, and write its metrics and the figures."""
+    """Take the best weights, read the test split once, and write metrics, predictions and figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
     model.load_weights(folder.path / MODEL)
     with setup.place.scope:
-        metrics, predictions = infer(model, splits.test, 2 * setup.settings.batch_size, recipe.class_output)
-        figures.draw_samples(folder, recipe, model, splits)
-    found: dict[str, Any] = {"test": metrics, "best_epoch": keeper.best_epoch}
-    if splits.classes:
-        found["confusion"] = figures.draw_classes(folder, splits, predictions).tolist()
+        parts = {"validation": splits.validation, "test": splits.test}
+        found = infer(model, parts, 2 * setup.settings.batch_size)
+        sheets = {"samples": figures.samples(recipe, model, splits)}
+    metrics, test = found["test"]
+    split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
+    written: dict[str, Any] = {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
+    if splits.classes and test.labels is not None:
+        probabilities = test.probabilities(recipe.class_output)
+        counts = scores.confusion(test.labels, probabilities.argmax(axis=1), len(splits.classes))
+        with folder.atomic("confusion.png") as path:
+            plots.confusion(counts, splits.classes, path)
+        sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
+        written["confusion"] = counts.tolist()
     with folder.atomic("curves.png") as path:
         plots.curves(keeper.rows, keeper.best_epoch, path)
-    figures.draw_augmented(folder, splits.train, setup.settings.seed)
-    folder.write_json("metrics.json", found)
+    figures.draw(folder, {**sheets, "augmented": figures.augmented(splits.train, setup.settings.seed)})
+    folder.write_json("metrics.json", written)
     return metrics
 
 

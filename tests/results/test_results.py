@@ -70,7 +70,9 @@ def test_report_is_self_contained_and_is_made_from_files_alone(tiny_run):
     report.write_report(folder)
     assert (folder.path / "report.html").read_text() == before
     links = re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)([^"']*)""", before)
-    assert links == [] and "<script" not in before and "url(" not in before
+    ids = {f"#{name}" for name in re.findall(r'\bid="([^"]+)"', before)}
+    assert len(ids) > 20 and set(links) <= ids and set(re.findall(r"url\(([^)]*)", before)) <= ids
+    assert before.count("<script") == 1 and "http" not in before.replace("http://www.w3.org/", "")
     assert f"{tiny_run.metrics['accuracy']:.4f}" in before and "keraskit run mlp --quick" in before
 
 
@@ -80,7 +82,7 @@ def test_report_escapes_what_comes_from_data(tmp_path, tiny_run):
     folder.write_json("run.json", run | {"summary": "<script>alert(1)</script>", "command": "<b>&"})
     report.write_report(folder)
     page = (tmp_path / "report.html").read_text()
-    assert "<script>" not in page and "&lt;script&gt;" in page and "&lt;b&gt;&amp;" in page
+    assert "<script>alert" not in page and "&lt;script&gt;" in page and "&lt;b&gt;&amp;" in page
 
 
 def test_pictures_are_written_for_odd_inputs(tmp_path):

@@ -305,7 +305,7 @@ def test_a_disk_that_is_full_everywhere_leaves_the_last_checkpoint(copied, unbro
 
 
 def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.results.figures.draw_classes", full)
+    monkeypatch.setattr("keraskit.results.figures.draw", full)
     assert call("resume", copied) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said

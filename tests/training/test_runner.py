@@ -31,7 +31,7 @@ from keraskit.training.callbacks import KeepBest
 
 TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
-samples.png confusion.png mistakes.png report.html"
+samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html"
 
 
 def test_every_file_of_a_run_folder_is_there_and_nothing_else(tiny_run):

@@ -1,0 +1,135 @@
+"""The report in a real browser: nothing fetched, nothing wider than its window, readable by all, light and dark."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keraskit.results import report
+from keraskit.results.run_folder import RunFolder
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install keraskit[dev]")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt install chromium")
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
+CHINESE = ["零", "一号", "二", "三", "四", "五", "六", "七", "八", "非常长的九号类别名称"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that fetches nothing of its own."""
+    with playwright.sync_playwright() as running:
+        words = ["--no-sandbox", "--no-first-run", *(f"--disable-{word}" for word in QUIET)]
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield opened
+        opened.close()
+
+
+def copied(tiny_run, place, left_out=(), **facts):
+    """The tiny run's folder with other facts, or without some files."""
+    shutil.copytree(tiny_run.folder, place)
+    for name in left_out:
+        (place / name).unlink()
+    folder = RunFolder(place)
+    folder.write_json("run.json", folder.read_json("run.json") | facts)
+    return folder
+
+
+def named(tiny_run, place):
+    """Ten classes called in Chinese."""
+    folder = copied(tiny_run, place, classes=CHINESE)
+    with np.load(place / "pictures.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["samples/captions"] = np.array([CHINESE[i % 10] for i in range(len(arrays["samples/captions"]))])
+    np.savez(place / "pictures.npz", **arrays)
+    return folder
+
+
+def regression(tiny_run, place):
+    """Values in place of classes."""
+    folder = copied(tiny_run, place, ["pictures.npz"], classes=[], test={"loss": 0.2, "mae": 0.4})
+    values = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
+    np.savez(place / "predictions.npz", **{"test/targets/": values, "test/predictions/": values * 0.9})
+    return folder
+
+
+def interrupted(tiny_run, place):
+    """Stopped after some epochs: no test, no predictions."""
+    return copied(tiny_run, place, ["pictures.npz", "predictions.npz"], status="interrupted", test=None, verdict=None)
+
+
+PAGES = {
+    "classes": lambda run, place: copied(run, place),
+    "chinese": named,
+    "values": regression,
+    "stopped": interrupted,
+}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, tiny_run, tmp_path_factory):
+    """A report of each kind."""
+    folder = PAGES[request.param](tiny_run, tmp_path_factory.mktemp("page") / "run")
+    report.write_report(folder)
+    return request.param, folder.path / report.REPORT
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, page, scheme):
+    said, asked = [], []
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 800, "height": 900})
+    try:
+        tab = context.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(page[1].as_uri())
+        tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        found = axe.Axe().run(tab)
+        assert not found.response["violations"], json.dumps(found.response["violations"], indent=1)[:3_000]
+        for width in (360, 800, 1400):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        style = "getComputedStyle(document.querySelector('{}')).{}"
+        ink, paper = (
+            tab.evaluate(style.format(*each)) for each in ((".chart text", "fill"), ("body", "backgroundColor"))
+        )
+        assert ink != paper and (sum(map(int, paper[4:-1].split(","))) < 384) == (scheme == "dark")
+        assert not said and {url[:5] for url in asked} <= {"file:", "data:"} and len(asked) > 0
+    finally:
+        context.close()
+
+
+def test_values_appear_under_the_pointer(browser, tiny_run):
+    tab = browser.new_page(viewport={"width": 1000, "height": 900})
+    tab.goto((tiny_run.folder / "report.html").as_uri())
+    box = tab.locator("svg[data-points]").bounding_box()
+    for share, epoch in ((0.02, 1), (0.98, 2)):  # the ends of the first chart and of the last
+        at = [box["x"] + box["width"] * (0.12 if epoch == 1 else share), box["y"] + box["height"] * 0.5]
+        tab.mouse.move(*at)
+        row = tiny_run.history[epoch - 1]
+        shown = tab.locator("#value").inner_text()
+        names = [name for name in row if f"val_{name}" in row]
+        expected = [f"epoch {epoch}: training {row[n]:.4f}, validation {row[f'val_{n}']:.4f}" for n in names]
+        assert shown in expected
+    tab.mouse.move(2, 2)
+    assert not tab.locator("#value").is_visible()
+    tab.close()
+
+
+def test_it_is_whole_without_script_and_on_paper(browser, tiny_run, tmp_path):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((tiny_run.folder / "report.html").as_uri())
+    text = tab.locator("main").inner_text()
+    assert f"{tiny_run.metrics['accuracy']:.4f}" in text and "How sure it is" in text
+    context.close()
+    tab = browser.new_page()
+    tab.goto((tiny_run.folder / "report.html").as_uri())
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("details").count() == tab.locator("details[open]").count() > 1
+    assert tab.pdf(path=tmp_path / "page.pdf").startswith(b"%PDF")
+    tab.close()
