@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
-from keraskit.files import PICTURES, check_file, check_outputs
+from keraskit.files import PICTURES, check_file, check_outputs, write_text
 from keraskit.kinds import check_counts
 from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
@@ -22,7 +22,7 @@ from keraskit.startup import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
 # Columns set to the right.
-NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds in epochs"}
+NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
 
 
 def list_recipes() -> None:
@@ -55,7 +55,7 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         column.justify = "right" if head[i] in NUMBERS else "left"
     for row in rows:
         table.add_row(*map(printable, row))
-    Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 1_000, markup=False, emoji=False).print(table)
 
 
 def launch(
@@ -188,22 +188,55 @@ def resume(run: Path) -> None:
     train(recipe, config, options, found)
 
 
-def compare(*runs: Path, output: Path = Path("compare.png")) -> None:
-    """Put finished runs side by side: a table, and their curves in one picture.
+def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:
+    """Put runs side by side: a table, their curves, and whether a difference is more than chance.
+
+    Runs that differ in their seed alone are one row, with the mean and its standard error.
 
     Args:
-        runs: Folders of runs.
+        runs: Folders of runs, and folders that hold such.
         output: The PNG to write.
+        csv: Write the table to this file too.
+        html: Write a page with it, sortable, with links to the reports.
     """
-    if len(runs) < 2:
-        raise UserError(f"{len(runs)} runs cannot be compared.", "Name the folders of two at least.")
+    if not runs:
+        raise UserError("No runs are named.", "Name the folders of two at least, or one that holds them.")
     check_file(output, PICTURES)
-    from keraskit.results.compare import columns, draw, read
+    check_file(csv)
+    check_file(html, (".html", ".htm"))
+    from keraskit.results import compare as comparison
 
-    found = read(runs)
-    draw(found, output)
-    _print_table(*columns(found))
+    rows = comparison.compared(runs)
+    comparison.draw(rows, output)
+    _print_table(comparison.HEAD, comparison.table(rows))
+    for sentence in comparison.verdicts(rows):
+        print(printable(sentence))
     print(f"curves: {printable(output)}")
+    if csv:
+        write_text(csv, comparison.as_csv(rows))
+        print(f"written: {printable(csv)}")
+    if html:
+        comparison.write_page(html, "Compared runs", [run for row in rows for run in row.runs], rows)
+        print(f"page: {printable(html)}")
+
+
+def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """List the runs in a folder, the newest last: status and result.
+
+    Args:
+        folder: A folder of runs, or of folders of them, such as a class's hand-ins.
+        html: Write index.html into it as well, one page: sortable, with small curves and links to the reports.
+    """
+    from keraskit.results import compare as comparison
+
+    found = comparison.listed(folder)
+    lines = [[*words, str(run.folder.path)] for *words, run in found]
+    _print_table(["started", "run", "status", "result", "folder"], lines)
+    if html:
+        page = folder / "index.html"
+        check_file(page)
+        comparison.write_page(page, f"{len(found)} runs in {folder}", [run for *_, run in found])
+        print(f"page: {printable(page)}")
 
 
 def prepare_data(
@@ -257,4 +290,5 @@ VERBS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "predict": predict,
     "compare": compare,
+    "runs": runs,
 }

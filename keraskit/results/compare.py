@@ -1,78 +1,174 @@
-"""`keraskit compare`: several runs side by side, as a table and as one picture, from their folders alone."""
+"""`keraskit compare` and `keraskit runs`: several runs side by side, and whether their difference means anything."""
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jinja2 import Environment, PackageLoader
+
 from keraskit.errors import UserError
-from keraskit.files import atomic
-from keraskit.results import history, manifest, plots
-from keraskit.results.run_folder import RunFolder
+from keraskit.files import atomic, write_text
+from keraskit.results import history, plots, scores, split_predictions
+from keraskit.results.runs import Row, Run, find, read, rows
+
+SURE = 0.05  # p-value from which a difference may be chance
+HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What is compared of one run."""
-
-    label: str
-    manifest: dict[str, Any]
-    history: list[dict[str, float]]
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The history's row of the epoch whose weights were kept, else of the last."""
-        best = self.manifest.get("best_epoch") or 0
-        return self.history[best - 1] if 0 < best <= len(self.history) else self.history[-1]
+def compared(paths: Sequence[Path]) -> list[Row]:
+    """The rows of runs and folders of runs. Raises UserError where fewer than two can be compared."""
+    runs = [read(path) for path in find(paths)]
+    if unfinished := [run for run in runs if not run.history]:
+        raise UserError(f"{unfinished[0].folder.path} has no finished epoch to compare.", "Leave it out.")
+    if len(runs) < 2:
+        raise UserError(f"{len(runs)} run{'s' * (len(runs) != 1)} cannot be compared.", "Name two at least.")
+    return sorted(rows(runs), key=lambda row: repr(row.runs[0].task))
 
 
-def read(paths: Sequence[Path]) -> list[Run]:
-    """The runs, labelled by recipe, and by folder where one recipe comes twice. Raises UserError for a run without."""
-    folders = [RunFolder(path) for path in paths]
-    facts = [manifest.read(folder, "recipe", "parameters", "data.name") for folder in folders]
-    names = [run["recipe"] for run in facts]
-    runs = []
-    for folder, run in zip(folders, facts, strict=True):
-        rows = folder.read_history()
-        if not rows:
-            raise UserError(f"{folder.path} has no finished epoch to compare.", "Leave it out.")
-        twice = names.count(run["recipe"]) > 1
-        runs.append(Run(run["recipe"] + (f" {folder.path.name[-6:]}" if twice else ""), run, rows))
-    return runs
-
-
-def columns(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
-    """The table: its head, and a row per run."""
-    head = ["run", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds in epochs", "data"]
-    rows = []
-    for run in runs:
-        facts = run.manifest
-        metric = history.metric(run.history)
-        test = (facts.get("test") or {}).get(metric)
-        rows.append(
+def table(known: Sequence[Row]) -> list[list[str]]:
+    """A line for each row, as `HEAD` has it."""
+    lines = []
+    for row in known:
+        run, metric = row.runs[0], row.runs[0].metric
+        validation = [r.best.get(f"val_{metric}", float("nan")) for r in row.runs]
+        lines.append(
             [
-                run.label,
-                f"{facts['parameters']:,}",
-                str(len(run.history)),
-                str(facts.get("best_epoch") or ""),
-                f"{run.best['val_' + metric]:.4f}",
-                f"{history.gap(run.history, metric):+.4f}",
-                facts.get("status") or "" if test is None else f"{test:.4f}",
-                f"{sum(row.get('seconds', 0) for row in run.history):.0f}",
-                facts["data"]["name"],
+                row.label,
+                run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
+                "/".join(f"{count:,}" for count in run.examples.values()),
+                ", ".join(str(r.facts.get("seed", "")) for r in row.runs),
+                f"{run.facts['parameters']:,}",
+                ", ".join(dict.fromkeys(str(len(r.history)) for r in row.runs)),
+                ", ".join(dict.fromkeys(str(r.facts.get("best_epoch") or "") for r in row.runs)),
+                f"{np.mean(validation):.4f}",
+                f"{np.mean([history.gap(r.history, metric) for r in row.runs]):+.4f}",
+                row.test,
+                f"{np.mean([sum(epoch.get('seconds', 0) for epoch in r.history) for r in row.runs]):.0f}",
             ]
         )
-    return head, rows
+    return lines
 
 
-def draw(runs: Sequence[Run], path: Path) -> None:
+def verdicts(known: Sequence[Row]) -> list[str]:
+    """Each row against the best of those on the same task, in words; and what is not compared, and why."""
+    tasks: dict[Any, list[Row]] = {}
+    for row in known:
+        tasks.setdefault(row.runs[0].task, []).append(row)
+    said = []
+    for several in tasks.values():
+        able = [(row, answers) for row in several if (answers := _answers(row.typical)) is not None]
+        able.sort(key=lambda each: -each[1][1].mean())
+        for row, (labels, right) in able[1:]:
+            best, (known_labels, best_right) = able[0]
+            if np.array_equal(labels, known_labels):
+                said.append(_verdict(best.label, row.label, best_right, right))
+    if len(tasks) > 1:
+        said.append("Runs on other data, of other numbers of examples, or quick ones are not compared with the others.")
+    return said
+
+
+def _answers(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
+    """The true classes of the test examples, and which of them the run had right; None without classes."""
+    test = split_predictions.read(run.folder) if run.facts.get("classes") else None
+    if test is None or test.labels is None:
+        return None
+    return test.labels, test.probabilities(run.facts.get("class_output")).argmax(axis=1) == test.labels
+
+
+def _verdict(best: str, other: str, one: np.ndarray, two: np.ndarray) -> str:
+    points, low, high = (100 * share for share in scores.difference(one, two))
+    p = scores.mcnemar(one, two)
+    measured = f"{points:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, McNemar's p = {p:.2g}"
+    if p < SURE:
+        return f"{best} is better than {other}: {measured}."
+    return f"No difference between {best} and {other} that {len(one):,} test examples can show: {measured}."
+
+
+def as_csv(known: Sequence[Row]) -> str:
+    """The table, and each row's folders."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*HEAD, "folders"])
+    for row, line in zip(known, table(known), strict=True):
+        writer.writerow([*line, " ".join(str(run.folder.path) for run in row.runs)])
+    return text.getvalue()
+
+
+def draw(known: Sequence[Row], path: Path) -> None:
     """All validation curves, and the training curves behind them, in one picture."""
+    lines, metrics = [], []
+    for row in known:
+        run = row.typical
+        metrics.append(run.metric)
+        trained, held_out = ([epoch[name] for epoch in run.history] for name in (run.metric, f"val_{run.metric}"))
+        lines.append((row.label, trained, held_out, run.best[f"val_{run.metric}"]))
+    name = " or ".join(dict.fromkeys(each.replace("_", " ") for each in metrics))
+    with atomic(path) as beside:
+        plots.comparison(lines, name, beside)
+
+
+def listed(place: Path) -> list[tuple[str, str, str, str, Run]]:
+    """Each run below a folder, the newest last: when it began, what it is, its status, its result."""
+    runs = [read(path) for path in find([place])]
+    runs.sort(key=lambda run: run.facts.get("started") or "")
+    found = []
+    for run, row in zip(runs, (Row("", [run]) for run in runs), strict=True):
+        command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
+        result = row.test if run.test is not None else ""
+        status = run.facts.get("status") or ""
+        found.append((run.facts.get("started") or "", command, status, result and f"{run.metric} {result}", run))
+    return found
+
+
+def write_page(target: Path, title: str, runs: Sequence[Run], known: Sequence[Row] = ()) -> None:
+    """One page of runs: sortable, with small curves and links to the reports.
+
+    Args:
+        target: the file; links are relative to its folder.
+        title: of the page.
+        runs: each has a line.
+        known: compared rows, whose verdicts are said below.
+    """
+    names = {run.folder.path: row.label for row in known for run in row.runs}
     lines = []
     for run in runs:
-        metric = history.metric(run.history)
-        trained, held_out = ([row[name] for row in run.history] for name in (metric, f"val_{metric}"))
-        lines.append((run.label, trained, held_out, run.best[f"val_{metric}"]))
-    with atomic(path) as beside:
-        plots.comparison(lines, history.metric(runs[0].history).replace("_", " "), beside)
+        report = run.folder.path / "report.html"
+        link = os.path.relpath(report, target.absolute().parent) if report.is_file() else ""
+        curve = [row.get(f"val_{run.metric}", 0.0) for row in run.history]
+        row = Row("", [run])
+        lines.append(
+            {
+                "label": names.get(run.folder.path) or run.facts.get("command") or run.facts["recipe"],
+                "link": Path(link).as_posix() if link else "",
+                "facts": run.facts,
+                "data": run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
+                "examples": "/".join(f"{count:,}" for count in run.examples.values()),
+                "metric": run.metric.replace("_", " "),
+                "test": row.test if run.test is not None else "",
+                "value": run.test if run.test is not None else "",
+                "epochs": len(run.history),
+                "seconds": round(sum(each.get("seconds", 0) for each in run.history)),
+                "curve": _sparkline(curve),
+            }
+        )
+    page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True, trim_blocks=True)
+    html = page.get_template("runs.html.jinja").render(title=title, lines=lines, verdicts=verdicts(known))
+    write_text(target, html)
+
+
+def _sparkline(values: Sequence[float], width: int = 90, height: int = 22) -> list[tuple[float, float]]:
+    """Points of a small curve in a box, the first value at its left."""
+    if not values or not np.isfinite(values).all():
+        return []
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    steps = max(len(values) - 1, 1)
+    return [
+        (round(3 + i * (width - 6) / steps, 1), round(height - 3 - (v - low) / span * (height - 6), 1))
+        for i, v in enumerate(values)
+    ]

@@ -22,6 +22,7 @@ from keraskit.results.scores import Calibration
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", (0, (1, 1)))  # of the first seven runs, the next seven, and so on
 DPI = 120
 COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
@@ -130,16 +131,21 @@ def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float], float
         metric: its name.
         path: the PNG to write.
     """
-    figure = _figure(8.0, 4.6)
+    beside = len(runs) > len(RUNS)  # then no room is left for the names within the picture
+    figure = _figure(8.0 + 3.5 * beside, max(4.6, 0.22 * len(runs)))
     axes = figure.add_subplot()
     for i, (label, trained, held_out, best) in enumerate(runs):
         colour, epochs = RUNS[i % len(RUNS)], range(1, len(trained) + 1)
-        axes.plot(epochs, trained, color=colour, linewidth=0.9, linestyle=":")
-        axes.plot(epochs, held_out, color=colour, linewidth=1.8, label=f"{_words(label)}: {best:.3f} at best")
+        line = LINES[i // len(RUNS) % len(LINES)]
+        few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(trained) < 3 else {}
+        axes.plot(epochs, trained, color=colour, linewidth=0.9, linestyle=":", **few)
+        named = f"{_words(label)}: {best:.3f} at best"
+        axes.plot(epochs, held_out, color=colour, linewidth=1.8, linestyle=line, label=named, **few)
     axes.set(xlabel="epoch", ylabel=_words(metric), title="validation (line) and training (dots)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    place: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
+    axes.legend(fontsize=8, **place)
     _save(figure, path, [metric, *(label for label, *_ in runs)])
 
 

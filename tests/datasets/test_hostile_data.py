@@ -19,7 +19,7 @@ from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
-from keraskit.results import compare, guesses, manifest, report
+from keraskit.results import compare, guesses, manifest, report, runs
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import measured, resume
 from keraskit.training.settings import settle
@@ -146,14 +146,14 @@ def run(tmp_path, tiny_run):
     """A folder with what readers want of a finished run."""
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
-    for name in ("run.json", "history.csv", "summary.txt", "curves.png", "model.keras"):
+    for name in ("run.json", "history.csv", "summary.txt", "predictions.npz", "pictures.npz", "model.keras"):
         (folder.path / name).write_bytes((tiny_run.folder / name).read_bytes())
     return folder
 
 
 def test_links_out_of_a_run_folder_are_not_followed(run, tmp_path):
     (tmp_path / "secret").write_text("a secret")
-    for name in ("curves.png", "summary.txt", "history.csv", "run.json"):
+    for name in ("predictions.npz", "pictures.npz", "summary.txt", "history.csv", "run.json"):
         path = run.path / name
         data = path.read_bytes()
         path.unlink()
@@ -209,15 +209,15 @@ def test_json_that_breaks_parsers_is_one_line(run):
 def test_a_damaged_history_is_one_line(run, text, says):
     (run.path / "history.csv").write_text(text)
     with pytest.raises(UserError, match=rf"history\.csv is damaged: .*{says}"):
-        compare.read([run.path])
+        runs.read(run.path)
 
 
 def test_a_best_epoch_that_never_was_and_losses_that_are_no_numbers_are_shown_as_they_are(run, tmp_path):
     run.write_json("run.json", run.read_json("run.json") | {"best_epoch": -7, "recipe": NASTY})
     run.write_history([{"epoch": 1, "loss": float("nan"), "val_loss": float("inf"), "seconds": 0}])
-    runs = compare.read([run.path, run.path])
-    assert compare.columns(runs)[1][0][4] == "inf"
-    compare.draw(runs, tmp_path / "curves.png")
+    (row,) = runs.rows([runs.read(run.path)])
+    assert compare.table([row])[0][compare.HEAD.index("validation")] == "inf"
+    compare.draw([row, row], tmp_path / "curves.png")
     report.write_report(run)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from keraskit.datasets.images import decode
 from keraskit.errors import printable
 from keraskit.results import compare, guesses, plots, report
 from keraskit.results.run_folder import RunFolder
+from keraskit.results.runs import Row, Run
 
 
 @pytest.fixture
@@ -91,9 +93,10 @@ def infect(file):
 def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
+    shutil.copytree(run.path, tmp_path / "other")
     code, err = 0, ""
     with pytest.raises(SystemExit) as end:
-        app.command_line(["compare", "run", "run", "--output", "\x1b[31m\udcff.png"])
+        app.command_line(["compare", "run", "other", "--output", "\x1b[31m\udcff.png"])
     out, err = capsys.readouterr()
     assert end.value.code == 0 and err == ""
     assert all(c.isprintable() or c == "\n" for c in out) and "\\x1b[31m\\udcff.png" in out and ":cat:" in out
@@ -106,7 +109,7 @@ def test_pictures_are_drawn_of_any_names(tmp_path):
     plots.confusion(np.eye(8, dtype=int), names, tmp_path / "a.png")
     plots.sheet(np.zeros((8, 5, 5), np.uint8), names, tmp_path / "b.png")
     rows = [{"$\\bad{$": 1.0, "val_$\\bad{$": 1.0}]
-    compare.draw([compare.Run(name, {}, rows) for name in names], tmp_path / "c.png")
+    compare.draw([Row(name, [Run(RunFolder(tmp_path), {}, rows)]) for name in names], tmp_path / "c.png")
     plots.curves([{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "$\\bad{$": 1.0}], 1, tmp_path / "d.png")
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keraskit.results import compare, report
+from keraskit.results import compare, report, runs
 from keraskit.results.predict import load_model
 from keraskit.results.run_folder import RunFolder
 
@@ -75,9 +75,9 @@ def test_readers_of_a_folder_that_is_being_written_see_whole_files(written):
     begun = time.monotonic()
     seen = set()
     while time.monotonic() < begun + 2.5 or (len(seen) < 2 and time.monotonic() < begun + 30):
-        _, rows = compare.columns(compare.read([folder.path, folder.path]))
-        seen |= {row[1] for row in rows}
-        assert {row[1] for row in rows} <= {"1", "2"} and {row[2] for row in rows} <= {"1", "2"}
+        rows = compare.table(runs.rows([runs.read(folder.path), runs.read(folder.path)]))
+        seen |= {row[4] for row in rows}
+        assert {row[4] for row in rows} <= {"1", "2"} and {row[5] for row in rows} <= {"1", "2"}
         report.write_report(folder)
         page = (folder.path / report.REPORT).read_text()
         assert page.endswith("</html>") and ("1" * 50_000 in page or "2" * 50_000 in page)

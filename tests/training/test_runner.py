@@ -24,7 +24,7 @@ from keraskit.datasets import mnist
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.registry import load_recipe
-from keraskit.results import compare
+from keraskit.results import compare, runs
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, runner, setup, verdict
 from keraskit.training.callbacks import KeepBest
@@ -182,9 +182,9 @@ def test_seconds_agree_with_a_clock_outside(words, tmp_path):
 
     said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
     assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
-    head, (row,) = compare.columns(compare.read([folder]))
+    (row,) = compare.table(runs.rows([runs.read(folder)]))
     epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())
-    assert row[head.index("seconds in epochs")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
+    assert row[compare.HEAD.index("seconds")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 
 
 def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypatch):

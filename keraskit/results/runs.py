@@ -1,0 +1,162 @@
+"""Runs as they lie in folders: found, read, called by what tells them apart, and put into rows that may be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from keraskit.config import flags
+from keraskit.errors import UserError
+from keraskit.results import history, manifest, scores
+from keraskit.results.run_folder import MANIFEST, RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Args:
+        folder: where it lies.
+        facts: its manifest.
+        history: a row per epoch; empty where none has ended.
+    """
+
+    folder: RunFolder
+    facts: dict[str, Any]
+    history: list[dict[str, float]]
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts, as training calls it."""
+        return history.metric(self.history) if self.history else "loss"
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The history's row of the epoch whose weights were kept, else of the last."""
+        best = self.facts.get("best_epoch") or 0
+        return self.history[best - 1] if 0 < best <= len(self.history) else self.history[-1]
+
+    @property
+    def test(self) -> float | None:
+        """What the test split gave."""
+        return (self.facts.get("test") or {}).get(self.metric)
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The flags it was started with, but for its seed."""
+        asked = self.facts.get("asked") or {}
+        return {k: v for k, v in {**asked.get("knobs", {}), **asked.get("options", {})}.items() if k != "seed"}
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """Of each split."""
+        return self.facts["data"].get("used") or {}
+
+    @cached_property
+    def task(self) -> tuple[Any, ...]:
+        """What must be the same for two results to be compared: data, examples, and whether it was a real run."""
+        data = self.facts["data"]
+        quick = bool((self.facts.get("config") or {}).get("quick"))
+        return data.get("sha256") or data["name"], tuple(sorted(self.examples.items())), quick
+
+
+def find(paths: Sequence[Path]) -> list[Path]:
+    """The run folders that these are, or that lie in them, the oldest first. Raises UserError where there is none."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = [path] if (path / MANIFEST).exists() else [file.parent for file in path.glob(f"**/{MANIFEST}")]
+        if not inside:
+            there = f"{path} has no {MANIFEST}, nor is there any below it." if path.is_dir() else f"There is no {path}."
+            raise UserError(there, "Name a run's folder, or a folder of runs: they lie in runs/<recipe>/.")
+        found |= dict.fromkeys(sorted(inside, key=lambda each: each.name))
+    return list(found)
+
+
+def read(path: Path) -> Run:
+    """A run. Raises UserError where its files are damaged."""
+    folder = RunFolder(path)
+    return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name"), folder.read_history())
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """What tells each run from the others: recipe and flags, and where these are the same, seed, place, or id."""
+    differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
+    own = [{k: v for k, v in run.flags.items() if k in differing} for run in runs]
+    made = [f"{run.facts['recipe']} {flags(mine)}".strip() for run, mine in zip(runs, own, strict=True)]
+    for more in (
+        [f"seed {run.facts.get('seed')}" for run in runs],
+        _places(runs),
+        [run.folder.path.name[-6:] for run in runs],
+    ):
+        told: dict[str, set[str]] = {}
+        for label, extra in zip(made, more, strict=True):
+            told.setdefault(label, set()).add(extra)
+        pairs = zip(made, more, strict=True)
+        made = [f"{label} {extra}".strip() if len(told[label]) > 1 else label for label, extra in pairs]
+    return made
+
+
+def _places(runs: Sequence[Run]) -> list[str]:
+    """The folders above each run that differ from the others', such as the name of who handed it in."""
+    parts = [run.folder.path.resolve().parts[:-1] for run in runs]
+    shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
+    return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seed alone, or one run.
+
+    Args:
+        label: what tells it from the other rows.
+        runs: in the order of their seeds.
+    """
+
+    label: str
+    runs: list[Run]
+
+    @property
+    def tests(self) -> list[float]:
+        """What the test split gave in each."""
+        return [run.test for run in self.runs if run.test is not None]
+
+    @property
+    def test(self) -> str:
+        """The result: with its interval, or the mean of several seeds with its standard error."""
+        run, known = self.runs[0], self.tests
+        if not known:
+            return run.facts.get("status") or ""
+        if len(known) > 1:
+            return f"{statistics.mean(known):.4f} ± {statistics.stdev(known) / len(known) ** 0.5:.4f}"
+        count = run.examples.get("test")
+        if count and run.metric.endswith("accuracy"):
+            low, high = scores.interval(round(known[0] * count), count)
+            return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
+        return f"{known[0]:.4f}"
+
+    @property
+    def typical(self) -> Run:
+        """The run whose result is in the middle."""
+        known = [run for run in self.runs if run.test is not None]
+        return sorted(known, key=lambda run: run.test or 0.0)[(len(known) - 1) // 2] if known else self.runs[0]
+
+    def mean(self, value: str) -> float:
+        """The mean of a column of the best epochs."""
+        return statistics.mean(run.best[value] for run in self.runs)
+
+
+def rows(runs: Sequence[Run]) -> list[Row]:
+    """Runs of one folder, with the same flags on the same data, whose seeds differ, are one row."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.folder.path.resolve().parent
+        seeds = [each.facts.get("seed") for each in groups.get(same, [])]
+        key = (*same, run.folder.path) if run.facts.get("seed") in seeds or not run.history else same
+        groups.setdefault(key, []).append(run)
+    several = [sorted(group, key=lambda run: run.facts.get("seed") or 0) for group in groups.values()]
+    names = labels([group[0] for group in several])
+    return [Row(name, group) for name, group in zip(names, several, strict=True)]
