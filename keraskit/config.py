@@ -33,6 +33,8 @@ class RunConfig:
     """Examples in one step."""
     seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
+    seeds: Annotated[int, Interval(ge=1, le=1_000)] = dataclasses.field(default=1, compare=False)
+    """Train so many times, with this seed and those after it, and end with the mean and its standard error."""
     limit: Annotated[int | None, Interval(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
     """Use at most this many examples of each split."""
     steps_per_epoch: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None

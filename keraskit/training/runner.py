@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,6 +62,8 @@ def train(
         options: the recipe's own flags that the user gave.
         unfinished: a run to go on with.
     """
+    if config.seeds > 1:
+        return train_seeds(recipe, config, options)
     timings = Timings(startup.spent())
     timings.mark("start-up")
     if config.like:
@@ -125,6 +128,19 @@ def train(
     print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {short(folder.path / report.REPORT)}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
+
+
+def train_seeds(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunResult:
+    """Train once with each of `config.seeds` seeds, print means with standard errors, and return the last result."""
+    results: list[RunResult] = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        print(f"seed           {seed}, {len(results) + 1} of {config.seeds}", flush=True)
+        results.append(train(recipe, dataclasses.replace(config, seed=seed, seeds=1), options))
+    for name in results[0].metrics:
+        values = np.array([result.metrics[name] for result in results])
+        error = values.std(ddof=1) / math.sqrt(len(values))
+        print(f"mean {name.replace('_', ' '):16} {values.mean():.4f} ± {error:.4f}, of {len(values)} seeds", flush=True)
+    return results[-1]
 
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
