@@ -16,6 +16,7 @@ import keras
 from keraskit.errors import UserError
 
 WIDE = 4_000  # characters; a quarter of it has room for the names of fifty inputs
+FONT = "Courier"
 FORMATS = ("svg", "png", "jpg", "dot")
 
 
@@ -37,11 +38,17 @@ def draw(model: keras.Model, *paths: Path) -> None:
     graph = keras.utils.model_to_dot(
         model, show_shapes=True, show_layer_names=True, show_layer_activations=True, dpi=96
     )
+    for node in graph.get_nodes():  # boxes are as wide as the letters of one font, and others are shown in another:
+        node.set_fontname(FONT)  # all fonts of fixed pitch are as wide
     for path in paths:
         kind = path.suffix.lstrip(".")
         if kind not in FORMATS:
             raise UserError(f"{path} does not end in one of {', '.join('.' + f for f in FORMATS)}.", "Rename it.")
         graph.write(str(path), prog=program, format=kind)
+        if kind == "svg":
+            path.write_text(
+                re.sub(r'font-family="[^"]*"', f'font-family="{FONT},monospace"', path.read_text("utf-8")), "utf-8"
+            )
 
 
 def summary(model: keras.Model) -> str:

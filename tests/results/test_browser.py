@@ -5,7 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from keraskit.recipes import cnn
 
+from keraskit.models import graph
 from keraskit.results import report
 from keraskit.results.run_folder import RunFolder
 
@@ -132,4 +134,22 @@ def test_it_is_whole_without_script_and_on_paper(browser, tiny_run, tmp_path):
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert tab.locator("details").count() == tab.locator("details[open]").count() > 1
     assert tab.pdf(path=tmp_path / "page.pdf").startswith(b"%PDF")
+    tab.close()
+
+
+def test_the_text_of_a_graph_stays_in_its_boxes_whatever_fonts_there_are(browser, tmp_path):
+    tab = browser.new_page()
+    graph.draw(cnn.build(), tmp_path / "graph.svg")
+    tab.goto((tmp_path / "graph.svg").as_uri())
+    outside = """() => {
+        const boxes = [...document.querySelectorAll("polygon")].map(each => each.getBoundingClientRect());
+        const high = (a, b) => a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
+        const within = (a, b) => a.left >= b.left && a.right <= b.right && high(a, b);
+        const texts = [...document.querySelectorAll("text")];
+        const narrow = boxes.filter(box => box.height < 80);
+        const lost = texts.filter(text => !narrow.some(box => within(text.getBoundingClientRect(), box)));
+        return [texts.length, lost.map(text => text.textContent)];
+    }"""
+    count, lost = tab.evaluate(outside)
+    assert count > 40 and not lost
     tab.close()
