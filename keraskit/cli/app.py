@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import io
 import logging
 import os
 import sys
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import files, signals, startup, system
+from keraskit import files, signals, startup, system, terminal
 from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
@@ -67,32 +66,28 @@ _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_
 
 def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal need not know every letter
-            stream.reconfigure(errors="backslashreplace")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
-    warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
-    try:
-        with signals.sent_to(signals.stop):
+    with terminal.streams() as (out, _), signals.sent_to(signals.stop):
+        warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
+        try:
             command(typed)
-        sys.stdout.flush()
-        return 0
-    except CycloptsError as error:
-        return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
-    except UserError as error:
-        return _fail(str(error), error.code)
-    except KeyboardInterrupt as stopped:
-        return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
-    except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so
-        return BAD_INPUT if end.code else 0
-    except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
-        return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
-    except Exception as error:
-        where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
-        return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
+            out.flush()
+            if out.lost and not isinstance(out.lost, BrokenPipeError):  # whose reader had read enough
+                raise out.lost
+            return 0
+        except CycloptsError as error:
+            return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
+        except UserError as error:
+            return _fail(str(error), error.code)
+        except KeyboardInterrupt as stopped:
+            return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
+        except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so
+            return BAD_INPUT if end.code else 0
+        except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
+            return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
+        except Exception as error:
+            where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
+            return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
 
 
 def _fail(message: str, code: int) -> int:
