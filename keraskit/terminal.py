@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,36 @@ def streams() -> Iterator[tuple[Stream, Stream]]:
             sys.stdout, sys.stderr = before
 
 
-def counted(count: int, what: str) -> str:
-    """`1 epoch`, `2 epochs`, `1,000 epochs`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def print_table(
+    heads: Sequence[str], lines: Sequence[Sequence[str]], right: Collection[str] = (), wrapped: bool = False
+) -> None:
+    """Print cells below their heads, those of some heads set to the right; wrapped within their columns if asked."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(Text(head), justify="right" if head in right else "left")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=not wrapped).print(table)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text with an ellipsis for its middle where it is wider than `most` letters; Chinese ones are two wide."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= most:
+        return text
+    return f"{set_cell_size(text, most // 2)}…{set_cell_size(text[::-1], (most - 1) // 2)[::-1]}"
+
+
+def short(path: Path) -> str:
+    """The path, relative to the working folder where it lies below that."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def counted(count: int, what: str, several: str = "") -> str:
+    """`1 epoch`, `2 epochs`, `1,000 epochs`; `several` where the plural has no s."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"

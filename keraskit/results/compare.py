@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keraskit.errors import UserError
+from keraskit.errors import UserError, printable
 from keraskit.files import atomic
 from keraskit.results import history, manifest, plots
 from keraskit.results.run_folder import RunFolder
@@ -49,19 +49,19 @@ def columns(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for run in runs:
         facts = run.manifest
-        metric = history.metric(run.history)
+        metric, number = history.metric(run.history), history.number
         test = (facts.get("test") or {}).get(metric)
         rows.append(
             [
-                run.label,
+                printable(run.label),
                 f"{facts['parameters']:,}",
                 str(len(run.history)),
                 str(facts.get("best_epoch") or ""),
-                f"{run.best['val_' + metric]:.4f}",
-                f"{history.gap(run.history, metric):+.4f}",
-                facts.get("status") or "" if test is None else f"{test:.4f}",
-                f"{sum(row.get('seconds', 0) for row in run.history):.0f}",
-                facts["data"]["name"],
+                number(run.best[f"val_{metric}"]),
+                f"{'+' * ((gap := history.gap(run.history, metric)) >= 0)}{number(gap)}",
+                facts.get("status") or "" if test is None else number(test),
+                number(sum(row.get("seconds", 0) for row in run.history), 0),
+                printable(facts["data"]["name"]),
             ]
         )
     return head, rows
@@ -72,7 +72,7 @@ def draw(runs: Sequence[Run], path: Path) -> None:
     lines = []
     for run in runs:
         metric = history.metric(run.history)
-        trained, held_out = ([row[name] for row in run.history] for name in (metric, f"val_{metric}"))
-        lines.append((run.label, trained, held_out, run.best[f"val_{metric}"]))
+        lines.append((run.label, run.history, metric, run.best[f"val_{metric}"]))
+    metrics = dict.fromkeys(history.metric(run.history).replace("_", " ") for run in runs)
     with atomic(path) as beside:
-        plots.comparison(lines, history.metric(runs[0].history).replace("_", " "), beside)
+        plots.comparison(lines, ", ".join(metrics), beside)

@@ -10,7 +10,7 @@ from keraskit.errors import UserError
 from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.results import plots
-from keraskit.results.guesses import both
+from keraskit.results.predictions import both
 from keraskit.results.run_folder import RunFolder
 
 SHOWN = 32

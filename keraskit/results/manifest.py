@@ -68,12 +68,11 @@ def missing(values: dict[str, Any], needed: Iterable[str]) -> str:
 
 def wrong(value: Any, kind: Any, place: str = "") -> str:
     """The first thing that is of another kind than expected, in words; empty for none."""
-    if value is None and place:
-        return ""
     if isinstance(kind, dict):
         if not isinstance(value, dict):
             return f"{place or 'it'} is {_shown(value)}, expected names with values"
         pairs = [(name, found, kind.get(name, kind.get(str))) for name, found in value.items()]
+        pairs = [(name, found, wanted) for name, found, wanted in pairs if not (found is None and name in kind)]
         found = (wrong(each, wanted, f"{place}.{name}".strip(".")) for name, each, wanted in pairs if wanted)
         return next(filter(None, found), "")
     if isinstance(kind, list):

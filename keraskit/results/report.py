@@ -24,12 +24,13 @@ def write_report(folder: RunFolder) -> None:
     page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
     html = page.render(
         run=run,
-        cited=_cited(run.get("section") or ""),
+        cited=_cited(run),
         headline=_headline(run),
         figures=_figures(run),
         examples=_examples(run),
         history=(rows := folder.read_history()),
         overfit=history.overfit(rows),
+        number=history.number,
         has=lambda name: (folder.path / name).is_file(),
         picture=lambda name, text: _picture(folder, name, text),
         graph=_graph(folder),
@@ -39,9 +40,11 @@ def write_report(folder: RunFolder) -> None:
     folder.write_text(REPORT, html)
 
 
-def _cited(section: str) -> str:
-    """Where in the document the recipe's model stands."""
-    return f"document, section{'s' if ',' in section else ''} {section}" if section else BEYOND
+def _cited(run: dict[str, Any]) -> str:
+    """Where in the document the recipe's model stands; of a recipe of one's own, its file."""
+    if section := run.get("section"):
+        return f"document, section{'s' if ',' in section else ''} {section}"
+    return run.get("source") or BEYOND
 
 
 def _examples(run: dict[str, Any]) -> str:
@@ -57,27 +60,25 @@ def _examples(run: dict[str, Any]) -> str:
 def _headline(run: dict[str, Any]) -> str:
     test = run.get("test") or {}
     name = next((n for n in test if n != "loss"), "loss")
-    return f"test {name} {test[name]:.4f}" if test.get(name) is not None else ""
+    return f"test {name} {history.number(test[name])}" if name in test else ""
 
 
 def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    figures = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in _known(run, "test").items()]
+    figures = [
+        (f"test {name.replace('_', ' ')}", history.number(value)) for name, value in (run.get("test") or {}).items()
+    ]
     figures.sort(key=lambda figure: figure[0] == "test loss")
     if run.get("best_epoch"):
         figures.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
     figures.append(("parameters", f"{run['parameters']:,}"))
-    if "fit" in _known(run, "timings"):
-        figures.append(("training", training_time(_known(run, "timings"))))
+    if "fit" in (timings := run.get("timings") or {}):
+        figures.append(("training", training_time(timings)))
     return figures
 
 
 def training_time(seconds: dict[str, float]) -> str:
     """Of the seconds of a run's stages, those of training and all."""
-    return f"{seconds['fit']:.0f} s of {sum(seconds.values()):.0f} s in all"
-
-
-def _known(run: dict[str, Any], name: str) -> dict[str, float]:
-    return {key: value for key, value in (run.get(name) or {}).items() if value is not None}
+    return f"{history.number(seconds['fit'], 0)} s of {history.number(sum(seconds.values()), 0)} s in all"
 
 
 def _found(folder: RunFolder, name: str) -> bytes | None:

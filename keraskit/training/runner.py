@@ -135,7 +135,7 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
     """Take the best weights, read the test split once, and write its metrics and the figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
-    model.load_weights(folder.path / MODEL)
+    model.load_weights(folder.file(MODEL))
     with setup.place.scope:
         metrics, predictions = infer(model, splits.test, 2 * setup.settings.batch_size, recipe.class_output)
         figures.draw_samples(folder, recipe, model, splits)
