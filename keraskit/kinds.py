@@ -49,12 +49,12 @@ def _refusal(name: str, value: Any, expected: str) -> UserError:
     return UserError(f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}.")
 
 
-def check_counts(most: int = 1_000_000, **counts: int) -> None:
-    """Raise UserError unless all are whole numbers from 1 to `most`; their names are their flags'."""
+def check_counts(least: int = 1, most: int = 1_000_000, **counts: int) -> None:
+    """Raise UserError unless all are whole numbers from `least` to `most`; their names are their flags'."""
     for name, count in counts.items():
-        if not 1 <= count <= most:
+        if not least <= count <= most:
             flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} {count} makes no sense: expected a whole number from 1 to {most:,}.")
+            raise UserError(f"{flag} {count} makes no sense: expected a whole number from {least} to {most:,}.")
 
 
 @functools.cache

@@ -210,7 +210,7 @@ def _show_command(card: Card, build: Callable[..., Any], load: Callable[..., Any
 
 
 def _show_source(card: Card) -> None:
-    print(f"{card.doc}\n\nSource: {printable(card.source)}" + ("\n" if card.trains else ""))
+    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("\n" if card.trains else ""))
 
 
 def _program_command(function: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:

@@ -86,6 +86,7 @@ def augment(
         augmentation: What may happen.
     """
     check_counts(versions=versions, most=50)
+    check_counts(seed=seed, least=0, most=2**31 - 1)
     check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
 
@@ -211,6 +212,7 @@ def prepare_data(
     """
     from keraskit.datasets.images.prepare import prepare
 
+    check_counts(per_class=1 if per_class is None else per_class)
     prepare(source, to, per_class)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from cyclopts import (
+    UNSET,
     CycloptsError,
     MissingArgumentError,
     UnknownCommandError,
@@ -101,7 +102,7 @@ def _unknown_command(error: UnknownCommandError, words: Sequence[str], command: 
 
 
 def check_values(app: Any, commands: Any, arguments: Any) -> None:
-    """Refuse what cyclopts would make something of: 3.5 for a whole number, and --model without the name of a flag.
+    """Refuse what cyclopts would make something of: 3.5 for a whole number, '' for a path, `--model` alone.
 
     A hook of cyclopts, called before it converts.
     """
@@ -113,6 +114,8 @@ def check_values(app: Any, commands: Any, arguments: Any) -> None:
                 raise UserError(
                     f"{flag} alone is no flag.", f"Say which: {argument.children[0].names[-1]}, for example."
                 )
+            if not token.value and token.implicit_value is UNSET and argument.field_info.default != "":
+                raise UserError(f"{flag} '' makes no sense: expected a value.", "Leave it out, or name one.")
             if int in kinds and not kinds & {float, str} and token.value:
                 try:
                     int(token.value)

@@ -21,6 +21,7 @@ from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results import manifest
 from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now
 from keraskit.signals import Stopped
+from keraskit.terminal import short
 
 if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
@@ -170,11 +171,7 @@ def own_source(recipe: Recipe) -> str | None:
 def start_command(recipe: Recipe) -> str:
     """What starts a recipe, without flags."""
     source = own_source(recipe)
-    return f"keraskit run {shlex.quote(_short(Path(source))) if source else recipe.name}"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return f"keraskit run {shlex.quote(short(Path(source))) if source else recipe.name}"
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
@@ -238,7 +235,7 @@ def command(folder: RunFolder, facts: dict[str, Any]) -> str:
     """The command that goes on with a run."""
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():
         return f"{facts.get('command')} --resume"  # its recipe was made in Python
-    return f"{GO_ON} {shlex.quote(_short(folder.path))}"
+    return f"{GO_ON} {shlex.quote(short(folder.path))}"
 
 
 @contextmanager
