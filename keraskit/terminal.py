@@ -70,6 +70,7 @@ def streams() -> Iterator[tuple[Stream, Stream]]:
     os.close(number)
     before = sys.stdout, sys.stderr
     with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # those concern programmers
         sys.stdout, sys.stderr = out, err = Stream(before[0] or nowhere), Stream(before[1] or nowhere)
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
@@ -21,8 +22,7 @@ LISTED = 40  # names of classes
 def write_report(folder: RunFolder) -> None:
     """Write the page. Files that the run did not leave are left out of it."""
     run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
-    page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
-    html = page.render(
+    html = _page().render(
         run=run,
         cited=_cited(run),
         headline=_headline(run),
@@ -38,6 +38,11 @@ def write_report(folder: RunFolder) -> None:
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, html)
+
+
+@functools.cache
+def _page() -> Template:
+    return Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True).get_template("report.html.jinja")
 
 
 def _cited(run: dict[str, Any]) -> str:
