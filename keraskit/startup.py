@@ -136,10 +136,9 @@ def start_tensorflow() -> None:
 
 def wait_for_tensorflow() -> None:
     """Import TensorFlow, and say so where somebody waits."""
-    screen = sys.__stderr__
-    waiting = screen is not None and screen.isatty() and not _started
+    waiting = sys.stderr is not None and sys.stderr.isatty() and not _started
     if waiting:
-        print("loading TensorFlow ...", end="\r", file=screen, flush=True)
+        print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
     start_tensorflow()
     if waiting:
-        print("\033[K", end="\r", file=screen, flush=True)
+        print("\033[K", end="\r", file=sys.stderr, flush=True)

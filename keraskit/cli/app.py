@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import inspect
 import logging
@@ -72,7 +73,7 @@ def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -
         try:
             command(typed)
             out.flush()
-            if out.lost and not isinstance(out.lost, BrokenPipeError):  # whose reader had read enough
+            if out.lost and out.lost.errno not in (errno.EPIPE, errno.EIO):  # the reader, or the screen, has gone
                 raise out.lost
             return 0
         except CycloptsError as error:

@@ -119,6 +119,20 @@ def test_a_reader_that_goes_away_ends_nothing(words, tmp_path):
     assert words == ["list"] or finished(tmp_path)
 
 
+def test_a_terminal_that_goes_away_ends_nothing(tmp_path):
+    """As one does that is closed while `nohup` keeps the run from ending with it."""
+    outside, inside = os.openpty()
+    line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=inside, stderr=inside, start_new_session=True)
+    os.close(inside)
+    shown = b""
+    while b"recipe" not in shown:
+        shown += os.read(outside, 1_000)
+    os.close(outside)
+    assert process.wait(120) == 0 and finished(tmp_path)
+    assert shown.startswith(b"loading TensorFlow ...\r\x1b[K\rrecipe")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")  # noqa: PTH110
 def test_output_that_cannot_be_kept_is_told_at_the_end(tmp_path):
     line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
