@@ -107,17 +107,22 @@ def check(typed: Sequence[str]) -> None:
         raise words.refusal(error, typed, "keraskit") from error
 
 
+def _made(name: str, doc: str, help: str = "", **more: Any) -> App:
+    """A command with subcommands, or a default one to be; `help` is its line in the list of commands."""
+    page = HelpPage(doc, more.pop("defaults", {}))
+    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
+    return App(name=name, help=help or doc, help_format="plaintext", help_formatter=page, **settings, **more)
+
+
 def _app(typed: Sequence[str]) -> App:
     """All verbs. `run`, `show` and `autotune` have the flags of the recipe that is named, read from its source."""
-    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
-    app = App(name="keraskit", help=ABOUT, help_format="plaintext", help_formatter=HelpPage(ABOUT), **settings)
-    for name, command in commands.VERBS.items():
-        app.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
-    app.command(data := App(name="data", help=(about := "Prepare data sets."), help_formatter=HelpPage(about)))
-    data.command(commands.prepare_data, name="prepare", help_formatter=HelpPage(commands.prepare_data.__doc__ or ""))
-    app.register_install_completion_command(
-        INSTALL, help=(about := "Make the shell complete commands, recipes and flags."), help_formatter=HelpPage(about)
-    )
+    app = _made("keraskit", ABOUT)
+    app.command(data := _made("data", "Prepare data sets."))
+    for place, verbs in ((app, commands.VERBS), (data, {"prepare": commands.prepare_data})):
+        for name, command in verbs.items():
+            place.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
+    about = "Make the shell complete commands, recipes and flags."
+    app.register_install_completion_command(INSTALL, help=about, help_formatter=HelpPage(about))
     cards = recipes_available() if typed[:1] == [INSTALL] else {}
     if len(typed) > 1 and typed[0] in OF_RECIPES and not typed[1].startswith("-"):
         cards = {typed[1]: find_card(typed[1])}
@@ -125,9 +130,8 @@ def _app(typed: Sequence[str]) -> App:
             raise UserError(f"{typed[1]} trains no model, so there is nothing to measure.", "See `keraskit list`.")
     for verb, about in OF_RECIPES.items():
         names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {', '.join(recipes_available())}."
-        page = HelpPage(f"{about}\n\n{names}")
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
-        app.command(sub := App(name=verb, help=about, usage=usage, help_formatter=page))
+        app.command(sub := _made(verb, f"{about}\n\n{names}", about, usage=usage))
         for name, card in cards.items():
             if card.trains or verb != "autotune":
                 load = functools.partial(_load, card)
@@ -149,15 +153,7 @@ def _recipe_app(
         load: given the flags, if there are any, looks at the places they name, and imports TensorFlow and the recipe.
     """
     doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
-    app = App(
-        name=name,
-        help=card.summary,
-        help_format="plaintext",
-        help_formatter=HelpPage(doc, defaults(declared)),
-        version_flags=[],
-        suppress_keyboard_interrupt=False,
-        config=words.check_values,
-    )
+    app = _made(name, doc, card.summary, defaults=defaults(declared), version_flags=[])
     if "run" in functions:
         app.default((lambda: _show_source(card)) if verb == "show" else _program_command(functions["run"], load))
     elif verb == "show":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from cyclopts import (
     UNSET,
@@ -17,6 +17,7 @@ from cyclopts import (
 )
 
 from keraskit.errors import UserError
+from keraskit.kinds import leaves
 from keraskit.kinds import refusal as unfit
 from keraskit.registry import find_card, is_file, plain_name, recipes_available
 from keraskit.suggest import did_you_mean, nearest
@@ -107,7 +108,7 @@ def check_values(app: Any, commands: Any, arguments: Any) -> None:
     A hook of cyclopts, called before it converts.
     """
     for argument in arguments:
-        kinds = set(_leaves(argument.hint))
+        kinds = leaves(argument.hint)
         for token in argument.tokens:
             flag = token.keyword or argument.name
             if argument.children:
@@ -121,8 +122,3 @@ def check_values(app: Any, commands: Any, arguments: Any) -> None:
                     int(token.value)
                 except ValueError:
                     raise UserError(f"{flag} {token.value} makes no sense: expected a whole number.") from None
-
-
-def _leaves(kind: Any) -> list[Any]:
-    inner = [each for each in get_args(kind) if isinstance(each, type) or get_args(each)]
-    return [leaf for each in inner for leaf in _leaves(each)] or [kind]

@@ -71,8 +71,8 @@ def wrong(value: Any, kind: Any, place: str = "") -> str:
     if isinstance(kind, dict):
         if not isinstance(value, dict):
             return f"{place or 'it'} is {_shown(value)}, expected names with values"
-        pairs = [(name, found, kind.get(name, kind.get(str))) for name, found in value.items()]
-        pairs = [(name, found, wanted) for name, found, wanted in pairs if not (found is None and name in kind)]
+        given = {name: each for name, each in value.items() if not (each is None and name in kind)}
+        pairs = [(name, each, kind.get(name, kind.get(str))) for name, each in given.items()]
         found = (wrong(each, wanted, f"{place}.{name}".strip(".")) for name, each, wanted in pairs if wanted)
         return next(filter(None, found), "")
     if isinstance(kind, list):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, Template
@@ -33,7 +32,6 @@ def write_report(folder: RunFolder) -> None:
         number=history.number,
         has=lambda name: (folder.path / name).is_file(),
         picture=lambda name, text: _picture(folder, name, text),
-        graph=_graph(folder),
         model_text=_text(folder, "summary.txt"),
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
@@ -95,20 +93,11 @@ def _found(folder: RunFolder, name: str) -> bytes | None:
 
 
 def _picture(folder: RunFolder, name: str, text: str) -> Markup:
+    """A picture of the folder; an SVG as an image too, in which a browser runs no script, unlike in inline markup."""
     if (found := _found(folder, name)) is None:
         return Markup('<p class="quiet">{} is not there.</p>').format(name)
-    data = base64.b64encode(found).decode()
-    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(text, data)
-
-
-def _graph(folder: RunFolder) -> Markup | None:
-    """The SVG as an image: unlike inline markup, a browser runs no script in it."""
-    if (svg := _found(folder, "architecture.svg")) is None:
-        return None
-    width = re.search(rb'width="(\d{1,6}(?:\.\d{1,6})?)(pt|px)?"', svg)
-    pixels = min(0.65 * float(width[1]) * (4 / 3 if width[2] == b"pt" else 1), 900) if width else 400
-    image = '<img alt="The graph of layers" style="width: {}px" src="data:image/svg+xml;base64,{}">'
-    return Markup(image).format(round(pixels), base64.b64encode(svg).decode())
+    kind, data = "svg+xml" if name.endswith(".svg") else "png", base64.b64encode(found).decode()
+    return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text, kind, data)
 
 
 def _text(folder: RunFolder, name: str) -> str:
