@@ -57,7 +57,7 @@ def main(recipe: Recipe | Program) -> None:
     startup.begin(system.process_age())
     card = Card(recipe.source)
     name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {recipe.source.name}"
-    app = _recipe_app("run", name, card, recipe.functions, vars(recipe), lambda *_: _started(recipe))
+    app = _recipe_app("run", name, card, recipe)
     app["--help"].show = False  # as below `keraskit run`
     sys.exit(_guarded(lambda typed: app(typed, **_QUIET), sys.argv[1:], name))
 
@@ -134,26 +134,24 @@ def _app(typed: Sequence[str]) -> App:
         app.command(sub := _made(verb, f"{about}\n\n{names}", about, usage=usage))
         for name, card in cards.items():
             if card.trains or verb != "autotune":
-                load = functools.partial(_load, card)
-                sub.command(_recipe_app(verb, name, card, card.functions, card.declared, load))
+                sub.command(_recipe_app(verb, name, card))
     return app
 
 
-def _recipe_app(
-    verb: str, name: str, card: Card, functions: Functions, declared: Mapping[str, Any], load: Callable[..., Any]
-) -> App:
+def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | None = None) -> App:
     """One verb for one recipe.
 
     Args:
         verb: run, show or autotune.
         name: what comes before the flags.
         card: what the recipe's source says of itself.
-        functions: whose arguments are flags.
-        declared: the recipe's fields, as far as they are known.
-        load: given the flags, if there are any, looks at the places they name, and imports TensorFlow and the recipe.
+        recipe: itself, where it is loaded already.
     """
+    functions = recipe.functions if recipe else card.functions
+    load = functools.partial(_load, card, functions, recipe)
     doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
-    app = _made(name, doc, card.summary, defaults=defaults(declared), version_flags=[])
+    known = defaults(vars(recipe) if recipe else card.declared)
+    app = _made(name, doc, card.summary, defaults=known, version_flags=[])
     if "run" in functions:
         app.default((lambda: _show_source(card)) if verb == "show" else _program_command(functions["run"], load))
     elif verb == "show":
@@ -162,6 +160,23 @@ def _recipe_app(
         app.group_parameters = TRAINING
         app.default(_training_command(verb, functions, load))
     return app
+
+
+def _load(
+    card: Card,
+    functions: Functions,
+    recipe: Any,
+    config: RunConfig | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """The recipe; before TensorFlow is imported, the flags are looked at if there are any, and the places they name."""
+    if config:
+        from keraskit.cli import places
+
+        places.check(config, options or {}, card.reader)
+        checked(functions, options or {}, card.name)
+    startup.wait_for_tensorflow()
+    return recipe or card.load()
 
 
 def _training_command(verb: str, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
@@ -240,18 +255,3 @@ def flags_type(functions: Functions) -> Any:
         )
         fields.append((name, Annotated[option.kind, parameter], dataclasses.field(default=option.default)))
     return dataclasses.make_dataclass("Options", fields, frozen=True, namespace={"__module__": __name__})
-
-
-def _started(recipe: Any) -> Any:
-    startup.wait_for_tensorflow()
-    return recipe
-
-
-def _load(card: Card, config: RunConfig | None = None, options: Mapping[str, Any] | None = None) -> Any:
-    if config:
-        from keraskit.cli import places
-
-        places.check(config, options or {}, card.reader)
-        checked(card.functions, options or {}, card.name)
-    startup.wait_for_tensorflow()
-    return card.load()
