@@ -25,7 +25,7 @@ from keraskit.recipes.classify import network  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from keraskit.datasets.images import drawn_pets, imagenet  # noqa: E402
-from keraskit.results import guesses  # noqa: E402
+from keraskit.results import predictions  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
 
 STORED, SIZE, BATCH = (375, 500), (224, 224), 32
@@ -47,7 +47,7 @@ def ways(files: list[Path]) -> dict[str, Callable[[], float]]:
     names = imagenet.names()
 
     def ours() -> None:
-        assert len(list(guesses.predictions(files, prepare, predict, names, 5, BATCH))) == len(files)
+        assert len(list(predictions.predictions(files, prepare, predict, names, 5, BATCH))) == len(files)
 
     def decoded(path: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)

@@ -39,6 +39,8 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
         UserError: something given cannot be used.
     """
     from keraskit import config, startup
+    from keraskit.errors import UserError
+    from keraskit.recipe import Recipe
     from keraskit.registry import load_recipe
 
     startup.begin()
@@ -47,7 +49,10 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
     from keraskit.training.runner import train
 
     options = {name: value for name, value in given.items() if name not in config.KNOBS}
-    return train(load_recipe(recipe) if isinstance(recipe, str) else recipe, knobs, options)
+    found = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    if not isinstance(found, Recipe):
+        raise UserError(f"{found.name} trains no model.", f"Call keraskit.load_recipe({str(recipe)!r}).run.")
+    return train(found, knobs, options)
 
 
 def __getattr__(name: str) -> object:
@@ -55,8 +60,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
     from keraskit import startup
 
-    if name in ("Recipe", "Program", *_ON_TENSORFLOW) and startup.asked_by_the_program():
-        startup.quiet_import()
+    if name in ("Recipe", "Program") and startup.asked_by_the_program():
+        startup.import_tensorflow()  # which the next line of a recipe does
     if name in _ON_TENSORFLOW:
         startup.start_tensorflow()
     return getattr(import_module(_HOMES[name]), name)

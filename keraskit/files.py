@@ -1,17 +1,24 @@
-"""Writes files whole or not at all, and sees beforehand whether a place can be written."""
+"""Writes files whole or not at all; sees beforehand whether a place can be written, and what may be read."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import secrets
-from collections.abc import Collection, Iterator
+import stat
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from keraskit.errors import UserError
+from keraskit.errors import UserError, printable
 from keraskit.system import expanded
 
 MODEL = "model.keras"  # of a run
+MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
+MOST_OF_ARRAYS = 100_000_000_000  # of a file that holds arrays
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
 
 
@@ -42,6 +49,20 @@ def write_text(target: Path, text: str, durable: bool = False) -> None:
     """Write a text file. Names of files need not be text: JSON reads such an escape back."""
     with atomic(target, durable) as path:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def as_csv(rows: Sequence[Sequence[Any]]) -> str:
+    """Lines of cells. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([map(_harmless, row) for row in rows])
+    return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    cell = printable(value)
+    return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
 
 
 def check_folder(folder: Path, flag: str = "--output-dir") -> None:
@@ -82,20 +103,42 @@ def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None, show:
     check_file(sheet, PICTURES)
 
 
+def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> Path:
+    """The path, if a regular file of at most so many bytes lies there, and within a folder if one is named.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        UserError: a pipe, a device, a folder, a link that leaves the folder, or what cannot be looked at.
+    """
+    try:
+        real = path.resolve()
+        found = real.stat()
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if not stat.S_ISREG(found.st_mode) or (within and not real.is_relative_to(within.resolve())):
+        place = "of this folder" if within else "that could be read"
+        raise UserError(f"{path} is refused: it is no file {place}.", "No run writes such a thing." if within else "")
+    if found.st_size > most:
+        raise UserError(f"{path} is refused: it has {found.st_size:,} bytes; {most:,} are allowed.")
+    return path
+
+
 def weights_file(weights: str) -> Path:
     """The file that `--weights` names, by itself or as a run's folder. Raises UserError where it can be none."""
     path = expanded(weights)
-    advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
-    if path.is_dir():
-        if not (path / MODEL).is_file():
-            raise UserError(f"--weights {weights}: the folder holds no {MODEL}.", advice)
-        path = path / MODEL
-    if not path.is_file():
-        raise UserError(f"--weights {weights}: there is no such file.", advice)
-    with path.open("rb") as file:
-        start = file.read(8)
+    folder = path if path.is_dir() else None
+    try:
+        path = regular(folder / MODEL if folder else path, folder, MOST_OF_ARRAYS)
+        with path.open("rb") as file:
+            start = file.read(8)
+    except FileNotFoundError as error:
+        missing = f"the folder holds no {MODEL}" if folder else "there is no such file"
+        advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
+        raise UserError(f"--weights {weights}: {missing}.", advice) from error
     if not start.startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")):
-        raise UserError(f"--weights {weights}: neither a .keras nor an HDF5 file, or half of one.", advice)
+        raise UserError(f"--weights {weights}: neither a .keras nor an HDF5 file, or half of one.")
     return path
 
 

@@ -30,7 +30,7 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
     try:
-        if isinstance(value, bool) and not _takes_bools(kind):  # for Python a whole number
+        if isinstance(value, bool) and not leaves(kind) & {bool, Any}:  # for Python a whole number
             raise _refusal(name, value, "it takes a value, and is no switch")
         found = _adapter(kind).validate_python(value)
     except ValidationError as error:
@@ -49,12 +49,12 @@ def _refusal(name: str, value: Any, expected: str) -> UserError:
     return UserError(f"{name} {printable(f'{value!r:.200}')} makes no sense: {expected[0].lower()}{expected[1:]}.")
 
 
-def check_counts(most: int = 1_000_000, **counts: int) -> None:
-    """Raise UserError unless all are whole numbers from 1 to `most`; their names are their flags'."""
+def check_counts(least: int = 1, most: int = 1_000_000, **counts: int) -> None:
+    """Raise UserError unless all are whole numbers from `least` to `most`; their names are their flags'."""
     for name, count in counts.items():
-        if not 1 <= count <= most:
+        if not least <= count <= most:
             flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} {count} makes no sense: expected a whole number from 1 to {most:,}.")
+            raise UserError(f"{flag} {count} makes no sense: expected a whole number from {least} to {most:,}.")
 
 
 @functools.cache
@@ -64,11 +64,7 @@ def _adapter(kind: Any) -> Any:
     return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
 
 
-@functools.cache
-def _takes_bools(kind: Any) -> bool:
-    from pydantic import ValidationError
-
-    try:
-        return type(_adapter(kind).validate_python(True, strict=True)) is bool
-    except ValidationError:
-        return False
+def leaves(kind: Any) -> set[Any]:
+    """The plain types that a type is made of: int and None of `tuple[int, ...] | None`."""
+    inner = [each for each in get_args(kind) if isinstance(each, type) or get_args(each)]
+    return set().union(*map(leaves, inner)) if inner else {kind}

@@ -16,7 +16,7 @@ from keraskit.suggest import did_you_mean
 
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
 FOLLOWED = ("build", "classes")  # as many as the data has
-BOUNDS = {"learning_rate": Annotated[float, Interval(gt=0, le=10)]}  # of arguments that are floats and called so
+BOUNDS = dict.fromkeys(("learning_rate", "width", "alpha"), Interval(gt=0, le=10))  # of floats that are called so
 Functions = Mapping[str, Callable[..., Any]]
 
 
@@ -51,7 +51,7 @@ def options_of(functions: Functions) -> dict[str, Option]:
             if open_ended or name in FILLED or name in found or (which, name) == FOLLOWED:
                 continue
             kind = type(parameter.default) if parameter.annotation is parameter.empty else parameter.annotation
-            kind = BOUNDS.get(name, kind) if kind is float else kind
+            kind = Annotated[float, BOUNDS[name]] if kind is float and name in BOUNDS else kind
             found[name] = Option(name, which, kind, parameter.default, texts.get(name, ""))
     return found
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM)
@@ -43,8 +43,9 @@ class Patience:
         if self.asked is not None:
             raise Stopped(number)
         self.asked = number
-        if sys.stderr is not None and sys.stderr.isatty():
-            os.write(2, b"\nfinishing this step and saving it; once more stops at once\n")
+        with suppress(OSError, AttributeError):  # where nobody waits any more
+            if sys.stderr.isatty():
+                os.write(2, b"\nfinishing this step and saving it; once more stops at once\n")
 
 
 def stop(number: int, frame: FrameType | None) -> None:

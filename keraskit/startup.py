@@ -9,27 +9,33 @@ back the process's stderr while it starts, drop the lines known to concern nobod
 import gc
 import logging
 import os
-import re
+import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
 from keraskit.errors import UserError
 
-_CHATTER = re.compile(
-    rb"before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|cpu_feature_guard"
-    rb"|To enable the following instructions|XLA service|StreamExecutor|Compiled cluster using XLA"
+_CHATTER = (
+    "before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|cpu_feature_guard"
+    "|To enable the following instructions|XLA service|StreamExecutor|Compiled cluster using XLA"
 )
-_NO_GPU_CHATTER = re.compile(rb"failed call to cuInit|Cannot dlopen some GPU libraries|Skipping registering GPU")
+_NO_GPU_CHATTER = "failed call to cuInit|Cannot dlopen some GPU libraries|Skipping registering GPU"
+_HOLDER = r"""
+import os, re, sys
+said = b""
+while not said.endswith(b"\0") and (more := os.read(0, 65536)):
+    said += more
+for line in said.rstrip(b"\0").splitlines(True):
+    if not (said.endswith(b"\0") and re.search(sys.argv[1].encode(), line)):
+        os.write(2, line)
+"""
 _began: list[float] = []  # when a command began, by time.monotonic, until its run asks
 _held: list[int] = []  # the real stderr while it is held back
+_started: list[bool] = []  # whether TensorFlow was, by us
 
 
 def begin(ago: float = 0.0) -> None:
@@ -44,31 +50,35 @@ def spent() -> float:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Hold back stderr for the length of a `with` block, and then print what matters of it."""
+    """Hold back stderr for the length of a `with` block, and then print what matters of it.
+
+    Another process holds it, so that all is printed where this one crashes.
+    """
     if _held or os.environ.get("KERASKIT_DEBUG"):
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors
+    chatter = _CHATTER if any(Path("/dev").glob("nvidia*")) else f"{_CHATTER}|{_NO_GPU_CHATTER}"
     try:
         sys.stderr.flush()
         real = os.dup(2)
+        line = [sys.executable, "-ISc", _HOLDER, chatter]
+        holder = subprocess.Popen(line, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # of no Ctrl-C
     except (OSError, AttributeError):  # no stderr at all: nothing to keep quiet
         yield
         return
-    with tempfile.TemporaryFile(buffering=0) as file:
-        os.dup2(file.fileno(), 2)
+    assert holder.stdin
+    with holder:
+        os.dup2(holder.stdin.fileno(), 2)
         _held.append(real)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(_held.pop(), 2)
-            file.seek(0)
-            no_gpu = not any(Path("/dev").glob("nvidia*"))
-            for line in file.readlines():
-                if not _CHATTER.search(line) and not (no_gpu and _NO_GPU_CHATTER.search(line)):
-                    os.write(real, line)
             os.close(real)
+            with suppress(OSError):
+                holder.stdin.write(b"\0")
 
 
 def asked_by_the_program() -> bool:
@@ -77,32 +87,6 @@ def asked_by_the_program() -> bool:
     while frame and frame.f_globals.get("__name__") in ("keraskit", "importlib._bootstrap"):
         frame = frame.f_back
     return bool(frame and frame.f_globals.get("__name__") == "__main__" and "__file__" in frame.f_globals)
-
-
-def quiet_import() -> None:
-    """Keep the chatter off the screen when TensorFlow is imported, which the next line of a recipe does."""
-    if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _QuietImport())
-
-
-class _QuietImport(MetaPathFinder):
-    """Finds TensorFlow as it would be found without it, once, and holds back stderr for as long as it loads."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """TensorFlow's spec; None for all others, which are found elsewhere."""
-        if name != "tensorflow":
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        if spec and spec.loader:
-            load = spec.loader.exec_module
-
-            def load_quietly(module: ModuleType) -> None:
-                with quietly(), _uncollected():
-                    load(module)
-
-            spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
-        return spec
 
 
 @contextmanager
@@ -125,14 +109,24 @@ def _is_for_users(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
-def start_tensorflow() -> None:
+def import_tensorflow() -> None:
     """Import TensorFlow and Keras and look for devices, without the chatter. Takes 3 to 5 seconds the first time."""
+    if _started:
+        return
     with quietly(), _uncollected():
-        import keras
+        import keras  # noqa: F401
         import tensorflow as tf
 
         tf.config.list_physical_devices()
         tf.get_logger().addFilter(_is_for_users)
+    _started.append(True)
+
+
+def start_tensorflow() -> None:
+    """The same. Raises UserError where Keras computes with something else."""
+    import_tensorflow()
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow.",
@@ -142,7 +136,7 @@ def start_tensorflow() -> None:
 
 def wait_for_tensorflow() -> None:
     """Import TensorFlow, and say so where somebody waits."""
-    waiting = sys.stderr.isatty() and "tensorflow" not in sys.modules
+    waiting = sys.stderr is not None and sys.stderr.isatty() and not _started
     if waiting:
         print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
     start_tensorflow()

@@ -6,7 +6,9 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,25 +67,43 @@ def _cpuinfo(name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
-def cache_folder() -> Path | None:
-    """Where small things that can be made again are kept between runs; None without a home."""
+def home() -> Path | None:
+    """The user's home; None for a user without name and HOME, as in a container."""
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keraskit"
+        return Path.home()
     except RuntimeError:
         return None
 
 
+def refuges() -> list[Path]:
+    """Folders to save in where a run's own cannot be written: that for temporary files, and home."""
+    found = [home()]
+    with suppress(OSError):  # there is none that can be written
+        found.insert(0, Path(tempfile.gettempdir()))
+    return [place for place in dict.fromkeys(found) if place]
+
+
+def cache_folder() -> Path | None:
+    """Where small things that can be made again are kept between runs; None without a home."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "keraskit"
+    return place / ".cache" / "keraskit" if (place := home()) else None
+
+
 def keras_home() -> Path:
     """Where Keras keeps what it downloads; as Keras does it, below /tmp without a home."""
-    try:
-        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    except RuntimeError:
-        return Path("/tmp/.keras")
+    given = os.environ.get("KERAS_HOME")
+    return expanded(given) if given else (home() or Path("/tmp")) / ".keras"
 
 
 def name_of(path: Path) -> str:
     """The last name of a path, of `.` and `..` too."""
     return (path if path.name.strip(".") else path.resolve()).name or str(path)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no where nobody may look, as in a home that cannot be read."""
+    return os.path.isfile(path)  # noqa: PTH113  (Path's own raises there)
 
 
 def expanded(word: str | Path) -> Path:

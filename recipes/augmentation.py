@@ -14,6 +14,7 @@ from keraskit.datasets import mnist
 from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.images.sources import SHIPPED
 from keraskit.files import check_folder
+from keraskit.kinds import check_counts
 from keraskit.results import plots
 from keraskit.results.preview import clipped, preview, visible
 from keraskit.results.run_folder import RunFolder, now
@@ -49,6 +50,8 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
         digits: How many digits a sheet shows.
     """
     check_folder(output_dir)
+    check_counts(digits=digits, most=100)
+    check_counts(seed=seed, least=0, most=2**31 - 1)
     arrays, source = mnist.load()
     x_train = arrays["x_train"][..., None]
     folder = RunFolder.create(output_dir, "augmentation")

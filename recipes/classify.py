@@ -21,7 +21,7 @@ from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
 from keraskit.kinds import check_counts
 from keraskit.models import applications
-from keraskit.results import accuracy, guesses
+from keraskit.results import accuracy, predictions
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,7 @@ SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "x
 Resize = Literal["nearest", "bilinear"]
 
 
-def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Resize) -> guesses.Network:
+def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Resize) -> predictions.Network:
     """What makes a network's pixels of a picture, and what gives 1,000 probabilities for a batch of these."""
     model = applications.create(name, alpha, size, weights="imagenet" if weights == "imagenet" else None)
     if weights not in ("imagenet", "none"):
@@ -59,7 +59,7 @@ def classify(
     sheet: Path | None = None,
     show: Literal["mistakes", "unsure", "first"] | None = None,
     evaluate: bool = False,
-) -> list[guesses.Prediction]:
+) -> list[predictions.Prediction]:
     """Print what each photograph shows, or with `evaluate` how often that is right, and return it.
 
     Args:
@@ -85,12 +85,12 @@ def classify(
     check_outputs(json, csv, sheet, show, evaluate)
     truth, notes = imagenet.labels().of_pictures(photos) if evaluate else ({}, [])
     paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet.names()
-    rows: list[guesses.Prediction] = []
+    rows: list[predictions.Prediction] = []
     for name in networks:
         prepare, predict = network(name, weights, alpha, size, crop, resize or ("bilinear" if crop else "nearest"))
-        rows += guesses.predictions(paths, prepare, predict, names, max(top, 5), batch_size, name)
+        rows += predictions.predictions(paths, prepare, predict, names, max(top, 5), batch_size, name)
     accuracy.show(rows, names, truth, notes, top)
-    guesses.write(rows, json, csv, sheet, top, show)
+    predictions.write(rows, json, csv, sheet, top, show)
     return rows
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import inspect
-import io
 import logging
 import os
 import sys
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import files, signals, startup, system
+from keraskit import files, signals, startup, system, terminal
 from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
@@ -57,7 +57,7 @@ def main(recipe: Recipe | Program) -> None:
     startup.begin(system.process_age())
     card = Card(recipe.source)
     name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {recipe.source.name}"
-    app = _recipe_app("run", name, card, recipe.functions, vars(recipe), lambda *_: _started(recipe))
+    app = _recipe_app("run", name, card, recipe)
     app["--help"].show = False  # as below `keraskit run`
     sys.exit(_guarded(lambda typed: app(typed, **_QUIET), sys.argv[1:], name))
 
@@ -67,32 +67,28 @@ _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_
 
 def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal need not know every letter
-            stream.reconfigure(errors="backslashreplace")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
-    warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
-    try:
-        with signals.sent_to(signals.stop):
+    with terminal.streams() as (out, _), signals.sent_to(signals.stop):
+        warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
+        try:
             command(typed)
-        sys.stdout.flush()
-        return 0
-    except CycloptsError as error:
-        return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
-    except UserError as error:
-        return _fail(str(error), error.code)
-    except KeyboardInterrupt as stopped:
-        return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
-    except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so
-        return BAD_INPUT if end.code else 0
-    except BrokenPipeError:  # the reader of our output has gone, as in `keraskit list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
-        return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
-    except Exception as error:
-        where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
-        return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
+            out.flush()
+            if out.lost and out.lost.errno not in (errno.EPIPE, errno.EIO):  # the reader, or the screen, has gone
+                raise out.lost
+            return 0
+        except CycloptsError as error:
+            return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
+        except UserError as error:
+            return _fail(str(error), error.code)
+        except KeyboardInterrupt as stopped:
+            return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
+        except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so
+            return BAD_INPUT if end.code else 0
+        except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
+            return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
+        except Exception as error:
+            where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
+            return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
 
 
 def _fail(message: str, code: int) -> int:
@@ -111,17 +107,22 @@ def check(typed: Sequence[str]) -> None:
         raise words.refusal(error, typed, "keraskit") from error
 
 
+def _made(name: str, doc: str, help: str = "", **more: Any) -> App:
+    """A command with subcommands, or a default one to be; `help` is its line in the list of commands."""
+    page = HelpPage(doc, more.pop("defaults", {}))
+    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
+    return App(name=name, help=help or doc, help_format="plaintext", help_formatter=page, **settings, **more)
+
+
 def _app(typed: Sequence[str]) -> App:
     """All verbs. `run`, `show` and `autotune` have the flags of the recipe that is named, read from its source."""
-    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
-    app = App(name="keraskit", help=ABOUT, help_format="plaintext", help_formatter=HelpPage(ABOUT), **settings)
-    for name, command in commands.VERBS.items():
-        app.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
-    app.command(data := App(name="data", help=(about := "Prepare data sets."), help_formatter=HelpPage(about)))
-    data.command(commands.prepare_data, name="prepare", help_formatter=HelpPage(commands.prepare_data.__doc__ or ""))
-    app.register_install_completion_command(
-        INSTALL, help=(about := "Make the shell complete commands, recipes and flags."), help_formatter=HelpPage(about)
-    )
+    app = _made("keraskit", ABOUT)
+    app.command(data := _made("data", "Prepare data sets."))
+    for place, verbs in ((app, commands.VERBS), (data, {"prepare": commands.prepare_data})):
+        for name, command in verbs.items():
+            place.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
+    about = "Make the shell complete commands, recipes and flags."
+    app.register_install_completion_command(INSTALL, help=about, help_formatter=HelpPage(about))
     cards = recipes_available() if typed[:1] == [INSTALL] else {}
     if len(typed) > 1 and typed[0] in OF_RECIPES and not typed[1].startswith("-"):
         cards = {typed[1]: find_card(typed[1])}
@@ -129,39 +130,28 @@ def _app(typed: Sequence[str]) -> App:
             raise UserError(f"{typed[1]} trains no model, so there is nothing to measure.", "See `keraskit list`.")
     for verb, about in OF_RECIPES.items():
         names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {', '.join(recipes_available())}."
-        page = HelpPage(f"{about}\n\n{names}")
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
-        app.command(sub := App(name=verb, help=about, usage=usage, help_formatter=page))
+        app.command(sub := _made(verb, f"{about}\n\n{names}", about, usage=usage))
         for name, card in cards.items():
             if card.trains or verb != "autotune":
-                load = functools.partial(_load, card)
-                sub.command(_recipe_app(verb, name, card, card.functions, card.declared, load))
+                sub.command(_recipe_app(verb, name, card))
     return app
 
 
-def _recipe_app(
-    verb: str, name: str, card: Card, functions: Functions, declared: Mapping[str, Any], load: Callable[..., Any]
-) -> App:
+def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | None = None) -> App:
     """One verb for one recipe.
 
     Args:
         verb: run, show or autotune.
         name: what comes before the flags.
         card: what the recipe's source says of itself.
-        functions: whose arguments are flags.
-        declared: the recipe's fields, as far as they are known.
-        load: given the flags, if there are any, looks at the places they name, and imports TensorFlow and the recipe.
+        recipe: itself, where it is loaded already.
     """
+    functions = recipe.functions if recipe else card.functions
+    load = functools.partial(_load, card, functions, recipe)
     doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
-    app = App(
-        name=name,
-        help=card.summary,
-        help_format="plaintext",
-        help_formatter=HelpPage(doc, defaults(declared)),
-        version_flags=[],
-        suppress_keyboard_interrupt=False,
-        config=words.check_values,
-    )
+    known = defaults(vars(recipe) if recipe else card.declared)
+    app = _made(name, doc, card.summary, defaults=known, version_flags=[])
     if "run" in functions:
         app.default((lambda: _show_source(card)) if verb == "show" else _program_command(functions["run"], load))
     elif verb == "show":
@@ -170,6 +160,23 @@ def _recipe_app(
         app.group_parameters = TRAINING
         app.default(_training_command(verb, functions, load))
     return app
+
+
+def _load(
+    card: Card,
+    functions: Functions,
+    recipe: Any,
+    config: RunConfig | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """The recipe; before TensorFlow is imported, the flags are looked at if there are any, and the places they name."""
+    if config:
+        from keraskit.cli import places
+
+        places.check(config, options or {}, card.reader)
+        checked(functions, options or {}, card.name)
+    startup.wait_for_tensorflow()
+    return recipe or card.load()
 
 
 def _training_command(verb: str, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
@@ -215,7 +222,7 @@ def _show_command(card: Card, build: Callable[..., Any], load: Callable[..., Any
 
 
 def _show_source(card: Card) -> None:
-    print(f"{card.doc}\n\nSource: {printable(card.source)}" + ("\n" if card.trains else ""))
+    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("\n" if card.trains else ""))
 
 
 def _program_command(function: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:
@@ -248,18 +255,3 @@ def flags_type(functions: Functions) -> Any:
         )
         fields.append((name, Annotated[option.kind, parameter], dataclasses.field(default=option.default)))
     return dataclasses.make_dataclass("Options", fields, frozen=True, namespace={"__module__": __name__})
-
-
-def _started(recipe: Any) -> Any:
-    startup.wait_for_tensorflow()
-    return recipe
-
-
-def _load(card: Card, config: RunConfig | None = None, options: Mapping[str, Any] | None = None) -> Any:
-    if config:
-        from keraskit.cli import places
-
-        places.check(config, options or {}, card.reader)
-        checked(card.functions, options or {}, card.name)
-    startup.wait_for_tensorflow()
-    return card.load()

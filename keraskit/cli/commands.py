@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
 from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
+from keraskit.terminal import print_table
 
 PREVIEWED = 8  # pictures at most
 # Columns set to the right.
@@ -44,18 +44,6 @@ def list_recipes() -> None:
 def _briefly(metric: str) -> str:
     """Of which output an accuracy is; of other metrics the whole name."""
     return metric.removeprefix("test_").removesuffix("accuracy").rstrip("_").replace("_", " ")
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head, box=None, pad_edge=False)
-    for i, column in enumerate(table.columns):
-        column.justify = "right" if head[i] in NUMBERS else "left"
-    for row in rows:
-        table.add_row(*map(printable, row))
-    Console(width=None if sys.stdout.isatty() else 1_000, markup=False, emoji=False).print(table)
 
 
 def launch(
@@ -98,6 +86,7 @@ def augment(
         augmentation: What may happen.
     """
     check_counts(versions=versions, most=50)
+    check_counts(seed=seed, least=0, most=2**31 - 1)
     check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
 
@@ -151,20 +140,20 @@ def predict(
     folder = RunFolder.newest(run)
     if len(pictures) == 1 and pictures[0].suffix in (".npy", ".npz"):
         wait_for_tensorflow()
-        from keraskit.results import predict_arrays
+        from keraskit.results.predict import predict_arrays, show_arrays
 
-        predict_arrays.show(*predict_arrays.predict_arrays(folder.path, pictures[0], batch_size), json, csv)
+        show_arrays(*predict_arrays(folder.path, pictures[0], batch_size), json, csv)
         return
     classes = manifest.read(folder, "classes")["classes"]
     truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
     paths = list(truth) or find(pictures)
     wait_for_tensorflow()
-    from keraskit.results import accuracy, guesses
+    from keraskit.results import accuracy, predictions
     from keraskit.results.predict import predict
 
     rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare))
     accuracy.show(rows, classes, truth, notes, top)
-    guesses.write(rows, json, csv, sheet, top, show)
+    predictions.write(rows, json, csv, sheet, top, show)
 
 
 def resume(run: Path) -> None:
@@ -208,7 +197,7 @@ def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = 
 
     rows = comparison.compared(runs)
     comparison.draw(rows, output)
-    _print_table(comparison.HEAD, comparison.table(rows))
+    print_table(comparison.HEAD, comparison.table(rows), right=NUMBERS)
     for sentence in comparison.verdicts(rows):
         print(printable(sentence))
     print(f"curves: {printable(output)}")
@@ -231,7 +220,7 @@ def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negativ
 
     found = comparison.listed(folder)
     lines = [[*words, str(run.folder.path)] for *words, run in found]
-    _print_table(["started", "run", "status", "result", "folder"], lines)
+    print_table(["started", "run", "status", "result", "folder"], lines)
     if html:
         page = folder / "index.html"
         check_file(page)
@@ -256,6 +245,7 @@ def prepare_data(
     """
     from keraskit.datasets.images.prepare import prepare
 
+    check_counts(per_class=1 if per_class is None else per_class)
     prepare(source, to, per_class)
 
 

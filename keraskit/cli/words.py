@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from cyclopts import (
+    UNSET,
     CycloptsError,
     MissingArgumentError,
     UnknownCommandError,
@@ -16,6 +17,7 @@ from cyclopts import (
 )
 
 from keraskit.errors import UserError
+from keraskit.kinds import leaves
 from keraskit.kinds import refusal as unfit
 from keraskit.registry import find_card, is_file, plain_name, recipes_available
 from keraskit.suggest import did_you_mean, nearest
@@ -101,25 +103,22 @@ def _unknown_command(error: UnknownCommandError, words: Sequence[str], command: 
 
 
 def check_values(app: Any, commands: Any, arguments: Any) -> None:
-    """Refuse what cyclopts would make something of: 3.5 for a whole number, and --model without the name of a flag.
+    """Refuse what cyclopts would make something of: 3.5 for a whole number, '' for a path, `--model` alone.
 
     A hook of cyclopts, called before it converts.
     """
     for argument in arguments:
-        kinds = set(_leaves(argument.hint))
+        kinds = leaves(argument.hint)
         for token in argument.tokens:
             flag = token.keyword or argument.name
             if argument.children:
                 raise UserError(
                     f"{flag} alone is no flag.", f"Say which: {argument.children[0].names[-1]}, for example."
                 )
+            if not token.value and token.implicit_value is UNSET and argument.field_info.default != "":
+                raise UserError(f"{flag} '' makes no sense: expected a value.", "Leave it out, or name one.")
             if int in kinds and not kinds & {float, str} and token.value:
                 try:
                     int(token.value)
                 except ValueError:
                     raise UserError(f"{flag} {token.value} makes no sense: expected a whole number.") from None
-
-
-def _leaves(kind: Any) -> list[Any]:
-    inner = [each for each in get_args(kind) if isinstance(each, type) or get_args(each)]
-    return [leaf for each in inner for leaf in _leaves(each)] or [kind]

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+import subprocess
 import sys
 from itertools import accumulate
 from pathlib import Path
@@ -13,7 +14,7 @@ from unittest import mock
 
 import keras
 
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 
 WIDE = 4_000  # characters; a quarter of it has room for the names of fifty inputs
 FONT = "Courier"
@@ -30,7 +31,7 @@ def draw(model: keras.Model, *paths: Path) -> None:
     """Write the graph of layers with shapes and activations. Each path's ending names its format.
 
     Raises:
-        UserError: no layout program, or an ending that is no format of it.
+        UserError: no layout program, an ending that is no format of it, or a model that it cannot draw.
     """
     program = layout_program()
     if program is None:
@@ -38,17 +39,20 @@ def draw(model: keras.Model, *paths: Path) -> None:
     graph = keras.utils.model_to_dot(
         model, show_shapes=True, show_layer_names=True, show_layer_activations=True, dpi=96
     )
-    for node in graph.get_nodes():  # boxes are as wide as the letters of one font, and others are shown in another:
-        node.set_fontname(FONT)  # all fonts of fixed pitch are as wide
+    text = graph.to_string().replace("<lambda>", "lambda")  # an activation's name, which Keras takes for markup
+    # Boxes are as wide as the letters of one font, and others are shown in another: all of fixed pitch are as wide.
+    text = text.replace("fontname=Helvetica", f"fontname={FONT}")
     for path in paths:
         kind = path.suffix.lstrip(".")
         if kind not in FORMATS:
             raise UserError(f"{path} does not end in one of {', '.join('.' + f for f in FORMATS)}.", "Rename it.")
-        graph.write(str(path), prog=program, format=kind)
+        done = subprocess.run([program, f"-T{kind}"], input=text.encode(), capture_output=True)
+        if done.returncode:
+            raise UserError(f"{program} cannot draw this model: {sentence(done.stderr.decode(errors='replace'))}")
+        drawn = done.stdout
         if kind == "svg":
-            path.write_text(
-                re.sub(r'font-family="[^"]*"', f'font-family="{FONT},monospace"', path.read_text("utf-8")), "utf-8"
-            )
+            drawn = re.sub(rb'font-family="[^"]*"', f'font-family="{FONT},monospace"'.encode(), drawn)
+        path.write_bytes(drawn)
 
 
 def summary(model: keras.Model) -> str:

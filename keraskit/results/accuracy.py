@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ from rich.cells import cell_len
 
 from keraskit.datasets.images.verify import listed
 from keraskit.errors import UserError, printable
-from keraskit.results import guesses
-from keraskit.results.guesses import Prediction, cell, mistakes, print_table, shortened
+from keraskit.results import predictions, scores
+from keraskit.results.predictions import Prediction, mistakes
+from keraskit.terminal import counted, print_table, shortened
 
-Z = 1.96  # standard deviations on each side of a 95 % interval
 TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
 SHOWN = 10  # mistakes, and pairs of classes, that are printed
 
@@ -33,7 +32,7 @@ def show(
         top: classes to name for each file.
     """
     if not truth:
-        guesses.show(rows, top)
+        predictions.show(rows, top)
         return
     for row in rows:
         row.truth = truth[row.path]
@@ -58,10 +57,12 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
         raise UserError(f"None of the {len(rows):,} pictures could be read: {unread}.", "Look at them with any viewer.")
     few, wrong = len(classes) <= TABLE, mistakes(read)
     network = f"{read[0].network}: " if read[0].network else ""
-    print(f"{network}{len(read):,} pictures of {len({row.truth for row in read}):,} classes")
+    print(
+        f"{network}{counted(len(read), 'picture')} of {counted(len({row.truth for row in read}), 'class', 'classes')}"
+    )
     for name, rank in {"accuracy": 1}.items() if few else {"top-1 accuracy": 1, "top-5 accuracy": 5}.items():
         right = sum(row.truth in dict(row.best[:rank]) for row in read)
-        low, high = interval(right, len(read))
+        low, high = scores.interval(right, len(read))
         print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
     if few:
         print("\nTrue classes in lines, predicted ones in columns:")
@@ -73,7 +74,7 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
             print(f"{count:6,} times {printable(true)} was taken for {printable(predicted)}")
     if wrong:
         print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
-        lines = [[printable(row.path), printable(row.truth), cell(row, top=1)] for row in wrong[:SHOWN]]
+        lines = [[printable(row.path), printable(row.truth), row.cell(top=1)] for row in wrong[:SHOWN]]
         print_table(["picture", "truth", "prediction"], lines)
     left_out = [f"{len(rows) - len(read):,} could not be read: {unread}"] if unread else []
     if left_out or notes:
@@ -97,12 +98,4 @@ def _print_counts(counts: np.ndarray, names: Sequence[str]) -> None:
         heads = [str(k) for k in range(len(names))]
         names = [f"{head} {name}" for head, name in zip(heads, names, strict=True)]
     lines = [[name, *map("{:,}".format, line)] for name, line in zip(names, counts, strict=True)]
-    print_table(["", *heads], lines, numbers=True)
-
-
-def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's interval of a share, which holds for few examples and near 0 and 1 too (Wilson 1927)."""
-    share, spread = right / count, Z**2 / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    print_table(["", *heads], lines, right=heads)

@@ -37,6 +37,8 @@ def table(known: Sequence[Row]) -> list[list[str]]:
     for row in known:
         run, metric = row.runs[0], row.runs[0].metric
         validation = [r.best.get(f"val_{metric}", float("nan")) for r in row.runs]
+        gaps = [history.gap(r.history, metric) for r in row.runs]
+        seconds = [sum(epoch.get("seconds", 0) for epoch in r.history) for r in row.runs]
         lines.append(
             [
                 row.label,
@@ -46,10 +48,10 @@ def table(known: Sequence[Row]) -> list[list[str]]:
                 f"{run.facts['parameters']:,}",
                 ", ".join(dict.fromkeys(str(len(r.history)) for r in row.runs)),
                 ", ".join(dict.fromkeys(str(r.facts.get("best_epoch") or "") for r in row.runs)),
-                f"{np.mean(validation):.4f}",
-                f"{np.mean([history.gap(r.history, metric) for r in row.runs]):+.4f}",
+                history.number(float(np.mean(validation))),
+                ("+" if (gap := float(np.mean(gaps))) >= 0 else "") + history.number(gap),
                 row.test,
-                f"{np.mean([sum(epoch.get('seconds', 0) for epoch in r.history) for r in row.runs]):.0f}",
+                history.number(float(np.mean(seconds)), 0),
             ]
         )
     return lines
@@ -75,10 +77,9 @@ def verdicts(known: Sequence[Row]) -> list[str]:
 
 def _answers(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
     """The true classes of the test examples, and which of them the run had right; None without classes."""
-    test = split_predictions.read(run.folder) if run.facts.get("classes") else None
-    if test is None or test.labels is None:
-        return None
-    return test.labels, test.probabilities(run.facts.get("class_output")).argmax(axis=1) == test.labels
+    test = split_predictions.read(run.folder)
+    known = test.of_classes(run.facts) if test else None
+    return (known[0], known[1].argmax(axis=1) == known[0]) if known else None
 
 
 def _verdict(best: str, other: str, one: np.ndarray, two: np.ndarray) -> str:
@@ -106,8 +107,7 @@ def draw(known: Sequence[Row], path: Path) -> None:
     for row in known:
         run = row.typical
         metrics.append(run.metric)
-        trained, held_out = ([epoch[name] for epoch in run.history] for name in (run.metric, f"val_{run.metric}"))
-        lines.append((row.label, trained, held_out, run.best[f"val_{run.metric}"]))
+        lines.append((row.label, run.history, run.metric, run.best[f"val_{run.metric}"]))
     name = " or ".join(dict.fromkeys(each.replace("_", " ") for each in metrics))
     with atomic(path) as beside:
         plots.comparison(lines, name, beside)

@@ -1,4 +1,4 @@
-"""What a history tells, epoch by epoch: the metric that counts, and the gap between training and validation."""
+"""What a history tells, epoch by epoch: the metric that counts, the gap between training and validation, numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 OVERFIT = 0.05  # a gap that is worth a word
 Rows = Sequence[dict[str, float]]
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A metric with so many digits after its point; a huge one, as a loss may become, in the short form."""
+    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def metric(rows: Rows) -> str:

@@ -26,7 +26,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "options": {},
     "source": str,
     "config": {"epochs": int, "augment": {}, "data_dir": str, "weights": str},
-    "data": {"name": str, "found": str, "sha256": str, "used": {str: int}, "notes": [str]},
+    "data": {"name": str, "path": str, "found": str, "sha256": str, "used": {str: int}, "notes": [str]},
     "inputs": {},
     "training_pictures": {str: float},
     "test": {str: float},
@@ -68,12 +68,11 @@ def missing(values: dict[str, Any], needed: Iterable[str]) -> str:
 
 def wrong(value: Any, kind: Any, place: str = "") -> str:
     """The first thing that is of another kind than expected, in words; empty for none."""
-    if value is None and place:
-        return ""
     if isinstance(kind, dict):
         if not isinstance(value, dict):
             return f"{place or 'it'} is {_shown(value)}, expected names with values"
-        pairs = [(name, found, kind.get(name, kind.get(str))) for name, found in value.items()]
+        given = {name: each for name, each in value.items() if not (each is None and name in kind)}
+        pairs = [(name, each, kind.get(name, kind.get(str))) for name, each in given.items()]
         found = (wrong(each, wanted, f"{place}.{name}".strip(".")) for name, each, wanted in pairs if wanted)
         return next(filter(None, found), "")
     if isinstance(kind, list):

@@ -24,6 +24,7 @@ TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", (0, (1, 1)))  # of the first seven runs, the next seven, and so on
 DPI = 120
+MOST = 1e30  # that is drawn
 COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
 
@@ -44,13 +45,19 @@ def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
         for text in figure.findobj(Text):
             text.set_fontfamily([*text.get_fontfamily(), *more])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
+        warnings.simplefilter("ignore")  # of letters that no font has, of numbers that no axis has room for
         figure.savefig(path)
 
 
 def _words(text: str, most: int = 60) -> str:
     """Text from a file as it is, not as a formula of TeX, and not longer than a picture has room for."""
     return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
+
+
+def _drawn(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
+    """A column of a history, without what no axis can hold, such as a loss of 1e308."""
+    values = np.array([row[name] for row in rows])
+    return np.where(np.abs(values) < MOST, values, np.nan)
 
 
 def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
@@ -68,12 +75,11 @@ def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
     few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) <= 20 else {}
     for i, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, i + 1)
-        axes.plot(epochs, [row[name] for row in rows], color=TRAIN, label="training", **few)
+        axes.plot(epochs, trained := _drawn(rows, name), color=TRAIN, label="training", **few)
         if f"val_{name}" in rows[0]:
-            held_out = [row[f"val_{name}"] for row in rows]
+            held_out = _drawn(rows, f"val_{name}")
             axes.plot(epochs, held_out, color=VALIDATION, linestyle="--", label="validation", **few)
             if history.over_fits(rows, name):
-                trained = [row[name] for row in rows]
                 label = f"gap, {history.gap(rows, name):.2f} at the end: over-fitting"
                 axes.fill_between(epochs, held_out, trained, color=GAP, alpha=0.25, linewidth=0, label=label)
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
@@ -123,24 +129,24 @@ def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     return figure
 
 
-def comparison(runs: Sequence[tuple[str, Sequence[float], Sequence[float], float]], metric: str, path: Path) -> None:
+def comparison(runs: Sequence[tuple[str, Sequence[dict[str, float]], str, float]], metric: str, path: Path) -> None:
     """Curves of several runs in one picture: validation in full colour, training thin.
 
     Args:
-        runs: a label, the metric of each epoch in training and in validation, and that of the best epoch.
-        metric: its name.
+        runs: a label, a row per epoch, the metric to draw, and its value in the best epoch.
+        metric: what the axis shows.
         path: the PNG to write.
     """
     beside = len(runs) > len(RUNS)  # then no room is left for the names within the picture
     figure = _figure(8.0 + 3.5 * beside, max(4.6, 0.22 * len(runs)))
     axes = figure.add_subplot()
-    for i, (label, trained, held_out, best) in enumerate(runs):
-        colour, epochs = RUNS[i % len(RUNS)], range(1, len(trained) + 1)
-        line = LINES[i // len(RUNS) % len(LINES)]
-        few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(trained) < 3 else {}
-        axes.plot(epochs, trained, color=colour, linewidth=0.9, linestyle=":", **few)
-        named = f"{_words(label)}: {best:.3f} at best"
-        axes.plot(epochs, held_out, color=colour, linewidth=1.8, linestyle=line, label=named, **few)
+    for i, (label, rows, name, best) in enumerate(runs):
+        colour, line = RUNS[i % len(RUNS)], LINES[i // len(RUNS) % len(LINES)]
+        epochs = range(1, len(rows) + 1)
+        few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) < 3 else {}
+        axes.plot(epochs, _drawn(rows, name), color=colour, linewidth=0.9, linestyle=":", **few)
+        named = f"{_words(label)}: {history.number(best, 3)} at best"
+        axes.plot(epochs, _drawn(rows, f"val_{name}"), color=colour, linewidth=1.8, linestyle=line, label=named, **few)
     axes.set(xlabel="epoch", ylabel=_words(metric), title="validation (line) and training (dots)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

@@ -1,9 +1,11 @@
-"""`keraskit predict`: a finished run's model on picture files, prepared as the run's own pictures were."""
+"""`keraskit predict`: a finished run's model on picture files, prepared as the run's own were, or on arrays."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +19,15 @@ from keraskit.augment.statistics import Statistics
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError, printable, sentence
+from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
 from keraskit.models import weights
-from keraskit.results import guesses, manifest
+from keraskit.results import manifest, predictions
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
+from keraskit.results.scores import both
+from keraskit.terminal import print_table
 
+SHOWN = 10  # examples of arrays that are printed
 NEARLY_ALL = 0.95  # of a run's training pictures
 UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of runs that do not say
 Invert = Literal["auto", "yes", "no"]
@@ -32,10 +38,10 @@ def predict(
     run: Path,
     paths: Sequence[Path],
     top: int = 3,
-    batch_size: int = guesses.BATCH,
+    batch_size: int = predictions.BATCH,
     invert: Invert = "auto",
     prepare: Prepare = "auto",
-) -> Iterator[guesses.Prediction]:
+) -> Iterator[predictions.Prediction]:
     """A prediction for each file, from the folder of a run alone.
 
     Args:
@@ -64,12 +70,67 @@ def predict(
     trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
 
     def probabilities(batch: np.ndarray) -> np.ndarray:
-        return guesses.both(model.predict_on_batch(fed(batch)))
+        return both(model.predict_on_batch(fed(batch)))
 
     def fitted(image: Image.Image) -> tuple[np.ndarray, str]:
         return prepared(image, inputs, trained, invert, prepare)
 
-    return guesses.predictions(paths, fitted, probabilities, facts["classes"], top, batch_size)
+    return predictions.predictions(paths, fitted, probabilities, facts["classes"], top, batch_size)
+
+
+def predict_arrays(run: Path, file: Path, batch_size: int = 32) -> tuple[list[str], np.ndarray]:
+    """The model's outputs for each example of a file, and their names.
+
+    Args:
+        run: a run's folder.
+        file: an .npy file with the inputs, or an .npz with an array for each input of the model, by its name.
+        batch_size: examples in one call of the model.
+
+    Returns:
+        The names of the columns, and the predictions, shape (examples, columns).
+
+    Raises:
+        UserError: the file cannot be read, or does not fit the model.
+    """
+    folder = RunFolder.newest(run)
+    classes = manifest.read(folder, "recipe").get("classes") or []
+    x, model = _arrays(file), load_model(folder)
+    try:
+        outputs: Any = model.predict(x, batch_size=batch_size, verbose=0)
+    except Exception as error:  # Keras raises anything for arrays of another shape
+        takes = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
+        raise UserError(f"{file} does not fit the model, which takes {takes}: {sentence(error)}") from error
+    named = outputs if isinstance(outputs, dict) else {"": outputs}
+    names, columns = [], []
+    for name, output in named.items():
+        flat = output.reshape(len(output), -1)
+        if classes and flat.shape[1] in (1, len(classes)) and len(named) == 1:
+            flat = both(flat)
+        of_classes = flat.shape[1] == len(classes)
+        names += [f"{name} {classes[i] if of_classes else i}".strip() for i in range(flat.shape[1])]
+        columns.append(flat)
+    return names, np.concatenate(columns, axis=1)
+
+
+def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_csv: Path | None) -> None:
+    """Print the first rows, and write the files that were asked for."""
+    print_table([*map(printable, names)], [[f"{value:.6g}" for value in row] for row in outputs[:SHOWN]], right=names)
+    if len(outputs) > SHOWN:
+        print(f"and {len(outputs) - SHOWN:,} more")
+    rows = outputs.tolist()
+    entries = [dict(zip(names, row, strict=True)) for row in rows]
+    as_json = partial(json.dumps, entries, indent=2, ensure_ascii=False)
+    predictions.write_texts({to_json: lambda: f"{as_json()}\n", to_csv: lambda: as_csv([names, *rows])})
+
+
+def _arrays(file: Path) -> Any:
+    try:
+        found = np.load(regular(file, most=MOST_OF_ARRAYS), allow_pickle=False)
+        return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes NumPy raise anything
+        raise UserError(f"{file} cannot be read as .npy or .npz: {sentence(error)}", "Save it with np.save.") from error
 
 
 def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
@@ -89,9 +150,10 @@ def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.
 
 def load_model(folder: RunFolder) -> keras.Model:
     """The run's best model. Raises UserError where there is none, or the file is not what a run wrote."""
-    path = folder.path / MODEL
-    if not path.is_file():
-        raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.")
+    try:
+        path = folder.file(MODEL)
+    except FileNotFoundError as error:
+        raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.") from error
     try:
         return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
@@ -154,7 +216,7 @@ def _preparation(folder: RunFolder, config: dict, inputs: Inputs) -> Callable[[n
         raise UserError("This run used a function of your own on its pictures, which no folder can hold.")
     augmentation = Augmentation.of(described)
     if augmentation.needs_fit:
-        augmentation = dataclasses.replace(augmentation, statistics=Statistics.load(folder.path / STATISTICS))
+        augmentation = dataclasses.replace(augmentation, statistics=Statistics.load(folder.file(STATISTICS)))
     nothing = np.empty(0, np.int64)
     fed = Split(0, lambda i: (i, i), nothing, lambda i: i, inputs, augmentation=augmentation).fed
     fed(np.zeros((1, *inputs.size, 3)[: 3 + (inputs.channels == 3)], np.uint8))  # statistics of other pictures end here

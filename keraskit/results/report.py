@@ -32,7 +32,8 @@ def write_report(folder: RunFolder) -> None:
     headline = _headline(run, test)
     page = environment.get_template("report.html.jinja").render(
         run=run,
-        cited=_cited(run.get("section") or ""),
+        cited=_cited(run),
+        number=history.number,
         banner=_banner(run),
         headline=headline,
         figures=[(name, value) for name, value in _figures(run) if name != headline.get("name")],
@@ -51,12 +52,14 @@ def write_report(folder: RunFolder) -> None:
 
 def training_time(seconds: dict[str, float]) -> str:
     """Of the seconds of a run's stages, those of training and all."""
-    return f"{seconds['fit']:.0f} s of {sum(seconds.values()):.0f} s in all"
+    return f"{history.number(seconds['fit'], 0)} s of {history.number(sum(seconds.values()), 0)} s in all"
 
 
-def _cited(section: str) -> str:
-    """Where in the document the recipe's model stands."""
-    return f"document, section{'s' if ',' in section else ''} {section}" if section else BEYOND
+def _cited(run: dict[str, Any]) -> str:
+    """Where in the document the recipe's model stands; of a recipe of one's own, its file."""
+    if section := run.get("section"):
+        return f"document, section{'s' if ',' in section else ''} {section}"
+    return run.get("source") or BEYOND
 
 
 def _banner(run: dict[str, Any]) -> str:
@@ -77,9 +80,9 @@ def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, s
     name = next((n for n in known if n.endswith("accuracy")), next((n for n in known if n != "loss"), ""))
     if not name:
         return {}
-    found = {"name": f"test {name.replace('_', ' ')}", "value": f"{known[name]:.4f}"}
+    found = {"name": f"test {name.replace('_', ' ')}", "value": history.number(known[name])}
     labels = None if test is None else test.labels
-    if name.endswith("accuracy") and labels is not None:
+    if name.endswith("accuracy") and labels is not None and 0 <= known[name] <= 1:
         low, high = scores.interval(round(known[name] * len(labels)), len(labels))
         found["interval"] = f"95% interval {low:.3f} to {high:.3f}, of {len(labels):,} examples"
         found["chance"] = f"Always naming the most frequent class would give {scores.chance(labels):.3f}."
@@ -87,7 +90,7 @@ def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, s
 
 
 def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [(f"test {name.replace('_', ' ')}", f"{value:.4f}") for name, value in _known(run, "test").items()]
+    found = [(f"test {name.replace('_', ' ')}", history.number(value)) for name, value in _known(run, "test").items()]
     found.sort(key=lambda figure: figure[0] == "test loss")
     if run.get("best_epoch"):
         found.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
@@ -125,13 +128,12 @@ def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | No
     """What the predictions tell: by class and how sure, or how far off."""
     if test is None:
         return {}
-    classes = run.get("classes") or []
-    if test.labels is None or not classes:
-        return _values(test)
-    probabilities = test.probabilities(run.get("class_output"))
-    counts = scores.confusion(test.labels, probabilities.argmax(axis=1), len(classes))
+    if not (known := test.of_classes(run)):
+        return _values(test) if test.labels is None else {}
+    classes, (labels, probabilities) = run["classes"], known
+    counts = scores.confusion(labels, probabilities.argmax(axis=1), len(classes))
     found: dict[str, Any] = {"by_class": _by_class(classes, counts), "right": int(np.trace(counts))}
-    found["mistakes"] = len(test.labels) - found["right"]
+    found["mistakes"] = len(labels) - found["right"]
     if len(classes) <= TABLE:
         share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that few are seen, too
         found["confusion"] = [
@@ -140,7 +142,7 @@ def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | No
     off = counts - np.diag(np.diag(counts))
     often = [np.unravel_index(k, off.shape) for k in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
     found["pairs"] = [(classes[i], classes[j], int(off[i, j])) for i, j in often if off[i, j] > 1]
-    return found | _calibration(folder, run, test, probabilities)
+    return found | _calibration(folder, run, labels, probabilities)
 
 
 def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[str]]]:
@@ -150,18 +152,18 @@ def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[st
 
 
 def _calibration(
-    folder: RunFolder, run: dict[str, Any], test: SplitPredictions, probabilities: np.ndarray
+    folder: RunFolder, run: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray
 ) -> dict[str, Any]:
-    assert test.labels is not None
-    found = scores.calibration(probabilities, test.labels)
+    found = scores.calibration(probabilities, labels)
     confidence = float(probabilities.max(axis=1).mean())
-    right = float((probabilities.argmax(axis=1) == test.labels).mean())
+    right = float((probabilities.argmax(axis=1) == labels).mean())
     sure = "too sure of itself" if found.gap > 0.02 else "too timid" if found.gap < -0.02 else "as sure as it is right"
     said = f"On the average the network gave its answers {confidence:.1%} and was right in {right:.1%}: it is {sure}"
     said += f" (expected calibration error {found.error:.3f})."
     validation = split_predictions.read(folder, "validation")
-    if validation is not None and validation.labels is not None and abs(found.gap) > 0.02:
-        t = scores.temperature(validation.probabilities(run.get("class_output")), validation.labels)
+    held_out = validation.of_classes(run) if validation else None
+    if held_out and abs(found.gap) > 0.02:
+        t = scores.temperature(held_out[1], held_out[0])
         said += f" Dividing its logits by {t:.2f}, which validation says, would mend that."
     described = f"Reliability diagram: expected calibration error {found.error:.3f}."
     return {"sure": said, "reliability": svg.inline(plots.reliability_figure(found), "reliability", described)}
@@ -183,10 +185,16 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
     sheets: dict[str, Any] = {}
     for name, sheet in figures.read(folder).items():
         files: list[Path | None] = [None] * len(sheet.pictures)
-        if name == "mistakes" and test is not None and test.names and test.labels is not None:
-            root = Path(run["data"].get("path") or "")
-            worst = figures.worst_of(test.labels, test.probabilities(run.get("class_output")))
-            files = [root / test.names[i] if root.is_dir() else None for i in worst[: len(files)]]
+        known = test.of_classes(run) if test and test.names and name == "mistakes" else None
+        root = Path(run["data"].get("path") or "nowhere")
+        if (
+            known
+            and test
+            and test.names
+            and root.is_dir()
+            and len(files) == len(figures.worst_of(*known)[: len(files)])
+        ):
+            files = [root / test.names[i] for i in figures.worst_of(*known)[: len(files)]]
         items = [
             (_image(data, f"picture {i}"), caption.split("\n"), file.absolute().as_uri() if file else "")
             for i, (data, caption, file) in enumerate(zip(sheet.pictures, sheet.captions, files, strict=True), 1)

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import secrets
-import stat
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,7 +21,6 @@ from keraskit.errors import UserError
 from keraskit.files import MODEL
 
 MANIFEST, HISTORY = "run.json", "history.csv"
-MOST_BYTES = 100_000_000  # of a file that is read whole; a run's own have less than one
 ERROR = "error.txt"  # the traceback of what nobody expected
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
@@ -105,20 +103,18 @@ class RunFolder:
         """Write a JSON file, indented, with numbers as Python has them."""
         self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
 
+    def file(self, name: str, most: int = files.MOST_OF_ARRAYS) -> Path:
+        """The path of a file to read; nothing here is read but through this.
+
+        Raises:
+            FileNotFoundError: there is none.
+            UserError: it is what no run writes: a link that leaves the folder, a pipe, of too many bytes.
+        """
+        return files.regular(self.path / name, self.path, most)
+
     def read_bytes(self, name: str) -> bytes:
-        """A file's bytes. Raises FileNotFoundError; UserError for what no run writes: links that leave it, pipes."""
-        path = self.path / name
-        try:
-            found = path.resolve().stat()
-            if not path.resolve().is_relative_to(self.path.resolve()) or not stat.S_ISREG(found.st_mode):
-                raise UserError(f"{path} is refused: it is no file of this folder.", "No run writes such a thing.")
-            if found.st_size > MOST_BYTES:
-                raise UserError(f"{path} is refused: it has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed.")
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        """A text's or a picture's bytes. Raises as `file` does."""
+        return self.file(name, files.MOST_BYTES).read_bytes()
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file. Raises UserError when it is missing or damaged."""
@@ -175,7 +171,7 @@ class RunFolder:
 
     def sha256(self, name: str) -> str:
         """The hash of one file."""
-        with (self.path / name).open("rb") as file:
+        with self.file(name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -12,6 +12,12 @@ BINS = 15  # of confidences, as Guo et al. 2017 have them
 RESAMPLES = 10_000
 
 
+def both(probability_of_second: np.ndarray) -> np.ndarray:
+    """Probabilities of both classes, shape (n, 2), from those of the second alone, shape (n, 1); others as they are."""
+    p = probability_of_second
+    return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
+
+
 def interval(right: int, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share, which holds for few examples and near 0 and 1 too (Wilson 1927)."""
     share, spread = right / count, Z**2 / count

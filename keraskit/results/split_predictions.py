@@ -10,6 +10,7 @@ import numpy as np
 
 from keraskit.errors import UserError
 from keraskit.results.run_folder import RunFolder
+from keraskit.results.scores import both
 
 FILE = "predictions.npz"
 SPLITS = ("validation", "test")
@@ -32,15 +33,17 @@ class SplitPredictions:
     predictions: dict[str, np.ndarray]
     names: list[str] | None = None
 
-    def probabilities(self, class_output: str | None = None) -> np.ndarray:
-        """Of each class, shape (n, classes), also where the model gives that of the second of two alone."""
-        return both(self.predictions[class_output or next(iter(self.predictions))])
+    def of_classes(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Labels, and probabilities of shape (n, classes), also where the model gives that of the second of two alone.
 
-
-def both(probability_of_second: np.ndarray) -> np.ndarray:
-    """Probabilities of both classes, shape (n, 2), from those of the second alone, shape (n, 1); others as they are."""
-    p = probability_of_second
-    return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
+        None where the run, by its manifest, has no classes, or others than these.
+        """
+        classes, output = facts.get("classes") or [], facts.get("class_output") or next(iter(self.predictions))
+        if self.labels is None or not classes or self.predictions.get(output, np.empty(0)).ndim != 2:
+            return None
+        probabilities = both(self.predictions[output])
+        fits = probabilities.shape[1] == len(classes) and 0 <= self.labels.min() <= self.labels.max() < len(classes)
+        return (self.labels, probabilities) if fits else None
 
 
 def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:

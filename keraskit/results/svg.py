@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from typing import Any
 
@@ -50,14 +51,20 @@ def inline(figure: Figure, name: str, described: str, points: list[dict[str, Any
 
 def curve_points(figure: Figure, rows: list[dict[str, float]], names: list[str]) -> list[dict[str, Any]]:
     """For each axes where it stands in the SVG, and where each epoch does, with the values there."""
+    rows = [row for row in rows if math.isfinite(row["epoch"]) and abs(row["epoch"]) < 1e9]
     figure.draw_without_rendering()
     height, scale = figure.bbox.height, 72 / figure.dpi
     found = []
     for axes, name in zip(figure.axes, names, strict=True):
         box = axes.get_window_extent()
         x = [round(axes.transData.transform((row["epoch"], 0))[0] * scale, 1) for row in rows]
-        values = [[row[name], row.get(f"val_{name}")] for row in rows]
+        values = [[_known(row[name]), _known(row.get(f"val_{name}"))] for row in rows]
         place = [box.x0 * scale, (height - box.y1) * scale, box.width * scale, box.height * scale]
         epochs = [int(row["epoch"]) for row in rows]
         found.append({"box": [round(v, 1) for v in place], "x": x, "epochs": epochs, "values": values})
     return found
+
+
+def _known(value: float | None) -> float | None:
+    """A number that JSON knows."""
+    return value if value is not None and math.isfinite(value) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keraskit import signals
+from keraskit import signals, system
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
 from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
@@ -190,7 +190,7 @@ class Checkpoints(keras.callbacks.Callback):
     def _rescued(self, error: OSError, epoch: int, step: int) -> UserError:
         """Save into another place. What to tell the user."""
         problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
-        for place in dict.fromkeys((tempfile.gettempdir(), str(Path.home()))):
+        for place in system.refuges():
             try:
                 other = RunFolder(Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place)))
                 try:

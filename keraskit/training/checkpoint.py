@@ -105,7 +105,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        self._path = folder.path / CHECKPOINT
+        self._path = folder.file(CHECKPOINT)
         self.more: dict[str, np.ndarray] = {}
         try:
             with np.load(self._path, allow_pickle=False) as arrays:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, changed
-from keraskit.errors import UserError
+from keraskit.errors import UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results import manifest
 from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now
 from keraskit.signals import Stopped
+from keraskit.terminal import short
 
 if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
@@ -106,7 +107,9 @@ class Unfinished:
             }
         differing = [f"{name} {then}, now {today}" for name, (then, today) in pairs.items() if then != today]
         if differing:
-            print(f"NOTE           begun with {'; '.join(differing)}: the last digits of the result may differ")
+            print(
+                f"NOTE           begun with {printable('; '.join(differing))}: the last digits of the result may differ"
+            )
 
     def checkpoint(self) -> Checkpoint | None:
         """Where training stood; None where nothing was saved."""
@@ -168,11 +171,7 @@ def own_source(recipe: Recipe) -> str | None:
 def start_command(recipe: Recipe) -> str:
     """What starts a recipe, without flags."""
     source = own_source(recipe)
-    return f"keraskit run {shlex.quote(_short(Path(source))) if source else recipe.name}"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return f"keraskit run {shlex.quote(short(Path(source))) if source else recipe.name}"
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
@@ -194,13 +193,13 @@ def unfinished(path: Path) -> Unfinished | None:
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
     if (path / MANIFEST).exists():
-        folder, facts = RunFolder(path.resolve()), RunFolder(path).read_json(MANIFEST)
+        folder, facts = RunFolder(path.resolve()), manifest.read(RunFolder(path))
     else:
         several = [(folder, facts) for folder, facts in _runs(path) if facts.get("status") != "finished"]
         if not several:
             raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
         folder, facts = several[0]
-    if not isinstance(facts, dict) or "asked" not in facts:
+    if not facts.get("asked"):
         raise UserError(f"{folder.path / MANIFEST} does not say how this run was started.", "Start a new run.")
     with folder.alone():
         if facts.get("status") == "finished":
@@ -236,7 +235,7 @@ def command(folder: RunFolder, facts: dict[str, Any]) -> str:
     """The command that goes on with a run."""
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():
         return f"{facts.get('command')} --resume"  # its recipe was made in Python
-    return f"{GO_ON} {shlex.quote(_short(folder.path))}"
+    return f"{GO_ON} {shlex.quote(short(folder.path))}"
 
 
 @contextmanager
@@ -262,11 +261,9 @@ def _runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
     for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
         folder = RunFolder(file.parent.resolve())
         try:
-            facts = folder.read_json(MANIFEST)
+            yield folder, manifest.read(folder)
         except UserError:
             continue
-        if isinstance(facts, dict):
-            yield folder, facts
 
 
 def _plain(name: str, value: Any) -> Any:

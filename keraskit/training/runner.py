@@ -24,6 +24,7 @@ from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder, now
+from keraskit.terminal import counted, short
 from keraskit.training import fit, hardware, previous, resources, resume, verdict
 from keraskit.training.callbacks import KeepBest
 from keraskit.training.evaluate import infer
@@ -100,7 +101,7 @@ def train(
     facts = {} if unfinished else facts
     with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds):
         announce(setup)
-        print(f"run folder     {short(folder.path)}", flush=True)
+        print(f"run folder     {printable(short(folder.path))}", flush=True)
         figures.draw_model(folder, setup.model, setup.summary)
         start = unfinished.begin() if unfinished else None
         keeper = KeepBest(folder, setup)
@@ -126,7 +127,7 @@ def train(
     if words:
         print(words)
     print(f"time           training {report.training_time(timings.seconds)}")
-    print(f"report         {short(folder.path / report.REPORT)}", flush=True)
+    print(f"report         {printable(short(folder.path / report.REPORT))}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
 
 
@@ -151,7 +152,7 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
     """Take the best weights, read the test split once, and write metrics, predictions and figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
-    model.load_weights(folder.path / MODEL)
+    model.load_weights(folder.file(MODEL))
     with setup.place.scope:
         parts = {"validation": splits.validation, "test": splits.test}
         found = infer(model, parts, 2 * setup.settings.batch_size)
@@ -159,9 +160,9 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
     written: dict[str, Any] = {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
-    if splits.classes and test.labels is not None:
-        probabilities = test.probabilities(recipe.class_output)
-        counts = scores.confusion(test.labels, probabilities.argmax(axis=1), len(splits.classes))
+    if known := test.of_classes({"classes": splits.classes, "class_output": recipe.class_output}):
+        labels, probabilities = known
+        counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
         sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
@@ -267,12 +268,13 @@ def plain(settings: Settings) -> dict[str, Any]:
 def announce(setup: TrainingSetup) -> None:
     """Say, one line each, what is about to happen."""
     settings, splits = setup.settings, setup.splits
-    passes = f"{settings.epochs} epochs of {setup.epochs.steps} steps of {settings.batch_size}"
+    passes = f"{counted(settings.epochs, 'epoch')} of {counted(setup.epochs.steps, 'step')} of {settings.batch_size}"
     own = f" with {flags(setup.options)}" if setup.options else ""
     sizes = ", ".join(f"{size:,} {split}" for split, size in splits.sizes().items())
     parameters = f"{setup.model.count_params():,} parameters"
     print(f"recipe         {setup.recipe.name}{printable(own)}: {parameters}, {passes}, seed {settings.seed}")
-    print(f"data           {printable(splits.source['name'])} from {splits.source['found']}: {sizes}")
+    name, found = splits.source["name"], splits.source["found"]
+    print(f"data           {printable(name)}{printable(f' from {found}') if found != name else ''}: {sizes}")
     for note in splits.source.get("notes", ()):
         print(f"               {printable(note)}")
     if "cache" in splits.source:
@@ -293,8 +295,3 @@ def weights_hash(model: keras.Model) -> str:
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
-
-
-def short(path: Path) -> str:
-    """Relative to the working folder where that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -120,8 +120,12 @@ def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
     try:
         if own:
             resources.check_build(recipe.build, own)
-        return recipe.build(**own)
-    except (ValueError, TypeError, tf.errors.ResourceExhaustedError) as error:
+        model = recipe.build(**own)
+        for layer in model._flatten_layers():
+            if not re.fullmatch(r"[\w./-]+", layer.name, re.ASCII):  # TensorFlow takes no others, nor does a graph
+                raise ValueError(f"{layer.name!r} is no name of a layer: expected letters, digits, _, -, . and /")
+        return model
+    except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, tf.errors.OpError) as error:
         with_flags = f" with {flags(own)}" if own else ""
         problem = f"{recipe.name} cannot be built{with_flags}: {_why_not(error)}"
         raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.config import RunConfig, changed
-from keraskit.results.accuracy import Z
+from keraskit.results.scores import Z
 from keraskit.training.setup import TrainingSetup
 
 HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says

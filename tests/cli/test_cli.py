@@ -149,16 +149,38 @@ def test_a_recipe_of_ones_own_starts_as_quietly_as_ours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "quiet"),
+    ("code", "starts"),
     [("from keraskit import Recipe", 1), ("from keraskit import RunConfig", 0), ("import library", 0)],
 )
-def test_only_a_program_that_declares_a_recipe_has_its_tensorflow_start_quietly(tmp_path, code, quiet):
+def test_only_a_program_that_declares_a_recipe_has_its_tensorflow_start_quietly(tmp_path, code, starts):
     (tmp_path / "library.py").write_text("from keraskit import Recipe")
-    looks = f"{code}; import sys; print(sum('keraskit' in type(finder).__module__ for finder in sys.meta_path))"
+    looks = f"{code}; import sys; print(int('tensorflow' in sys.modules))"
     (tmp_path / "program.py").write_text(looks)
-    for line, expected in (["program.py"], quiet), (["-c", looks], 0):
+    for line, expected in (["program.py"], starts), (["-c", looks], 0):
         done = subprocess.run([sys.executable, *line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+
+
+STARTS = """
+import os, signal
+from keraskit import startup
+with startup.quietly():
+    os.write(2, b"F cpu_feature_guard.cc:38] compiled to use what this processor lacks\\nhalf a line")
+    if {dies}:
+        os.kill(os.getpid(), signal.SIGABRT)
+"""
+
+
+@pytest.mark.parametrize(
+    ("dies", "code", "said"),
+    [
+        (True, -6, "F cpu_feature_guard.cc:38] compiled to use what this processor lacks\nhalf a line"),
+        (False, 0, "half a line"),
+    ],
+)
+def test_a_crash_in_tensorflows_start_shows_what_it_printed(dies, code, said):
+    done = subprocess.run([sys.executable, "-c", STARTS.format(dies=dies)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 def test_show_prints_the_summary_and_draws_the_graph(command, tmp_path):

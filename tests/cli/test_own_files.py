@@ -13,6 +13,7 @@ from PIL import Image
 import keraskit
 from keraskit.cli import app
 from keraskit.cli import new as beginner
+from keraskit.errors import UserError
 from keraskit.registry import Card, find_card, recipes_available
 
 MINE = '''"""Products of two numbers."""
@@ -111,6 +112,56 @@ def test_a_file_stands_wherever_a_name_does(here, keraskit_says, monkeypatch):
     code, _, err = keraskit_says("predict", "runs/mymodel", "mymodel.py")
     assert code == 2 and "mymodel learned from no pictures" in err
     assert keraskit_says("compare", *(here / "runs" / "mymodel").iterdir())[0] == 0
+
+
+def test_a_recipe_without_words_of_its_own_is_shown_and_told_in_plain_ones(here, keraskit_says):
+    """Without a docstring, of one epoch and one step, on arrays without a name."""
+    (here / "bare.py").write_text(MINE.partition("\n\n")[2].replace('section="0", ', ""))
+    code, out, err = keraskit_says("show", "./bare.py")
+    assert (code, err) == (0, "") and out.startswith("Source: bare.py\n\nModel")
+    code, out, err = keraskit_says("run", "./bare.py", "--epochs", "1", "--batch-size", "256")
+    assert (code, err) == (0, "") and ", 1 epoch of 1 step of 256, seed 0\n" in out
+    assert "\ndata           arrays: " in out
+    (folder,) = (here / "runs" / "bare").iterdir()
+    page = (folder / "report.html").read_text()
+    assert f"({here / 'bare.py'})" in page and "document" not in page.partition("</p>")[0]
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "a\\x1b[31m", "<b>", "a>b", "a\\nb"])
+@pytest.mark.parametrize("verb", ["show", "run"])
+def test_a_layers_name_that_tensorflow_takes_for_none_is_one_line(here, keraskit_says, verb, name):
+    (here / "mine.py").write_text(MINE.replace("activation=activation)", f'name="{name}")'))
+    code, out, err = keraskit_says(verb, "./mine.py", "--depth", "1")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "is no name of a layer: expected letters" in err
+
+
+def test_an_activation_without_a_name_is_drawn(here, keraskit_says):
+    (here / "mine.py").write_text(MINE.replace("activation=activation)", "activation=lambda x: x)"))
+    code, _, err = keraskit_says("show", "./mine.py")
+    assert (code, err) == (0, "") and ">lambda<" in (here / "mine.svg").read_text()
+
+
+WARNING = """
+    import warnings
+    warnings.warn("this is\\nodd \\x1b[31m")
+    if depth < 0:
+        raise ValueError("none is left")
+    inputs ="""
+
+
+def test_warnings_are_lines_of_ours_and_none_beside_a_refusal(here, keraskit_says):
+    (here / "mine.py").write_text(MINE.replace("\n    inputs =", WARNING))
+    code, out, err = keraskit_says("show", "./mine.py", "--depth", "-1")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "cannot be built with --depth -1: none is left." in err
+    code, out, err = keraskit_says("show", "./mine.py")
+    assert code == 0 and err == "keraskit: warning: this is odd \\x1b[31m\n"
+
+
+def test_what_trains_nothing_is_not_run_as_if_it_did():
+    with pytest.raises(
+        UserError, match=r"^classify trains no model\. Call keraskit\.load_recipe\('classify'\)\.run\.$"
+    ):
+        keraskit.run("classify")
 
 
 def test_defaults_that_are_names_or_calls_are_what_they_are(here, keraskit_says):

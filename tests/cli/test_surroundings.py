@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -85,6 +87,61 @@ def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1 and err.isascii()
 
 
+QUICK = ["run", "mlp", "--quick", "--limit", 32, "--hidden", 8]
+
+
+def finished(folder):
+    """Whether the one run below it is whole."""
+    (run,) = (folder / "runs" / "mlp").iterdir()
+    return json.loads((run / "run.json").read_text())["status"] == "finished" and (run / "report.html").is_file()
+
+
+@pytest.mark.parametrize("closed", [2, (0, 1, 2)], ids=str)
+def test_a_run_ends_well_whatever_is_closed(closed, tmp_path):
+    numbers = closed if isinstance(closed, tuple) else (closed,)
+    line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
+    code = f"import os, sys\nfor n in {numbers}: os.close(n)\nos.execv(sys.executable, {line})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "") and finished(tmp_path)
+    assert ("report" in done.stdout) == (1 not in numbers)
+    refused = subprocess.run(
+        [sys.executable, "-c", code.replace("--quick", "--quik")], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("words", [QUICK, ["list"]], ids=["run", "list"])
+def test_a_reader_that_goes_away_ends_nothing(words, tmp_path):
+    process = started(words, tmp_path)
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait(120) == 0
+    assert words == ["list"] or finished(tmp_path)
+
+
+def test_a_terminal_that_goes_away_ends_nothing(tmp_path):
+    """As one does that is closed while `nohup` keeps the run from ending with it."""
+    outside, inside = os.openpty()
+    line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=inside, stderr=inside, start_new_session=True)
+    os.close(inside)
+    shown = b""
+    while b"recipe" not in shown:
+        shown += os.read(outside, 1_000)
+    os.close(outside)
+    assert process.wait(120) == 0 and finished(tmp_path)
+    assert shown.startswith(b"loading TensorFlow ...\r\x1b[K\rrecipe")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")  # noqa: PTH110
+def test_output_that_cannot_be_kept_is_told_at_the_end(tmp_path):
+    line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(line, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr == "keraskit: The system says: No space left on device.\n"
+    assert finished(tmp_path)
+
+
 def test_without_any_home(monkeypatch):
     """As in a container whose user has no name."""
     import pwd
@@ -96,5 +153,15 @@ def test_without_any_home(monkeypatch):
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", lambda _: {}["nobody"])
-    assert system.cache_folder() is None
+    assert system.cache_folder() is None and system.home() is None
+    assert system.refuges() == [Path(tempfile.gettempdir())]
+    assert system.keras_home() == Path("/tmp/.keras")
+
+    def none():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert system.refuges() == []
+    monkeypatch.setenv("HOME", "/here")
+    assert system.refuges() == [Path("/here")]
     assert mnist.search_path()[-1][1].name == "mnist.npz"

@@ -1,5 +1,7 @@
 """What a user types: what is put right, what is refused, and what a refusal says to type instead."""
 
+import shlex
+
 import pytest
 
 from keraskit.cli import app
@@ -56,6 +58,22 @@ REFUSED = [
     ("run mlp --device tpu", "expected auto, cpu, gpu, or gpu:1"),
     ("run mlp --hiden 10", "Did you mean --hidden?"),
     ("run mlp extra", "`keraskit run mlp` takes no word 'extra'."),
+    *(
+        (f"run mlp {flag} ''", f"{flag} '' makes no sense: expected a value.")
+        for flag in ("--workers", "--output-dir", "--data-dir", "--dataset", "--weights", "--callbacks", "--like")
+    ),
+    ("run mlp --hidden 8 ''", "--hidden '' makes no sense"),
+    ("predict '' a.png", "--run '' makes no sense"),
+    ("augment --preview ''", "--preview '' makes no sense"),
+    ("augment --preview a.png --seed 99999999999999999999999", "expected a whole number from 0 to 2,147,483,647."),
+    ("run augmentation --seed -1", "--seed -1 makes no sense"),
+    ("run augmentation --digits 0", "--digits 0 makes no sense"),
+    ("data prepare cats_dogs --from a --to b --per-class 0", "--per-class 0 makes no sense"),
+    ("run vgg16 --width 0", "--width 0.0 makes no sense"),
+    ("run cats_dogs_features --alpha -1", "--alpha -1.0 makes no sense"),
+    ("run lstm --timesteps 0", "lstm cannot be built with --timesteps 0: "),
+    ("show lstm --timesteps 0", "lstm cannot be built with --timesteps 0: "),
+    ("show mlp --hidden 0", "mlp cannot be built with --hidden 0: "),
     ("resume", "`keraskit resume` needs RUN."),
     ("augment", "`keraskit augment` needs --preview."),
     ("launch -- run mlp --lr 3", "Did you mean --learning-rate?"),
@@ -82,7 +100,7 @@ FLAGS = {
 @pytest.mark.parametrize(("words", "says"), REFUSED, ids=lambda text: text[:40])
 def test_refusals_are_one_line_and_say_what_to_type(tmp_path, monkeypatch, capsys, words, says):
     monkeypatch.chdir(tmp_path)
-    code, err = command(words.split(), capsys)
+    code, err = command(shlex.split(words), capsys)
     assert code == 2 and err.startswith("keraskit: ") and err.count("\n") == 1 and says in err, err
     assert not list(tmp_path.iterdir())
 

@@ -56,6 +56,15 @@ def test_it_is_a_command_and_draws(runs, command, tmp_path):
         assert failed.returncode == 2 and message in failed.stderr
 
 
+def test_the_axis_names_every_metric_that_is_drawn(runs, tmp_path, monkeypatch):
+    RunFolder(runs[2]).write_history([{"epoch": 1, "loss": 1.0, "val_loss": 1.1, "mae": 0.5, "val_mae": 0.6}])
+    drawn = []
+    monkeypatch.setattr(plots, "comparison", lambda lines, metric, path: drawn.append(metric) or path.touch())
+    compare.draw(compare.compared(runs), tmp_path / "c.png")
+    compare.draw(compare.compared(runs[:2]), tmp_path / "c.png")
+    assert drawn == ["accuracy or mae", "accuracy"]
+
+
 def test_a_run_without_an_epoch_is_refused(runs):
     (runs[0] / "history.csv").unlink()
     with pytest.raises(UserError, match="no finished epoch"):

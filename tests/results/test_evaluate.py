@@ -11,12 +11,13 @@ from rich.cells import cell_len
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
+from keraskit import terminal
 from keraskit.datasets import mnist
 from keraskit.datasets.images import imagenet
 from keraskit.datasets.images.truth import Labels
 from keraskit.errors import UserError
-from keraskit.results import accuracy, guesses, plots
-from keraskit.results.guesses import Prediction
+from keraskit.results import accuracy, plots, predictions, scores
+from keraskit.results.predictions import Prediction
 from keraskit.results.run_folder import RunFolder
 
 TWICE = ("crane", "maillot")  # names of two classes each
@@ -137,7 +138,7 @@ def made(count, classes, right=0.6):
 def test_wilsons_interval_is_scipys():
     for right, count in ((0, 5), (3, 7), (555, 1000), (20, 20)):
         expected = binomtest(right, count).proportion_ci(method="wilson")
-        assert accuracy.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+        assert scores.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
 @pytest.mark.parametrize("classes", [["cat", "dog"], [f"a very long name of number {k}" for k in range(10)]])
@@ -183,7 +184,7 @@ def sheet(monkeypatch, tmp_path):
     monkeypatch.setattr(plots, "sheet", instead)
 
     def draw(rows, show=None):
-        guesses.draw(rows, tmp_path / "sheet.png", show)
+        predictions.draw(rows, tmp_path / "sheet.png", show)
         return drawn
 
     return draw
@@ -233,8 +234,8 @@ def test_long_names_keep_both_ends(name, sheet, tmp_path):
     (row, *_) = labelled_rows(tmp_path)
     row.best, row.truth, row.note = [(name, 1.0)], f"not {name}", "inverted, for its paper is white"
     lines = sheet([row])["captions"][0].split("\n")
-    assert all(cell_len(line) <= guesses.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
-    short = guesses.shortened(name, 26)
+    assert all(cell_len(line) <= predictions.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
+    short = terminal.shortened(name, 26)
     assert short == name if len(name) < 26 else short[:4] == name[:4] and short[-4:] == name[-4:] and "…" in short
     assert cell_len(short) <= 26
 
@@ -247,8 +248,8 @@ def test_several_networks_are_told_apart_on_the_sheet(sheet, tmp_path):
 
 def test_files_of_pictures_without_truth_are_as_before():
     row = Prediction("a.png", best=[("cat", 0.5)])
-    assert guesses.as_csv([row]).splitlines()[0] == "picture,network,class_1,probability_1,note,error"
-    assert list(json.loads(guesses.as_json([row]))[0]) == ["picture", "network", "best", "note", "error"]
+    assert predictions.rows_as_csv([row]).splitlines()[0] == "picture,network,class_1,probability_1,note,error"
+    assert list(json.loads(predictions.rows_as_json([row]))[0]) == ["picture", "network", "best", "note", "error"]
 
 
 def test_a_run_is_measured_on_labelled_folders(tiny_run, command, tmp_path):
@@ -264,7 +265,7 @@ def test_a_run_is_measured_on_labelled_folders(tiny_run, command, tmp_path):
     assert done.returncode == 0, done.stderr
     predicted = tiny_run.model.predict(x.reshape(40, 784) / np.float32(255), verbose=0).argmax(1)
     right = int((predicted == y).sum())
-    low, high = accuracy.interval(right, 40)
+    low, high = scores.interval(right, 40)
     assert "40 pictures of" in done.stdout and "labelled/5/bad.png is no picture" in done.stdout
     assert f"accuracy {accuracy_score(y, predicted):.4f}, 95% interval {low:.4f} to {high:.4f}" in done.stdout
     lines = done.stdout[done.stdout.index("columns:") :].splitlines()[2:12]

@@ -12,7 +12,7 @@ import keraskit
 from keraskit.datasets import mnist
 from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
-from keraskit.results import guesses
+from keraskit.results import predictions
 from keraskit.results.predict import predict
 from keraskit.results.run_folder import RunFolder
 
@@ -166,14 +166,14 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
         "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
     ]
     assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
-    table = list(csv.reader(guesses.as_csv(whole, 10).splitlines()))
+    table = list(csv.reader(predictions.rows_as_csv(whole, 10).splitlines()))
     assert len(table) == 17 and {len(line) for line in table} == {24} and table[13][0] == str(tmp_path / "empty.jpg")
-    assert json.loads(guesses.as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
+    assert json.loads(predictions.rows_as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
 
 
 def test_a_spreadsheet_finds_no_formula_and_a_terminal_no_escape():
-    row = guesses.Prediction("=1+1\x1b[31m.jpg", best=[("@class", 1.0)])
-    line = guesses.as_csv([row]).splitlines()[1]
+    row = predictions.Prediction("=1+1\x1b[31m.jpg", best=[("@class", 1.0)])
+    line = predictions.rows_as_csv([row]).splitlines()[1]
     assert line.startswith("'=1+1\\x1b[31m.jpg,,'@class,1.000000")
 
 

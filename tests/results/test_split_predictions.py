@@ -8,13 +8,14 @@ import sklearn.metrics as metrics
 from keraskit.datasets import mnist
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.results import split_predictions
+from keraskit.results import scores, split_predictions
 from keraskit.results.run_folder import RunFolder
 from keraskit.training.evaluate import infer
 
 
 def test_a_runs_predictions_are_its_saved_models_and_give_its_figures(tiny_run):
     arrays, _ = mnist.load()
+    facts = RunFolder(tiny_run.folder).read_json("run.json")
     model = keras.models.load_model(tiny_run.folder / "model.keras", compile=False)
     x_train, x_test = (arrays[name].reshape(-1, 784) / np.float32(255) for name in ("x_train", "x_test"))
     true = {"test": (x_test[:512], arrays["y_test"][:512])}
@@ -22,11 +23,10 @@ def test_a_runs_predictions_are_its_saved_models_and_give_its_figures(tiny_run):
     for split, (x, y) in true.items():
         found = split_predictions.read(RunFolder(tiny_run.folder), split)
         assert np.array_equal(found.labels, y) and np.array_equal(found.targets[""], y) and found.names is None
-        assert np.abs(found.probabilities() - model.predict(x, verbose=0)).max() < 1e-6
-    found = split_predictions.read(RunFolder(tiny_run.folder))
-    predicted = found.probabilities().argmax(axis=1)
-    assert metrics.accuracy_score(found.labels, predicted) == pytest.approx(tiny_run.metrics["accuracy"])
-    assert metrics.log_loss(found.labels, found.probabilities()) == pytest.approx(tiny_run.metrics["loss"], rel=1e-4)
+        assert np.abs(found.of_classes(facts)[1] - model.predict(x, verbose=0)).max() < 1e-6
+    labels, probabilities = split_predictions.read(RunFolder(tiny_run.folder)).of_classes(facts)
+    assert metrics.accuracy_score(labels, probabilities.argmax(axis=1)) == pytest.approx(tiny_run.metrics["accuracy"])
+    assert metrics.log_loss(labels, probabilities) == pytest.approx(tiny_run.metrics["loss"], rel=1e-4)
 
 
 def inferred(outputs, targets, names=None, loss="mse"):
@@ -56,7 +56,7 @@ def test_values_of_several_outputs_and_names_come_back_from_the_file(tmp_path):
     assert found.labels is None and found.names == [f"ü{i}.jpg" for i in range(5)]
     assert np.array_equal(found.targets["two"], values + 1) and (found.predictions["one"] == 2).all()
     assert split_predictions.read(RunFolder(tmp_path / "elsewhere")) is None
-    assert np.allclose(split_predictions.both(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
+    assert np.allclose(scores.both(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
 
 
 def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():

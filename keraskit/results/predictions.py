@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 import textwrap
@@ -16,18 +14,17 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from rich.cells import cell_len, set_cell_size
 
 from keraskit import system
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.decode import BadPicture
 from keraskit.errors import printable
-from keraskit.files import atomic, write_text
+from keraskit.files import as_csv, atomic, write_text
 from keraskit.results import plots
+from keraskit.terminal import print_table, shortened
 
 BATCH, SHEET, COLUMNS = 32, 48, 6
 THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and its frame; letters in a line below
-FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
 
 
 @dataclass
@@ -54,6 +51,15 @@ class Prediction:
     def right(self) -> bool | None:
         """Whether the most probable class is the true one; None where one of them is not known."""
         return self.best[0][0] == self.truth if self.best and self.truth else None
+
+    def cell(self, top: int, narrow: bool = False) -> str:
+        """The most probable classes and the note, or why there are none; in lines where it is narrow."""
+        if self.error:
+            return printable(f"not read: {self.error}")
+        digits = 0 if narrow else 2
+        named = [f"{printable(name)} ({p:.{digits}%})" for name, p in self.best[:top]]
+        note = [f"[{self.note}]"] if self.note else []
+        return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
 
 
 Prepare = Callable[[Image.Image], tuple[np.ndarray, str]]
@@ -112,54 +118,24 @@ def _progress(steps: range, count: int) -> Iterable[int]:
     from rich.progress import track
 
     quiet = not sys.stderr.isatty() or len(steps) < 4
-    return track(steps, f"{count:,} pictures", console=Console(stderr=True), transient=True, disable=quiet)
-
-
-def both(probability_of_second: np.ndarray) -> np.ndarray:
-    """Probabilities of both classes, shape (n, 2), from those of the second alone, shape (n, 1); others as they are."""
-    p = probability_of_second
-    return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
+    console = Console(file=sys.__stderr__)  # itself, for what is printed through ours moves no cursor
+    return track(steps, f"{count:,} pictures", console=console, transient=True, disable=quiet)
 
 
 def show(rows: Sequence[Prediction], top: int = 3) -> None:
     """Print a table: a line per file, or side by side what several networks say, and where they agree."""
     networks = list(dict.fromkeys(row.network for row in rows))
     if len(networks) < 2:
-        print_table(["picture", "prediction"], [[printable(row.path), cell(row, top)] for row in rows])
+        print_table(["picture", "prediction"], [[printable(row.path), row.cell(top)] for row in rows])
         return
     by_file: dict[Path, list[Prediction]] = {}
     for row in rows:
         by_file.setdefault(row.path, []).append(row)
     lines = [
-        [printable(path.name), *(cell(row, top, narrow=True) for row in found), agreement(found)]
+        [printable(path.name), *(row.cell(top, narrow=True) for row in found), agreement(found)]
         for path, found in by_file.items()
     ]
     print_table(["picture", *networks, "agreement"], lines, wrapped=True)
-
-
-def print_table(
-    heads: Sequence[str], lines: Sequence[Sequence[str]], wrapped: bool = False, numbers: bool = False
-) -> None:
-    """Print lines of cells below heads; wrapped within their columns; numbers, in all columns but one, to the right."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(Text(head), justify="right" if numbers and table.columns else "left")
-    for line in lines:
-        table.add_row(*map(Text, line))
-    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=not wrapped).print(table)
-
-
-def cell(row: Prediction, top: int, narrow: bool = False) -> str:
-    """The most probable classes of a row with its note, or why there are none; in lines where it is narrow."""
-    if row.error:
-        return printable(f"not read: {row.error}")
-    named = [f"{printable(name)} ({p:.0%})" if narrow else f"{printable(name)} ({p:.2%})" for name, p in row.best[:top]]
-    note = [f"[{row.note}]"] if row.note else []
-    return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
 
 
 def agreement(rows: Sequence[Prediction]) -> str:
@@ -179,41 +155,26 @@ def write(
     top: int = 3,
     show: str | None = None,
 ) -> None:
-    """Write the files that were asked for; `show` says what is on the sheet, as in `choose`."""
-    for path, data in ((to_json, as_json), (to_csv, as_csv)):
-        if path:
-            write_text(path, data(rows, top))
-            print(f"written: {printable(path)}")
+    """Write the files that were asked for; `show` says what is on the sheet, as `draw` has it."""
+    write_texts({to_json: lambda: rows_as_json(rows, top), to_csv: lambda: rows_as_csv(rows, top)})
     if to_sheet:
         with atomic(to_sheet) as path:
             draw(rows, path, show)
         print(f"sheet: {printable(to_sheet)}")
 
 
-def as_json(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A list with an object per file."""
-    return json.dumps(_entries(rows, top), indent=2, ensure_ascii=False) + "\n"
+def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
+    """Write the files that were asked for, and say so."""
+    for path, text in made.items():
+        if path:
+            write_text(path, text())
+            print(f"written: {printable(path)}")
 
 
-def as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A line per file. A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
-    most = max((len(row.best[:top]) for row in rows), default=0)
-    ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
-    labels = ["truth", "right"] if any(row.truth for row in rows) else []
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["picture", "network", *labels, *ranks, "note", "error"], lineterminator="\n")
-    writer.writeheader()
-    for entry in _entries(rows, top):
-        best = [value for named in entry.pop("best") for value in (named["class"], f"{named['probability']:.6f}")]
-        entry |= dict(zip(ranks, best, strict=False))
-        writer.writerow({name: value if value is None else _harmless(value) for name, value in entry.items()})
-    return text.getvalue()
-
-
-def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
-    """What the files hold of each row; where the truth of any is known, with it."""
+def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
+    """A list with an object per file; where the truth of any is known, with it."""
     labelled = any(row.truth for row in rows)
-    return [
+    entries = [
         {
             "picture": printable(row.path),
             "network": row.network,
@@ -224,11 +185,22 @@ def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 
-def _harmless(value: object) -> str:
-    cell = printable(value)
-    return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
+def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
+    """A line per file."""
+    labelled = any(row.truth for row in rows)
+    most = max((len(row.best[:top]) for row in rows), default=0)
+    ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
+    table: list[list[Any]] = [
+        ["picture", "network", *(["truth", "right"] if labelled else []), *ranks, "note", "error"]
+    ]
+    for row in rows:
+        best = [cell for name, p in row.best[:top] for cell in (name, f"{p:.6f}")]
+        known = [row.truth, row.right] if labelled else []
+        table.append([row.path, row.network, *known, *best, *[None] * (2 * most - len(best)), row.note, row.error])
+    return as_csv(table)
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
@@ -269,13 +241,6 @@ def _caption(row: Prediction, network: str) -> str:
     note = textwrap.shorten(", ".join(filter(None, (network, row.note))), CAPTION, placeholder="…")
     lines = [shortened(printable(row.path.name), CAPTION), named, shortened(printable(verdict), CAPTION)]
     return "\n".join(filter(None, [*lines, printable(note)]))
-
-
-def shortened(text: str, most: int) -> str:
-    """The text with an ellipsis for its middle where it is wider than `most` letters; Chinese ones are two wide."""
-    if cell_len(text) <= most:
-        return text
-    return f"{set_cell_size(text, most // 2)}…{set_cell_size(text[::-1], (most - 1) // 2)[::-1]}"
 
 
 def _thumbnail(row: Prediction) -> np.ndarray:

@@ -1,0 +1,189 @@
+"""A run's folder that anybody may have made: files of other kinds, facts of other kinds, numbers without end."""
+
+import copy
+import json
+import os
+import shutil
+import signal
+from contextlib import suppress
+
+import pytest
+from hostile import NASTY
+from PIL import Image
+
+import keraskit
+from keraskit import files
+from keraskit.cli import app
+from keraskit.datasets.preprocessing import Inputs
+from keraskit.errors import UserError
+from keraskit.results import compare, figures, manifest, plots, predict, report, runs, split_predictions, svg
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import resume
+from keraskit.training.checkpoint import Checkpoint
+
+PICTURES = {"size": [28, 28], "channels": 1, "scale": "unit", "shape": [784]}
+READERS = {  # of each file of a run
+    "run.json": [manifest.read],
+    "history.csv": [RunFolder.read_history, lambda folder: runs.read(folder.path)],
+    "statistics.npz": [
+        lambda folder: predict._preparation(
+            folder, {"augment": {"featurewise_center": True}}, Inputs.from_json(folder.read_json("run.json")["inputs"])
+        )
+    ],
+    "checkpoint.npz": [Checkpoint],
+    "predictions.npz": [split_predictions.read, report.write_report],
+    "pictures.npz": [figures.read, report.write_report],
+    "model.keras": [
+        predict.load_model,
+        lambda folder: folder.sha256("model.keras"),
+        lambda folder: files.weights_file(str(folder.path)),
+    ],
+}
+
+
+@pytest.fixture
+def run(tmp_path, tiny_run):
+    """A copy of a finished run."""
+    return RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "run"))
+
+
+def endless(path):
+    """A file that claims to be larger than any run's, and takes no room."""
+    path.touch()
+    os.truncate(path, files.MOST_OF_ARRAYS + 1)
+
+
+KINDS = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": lambda path: path.mkdir(),
+    "elsewhere": lambda path: path.symlink_to(__file__),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "endless": endless,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", READERS)
+def test_nothing_is_read_but_regular_files_of_this_folder(run, name, kind):
+    """A pipe would be waited for, a device read until memory ends: the alarm is for both."""
+    (run.path / name).unlink(missing_ok=True)
+    KINDS[kind](run.path / name)
+    if name == "statistics.npz":
+        assert run.read_json("run.json")["inputs"]
+    signal.alarm(20)
+    try:
+        for read in READERS[name]:
+            with pytest.raises(UserError, match=rf"{name} (is refused: it|cannot be read)"):
+                read(run)
+    finally:
+        signal.alarm(0)
+
+
+def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    for name in ("x.npy", "zero.npz"):
+        with pytest.raises(UserError, match=f"{name} is refused"):
+            predict.predict_arrays(run.path, tmp_path / name)
+
+
+VALUES = [None, -1.5, 1e308, True, "x", [], ["x"], {"a": {}}, 10**400]
+
+
+def places(tree, at=()):
+    """The place of every value in nested dicts."""
+    for name, value in tree.items():
+        yield (*at, name)
+        if isinstance(value, dict):
+            yield from places(value, (*at, name))
+
+
+def replaced(tree, place, value):
+    """A copy with another value there."""
+    tree = copy.deepcopy(tree)
+    inner = tree
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return tree
+
+
+def test_any_field_of_the_manifest_may_be_of_any_kind(run, monkeypatch):
+    """Whoever reads it has a result, or raises UserError; anything else fails here by itself."""
+    for module, name in (
+        (plots, "curves_figure"),
+        (plots, "reliability_figure"),
+        (svg, "inline"),
+        (svg, "curve_points"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: "")  # drawing takes long
+    recipe = keraskit.load_recipe("mlp")
+    facts = {name: value for name, value in run.read_json("run.json").items() if name not in ("optimizer", "git")}
+
+    def comparing():
+        compare.table(runs.rows([runs.read(run.path)]))
+
+    def reporting():
+        report.write_report(run)
+
+    def going_on():
+        found = resume.unfinished(run.path)
+        for read in (lambda: found.asked, lambda: found.timings, lambda: found.chosen, lambda: found.card):
+            read()
+        found.check_recipe(recipe)
+
+    def preparing():
+        known = manifest.read(run, "recipe", "classes", "config")
+        with suppress(ValueError, TypeError):  # one line in `predict`
+            predict._preparation(run, known["config"], Inputs.from_json(known["inputs"]))
+
+    refused = {}
+    for place in places(facts):
+        for value in VALUES:
+            text = json.dumps(replaced(facts | {"status": "interrupted"}, place, value))
+            (run.path / "run.json").write_text(text)
+            for read in (comparing, reporting, going_on, preparing):
+                try:
+                    read()
+                except UserError as error:
+                    refused.setdefault(place, []).append(str(error))
+    for place in (("recipe",), ("choices", "xla", "reason"), ("data", "used", "test"), ("timings", "fit")):
+        assert any(f"not what a run writes: {'.'.join(place)} is a dict" in line for line in refused[place])
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 5e-324, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["epoch", "loss", "val_accuracy", "seconds"])
+def test_any_number_in_a_history_is_shown_in_its_room(run, name, value, tmp_path, recwarn, capsys):
+    rows = run.read_history()
+    run.write_history([rows[0] | {name: value}, rows[1] | {name: value}])
+    other = shutil.copytree(run.path, tmp_path / "other")
+    with pytest.raises(SystemExit) as end:
+        app.command_line(["compare", str(run.path), str(other), "--output", str(tmp_path / "c.png")])
+    out, err = capsys.readouterr()
+    assert (end.value.code, err) == (0, "") and max(map(len, out.splitlines())) < 200 + len(str(tmp_path))
+    with Image.open(tmp_path / "c.png") as picture:
+        assert picture.size == (960, 552)
+    report.write_report(run)
+    assert "0" * 50 not in (run.path / "report.html").read_text().partition("The model")[0].replace("data:", "")
+    if name != "epoch":
+        plots.curves(run.read_history(), 1, tmp_path / "d.png")
+    assert not [str(each.message) for each in recwarn if "matplotlib" in each.filename]
+
+
+def test_a_resumed_run_shows_no_escape(tmp_path, monkeypatch, capsys):
+    """Of its folder, and of what its manifest says of the machine that began it."""
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "\x1b[31mruns\r"
+    result = keraskit.run("mlp", quick=True, limit=16, hidden=(4,), epochs=1, output_dir=place)
+    folder = RunFolder(result.folder)
+    facts = json.loads((folder.path / "run.json").read_text())
+    hardware, versions = facts["hardware"] | {"cpu": NASTY}, facts["versions"] | {"numpy": f"\n{NASTY}"}
+    folder.update_manifest(status="interrupted", hardware=hardware, versions=versions)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        app.command_line(["resume", str(result.folder)])
+    out, err = capsys.readouterr()
+    assert (end.value.code, err) == (0, "") and all(c.isprintable() or c == "\n" for c in out)
+    (note,) = [line for line in out.splitlines() if line.startswith("NOTE")]
+    assert "cpu <script>" in note and "numpy \\n<script>" in note and out.count("\\x1b[31mruns\\r") == 2
