@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -15,7 +15,9 @@ from keraskit.config import RunConfig
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
-from keraskit.training.measured import Measured
+
+if TYPE_CHECKING:
+    from keraskit.training.autotune import Measured
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")

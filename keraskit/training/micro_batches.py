@@ -83,20 +83,24 @@ class MicroBatched(keras.Model):
 
     def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """One step on a batch: the micro-batches' gradients, summed, are applied once."""
-        batch = keras.tree.map_structure(lambda v: None if v is None else tf.convert_to_tensor(v), data)
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         size = tf.shape(keras.tree.flatten(x)[0])[0]
         found = []
         for i in range(self.micro_batches):
             begin, end = size * i // self.micro_batches, size * (i + 1) // self.micro_batches
             share = tf.cast((end - begin) / size, tf.float32)
             first = tf.minimum(begin, size - 1)  # a batch smaller than that: an example that counts nothing
-            chosen = slice(first, tf.maximum(end, first + 1))
-            x_i, y_i, weights_i = keras.tree.map_structure(lambda v: None if v is None else v[chosen], (x, y, weights))
-            loss, predictions, gradients = self._micro(x_i, y_i, weights_i, share)
+            loss, predictions, gradients = self._micro(
+                *_rows((x, y, weights), first, tf.maximum(end, first + 1)), share
+            )
             found.append((loss, predictions[: end - begin], gradients))
         losses, predictions, gradients = zip(*found, strict=True)
         self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
         summed = [tf.add_n(each) for each in zip(*gradients, strict=True)]
         self.optimizer.apply_gradients(zip(summed, self.trainable_weights, strict=True))
         return self.compute_metrics(x, y, tf.concat(predictions, 0), weights)
+
+
+def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:
+    """Some examples of a batch, which may hold NumPy's arrays, as in `train_on_batch`."""
+    return keras.tree.map_structure(lambda v: None if v is None else tf.convert_to_tensor(v)[first:end], batch)

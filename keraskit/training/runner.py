@@ -16,19 +16,19 @@ from keraskit import files, startup, system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, Settings, changed, flags
 from keraskit.datasets.images import digit_pictures
-from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
-from keraskit.options import call
+from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report
 from keraskit.results.run_folder import MODEL, RunFolder, now
-from keraskit.training import fit, hardware, previous, resources, resume, verdict
-from keraskit.training.callbacks import KeepBest
+from keraskit.training import autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training.callbacks import KeepBest, uncompiled
+from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, prepare
+from keraskit.training.setup import TrainingSetup, load, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
 
@@ -79,57 +79,57 @@ def train(
 
     splits = load(recipe, settings)
     timings.mark("data")
-    setup = prepare(recipe, settings, splits, place)
-    timings.mark("build")
+    setup = prepare(recipe, settings, splits, place, autotune.recall(recipe, settings, settings.options))
+    callbacks = user_callbacks.own(recipe, settings.callbacks)
+    announce(setup)
     if not place.cluster.chief:
-        return train_along(setup, unfinished)
-    resources.check_disk(
-        unfinished.folder.path if unfinished else settings.output_dir, setup.model, setup.training_copy
-    )
+        print("run folder     written by worker 0", flush=True)
+        keeper = KeepBest(None, setup)
+        fit.fit(setup, keeper, callbacks, unfinished.checkpoint() if unfinished else None)
+        return RunResult(setup.training_copy, keeper.rows, {}, None)
+    resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)
+    facts: dict[str, Any] = {}
     if unfinished:
         unfinished.check(setup.splits, setup.choices, hardware.describe())
-        folder, facts = unfinished.folder, unfinished.facts
-    else:
+    if not unfinished or unfinished.epochs:
         facts = describe(setup, config, options) | {"started": timings.started}
-        folder = RunFolder.create(settings.output_dir, recipe.name)
-    command = resume.command(folder, facts)
+    folder = unfinished.folder if unfinished else RunFolder.create(settings.output_dir, recipe.name)
+    print(f"run folder     {resume.short(folder.path)}", flush=True)
+    command = resume.command(folder, unfinished.facts if unfinished else facts)
+    timings.mark("build")
 
-    facts = {} if unfinished else facts
-    with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds):
-        announce(setup)
-        print(f"run folder     {short(folder.path)}", flush=True)
-        figures.draw_model(folder, setup.model, setup.summary)
-        start = unfinished.begin() if unfinished else None
-        keeper = KeepBest(folder, setup)
-        timings.mark("build")
-        fit.fit(setup, keeper, start, command)
-        timings.mark("fit")
-        timings.add({"fit": start.position.fitting} if start else {})
-        metrics = evaluate(setup, keeper, folder)
-        timings.mark("evaluate and draw")
-        words = verdict.judge(setup, config, options, metrics)
-        folder.update_manifest(
-            test=metrics,
-            best_epoch=keeper.best_epoch,
-            verdict=words,
-            weights_sha256=weights_hash(setup.model),
-            timings=timings.seconds,
-            seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
-        )
-    resume.close(folder)
+    with folder.alone():
+        start = unfinished.begin(facts) if unfinished else None
+        if start and facts:
+            say_schedule(setup, start.position)
+        with resume.advising(command), folder.recorded(**({} if unfinished else facts), timings=timings.seconds):
+            with uncompiled(setup.model) as model:
+                figures.draw_model(folder, model, graph.summary(model))
+            keeper = KeepBest(folder, setup)
+            timings.mark("build")
+            fit.fit(setup, keeper, callbacks, start, command)
+            timings.mark("fit")
+            timings.add({"fit": start.position.fitting} if start else {})
+            metrics = evaluate(setup, keeper, folder)
+            timings.mark("evaluate and draw")
+            words = verdict.judge(setup, config, options, metrics)
+            folder.update_manifest(
+                test=metrics,
+                best_epoch=keeper.best_epoch,
+                verdict=words,
+                weights_sha256=weights_hash(setup.model),
+                timings=timings.seconds,
+                seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
+            )
+        resume.close(folder)
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
     if words:
         print(words)
     print(f"time           training {report.training_time(timings.seconds)}")
-    print(f"report         {short(folder.path / report.REPORT)}", flush=True)
+    print(f"report         {resume.short(folder.path / report.REPORT)}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
-
-
-def load(recipe: Recipe, settings: Settings) -> Splits:
-    """The recipe's data, at most `limit` examples of each split."""
-    return call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
 
 
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
@@ -147,14 +147,6 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     figures.draw_augmented(folder, splits.train, setup.settings.seed)
     folder.write_json("metrics.json", found)
     return metrics
-
-
-def train_along(setup: TrainingSetup, unfinished: Unfinished | None) -> RunResult:
-    """What a worker does that is not the chief: it trains, and writes nothing."""
-    announce(setup)
-    print("run folder     written by worker 0", flush=True)
-    rows = fit.fit_along(setup, unfinished.checkpoint() if unfinished else None)
-    return RunResult(setup.training_copy, rows, {}, None)
 
 
 def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: hardware.Place) -> Path:
@@ -234,6 +226,16 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     }
 
 
+def say_schedule(setup: TrainingSetup, position: Position) -> None:
+    """Where the learning rate of a run that is to have another number of epochs goes on, if it follows a schedule."""
+    optimizer = setup.training_copy.optimizer
+    schedule = getattr(optimizer, "inner_optimizer", optimizer).get_config().get("learning_rate")
+    if isinstance(schedule, dict):
+        optimizer.iterations.assign(position.epoch * setup.epochs.steps + position.step)
+        rate = f"the learning rate goes on at {float(optimizer.learning_rate):.3g}"
+        print(f"schedule       {schedule['class_name']}, now over {setup.settings.epochs} epochs: {rate}")
+
+
 def plain(settings: Settings) -> dict[str, Any]:
     """The knobs as JSON holds them; of the augmentation only what was changed."""
     values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
@@ -269,8 +271,3 @@ def weights_hash(model: keras.Model) -> str:
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
-
-
-def short(path: Path) -> str:
-    """Relative to the working folder where that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

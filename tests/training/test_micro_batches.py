@@ -11,9 +11,8 @@ from keraskit.config import RunConfig
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import hardware
 from keraskit.training.micro_batches import MicroBatched, hindrance
-from keraskit.training.runner import load
 from keraskit.training.settings import settle
-from keraskit.training.setup import prepare
+from keraskit.training.setup import load, prepare
 
 random = np.random.default_rng(0)
 X = random.normal(size=(22, 6, 3)).astype("float32")  # no multiple of the micro-batches
