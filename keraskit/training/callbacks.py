@@ -117,7 +117,7 @@ class KeepBest(keras.callbacks.Callback):
 def uncompiled(model: keras.Model) -> Iterator[keras.Model]:
     """The model without its optimizer, as it is summarised and saved: plain Keras then loads it without a warning."""
     compiled, model.compiled = model.compiled, False
-    optimizer, model.optimizer = model.optimizer, None
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
         yield model
     finally:

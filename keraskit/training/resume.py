@@ -8,13 +8,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keraskit import system
 from keraskit.augment import Augmentation
-from keraskit.config import RunConfig, changed
+from keraskit.config import KNOBS, RunConfig, changed
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
@@ -61,11 +61,11 @@ class Unfinished:
             raise UserError("This run's pictures went through a function of your own.", advice)
         if self.epochs:
             knobs["epochs"] = self.epochs
-        try:
-            config = RunConfig(**knobs, output_dir=self.folder.path.resolve().parent.parent)
-        except TypeError as error:  # a knob that there is not
-            raise _unclear(self.folder, error) from error
-        return config, dict(self.facts["asked"]["options"])
+        if unknown := set(knobs) - set(KNOBS):
+            problem = f"{self.folder.path / MANIFEST} does not say how this run was started: {min(unknown)} is no knob."
+            raise UserError(problem, "Start a new run.")
+        knobs["output_dir"] = self.folder.path.resolve().parent.parent
+        return RunConfig(**knobs), dict(self.facts["asked"]["options"])
 
     @property
     def timings(self) -> dict[str, float]:
@@ -87,7 +87,7 @@ class Unfinished:
         return find_card(self.facts.get("source") or self.facts["recipe"])
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Raise UserError if the run was of another recipe of this name."""
+        """Raise UserError if it was of another recipe of this name."""
         if record(recipe, RunConfig(), {})["recipe"] != self.facts["asked"]["recipe"]:
             problem = f"This run's recipe was not {recipe.name} as it is now."
             advice = "If it was changed in Python, call keraskit.run there with resume=True; else start a new run."
@@ -126,45 +126,38 @@ class Unfinished:
             UserError: another process was at it, or it cannot have so many epochs.
         """
         if self.folder.read_json(MANIFEST) != self.facts:
-            advice = "Start the same command again, which then sees how far it is."
-            raise UserError(f"Another process has gone on with {self.folder.path} meanwhile.", advice)
+            problem = f"Another process has gone on with {self.folder.path} meanwhile."
+            raise UserError(problem, "Start the same command again, which then sees how far it is.")
         self.folder.sweep()
         start = self.checkpoint()
-        done, epochs = start.position.epoch if start else 0, self.epochs or self.facts["config"]["epochs"]
         if self.epochs:
             self._check_epochs(self.epochs, start)
-        earlier = self.facts.get("resumed")
-        here = {"at": now(), "epoch": done, "step": start.position.step if start else 0}
-        trained = self.folder.path / TRAINED
-        if trained.exists():  # a kill in between: the run is finished, and has not begun to go on
-            trained.replace(self.folder.path / CHECKPOINT)
+        if (self.folder.path / TRAINED).exists():  # a kill in between: the run is finished, and can begin to go on
+            (self.folder.path / TRAINED).replace(self.folder.path / CHECKPOINT)
             start = self.checkpoint()
+        epoch, step = (start.position.epoch, start.position.step) if start else (0, 0)
+        earlier = self.facts.get("resumed")
+        resumed = [*(earlier if isinstance(earlier, list) else []), {"at": now(), "epoch": epoch, "step": step}]
         changed = {name: facts[name] for name in ("asked", "command", "config", "optimizer") if facts}
-        changed |= {"resumed": [*(earlier if isinstance(earlier, list) else []), here]}
-        self.folder.update_manifest(**changed, status="running", ended=None, error=None, test=None, verdict=None)
+        ended = dict.fromkeys(("ended", "error", "test", "verdict"))
+        self.folder.update_manifest(**changed, **ended, resumed=resumed, status="running")
         (self.folder.path / ERROR).unlink(missing_ok=True)
-        where = "after training" if done >= epochs or not start else f"at {start.position}"
-        where = where if start else "from the beginning: it was stopped before its first checkpoint"
-        print(f"resume         goes on {where}", flush=True)
+        trained = epoch >= (self.epochs or self.facts["config"]["epochs"])
+        where = f"at {start.position}" if start else "from the beginning: it was stopped before its first checkpoint"
+        print(f"resume         goes on {'after training' if trained else where}", flush=True)
         return start
 
     def _check_epochs(self, epochs: int, start: Checkpoint | None) -> None:
         finished = self.facts.get("status") == "finished"
-        if start is None:
-            if finished:
-                problem = f"{self.folder.path} has no {TRAINED}, from which a finished run goes on."
-                raise UserError(problem, "Start a new run with so many epochs.")
-            return
-        done = start.position.epoch + (start.position.step > 0)
+        done = start.position.epoch + (start.position.step > 0) if start else 0
+        if finished and not start:
+            problem = f"{self.folder.path} has no {TRAINED}, from which a finished run goes on."
+            raise UserError(problem, "Start a new run with so many epochs.")
         if done + finished > epochs:
             raise UserError(f"This run has come to epoch {done} already.", "Ask for more with --epochs.")
-        if finished and start.position.stopped:
+        if finished and start and start.position.stopped:
             problem = f"A callback ended this run after epoch {done}, and would end it again."
             raise UserError(problem, "Start a new run with other callbacks.")
-
-
-def _unclear(folder: RunFolder, error: object) -> UserError:
-    return UserError(f"{folder.path / MANIFEST} does not say how this run was started: {error}.", "Start a new run.")
 
 
 def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
@@ -190,12 +183,6 @@ def own_source(recipe: Recipe) -> str | None:
     return None if Card(recipe.source).ours or not recipe.source.is_file() else str(recipe.source.resolve())
 
 
-def start_command(recipe: Recipe) -> str:
-    """What starts a recipe, without flags."""
-    source = own_source(recipe)
-    return f"keraskit run {shlex.quote(short(Path(source))) if source else recipe.name}"
-
-
 def short(path: Path) -> str:
     """Relative to the working folder where that is shorter."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
@@ -205,7 +192,7 @@ def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinish
     """The newest run of the output folder that was asked for in these words and has not finished; says so if none."""
     wanted = record(recipe, config, options)
     for folder, facts in _runs(Path(config.output_dir) / recipe.name):
-        if facts.get("status") != "finished" and facts.get("asked") == wanted:
+        if facts.get("asked") == wanted:
             return _read(folder)
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
     return None
@@ -223,20 +210,17 @@ def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-    folder = RunFolder(path.resolve())
-    if not (path / MANIFEST).exists():
-        several = (each for each, facts in _runs(path) if facts.get("status") != "finished")
-        if (newest := next(several, None)) is None:
-            raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
-        folder = newest
+    several = [RunFolder(path.resolve())] if (path / MANIFEST).exists() else [folder for folder, _ in _runs(path)]
+    if not several:
+        raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
+    folder = several[0]
     with folder.alone():
         facts = folder.read_json(MANIFEST)
-        if not isinstance(facts, dict) or not isinstance(facts.get("asked"), dict):
-            raise _unclear(folder, "it lacks asked")
+        facts = facts if isinstance(facts, dict) else {}
         if facts.get("status") == "finished" and (folder.path / CHECKPOINT).exists():
             close(folder)  # it was killed in its very last moment
-    if facts.get("source") is None and facts.get("recipe") not in recipes_available():
-        problem = f"The recipe {facts.get('recipe')} of this run is not one of keraskit's, nor does a file hold it."
+    if not facts.get("source") and isinstance(facts.get("recipe"), str) and facts["recipe"] not in recipes_available():
+        problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
         raise UserError(problem, f"Its own command goes on: {command(folder, facts)}")
     found = _read(folder)
     if epochs != found.facts["config"]["epochs"]:
@@ -249,7 +233,8 @@ def _read(folder: RunFolder) -> Unfinished:
     try:
         return Unfinished(folder, manifest.read(folder, *NEEDED))
     except UserError as error:
-        raise _unclear(folder, error) from error
+        problem = f"{folder.path / MANIFEST} does not say how this run was started: {error}"
+        raise UserError(problem, "Start a new run.") from error
 
 
 def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
@@ -298,15 +283,13 @@ def advising(command: str) -> Iterator[None]:
 
 
 def _runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """The runs in a folder, the newest first, and their manifests."""
+    """The unfinished runs in a folder, the newest first, and their manifests."""
     for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
         folder = RunFolder(file.parent.resolve())
-        try:
-            facts = folder.read_json(MANIFEST)
-        except UserError:
-            continue
-        if isinstance(facts, dict):
-            yield folder, facts
+        with suppress(UserError):
+            facts = manifest.read(folder)
+            if facts.get("status") != "finished":
+                yield folder, facts
 
 
 def _plain(name: str, value: Any) -> Any:

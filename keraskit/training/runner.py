@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -196,17 +197,18 @@ class Timings:
 def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
-    asked = resume.record(recipe, config, options)
+    source = resume.own_source(recipe)
+    started = shlex.quote(resume.short(Path(source))) if source else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
         first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
         seen = digit_pictures.measure(splits.train.pictures(first))
     return {
         "recipe": recipe.name,
-        "source": resume.own_source(recipe),
+        "source": source,
         "section": recipe.section,
         "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
-        "command": " ".join(f"{resume.start_command(recipe)} {flags(changed(config))} {flags(options)}".split()),
+        "command": " ".join(f"keraskit run {started} {flags(changed(config))} {flags(options)}".split()),
         "seed": settings.seed,
         "config": plain(settings),
         "options": {**settings.options, **setup.options},
@@ -222,7 +224,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "hardware": hardware.describe(),
         "versions": system.versions(),
         "git": system.git_state(),
-        "asked": asked,
+        "asked": resume.record(recipe, config, options),
     }
 
 

@@ -27,10 +27,9 @@ def compile_model(model: keras.Model, steps: int, cosine: bool = False) -> None:
 
 
 def callbacks():
-    return [keras.callbacks.ReduceLROnPlateau(patience=1), keras.callbacks.EarlyStopping(patience=PATIENCE)]
+    return [keras.callbacks.ReduceLROnPlateau(patience=1)]
 
 
-PATIENCE = 50
 x = np.random.default_rng(0).normal(size=(200, 3)).astype("float32")
 recipe = Recipe(build=build, compile=compile_model, callbacks=callbacks, data=from_arrays(x[:150], x[:150, :1], x[150:],
     x[150:, :1]), epochs=3, batch_size=16, monitor="val_loss")
@@ -47,12 +46,14 @@ def quickly(undrawn):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(SOURCE)
+    (tmp_path / "cosine.py").write_text(SOURCE.replace("callbacks=callbacks, ", ""))
+    (tmp_path / "stops.py").write_text(SOURCE.replace("ReduceLROnPlateau(patience=1)", "EarlyStopping(patience=0)"))
     return tmp_path
 
 
-def runs(*words, output="runs"):
+def runs(*words, output="runs", recipe="mine"):
     """The folder of a run that was started in these words."""
-    assert call("run", "./mine.py", "--output-dir", output, *words) == 0
+    assert call("run", f"./{recipe}.py", "--xla", "off", "--output-dir", output, *words) == 0
     return only(RunFolder(output).path)
 
 
@@ -63,7 +64,7 @@ def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning
     assert "schedule" not in said
     assert call("resume", folder, "--epochs", "5") == 0
     assert "goes on at epoch 4, step 1" in capsys.readouterr().out
-    with at(5, 3, kill):
+    with at(5, 7, kill):
         assert call("resume", folder, "--epochs", "7") == 1
     assert not (folder / "trained.npz").exists() and RunFolder(folder).read_json("run.json")["test"] is None
     assert call("resume", folder) == 0  # it knows how many by now
@@ -73,12 +74,12 @@ def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning
     assert [each["epoch"] for each in run["resumed"]] == [3, 5, 5]
     capsys.readouterr()
     assert call("resume", folder, "--epochs", "7") == 0 and "has finished" in capsys.readouterr().out
-    assert call("run", "./mine.py", "--epochs", "7", "--resume") == 0  # a new one, as this has finished
+    assert call("run", "./mine.py", "--xla", "off", "--epochs", "7", "--resume") == 0  # a new one, as this has finished
     assert len(list(folder.parent.iterdir())) == 2
 
 
 def test_a_schedule_goes_on_as_one_over_all_epochs_and_a_line_says_where(here, capsys):
-    folder = runs("--cosine", "--epochs", "3")
+    folder = runs("--cosine", "--epochs", "3", recipe="cosine")
     capsys.readouterr()
     assert call("resume", folder, "--epochs", "4") == 0
     rate = float(keras.optimizers.schedules.CosineDecay(0.1, 4 * STEPS)(3 * STEPS))
@@ -107,9 +108,8 @@ def test_what_cannot_have_more_epochs_is_one_line_and_stays_finished(here, capsy
     assert call("resume", folder) == 0 and "has finished" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in folder.iterdir()}.keys() == before.keys()
 
-    (here / "mine.py").write_text(SOURCE.replace("PATIENCE = 50", "PATIENCE = 0"))
-    stopped = runs("--epochs", "30", output="stopped")
+    stopped = runs("--epochs", "90", output="stopped", recipe="stops")
     capsys.readouterr()
-    assert call("resume", stopped, "--epochs", "40") == 2
+    assert call("resume", stopped, "--epochs", "95") == 2
     assert "A callback ended this run after epoch" in capsys.readouterr().err
     assert RunFolder(stopped).read_json("run.json")["status"] == "finished"
