@@ -99,6 +99,10 @@ def prepare(
         call(recipe.compile, options, model=model, **filled)
         if not model.compiled:
             raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        if cluster.strategy and getattr(optimizer, "use_ema", False) and optimizer.ema_overwrite_frequency:
+            problem = "An optimizer that sets weights to their average as it goes (ema_overwrite_frequency) does so"
+            raise UserError(f"{problem} on one device alone.", "Leave that out, or --devices and --workers.")
         model.jit_compile = chosen is not None and chosen.xla.value == "on" and not isinstance(model, MicroBatched)
         model.steps_per_execution = chosen.steps_per_execution.value if chosen else 1
         return model
