@@ -158,7 +158,11 @@ class RunFolder:
             yield
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(OSError):  # a full disk is what went wrong, perhaps
+            with suppress(
+                OSError, UserError
+            ):  # a full disk is what went wrong, perhaps, or another process is here now
+                if self._lock is not None:
+                    self.lock()
                 if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
                     self.write_text(ERROR, "".join(traceback.format_exception(error)))
                     error.add_note(f"{self.path / ERROR} says where.")

@@ -68,11 +68,6 @@ class Unfinished:
         return RunConfig(**knobs), dict(self.facts["asked"]["options"])
 
     @property
-    def timings(self) -> dict[str, float]:
-        """Seconds of its stages so far, but for what its checkpoint knows better."""
-        return {stage: spent for stage, spent in (self.facts.get("timings") or {}).items() if stage != "fit"}
-
-    @property
     def chosen(self) -> dict[str, Any]:
         """The knobs that the run chose for itself, which it keeps."""
         chosen = {name: self.facts["choices"][name]["value"] for name in CHOSEN}
@@ -215,11 +210,10 @@ def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
         raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
     folder = several[0]
     with folder.alone():
-        facts = folder.read_json(MANIFEST)
-        facts = facts if isinstance(facts, dict) else {}
+        facts = _read(folder, "recipe").facts
         if facts.get("status") == "finished" and (folder.path / CHECKPOINT).exists():
             close(folder)  # it was killed in its very last moment
-    if not facts.get("source") and isinstance(facts.get("recipe"), str) and facts["recipe"] not in recipes_available():
+    if facts.get("source") is None and facts["recipe"] not in recipes_available():
         problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
         raise UserError(problem, f"Its own command goes on: {command(folder, facts)}")
     found = _read(folder)
@@ -228,10 +222,10 @@ def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
     return None if facts.get("status") == "finished" and not found.epochs else found
 
 
-def _read(folder: RunFolder) -> Unfinished:
-    """A run by its manifest, in which everything is that it takes to go on."""
+def _read(folder: RunFolder, *needed: str) -> Unfinished:
+    """A run by its manifest, in which everything is that it takes to go on, or what else is needed."""
     try:
-        return Unfinished(folder, manifest.read(folder, *NEEDED))
+        return Unfinished(folder, manifest.read(folder, *(needed or NEEDED)))
     except UserError as error:
         problem = f"{folder.path / MANIFEST} does not say how this run was started: {error}"
         raise UserError(problem, "Start a new run.") from error
@@ -240,7 +234,7 @@ def _read(folder: RunFolder) -> Unfinished:
 def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
     """The flags of the run that `--like` names, but for those given. Raises UserError where it is of another recipe."""
     assert config.like
-    earlier = Unfinished(RunFolder(config.like), manifest.read(RunFolder(config.like), "recipe", "asked"))
+    earlier = _read(RunFolder(config.like))
     if earlier.facts["recipe"] != recipe.name:
         raise UserError(f"{config.like} is a run of {earlier.facts['recipe']}, not of {recipe.name}.", "Name another.")
     knobs, known = earlier.asked

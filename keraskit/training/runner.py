@@ -70,7 +70,7 @@ def train(
         unfinished = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, unfinished.chosen if unfinished else None)
     if unfinished:
-        timings.add(unfinished.timings)
+        timings.add({**(unfinished.facts.get("timings") or {}), "fit": 0.0})  # the checkpoint knows that better
     else:
         files.check_folder(settings.output_dir)
     place = hardware.occupy(settings)
@@ -152,19 +152,12 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
 
 def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: hardware.Place) -> Path:
     """The folder of the run that a recipe starts from: the newest that fits, or one that is trained now."""
-    before, options = previous.wanted(recipe, settings)
-    if found := previous.find(before, options, settings):
+    found, before, options = previous.find(recipe, settings, place.cluster)
+    if found:
         print(f"{recipe.name} goes on from {found}", flush=True)
-        return found.absolute()
-    previous.refuse_among_workers(recipe, before, place.cluster)
+        return found
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
-    its_own: dict[str, Any] = {
-        "epochs": None,
-        "batch_size": None,
-        "steps_per_epoch": None,
-        "devices": None,
-        "callbacks": None,
-    }
+    its_own: dict[str, Any] = dict.fromkeys(("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks"))
     result = train(before, dataclasses.replace(config, **its_own, augment=Augmentation()), options)
     print(flush=True)
     assert result.folder
@@ -197,6 +190,7 @@ class Timings:
 def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
+    knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
     source = resume.own_source(recipe)
     started = shlex.quote(resume.short(Path(source))) if source else recipe.name
     inputs, seen = splits.train.inputs, None
@@ -210,7 +204,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {flags(changed(config))} {flags(options)}".split()),
         "seed": settings.seed,
-        "config": plain(settings),
+        "config": knobs | {"output_dir": str(settings.output_dir), "augment": changed(settings.augment)},
         "options": {**settings.options, **setup.options},
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
         "monitor": setup.monitor[0],
@@ -236,12 +230,6 @@ def say_schedule(setup: TrainingSetup, position: Position) -> None:
         optimizer.iterations.assign(position.epoch * setup.epochs.steps + position.step)
         rate = f"the learning rate goes on at {float(optimizer.learning_rate):.3g}"
         print(f"schedule       {schedule['class_name']}, now over {setup.settings.epochs} epochs: {rate}")
-
-
-def plain(settings: Settings) -> dict[str, Any]:
-    """The knobs as JSON holds them; of the augmentation only what was changed."""
-    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
-    return values | {"output_dir": str(settings.output_dir), "augment": changed(settings.augment)}
 
 
 def announce(setup: TrainingSetup) -> None:

@@ -360,7 +360,7 @@ def test_a_folder_that_was_made_again_is_locked_again(tmp_path, capsys):
 
 
 def test_a_folder_that_another_process_has_taken_is_left_to_it(tmp_path, capsys):
-    held = []
+    held, there = [], {}
 
     def replace(path):
         shutil.copytree(path, f"{path}-copy")
@@ -368,12 +368,13 @@ def test_a_folder_that_another_process_has_taken_is_left_to_it(tmp_path, capsys)
         Path(f"{path}-copy").rename(path)
         held.append(os.open(path, os.O_RDONLY))
         fcntl.flock(held[0], fcntl.LOCK_EX)
+        there.update({each.name: each.read_bytes() for each in path.iterdir()})
 
     with at(1, 7, replace):
         assert call(*flags("cnn", CNN, tmp_path)) == 2
     os.close(held[0])
     assert "Another process is still running" in capsys.readouterr().err
-    assert at_rest(tmp_path).epoch == 1
+    assert {each.name: each.read_bytes() for each in only(tmp_path).iterdir()} == there and at_rest(tmp_path).epoch == 1
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_not_trained_anew(copied, unbroken):
