@@ -158,9 +158,7 @@ class RunFolder:
             yield
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(
-                OSError, UserError
-            ):  # a full disk is what went wrong, perhaps, or another process is here now
+            with suppress(OSError, UserError):  # perhaps a full disk is what went wrong, or another process is here
                 if self._lock is not None:
                     self.lock()
                 if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
