@@ -136,7 +136,8 @@ def train(
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
     """Take the best weights, read the test split once, and write its metrics and the figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
-    model.load_weights(folder.path / MODEL)
+    with uncompiled(model):  # the file holds no optimizer
+        model.load_weights(folder.path / MODEL)
     with setup.place.scope:
         metrics, predictions = infer(model, splits.test, 2 * setup.settings.batch_size, recipe.class_output)
         figures.draw_samples(folder, recipe, model, splits)
