@@ -156,17 +156,22 @@ def predict(
     predictions.write(rows, json, csv, sheet, top, show)
 
 
-def resume(run: Path) -> None:
-    """Go on with a run that was interrupted, killed, or failed, from its last checkpoint.
+def resume(run: Path, *, epochs: int | None = None) -> None:
+    """Go on with a run that was interrupted, killed, or failed, from its last checkpoint; or train a finished one on.
 
     Args:
         run: A run's folder, or a folder of runs, of which the newest unfinished one is taken.
+        epochs: How many the run is to have in all: a finished run goes on with its optimizer and history. A constant
+            learning rate stays as it is; a schedule over the run's steps becomes one over all epochs, and a line says
+            where the rate goes on.
     """
+    if epochs is not None:
+        check_counts(epochs=epochs, most=100_000)
     from keraskit.training.resume import unfinished
 
-    found = unfinished(run)
+    found = unfinished(run, epochs)
     if not found:
-        print(f"{printable(run)} has finished: there is nothing to go on with")
+        print(f"{printable(run)} has finished: `--epochs` would give it more")
         return
     config, options = found.asked
     wait_for_tensorflow()

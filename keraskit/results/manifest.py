@@ -34,7 +34,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "choices": {str: {"reason": str}},
     "hardware": {"cpu": str, "cores": int, "gpus": [str], "system": str},
     "versions": {str: str},
-    "asked": {},
+    "asked": {"knobs": {}, "options": {}, "recipe": str, "code": str},
 }
 WORDS = {str: "text", int: "a whole number", float: "a number"}
 

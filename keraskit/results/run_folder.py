@@ -23,6 +23,7 @@ from keraskit.files import MODEL
 MANIFEST, HISTORY = "run.json", "history.csv"
 ERROR = "error.txt"  # the traceback of what nobody expected
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
+TRAINED = "trained.npz"  # the last checkpoint of a finished run, from which more epochs go on
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
 
@@ -36,6 +37,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.facts: dict[str, Any] = {}  # the manifest, should the file go away
+        self._lock: int | None = None
 
     @classmethod
     def create(cls, output_dir: Path, recipe: str) -> RunFolder:
@@ -77,23 +79,35 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Keep other processes from writing here while this one does. Raises UserError where one is at it already."""
         try:
-            import fcntl
-
-            lock = os.open(self.path, os.O_RDONLY)  # the folder itself, so that a killed process leaves no lock behind
-        except (ImportError, OSError):  # no such locks here
-            yield
-            return
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                problem = f"Another process is still running in {self.path}."
-                raise UserError(problem, "Wait until it has ended, or stop it.") from None
-            except OSError:  # nor on this file system
-                pass
+            self.lock()
             yield
         finally:
-            os.close(lock)
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def lock(self) -> None:
+        """Take hold of the folder as it is now: one that was deleted and made again is another, with another lock."""
+        try:
+            import fcntl
+
+            found = os.open(self.path, os.O_RDONLY)  # the folder itself, so that a killed process leaves no lock behind
+        except (ImportError, OSError):  # no such locks here
+            return
+        if self._lock is not None and os.path.sameopenfile(self._lock, found):
+            os.close(found)
+            return
+        try:
+            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(found)
+            problem = f"Another process is still running in {self.path}."
+            raise UserError(problem, "Wait until it has ended, or stop it.") from None
+        except OSError:  # nor on this file system
+            pass
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = found
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -140,7 +154,9 @@ class RunFolder:
             yield
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(OSError):  # a full disk is what went wrong, perhaps
+            with suppress(OSError, UserError):  # perhaps a full disk is what went wrong, or another process is here
+                if self._lock is not None:
+                    self.lock()
                 if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
                     self.write_text(ERROR, "".join(traceback.format_exception(error)))
                     error.add_note(f"{self.path / ERROR} says where.")

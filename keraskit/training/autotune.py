@@ -1,22 +1,52 @@
-"""Measures a recipe's training step in each precision, with and without XLA, and remembers the best."""
+"""Measures a recipe's training step in each precision, with and without XLA, and remembers the best for `auto`."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import json
 import statistics
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import keras
+import tensorflow as tf
+
+from keraskit import files, system
 from keraskit.config import RunConfig
 from keraskit.recipe import Recipe
-from keraskit.training import hardware, measured
-from keraskit.training.runner import load
+from keraskit.registry import Card
+from keraskit.training import hardware
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, follow_data, prepare
+from keraskit.training.setup import TrainingSetup, load, prepare
 
 ROUNDS, LONG_ENOUGH = 5, 0.5  # repeats, and seconds of steps in each
 WORTH_IT = 0.97  # another way must take less than this share of the plain one's time
+FILE = "autotune.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The fastest of what was measured.
+
+    Args:
+        precision: float32, bfloat16 or float16.
+        xla: on or off.
+        milliseconds: of one training step.
+        day: when.
+    """
+
+    precision: str
+    xla: str
+    milliseconds: float
+    day: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is chosen."""
+        return f"the fastest here, {self.milliseconds:.1f} ms a step, measured by `keraskit autotune` on {self.day}"
 
 
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
@@ -29,28 +59,29 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     place = hardware.occupy(settings)
     settings = dataclasses.replace(settings, epochs=1, weights=settings.weights if recipe.features else "none")
     splits = load(recipe, settings)
-    candidates = {}
+    candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
     for precision in precisions(place.device.value):
         for xla in ("off", "on"):
             print(f"compiling {precision}, xla {xla} ...", flush=True)
             this_way: dict[str, Any] = {"precision": precision, "xla": xla}
-            candidates[precision, xla] = Steps(
-                prepare(recipe, dataclasses.replace(settings, **this_way), splits, place)
-            )
+            setup = prepare(recipe, dataclasses.replace(settings, **this_way), splits, place)
+            several = setup.choices.steps_per_execution.value
+            run(setup, several)  # compiles
+            count = several * max(1, min(100, round(LONG_ENOUGH / (several * run(setup, several)))))
+            candidates[precision, xla] = setup, count
     for _ in range(ROUNDS):
-        for steps in candidates.values():
-            steps.measure()
-    table = sorted(((*name, 1e3 * steps.median) for name, steps in candidates.items()), key=lambda row: row[2])
+        for name, candidate in candidates.items():
+            seconds[name].append(run(*candidate))
+    table = sorted(((*name, 1e3 * statistics.median(each)) for name, each in seconds.items()), key=lambda row: row[2])
     plain = next(row for row in table if row[:2] == ("float32", "off"))
     best = table[0] if table[0][2] < WORTH_IT * plain[2] else plain
     for precision, xla, milliseconds in table:
         chosen = "  <- auto from now on" if (precision, xla) == best[:2] else ""
         times = f"{plain[2] / milliseconds:.2f} times as fast as float32 without XLA"
         print(f"{precision:9} xla {xla:3} {milliseconds:9.2f} ms a step, {times}{chosen}")
-    day = datetime.now(UTC).date().isoformat()
-    found = measured.Measured(best[0], best[1], round(best[2], 3), day)
-    if place_of_record := measured.remember(recipe, settings, follow_data(recipe, settings.options, splits), found):
-        print(f"remembered in {place_of_record}")
+    found = Measured(best[0], best[1], round(best[2], 3), datetime.now(UTC).date().isoformat())
+    if remembered := remember(recipe, settings, settings.options, found):
+        print(f"remembered in {remembered}")
     return table
 
 
@@ -61,31 +92,50 @@ def precisions(device: str) -> list[str]:
     return ["float32", "bfloat16"] if hardware.bfloat16_feature() else ["float32"]
 
 
-class Steps:
-    """Times training steps of one candidate."""
+def run(setup: TrainingSetup, count: int) -> float:
+    """Train so many steps. Seconds of one."""
+    started = time.perf_counter()
+    with setup.place.scope:
+        setup.training_copy.fit(setup.epochs.dataset.repeat().take(count), verbose=0, shuffle=False)
+    return (time.perf_counter() - started) / count
 
-    def __init__(self, setup: TrainingSetup) -> None:
-        self._setup = setup
-        self.seconds: list[float] = []
-        several = setup.choices.steps_per_execution.value
-        self.count = several
-        self._run()  # compiles
-        started = time.perf_counter()
-        self._run()
-        self.count = several * max(1, min(100, round(LONG_ENOUGH / (time.perf_counter() - started))))
 
-    def _run(self) -> None:
-        dataset = self._setup.epochs.dataset.repeat().take(self.count)
-        with self._setup.place.scope:
-            self._setup.training_copy.fit(dataset, verbose=0, shuffle=False)
+def key(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> str:
+    """What a measurement holds for: this code, this model, this batch, this machine, these versions."""
+    code = Card(recipe.source).sha256
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    where = f"{system.cpu_name()}, {system.cores()} cores, {config.threads} threads, {config.device}, {gpus} GPUs"
+    versions = f"tensorflow {tf.__version__}, keras {keras.__version__}"
+    return f"{recipe.name} {code} {sorted(options.items())} batch {config.batch_size}; {where}; {versions}"
 
-    def measure(self) -> None:
-        """Time some steps once more."""
-        started = time.perf_counter()
-        self._run()
-        self.seconds.append((time.perf_counter() - started) / self.count)
 
-    @property
-    def median(self) -> float:
-        """Seconds of a step."""
-        return statistics.median(self.seconds)
+def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Measured | None:
+    """What was measured for this run; None where nothing was, or what is there was written by another version."""
+    try:
+        known = Measured(**_read()[key(recipe, config, options)])
+        usable = known.precision in hardware.POLICIES and known.xla in ("on", "off") and known.milliseconds > 0
+        return known if usable else None
+    except (KeyError, TypeError):
+        return None
+
+
+def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: Measured) -> Path | None:
+    """Keep it; None where there is no place for it."""
+    place = system.cache_folder()
+    if place is None:
+        return None
+    entries = _read() | {key(recipe, config, options): dataclasses.asdict(found)}
+    try:
+        files.write_text(place / FILE, json.dumps(entries, indent=2))
+    except OSError:
+        return None
+    return place / FILE
+
+
+def _read() -> dict[str, Any]:
+    place = system.cache_folder()
+    try:
+        found = json.loads((place / FILE).read_text("utf-8")) if place else {}
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):  # not there, or damaged: nothing is known
+        return {}

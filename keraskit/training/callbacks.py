@@ -7,6 +7,8 @@ import math
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,11 @@ class KeepBest(keras.callbacks.Callback):
     Of equally good ones the best has the lower validation loss: accuracies of few examples are often equal.
 
     Args:
-        folder: where to write.
+        folder: where to write; None for a worker that writes nothing.
         setup: the run.
     """
 
-    def __init__(self, folder: RunFolder, setup: TrainingSetup) -> None:
+    def __init__(self, folder: RunFolder | None, setup: TrainingSetup) -> None:
         super().__init__()
         self.folder, self._whole, self._head = folder, setup.model, setup.head
         self._statistics = setup.splits.train.augmentation.statistics
@@ -68,7 +70,8 @@ class KeepBest(keras.callbacks.Callback):
         self.rows, self._best, self.best_epoch = list(position.rows), position.best, position.best_epoch
         self.fitting, self._before = position.fitting - position.spent, position.spent
         self._model_sha256 = position.model_sha256
-        if self.best_epoch and self._sha256() != self._model_sha256:
+        there = self._saved() and self.folder and self.folder.sha256(MODEL)
+        if self.best_epoch and there != self._model_sha256:
             self._best = -float("inf")  # a later epoch's, whose end the checkpoint has not seen; or it is gone
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -84,7 +87,7 @@ class KeepBest(keras.callbacks.Callback):
         self.fitting += self._spent()
         score = self._sign * numbers[self.monitor]
         equal = score == self._best and numbers["val_loss"] < self.rows[self.best_epoch - 1]["val_loss"]
-        better = score > self._best or equal or not (self.folder.path / MODEL).exists()
+        better = score > self._best or equal or not self._saved()
         self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
         if self._improved:
             self._best, self.best_epoch = score, epoch + 1
@@ -97,8 +100,8 @@ class KeepBest(keras.callbacks.Callback):
             with folder.atomic(STATISTICS) as path:
                 self._statistics.save(path)
         if self._improved:
-            with folder.atomic(MODEL, durable=True) as path:
-                self._whole.save(path)
+            with folder.atomic(MODEL, durable=True) as path, uncompiled(self._whole) as model:
+                model.save(path)
             self._model_sha256 = folder.sha256(MODEL)
             self._improved = False
         folder.write_history(self.rows)
@@ -106,33 +109,46 @@ class KeepBest(keras.callbacks.Callback):
     def _spent(self) -> float:
         return time.monotonic() - self._started
 
-    def _sha256(self) -> str | None:
-        return self.folder.sha256(MODEL) if (self.folder.path / MODEL).exists() else None
+    def _saved(self) -> bool:
+        return self.folder is not None and (self.folder.path / MODEL).exists()
+
+
+@contextmanager
+def uncompiled(model: keras.Model) -> Iterator[keras.Model]:
+    """The model without its optimizer, as it is summarised and saved: plain Keras then loads it without a warning."""
+    compiled, model.compiled = model.compiled, False
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    try:
+        yield model
+    finally:
+        model.compiled, model.optimizer = compiled, optimizer
 
 
 class Checkpoints(keras.callbacks.Callback):
     """Writes everything at the end of each epoch, where training stands also within one; stops when a signal asked.
 
     Args:
+        folder: the run's, which this process has locked.
         keeper: knows the history and the best model.
+        user: the user's own callbacks, whose state is saved too.
         setup: the run.
         patience: has noted the signal.
         reached: the step of the first epoch from which training goes on.
         command: goes on with this run.
-        user: the user's own callbacks, whose state is saved too.
     """
 
     def __init__(
         self,
+        folder: RunFolder,
         keeper: KeepBest,
+        user: UserCallbacks,
         setup: TrainingSetup,
         patience: signals.Patience,
         reached: int,
         command: str,
-        user: UserCallbacks,
     ) -> None:
         super().__init__()
-        self.keeper, self.folder, self.command, self.user = keeper, keeper.folder, command, user
+        self.folder, self.keeper, self.user, self.command = folder, keeper, user, command
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every
         self.patience, self._reached = patience, reached
         self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
@@ -173,8 +189,10 @@ class Checkpoints(keras.callbacks.Callback):
             UserError: the folder cannot be written; another place has all that the run needs.
         """
         try:
-            if not self.folder.path.exists():
-                self.folder.path.mkdir(parents=True)
+            gone = not self.folder.path.exists()
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            self.folder.lock()
+            if gone:
                 self.folder.update_manifest()
                 print(f"\nNOTE: {self.folder.path} was deleted; made again with what is left", flush=True)
             self._write(self.folder, epoch, step)
@@ -183,9 +201,10 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _write(self, folder: RunFolder, epoch: int, step: int) -> None:
         self.keeper.write(folder)
+        callbacks, arrays = self.user.state()
+        position = dataclasses.replace(self.keeper.position(epoch, step), callbacks=callbacks)
         with folder.atomic(CHECKPOINT, durable=True) as path:
-            position = dataclasses.replace(self.keeper.position(epoch, step), callbacks=self.user.values())
-            checkpoint.write(path, self.model, position, self.user.arrays())
+            checkpoint.write(path, self.model, position, arrays)
 
     def _rescued(self, error: OSError, epoch: int, step: int) -> UserError:
         """Save into another place. What to tell the user."""

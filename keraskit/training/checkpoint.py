@@ -5,21 +5,28 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Interval
+from pydantic import TypeAdapter, ValidationError
 
 from keraskit.errors import UserError
-from keraskit.results.run_folder import CHECKPOINT, RunFolder
+from keraskit.results.run_folder import CHECKPOINT, TRAINED, RunFolder
 
 DAMAGED = (  # what reading a damaged archive of arrays may raise
     OSError, EOFError, ValueError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
 )  # fmt: skip
+
+
+Count = Annotated[int, Interval(ge=0, le=10**9)]
+Seconds = Annotated[float, Interval(ge=0, le=1e12)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,24 +38,33 @@ class Position:
         step: how many steps of the next one.
         spent: seconds of that epoch until here.
         fitting: seconds of all training until here.
-        rows: the history.
+        rows: the history, one row per epoch.
         best: the best score so far; higher is better.
         best_epoch: the epoch that had it, from 1; 0 for none.
         model_sha256: of the best model's file.
         stopped: a callback has ended the training.
         callbacks: what the user's callbacks hold, one dict each.
+
+    Raises:
+        ValueError: the history is not that of the epochs.
     """
 
-    epoch: int = 0
-    step: int = 0
-    spent: float = 0.0
-    fitting: float = 0.0
-    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    epoch: Count = 0
+    step: Count = 0
+    spent: Seconds = 0.0
+    fitting: Seconds = 0.0
+    rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
     best: float = -float("inf")
-    best_epoch: int = 0
+    best_epoch: Count = 0
     model_sha256: str | None = None
     stopped: bool = False
     callbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if [row.get("epoch") for row in self.rows] != list(range(1, self.epoch + 1)) or self.best_epoch > self.epoch:
+            raise ValueError("its history is not that of its epochs")
+        if any({"loss", "val_loss", "seconds"} - set(row) for row in self.rows):
+            raise ValueError("its history has no losses")
 
     def __str__(self) -> str:
         return f"epoch {self.epoch + 1}, step {self.step + 1}"
@@ -98,25 +114,32 @@ class Checkpoint:
     """A checkpoint that was written.
 
     Args:
-        folder: the run's.
+        path: its file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or no training can stand where it says.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._path = folder.file(CHECKPOINT)
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self.more: dict[str, np.ndarray] = {}
         try:
-            with np.load(self._path, allow_pickle=False) as arrays:
-                self.position = Position(**json.loads(str(arrays["position"])))
-        except (KeyError, TypeError, *DAMAGED) as error:
+            if not path.is_file():
+                raise ValueError("it is no file")
+            with np.load(path, allow_pickle=False) as arrays:
+                known = json.loads(str(arrays["position"]))
+            self.position = TypeAdapter(Position).validate_python(known)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise self.damaged(f"{' '.join(map(str, first['loc']))} {first['msg']}".strip()) from error
+        except (KeyError, TypeError, AttributeError, RecursionError, *DAMAGED) as error:
             raise self.damaged(error) from error
 
     @classmethod
     def of(cls, folder: RunFolder) -> Checkpoint | None:
-        """The folder's checkpoint; None where training was not that far."""
-        return cls(folder) if (folder.path / CHECKPOINT).exists() else None
+        """The folder's checkpoint, or what is left of it when training has ended; None for neither."""
+        there = [name for name in (CHECKPOINT, TRAINED) if os.path.lexists(folder.path / name)]
+        return cls(folder.file(there[0])) if there else None
 
     def restore(self, model: keras.Model) -> None:
         """Put every variable of a complete model back, and read what else there is into `more`.
@@ -140,6 +163,11 @@ class Checkpoint:
         except DAMAGED as error:
             raise self.damaged(error) from error
 
-    def damaged(self, error: Exception) -> UserError:
+    def check(self, epochs: int, steps: int) -> None:
+        """Raise UserError unless it is a place in a training of so many epochs of so many steps."""
+        if self.position.epoch > epochs or self.position.step >= steps:
+            raise self.damaged(f"{self.position} is not within {epochs} epochs of {steps} steps")
+
+    def damaged(self, error: object) -> UserError:
         """What to tell the user."""
         return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,21 +12,24 @@ import keras
 
 from keraskit import signals
 from keraskit.errors import UserError, printable
-from keraskit.training import progress, user_callbacks
+from keraskit.training import progress
 from keraskit.training.callbacks import Checkpoints, KeepBest, SetEpoch
-from keraskit.training.checkpoint import Checkpoint
+from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import UserCallbacks
 
 NAMED = 8  # files at most, of a batch that gave no loss
 
 
-def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, command: str) -> None:
-    """Train, and keep on disk what must not be lost.
+def fit(
+    setup: TrainingSetup, keeper: KeepBest, user: UserCallbacks, start: Checkpoint | None = None, command: str = ""
+) -> None:
+    """Train from the first step or from a checkpoint, and keep on disk what must not be lost.
 
     Args:
         setup: the run.
-        keeper: holds the history and the best model.
+        keeper: holds the history and the best model, and the folder; a worker without one writes nothing.
+        user: the user's own callbacks.
         start: where to go on; None for the beginning.
         command: goes on with this run if it is stopped.
 
@@ -34,54 +37,19 @@ def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, comman
         Stopped: a signal came, and everything is saved.
         UserError: the loss is no number any more, or nothing can be saved.
     """
-    patience = signals.Patience()
-    user = UserCallbacks(own_callbacks(setup))
-    saving = Checkpoints(keeper, setup, patience, start.position.step if start else 0, command, user)
-    alone = not setup.place.cluster.workers
-    with signals.sent_to(patience) if alone else contextlib.nullcontext():
-        if start:
-            keeper.take(start.position)
-        _fit(setup, start, keeper, [keeper], user, [saving])
-    saving.stop_if_asked("after training")
-
-
-def fit_along(setup: TrainingSetup, start: Checkpoint | None) -> list[dict[str, float]]:
-    """Train as a worker that writes nothing. The history."""
-    history = keras.callbacks.History()
-    user = UserCallbacks(own_callbacks(setup))
-    _fit(setup, start, None, [history], user, [])
-    ended = zip(*history.history.values(), strict=True)
-    return [{"epoch": i + 1, **dict(zip(history.history, row, strict=True))} for i, row in enumerate(ended)]
-
-
-def own_callbacks(setup: TrainingSetup) -> list[keras.callbacks.Callback]:
-    """The recipe's callbacks, and the command line's."""
-    made = list(setup.recipe.callbacks()) if setup.recipe.callbacks else []
-    return made + (user_callbacks.from_file(setup.settings.callbacks) if setup.settings.callbacks else [])
-
-
-def _fit(
-    setup: TrainingSetup,
-    start: Checkpoint | None,
-    keeper: KeepBest | None,
-    before: Sequence[keras.callbacks.Callback],
-    user: UserCallbacks,
-    after: Sequence[keras.callbacks.Callback],
-) -> None:
-    """Train from the first step or from a checkpoint, with callbacks of ours before and after the user's."""
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
     validation = setup.training_data.validation.in_order(2 * settings.batch_size, cluster.share)
     verbose, shown = progress.for_this_output()
-    nonsense = StopOnNonFinite(setup, keeper)
-    callbacks = _Callbacks(
-        [SetEpoch(epochs), nonsense, *before, *shown, *user.callbacks, user, *after],
-        add_history=True,
-        add_progbar=verbose != 0,
-        model=model,
-        verbose=verbose,
-        epochs=settings.epochs,
-        steps=epochs.steps,
-    )
+    patience, position = signals.Patience(), start.position if start else Position()
+    saving = []
+    if keeper.folder:
+        saving = [Checkpoints(keeper.folder, keeper, user, setup, patience, position.step, command)]
+
+    def restore() -> None:
+        if start:
+            with cluster.scope():
+                start.restore(model)
+            user.restore(start)
 
     def train(dataset: Any, begun: int, until: int) -> None:
         model.fit(
@@ -94,23 +62,34 @@ def _fit(
             shuffle=False,  # the dataset shuffles itself
         )
 
-    def restore() -> None:
-        if start:
-            with cluster.scope():
-                start.restore(model)
-            user.restore(start)
-
-    begun, stopped = (start.position.epoch, start.position.stopped) if start else (0, False)
-    callbacks.done, callbacks.restore = start.position.step if start else 0, restore
-    with setup.place.scope, cluster.together():
+    if start:
+        start.check(settings.epochs, epochs.steps)
+        keeper.take(position)
+    callbacks = _Callbacks(
+        [SetEpoch(epochs), StopOnNonFinite(setup, keeper), keeper, *shown, *user.callbacks, user, *saving],
+        add_history=True,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        epochs=settings.epochs,
+        steps=epochs.steps,
+    )
+    callbacks.done, callbacks.restore = position.step, restore
+    begun, stopped = position.epoch, position.stopped
+    signalled = contextlib.nullcontext() if cluster.workers else signals.sent_to(patience)
+    with signalled, setup.place.scope, cluster.together():
         cluster.agree(begun)
-        if callbacks.done:
-            with _averages_left(model.optimizer):
+        with _averages_left(model.optimizer):
+            if callbacks.done:
                 train(epochs.after(callbacks.done), begun, begun + 1)
-            begun, callbacks.done, stopped = begun + 1, 0, model.stop_training
-        if begun < settings.epochs and not stopped:
-            train(epochs.dataset, begun, settings.epochs)
+                begun, callbacks.done, stopped = begun + 1, 0, model.stop_training
+            if begun < settings.epochs and not stopped:
+                train(epochs.dataset, begun, settings.epochs)
+            callbacks.on_train_begin()  # where training had ended before this process
+        model.optimizer.finalize_variable_values(model.trainable_weights)
         callbacks.end()
+    for each in saving:
+        each.stop_if_asked("after training")
 
 
 class _Callbacks(keras.callbacks.CallbackList):
@@ -134,8 +113,7 @@ class _Callbacks(keras.callbacks.CallbackList):
         self._logs = logs
 
     def end(self) -> None:
-        """Training has ended, if not in this process."""
-        self.on_train_begin()
+        """Training has ended."""
         super().on_train_end(self._logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -152,7 +130,7 @@ class _Callbacks(keras.callbacks.CallbackList):
 
 @contextmanager
 def _averages_left(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Where an optimizer averages weights, Keras sets them to the average after each `fit`: not in mid-training."""
+    """Where an optimizer averages weights, Keras sets them to the average after each `fit`: here once, at the end."""
     optimizer.finalize_variable_values = lambda _: None
     try:
         yield
@@ -186,12 +164,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if math.isfinite(loss):
             return
         where = f"step {batch + 1}" if batch == self._next else f"one of the steps {self._next + 1} to {batch + 1}"
-        best = self.keeper.best_epoch if self.keeper else 0
-        kept = (
-            f"The best model before, of epoch {best}, lies in {self.keeper.folder.path}."
-            if self.keeper and best
-            else ""
-        )
+        kept = ""
+        if self.keeper and self.keeper.folder and self.keeper.best_epoch:
+            kept = f"The best model before, of epoch {self.keeper.best_epoch}, lies in {self.keeper.folder.path}."
         problem = f"The loss became {'infinite' if math.isinf(loss) else 'not a number'} in {where} of epoch"
         raise UserError(f"{problem} {self._epoch + 1}{self._files(batch)}.", f"Lower --learning-rate. {kept}")
 

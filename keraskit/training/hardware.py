@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -15,7 +15,9 @@ from keraskit.config import RunConfig
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
-from keraskit.training.measured import Measured
+
+if TYPE_CHECKING:
+    from keraskit.training.autotune import Measured
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
@@ -120,7 +122,8 @@ def choose(
     if settings.precision != "auto":
         precision = Choice(settings.precision, ASKED)
     if settings.xla != "auto":
-        xla = Choice(settings.xla, ASKED + _against_cudnn(kinds, gpu, settings.xla))
+        lost = gpu and settings.xla == "on" and "recurrent" in kinds
+        xla = Choice(settings.xla, ASKED + "; NOTE: this keeps recurrent layers from cuDNN's faster kernels" * lost)
     if settings.deterministic:
         if settings.xla == "on":
             raise UserError("--deterministic and --xla on do not go together in Keras.", "Leave one of them out.")
@@ -225,28 +228,26 @@ def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
         if capability >= TENSOR_CORES:
             return Choice("float16", f"{name} has tensor cores; the loss is scaled")
         return Choice("float32", f"{name} has no tensor cores")
-    if "depthwise" in kinds:
-        return Choice("float32", "depthwise convolutions are slower in bfloat16 on a CPU")
     feature = bfloat16_feature()
-    if "conv" in kinds and "recurrent" not in kinds and feature:
+    if "conv" not in kinds:
+        kind = "depthwise convolutions are slower in bfloat16 on a CPU" if "depthwise" in kinds else ""
+        return Choice("float32", kind or "no convolutions, which alone gain from less on a CPU")
+    if feature and not kinds & {"depthwise", "recurrent"}:
         return Choice("bfloat16", f"convolutions run about 1.7 times faster with this CPU's {feature}")
-    if "conv" in kinds:
-        return Choice(
-            "float32", "recurrent layers are slower in bfloat16" if feature else "this CPU has no bfloat16 arithmetic"
-        )
-    return Choice("float32", "no convolutions, which alone gain from less on a CPU")
+    slower = "depthwise convolutions" if "depthwise" in kinds else "recurrent layers"
+    return Choice("float32", f"{slower} are slower in bfloat16" if feature else "this CPU has no bfloat16 arithmetic")
 
 
 def _xla(kinds: set[str], gpu: bool) -> Choice:
-    if gpu and "recurrent" in kinds:
-        if "unfused" in kinds:
-            return Choice("off", "not measured on this GPU. NOTE: cuDNN has no kernel for a recurrent layer like these")
-        return Choice("off", "cuDNN's kernels for recurrent layers are faster, and XLA cannot use them")
-    if gpu:
+    if gpu and "recurrent" not in kinds:
         return Choice("off", "not measured on this GPU; `keraskit autotune` does")
+    if gpu and "unfused" in kinds:
+        return Choice("off", "not measured on this GPU. NOTE: cuDNN has no kernel for a recurrent layer like these")
+    if gpu:
+        return Choice("off", "cuDNN's kernels for recurrent layers are faster, and XLA cannot use them")
     if kinds == {"dense"}:
         return Choice("on", "dense layers alone: fused into fewer, faster kernels")
-    if "conv" in kinds or "depthwise" in kinds:
+    if kinds & {"conv", "depthwise"}:
         return Choice("off", "convolutions are up to 3.6 times slower with XLA on a CPU")
     if "sequences" in kinds:
         return Choice("off", "recurrent layers that give out every step are slower with XLA on a CPU")
@@ -260,11 +261,6 @@ def _micro_batches(model: keras.Model, kinds: set[str], elsewhere: bool, threads
     if threads == 1 or len(model.inputs) > 1 or len(model.outputs) > 1:
         return Choice(1, "one thread" if threads == 1 else "several inputs or outputs")
     return Choice(min(threads, MOST_MICRO_BATCHES), "a recurrent layer's loop over time keeps one core busy")
-
-
-def _against_cudnn(kinds: set[str], gpu: bool, xla: str) -> str:
-    lost = gpu and xla == "on" and "recurrent" in kinds
-    return "; NOTE: this keeps recurrent layers from cuDNN's faster kernels" if lost else ""
 
 
 def _gpu_details(number: int = 0) -> tuple[str, tuple[int, int]]:

@@ -7,19 +7,39 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import layers
 
 Found = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
-OF_A_BATCH = (keras.layers.BatchNormalization, keras.layers.SpectralNormalization, keras.layers.Masking)
+BY_EXAMPLE = {  # layers that do with an example what they would do if it came alone
+    *(layers.InputLayer, layers.Embedding, layers.Dense, layers.Activation, layers.LayerNormalization, layers.Dropout),
+    *(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell),
+    *(layers.StackedRNNCells, layers.Bidirectional, layers.TimeDistributed, layers.SpatialDropout1D, layers.Rescaling),
+    *(layers.Conv1D, layers.Conv2D, layers.MaxPooling1D, layers.MaxPooling2D, layers.AveragePooling1D),
+    *(layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D, layers.Flatten, layers.Reshape, layers.Permute),
+    *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
+}
+OF_A_BATCH = ("dice", "tversky", "circle")  # losses
+UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # they do not say along which axis, or which function they call
 
 
 def hindrance(model: keras.Model) -> str:
     """Why a batch of this model, which is compiled, cannot be taken apart; empty where it can."""
-    layers = list(model._flatten_layers())
-    if not all(type(each).__module__.startswith("keras.") for each in [model, *layers]):
-        return "a model or layer of one's own may look at a whole batch"
-    if any(isinstance(layer, OF_A_BATCH) or getattr(layer, "mask_zero", False) for layer in layers):
-        return "a layer looks at the whole batch"
+    parts = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
+    if not all(map(_goes_by_example, parts.values())):
+        return "a layer, or something of one's own, may look at the whole batch"
     return "" if all(map(_is_mean, keras.tree.flatten(model.loss))) else "the loss may be no mean over examples"
+
+
+def _goes_by_example(part: Any) -> bool:
+    """Whether a layer, or another operation of a graph, treats each example as if it came alone."""
+    known = type(part) in BY_EXAMPLE or (isinstance(part, keras.Model) and _is_keras(type(part)))
+    called = [getattr(part, name, None) for name in ("activation", "recurrent_activation", "activity_regularizer")]
+    return (
+        known
+        and all(each is None or _is_keras(each) for each in called)
+        and not any(getattr(part, name, False) for name in ("mask_zero", "stateful"))
+        and 0 not in keras.tree.flatten(getattr(part, "axis", -1))
+    )
 
 
 def _is_mean(loss: Any) -> bool:
@@ -27,7 +47,12 @@ def _is_mean(loss: Any) -> bool:
     loss = keras.losses.get(loss)
     kind = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
-    return kind.__module__.startswith("keras.") and mean and kind.__name__.lower() not in ("dice", "tversky")
+    each = getattr(loss, "axis", -1) == -1 and getattr(loss, "ignore_class", None) is None
+    return mean and each and _is_keras(kind) and kind.__name__.lower() not in OF_A_BATCH + UNKNOWN
+
+
+def _is_keras(thing: Any) -> bool:
+    return getattr(thing, "__module__", "").startswith("keras.")
 
 
 class MicroBatched(keras.Model):
@@ -43,11 +68,12 @@ class MicroBatched(keras.Model):
     def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> MicroBatched:
         """The same layers and weights. XLA compiles what is computed for one micro-batch: together they take turns."""
         made = cls(model.inputs[0], model.outputs[0], name=model.name)
+        made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
         made.micro_batches = micro_batches
         made._micro = tf.function(made._gradients, jit_compile=jit_compile, reduce_retracing=True)
         return made
 
-    def _gradients(self, x: tf.Tensor, y: tf.Tensor, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
+    def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
         """What a micro-batch adds to the loss, its predictions, and what it adds to the gradients."""
         with tf.GradientTape() as tape:
             predictions = self(x, training=True)
@@ -55,18 +81,17 @@ class MicroBatched(keras.Model):
             scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
         return loss, predictions, tape.gradient(scaled, self.trainable_weights)
 
-    def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+    def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """One step on a batch: the micro-batches' gradients, summed, are applied once."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-        size = tf.shape(x)[0]
+        size = tf.shape(keras.tree.flatten(x)[0])[0]
         found = []
         for i in range(self.micro_batches):
             begin, end = size * i // self.micro_batches, size * (i + 1) // self.micro_batches
             share = tf.cast((end - begin) / size, tf.float32)
             first = tf.minimum(begin, size - 1)  # a batch smaller than that: an example that counts nothing
-            chosen = slice(first, tf.maximum(end, first + 1))
             loss, predictions, gradients = self._micro(
-                x[chosen], y[chosen], None if weights is None else weights[chosen], share
+                *_rows((x, y, weights), first, tf.maximum(end, first + 1)), share
             )
             found.append((loss, predictions[: end - begin], gradients))
         losses, predictions, gradients = zip(*found, strict=True)
@@ -74,3 +99,8 @@ class MicroBatched(keras.Model):
         summed = [tf.add_n(each) for each in zip(*gradients, strict=True)]
         self.optimizer.apply_gradients(zip(summed, self.trainable_weights, strict=True))
         return self.compute_metrics(x, y, tf.concat(predictions, 0), weights)
+
+
+def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:
+    """Some examples of a batch, which may hold NumPy's arrays, as in `train_on_batch`."""
+    return keras.tree.map_structure(lambda v: None if v is None else tf.convert_to_tensor(v)[first:end], batch)

@@ -21,37 +21,36 @@ def is_run(weights: str | None) -> bool:
     return weights is not None and (Path(weights).suffix == ".keras" or Path(weights).is_dir())
 
 
-def wanted(recipe: Recipe, settings: Settings) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe whose run another starts from, and its flags: those that both have, but for the learning rate."""
+def find(recipe: Recipe, settings: Settings, cluster: Cluster) -> tuple[Path | None, Recipe, dict[str, Any]]:
+    """The newest finished run of the recipe that another starts from, on the same examples with the same model.
+
+    Returns:
+        its folder, None where there is none; its recipe; and its flags: those that both have, but for the learning
+        rate.
+
+    Raises:
+        UserError: there is none, and several workers would all train it.
+    """
     assert recipe.pretrained and recipe.pretrained.after
     before: Recipe = load_recipe(recipe.pretrained.after)
     names = {name for name, option in options_of(before.functions).items() if option.function != "compile"}
-    return before, {name: value for name, value in settings.options.items() if name in names}
-
-
-def find(before: Recipe, options: dict[str, Any], settings: Settings) -> Path | None:
-    """The newest finished run of that recipe on the same examples with the same model; None for none."""
+    options = {name: value for name, value in settings.options.items() if name in names}
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}
-    builds = inspect.signature(before.build).parameters
-    model = {name: value for name, value in options.items() if name != "classes"}
+    builds = {*inspect.signature(before.build).parameters, *options} - {"classes"}
+    model = {name: _plain(value) for name, value in options.items() if name != "classes"}
     for path in sorted((settings.output_dir / before.name).glob("*/"), reverse=True):
         try:
             run = manifest.read(RunFolder(path))
         except UserError:
             continue
         kept = {name: (run.get("config") or {}).get(name) for name in alike}
-        made = {n: v for n, v in (run.get("options") or {}).items() if n != "classes" and (n in builds or n in model)}
-        same = {n: _plain(v) for n, v in made.items()} == {n: _plain(v) for n, v in model.items()} and kept == alike
-        if same and run.get("status") == "finished" and (path / MODEL).is_file():
-            return path
-    return None
-
-
-def refuse_among_workers(recipe: Recipe, before: Recipe, cluster: Cluster) -> None:
-    """Raise UserError where several workers would all train the run that is missing."""
+        made = {name: _plain(value) for name, value in (run.get("options") or {}).items() if name in builds}
+        if (made, kept) == (model, alike) and run.get("status") == "finished" and (path / MODEL).is_file():
+            return path.absolute(), before, options
     if cluster.workers:
         problem = f"{recipe.name} starts from a run of {before.name}, and there is none with these flags."
         raise UserError(problem, f"First `keraskit run {before.name}` on one machine.")
+    return None, before, options
 
 
 def _plain(value: Any) -> Any:

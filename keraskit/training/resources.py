@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -14,6 +14,9 @@ from keraskit import system
 from keraskit.config import flags
 from keraskit.errors import UserError
 from keraskit.models import weights
+
+if TYPE_CHECKING:
+    from keraskit.training.setup import TrainingSetup
 
 WORTH_SAYING = 100e6  # bytes of memory
 PICTURES = 10e6  # bytes, of a run's pictures and report
@@ -66,24 +69,19 @@ def slots(optimizer: keras.optimizers.Optimizer) -> int:
     return len(probe.variables) - before
 
 
-def check_disk(place: Path, model: keras.Model, training_copy: keras.Model) -> None:
-    """See that a run's files fit.
+def check_disk(place: Path, setup: TrainingSetup) -> None:
+    """Raise UserError where a run's files would not fit.
 
     Args:
         place: the run's folder, or one above it that may not be there yet.
-        model: that is saved.
-        training_copy: that is trained, compiled.
-
-    Raises:
-        UserError: less is free.
+        setup: the run.
     """
     while not place.exists():
         place = place.parent
-    trainable = sum(math.prod(weight.shape) for weight in training_copy.trainable_weights)
-    state = trainable * slots(training_copy.optimizer)
-    checkpoint = 4 * (training_copy.count_params() + state)
-    saved = 4 * (model.count_params() + (state if model is training_copy else 0))  # Keras saves the optimizer, too
-    needed = 2 * (saved + checkpoint) + PICTURES  # each file is written beside the one it replaces
+    model, copy = setup.model, setup.training_copy
+    trainable = sum(math.prod(weight.shape) for weight in copy.trainable_weights)
+    checkpoint = 4 * (copy.count_params() + trainable * slots(copy.optimizer))
+    needed = 2 * (4 * model.count_params() + checkpoint) + PICTURES  # each file is written beside the one it replaces
     there = sum(path.stat().st_size for path in place.glob("*.*") if path.suffix in {".npz", ".keras"})
     free = shutil.disk_usage(place).free + there
     if needed > free:

@@ -1,4 +1,4 @@
-"""`keraskit resume` and `--resume`: finds a run that did not finish, and sees that it can go on as it began."""
+"""`keraskit resume`, `--resume` and `--like`: finds a run that can go on, and sees that it goes on as it began."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keraskit import system
 from keraskit.augment import Augmentation
-from keraskit.config import RunConfig, changed
+from keraskit.config import KNOBS, RunConfig, changed
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results import manifest
-from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now
+from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, TRAINED, RunFolder, now
 from keraskit.signals import Stopped
 from keraskit.terminal import short
 
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from keraskit.training.hardware import Choices
 
 DECIDE_BITS = ("python", "tensorflow", "keras", "numpy", "pillow")  # another version may compute other last digits
-GO_ON = "keraskit resume"
+CHOSEN = ("device", "precision", "xla")  # knobs that a run keeps as it chose them
+NEEDED = (  # of a manifest, to go on
+    *("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.name", "data.used", "classes"),
+    *("hardware", "versions", *(f"choices.{name}.value" for name in CHOSEN)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +43,12 @@ class Unfinished:
     Args:
         folder: where it lies.
         facts: its manifest.
+        epochs: how many it is to have, where that is another number than it began with.
     """
 
     folder: RunFolder
     facts: dict[str, Any]
+    epochs: int | None = None
 
     @property
     def asked(self) -> tuple[RunConfig, dict[str, Any]]:
@@ -50,66 +56,56 @@ class Unfinished:
 
         The folder is where it is now.
         """
-        with self._understood():
-            knobs = dict(self.facts["asked"]["knobs"])
-            if "preprocessing_function" in knobs.get("augment", {}):
-                advice = "Call keraskit.run with it and resume=True."
-                raise UserError("This run's pictures went through a function of your own.", advice)
-            return RunConfig(**knobs, output_dir=self.folder.path.resolve().parent.parent), dict(
-                self.facts["asked"]["options"]
-            )
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """Seconds of its stages so far, but for what its checkpoint knows better."""
-        with self._understood():
-            recorded = dict(self.facts.get("timings") or {})
-            return {str(stage): float(spent) for stage, spent in recorded.items() if stage != "fit"}
+        knobs = dict(self.facts["asked"]["knobs"])
+        if "preprocessing_function" in knobs.get("augment", {}):
+            advice = "Call keraskit.run with it and resume=True."
+            raise UserError("This run's pictures went through a function of your own.", advice)
+        if self.epochs:
+            knobs["epochs"] = self.epochs
+        if unknown := set(knobs) - set(KNOBS):
+            problem = f"{self.folder.path / MANIFEST} does not say how this run was started: {min(unknown)} is no knob."
+            raise UserError(problem, "Start a new run.")
+        knobs["output_dir"] = self.folder.path.resolve().parent.parent
+        return RunConfig(**knobs), dict(self.facts["asked"]["options"])
 
     @property
     def chosen(self) -> dict[str, Any]:
         """The knobs that the run chose for itself, which it keeps."""
-        with self._understood():
-            chosen = {name: self.facts["choices"][name]["value"] for name in ("device", "precision", "xla")}
-            weights = self.facts["config"]["weights"]
-            if weights and Path(weights).is_absolute():  # as the folder of the run that it started from is
-                chosen["weights"] = weights
-            return chosen
+        chosen = {name: self.facts["choices"][name]["value"] for name in CHOSEN}
+        weights = self.facts["config"].get("weights")
+        if weights and Path(weights).is_absolute():  # as the folder of the run that it started from is
+            chosen["weights"] = weights
+        return chosen
 
     @property
     def card(self) -> Card:
         """The run's recipe, where it is. Raises UserError where it is not there any more."""
-        source = self.facts.get("source")
-        return find_card(str(source if source else self.facts.get("recipe")))
+        return find_card(self.facts.get("source") or self.facts["recipe"])
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Raise UserError if the run was of another recipe of this name."""
-        with self._understood():
-            if record(recipe, RunConfig(), {})["recipe"] != self.facts["asked"]["recipe"]:
-                problem = f"This run's recipe was not {recipe.name} as it is now."
-                advice = "If it was changed in Python, call keraskit.run there with resume=True; else start a new run."
-                raise UserError(problem, advice)
+        """Raise UserError if it was of another recipe of this name."""
+        if record(recipe, RunConfig(), {})["recipe"] != self.facts["asked"]["recipe"]:
+            problem = f"This run's recipe was not {recipe.name} as it is now."
+            advice = "If it was changed in Python, call keraskit.run there with resume=True; else start a new run."
+            raise UserError(problem, advice)
 
     def check(self, splits: Splits, choices: Choices, hardware: dict[str, Any]) -> None:
         """Refuse other data; note what may change the last digits of the result."""
-        with self._understood():
-            before, now = self.facts["data"], splits.source
-            same = before.get("sha256") == now.get("sha256") and before["used"] == splits.sizes()
-            if not same or self.facts["classes"] != list(splits.classes):
-                problem = f"The data is not what this run began with: {before['used']} of {before['name']}"
-                raise UserError(f"{problem}, sha256 {before.get('sha256')}.", "Put it back, or start a new run.")
-            chosen = {name: choice.value for name, choice in vars(choices).items()}
-            pairs = {
-                **{name: (choice["value"], chosen.get(name)) for name, choice in self.facts["choices"].items()},
-                **{name: (self.facts["hardware"][name], hardware[name]) for name in ("cpu", "cores", "gpus")},
-                **{name: (self.facts["versions"].get(name), system.versions().get(name)) for name in DECIDE_BITS},
-                "recipe's code": (self.facts["asked"]["code"], code(self.card.source)),
-            }
-        differing = [f"{name} {then}, now {today}" for name, (then, today) in pairs.items() if then != today]
-        if differing:
-            print(
-                f"NOTE           begun with {printable('; '.join(differing))}: the last digits of the result may differ"
-            )
+        facts, before, today = self.facts, self.facts["data"], splits.source
+        same = before.get("sha256") == today.get("sha256") and before["used"] == splits.sizes()
+        if not same or facts["classes"] != list(splits.classes):
+            problem = f"The data is not what this run began with: {before['used']} of {before['name']}"
+            raise UserError(f"{problem}, sha256 {before.get('sha256')}.", "Put it back, or start a new run.")
+        chosen, versions = vars(choices), system.versions()
+        pairs = {
+            **{n: (then.get("value"), chosen[n].value) for n, then in facts["choices"].items() if n in chosen},
+            **{name: (facts["hardware"].get(name), hardware[name]) for name in ("cpu", "cores", "gpus")},
+            **{name: (facts["versions"].get(name), versions.get(name)) for name in DECIDE_BITS},
+            "recipe's code": (facts["asked"].get("code"), code(self.card.source)),
+        }
+        if differing := [f"{name} {then}, now {this}" for name, (then, this) in pairs.items() if then != this]:
+            begun = printable("; ".join(differing))
+            print(f"NOTE           begun with {begun}: the last digits of the result may differ")
 
     def checkpoint(self) -> Checkpoint | None:
         """Where training stood; None where nothing was saved."""
@@ -117,32 +113,48 @@ class Unfinished:
 
         return Checkpoint.of(self.folder)
 
-    def begin(self) -> Checkpoint | None:
-        """Where it goes on, said and recorded; None where nothing was saved."""
-        from keraskit.training.checkpoint import Position
+    def begin(self, facts: dict[str, Any]) -> Checkpoint | None:
+        """Where it goes on, said and recorded; None where nothing was saved. The folder is locked.
 
+        Args:
+            facts: of its manifest as they would be if it began now, where it is to have other epochs; else empty.
+
+        Raises:
+            UserError: another process was at it, or it cannot have so many epochs.
+        """
+        if self.folder.read_json(MANIFEST) != self.facts:
+            problem = f"Another process has gone on with {self.folder.path} meanwhile."
+            raise UserError(problem, "Start the same command again, which then sees how far it is.")
         self.folder.sweep()
         start = self.checkpoint()
-        position = start.position if start else Position()
+        if self.epochs:
+            self._check_epochs(self.epochs, start)
+        if (self.folder.path / TRAINED).exists():  # a kill in between: the run is finished, and can begin to go on
+            (self.folder.path / TRAINED).replace(self.folder.path / CHECKPOINT)
+            start = self.checkpoint()
+        epoch, step = (start.position.epoch, start.position.step) if start else (0, 0)
         earlier = self.facts.get("resumed")
-        here = {"at": now(), "epoch": position.epoch, "step": position.step}
-        resumed = [*(earlier if isinstance(earlier, list) else []), here]
-        self.folder.update_manifest(resumed=resumed, ended=None, error=None)
+        resumed = [*(earlier if isinstance(earlier, list) else []), {"at": now(), "epoch": epoch, "step": step}]
+        changed = {name: facts[name] for name in ("asked", "command", "config", "optimizer") if facts}
+        ended = dict.fromkeys(("ended", "error", "test", "verdict"))
+        self.folder.update_manifest(**changed, **ended, resumed=resumed, status="running")
         (self.folder.path / ERROR).unlink(missing_ok=True)
-        with self._understood():
-            trained = position.epoch >= self.facts["config"]["epochs"]
-        where = "after training" if trained else f"at {position}"
-        where = where if start else "from the beginning: it was stopped before its first checkpoint"
-        print(f"resume         goes on {where}", flush=True)
+        trained = epoch >= (self.epochs or self.facts["config"]["epochs"])
+        where = f"at {start.position}" if start else "from the beginning: it was stopped before its first checkpoint"
+        print(f"resume         goes on {'after training' if trained else where}", flush=True)
         return start
 
-    @contextmanager
-    def _understood(self) -> Iterator[None]:
-        try:
-            yield
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problem = f"{self.folder.path / MANIFEST} does not say how this run was started ({error!r})."
-            raise UserError(problem, "Start a new run.") from error
+    def _check_epochs(self, epochs: int, start: Checkpoint | None) -> None:
+        finished = self.facts.get("status") == "finished"
+        done = start.position.epoch + (start.position.step > 0) if start else 0
+        if finished and not start:
+            problem = f"{self.folder.path} has no {TRAINED}, from which a finished run goes on."
+            raise UserError(problem, "Start a new run with so many epochs.")
+        if done + finished > epochs:
+            raise UserError(f"This run has come to epoch {done} already.", "Ask for more with --epochs.")
+        if finished and start and start.position.stopped:
+            problem = f"A callback ended this run after epoch {done}, and would end it again."
+            raise UserError(problem, "Start a new run with other callbacks.")
 
 
 def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
@@ -168,54 +180,58 @@ def own_source(recipe: Recipe) -> str | None:
     return None if Card(recipe.source).ours or not recipe.source.is_file() else str(recipe.source.resolve())
 
 
-def start_command(recipe: Recipe) -> str:
-    """What starts a recipe, without flags."""
-    source = own_source(recipe)
-    return f"keraskit run {shlex.quote(short(Path(source))) if source else recipe.name}"
-
-
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
     """The newest run of the output folder that was asked for in these words and has not finished; says so if none."""
     wanted = record(recipe, config, options)
     for folder, facts in _runs(Path(config.output_dir) / recipe.name):
-        if facts.get("status") != "finished" and facts.get("asked") == wanted:
-            return Unfinished(folder, facts)
+        if facts.get("asked") == wanted:
+            return _read(folder)
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
     return None
 
 
-def unfinished(path: Path) -> Unfinished | None:
+def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
     """The run in this folder, or the newest unfinished one of a folder of runs; None for a run that has finished.
+
+    Args:
+        path: the folder.
+        epochs: how many the run is to have; one that has finished with fewer can go on.
 
     Raises:
         UserError: there is none, it is still running, or its recipe is not keraskit's.
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-    if (path / MANIFEST).exists():
-        folder, facts = RunFolder(path.resolve()), manifest.read(RunFolder(path))
-    else:
-        several = [(folder, facts) for folder, facts in _runs(path) if facts.get("status") != "finished"]
-        if not several:
-            raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
-        folder, facts = several[0]
-    if not facts.get("asked"):
-        raise UserError(f"{folder.path / MANIFEST} does not say how this run was started.", "Start a new run.")
+    several = [RunFolder(path.resolve())] if (path / MANIFEST).exists() else [folder for folder, _ in _runs(path)]
+    if not several:
+        raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
+    folder = several[0]
     with folder.alone():
-        if facts.get("status") == "finished":
-            if (folder.path / CHECKPOINT).exists():  # it was killed in its very last moment
-                close(folder)
-            return None
-    if facts.get("source") is None and facts.get("recipe") not in recipes_available():
-        problem = f"The recipe {facts.get('recipe')} of this run is not one of keraskit's, nor does a file hold it."
+        facts = _read(folder, "recipe").facts
+        if facts.get("status") == "finished" and (folder.path / CHECKPOINT).exists():
+            close(folder)  # it was killed in its very last moment
+    if facts.get("source") is None and facts["recipe"] not in recipes_available():
+        problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
         raise UserError(problem, f"Its own command goes on: {command(folder, facts)}")
-    return Unfinished(folder, facts)
+    found = _read(folder)
+    if epochs != found.facts["config"]["epochs"]:
+        found = dataclasses.replace(found, epochs=epochs)
+    return None if facts.get("status") == "finished" and not found.epochs else found
+
+
+def _read(folder: RunFolder, *needed: str) -> Unfinished:
+    """A run by its manifest, in which everything is that it takes to go on, or what else is needed."""
+    try:
+        return Unfinished(folder, manifest.read(folder, *(needed or NEEDED)))
+    except UserError as error:
+        problem = f"{folder.path / MANIFEST} does not say how this run was started: {error}"
+        raise UserError(problem, "Start a new run.") from error
 
 
 def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
     """The flags of the run that `--like` names, but for those given. Raises UserError where it is of another recipe."""
     assert config.like
-    earlier = Unfinished(RunFolder(config.like), manifest.read(RunFolder(config.like), "recipe", "asked"))
+    earlier = _read(RunFolder(config.like))
     if earlier.facts["recipe"] != recipe.name:
         raise UserError(f"{config.like} is a run of {earlier.facts['recipe']}, not of {recipe.name}.", "Name another.")
     knobs, known = earlier.asked
@@ -224,18 +240,19 @@ def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[Ru
 
 
 def close(folder: RunFolder) -> None:
-    """Write a finished run's page; what it would have taken to go on is not needed any more."""
+    """Write a finished run's page, and put what more epochs would go on from where no unfinished run has it."""
     from keraskit.results import report
 
     report.write_report(folder)
-    (folder.path / CHECKPOINT).unlink(missing_ok=True)
+    if (folder.path / CHECKPOINT).exists():
+        (folder.path / CHECKPOINT).replace(folder.path / TRAINED)
 
 
 def command(folder: RunFolder, facts: dict[str, Any]) -> str:
     """The command that goes on with a run."""
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():
         return f"{facts.get('command')} --resume"  # its recipe was made in Python
-    return f"{GO_ON} {shlex.quote(short(folder.path))}"
+    return f"keraskit resume {shlex.quote(short(folder.path))}"
 
 
 @contextmanager
@@ -257,13 +274,13 @@ def advising(command: str) -> Iterator[None]:
 
 
 def _runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """The runs in a folder, the newest first, and their manifests."""
+    """The unfinished runs in a folder, the newest first, and their manifests."""
     for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
         folder = RunFolder(file.parent.resolve())
-        try:
-            yield folder, manifest.read(folder)
-        except UserError:
-            continue
+        with suppress(UserError):
+            facts = manifest.read(folder)
+            if facts.get("status") != "finished":
+                yield folder, facts
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,20 +18,20 @@ from keraskit import files, startup, system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, Settings, changed, flags
 from keraskit.datasets.images import digit_pictures
-from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
-from keraskit.options import call
+from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import fit, hardware, previous, resources, resume, verdict
-from keraskit.training.callbacks import KeepBest
+from keraskit.training import autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training.callbacks import KeepBest, uncompiled
+from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, prepare
+from keraskit.training.setup import TrainingSetup, load, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
 
@@ -73,7 +74,7 @@ def train(
         unfinished = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, unfinished.chosen if unfinished else None)
     if unfinished:
-        timings.add(unfinished.timings)
+        timings.add({**(unfinished.facts.get("timings") or {}), "fit": 0.0})  # the checkpoint knows that better
     else:
         files.check_folder(settings.output_dir)
     place = hardware.occupy(settings)
@@ -83,44 +84,49 @@ def train(
 
     splits = load(recipe, settings)
     timings.mark("data")
-    setup = prepare(recipe, settings, splits, place)
-    timings.mark("build")
+    setup = prepare(recipe, settings, splits, place, autotune.recall(recipe, settings, settings.options))
+    callbacks = user_callbacks.own(recipe, settings.callbacks)
+    announce(setup)
     if not place.cluster.chief:
-        return train_along(setup, unfinished)
-    resources.check_disk(
-        unfinished.folder.path if unfinished else settings.output_dir, setup.model, setup.training_copy
-    )
+        print("run folder     written by worker 0", flush=True)
+        keeper = KeepBest(None, setup)
+        fit.fit(setup, keeper, callbacks, unfinished.checkpoint() if unfinished else None)
+        return RunResult(setup.training_copy, keeper.rows, {}, None)
+    resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)
+    facts: dict[str, Any] = {}
     if unfinished:
         unfinished.check(setup.splits, setup.choices, hardware.describe())
-        folder, facts = unfinished.folder, unfinished.facts
-    else:
+    if not unfinished or unfinished.epochs:
         facts = describe(setup, config, options) | {"started": timings.started}
-        folder = RunFolder.create(settings.output_dir, recipe.name)
-    command = resume.command(folder, facts)
+    folder = unfinished.folder if unfinished else RunFolder.create(settings.output_dir, recipe.name)
+    print(f"run folder     {printable(short(folder.path))}", flush=True)
+    command = resume.command(folder, unfinished.facts if unfinished else facts)
+    timings.mark("build")
 
-    facts = {} if unfinished else facts
-    with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds):
-        announce(setup)
-        print(f"run folder     {printable(short(folder.path))}", flush=True)
-        figures.draw_model(folder, setup.model, setup.summary)
-        start = unfinished.begin() if unfinished else None
-        keeper = KeepBest(folder, setup)
-        timings.mark("build")
-        fit.fit(setup, keeper, start, command)
-        timings.mark("fit")
-        timings.add({"fit": start.position.fitting} if start else {})
-        metrics = evaluate(setup, keeper, folder)
-        timings.mark("evaluate and draw")
-        words = verdict.judge(setup, config, options, metrics)
-        folder.update_manifest(
-            test=metrics,
-            best_epoch=keeper.best_epoch,
-            verdict=words,
-            weights_sha256=weights_hash(setup.model),
-            timings=timings.seconds,
-            seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
-        )
-    resume.close(folder)
+    with folder.alone():
+        start = unfinished.begin(facts) if unfinished else None
+        if start and facts:
+            say_schedule(setup, start.position)
+        with resume.advising(command), folder.recorded(**({} if unfinished else facts), timings=timings.seconds):
+            with uncompiled(setup.model) as model:
+                figures.draw_model(folder, model, graph.summary(model))
+            keeper = KeepBest(folder, setup)
+            timings.mark("build")
+            fit.fit(setup, keeper, callbacks, start, command)
+            timings.mark("fit")
+            timings.add({"fit": start.position.fitting} if start else {})
+            metrics = evaluate(setup, keeper, folder)
+            timings.mark("evaluate and draw")
+            words = verdict.judge(setup, config, options, metrics)
+            folder.update_manifest(
+                test=metrics,
+                best_epoch=keeper.best_epoch,
+                verdict=words,
+                weights_sha256=weights_hash(setup.model),
+                timings=timings.seconds,
+                seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
+            )
+        resume.close(folder)
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
@@ -144,15 +150,11 @@ def train_seeds(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> R
     return results[-1]
 
 
-def load(recipe: Recipe, settings: Settings) -> Splits:
-    """The recipe's data, at most `limit` examples of each split."""
-    return call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
-
-
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
     """Take the best weights, read the test split once, and write metrics, predictions and figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
-    model.load_weights(folder.file(MODEL))
+    with uncompiled(model):  # the file holds no optimizer
+        model.load_weights(folder.file(MODEL))
     with setup.place.scope:
         parts = {"validation": splits.validation, "test": splits.test}
         found = infer(model, parts, 2 * setup.settings.batch_size)
@@ -174,29 +176,14 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     return metrics
 
 
-def train_along(setup: TrainingSetup, unfinished: Unfinished | None) -> RunResult:
-    """What a worker does that is not the chief: it trains, and writes nothing."""
-    announce(setup)
-    print("run folder     written by worker 0", flush=True)
-    rows = fit.fit_along(setup, unfinished.checkpoint() if unfinished else None)
-    return RunResult(setup.training_copy, rows, {}, None)
-
-
 def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: hardware.Place) -> Path:
     """The folder of the run that a recipe starts from: the newest that fits, or one that is trained now."""
-    before, options = previous.wanted(recipe, settings)
-    if found := previous.find(before, options, settings):
+    found, before, options = previous.find(recipe, settings, place.cluster)
+    if found:
         print(f"{recipe.name} goes on from {found}", flush=True)
-        return found.absolute()
-    previous.refuse_among_workers(recipe, before, place.cluster)
+        return found
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
-    its_own: dict[str, Any] = {
-        "epochs": None,
-        "batch_size": None,
-        "steps_per_epoch": None,
-        "devices": None,
-        "callbacks": None,
-    }
+    its_own: dict[str, Any] = dict.fromkeys(("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks"))
     result = train(before, dataclasses.replace(config, **its_own, augment=Augmentation()), options)
     print(flush=True)
     assert result.folder
@@ -229,19 +216,21 @@ class Timings:
 def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
-    asked = resume.record(recipe, config, options)
+    knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
+    source = resume.own_source(recipe)
+    started = shlex.quote(short(Path(source))) if source else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
         first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
         seen = digit_pictures.measure(splits.train.pictures(first))
     return {
         "recipe": recipe.name,
-        "source": resume.own_source(recipe),
+        "source": source,
         "section": recipe.section,
         "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
-        "command": " ".join(f"{resume.start_command(recipe)} {flags(changed(config))} {flags(options)}".split()),
+        "command": " ".join(f"keraskit run {started} {flags(changed(config))} {flags(options)}".split()),
         "seed": settings.seed,
-        "config": plain(settings),
+        "config": knobs | {"output_dir": str(settings.output_dir), "augment": changed(settings.augment)},
         "options": {**settings.options, **setup.options},
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
         "monitor": setup.monitor[0],
@@ -255,14 +244,18 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "hardware": hardware.describe(),
         "versions": system.versions(),
         "git": system.git_state(),
-        "asked": asked,
+        "asked": resume.record(recipe, config, options),
     }
 
 
-def plain(settings: Settings) -> dict[str, Any]:
-    """The knobs as JSON holds them; of the augmentation only what was changed."""
-    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
-    return values | {"output_dir": str(settings.output_dir), "augment": changed(settings.augment)}
+def say_schedule(setup: TrainingSetup, position: Position) -> None:
+    """Where the learning rate of a run that is to have another number of epochs goes on, if it follows a schedule."""
+    optimizer = setup.training_copy.optimizer
+    schedule = getattr(optimizer, "inner_optimizer", optimizer).get_config().get("learning_rate")
+    if isinstance(schedule, dict):
+        optimizer.iterations.assign(position.epoch * setup.epochs.steps + position.step)
+        rate = f"the learning rate goes on at {float(optimizer.learning_rate):.3g}"
+        print(f"schedule       {schedule['class_name']}, now over {setup.settings.epochs} epochs: {rate}")
 
 
 def announce(setup: TrainingSetup) -> None:

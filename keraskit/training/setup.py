@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -16,11 +16,14 @@ from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
-from keraskit.models import applications, graph
+from keraskit.models import applications
 from keraskit.options import call
 from keraskit.recipe import Recipe
-from keraskit.training import checkpoint, hardware, measured, resources
+from keraskit.training import checkpoint, hardware, resources
 from keraskit.training.micro_batches import MicroBatched, hindrance
+
+if TYPE_CHECKING:
+    from keraskit.training.autotune import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +45,6 @@ class TrainingSetup:
         choices: device, precision and the like, each with its reason.
         monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
         needs: what memory the run will take, where that is worth saying.
-        summary: Keras's, of the model before an optimizer counts in it.
     """
 
     recipe: Recipe
@@ -58,58 +60,81 @@ class TrainingSetup:
     choices: hardware.Choices
     monitor: tuple[str, float]
     needs: str | None
-    summary: str
 
 
-def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
-    """Build and compile the model, fill it, and fit data and model to each other."""
+def load(recipe: Recipe, settings: Settings) -> Splits:
+    """The recipe's data, at most `limit` examples of each split."""
+    return call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
+
+
+def prepare(
+    recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place, measured: Measured | None = None
+) -> TrainingSetup:
+    """Build and compile the model, fill it, and fit data and model to each other.
+
+    Args:
+        recipe: what to train.
+        settings: every knob.
+        splits: the recipe's data.
+        place: where it computes.
+        measured: what was found to be fastest here.
+    """
     cluster = place.cluster
     cluster.check(settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     options = follow_data(recipe, settings.options, splits)
     with place.scope:
         model = build(recipe, options)
-        summary = graph.summary(model)
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
         load_weights(recipe, settings.weights, model)
         head = above(model, recipe.features)
         training_data = computed(model, recipe.features, splits) if recipe.features else splits
     train = training_data.train
     epochs = ShuffledEpochs(train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
-    known = measured.recall(recipe, settings, options)
-    choices = hardware.choose(head, settings, place, epochs.steps, known, train.names is not None)
+    choices = hardware.choose(head, settings, place, epochs.steps, measured, train.names is not None)
     filled = {"steps": settings.epochs * epochs.steps, "batch_size": settings.batch_size, "seed": settings.seed}
+
+    def compiled(model: keras.Model, chosen: hardware.Choices | None = None) -> keras.Model:
+        """Have the recipe compile a model, and set what is the runner's to choose."""
+        call(recipe.compile, options, model=model, **filled)
+        if not model.compiled:
+            raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        if cluster.strategy and getattr(optimizer, "use_ema", False) and optimizer.ema_overwrite_frequency:
+            problem = "An optimizer that sets weights to their average as it goes (ema_overwrite_frequency) does so"
+            raise UserError(f"{problem} on one device alone.", "Leave that out, or --devices and --workers.")
+        model.jit_compile = chosen is not None and chosen.xla.value == "on" and not isinstance(model, MicroBatched)
+        model.steps_per_execution = chosen.steps_per_execution.value if chosen else 1
+        return model
+
     with place.scope, cluster.together():
         with cluster.scope():
-            copy = copied(choices.policy, recipe, options, head)
+            copy = compiled(copied(choices.policy, recipe, options, head), choices)
             if choices.micro_batches.value > 1:
-                compile_model(recipe, copy, options, filled, choices)
                 if reason := hindrance(copy):
                     choices = dataclasses.replace(choices, micro_batches=hardware.Choice(1, reason))
                 else:
-                    copy = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
-            compile_model(recipe, copy, options, filled, choices)
+                    micro_batched = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
+                    copy = compiled(micro_batched, choices)
             needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
             checkpoint.complete(copy, epochs.dataset.element_spec)
         for each in {id(m): m for m in (head, model) if m is not copy}.values():
             # Frozen layers may lie below the head, for which the choices were not made.
-            compile_model(recipe, each, options, filled, choices if each is head else None)
-    monitor = check_metrics(recipe, copy) if not cluster.workers else direction(recipe, copy)
+            compiled(each, choices if each is head else None)
     return TrainingSetup(
-        recipe,
-        settings,
-        options,
-        splits,
-        training_data,
-        model,
-        head,
-        copy,
-        epochs,
-        place,
-        choices,
-        monitor,
-        needs,
-        summary,
+        recipe=recipe,
+        settings=settings,
+        options=options,
+        splits=splits,
+        training_data=training_data,
+        model=model,
+        head=head,
+        training_copy=copy,
+        epochs=epochs,
+        place=place,
+        choices=choices,
+        monitor=monitored(recipe, copy, check=not cluster.workers),
+        needs=needs,
     )
 
 
@@ -138,21 +163,6 @@ def _why_not(error: Exception) -> str:
     if "size would be zero or negative" in said and (shape := re.search(r"shape=[(\[]None,? (\d+),? (\d+)", said)):
         return f"a kernel or pool is larger than the {shape[1]}x{shape[2]} pixels that reach it."
     return sentence(said)
-
-
-def compile_model(
-    recipe: Recipe,
-    model: keras.Model,
-    options: dict[str, Any],
-    filled: dict[str, Any],
-    choices: hardware.Choices | None,
-) -> None:
-    """Have the recipe compile a model, and set what is the runner's to choose."""
-    call(recipe.compile, options, model=model, **filled)
-    if not model.compiled:
-        raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
-    model.jit_compile = choices is not None and choices.xla.value == "on" and not isinstance(model, MicroBatched)
-    model.steps_per_execution = choices.steps_per_execution.value if choices else 1
 
 
 def copied(policy: str, recipe: Recipe, options: dict[str, Any], head: keras.Model) -> keras.Model:
@@ -189,35 +199,31 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
     return made
 
 
-def direction(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
-    """The recipe's monitor, and 1 where higher is better, -1 where lower is: as Keras has it of its own metrics."""
-    if isinstance(recipe.monitor, tuple):
-        return recipe.monitor[0], 1.0 if recipe.monitor[1] == "max" else -1.0
-    name = recipe.monitor.removeprefix("val_")
-    if name == "loss" or name.endswith("_loss"):
-        return recipe.monitor, -1.0
-    metrics = [m for each in model.metrics for m in getattr(each, "metrics", [each])]
-    for metric in metrics:
-        known = getattr(metric, "_direction", None)
-        if known in ("up", "down") and (name == metric.name or name.endswith(f"_{metric.name}")):
-            return recipe.monitor, 1.0 if known == "up" else -1.0
-    problem = f"{recipe.name}: whether {recipe.monitor} should rise or fall is not known."
-    raise UserError(problem, f'Say monitor=("{recipe.monitor}", "min") or "max" in the recipe.')
+def monitored(recipe: Recipe, model: keras.Model, check: bool) -> tuple[str, float]:
+    """The recipe's monitor, and 1 where higher is better, -1 where lower is: as Keras has it of its own metrics.
 
-
-def check_metrics(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
-    """The monitor and its direction. Raises UserError where it, or an expected metric, will not be measured."""
-    known = list(model.get_metrics_result())
-    monitor = recipe.monitor if isinstance(recipe.monitor, str) else recipe.monitor[0]
-    for name in (monitor, *recipe.expected):
-        if name.removeprefix("val_").removeprefix("test_") not in known:
-            names = ", ".join(known)
-            raise UserError(
-                f"{recipe.name} has no metric {name}.", f"Its model measures {names}; add it, or change it."
-            )
+    Args:
+        recipe: names it.
+        model: compiled.
+        check: raise UserError where it, or an expected metric, will not be measured; of workers that takes all.
+    """
+    monitor, wanted = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
+    known = list(model.get_metrics_result()) if check else []
+    for measured in (monitor, *recipe.expected) if check else ():
+        if measured.removeprefix("val_").removeprefix("test_") not in known:
+            problem = f"{recipe.name} has no metric {measured}. Its model measures {', '.join(known)};"
+            raise UserError(problem, "add it, or change it.")
     if not monitor.startswith("val_"):
         raise UserError(f"{recipe.name} monitors {monitor}.", f"Validation decides: monitor val_{monitor}.")
-    return direction(recipe, model)
+    name = monitor.removeprefix("val_")
+    if wanted or name == "loss" or name.endswith("_loss"):
+        return monitor, 1.0 if wanted == "max" else -1.0
+    for metric in (m for each in model.metrics for m in getattr(each, "metrics", [each])):
+        rises = getattr(metric, "_direction", None)
+        if rises in ("up", "down") and (name == metric.name or name.endswith(f"_{metric.name}")):
+            return monitor, 1.0 if rises == "up" else -1.0
+    problem = f"{recipe.name}: whether {monitor} should rise or fall is not known."
+    raise UserError(problem, f'Say monitor=("{monitor}", "min") or "max" in the recipe.')
 
 
 def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import keras
 import numpy as np
 
 from keraskit.errors import UserError
+from keraskit.recipe import Recipe
 from keraskit.training.checkpoint import Checkpoint
 
 KERAS = {"_model", "_params", "params", "model", "validation_data"}  # attributes that `fit` sets anew
-PLAIN = (bool, int, float, str, type(None))
+KINDS = {"list": list, "tuple": tuple, "dict": dict}  # what may hold others
 
 
 class UserCallbacks(keras.callbacks.Callback):
@@ -33,25 +35,22 @@ class UserCallbacks(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Say what cannot be saved."""
-        for callback in self.callbacks:
-            held = _state(callback).items()
-            lost = [n for n, v in held if not (_is_plain(v) or _arrays(v) or callable(v) or isinstance(v, Path))]
-            if lost:
+        for callback, held in zip(self.callbacks, self.state()[0], strict=True):
+            rest = {name: value for name, value in vars(callback).items() if name not in KERAS | set(held)}
+            if lost := [name for name, value in rest.items() if not (callable(value) or isinstance(value, Path))]:
                 what = f"{type(callback).__name__} holds what no checkpoint can: {', '.join(lost)}"
                 print(f"NOTE           {what}; a resumed run begins it anew")
 
-    def values(self) -> list[dict[str, Any]]:
-        """What the callbacks hold in plain values, as JSON can hold it."""
-        return [{n: _to_json(v) for n, v in _state(each).items() if _is_plain(v)} for each in self.callbacks]
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What they hold in arrays, by position, attribute and place."""
-        return {
-            f"callbacks/{i}/{name}/{k if type(value) is list else 'whole'}": np.asarray(array)
-            for i, each in enumerate(self.callbacks)
-            for name, value in _state(each).items()
-            for k, array in enumerate(_arrays(value) or ())
-        }
+    def state(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+        """What the callbacks hold: one dict each, as JSON can hold it, and the arrays that these speak of."""
+        arrays: list[np.ndarray] = []
+        held: list[dict[str, Any]] = []
+        for callback in self.callbacks:
+            held.append({})
+            for name in vars(callback).keys() - KERAS:
+                with suppress(TypeError):
+                    held[-1][name] = _encoded(getattr(callback, name), arrays)
+        return held, {f"callbacks/{i}": array for i, array in enumerate(arrays)}
 
     def restore(self, start: Checkpoint) -> None:
         """Give the callbacks back what they held. Raises UserError where the checkpoint does not say it."""
@@ -60,67 +59,47 @@ class UserCallbacks(keras.callbacks.Callback):
             problem = f"This run began with {len(known)} callbacks; now there are {len(self.callbacks)}."
             raise UserError(problem, "Put them back, or start a new run.")
         try:
-            for callback, values in zip(self.callbacks, known, strict=True):
-                for name, value in values.items():
-                    setattr(callback, name, _from_json(value))
-            lists: dict[tuple[int, str], list[np.ndarray]] = {}
-            for place, array in start.more.items():
-                _, i, name, k = place.split("/")
-                if k == "whole":
-                    setattr(self.callbacks[int(i)], name, array if array.shape else array[()])
-                else:
-                    lists.setdefault((int(i), name), []).append(array)  # they were written in their order
-            for (index, name), arrays in lists.items():
-                setattr(self.callbacks[index], name, arrays)
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            for callback, held in zip(self.callbacks, known, strict=True):
+                for name, value in held.items():
+                    setattr(callback, name, _decoded(value, start.more))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise start.damaged(error) from error
 
 
-def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    return {name: value for name, value in vars(callback).items() if name not in KERAS}
+def _encoded(value: Any, arrays: list[np.ndarray]) -> Any:
+    """A value as JSON can hold it, with arrays by their number; what is not plain is named by its kind.
 
-
-def _is_plain(value: Any) -> bool:
-    if type(value) in (list, tuple):
-        return all(map(_is_plain, value))
-    if type(value) is dict:
-        return all(map(_is_plain, [*value, *value.values()]))
-    return type(value) in PLAIN or _operation(value) is not None
-
-
-def _operation(value: Any) -> str | None:
-    """The name of a function of Keras's own: its callbacks set `monitor_op` as they go."""
+    Raises:
+        TypeError: neither JSON nor an array can hold it.
+    """
+    if type(value) in (bool, int, float, str, type(None)):
+        return value
+    if isinstance(value, np.ndarray | np.generic) and not np.asarray(value).dtype.hasobject:
+        arrays.append(np.array(value))
+        return {"array": len(arrays) - 1}
+    if (kind := type(value).__name__) in KINDS:
+        return {kind: [_encoded(each, arrays) for each in (value.items() if kind == "dict" else value)]}
     name = getattr(value, "__name__", "")
-    return name if callable(value) and getattr(keras.ops, name, None) is value else None
+    if callable(value) and getattr(keras.ops, name, None) is value:  # Keras's callbacks set `monitor_op` as they go
+        return {"operation": name}
+    raise TypeError(value)
 
 
-def _to_json(value: Any) -> Any:
-    """A plain value; of what JSON does not know the kind is named."""
-    if type(value) is list:
-        return [_to_json(v) for v in value]
-    if type(value) is tuple:
-        return {"tuple": [_to_json(v) for v in value]}
-    if type(value) is dict:
-        return {"dict": [[_to_json(k), _to_json(v)] for k, v in value.items()]}
-    return {"operation": _operation(value)} if callable(value) else value
-
-
-def _from_json(value: Any) -> Any:
-    """What `_to_json` was given."""
-    if isinstance(value, list):
-        return [_from_json(v) for v in value]
+def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """What `_encoded` was given."""
     if not isinstance(value, dict):
         return value
     ((kind, held),) = value.items()
-    if kind == "operation":
-        return getattr(keras.ops, held)
-    return tuple(_from_json(held)) if kind == "tuple" else {_from_json(k): _from_json(v) for k, v in held}
+    if kind == "array":
+        array = arrays[f"callbacks/{held}"]
+        return array if array.shape else array[()]
+    return getattr(keras.ops, held) if kind == "operation" else KINDS[kind](_decoded(each, arrays) for each in held)
 
 
-def _arrays(value: Any) -> list[np.ndarray] | None:
-    """The array, or those of a list; None for anything else."""
-    several = value if type(value) is list else [value]
-    return several if several and all(isinstance(v, np.ndarray | np.generic) for v in several) else None
+def own(recipe: Recipe, file: str | None) -> UserCallbacks:
+    """The recipe's callbacks, and those of `--callbacks`. Raises UserError where the file or its function fails."""
+    made = list(recipe.callbacks()) if recipe.callbacks else []
+    return UserCallbacks(made + (from_file(file) if file else []))
 
 
 def from_file(word: str) -> list[keras.callbacks.Callback]:

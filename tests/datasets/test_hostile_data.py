@@ -21,7 +21,7 @@ from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
 from keraskit.results import compare, manifest, predictions, report, runs
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import measured, resume
+from keraskit.training import autotune, resume
 from keraskit.training.settings import settle
 from keraskit.training.user_callbacks import from_file
 
@@ -223,9 +223,9 @@ def test_a_best_epoch_that_never_was_and_losses_that_are_no_numbers_are_shown_as
 
 def test_what_is_remembered_may_be_damaged(monkeypatch):
     for entry in ({"precision": "evil", "xla": "on", "milliseconds": 1.0, "day": "x"}, "text", [1, 2, 3, 4], 5):
-        monkeypatch.setattr(measured, "key", lambda *_: "key")
-        monkeypatch.setattr(measured, "_read", lambda entry=entry: {"key": entry})
-        assert measured.recall(None, None, {}) is None
+        monkeypatch.setattr(autotune, "key", lambda *_: "key")
+        monkeypatch.setattr(autotune, "_read", lambda entry=entry: {"key": entry})
+        assert autotune.recall(None, None, {}) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from keraskit.models.keras_internals import OF_INSTANCES, USED
+from keraskit.models.weights import unallocated
 
 
 @pytest.mark.parametrize("name", USED)
@@ -33,7 +34,11 @@ def compiled():
 
 @pytest.mark.parametrize("name", OF_INSTANCES)
 def test_an_instance_still_has(name, compiled):
-    if name.startswith("a compiled"):
+    if name.startswith("a variable"):
+        assert compiled.weights[0]._value is not None
+        with unallocated():
+            assert keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).weights[0]._value is None
+    elif name.startswith("a compiled"):
         assert isinstance(compiled._loss_tracker, keras.metrics.Mean)
     elif name.startswith("a metric"):
         named = {m.name: m._direction for each in compiled.metrics for m in getattr(each, "metrics", [])}

@@ -30,7 +30,7 @@ READERS = {  # of each file of a run
             folder, {"augment": {"featurewise_center": True}}, Inputs.from_json(folder.read_json("run.json")["inputs"])
         )
     ],
-    "checkpoint.npz": [Checkpoint],
+    "checkpoint.npz": [Checkpoint.of],
     "predictions.npz": [split_predictions.read, report.write_report],
     "pictures.npz": [figures.read, report.write_report],
     "model.keras": [

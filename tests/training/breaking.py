@@ -4,7 +4,9 @@ import contextlib
 import os
 
 import keras
+import pytest
 
+from keraskit.cli import app
 from keraskit.results.run_folder import RunFolder
 from keraskit.training.callbacks import Checkpoints
 
@@ -42,6 +44,13 @@ def send(number):
 
 def kill(_):
     raise RuntimeError("killed")  # what SIGKILL leaves behind is tested with real processes, in test_kill.py
+
+
+def call(*words):
+    """The command in this process; its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        app.command_line([str(word) for word in words])
+    return ended.value.code
 
 
 def only(output):

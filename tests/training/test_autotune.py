@@ -4,7 +4,7 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import autotune, hardware, measured
+from keraskit.training import autotune, hardware
 
 
 def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_path, capsys, monkeypatch):
@@ -16,9 +16,9 @@ def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_pa
     assert [row[2] for row in table] == sorted(row[2] for row in table) and out.count("<- auto from now on") == 1
     assert {row[:2] for row in table} >= {("float32", "on"), ("float32", "off")}
     config = RunConfig(batch_size=16)
-    found = measured.recall(recipe, config, {})
-    assert found and measured.recall(recipe, RunConfig(batch_size=32), {}) is None
-    assert measured.recall(recipe, config, {"hidden": 3}) is None
+    found = autotune.recall(recipe, config, {})
+    assert found and autotune.recall(recipe, RunConfig(batch_size=32), {}) is None
+    assert autotune.recall(recipe, config, {"hidden": 3}) is None
     model = recipe.build()
     other = "off" if found.xla == "on" else "on"
     place = hardware.occupy(config)
@@ -28,4 +28,4 @@ def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_pa
     result = keraskit.run("quickstart", limit=64, batch_size=16, epochs=1, output_dir=tmp_path)
     assert "keraskit autotune" in RunFolder(result.folder).read_json("run.json")["choices"]["xla"]["reason"]
     (tmp_path / "cache" / "keraskit" / "autotune.json").write_text("[1, 2")
-    assert measured.recall(recipe, config, {}) is None
+    assert autotune.recall(recipe, config, {}) is None

@@ -13,17 +13,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from breaking import at, kill, only, outcome, send
+from breaking import at, call, kill, only, outcome, send
 
 import keraskit
 from keraskit import signals
-from keraskit.cli import app
 from keraskit.config import KNOBS, changed
 from keraskit.config import flags as words
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import checkpoint, hardware, resources, resume
+from keraskit.training import checkpoint, hardware, resources, resume, runner, user_callbacks
 from keraskit.training.callbacks import Checkpoints
 from keraskit.training.settings import settle
 
@@ -68,11 +67,9 @@ def flags(recipe, knobs, output):
     return ["run", recipe, *words(changed(config)).split(), *words(options).split()]
 
 
-def call(*words):
-    """The command in this process; its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        app.command_line([str(word) for word in words])
-    return ended.value.code
+def at_rest(output):
+    """Where the only run of a folder stands."""
+    return checkpoint.Checkpoint(only(output) / "checkpoint.npz").position
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -117,11 +114,11 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
     recipe, knobs, _, _ = RUNS["cnn"]
     with at(0, 3, kill), pytest.raises(RuntimeError):
         keraskit.run(recipe, output_dir=tmp_path, save_every=2, **knobs)
-    positions = [dataclasses.astuple(checkpoint.Checkpoint(RunFolder(only(tmp_path))).position)[:2]]
+    positions = [dataclasses.astuple(at_rest(tmp_path))[:2]]
     first = RunFolder(only(tmp_path)).read_json("run.json")["timings"]
     with at(2, 3, kill):
         assert call("resume", tmp_path / recipe) == 1
-    positions.append(dataclasses.astuple(checkpoint.Checkpoint(RunFolder(only(tmp_path))).position)[:2])
+    positions.append(dataclasses.astuple(at_rest(tmp_path))[:2])
     assert positions == [(0, 2), (2, 2)]
     assert call("resume", only(tmp_path)) == 0
     assert outcome(only(tmp_path)) == unbroken("cnn")
@@ -143,6 +140,34 @@ def test_an_average_of_weights_is_not_taken_in_mid_training(tmp_path):
         keraskit.run(averaged, output_dir=tmp_path / "broken", **CNN)
     gone_on = keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **CNN)
     assert outcome(gone_on.folder) == outcome(whole.folder)
+
+
+class Ends(keras.callbacks.Callback):
+    """Sees the weights at the end of training, which Keras sets to their average just before."""
+
+    def on_train_end(self, logs=None):
+        ENDS.append([weight.tobytes() for weight in self.model.get_weights()])
+
+
+ENDS = []
+
+
+def test_an_average_of_weights_is_taken_once_at_the_very_end(tmp_path):
+    def compile_model(model):
+        optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=7)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    averaged = dataclasses.replace(load_recipe("cnn"), compile=compile_model, callbacks=lambda: [Ends()])
+    knobs = {"limit": 96, "batch_size": 16, "epochs": 2, "filters": (4, 4), "precision": "float32", "save_every": 2}
+    ENDS.clear()
+    keraskit.run(averaged, output_dir=tmp_path / "whole", **knobs)
+    with at(1, 3, kill), pytest.raises(RuntimeError):
+        keraskit.run(averaged, output_dir=tmp_path / "broken", **knobs)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="No space"):
+        patch.setattr("keraskit.training.runner.evaluate", full)
+        keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)
+    keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)  # after training
+    assert len(ENDS) == 3 and ENDS[0] == ENDS[1] == ENDS[2]
 
 
 def test_the_best_of_equal_epochs_is_the_same_after_a_break_between_them(tmp_path):
@@ -277,7 +302,7 @@ def test_a_full_disk_moves_the_run_to_another_place(unbroken, tmp_path, monkeypa
     (rescued,) = place.iterdir()
     assert f"keraskit resume {rescued}" in str(error.value)
     assert RunFolder(only(output)).read_json("run.json")["status"] == "failed"
-    assert checkpoint.Checkpoint(RunFolder(only(output))).position.epoch == 1 and not list(only(output).glob(".*"))
+    assert at_rest(output).epoch == 1 and not list(only(output).glob(".*"))
     assert call("resume", rescued) == 0 and "goes on at epoch 3, step 1" in capsys.readouterr().out
     assert outcome(rescued) == unbroken("cnn")
 
@@ -322,11 +347,60 @@ def test_a_folder_that_is_deleted_in_mid_run_is_made_again(unbroken, tmp_path, c
     assert RunFolder(only(tmp_path)).read_json("run.json")["recipe"] == "cnn"
 
 
+def test_a_folder_that_was_made_again_is_locked_again(tmp_path, capsys):
+    def go_on(path):
+        assert call("resume", path) == 2
+        assert "still running" in capsys.readouterr().err
+        tried.append(path)
+
+    tried = []
+    with at(0, 7, shutil.rmtree), at(2, 7, go_on):
+        assert call(*flags("cnn", CNN, tmp_path)) == 0
+    assert tried and outcome(only(tmp_path))
+
+
+def test_a_folder_that_another_process_has_taken_is_left_to_it(tmp_path, capsys):
+    held, there = [], {}
+
+    def replace(path):
+        shutil.copytree(path, f"{path}-copy")
+        shutil.rmtree(path)
+        Path(f"{path}-copy").rename(path)
+        held.append(os.open(path, os.O_RDONLY))
+        fcntl.flock(held[0], fcntl.LOCK_EX)
+        there.update({each.name: each.read_bytes() for each in path.iterdir()})
+
+    with at(1, 7, replace):
+        assert call(*flags("cnn", CNN, tmp_path)) == 2
+    os.close(held[0])
+    assert "Another process is still running" in capsys.readouterr().err
+    assert {each.name: each.read_bytes() for each in only(tmp_path).iterdir()} == there and at_rest(tmp_path).epoch == 1
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_trained_anew(copied, unbroken):
+    found = resume.unfinished(copied)
+    config, options = found.asked
+    assert call("resume", copied) == 0
+    before = (copied / "run.json").read_bytes()
+    with pytest.raises(UserError, match=r"Another process has gone on with .* meanwhile"):
+        runner.train(load_recipe("cnn"), config, options, found)
+    assert (copied / "run.json").read_bytes() == before and outcome(copied) == unbroken("cnn")
+
+
+def test_callbacks_that_fail_once_called_leave_no_run_folder(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        keraskit.run(dataclasses.replace(load_recipe("cnn"), callbacks=lambda: [1 / 0]), output_dir=tmp_path, **CNN)
+    (tmp_path / "mine.py").write_text("def make():\n    return [1 / 0]\n")
+    with pytest.raises(UserError, match=r"mine.py:make: ZeroDivisionError"):
+        keraskit.run("cnn", output_dir=tmp_path, callbacks=f"{tmp_path / 'mine.py'}:make", **CNN)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
 def test_too_little_room_is_refused_before_anything_is_made(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: usage._replace(free=12_000_000))
-    with pytest.raises(UserError, match=r"mlp needs 0.04 GB of disk .* 0.01 are free"):
-        # Weights and Adam's two slots are 6.5 MB, in the model and in the checkpoint, each twice; 10 MB of pictures.
+    with pytest.raises(UserError, match=r"mlp needs 0.03 GB of disk .* 0.01 are free"):
+        # Weights are 2.2 MB, in the model and with Adam's two slots in the checkpoint, each twice; 10 MB of pictures.
         keraskit.run("mlp", quick=True, output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -348,7 +422,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
     with pytest.raises(UserError, match=r"infinite|not a number") as error:
         keraskit.run(broken, output_dir=tmp_path, save_every=1, **PETS)
     said = str(error.value)
-    steps = checkpoint.Checkpoint(RunFolder(only(tmp_path))).position
+    steps = at_rest(tmp_path)
     assert f"in step {steps.step + 1} of epoch {steps.epoch + 1}, of train/" in said and said.count(".bmp") == 4
     assert "--learning-rate" in said
     if steps.epoch:
@@ -413,14 +487,52 @@ def test_a_checkpoint_holds_no_pickles(broken):
         assert all(arrays[name].dtype != object for name in arrays.files)
 
 
+ROW = {"epoch": 1, "loss": 0.5, "val_loss": 0.5, "seconds": 1.0}
+WRONG = [
+    *({name: value} for name in ("epoch", "step", "best_epoch") for value in ("x", -1, 1.5, 1e308, None, 10**30, [])),
+    *({name: value} for name in ("spent", "fitting") for value in ("x", -1.0, float("nan"), float("inf"), None)),
+    *({"rows": value} for value in (None, {}, [1], [[1]], [ROW | {"loss": "x"}], [ROW | {"epoch": 2}], [], [ROW] * 2)),
+    *({"rows": [{k: v for k, v in ROW.items() if k != name}]} for name in ROW),
+    *({"best": value} for value in ("x", None, [])),
+    *({name: value} for name in ("model_sha256", "stopped", "callbacks") for value in (5, {}, [[]], [5])),
+    *({"callbacks": [{"x": value}]} for value in ({"array": 7}, {"tuple": 5}, {"none": []}, {}, {"operation": "no"})),
+    *({"epoch": 4, "rows": [ROW | {"epoch": i} for i in range(1, 5)]}, {"step": 10}, {"best_epoch": 2}),
+    *("text", [1, 2], 5, None),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_position_where_no_training_can_stand_is_one_line(wrong, tmp_path):
+    known = dataclasses.asdict(checkpoint.Position(epoch=1, rows=[ROW], best_epoch=1, callbacks=[{}]))
+    path = tmp_path / "checkpoint.npz"
+
+    def read(position):
+        np.savez(path, position=json.dumps(position))
+        start = checkpoint.Checkpoint(path)
+        start.check(epochs=3, steps=10)
+        user_callbacks.UserCallbacks([keras.callbacks.Callback()]).restore(start)
+        return start.position
+
+    assert dataclasses.asdict(read(known)) == known
+    with pytest.raises(UserError, match=r"checkpoint.npz is damaged: .+\. Remove it") as error:
+        read(known | wrong if isinstance(wrong, dict) else wrong)
+    assert "\n" not in str(error.value)
+
+
+def test_a_pipe_for_a_checkpoint_is_one_line(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint.npz")
+    with pytest.raises(UserError, match="it is no file"):
+        checkpoint.Checkpoint.of(RunFolder(tmp_path))
+
+
 def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before(tmp_path):
     """Cut or overwritten at 200 places: nothing but UserError, and what is read is what was written."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
     model.compile("adam", "mse")
     model.fit(np.zeros((2, 4)), np.zeros((2, 3)), verbose=0)
-    folder = RunFolder(tmp_path)
     path = tmp_path / "checkpoint.npz"
-    checkpoint.write(path, model, checkpoint.Position(epoch=1))
+    row = {"epoch": 1, "loss": 0.5, "val_loss": 0.5, "seconds": 1.0}
+    checkpoint.write(path, model, checkpoint.Position(epoch=1, rows=[row]))
     whole, weights, random = path.read_bytes(), model.get_weights(), np.random.default_rng(0)
     refused = 0
     for i in range(200):
@@ -429,7 +541,7 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
         overwritten = whole[:place] + junk + whole[place + len(junk) :]
         path.write_bytes(overwritten if i % 2 else whole[:place])
         try:
-            checkpoint.Checkpoint(folder).restore(model)
+            checkpoint.Checkpoint(path).restore(model)
         except UserError:
             refused += 1
             model.set_weights(weights)

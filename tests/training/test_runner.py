@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ from keraskit.training.callbacks import KeepBest
 
 TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
-samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html"
+samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html trained.npz"
 
 
 def test_every_file_of_a_run_folder_is_there_and_nothing_else(tiny_run):
@@ -143,6 +144,16 @@ def test_precision_leaves_the_saved_model_in_float32(tmp_path):
     loaded = keras.models.load_model(result.folder / "model.keras")
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_the_saved_model_opens_in_plain_keras_without_a_warning_and_holds_no_optimizer(tiny_run):
+    assert tiny_run.model.optimizer.variables and tiny_run.model.compiled
+    x = np.random.default_rng(0).random((64, 784), "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = keras.models.load_model(tiny_run.folder / "model.keras")
+    np.testing.assert_array_equal(model(x), tiny_run.model(x))
+    assert (tiny_run.folder / "model.keras").stat().st_size < 4.2 * model.count_params()  # Adam's would be three times
 
 
 def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_run):
@@ -260,6 +271,13 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
 def test_a_kernel_that_does_not_fit_is_said_in_words(name, options, size):
     with pytest.raises(UserError, match=f"a kernel or pool is larger than the {size} pixels that reach it. `"):
         setup.build(load_recipe(name), options)
+
+
+def test_a_model_that_fits_into_no_memory_is_refused_at_once():
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"--units 2147483648 the weights need [\d,]+\.\d GB"):
+        setup.build(load_recipe("lstm"), {"units": 2**31})
+    assert time.monotonic() - started < 5
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):

@@ -1,0 +1,220 @@
+"""Micro-batches are taken where they compute what the whole batch does, and nowhere else: plain Keras is the oracle."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.config import RunConfig
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import hardware
+from keraskit.training.micro_batches import MicroBatched, hindrance
+from keraskit.training.settings import settle
+from keraskit.training.setup import load, prepare
+
+random = np.random.default_rng(0)
+X = random.normal(size=(22, 6, 3)).astype("float32")  # no multiple of the micro-batches
+X[5:, 3:] = 0  # what Masking leaves out; more of it in later examples
+WORDS = np.where(X[..., 0] == 0, 0, random.integers(1, 9, X.shape[:2]))
+Y, STEPS = random.integers(0, 4, 22), random.integers(0, 4, (22, 6))
+WEIGHTS = random.uniform(0.2, 3.0, 22).astype("float32")
+CLASSES = {0: 0.2, 1: 3.0, 2: 1.0, 3: 0.5}
+L, ENTROPY = keras.layers, keras.losses.SparseCategoricalCrossentropy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
+def layers(before=lambda: [], after=lambda: [], sequences=False):
+    """Sequences in, four classes out; layers before and after the recurrent one."""
+
+    def build():
+        x = inputs = keras.Input((6, 3))
+        for layer in [*before(), L.LSTM(5, return_sequences=sequences), *after()]:
+            x = layer(x)
+        return keras.Model(inputs, L.Dense(4)(x))
+
+    return build
+
+
+class Mean(keras.layers.Layer):
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0)
+
+
+def with_operation():
+    inputs = keras.Input((6, 3))
+    x = L.LSTM(5)(inputs)
+    return keras.Model(inputs, L.Dense(4)(x - keras.ops.mean(x, axis=0)))
+
+
+def nested():
+    inner_in = keras.Input((5,))
+    inner = keras.Model(inner_in, inner_in * keras.ops.std(inner_in))
+    inputs = keras.Input((6, 3))
+    return keras.Model(inputs, L.Dense(4)(inner(L.LSTM(5)(inputs))))
+
+
+def of_words(mask):
+    def build():
+        inputs = keras.Input((6,), dtype="int32")
+        x = L.LSTM(5, return_sequences=True)(L.Embedding(9, 4, mask_zero=mask)(inputs))
+        return keras.Model(inputs, L.TimeDistributed(L.Dense(4))(x))
+
+    return build
+
+
+def own_activation(x):
+    return x / (1.0 + keras.ops.max(keras.ops.abs(x)))
+
+
+def own_loss(y, predicted):
+    return keras.ops.mean(keras.ops.square(predicted)) ** 2
+
+
+CASES = {  # build, inputs, targets, loss, sample weights
+    "plain": (layers(), X, Y, ENTROPY(True), None),
+    "sample weights": (layers(), X, Y, ENTROPY(True), WEIGHTS),
+    "regularised weights": (
+        layers(after=lambda: [L.Dense(5, kernel_regularizer="l2")]),
+        X,
+        Y,
+        ENTROPY(True),
+        None,
+    ),
+    "sequence outputs": (layers(sequences=True), X, STEPS, ENTROPY(True), None),
+    "words": (of_words(False), WORDS, STEPS, ENTROPY(True), None),
+    "two ways": (
+        lambda: keras.Sequential([keras.Input((6, 3)), L.Bidirectional(L.GRU(4)), L.Dense(4)]),
+        X,
+        Y,
+        ENTROPY(True),
+        None,
+    ),
+    "convolution": (layers(lambda: [L.Conv1D(4, 2), L.LayerNormalization()]), X, Y, ENTROPY(True), None),
+    "regularised outputs": (
+        layers(after=lambda: [L.Dense(5, activity_regularizer="l2")]),
+        X,
+        Y,
+        ENTROPY(True),
+        None,
+    ),
+    "batch normalisation": (layers(after=lambda: [L.BatchNormalization()]), X, Y, ENTROPY(True), None),
+    "masked sequences": (layers(lambda: [L.Masking()], sequences=True), X, STEPS, ENTROPY(True), None),
+    "masked words": (of_words(True), WORDS, STEPS, ENTROPY(True), None),
+    "a sum": (layers(), X, Y, ENTROPY(True, reduction="sum"), None),
+    "a weighted mean": (layers(), X, Y, ENTROPY(True, reduction="mean_with_sample_weight"), WEIGHTS),
+    "an ignored class": (layers(), X, Y, ENTROPY(True, ignore_class=2), None),
+    "overlap": (layers(), X, np.eye(4, dtype="float32")[Y], keras.losses.Dice(), None),
+    "similarity along the batch": (
+        layers(),
+        X,
+        np.eye(4, dtype="float32")[Y],
+        keras.losses.CosineSimilarity(axis=0),
+        None,
+    ),
+    "a loss of one's own": (layers(), X, np.eye(4, dtype="float32")[Y], own_loss, None),
+    "a layer of one's own": (layers(after=lambda: [Mean()]), X, Y, ENTROPY(True), None),
+    "an operation": (with_operation, X, Y, ENTROPY(True), None),
+    "an operation in a model within": (nested, X, Y, ENTROPY(True), None),
+    "an activation of one's own": (layers(after=lambda: [L.Dense(5, own_activation)]), X, Y, ENTROPY(True), None),
+}
+SAME = list(CASES)[: list(CASES).index("batch normalisation")]
+
+
+def learned(name, micro_batches):
+    """Weights and logs of two steps, on a whole batch of 22 and on one of 11, by Keras's own train_on_batch."""
+    build, x, y, loss, weights = CASES[name]
+    keras.utils.set_random_seed(1)
+    model = build()
+    model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
+    if micro_batches > 1:
+        model = MicroBatched.of(model, micro_batches, False)
+        model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
+    logs = model.train_on_batch(x, y, sample_weight=weights)
+    model.train_on_batch(x[:11], y[:11], sample_weight=None if weights is None else weights[:11])
+    return model.get_weights(), [float(value) for value in logs]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_micro_batches_are_taken_where_they_learn_what_the_whole_does(name):
+    model = CASES[name][0]()
+    model.compile("sgd", CASES[name][3])
+    assert bool(hindrance(model)) == (name not in SAME)
+    (whole, logs), micro_batches = learned(name, 1), 4
+    try:
+        ours, said = learned(name, micro_batches)
+    except (ValueError, tf.errors.InvalidArgumentError):  # a shape that only a whole batch has
+        assert name not in SAME
+        return
+    equal = all(np.allclose(a, b, atol=2e-6) for a, b in zip(ours, whole, strict=True))
+    assert equal == (name in SAME), "choose other numbers, or it is no hindrance"
+    if name in SAME:
+        assert said == pytest.approx(logs, abs=1e-5)
+
+
+def test_class_weights_of_fit_are_those_of_keras():
+    def trained(micro_batches):
+        keras.utils.set_random_seed(1)
+        model = layers()()
+        model = MicroBatched.of(model, micro_batches, False) if micro_batches > 1 else model
+        model.compile(keras.optimizers.SGD(0.5), ENTROPY(True))
+        model.fit(X, Y, 10, epochs=2, shuffle=False, class_weight=CLASSES, verbose=0)  # batches of 10, 10 and 2
+        return model.get_weights()
+
+    for ours, theirs in zip(trained(4), trained(1), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def at_half_precision(model):
+    """Errors so small that their gradients are no float16 any more, unless the loss is scaled."""
+    model.compile(keras.optimizers.SGD(0.5), keras.losses.MeanSquaredError(), loss_weights=1e-5)
+
+
+TINY = np.zeros((22, 4), "float32")
+small = Recipe(
+    build=layers(), compile=at_half_precision, data=from_arrays(X, TINY, X, TINY),
+    epochs=1, batch_size=11, monitor="val_loss",
+)  # fmt: skip
+
+
+def test_the_loss_is_scaled_in_half_precision_as_keras_scales_it(tmp_path):
+    config = RunConfig(precision="float16", threads=None, xla="off", output_dir=tmp_path)
+    settings = settle(small, config, {})
+    setup = prepare(small, settings, load(small, settings), hardware.occupy(settings))
+    if setup.choices.threads.value == 1:
+        pytest.skip("one core: one micro-batch")
+    assert setup.choices.micro_batches.value > 1, setup.choices.micro_batches
+    copy, before = setup.training_copy, setup.model.get_weights()
+    assert isinstance(copy, MicroBatched) and isinstance(copy.optimizer, keras.optimizers.LossScaleOptimizer)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        plain = layers()()
+        at_half_precision(plain)
+        plain.set_weights(before)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for model in (copy, plain):
+        model.train_on_batch(X, TINY)
+    for ours, theirs, start in zip(copy.get_weights(), plain.get_weights(), before, strict=True):
+        np.testing.assert_allclose(ours - start, theirs - start, rtol=0.05, atol=1e-9)
+        assert np.count_nonzero(theirs - start), "choose other numbers"
+
+
+def test_a_run_says_why_it_has_one_micro_batch(tmp_path):
+    def build():
+        return layers(lambda: [L.Masking()], sequences=True)()
+
+    def compile_model(model):
+        model.compile("adam", ENTROPY(True))
+
+    data = from_arrays(X, STEPS, X, STEPS)
+    masked = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=11, monitor="val_loss")
+    result = keraskit.run(masked, output_dir=tmp_path)
+    chosen = RunFolder(result.folder).read_json("run.json")["choices"]["micro_batches"]
+    assert chosen["value"] == 1 and ("whole batch" in chosen["reason"] or chosen["reason"] == "one thread")

@@ -1,0 +1,115 @@
+"""A finished run is given more epochs, and ends as one that was to have them from the beginning: that is the oracle."""
+
+import keras
+import pytest
+from breaking import at, call, kill, only, outcome
+
+from keraskit.results.run_folder import RunFolder
+
+SOURCE = '''"""A regression of one's own."""
+
+import keraskit
+from keraskit import Recipe, from_arrays
+
+import keras
+import numpy as np
+
+
+def build() -> keras.Model:
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dropout(0.2)(keras.layers.Dense(8, "tanh")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1)(hidden))
+
+
+def compile_model(model: keras.Model, steps: int, cosine: bool = False) -> None:
+    rate = keras.optimizers.schedules.CosineDecay(0.1, steps) if cosine else 0.1
+    model.compile(keras.optimizers.Adam(rate), "mse")
+
+
+def callbacks():
+    return [keras.callbacks.ReduceLROnPlateau(patience=1)]
+
+
+x = np.random.default_rng(0).normal(size=(200, 3)).astype("float32")
+recipe = Recipe(build=build, compile=compile_model, callbacks=callbacks, data=from_arrays(x[:150], x[:150, :1], x[150:],
+    x[150:, :1]), epochs=3, batch_size=16, monitor="val_loss")
+'''
+STEPS = 8  # in an epoch: 125 examples
+
+
+@pytest.fixture(autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(SOURCE)
+    (tmp_path / "cosine.py").write_text(SOURCE.replace("callbacks=callbacks, ", ""))
+    (tmp_path / "stops.py").write_text(SOURCE.replace("ReduceLROnPlateau(patience=1)", "EarlyStopping(patience=0)"))
+    return tmp_path
+
+
+def runs(*words, output="runs", recipe="mine"):
+    """The folder of a run that was started in these words."""
+    assert call("run", f"./{recipe}.py", "--xla", "off", "--output-dir", output, *words) == 0
+    return only(RunFolder(output).path)
+
+
+def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning(here, capsys):
+    whole = outcome(runs("--epochs", "7", output="whole"))
+    folder = runs("--epochs", "3")
+    said = capsys.readouterr().out
+    assert "schedule" not in said
+    assert call("resume", folder, "--epochs", "5") == 0
+    assert "goes on at epoch 4, step 1" in capsys.readouterr().out
+    with at(5, 7, kill):
+        assert call("resume", folder, "--epochs", "7") == 1
+    assert not (folder / "trained.npz").exists() and RunFolder(folder).read_json("run.json")["test"] is None
+    assert call("resume", folder) == 0  # it knows how many by now
+    assert outcome(folder) == whole
+    run = RunFolder(folder).read_json("run.json")
+    assert run["config"]["epochs"] == 7 and "--epochs 7" in run["command"] and "--epochs 3" not in run["command"]
+    assert [each["epoch"] for each in run["resumed"]] == [3, 5, 5]
+    capsys.readouterr()
+    assert call("resume", folder, "--epochs", "7") == 0 and "has finished" in capsys.readouterr().out
+    assert call("run", "./mine.py", "--xla", "off", "--epochs", "7", "--resume") == 0  # a new one, as this has finished
+    assert len(list(folder.parent.iterdir())) == 2
+
+
+def test_a_schedule_goes_on_as_one_over_all_epochs_and_a_line_says_where(here, capsys):
+    folder = runs("--cosine", "--epochs", "3", recipe="cosine")
+    capsys.readouterr()
+    assert call("resume", folder, "--epochs", "4") == 0
+    rate = float(keras.optimizers.schedules.CosineDecay(0.1, 4 * STEPS)(3 * STEPS))
+    said = f"schedule       CosineDecay, now over 4 epochs: the learning rate goes on at {rate:.3g}\n"
+    assert said in capsys.readouterr().out
+    assert [row["epoch"] for row in RunFolder(folder).read_history()] == [1, 2, 3, 4]
+    assert RunFolder(folder).read_json("run.json")["optimizer"]["learning_rate"]["config"]["decay_steps"] == 4 * STEPS
+
+
+def test_what_cannot_have_more_epochs_is_one_line_and_stays_finished(here, capsys):
+    folder = runs("--epochs", "3")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def refused(says, *words):
+        capsys.readouterr()
+        assert call("resume", folder, *words) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and says in said, said
+
+    refused("has come to epoch 3 already", "--epochs", "2")
+    refused("--epochs 0 makes no sense", "--epochs", "0")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "trained.npz").rename(here / "kept.npz")
+    refused("has no trained.npz", "--epochs", "4")
+    (here / "kept.npz").rename(folder / "checkpoint.npz")  # killed before the manifest says that it goes on
+    assert call("resume", folder) == 0 and "has finished" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in folder.iterdir()}.keys() == before.keys()
+
+    stopped = runs("--epochs", "90", output="stopped", recipe="stops")
+    capsys.readouterr()
+    assert call("resume", stopped, "--epochs", "95") == 2
+    assert "A callback ended this run after epoch" in capsys.readouterr().err
+    assert RunFolder(stopped).read_json("run.json")["status"] == "finished"
