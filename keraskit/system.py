@@ -86,6 +86,11 @@ def name_of(path: Path) -> str:
     return (path if path.name.strip(".") else path.resolve()).name or str(path)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no where nobody may look, as in a home that cannot be read."""
+    return os.path.isfile(path)  # noqa: PTH113  (Path's own raises there)
+
+
 def expanded(word: str | Path) -> Path:
     """A path with ~ and ~name filled in. Raises UserError where there is no such home."""
     try:

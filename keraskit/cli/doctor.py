@@ -23,7 +23,7 @@ def examine(output_dir: Path) -> None:
     _line("gpu", ", ".join(here["gpus"]) or "none", "" if here["gpus"] else advice)
     program = graph.layout_program()
     _line("graph layout", program or "none", "" if program else "`pip install graphviz-pure`.")
-    found = next(((why, path) for why, path in mnist.search_path() if path.is_file()), None)
+    found = next(((why, path) for why, path in mnist.search_path() if system.is_file(path)), None)
     _line("mnist", f"{found[1]} ({found[0]})" if found else "not here", "" if found else "The first run downloads it.")
     place = output_dir.absolute()
     while not place.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -44,11 +46,10 @@ def draw_classes(folder: RunFolder, splits: Splits, predictions: np.ndarray) -> 
     return counts
 
 
-def draw_samples(folder: RunFolder, recipe: Recipe, model: keras.Model, splits: Splits) -> None:
-    """What the model was shown; or, where the recipe says so, what it makes of the first test examples."""
+def draw_samples(folder: RunFolder, recipe: Recipe, splits: Splits, first: tuple[Any, Any]) -> None:
+    """What the model was shown; or, where the recipe says so, targets and predictions of the first test examples."""
     if recipe.figure:
-        first = splits.test.take(np.arange(min(SHOWN // 2, splits.test.size)))[0]
-        pictures, captions = recipe.figure(splits, keras.tree.map_structure(np.asarray, model(first, training=False)))
+        pictures, captions = recipe.figure(splits.classes, *first)
         title = "Test examples"
     elif splits.train.pictures:
         chosen = np.arange(min(SHOWN, splits.train.size))

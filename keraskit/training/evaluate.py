@@ -11,7 +11,9 @@ import tensorflow as tf
 from keraskit.datasets.splits import Split
 
 
-def infer(model: keras.Model, split: Split, batch_size: int, output: str | None = None) -> tuple[dict[str, float], Any]:
+def infer(
+    model: keras.Model, split: Split, batch_size: int, output: str | None = None, shown: int = 0
+) -> tuple[dict[str, float], Any, tuple[Any, Any]]:
     """What `Model.evaluate` and `Model.predict` would give for a split, in one pass.
 
     Args:
@@ -19,9 +21,10 @@ def infer(model: keras.Model, split: Split, batch_size: int, output: str | None 
         split: read in its order.
         batch_size: examples in one call of the model.
         output: of several outputs, the one whose predictions are kept (default: all).
+        shown: how many examples are kept whole.
 
     Returns:
-        Its metrics by name, and the predictions, shape (examples, ...).
+        Its metrics by name; the predictions, shape (examples, ...); of the first `shown` examples targets and outputs.
     """
 
     @tf.function
@@ -29,15 +32,22 @@ def infer(model: keras.Model, split: Split, batch_size: int, output: str | None 
         predictions = model(x, training=False)
         loss = model.compute_loss(x, y, predictions, training=False)
         model.compute_metrics(x, y, predictions)
-        return loss, predictions[output] if output else predictions
+        return loss, predictions
+
+    def arrays(tensors: Any) -> Any:
+        return keras.tree.map_structure(lambda tensor: tensor.numpy(), tensors)
+
+    def joined(batches: list[Any], most: int | None = None) -> Any:
+        return keras.tree.map_structure(lambda *several: np.concatenate(several)[:most], *batches)
 
     model.reset_metrics()
-    losses, sizes, kept = [], [], []
+    losses, sizes, kept, first = [], [], [], []
     for x, y, *_ in split.in_order(batch_size):
         loss, predictions = step(x, y)
         losses.append(float(loss))
         sizes.append(len(tf.nest.flatten(x)[0]))
-        kept.append(keras.tree.map_structure(lambda tensor: tensor.numpy(), predictions))
+        first += [arrays((y, predictions))] if sum(sizes[:-1]) < shown else []
+        kept.append(arrays(predictions[output] if output else predictions))
     loss = float(np.average(losses, weights=sizes))
     measured = {name: float(value) for name, value in model.get_metrics_result().items()}
-    return measured | {"loss": loss}, keras.tree.map_structure(lambda *several: np.concatenate(several), *kept)
+    return measured | {"loss": loss}, joined(kept), joined(first, shown) if first else ((), ())

@@ -137,8 +137,9 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     recipe, model, splits = setup.recipe, setup.model, setup.splits
     model.load_weights(folder.path / MODEL)
     with setup.place.scope:
-        metrics, predictions = infer(model, splits.test, 2 * setup.settings.batch_size, recipe.class_output)
-        figures.draw_samples(folder, recipe, model, splits)
+        batch_size, shown = 2 * setup.settings.batch_size, figures.SHOWN // 2 if recipe.figure else 0
+        metrics, predictions, first = infer(model, splits.test, batch_size, recipe.class_output, shown)
+    figures.draw_samples(folder, recipe, splits, first)
     found: dict[str, Any] = {"test": metrics, "best_epoch": keeper.best_epoch}
     if splits.classes:
         found["confusion"] = figures.draw_classes(folder, splits, predictions).tolist()

@@ -14,7 +14,7 @@ from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.datasets.splits import from_arrays
+from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.results.predict import predict
