@@ -11,7 +11,8 @@ from typing import Any
 import keras
 
 from keraskit import signals
-from keraskit.errors import UserError, printable
+from keraskit.errors import RunStopped, UserError, printable
+from keraskit.pipeline import stopping
 from keraskit.training import progress, user_callbacks
 from keraskit.training.callbacks import Checkpoints, KeepBest, SetEpoch
 from keraskit.training.checkpoint import Checkpoint
@@ -32,6 +33,7 @@ def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, comman
 
     Raises:
         Stopped: a signal came, and everything is saved.
+        RunStopped: an example can no longer be read, and everything until then is saved.
         UserError: the loss is no number any more, or nothing can be saved.
     """
     patience = signals.Patience()
@@ -41,7 +43,11 @@ def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, comman
     with signals.sent_to(patience) if alone else contextlib.nullcontext():
         if start:
             keeper.take(start.position)
-        _fit(setup, start, keeper, [keeper], user, [saving])
+        try:
+            _fit(setup, start, keeper, [keeper], user, [saving])
+        except RunStopped:
+            saving.save_broken()
+            raise
     saving.stop_if_asked("after training")
 
 
@@ -102,7 +108,7 @@ def _fit(
 
     begun, stopped = (start.position.epoch, start.position.stopped) if start else (0, False)
     callbacks.done, callbacks.restore = start.position.step if start else 0, restore
-    with setup.place.scope, cluster.together():
+    with setup.place.scope, cluster.together(), stopping():
         cluster.agree(begun)
         if callbacks.done:
             with _averages_left(model.optimizer):

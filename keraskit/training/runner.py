@@ -19,6 +19,7 @@ from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
 from keraskit.options import call
+from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report
@@ -136,7 +137,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     """Take the best weights, read the test split once, and write its metrics and the figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
     model.load_weights(folder.path / MODEL)
-    with setup.place.scope:
+    with setup.place.scope, stopping():
         batch_size, shown = 2 * setup.settings.batch_size, figures.SHOWN // 2 if recipe.figure else 0
         metrics, predictions, first = infer(model, splits.test, batch_size, recipe.class_output, shown)
     figures.draw_samples(folder, recipe, splits, first)

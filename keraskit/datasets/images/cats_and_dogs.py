@@ -1,4 +1,10 @@
-"""Cats and dogs: photographs from --data-dir or the public archive, for want of them drawn; or your own classes."""
+"""Cats and dogs: photographs from --data-dir or the public archive, for want of them drawn; or your own classes.
+
+Args:
+    data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
+    download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
+    cache: Keep decoded pictures in memory, or decode them in every epoch.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,6 @@ from typing import Literal
 from PIL import Image
 
 from keraskit import system
-from keraskit.config import SPLITS
 from keraskit.datasets.images import drawn_pets, folder
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
@@ -22,7 +27,7 @@ URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6D
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
 MEASURED = 1_752  # photographs to train on with which the recipes' figures were measured
-DRAWN = {"train": 400, "validation": 100, "test": 200}  # of each class
+DRAWN = {"train": range(400), "validation": range(400, 500), "test": range(500, 700)}  # of each class
 HOW_TO_GET = "--data-dir names photographs, --download fetches 786 MB of them"
 
 
@@ -32,13 +37,7 @@ def unit(
     cache: Literal["auto", "on", "off"] = "auto",
     limit: int | None = None,
 ) -> Splits:
-    """Pixels from 0 to 1, of the document's 2,000 photographs a class.
-
-    Args:
-        data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
-        download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
-        cache: Keep decoded pictures in memory, or decode them in every epoch.
-    """
+    """Pixels from 0 to 1, of the document's 2,000 photographs a class."""
     return _splits(data_dir, download, cache, limit, "unit", OF_THE_DOCUMENT)
 
 
@@ -48,13 +47,7 @@ def pixels(
     cache: Literal["auto", "on", "off"] = "auto",
     limit: int | None = None,
 ) -> Splits:
-    """Pixels from 0 to 255, of the document's 2,000 photographs a class, for a model that scales them itself.
-
-    Args:
-        data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
-        download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
-        cache: Keep decoded pictures in memory, or decode them in every epoch.
-    """
+    """Pixels from 0 to 255, of the document's 2,000 photographs a class, for a model that scales them itself."""
     return _splits(data_dir, download, cache, limit, "pixels", OF_THE_DOCUMENT)
 
 
@@ -64,13 +57,7 @@ def caffe(
     cache: Literal["auto", "on", "off"] = "auto",
     limit: int | None = None,
 ) -> Splits:
-    """Pixels from 0 to 255 less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on.
-
-    Args:
-        data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
-        download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
-        cache: Keep decoded pictures in memory, or decode them in every epoch.
-    """
+    """Pixels from 0 to 255 less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on."""
     return _splits(data_dir, download, cache, limit, "caffe", None)
 
 
@@ -81,14 +68,13 @@ def _splits(
     root, found = photographs(data_dir, download)
     if root is None:
         pets = DrawnPets()
-        found = f"keraskit's own pen ({HOW_TO_GET})"
         source = {"name": drawn_pets.NAME, "path": "", "found": found, "reference": False}
-        layout = arrange(pets.names, "the drawn pets")
+        layout = arrange(pets.names, found)
         return folder.splits(pets, layout, scale, source, size, limit, cache, trusted=True)
     files = open_files(root)
     layout = arrange(files.names, root, most)
     kinds = {name.lower().removesuffix("s") for name in layout.classes}
-    reference = most is None or (kinds == {"cat", "dog"} and len(layout.parts["train"]) >= MEASURED)
+    reference = most is None or (kinds == {"cat", "dog"} and len(layout.splits["train"]) >= MEASURED)
     source = {"name": system.name_of(root), "path": str(root), "found": found, "reference": reference}
     return folder.splits(files, layout, scale, source, size, limit, cache)
 
@@ -97,9 +83,9 @@ def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str
     """Where photographs lie, and how that was found; None where only drawn ones are left."""
     if data_dir:
         return data_dir, "--data-dir"
-    if download or (system.keras_home() / "datasets" / ARCHIVE).is_file():
+    if download or system.is_file(system.keras_home() / "datasets" / ARCHIVE):
         return _downloaded(), "Microsoft's public archive"
-    return None, ""
+    return None, f"keraskit's own pen ({HOW_TO_GET})"
 
 
 def _downloaded() -> Path:
@@ -120,10 +106,7 @@ class DrawnPets:
     def __init__(self) -> None:
         self.root = Path("drawn")
         self.skipped: Counter[str] = Counter()
-        numbers = {
-            part: range(before, before + DRAWN[part]) for part, before in zip(SPLITS, (0, 400, 500), strict=True)
-        }
-        self.names = [f"{part}/{kind}/{i}.bmp" for part in SPLITS for kind in drawn_pets.CLASSES for i in numbers[part]]
+        self.names = [f"{split}/{kind}/{i}.bmp" for split in DRAWN for kind in drawn_pets.CLASSES for i in DRAWN[split]]
 
     def read(self, name: str) -> bytes:
         """The picture as a bitmap file."""
@@ -131,7 +114,3 @@ class DrawnPets:
         file = io.BytesIO()
         Image.fromarray(drawn_pets.draw(kind, int(number.partition(".")[0]))).save(file, "BMP")
         return file.getvalue()
-
-    def stamp(self, name: str) -> str:
-        """Always the same."""
-        return name

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from keraskit.errors import UserError
+
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the only decoders that are ever run; a file's name decides nothing
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
+MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 
@@ -34,8 +38,12 @@ def contents(path: Path) -> bytes:
         raise OSError(str(error)) from error
 
 
-def read(data: bytes) -> Image.Image:
+def read(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
+
+    Args:
+        data: the file.
+        spend: told the number of pixels before they are decoded; may raise UserError.
 
     Raises:
         BadPicture: it is empty, damaged, of another format, or too large.
@@ -44,13 +52,16 @@ def read(data: bytes) -> Image.Image:
         raise BadPicture("is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {MOST_PIXELS:,} are allowed")
-            if not image.width or not image.height:
+            pixels = image.width * image.height
+            if pixels > MOST_PIXELS or max(image.size) > MOST_SIDE:
+                most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
+                raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
+            if not pixels:
                 raise BadPicture("has no pixels")
+            spend(pixels)
             image.load()
             return _plain(ImageOps.exif_transpose(image))
-    except BadPicture:
+    except (BadPicture, UserError, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
         raise BadPicture(f"is no picture ({', '.join(FORMATS)})") from error

@@ -16,8 +16,11 @@ from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "photos"  # where keraskit is used from its repository
-# A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory.
-MOST_RATIO, RATIO_FROM, MOST_TOTAL = 100, 10_000_000, 200_000_000_000
+# A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory: a member
+# a hundred times, if it is large; all of them, whose data may overlap, twenty times as large as the archive.
+MOST_RATIO, RATIO_FROM = 100, 10_000_000
+MOST_TOTAL_RATIO, TOTAL_FROM, MOST_TOTAL = 20, 100_000_000, 200_000_000_000
+RUN = "run.json"  # what lies beside it is a run's, and never data
 
 
 class PictureFiles(Protocol):
@@ -29,9 +32,6 @@ class PictureFiles(Protocol):
 
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises OSError."""
-
-    def stamp(self, name: str) -> str:
-        """Changes when the file does."""
 
 
 def open_files(root: Path) -> PictureFiles:
@@ -74,8 +74,8 @@ class Folder:
         seen = set()
         for folder, folders, files in os.walk(root, followlinks=True):
             real = os.path.realpath(folder)
-            folders[:] = sorted(f for f in folders if not _hidden(f)) if real not in seen else []
-            if real in seen:
+            folders[:] = sorted(f for f in folders if not _hidden(f)) if real not in seen and RUN not in files else []
+            if real in seen or RUN in files:
                 continue
             seen.add(real)
             below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
@@ -86,11 +86,6 @@ class Folder:
     def read(self, name: str) -> bytes:
         """The file's bytes."""
         return contents(self.root / name)
-
-    def stamp(self, name: str) -> str:
-        """Size and time of the last change."""
-        found = (self.root / name).stat()
-        return f"{found.st_size} {found.st_mtime_ns}"
 
 
 class Archive:
@@ -113,8 +108,11 @@ class Archive:
                 self.skipped[why] += 1
             elif _wanted(member.filename, self.skipped):
                 self._members[member.filename] = member
-        if (total := sum(m.file_size for m in self._members.values())) > MOST_TOTAL:
-            raise UserError(f"{root} claims to hold {total / 1e9:,.0f} GB; {MOST_TOTAL / 1e9:.0f} GB are allowed.")
+        total = sum(member.file_size for member in self._members.values())
+        most = min(MOST_TOTAL, max(TOTAL_FROM, MOST_TOTAL_RATIO * root.stat().st_size))
+        if total > most:
+            problem = f"{root} is refused: it claims to hold {total / 1e9:,.1f} GB; {most / 1e9:,.1f} GB are allowed"
+            raise UserError(f"{problem}.", "Photographs do not shrink like that.")
         self.names = list(self._members)
 
     def _refused(self, member: zipfile.ZipInfo) -> str:
@@ -139,12 +137,10 @@ class Archive:
         """The member's bytes; never more than it claimed."""
         try:
             return self._zip.read(self._members[name])
+        except MemoryError:
+            raise
         except Exception as error:  # the same
             raise OSError(f"its part of the archive is damaged ({error})") from error
-
-    def stamp(self, name: str) -> str:
-        """Size and checksum."""
-        return f"{self._members[name].file_size} {self._members[name].CRC:08x}"
 
 
 def _hidden(name: str) -> bool:
