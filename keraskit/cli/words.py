@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from cyclopts import (
+    UNSET,
     CycloptsError,
     MissingArgumentError,
     UnknownCommandError,
@@ -101,7 +102,7 @@ def _unknown_command(error: UnknownCommandError, words: Sequence[str], command: 
 
 
 def check_values(app: Any, commands: Any, arguments: Any) -> None:
-    """Refuse what cyclopts would make something of: 3.5 for a whole number, and --model without the name of a flag.
+    """Refuse what cyclopts would make something of: 3.5 for a whole number, an empty path, --model without a flag.
 
     A hook of cyclopts, called before it converts.
     """
@@ -109,6 +110,8 @@ def check_values(app: Any, commands: Any, arguments: Any) -> None:
         kinds = set(_leaves(argument.hint))
         for token in argument.tokens:
             flag = token.keyword or argument.name
+            if token.value == "" and token.implicit_value is UNSET:
+                raise UserError(f"{flag} is empty.", "Give it a value, or leave it out.")
             if argument.children:
                 raise UserError(
                     f"{flag} alone is no flag.", f"Say which: {argument.children[0].names[-1]}, for example."

@@ -45,6 +45,8 @@ REFUSED = [
     ("run --seed 1 --epochs 0 cnn", "--epochs 0 makes no sense"),
     ("run mlp --epochs", "--epochs needs a value."),
     ("run cnn --filters 3", "--filters needs 2 values."),
+    ("run cats_dogs --quick --data-dir=", "--data-dir is empty. Give it a value, or leave it out."),
+    ("run mlp --workers=", "--workers is empty."),
     ("run mlp --augment 3", "--augment alone is no flag. Say which: --augment.rotation-range"),
     ("run mlp --model 3", "`keraskit run mlp` has no flag --model."),
     ("run mlp --augment.rotation-range 400", "rotation_range=400.0 makes no sense: expected at most 360 degrees"),

@@ -20,6 +20,7 @@ SHIPPED = Path(__file__).resolve().parents[3] / "data" / "photos"  # where keras
 # a hundred times, if it is large; all of them, whose data may overlap, twenty times as large as the archive.
 MOST_RATIO, RATIO_FROM = 100, 10_000_000
 MOST_TOTAL_RATIO, TOTAL_FROM, MOST_TOTAL = 20, 100_000_000, 200_000_000_000
+MOST_OTHERS = 3  # for each picture: a caption, an outline
 RUN = "run.json"  # what lies beside it is a run's, and never data
 
 
@@ -35,14 +36,19 @@ class PictureFiles(Protocol):
 
 
 def open_files(root: Path) -> PictureFiles:
-    """The pictures in a folder or a zip archive. Raises UserError where it is neither, or an archive is unsafe."""
-    if root.is_dir():
-        return Folder(root)
-    if root.is_file():
-        return Archive(root)
-    raise UserError(
-        f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder of pictures per class."
-    )
+    """The pictures in a folder or a zip archive.
+
+    Raises:
+        UserError: it is neither, an archive is unsafe, or it is full of other things, as a folder of work is.
+    """
+    advice = "Name a zip archive, or a folder with a subfolder of pictures per class."
+    if not root.exists():
+        raise UserError(f"{root} does not exist.", advice)
+    files = Folder(root) if root.is_dir() else Archive(root)
+    if files.names and files.skipped.total() > MOST_OTHERS * len(files.names):
+        counts = f"{len(files.names):,} pictures among {files.skipped.total():,} other files"
+        raise UserError(f"{root.absolute()} holds {counts}: it is no set of pictures.", advice)
+    return files
 
 
 def find(words: Sequence[str | Path]) -> list[Path]:

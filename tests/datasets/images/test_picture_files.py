@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,20 @@ def test_figures_of_runs_are_no_data(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(picture())
     assert sorted(Folder(tmp_path).names) == ["cat/1.png", "dog/1.png"]
+
+
+def test_a_folder_of_other_work_is_no_set_of_pictures(tmp_path, monkeypatch):
+    for i in range(4):
+        for kind in ("docs", "tests"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / f"{i}.png").write_bytes(picture())
+            for k in range(3):  # captions and the like
+                (tmp_path / kind / f"{i}.{k}.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    assert len(open_files(Path()).names) == 8
+    (tmp_path / "a.py").touch()
+    with pytest.raises(UserError, match=rf"^{tmp_path} holds 8 pictures among 25 other files: it is no set of pic"):
+        open_files(Path())
 
 
 def names_of(kinds, count, pattern="{kind}/{i}.jpg"):
