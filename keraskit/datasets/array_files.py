@@ -7,8 +7,8 @@ import hashlib
 import math
 import re
 import zipfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from keraskit import system
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
-IDX_FILES = dict(
-    zip(NAMES, ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"), strict=True)
-)
+STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+IDX_FILES = dict(zip(NAMES, STEMS, strict=True))
 IDX_NAME = re.compile(r"[-.]idx[13]-ubyte")
 READS = "What is read: an .npz file with x_train, y_train, x_test, y_test, by numpy.savez, or a folder of IDX files."
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -48,8 +47,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, 
         if len(x[split]) != len(y[split]) or not len(x[split]):
             counts = f"x_{split} has {len(x[split])} pictures and y_{split} {len(y[split])} labels"
             raise UserError(f"{path}: {counts}; need the same, above 0.")
-    if x["train"].shape[1:] != x["test"].shape[1:]:
-        shapes = f"{x['train'].shape[1:]} and {x['test'].shape[1:]}"
+    if len(shapes := {each.shape[1:] for each in x.values()}) > 1:
         raise UserError(f"{path}: training and test pictures differ in shape: {shapes}.")
     first, names = count_classes(y, str(path))
     if unseen := set(np.unique(y["test"])) - set(np.unique(y["train"])):
@@ -97,9 +95,8 @@ def check_place(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(4)
     if IDX_NAME.search(path.name) or (len(start) == 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES):
-        raise UserError(
-            f"{path} is a single IDX file; a set is four of them.", f"Name its folder: {path.absolute().parent}."
-        )
+        advice = f"Name its folder: {path.absolute().parent}."
+        raise UserError(f"{path} is a single IDX file; a set is four of them.", advice)
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} cannot be read: it is no .npz file, or half of one.", READS)
 
@@ -124,7 +121,7 @@ def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[s
     Raises:
         UserError: it is damaged, holds something else, or too much.
     """
-    try:
+    with _reading(path, ".npz"):
         with zipfile.ZipFile(path) as archive:
             size = sum(m.file_size for m in archive.infolist() if m.filename.removesuffix(".npy") in names)
         if most is not None and size > most:
@@ -132,32 +129,34 @@ def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[s
         _check_room(size, path)
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in names if name in file}
-    except UserError:
-        raise
-    except MemoryError as error:
-        raise _too_little(path, error) from error
-    except Exception as error:  # a damaged file makes numpy and zipfile raise anything
-        raise UserError(
-            f"{path} cannot be read: {sentence(error)}", "It is damaged, or no .npz of plain arrays."
-        ) from error
-    for name, array in found.items():
-        if not isinstance(array, np.ndarray):  # a member without the header of one
-            raise UserError(f"{path} cannot be read: its member '{name}' is no array.", "Write it with numpy.savez.")
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray):  # a member without the header of one
+                raise ValueError(f"its member '{name}' is no array")
     return found
 
 
-def _too_little(path: Path, error: MemoryError) -> UserError:
-    return UserError(f"{path} does not fit into memory: {sentence(error)}", "Free some, or use fewer pictures.")
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn what reading a file raises, anything for a damaged one, into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{path} does not fit into memory: {sentence(error)}", "Free some, or shrink it.") from error
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."
+        ) from error
 
 
 def _check_room(size: int, path: Path) -> None:
     """Raise UserError where arrays of so many bytes, and their copies on the way to a model, do not fit into memory."""
     free = system.available_memory()
     if free is not None and COPIES * size > free:
-        claimed = f"claims {min(size, 10**18) / 1e9:,.0f} GB of arrays"
-        raise UserError(
-            f"{path} {claimed}; {free / COPIES / 1e9:,.1f} GB would fit into memory.", "Use fewer pictures."
-        )
+        fits = f"{free / COPIES / 1e9:,.1f} GB would fit into memory"
+        problem = f"{path} claims {min(size, 10**18) / 1e9:,.0f} GB of arrays; {fits}"
+        raise UserError(f"{problem}.", "Use fewer pictures.")
 
 
 def read_idx(folder: Path) -> dict[str, np.ndarray]:
@@ -174,15 +173,15 @@ def _idx_file(folder: Path, stem: str) -> Path:
 
 
 def _idx(path: Path) -> np.ndarray:
-    try:
+    with _reading(path, "IDX"):
         if not path.is_file():
             raise OSError("it is no file")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not head[3]:
                 raise ValueError(f"it begins with {head.hex(' ') or 'nothing'}, expected 00 00, a type and the axes")
-            kind, axes = np.dtype(IDX_TYPES[head[2]]), head[3]
-            shape = [int.from_bytes(file.read(4), "big") for _ in range(axes)]
+            kind = np.dtype(IDX_TYPES[head[2]])
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
             size = math.prod(shape) * kind.itemsize
             _check_room(size, path)
             data = file.read(size + 1)  # never more than it claims, whatever it unpacks to
@@ -190,10 +189,6 @@ def _idx(path: Path) -> np.ndarray:
             follow = "more" if len(data) > size else f"{len(data) // kind.itemsize}"
             raise ValueError(f"its header says {tuple(shape)[:8]}, and {follow} values follow")
         return np.frombuffer(data, kind).reshape(shape)
-    except MemoryError as error:
-        raise _too_little(path, error) from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as IDX: {error}.", "It is damaged or another file.") from error
 
 
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:
@@ -232,6 +227,15 @@ def _labels(y: np.ndarray, which: str) -> np.ndarray:
     if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all() or (y != np.round(y)).any():
         raise UserError(f"{which} is {y.dtype} {y.shape}, expected one whole number per picture.")
     return y
+
+
+@contextmanager
+def downloading(failed: str, advice: str) -> Iterator[None]:
+    """Turn what goes wrong with Keras's downloads, for which it raises a bare Exception, into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{failed}: {sentence(error)}", advice) from error
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
 
 from keraskit.config import SPLITS
 from keraskit.datasets.array_files import FROM_1, count_classes, digest
-from keraskit.datasets.preprocessing import SCALES, Inputs
+from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
 from keraskit.errors import UserError
 
@@ -61,8 +61,8 @@ def from_arrays(
             problem = f"{name}: examples of {split} have the shapes {shapes[split]}, those of train {shapes['train']}"
             raise UserError(f"{problem}.", "A model takes one shape.")
     pictures = _are_pictures(pairs["train"][0])
-    if scale and not (pictures and scale in SCALES):
-        problem = f"{name}: scale {scale!r} is given, one of {', '.join(SCALES)} for pictures"
+    if scale and not (pictures and scale in get_args(Scale)):
+        problem = f"{name}: scale {scale!r} is given, one of {', '.join(get_args(Scale))} for pictures"
         raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
     labels = {split: y.reshape(-1).astype(np.int64) for split, (_, y) in pairs.items() if _are_labels(y)}
     first, names = _classes(labels, classes, class_weight or {}, name)

@@ -19,7 +19,7 @@ from keraskit import system
 from keraskit.datasets import array_files, class_names, mnist
 from keraskit.datasets.preprocessing import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10
@@ -140,14 +140,10 @@ def _load(
 def _by_keras(name: str) -> dict[str, np.ndarray]:
     import keras
 
-    try:
+    known = ", ".join(["mnist", *BY_KERAS])
+    advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files."
+    with array_files.downloading(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        known = ", ".join(["mnist", *BY_KERAS])
-        raise UserError(
-            f"Keras could not download {name}: {sentence(error)}",
-            f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files.",
-        ) from error
     y, y_test = (labels.reshape(-1).astype(int) for labels in (y, y_test))
     return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
 

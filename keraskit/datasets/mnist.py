@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.array_files import IDX_NAME, digest, read_npz
-from keraskit.errors import UserError, sentence
+from keraskit.datasets.array_files import IDX_NAME, digest, downloading, read_npz
+from keraskit.errors import UserError
 
 FILE = "mnist.npz"
 SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
@@ -63,14 +63,10 @@ def search_path() -> list[tuple[str, Path]]:
 def _download() -> tuple[str, Path]:
     import keras
 
-    try:
+    looked = ", ".join(str(path) for _, path in search_path())
+    advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
+    with downloading(f"No {FILE}: looked for {looked}, and the download failed", advice):
         keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        looked = ", ".join(str(path) for _, path in search_path())
-        raise UserError(
-            f"No {FILE}: looked for {looked}, and the download failed: {sentence(error)}",
-            f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA.",
-        ) from error
     return "downloaded by Keras", search_path()[-1][1]
 
 

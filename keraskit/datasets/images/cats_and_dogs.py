@@ -16,11 +16,12 @@ from typing import Literal
 from PIL import Image
 
 from keraskit import system
+from keraskit.datasets.array_files import downloading
 from keraskit.datasets.images import drawn_pets, folder
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
+from keraskit.datasets.preprocessing import Scale
 from keraskit.datasets.splits import Splits
-from keraskit.errors import UserError, sentence
 
 ARCHIVE = "kagglecatsanddogs_5340.zip"
 URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"
@@ -62,7 +63,7 @@ def caffe(
 
 
 def _splits(
-    data_dir: Path | None, download: bool, cache: str, limit: int | None, scale: folder.Scale, most: int | None
+    data_dir: Path | None, download: bool, cache: str, limit: int | None, scale: Scale, most: int | None
 ) -> Splits:
     size = (drawn_pets.SIZE, drawn_pets.SIZE)
     root, found = photographs(data_dir, download)
@@ -83,21 +84,13 @@ def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str
     """Where photographs lie, and how that was found; None where only drawn ones are left."""
     if data_dir:
         return data_dir, "--data-dir"
-    if download or system.is_file(system.keras_home() / "datasets" / ARCHIVE):
-        return _downloaded(), "Microsoft's public archive"
-    return None, f"keraskit's own pen ({HOW_TO_GET})"
-
-
-def _downloaded() -> Path:
+    if not download and not system.is_file(system.keras_home() / "datasets" / ARCHIVE):
+        return None, f"keraskit's own pen ({HOW_TO_GET})"
     import keras
 
-    try:  # shows progress, and checks the hash of what it finds or fetches
-        return Path(keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256"))
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        raise UserError(
-            f"The photographs could not be downloaded: {sentence(error)}",
-            f"Fetch {URL} yourself and name it with --data-dir.",
-        ) from error
+    with downloading("The photographs could not be downloaded", f"Fetch {URL} yourself and name it with --data-dir."):
+        path = keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256")  # or checks what is there
+    return Path(path), "Microsoft's public archive"
 
 
 class DrawnPets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +15,11 @@ from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.datasets.images.verify import check, listed
-from keraskit.datasets.preprocessing import Inputs
+from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import RunStopped, UserError
 
 CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
-Scale = Literal["pixels", "unit", "caffe"]
 
 
 def splits(
