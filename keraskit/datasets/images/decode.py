@@ -18,7 +18,6 @@ ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
 MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file
-RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 
 
 class BadPicture(ValueError):
@@ -102,5 +101,5 @@ def pixels(
     """
     image = image.convert("RGB" if channels == 3 else "L")
     if image.size != size[::-1]:
-        image = image.resize(size[::-1], RESAMPLING[resampling])
+        image = image.resize(size[::-1], Image.Resampling[resampling.upper()])
     return np.asarray(image)

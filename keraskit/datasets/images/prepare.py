@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 
-from keraskit.config import SPLITS
 from keraskit.datasets.images.decode import contents
-from keraskit.datasets.images.labels import Labelled, arrange
+from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import PictureFiles, open_files
 from keraskit.datasets.images.verify import check, listed
 from keraskit.errors import UserError, printable
@@ -32,34 +30,25 @@ def prepare(source: Path, to: Path, per_class: int | None = None) -> None:
     check_folder(to, "--to")
     layout = arrange(files.names, source, per_class)
     bad, _ = check(files, layout.names)
-    targets = _targets(layout.splits, layout.classes, bad)
-    done = sum(_put(files, to, name, target) for target, name in targets.items())
-
-    counts = Counter(target.rpartition("/")[0] for target in targets)
-    for split in SPLITS:
-        for kind in layout.classes:
-            print(f"total {split} {printable(kind)} images: {counts[f'{split}/{kind}']}")
+    targets: dict[str, str] = {}
+    counts: Counter[str] = Counter({f"{split} {kind}": 0 for split in layout.splits for kind in layout.classes})
+    for split, pairs in layout.splits.items():
+        for name, kind in [(name, layout.classes[label]) for name, label in pairs if name not in bad]:
+            target = f"{split}/{kind}/{name.rpartition('/')[2]}"
+            if target in targets:  # two subfolders of a class hold the same file name
+                target = f"{split}/{kind}/{name.replace('/', '-')}"
+            targets[target] = name
+            counts[f"{split} {kind}"] += 1
+    done = sum(_put(files, name, to / target) for target, name in targets.items())
+    for which, count in counts.items():
+        print(f"total {printable(which)} images: {count}")
     if bad:
         print(f"left out {len(bad):,} that cannot be used: {printable(listed(bad))}")
     print(f"{done:,} new in {printable(to)}; use it with --data-dir {printable(to)}")
 
 
-def _targets(splits: dict[str, Labelled], classes: tuple[str, ...], bad: Collection[str]) -> dict[str, str]:
-    """The name of each picture by its place below the new folder."""
-    targets: dict[str, str] = {}
-    for split, pairs in splits.items():
-        for name, label in pairs:
-            if name not in bad:
-                target = f"{split}/{classes[label]}/{name.rpartition('/')[2]}"
-                if target in targets:  # two subfolders of a class hold the same file name
-                    target = f"{split}/{classes[label]}/{name.replace('/', '-')}"
-                targets[target] = name
-    return targets
-
-
-def _put(files: PictureFiles, to: Path, name: str, target: str) -> bool:
+def _put(files: PictureFiles, name: str, path: Path) -> bool:
     """Copy one picture; False where it is there already."""
-    path = to / target
     try:
         data = files.read(name)
         if path.exists():
@@ -70,7 +59,6 @@ def _put(files: PictureFiles, to: Path, name: str, target: str) -> bool:
         with atomic(path) as beside:
             beside.write_bytes(data)
     except OSError as error:
-        raise UserError(
-            f"Cannot copy {name} to {path}: {error.strerror or error}.", "The same command goes on."
-        ) from error
+        problem = f"Cannot copy {name} to {path}: {error.strerror or error}."
+        raise UserError(problem, "The same command goes on.") from error
     return True

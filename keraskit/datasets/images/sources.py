@@ -58,14 +58,13 @@ def find(words: Sequence[str | Path]) -> list[Path]:
         path = system.expanded(word)
         if path.is_dir():
             below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
-            if not below:
-                raise UserError(f"{path} holds no pictures.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         elif path.exists():
             below = [path]
         else:
             below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
-            if not below:
-                raise UserError(f"{path} does not exist.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
+        if not below:
+            problem = f"{path} {'holds no pictures' if path.is_dir() else 'does not exist'}."
+            raise UserError(problem, "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
     return list(found)
 
@@ -80,9 +79,10 @@ class Folder:
         seen = set()
         for folder, folders, files in os.walk(root, followlinks=True):
             real = os.path.realpath(folder)
-            folders[:] = sorted(f for f in folders if not _hidden(f)) if real not in seen and RUN not in files else []
             if real in seen or RUN in files:
+                folders.clear()
                 continue
+            folders[:] = sorted(f for f in folders if not hidden(f))
             seen.add(real)
             below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
             for file in files:
@@ -102,9 +102,8 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(root)
         except Exception as error:  # a damaged file makes zipfile raise anything
-            raise UserError(
-                f"{root} is no zip archive that can be read: {error}.", "Fetch or copy it again."
-            ) from error
+            problem = f"{root} is no zip archive that can be read: {error}."
+            raise UserError(problem, "Fetch or copy it again.") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
         self.skipped: Counter[str] = Counter()
         for member in self._zip.infolist():
@@ -126,9 +125,7 @@ class Archive:
         name = member.filename
         if not name:
             return "without a name"
-        if member.file_size > MOST_BYTES or (
-            member.file_size > RATIO_FROM and member.file_size > MOST_RATIO * max(1, member.compress_size)
-        ):
+        if member.file_size > min(MOST_BYTES, max(RATIO_FROM, MOST_RATIO * member.compress_size)):
             sizes = f"{member.compress_size:,} bytes that claim to be {member.file_size:,}"
             raise UserError(f"{self.root} is refused: {name!r} has {sizes}.", "A photograph does not shrink like that.")
         if name.startswith("/") or "\\" in name or ":" in name.partition("/")[0] or ".." in name.split("/"):
@@ -149,13 +146,14 @@ class Archive:
             raise OSError(f"its part of the archive is damaged ({error})") from error
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
+    """Whether a file or folder is the system's own."""
     return name.startswith((".", "__MACOSX"))
 
 
 def _wanted(name: str, skipped: Counter[str]) -> bool:
     """Whether it is a picture by its name; counts it by its ending when not."""
-    if any(map(_hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
+    if any(map(hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
         return False
     stem, dot, ending = name.rpartition("/")[2].rpartition(".")
     suffix = (dot + ending).lower() if stem and ending else ""
