@@ -67,7 +67,7 @@ def from_arrays(
     labels = {split: y.reshape(-1).astype(np.int64) for split, (_, y) in pairs.items() if _are_labels(y)}
     first, names = _classes(labels, classes, class_weight or {}, name)
 
-    def split(which: str) -> Split:
+    def made(which: str) -> Split:
         x, y = pairs[which]
         known: dict[str, Any] = {"labels": labels[which] - first} if names else {}
         if pictures:
@@ -86,7 +86,7 @@ def from_arrays(
         counts = {which: len(keras.tree.flatten(pairs[which])[0]) for which in SPLITS}
         source = {"name": name, "path": "", "found": "arrays", "sha256": digest(arrays), "counts": counts}
         source |= {"notes": [FROM_1]} if first else {}
-        return Splits(split("train"), split("validation"), split("test"), names, source)
+        return Splits(made("train"), made("validation"), made("test"), names, source)
 
     return load
 

@@ -40,7 +40,7 @@ def unbroken(photos, tmp_path_factory):
 
 
 @pytest.mark.parametrize("loss", ["removed", "damaged"])
-def test_the_file_is_named_the_step_is_saved_and_resume_ends_with_the_same_bits(
+def test_the_file_is_named_and_the_step_saved_and_resume_ends_with_the_same_bits(
     loss, photos, unbroken, tmp_path, capsys
 ):
     def lose(_):

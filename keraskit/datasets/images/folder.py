@@ -55,18 +55,18 @@ def splits(
         source["notes"] = _notes(bad, layout, files)
     source = source | {"counts": {split: len(pairs) for split, pairs in found.items()}}
 
-    def made(shape: tuple[int, ...], cached: bool) -> list[Split]:
-        inputs = Inputs(shape[:2], 3, scale, shape)  # type: ignore[arg-type]
-        return [_split(files, found[split], inputs, cached) for split in SPLITS]
+    def made(shape: tuple[int, ...], cached: bool, known: dict[str, Any], reshape: Any = None) -> Splits:
+        inputs = Inputs((shape[0], shape[1]), 3, scale, shape)
+        train, validation, test = (_split(files, found[split], inputs, cached) for split in SPLITS)
+        return Splits(train, validation, test, layout.classes, source | known, reshape)
 
     def shaped(shape: tuple[int, ...]) -> Splits:
         if len(shape) != 3 or shape[-1] != 3:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
         cached, reason = _cache(cache, sum(map(len, found.values())) * math.prod(shape))
-        return Splits(*made(shape, cached), layout.classes, source | {"cache": reason})
+        return made(shape, cached, {"cache": reason})
 
-    # Nothing is decoded before the model's size is known.
-    return Splits(*made((*size, 3), cached=False), layout.classes, source, reshape=shaped)
+    return made((*size, 3), False, {}, shaped)  # nothing is decoded before the model's size is known
 
 
 def _mixed(pairs: Labelled) -> Labelled:
