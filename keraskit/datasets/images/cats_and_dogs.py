@@ -9,7 +9,6 @@ Args:
 from __future__ import annotations
 
 import io
-from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ from keraskit import system
 from keraskit.datasets.array_files import downloading
 from keraskit.datasets.images import drawn_pets, folder
 from keraskit.datasets.images.labels import arrange
-from keraskit.datasets.images.sources import open_files
+from keraskit.datasets.images.sources import PictureFiles, open_files
 from keraskit.datasets.preprocessing import Scale
 from keraskit.datasets.splits import Splits
 
@@ -65,19 +64,14 @@ def caffe(
 def _splits(
     data_dir: Path | None, download: bool, cache: str, limit: int | None, scale: Scale, most: int | None
 ) -> Splits:
-    size = (drawn_pets.SIZE, drawn_pets.SIZE)
     root, found = photographs(data_dir, download)
-    if root is None:
-        pets = DrawnPets()
-        source = {"name": drawn_pets.NAME, "path": "", "found": found, "reference": False}
-        layout = arrange(pets.names, found)
-        return folder.splits(pets, layout, scale, source, size, limit, cache, trusted=True)
-    files = open_files(root)
-    layout = arrange(files.names, root, most)
+    files = open_files(root) if root else DrawnPets()
+    layout = arrange(files.names, files.root, most)
     kinds = {name.lower().removesuffix("s") for name in layout.classes}
-    reference = most is None or (kinds == {"cat", "dog"} and len(layout.splits["train"]) >= MEASURED)
-    source = {"name": system.name_of(root), "path": str(root), "found": found, "reference": reference}
-    return folder.splits(files, layout, scale, source, size, limit, cache)
+    of_the_document = most is None or (kinds == {"cat", "dog"} and len(layout.splits["train"]) >= MEASURED)
+    name, path = (system.name_of(root), str(root)) if root else (drawn_pets.NAME, "")
+    source = {"name": name, "path": path, "found": found, "reference": root is not None and of_the_document}
+    return folder.splits(files, layout, scale, source, limit, cache, trusted=root is None)
 
 
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
@@ -93,12 +87,11 @@ def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str
     return Path(path), "Microsoft's public archive"
 
 
-class DrawnPets:
+class DrawnPets(PictureFiles):
     """Pictures that are drawn when they are read, as files that lie nowhere."""
 
     def __init__(self) -> None:
-        self.root = Path("drawn")
-        self.skipped: Counter[str] = Counter()
+        super().__init__(Path("drawn"))
         self.names = [f"{split}/{kind}/{i}.bmp" for split in DRAWN for kind in drawn_pets.CLASSES for i in DRAWN[split]]
 
     def read(self, name: str) -> bytes:

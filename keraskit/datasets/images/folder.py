@@ -19,6 +19,7 @@ from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import RunStopped, UserError
 
+SIZE = 150  # pixels of a side, until a model says what it wants
 CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
 
 
@@ -27,7 +28,6 @@ def splits(
     layout: Layout,
     scale: Scale,
     source: dict[str, Any],
-    size: tuple[int, int],
     limit: int | None = None,
     cache: str = "auto",
     trusted: bool = False,
@@ -39,7 +39,6 @@ def splits(
         layout: which are in which split.
         scale: of the values that a model is fed.
         source: what is known for the manifest.
-        size: height and width until a model says what it wants.
         limit: pictures of each split at most.
         cache: on, off or auto: whether to keep decoded pictures in memory.
         trusted: take the pictures as they are.
@@ -66,7 +65,7 @@ def splits(
         cached, reason = _cache(cache, sum(map(len, found.values())) * math.prod(shape))
         return made(shape, cached, {"cache": reason})
 
-    return made((*size, 3), False, {}, shaped)  # nothing is decoded before the model's size is known
+    return made((SIZE, SIZE, 3), False, {}, shaped)  # nothing is decoded before the model's size is known
 
 
 def _mixed(pairs: Labelled) -> Labelled:

@@ -9,7 +9,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from keraskit import system
 from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
@@ -24,15 +23,17 @@ MOST_OTHERS = 3  # for each picture: a caption, an outline
 RUN = "run.json"  # what lies beside it is a run's, and never data
 
 
-class PictureFiles(Protocol):
+class PictureFiles:
     """Pictures by name. A name is relative, with slashes, whatever the system."""
 
-    root: Path
-    names: list[str]
-    skipped: Counter[str]
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.names: list[str] = []
+        self.skipped: Counter[str] = Counter()
 
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises OSError."""
+        raise NotImplementedError
 
 
 def open_files(root: Path) -> PictureFiles:
@@ -69,13 +70,11 @@ def find(words: Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-class Folder:
+class Folder(PictureFiles):
     """All pictures below a folder; links are followed, each folder once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.names: list[str] = []
-        self.skipped: Counter[str] = Counter()
+        super().__init__(root)
         seen = set()
         for folder, folders, files in os.walk(root, followlinks=True):
             real = os.path.realpath(folder)
@@ -90,22 +89,21 @@ class Folder:
                     self.names.append(file if below == "." else f"{below.replace(os.sep, '/')}/{file}")
 
     def read(self, name: str) -> bytes:
-        """The file's bytes."""
+        """The file's bytes, if it is a regular file. Raises OSError."""
         return contents(self.root / name)
 
 
-class Archive:
+class Archive(PictureFiles):
     """All pictures in a zip archive, read where they are, so that no name in it can reach the disk."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         try:
             self._zip = zipfile.ZipFile(root)
         except Exception as error:  # a damaged file makes zipfile raise anything
             problem = f"{root} is no zip archive that can be read: {error}."
             raise UserError(problem, "Fetch or copy it again.") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
-        self.skipped: Counter[str] = Counter()
         for member in self._zip.infolist():
             if member.filename.endswith("/"):
                 continue
