@@ -96,7 +96,7 @@ def train(
     command = resume.command(folder, facts)
 
     facts = {} if unfinished else facts
-    with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds):
+    with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds), stopping():
         announce(setup)
         print(f"run folder     {short(folder.path)}", flush=True)
         figures.draw_model(folder, setup.model, setup.summary)
@@ -137,7 +137,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     """Take the best weights, read the test split once, and write its metrics and the figures."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
     model.load_weights(folder.path / MODEL)
-    with setup.place.scope, stopping():
+    with setup.place.scope:
         batch_size, shown = 2 * setup.settings.batch_size, figures.SHOWN // 2 if recipe.figure else 0
         metrics, predictions, first = infer(model, splits.test, batch_size, recipe.class_output, shown)
     figures.draw_samples(folder, recipe, splits, first)
