@@ -24,14 +24,14 @@ def made(classes=3, n=120, shape=(28, 28)):
     """Pictures with a bright band whose place tells their class, and labels, in Keras's layout."""
     random = np.random.default_rng(0)
 
-    def part(count):
+    def drawn(count):
         y = np.arange(count) % classes
         x = random.integers(0, 60, (count, *shape), dtype=np.uint8)
         for picture, label in zip(x, y, strict=True):
             picture[label * shape[0] // classes : (label + 1) * shape[0] // classes] += 150
         return x, y.astype(np.uint8)
 
-    (x, y), (x_test, y_test) = part(n), part(n // 3)
+    (x, y), (x_test, y_test) = drawn(n), drawn(n // 3)
     return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
 
 

@@ -301,7 +301,7 @@ INPUTS = """
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
-    first, last = ({name: array[part] for name, array in both.items()} for part in (slice(120), slice(120, None)))
+    first, last = ({name: array[rows] for name, array in both.items()} for rows in (slice(120), slice(120, None)))
     data = from_arrays(first, y[:120], last, y[120:], classes=["less", "more"])
     recipe = Recipe(build=build, compile=compile_model, data=data, epochs=3, batch_size=16)
 """

@@ -71,7 +71,7 @@ def test_a_cache_that_does_not_fit_is_not_attempted_and_the_reason_is_given(phot
     assert splits.source["cache"].startswith("in memory")
 
 
-def test_a_bad_picture_is_left_out_of_its_part_and_the_others_stay_where_they_were(photographs):
+def test_a_bad_picture_is_left_out_of_its_split_and_the_others_stay_where_they_were(photographs):
     clean = cats_and_dogs.unit(data_dir=photographs)
     for i in range(16, 40):  # so that one bad one is less than 5 %
         Image.new("RGB", (9, 9)).save(photographs / "red" / f"{i}.png")
