@@ -37,12 +37,12 @@ def contents(path: Path) -> bytes:
         raise OSError(str(error)) from error
 
 
-def read(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Image.Image:
+def read(data: bytes, spend: Callable[[int], None] = lambda size: None) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
 
     Args:
         data: the file.
-        spend: told the number of pixels before they are decoded; may raise UserError.
+        spend: told how many bytes it will decode to, before; may raise UserError.
 
     Raises:
         BadPicture: it is empty, damaged, of another format, or too large.
@@ -57,7 +57,7 @@ def read(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Ima
                 raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
             if not pixels:
                 raise BadPicture("has no pixels")
-            spend(pixels)
+            spend(pixels * len(image.getbands()))
             image.load()
             return _plain(ImageOps.exif_transpose(image))
     except (BadPicture, UserError, MemoryError):

@@ -47,7 +47,8 @@ def open_files(root: Path) -> PictureFiles:
         raise UserError(f"{root} does not exist.", advice)
     files = Folder(root) if root.is_dir() else Archive(root)
     if files.names and files.skipped.total() > MOST_OTHERS * len(files.names):
-        counts = f"{len(files.names):,} pictures among {files.skipped.total():,} other files"
+        others = ", ".join(f"{count:,} {why}" for why, count in files.skipped.most_common(3))
+        counts = f"{len(files.names):,} pictures among {files.skipped.total():,} other files ({others})"
         raise UserError(f"{root.absolute()} holds {counts}: it is no set of pictures.", advice)
     return files
 

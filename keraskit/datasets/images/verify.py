@@ -20,9 +20,9 @@ from keraskit.files import write_text
 MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
 CHUNK = 256  # pictures between two looks at the clock and at Ctrl-C
 SHOWN = 5
-# Pixels that cost a file almost nothing are made to cost time: of each picture those beyond a million and beyond
-# 300 for each byte of its file, in all pictures together.
-FREE_PIXELS, PIXELS_PER_BYTE, MOST_EMPTY = 1_000_000, 300, 500_000_000
+# Pictures that cost a file almost nothing are made to cost time. What counts is how many bytes they decode to, beyond
+# those of a million pixels in colour and beyond 300 for each byte of the file, in all pictures together.
+FREE, PER_BYTE, MOST_EMPTY = 3_000_000, 300, 500_000_000
 
 
 def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], str]:
@@ -68,13 +68,14 @@ def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) 
     empty, lock = 0, threading.Lock()
 
     def examine(name: str) -> tuple[str, str]:
-        def spend(pixels: int) -> None:
+        def spend(size: int) -> None:
             nonlocal empty
+            more = max(0, size - FREE - PER_BYTE * len(data))
             with lock:
-                empty += max(0, pixels - FREE_PIXELS - PIXELS_PER_BYTE * len(data))
-            if empty > MOST_EMPTY:
+                empty += more
+            if more and empty > MOST_EMPTY:
                 problem = f"{files.root} is refused: it holds many vast, empty pictures"
-                raise UserError(f"{problem}, such as {name}, {pixels:,} pixels in {len(data):,} bytes.", "Remove them.")
+                raise UserError(f"{problem}, such as {name}, {size:,} bytes of {len(data):,}.", "Remove them.")
 
         try:
             data = files.read(name)

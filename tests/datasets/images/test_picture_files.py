@@ -124,7 +124,7 @@ def test_a_folder_of_other_work_is_no_set_of_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(open_files(Path()).names) == 8
     (tmp_path / "a.py").touch()
-    with pytest.raises(UserError, match=rf"^{tmp_path} holds 8 pictures among 25 other files: it is no set of pic"):
+    with pytest.raises(UserError, match=rf"^{tmp_path} holds 8 pictures among 25 other files \(24 .*\.py\): it is n"):
         open_files(Path())
 
 
@@ -245,7 +245,9 @@ def test_many_vast_pictures_of_nothing_are_refused_and_photographs_of_any_size_a
     for i in range(10, 13):
         Image.new("L", (4_000, 5_000)).save(pets / "cat" / f"{i}.jpg", "PNG")  # 20 million pixels of 20 kB
     files = Folder(pets)
-    with pytest.raises(UserError, match=r"pets is refused: .* such as cat/1\d.jpg, 20,000,000 pixels in .* bytes"):
+    with pytest.raises(
+        UserError, match=r"pets is refused: .* such as cat/1\d.jpg, 20,000,000 bytes of [\d,]+\. Remove them"
+    ):
         verify.check(files, files.names)
     noise = np.random.default_rng(0).integers(0, 256, (1_500, 2_000), np.uint8)
     for i in range(10, 40):  # 90 million in all
