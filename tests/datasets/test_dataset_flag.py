@@ -12,7 +12,8 @@ from keraskit.cli import app
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
-from keraskit.registry import Card, load_recipe
+from keraskit.options import options_of
+from keraskit.registry import Card, find_card, load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training.runner import load
 from keraskit.training.settings import settle
@@ -55,6 +56,13 @@ def npz(tmp_path):
 def test_the_output_layer_follows_the_data(npz, tmp_path, recipe):
     result = keraskit.run(recipe, dataset=str(npz(made(n=600))), epochs=4, batch_size=32, output_dir=tmp_path)
     assert result.model.output_shape == (None, 3) and result.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(("recipe", "flag"), [("mlp", "dataset"), ("cats_dogs", "data_dir")])
+def test_flags_that_data_functions_share_are_told_once_and_read_from_source_or_module_alike(recipe, flag):
+    read, real = (options_of(each.functions) for each in (find_card(recipe), load_recipe(recipe)))
+    assert read == real and flag not in (load_recipe(recipe).data.__doc__ or "")
+    assert all(option.help for option in read.values() if option.function == "data")
 
 
 @pytest.mark.parametrize("zipped", [False, True])
