@@ -17,7 +17,7 @@ _HOMES = {
     "RunConfig": "keraskit.config",
     "RunResult": "keraskit.training.runner",
     "UserError": "keraskit.errors",
-    "from_arrays": "keraskit.datasets.splits",
+    "from_arrays": "keraskit.datasets.arrays",
     "load_recipe": "keraskit.registry",
     "main": "keraskit.cli.app",
     "recipes_available": "keraskit.registry",

@@ -29,6 +29,8 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
         raise _refusal(name, value, f"input should be an {plain.__name__}")
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
+    if value == "":
+        raise _refusal(name, value, "it is empty")
     try:
         if isinstance(value, bool) and not leaves(kind) & {bool, Any}:  # for Python a whole number
             raise _refusal(name, value, "it takes a value, and is no switch")

@@ -29,7 +29,7 @@ class Option:
         function: which of the recipe's functions takes it: data, build or compile.
         kind: its type.
         default: its default.
-        help: its line in the function's docstring.
+        help: its line in the docstring of the function, or else of the function's module.
     """
 
     name: str
@@ -45,7 +45,10 @@ def options_of(functions: Functions) -> dict[str, Option]:
 
     found: dict[str, Option] = {}
     for which, function in functions.items():
-        texts = {p.arg_name: p.description or "" for p in docstring_parser.parse(inspect.getdoc(function) or "").params}
+        # What several functions of a module take is told once, in the module's own docstring.
+        docs = [getattr(function, "__globals__", {}).get("__doc__"), function.__doc__]
+        parsed = [docstring_parser.parse(inspect.cleandoc(doc or "")) for doc in docs]
+        texts = {p.arg_name: p.description or "" for doc in parsed for p in doc.params}
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
             open_ended = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             if open_ended or name in FILLED or name in found or (which, name) == FOLLOWED:

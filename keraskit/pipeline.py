@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
 from keraskit import system
+from keraskit.errors import RunStopped
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory
@@ -26,3 +29,14 @@ def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset
     options.autotune.enabled = False
     made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(system.cores(), MOST))
     return made.prefetch(READY).with_options(options)
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Raise the RunStopped that Python's part of a pipeline has raised: TensorFlow hands on no more than its text."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if found := re.search(rf"{RunStopped.__name__}: (.+)", str(error)):
+            raise RunStopped(found[1]) from error
+        raise

@@ -66,8 +66,9 @@ class Recipe:
         monitor: the validation metric that decides which epoch's weights are kept; with its direction, as in
             `("val_mine", "max")`, where Keras does not know it. Of equals, the lower `val_loss` decides.
         class_output: the output that names the class, where the model has several.
-        figure: makes the sheet of samples from the splits and the predictions for the first test examples, where
-            pictures with their class would not show what the model does.
+        figure: makes the sheet of samples, pictures and captions, from the names of the classes, and targets and
+            predictions of the first test examples by output, of sequences the most probable classes, where pictures
+            with their class would not show what the model does.
         pretrained: where the first weights come from, unless they are drawn at random.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
         source: the file of the recipe (default: where this is called); its name is the recipe's.
@@ -86,7 +87,7 @@ class Recipe:
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
     monitor: str | tuple[str, Literal["min", "max"]] = "val_accuracy"
     class_output: str | None = None
-    figure: Callable[[Splits, Any], tuple[np.ndarray, list[str]]] | None = None
+    figure: Callable[[Sequence[str], Any, Any], tuple[np.ndarray, list[str]]] | None = None
     pretrained: Pretrained | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
     source: Path = field(default_factory=_declared_in)

@@ -167,7 +167,7 @@ def _stub(tree: ast.Module, value: ast.expr, source: Path) -> Callable[..., Any]
         case ast.Name(id=name):
             for node in tree.body:
                 if isinstance(node, ast.FunctionDef) and node.name == name:
-                    return _without_body(node, source)
+                    return _without_body(node, source, ast.get_docstring(tree))
             parent, _, name = _imported(tree, name).rpartition(".")
             return _stub_of(parent, name)
     raise LookupError(ast.unparse(value))
@@ -191,7 +191,7 @@ def _stub_of(module: str, name: str) -> Callable[..., Any]:
     return _stub(ast.parse(source.read_bytes()), ast.Name(id=name), source)
 
 
-def _without_body(function: ast.FunctionDef, source: Path) -> Callable[..., Any]:
+def _without_body(function: ast.FunctionDef, source: Path, doc: str | None) -> Callable[..., Any]:
     node = ast.parse(ast.unparse(function)).body[0]  # a copy, so that the tree stays as it was read
     assert isinstance(node, ast.FunctionDef)
     node.returns, node.decorator_list = None, []
@@ -199,7 +199,7 @@ def _without_body(function: ast.FunctionDef, source: Path) -> Callable[..., Any]
     required = len(node.args.args) - len(node.args.defaults)
     for argument in node.args.args[:required]:  # filled in by the runner: keras.Model is not imported here
         argument.annotation = None
-    known = {**vars(typing), "Path": Path}
+    known = {**vars(typing), "Path": Path, "__doc__": doc}
     names: dict[str, Any] = {}
     exec(compile(ast.Module([node], []), str(source), "exec", dont_inherit=True), known, names)
     return names[node.name]

@@ -22,7 +22,7 @@ from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import DATA, MODEL, TRAINING, RunConfig, changed, flag
-from keraskit.errors import UserError, printable
+from keraskit.errors import UserError, printable, sentence
 from keraskit.options import Functions, checked, options_of
 from keraskit.recipe import Program, Recipe
 from keraskit.registry import Card, find_card, recipes_available
@@ -86,6 +86,8 @@ def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -
             return BAD_INPUT if end.code else 0
         except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
             return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
+        except MemoryError as error:
+            return _fail(f"There is not enough memory: {sentence(error)} Free some, or take less at once.", 1)
         except Exception as error:
             where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
             return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)

@@ -7,9 +7,10 @@ import hashlib
 import math
 import re
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,41 +18,69 @@ from keraskit import system
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
-IDX_FILES = dict(
-    zip(NAMES, ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"), strict=True)
-)
+STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+IDX_FILES = dict(zip(NAMES, STEMS, strict=True))
 IDX_NAME = re.compile(r"[-.]idx[13]-ubyte")
 READS = "What is read: an .npz file with x_train, y_train, x_test, y_test, by numpy.savez, or a folder of IDX files."
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-MAX_CLASSES = 1_000
+MOST_CLASSES = 1_000  # every true class is counted by every predicted one, and drawn so
+FROM_1 = "labels are counted from 1, as none is 0: the first class is 1"
 COPIES = 3  # of the arrays that are alive at once between the file and the model
+DARK = 128  # of pictures whose brightest pixel is below, the scale is doubtful
+EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
     """The four arrays of an `.npz` file or of a folder with four IDX files, checked and made uniform.
 
     Returns:
-        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test, int64.
+        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test, int64,
+        counted from 0. The name of each class, its number. What to record: the pixels' scale, and notes.
 
     Raises:
         UserError: anything that would make a training wrong or fail later.
     """
     arrays = read_idx(path) if path.is_dir() else read_npz(path)
-    pictures = {name: _pictures(arrays[name], name, path) for name in ("x_train", "x_test")}
-    labels = {name: _labels(arrays[name], name, path) for name in ("y_train", "y_test")}
-    for part in ("train", "test"):
-        x, y = pictures[f"x_{part}"], labels[f"y_{part}"]
-        if len(x) != len(y) or not len(x):
-            raise UserError(
-                f"{path}: x_{part} has {len(x)} pictures and y_{part} {len(y)} labels; need the same, above 0."
-            )
-    if pictures["x_train"].shape[1:] != pictures["x_test"].shape[1:]:
-        shapes = " and ".join(str(x.shape[1:]) for x in pictures.values())
+    x = {split: _pictures(arrays[f"x_{split}"], f"{path}: x_{split}") for split in ("train", "test")}
+    y = {split: _labels(arrays[f"y_{split}"], f"{path}: y_{split}") for split in x}
+    for split in x:
+        if len(x[split]) != len(y[split]) or not len(x[split]):
+            counts = f"x_{split} has {len(x[split])} pictures and y_{split} {len(y[split])} labels"
+            raise UserError(f"{path}: {counts}; need the same, above 0.")
+    if len(shapes := {each.shape[1:] for each in x.values()}) > 1:
         raise UserError(f"{path}: training and test pictures differ in shape: {shapes}.")
-    unseen = set(np.unique(labels["y_test"])) - set(np.unique(labels["y_train"]))
-    if unseen:
+    first, names = count_classes(y, str(path))
+    if unseen := set(np.unique(y["test"])) - set(np.unique(y["train"])):
         raise UserError(f"{path}: the test labels {sorted(map(int, unseen))[:5]} never occur in training.")
-    return {**pictures, **labels}
+    factor, most = _scale(x, path)
+    facts: dict[str, Any] = {"scale": "0 to 1, times 255" if factor > 1 else "0 to 255"}
+    notes = [FROM_1] if first else []
+    if most < DARK:
+        notes.append(f"no pixel is above {most:g} of 255: very dark pictures, or on another scale")
+    for split in x:
+        pixels = np.round(x[split] * factor) if factor > 1 else x[split]
+        arrays |= {f"x_{split}": pixels.astype(np.uint8, copy=False), f"y_{split}": y[split].astype(np.int64) - first}
+    return arrays, names, facts | ({"notes": notes} if notes else {})
+
+
+def count_classes(labels: Mapping[str, np.ndarray], where: str) -> tuple[int, tuple[str, ...]]:
+    """The lowest label, 0 or 1, and every class by its number: where all labels are above 0, there is no class 0.
+
+    Args:
+        labels: whole numbers, of "train" and other splits.
+        where: they are from, for errors.
+
+    Raises:
+        UserError: they are no class numbers, or all examples are of one class.
+    """
+    low, high = min(int(y.min()) for y in labels.values()), max(int(y.max()) for y in labels.values())
+    first = int(low == 1)
+    if low < 0 or high - first >= MOST_CLASSES:
+        advice = f"Classes are counted from 0 or 1, up to {MOST_CLASSES:,} of them; targets that are none are floats."
+        raise UserError(f"{where}: labels go from {low} to {high}.", advice)
+    if len(found := np.unique(labels["train"])) == 1:
+        raise UserError(f"{where}: all training examples are of one class, {found[0]:g}.", "Two at least are needed.")
+    return first, tuple(map(str, range(first, high + 1)))
 
 
 def check_place(path: Path) -> None:
@@ -66,29 +95,58 @@ def check_place(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(4)
     if IDX_NAME.search(path.name) or (len(start) == 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES):
-        raise UserError(
-            f"{path} is a single IDX file; a set is four of them.", f"Name its folder: {path.absolute().parent}."
-        )
+        advice = f"Name its folder: {path.absolute().parent}."
+        raise UserError(f"{path} is a single IDX file; a set is four of them.", advice)
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} cannot be read: it is no .npz file, or half of one.", READS)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The four arrays as they lie in the file. Pickled objects are refused."""
+    """The four arrays as they lie in the file. Raises UserError where it lacks one."""
     check_place(path)
-    try:
+    arrays = members(path, NAMES)
+    if missing := [name for name in NAMES if name not in arrays]:
+        raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
+    return arrays
+
+
+def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[str, np.ndarray]:
+    """Those of these arrays that an .npz file holds. Pickled objects are refused.
+
+    Args:
+        path: the file.
+        names: of the arrays.
+        most: bytes that they may have (default: as fit into memory).
+
+    Raises:
+        UserError: it is damaged, holds something else, or too much.
+    """
+    with _reading(path, ".npz"):
         with zipfile.ZipFile(path) as archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        if missing := [name for name in NAMES if name not in members]:
-            raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
-        _check_room(sum(members[name].file_size for name in NAMES), path)
+            size = sum(m.file_size for m in archive.infolist() if m.filename.removesuffix(".npy") in names)
+        if most is not None and size > most:
+            raise UserError(f"{', '.join(names)} in {path} has more than {most:,} bytes.")
+        _check_room(size, path)
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in NAMES}
+            found = {name: file[name] for name in names if name in file}
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray):  # a member without the header of one
+                raise ValueError(f"its member '{name}' is no array")
+    return found
+
+
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn what reading a file raises, anything for a damaged one, into one line."""
+    try:
+        yield
     except UserError:
         raise
-    except Exception as error:  # a damaged file makes numpy and zipfile raise anything, MemoryError too
+    except MemoryError as error:
+        raise UserError(f"{path} does not fit into memory: {sentence(error)}", "Free some, or shrink it.") from error
+    except Exception as error:
         raise UserError(
-            f"{path} cannot be read as .npz: {sentence(error)}", "It is damaged or another file; fetch it again."
+            f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."
         ) from error
 
 
@@ -96,10 +154,9 @@ def _check_room(size: int, path: Path) -> None:
     """Raise UserError where arrays of so many bytes, and their copies on the way to a model, do not fit into memory."""
     free = system.available_memory()
     if free is not None and COPIES * size > free:
-        claimed = f"claims {min(size, 10**18) / 1e9:,.0f} GB of arrays"
-        raise UserError(
-            f"{path} {claimed}; {free / COPIES / 1e9:,.1f} GB would fit into memory.", "Use fewer pictures."
-        )
+        fits = f"{free / COPIES / 1e9:,.1f} GB would fit into memory"
+        problem = f"{path} claims {min(size, 10**18) / 1e9:,.0f} GB of arrays; {fits}"
+        raise UserError(f"{problem}.", "Use fewer pictures.")
 
 
 def read_idx(folder: Path) -> dict[str, np.ndarray]:
@@ -116,15 +173,15 @@ def _idx_file(folder: Path, stem: str) -> Path:
 
 
 def _idx(path: Path) -> np.ndarray:
-    try:
+    with _reading(path, "IDX"):
         if not path.is_file():
             raise OSError("it is no file")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not head[3]:
                 raise ValueError(f"it begins with {head.hex(' ') or 'nothing'}, expected 00 00, a type and the axes")
-            kind, axes = np.dtype(IDX_TYPES[head[2]]), head[3]
-            shape = [int.from_bytes(file.read(4), "big") for _ in range(axes)]
+            kind = np.dtype(IDX_TYPES[head[2]])
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
             size = math.prod(shape) * kind.itemsize
             _check_room(size, path)
             data = file.read(size + 1)  # never more than it claims, whatever it unpacks to
@@ -132,42 +189,53 @@ def _idx(path: Path) -> np.ndarray:
             follow = "more" if len(data) > size else f"{len(data) // kind.itemsize}"
             raise ValueError(f"its header says {tuple(shape)[:8]}, and {follow} values follow")
         return np.frombuffer(data, kind).reshape(shape)
-    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as IDX: {error}.", "It is damaged or another file.") from error
 
 
-def _pictures(x: np.ndarray, name: str, path: Path) -> np.ndarray:
+def _pictures(x: np.ndarray, which: str) -> np.ndarray:
+    """Numbers of a shape and range that pictures have."""
     if x.ndim == 4 and x.shape[-1] == 1:
         x = x[..., 0]
     if not (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] == 3)) or 0 in x.shape[1:]:
         expected = "(n, height, width), with a last axis of 1 or 3 for channels if there is one"
-        raise UserError(f"{path}: {name} has the shape {x.shape}, expected {expected}.")
-    if x.dtype == np.uint8:
-        return x
+        raise UserError(f"{which} has the shape {x.shape}, expected {expected}.")
     if x.dtype.kind not in "iuf":
-        raise UserError(f"{path}: {name} holds {x.dtype}, expected numbers: 0 to 255, or 0 to 1 as floats.")
-    if not np.isfinite(x).all():
-        bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
-        raise UserError(
-            f"{path}: {name} holds values that are not finite in {len(bad)} pictures, the first at {bad[0]}."
-        )
-    low, high = (x.min(), x.max()) if x.size else (0, 0)
-    if low < 0 or high > 255:
-        raise UserError(f"{path}: {name} goes from {low:g} to {high:g}, expected 0 to 255, or 0 to 1 as floats.")
-    scale = 255 if x.dtype.kind == "f" and high <= 1 else 1
-    return np.round(x * scale).astype(np.uint8)
+        raise UserError(f"{which} holds {x.dtype}, expected numbers, {EXPECTED}.")
+    if x.dtype.kind == "f" and not (finite := np.isfinite(x).reshape(len(x), -1).all(axis=1)).all():
+        bad = np.flatnonzero(~finite)
+        raise UserError(f"{which} holds values that are not finite in {len(bad)} pictures, the first at {bad[0]}.")
+    if x.size and (x.min() < 0 or x.max() > 255):
+        raise UserError(f"{which} goes from {x.min():g} to {x.max():g}, expected {EXPECTED}.")
+    return x
 
 
-def _labels(y: np.ndarray, name: str, path: Path) -> np.ndarray:
+def _scale(pictures: Mapping[str, np.ndarray], path: Path) -> tuple[int, float]:
+    """What all pixels are multiplied by, 1 or 255, and the brightest pixel then. Raises UserError where it is open."""
+    most = max(float(x.max()) for x in pictures.values())
+    shares = {x.dtype.kind == "f" and float(x.max()) <= 1 for x in pictures.values()}
+    if shares == {True}:
+        return 255, 255 * most
+    if shares == {False} and not any(x.dtype.kind == "f" and (x % 1).any() for x in pictures.values()):
+        return 1, most
+    held = " and ".join(f"{x.dtype} up to {x.max():g} for {split}" for split, x in pictures.items())
+    raise UserError(f"{path}: the pixels have fractions and no one scale: {held}.", f"Expected: {EXPECTED}.")
+
+
+def _labels(y: np.ndarray, which: str) -> np.ndarray:
+    """Whole numbers of shape (n,)."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all() or (y != np.round(y)).any():
-        raise UserError(f"{path}: {name} is {y.dtype} {y.shape}, expected one whole number per picture.")
-    if len(y) and not 0 <= y.min() <= y.max() < MAX_CLASSES:
-        raise UserError(
-            f"{path}: {name} goes from {y.min():g} to {y.max():g}, expected class numbers from 0 to {MAX_CLASSES - 1}."
-        )
-    return y.astype(np.int64)
+        raise UserError(f"{which} is {y.dtype} {y.shape}, expected one whole number per picture.")
+    return y
+
+
+@contextmanager
+def downloading(failed: str, advice: str) -> Iterator[None]:
+    """Turn what goes wrong with Keras's downloads, for which it raises a bare Exception, into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{failed}: {sentence(error)}", advice) from error
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:

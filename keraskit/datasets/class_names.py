@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from keraskit import system
+from keraskit.datasets import array_files
 from keraskit.errors import UserError, printable
 
 FILE, ARRAY = "labels.txt", "classes"
@@ -31,7 +28,7 @@ def find(count: int, data: Path | None = None, asked: Path | None = None) -> tup
         return _checked(read(asked), count, asked), f"--classes {asked}"
     if data and data.is_file() and (names := _array(data)) is not None:
         return _checked(names, count, f"'{ARRAY}' in {data}"), f"'{ARRAY}' in {data.name}"
-    if data and (beside := (data if data.is_dir() else data.parent) / FILE).is_file():
+    if data and system.is_file(beside := (data if data.is_dir() else data.parent) / FILE):
         return _checked(read(beside), count, beside), FILE
     return None
 
@@ -52,26 +49,14 @@ def read(path: Path) -> list[str]:
 
 def _array(path: Path) -> list[str] | None:
     """The names in an .npz, one class each; None where it holds none."""
-    where, advice = f"'{ARRAY}' in {path}", "Save text, np.array(names), or name a file with --classes."
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if f"{ARRAY}.npy" not in archive.namelist():
-                return None
-            if archive.getinfo(f"{ARRAY}.npy").file_size > MOST_BYTES:
-                raise UserError(f"{where} has more than {MOST_BYTES:,} bytes.", advice)
-        with np.load(path, allow_pickle=False) as arrays:
-            names = arrays[ARRAY]
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file makes numpy and zipfile raise anything, MemoryError too
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{where} cannot be read: {reason.rstrip('.')}.", advice) from error
-    if names.ndim != 1 or names.dtype.kind != "U":
-        raise UserError(f"{where} is {names.dtype} {names.shape}, expected text, one name per class.", advice)
-    return [str(name) for name in names]
+    names = array_files.members(path, [ARRAY], MOST_BYTES).get(ARRAY)
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
+        problem = f"'{ARRAY}' in {path} is {names.dtype} {names.shape}, expected text, one name per class"
+        raise UserError(f"{problem}.", "Save np.array(names), or name a file with --classes.")
+    return None if names is None else [str(name) for name in names]
 
 
-def _checked(names: Sequence[str], count: int, where: object) -> tuple[str, ...]:
+def _checked(names: list[str], count: int, where: object) -> tuple[str, ...]:
     """The names, spaces within and around them made one and none. Raises UserError for what no figure could tell."""
     names = [" ".join(name.split()) for name in names]
     if len(names) != count:

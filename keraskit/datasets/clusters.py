@@ -17,12 +17,12 @@ def centres() -> np.ndarray:
     return np.random.default_rng(0).normal(0, SPREAD, (CLASSES, CLOUDS, FEATURES))
 
 
-def draw(part: str) -> tuple[np.ndarray, np.ndarray]:
-    """The features, float32 of shape (n, 100), and labels, int64 of shape (n,), of one part; always the same."""
-    random = np.random.default_rng([1, list(COUNTS).index(part)])
-    labels = random.integers(0, CLASSES, COUNTS[part])
-    cloud = random.integers(0, CLOUDS, COUNTS[part])
-    points = centres()[labels, cloud] + random.normal(0, NOISE, (COUNTS[part], FEATURES))
+def draw(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The features, float32 of shape (n, 100), and labels, int64 of shape (n,), of one split; always the same."""
+    random = np.random.default_rng([1, list(COUNTS).index(split)])
+    labels = random.integers(0, CLASSES, COUNTS[split])
+    cloud = random.integers(0, CLOUDS, COUNTS[split])
+    points = centres()[labels, cloud] + random.normal(0, NOISE, (COUNTS[split], FEATURES))
     return points.astype(np.float32), labels
 
 

@@ -1,4 +1,10 @@
-"""MNIST, or a set like it, as each model of the document wants it: flat, as pictures, pixel by pixel, in two sizes."""
+"""MNIST, or a set like it, as each model of the document wants it: flat, as pictures, pixel by pixel, in two sizes.
+
+Args:
+    dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+    data_dir: Folder that holds mnist.npz (default: searched for).
+    classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,7 @@ from keraskit import system
 from keraskit.datasets import array_files, class_names, mnist
 from keraskit.datasets.preprocessing import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10
@@ -26,88 +32,18 @@ TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsi
 
 
 def flat(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
-    """Inputs of shape (784,) from 0 to 1, row by row; targets the class.
-
-    Args:
-        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
-        data_dir: Folder that holds mnist.npz (default: searched for).
-        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
-    """
+    """Inputs of shape (784,) from 0 to 1, row by row; targets the class."""
     return _splits((dataset, data_dir, classes), "unit", (784,))
 
 
 def images(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
-    """Inputs of shape (28, 28, 1) from 0 to 1; targets the class.
-
-    Args:
-        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
-        data_dir: Folder that holds mnist.npz (default: searched for).
-        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
-    """
+    """Inputs of shape (28, 28, 1) from 0 to 1; targets the class."""
     return _splits((dataset, data_dir, classes), "unit", (28, 28, 1))
 
 
 def pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
-    """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class.
-
-    Args:
-        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
-        data_dir: Folder that holds mnist.npz (default: searched for).
-        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
-    """
-    return _shapely(_splits((dataset, data_dir, classes), "standard", (784, 1)))
-
-
-def next_pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
-    """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,).
-
-    Args:
-        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
-        data_dir: Folder that holds mnist.npz (default: searched for).
-        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
-    """
-
-    def targets(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"output1": y, "output2": _next_brightness(pictures)}
-
-    return _splits((dataset, data_dir, classes), "standard", (784, 1), targets)
-
-
-def two_sizes(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
-    """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class.
-
-    Args:
-        dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
-        data_dir: Folder that holds mnist.npz (default: searched for).
-        classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
-    """
-    return _splits((dataset, data_dir, classes), "unit", TWO_SIZES)
-
-
-def brightness_pictures(splits: Splits, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
-    """For the first test examples, the true picture of next pixels and beside it the predicted one, with captions.
-
-    Args:
-        splits: from `next_pixels`.
-        predictions: `output2`, shape (n, 784, 10), for the first n test examples.
-    """
-    predicted = predictions["output2"].argmax(axis=-1)
-    _, targets = splits.test.take(np.arange(len(predicted)))
-    both = np.stack([targets["output2"], predicted], axis=1).reshape(-1, 28, 28)
-    captions = [
-        f"{splits.classes[digit]}: {which}" for digit in targets["output1"] for which in ("next pixels", "predicted")
-    ]
-    return np.round(both * (255 / (BRIGHTNESS_BINS - 1))).astype(np.uint8), captions
-
-
-def _next_brightness(x: tf.Tensor) -> tf.Tensor:
-    """The brightness bin of the pixel after each; after the last pixel comes darkness."""
-    bins = tf.cast(tf.reshape(x, (-1, 784)), tf.int32) * BRIGHTNESS_BINS // 256
-    return tf.pad(bins[:, 1:], [[0, 0], [0, 1]])
-
-
-def _shapely(splits: Splits) -> Splits:
-    """The same, able to follow a model that takes 784 pixels in another shape."""
+    """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class."""
+    splits = _splits((dataset, data_dir, classes), "standard", (784, 1))
 
     def shaped(shape: tuple[int, ...]) -> Splits:
         if np.prod(shape) != 784:
@@ -119,11 +55,42 @@ def _shapely(splits: Splits) -> Splits:
     return dataclasses.replace(splits, reshape=shaped)
 
 
+def next_pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
+    """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,)."""
+    return _splits((dataset, data_dir, classes), "standard", (784, 1), targets=_digit_and_brightness)
+
+
+def two_sizes(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
+    """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class."""
+    return _splits((dataset, data_dir, classes), "unit", TWO_SIZES)
+
+
+def brightness_pictures(
+    classes: tuple[str, ...], targets: dict[str, np.ndarray], predictions: dict[str, np.ndarray]
+) -> tuple[np.ndarray, list[str]]:
+    """For some examples, the true picture of next pixels and beside it the predicted one, with captions.
+
+    Args:
+        classes: their names.
+        targets: of `next_pixels`, for n examples.
+        predictions: `output2` for the same, the most probable bins, shape (n, 784).
+    """
+    both = np.stack([targets["output2"], predictions["output2"]], axis=1).reshape(-1, 28, 28)
+    captions = [f"{classes[digit]}: {which}" for digit in targets["output1"] for which in ("next pixels", "predicted")]
+    return np.round(both * (255 / (BRIGHTNESS_BINS - 1))).astype(np.uint8), captions
+
+
+def _digit_and_brightness(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The class, and the brightness bin of the pixel after each; after the last pixel comes darkness."""
+    bins = tf.cast(tf.reshape(pictures, (-1, 784)), tf.int32) * BRIGHTNESS_BINS // 256
+    return {"output1": y, "output2": tf.pad(bins[:, 1:], [[0, 0], [0, 1]])}
+
+
 def _splits(
     asked: tuple[str | None, Path | None, Path | None],
     scale: Literal["unit", "standard"],
     shape: Shape | dict[str, Shape],
-    targets: Any = None,
+    **known: Any,
 ) -> Splits:
     arrays, names, source = _load(*asked)
     found = arrays["x_train"].shape[1:]
@@ -132,73 +99,56 @@ def _splits(
         raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {found}.", advice)
     inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
 
-    known = {"inputs": inputs} | ({"targets": targets} if targets else {})
+    def split(name: str, chosen: slice = slice(None)) -> Split:
+        x, y = arrays[f"x_{name}"][chosen], arrays[f"y_{name}"][chosen]
+        return Split.of(x, y, labels=y, pictures=lambda indices: x[indices], inputs=inputs, **known)
 
-    def split(x: np.ndarray, y: np.ndarray) -> Split:
-        return Split.of(x, y, labels=y, pictures=lambda indices: x[indices], **known)
-
-    x, y = arrays["x_train"], arrays["y_train"]
-    cut = len(x) - min(VALIDATION, max(1, len(x) // 12))
-    return Splits(
-        train=split(x[:cut], y[:cut]),
-        validation=split(x[cut:], y[cut:]),
-        test=split(arrays["x_test"], arrays["y_test"]),
-        classes=names,
-        source=source | {"counts": {"train": cut, "validation": len(x) - cut, "test": len(arrays["x_test"])}},
-    )
+    size = len(arrays["x_train"])
+    cut = size - min(VALIDATION, max(1, size // 12))
+    splits = Splits(split("train", slice(cut)), split("train", slice(cut, None)), split("test"), names, source)
+    return dataclasses.replace(splits, source=source | {"counts": splits.sizes()})
 
 
 def _load(
     dataset: str | None, data_dir: Path | None, named: Path | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
     """The arrays, the classes' names, and the source."""
-    path, note = None, ""
+    path, whose = None, ""
     if dataset in (None, "mnist"):
         arrays, source = mnist.load(data_dir)
         classes = tuple("0123456789")
+    elif dataset in BY_KERAS:
+        arrays, classes = _by_keras(dataset), tuple(BY_KERAS[dataset])
+        source = {"name": dataset, "path": "Keras's cache", "found": "downloaded by Keras"}
     else:
-        assert dataset
-        if dataset in BY_KERAS:
-            arrays, classes = _by_keras(dataset), tuple(BY_KERAS[dataset])
-            source = {"name": dataset, "path": "Keras's cache", "found": "downloaded by Keras"}
-        else:
-            path = system.expanded(dataset)
-            arrays = array_files.read(path)
-            classes = tuple(str(c) for c in range(int(arrays["y_train"].max()) + 1))
-            name = system.name_of(path.parent if path.name == "raw" else path)  # torchvision has FashionMNIST/raw
-            source = {"name": name, "path": str(path), "found": "--dataset"}
-            if "fashion" in name.lower() and len(classes) == len(BY_KERAS[FASHION]):
-                classes, note = tuple(BY_KERAS[FASHION]), f"those of {FASHION}, as {name} is called so"
+        path = system.expanded(str(dataset))
+        arrays, classes, facts = array_files.read(path)
+        name = system.name_of(path.parent if path.name == "raw" else path)  # torchvision has FashionMNIST/raw
+        source = {"name": name, "path": str(path), "found": "--dataset", **facts}
+        if "fashion" in name.lower() and len(classes) == len(BY_KERAS[FASHION]):
+            classes, whose = tuple(BY_KERAS[FASHION]), f"those of {FASHION}, as {name} is called so"
+    if found := class_names.find(len(classes), path, named):
+        classes, whose = found[0], f"from {found[1]}"
+    if whose:
+        source["notes"] = [*source.get("notes", ()), f"class names: {whose}"]
+    if "sha256" not in source:  # not MNIST itself
         source |= {"sha256": array_files.digest(arrays[name] for name in array_files.NAMES), "reference": False}
         arrays = _mixed(arrays)
-    if found := class_names.find(len(classes), path, named):
-        classes, note = found[0], f"from {found[1]}"
-    return arrays, classes, source | ({"notes": [f"class names: {note}"]} if note else {})
+    return arrays, classes, source
 
 
 def _by_keras(name: str) -> dict[str, np.ndarray]:
     import keras
 
-    try:
+    known = ", ".join(["mnist", *BY_KERAS])
+    advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files."
+    with array_files.downloading(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        known = ", ".join(["mnist", *BY_KERAS])
-        raise UserError(
-            f"Keras could not download {name}: {sentence(error)}",
-            f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files.",
-        ) from error
-    return {
-        "x_train": x,
-        "y_train": y.reshape(-1).astype(int),
-        "x_test": x_test,
-        "y_test": y_test.reshape(-1).astype(int),
-    }
+    y, y_test = (labels.reshape(-1).astype(int) for labels in (y, y_test))
+    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
 
 
 def _mixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Both parts in a fixed random order: of a set sorted by class, validation and --limit would see one class."""
-    mixed: dict[str, np.ndarray] = {}
-    for part in ("train", "test"):
-        order = np.random.default_rng(0).permutation(len(arrays[f"y_{part}"]))
-        mixed |= {name: arrays[name][order] for name in (f"x_{part}", f"y_{part}")}
-    return mixed
+    """Both splits in a fixed random order: of a set sorted by class, validation and --limit would see one class."""
+    order = {n: np.random.default_rng(0).permutation(len(arrays[f"y_{n}"])) for n in ("train", "test")}
+    return {name: array[order[name.partition("_")[2]]] for name, array in arrays.items()}

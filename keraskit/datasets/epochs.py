@@ -1,35 +1,16 @@
-"""Batches: of all examples in their order, and of each epoch in the epoch's own order, made ahead of the model."""
+"""ShuffledEpochs: training batches, in each epoch in the epoch's own order, made ahead of the model."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from keraskit.augment.transform import draws
+from keraskit.datasets.splits import WHOLE, Batch, Share, Split, batches, ranges
 from keraskit.errors import UserError
-from keraskit.pipeline import ahead
-
-if TYPE_CHECKING:
-    from keraskit.datasets.splits import Split
-
-Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each a tensor or a dict of tensors
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """Which of the equal shares of every batch this process takes: from `first` on, `local` of `replicas`."""
-
-    replicas: int = 1
-    first: int = 0
-    local: int = 1
-
-
-WHOLE = Share()
 
 
 class ShuffledEpochs:
@@ -99,7 +80,7 @@ class ShuffledEpochs:
             numbers = None if self._numbers is None else tf.gather(self._numbers, chosen)
             return self.split.fetch(chosen % self.split.size, numbers)
 
-        return _batches(self._order, self._ranges[done * self.share.local :], fetch)
+        return batches(self._order, self._ranges[done * self.share.local :], fetch)
 
     def examples(self, epoch: int, first: int, last: int) -> np.ndarray:
         """Which examples of the split the steps from `first` to `last` of an epoch have, all counted from 0."""
@@ -119,34 +100,6 @@ class ShuffledEpochs:
                 if self.split.augmentation.is_random:
                     numbers.append(draws(size, its_own))
             return tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None
-
-
-def ranges(size: int, batch_size: int, share: Share) -> np.ndarray:
-    """Where each share begins and ends, shape (n, 2), int64: batch by batch, in each the shares of this process.
-
-    A last batch too small for every replica to get an example joins the one before. Raises UserError where there are
-    fewer examples than replicas.
-    """
-    if size < share.replicas:
-        raise UserError(f"{size} examples cannot be shared by {share.replicas} devices.", "Take fewer devices.")
-    starts = np.arange(0, size, batch_size)
-    ends = np.minimum(starts + batch_size, size)
-    if ends[-1] - starts[-1] < share.replicas and len(starts) > 1:
-        starts, ends = starts[:-1], np.append(ends[:-2], size)
-    shares = np.arange(share.first, share.first + share.local + 1)
-    bounds = starts[:, None] + (ends - starts)[:, None] * shares // share.replicas
-    return np.stack([bounds[:, :-1], bounds[:, 1:]], axis=-1).reshape(-1, 2)
-
-
-def in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], share: Share = WHOLE) -> tf.data.Dataset:
-    """What `fetch` makes of the indices of each batch, in stored order."""
-    with tf.device("/CPU:0"):
-        return _batches(tf.range(size, dtype=tf.int64), ranges(size, batch_size, share), fetch)
-
-
-def _batches(order: tf.Tensor, ranges: np.ndarray, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
-    """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
-    return ahead(tf.data.Dataset.from_tensor_slices(ranges), lambda each: fetch(order[each[0] : each[1]]))
 
 
 def _opened_by(opened: Callable[[], Iterator[Batch]], dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.array_files import IDX_NAME, digest, read_npz
-from keraskit.errors import UserError, sentence
+from keraskit.datasets.array_files import IDX_NAME, digest, downloading, read_npz
+from keraskit.errors import UserError
 
 FILE = "mnist.npz"
 SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
@@ -32,16 +32,11 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
         check_place(data_dir)
         places = [("--data-dir", data_dir / FILE)]
     else:
-        places = [(why, path) for why, path in search_path() if path.is_file()] or [_download()]
+        places = [(why, path) for why, path in search_path() if system.is_file(path)] or [_download()]
     why, path = places[0]
     arrays = read_npz(path)
-    return arrays, {
-        "name": "MNIST",
-        "path": str(path),
-        "found": why,
-        "sha256": _check(arrays, path),
-        "licence": LICENCE,
-    }
+    _check(arrays, path)
+    return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": SHA256, "licence": LICENCE}
 
 
 def check_place(data_dir: Path) -> None:
@@ -68,26 +63,19 @@ def search_path() -> list[tuple[str, Path]]:
 def _download() -> tuple[str, Path]:
     import keras
 
-    try:
+    looked = ", ".join(str(path) for _, path in search_path())
+    advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
+    with downloading(f"No {FILE}: looked for {looked}, and the download failed", advice):
         keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        looked = ", ".join(str(path) for _, path in search_path())
-        raise UserError(
-            f"No {FILE}: looked for {looked}, and the download failed: {sentence(error)}",
-            f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA.",
-        ) from error
     return "downloaded by Keras", search_path()[-1][1]
 
 
-def _check(arrays: dict[str, np.ndarray], path: Path) -> str:
-    """The sha256 of MNIST's arrays. Raises UserError where these are not MNIST's."""
+def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Raise UserError where these are not MNIST's arrays."""
+    advice = "For your own: --dataset."
     for name, shape in SHAPES.items():
         if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
-            found = f"{arrays[name].dtype} {arrays[name].shape}"
-            raise UserError(
-                f"{path} is not MNIST: {name} is {found}, expected uint8 {shape}.", "For your own: --dataset."
-            )
-    found = digest(arrays[name] for name in SHAPES)
-    if found != SHA256:
-        raise UserError(f"{path} has MNIST's shapes but not its contents (sha256 differs).", "For your own: --dataset.")
-    return found
+            problem = f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected uint8 {shape}"
+            raise UserError(f"{path} is not MNIST: {problem}.", advice)
+    if digest(arrays[name] for name in SHAPES) != SHA256:
+        raise UserError(f"{path} has MNIST's shapes but not its contents (sha256 differs).", advice)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tensorflow as tf
+from annotated_types import Interval
+from pydantic import Strict, TypeAdapter, ValidationError
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
-SCALES = ("pixels", "unit", "standard", "caffe")
-MOST_SIDE = 2**24  # of a picture, or of all of it in a row
-Shape = tuple[int, ...]
+Scale = Literal["pixels", "unit", "standard", "caffe"]
+Side = Annotated[int, Strict(), Interval(ge=1, le=2**24)]  # of a picture, or of all of it in a row
+Shape = tuple[Side, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,28 +29,22 @@ class Inputs:
         shape: of the model's input without the batch; of several inputs each one's, (height, width, channels), by name.
     """
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     channels: Literal[1, 3]
-    scale: Literal["pixels", "unit", "standard", "caffe"]
+    scale: Scale
     shape: Shape | dict[str, Shape]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, dict) and math.prod(self.shape) != math.prod(self.size) * self.channels:
+            raise ValueError(f"{self.size} pixels of {self.channels} values do not fill {self.shape}")
+
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Inputs:
+    def from_json(cls, values: Any) -> Inputs:
         """From what `dataclasses.asdict` and JSON made of it. Raises ValueError for anything else."""
         try:
-            size, channels, scale, shape = (values[f.name] for f in dataclasses.fields(cls))
-            shapes = list(shape.values()) if isinstance(shape, dict) else [shape]
-            sides = [side for each in (size, *shapes) for side in each]
-            whole = all(type(side) is int and 1 <= side <= MOST_SIDE for side in sides)
-            if not whole or len(size) != 2 or channels not in (1, 3) or scale not in SCALES:
-                raise ValueError(f"{values!r:.200}")
-            if isinstance(shape, dict):
-                return cls(tuple(size), channels, scale, {name: tuple(each) for name, each in shape.items()})
-            if math.prod(shape) != math.prod(size) * channels:
-                raise ValueError(f"{size} pixels of {channels} values do not fill {shape}")
-            return cls(tuple(size), channels, scale, tuple(shape))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{values!r:.200}") from error
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            raise ValueError(f"{values!r:.200}: {error.errors()[0]['msg']}") from error
 
     def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
         """float32 on the model's scale. `pictures` from 0 to 255, shape (n, height, width) or (n, height, width, 3)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,12 +13,24 @@ import tensorflow as tf
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
 from keraskit.config import SPLITS
-from keraskit.datasets.array_files import digest
-from keraskit.datasets.epochs import WHOLE, Batch, Share, in_order
-from keraskit.datasets.preprocessing import SCALES, Inputs
+from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
+from keraskit.pipeline import ahead
 
 Arrays = Any  # a NumPy array, or a dict of them by the model's input or output
+Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each a tensor or a dict of tensors
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which of the equal shares of every batch this process takes: from `first` on, `local` of `replicas`."""
+
+    replicas: int = 1
+    first: int = 0
+    local: int = 1
+
+
+WHOLE = Share()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,128 +170,29 @@ class Splits:
         return dataclasses.replace(self, **changed, reshape=reshape if whole else None)
 
 
-def from_arrays(
-    x_train: Arrays,
-    y_train: Arrays,
-    x_test: Arrays,
-    y_test: Arrays,
-    *,
-    x_validation: Arrays = None,
-    y_validation: Arrays = None,
-    classes: Sequence[str] | None = None,
-    class_weight: Mapping[int, float] | None = None,
-    scale: str | None = None,
-    name: str = "arrays",
-) -> Callable[[], Splits]:
-    """Data of your own, for a recipe's `data`: arrays as `Model.fit` takes them.
+def ranges(size: int, batch_size: int, share: Share) -> np.ndarray:
+    """Where each share begins and ends, shape (n, 2), int64: batch by batch, in each the shares of this process.
 
-    Args:
-        x_train, x_test: inputs, shape (n, ...); of several inputs a dict by name.
-        y_train, y_test: targets, shape (n, ...); of several outputs a dict by name. Whole numbers of shape (n,) or
-            (n, 1) are classes.
-        x_validation, y_validation: what chooses the best epoch (default: every sixth example of the training arrays,
-            always the same).
-        classes: their names, in the order of the labels (default: the numbers).
-        class_weight: how much the examples of a class count in training (default: 1).
-        scale: for pictures from 0 to 255, of shape (n, height, width) or (n, height, width, 3), "unit" for a model that
-            takes them from 0 to 1, or another scale of `Inputs`: so they can be augmented, and predicted from files.
-        name: of the data, for the report.
-
-    Returns:
-        A function of no arguments that returns the splits.
-
-    Raises:
-        UserError: the arrays are not as many, or names and labels do not fit.
+    A last batch too small for every replica to get an example joins the one before. Raises UserError where there are
+    fewer examples than replicas.
     """
-    pairs = {"train": _counted(x_train, y_train, f"{name}: the arrays of train")}
-    pairs["test"] = _counted(x_test, y_test, f"{name}: the arrays of test")
-    if x_validation is None and y_validation is None:
-        pairs["train"], (x_validation, y_validation) = _held_out(*pairs["train"])
-    pairs["validation"] = _counted(x_validation, y_validation, f"{name}: the arrays of validation")
-    shapes = {split: keras.tree.map_structure(lambda array: array.shape[1:], pair) for split, pair in pairs.items()}
-    for split in SPLITS:
-        if shapes[split] != shapes["train"]:
-            problem = f"{name}: examples of {split} have the shapes {shapes[split]}, those of train {shapes['train']}"
-            raise UserError(f"{problem}.", "A model takes one shape.")
-    pictures = _are_pictures(pairs["train"][0])
-    if scale and not (pictures and scale in SCALES):
-        problem = f"{name}: scale {scale!r} is given, one of {', '.join(SCALES)} for pictures"
-        raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
-    labels = {split: _labels(y) for split, (_, y) in pairs.items()}
-    names = _class_names(labels, classes, class_weight or {}, name)
-
-    def load() -> Splits:
-        def split(which: str) -> Split:
-            x, y = pairs[which]
-            known: dict[str, Any] = {"labels": labels[which] if names else None}
-            if pictures:
-                shape = x.shape[1:] if x.ndim == 4 else (*x.shape[1:], 1)
-                grey = x[..., 0] if shape[-1] == 1 and x.ndim == 4 else x
-                known["pictures"] = lambda indices: grey[indices]
-                if scale:
-                    x, known["inputs"] = grey, Inputs(shape[:2], shape[-1], scale, shape)  # type: ignore[arg-type]
-            weights = None
-            if class_weight and which == "train" and (own := labels[which]) is not None:
-                weights = np.array([class_weight.get(int(label), 1.0) for label in own])
-            return Split.of(x, y, weights, **known)
-
-        arrays = [array for which in SPLITS for array in keras.tree.flatten(pairs[which])]
-        counts = {which: len(keras.tree.flatten(pairs[which])[0]) for which in SPLITS}
-        source = {"name": name, "path": "", "found": "arrays", "sha256": digest(arrays), "counts": counts}
-        return Splits(split("train"), split("validation"), split("test"), names, source)
-
-    return load
+    if size < share.replicas:
+        raise UserError(f"{size} examples cannot be shared by {share.replicas} devices.", "Take fewer devices.")
+    starts = np.arange(0, size, batch_size)
+    ends = np.minimum(starts + batch_size, size)
+    if ends[-1] - starts[-1] < share.replicas and len(starts) > 1:
+        starts, ends = starts[:-1], np.append(ends[:-2], size)
+    shares = np.arange(share.first, share.first + share.local + 1)
+    bounds = starts[:, None] + (ends - starts)[:, None] * shares // share.replicas
+    return np.stack([bounds[:, :-1], bounds[:, 1:]], axis=-1).reshape(-1, 2)
 
 
-def _counted(x: Arrays, y: Arrays, which: str) -> tuple[Arrays, Arrays]:
-    """Both as arrays of NumPy's. Raises UserError unless they hold as many examples."""
-    pair = keras.tree.map_structure(np.asarray, (x, y))
-    arrays = keras.tree.flatten(pair)
-    if any(array.dtype == object or not array.ndim for array in arrays):
-        raise UserError(f"{which} are no arrays of numbers.", "Give NumPy arrays, a row for each example.")
-    counts = {len(array) for array in arrays}
-    if len(counts) != 1 or not min(counts):
-        raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
-    return pair
+def in_order(size: int, batch_size: int, fetch: Callable[[tf.Tensor], Any], share: Share = WHOLE) -> tf.data.Dataset:
+    """What `fetch` makes of the indices of each batch, in stored order."""
+    with tf.device("/CPU:0"):
+        return batches(tf.range(size, dtype=tf.int64), ranges(size, batch_size, share), fetch)
 
 
-def _are_pictures(x: Arrays) -> bool:
-    """Whether inputs can be drawn: uint8 of shape (n, height, width), or with 1 or 3 channels."""
-    alone = isinstance(x, np.ndarray) and x.dtype == np.uint8
-    return alone and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
-
-
-def _held_out(x: Arrays, y: Arrays) -> tuple[tuple[Arrays, Arrays], tuple[Arrays, Arrays]]:
-    """Every sixth example for validation, and the others."""
-    held = np.arange(len(keras.tree.flatten(x)[0])) % 6 == 5
-    parts = [keras.tree.map_structure(lambda array, m=m: array[m], (x, y)) for m in (~held, held)]
-    return parts[0], parts[1]
-
-
-def _labels(y: Arrays) -> np.ndarray | None:
-    """Class numbers, shape (n,), where the targets are such."""
-    if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu" or y.size != len(y):
-        return None
-    return y.reshape(-1).astype(np.int64)
-
-
-def _class_names(
-    labels: dict[str, np.ndarray | None], classes: Sequence[str] | None, weights: Mapping[int, float], name: str
-) -> tuple[str, ...]:
-    if labels["train"] is None:
-        if classes or weights:
-            given = "classes" if classes else "class_weight"
-            raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
-        return ()
-    known = [each for each in labels.values() if each is not None]
-    if len(known) < len(labels):
-        raise UserError(f"{name}: only some targets are class numbers.", "Make those of every split whole numbers.")
-    low, count = min(each.min() for each in known), 1 + max(int(each.max()) for each in known)
-    if low < 0 or (classes and len(classes) != count):
-        named = f"; {len(classes)} are named" if classes else ""
-        raise UserError(f"{name}: labels go from {low} to {count - 1}{named}.", "They are counted from 0.")
-    for label, weight in weights.items():
-        if label not in range(count) or not 0 <= weight < np.inf:
-            problem = f"{name}: class_weight has {weight} for the class {label}; labels go from 0 to {count - 1}"
-            raise UserError(f"{problem}.", "A weight is a number from 0 up.")
-    return tuple(classes) if classes else tuple(map(str, range(count)))
+def batches(order: tf.Tensor, ranges: np.ndarray, fetch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
+    """Fetch whole batches by index: one gather a batch costs far less than stacking single examples."""
+    return ahead(tf.data.Dataset.from_tensor_slices(ranges), lambda each: fetch(order[each[0] : each[1]]))

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from keraskit.config import RunConfig
-from keraskit.datasets.epochs import WHOLE, Share
+from keraskit.datasets.splits import WHOLE, Share
 from keraskit.errors import RunStopped, UserError
 
 ADDRESS = re.compile(r"[^\s,:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")

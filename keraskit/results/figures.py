@@ -17,6 +17,7 @@ from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.results import plots
 from keraskit.results.run_folder import RunFolder
+from keraskit.results.split_predictions import SplitPredictions
 
 SHOWN = 32
 PICTURES = "pictures.npz"
@@ -67,11 +68,11 @@ def worst_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
 
 
-def samples(recipe: Recipe, model: keras.Model, splits: Splits) -> Sheet | None:
-    """What the model was shown; or, where the recipe says so, what it makes of the first test examples."""
+def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | None:
+    """What the model was shown; or, where the recipe says so, targets and predictions of the first test examples."""
     if recipe.figure:
-        first = splits.test.take(np.arange(min(SHOWN // 2, splits.test.size)))[0]
-        pictures, captions = recipe.figure(splits, keras.tree.map_structure(np.asarray, model(first, training=False)))
+        first = ({name: array[: SHOWN // 2] for name, array in of.items()} for of in (test.targets, test.predictions))
+        pictures, captions = recipe.figure(splits.classes, *first)
         return Sheet(pictures, captions, "Test examples")
     if not splits.train.pictures:
         return None

@@ -152,6 +152,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every
         self.patience, self._reached = patience, reached
         self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
+        self._reads_files = setup.epochs.split.names is not None  # which can go away between two steps
+        self._counted: list[tuple[Any, Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch."""
@@ -164,6 +166,11 @@ class Checkpoints(keras.callbacks.Callback):
         more.
         """
         done = batch + 1
+        if (
+            self._reads_files
+        ):  # a step without a batch changes what depends on none: seeds' states, the optimizer's step
+            variables = (*self.model.variables, *self.model.optimizer.variables)
+            self._counted = [(v, v.numpy()) for v in variables if "int" in v.dtype]
         due = self.every and done // self.every > self._reached // self.every
         self._reached = done
         ends = done == self.steps or self.model.stop_training
@@ -176,6 +183,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._reached = 0
         self.save(epoch + 1, 0)
         self.stop_if_asked(f"after epoch {epoch + 1}")
+
+    def save_broken(self) -> None:
+        """Save where training stood before the step that found no batch; in validation, the last save stays."""
+        if self._within and 0 < self._reached < self.steps and self.model.steps_per_execution == 1:
+            for variable, value in self._counted:
+                variable.assign(value)
+            self.save(self._epoch, self._reached)
 
     def stop_if_asked(self, when: str) -> None:
         """Raises Stopped when a signal has come."""

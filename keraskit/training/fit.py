@@ -11,7 +11,8 @@ from typing import Any
 import keras
 
 from keraskit import signals
-from keraskit.errors import UserError, printable
+from keraskit.errors import RunStopped, UserError, printable
+from keraskit.pipeline import stopping
 from keraskit.training import progress
 from keraskit.training.callbacks import Checkpoints, KeepBest, SetEpoch
 from keraskit.training.checkpoint import Checkpoint, Position
@@ -35,6 +36,7 @@ def fit(
 
     Raises:
         Stopped: a signal came, and everything is saved.
+        RunStopped: an example can no longer be read, and everything until then is saved.
         UserError: the loss is no number any more, or nothing can be saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
@@ -77,7 +79,7 @@ def fit(
     callbacks.done, callbacks.restore = position.step, restore
     begun, stopped = position.epoch, position.stopped
     signalled = contextlib.nullcontext() if cluster.workers else signals.sent_to(patience)
-    with signalled, setup.place.scope, cluster.together():
+    with signalled, _saving_what_is_left(saving), setup.place.scope, cluster.together(), stopping():
         cluster.agree(begun)
         with _averages_left(model.optimizer):
             if callbacks.done:
@@ -90,6 +92,17 @@ def fit(
         callbacks.end()
     for each in saving:
         each.stop_if_asked("after training")
+
+
+@contextmanager
+def _saving_what_is_left(saving: list[Checkpoints]) -> Iterator[None]:
+    """Save what was learned before an example could no longer be read."""
+    try:
+        yield
+    except RunStopped:
+        for each in saving:
+            each.save_broken()
+        raise
 
 
 class _Callbacks(keras.callbacks.CallbackList):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.config import KNOBS, RunConfig, changed
-from keraskit.errors import UserError, printable
+from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results import manifest
@@ -264,6 +264,8 @@ def advising(command: str) -> Iterator[None]:
         if not str(stopped):
             raise Stopped(stopped.number, f"Interrupted. What was saved before stays; go on with: {command}") from None
         raise
+    except RunStopped as stopped:
+        raise RunStopped(str(stopped), f"Then go on with: {command}") from stopped
     except BrokenPipeError:
         raise
     except OSError as error:

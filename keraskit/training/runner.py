@@ -20,6 +20,7 @@ from keraskit.config import RunConfig, Settings, changed, flags
 from keraskit.datasets.images import digit_pictures
 from keraskit.errors import printable
 from keraskit.models import graph
+from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
@@ -107,7 +108,8 @@ def train(
         start = unfinished.begin(facts) if unfinished else None
         if start and facts:
             say_schedule(setup, start.position)
-        with resume.advising(command), folder.recorded(**({} if unfinished else facts), timings=timings.seconds):
+        facts = {} if unfinished else facts
+        with resume.advising(command), folder.recorded(**facts, timings=timings.seconds), stopping():
             with uncompiled(setup.model) as model:
                 figures.draw_model(folder, model, graph.summary(model))
             keeper = KeepBest(folder, setup)
@@ -158,7 +160,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     with setup.place.scope:
         parts = {"validation": splits.validation, "test": splits.test}
         found = infer(model, parts, 2 * setup.settings.batch_size)
-        sheets = {"samples": figures.samples(recipe, model, splits)}
+        sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
     written: dict[str, Any] = {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}

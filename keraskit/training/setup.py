@@ -18,6 +18,7 @@ from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.options import call
+from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.training import checkpoint, hardware, resources
 from keraskit.training.micro_batches import MicroBatched, hindrance
@@ -190,7 +191,8 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
     started = time.monotonic()
 
     def of(split: Split) -> Split:
-        values = below.predict(split.in_order(64), verbose=0)
+        with stopping():
+            values = below.predict(split.in_order(64), verbose=0)
         return Split.of(values, split.labels, labels=split.labels, names=split.names)
 
     made = dataclasses.replace(splits, train=of(splits.train), validation=of(splits.validation))

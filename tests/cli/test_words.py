@@ -47,6 +47,8 @@ REFUSED = [
     ("run --seed 1 --epochs 0 cnn", "--epochs 0 makes no sense"),
     ("run mlp --epochs", "--epochs needs a value."),
     ("run cnn --filters 3", "--filters needs 2 values."),
+    ("run cats_dogs --quick --data-dir=", "--data-dir is empty. Give it a value, or leave it out."),
+    ("run mlp --workers=", "--workers is empty."),
     ("run mlp --augment 3", "--augment alone is no flag. Say which: --augment.rotation-range"),
     ("run mlp --model 3", "`keraskit run mlp` has no flag --model."),
     ("run mlp --augment.rotation-range 400", "rotation_range=400.0 makes no sense: expected at most 360 degrees"),
@@ -103,6 +105,15 @@ def test_refusals_are_one_line_and_say_what_to_type(tmp_path, monkeypatch, capsy
     code, err = command(shlex.split(words), capsys)
     assert code == 2 and err.startswith("keraskit: ") and err.count("\n") == 1 and says in err, err
     assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_said_in_one_line(monkeypatch, capsys):
+    def examine(_):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr("keraskit.cli.doctor.examine", examine)
+    code, err = command(["doctor"], capsys)
+    assert code == 1 and err.startswith("keraskit: There is not enough memory: Unable to allocate 9 GiB. Free some")
 
 
 @pytest.mark.parametrize("flag", FLAGS)

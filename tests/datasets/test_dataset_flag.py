@@ -1,6 +1,7 @@
 """--dataset: a user's own arrays, any number of classes; whatever is wrong with them is one clear error."""
 
 import gzip
+import zipfile
 
 import keras
 import numpy as np
@@ -11,7 +12,8 @@ from keraskit.cli import app
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
-from keraskit.registry import Card, load_recipe
+from keraskit.options import options_of
+from keraskit.registry import Card, find_card, load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training.runner import load
 from keraskit.training.settings import settle
@@ -23,14 +25,14 @@ def made(classes=3, n=120, shape=(28, 28)):
     """Pictures with a bright band whose place tells their class, and labels, in Keras's layout."""
     random = np.random.default_rng(0)
 
-    def part(count):
+    def drawn(count):
         y = np.arange(count) % classes
         x = random.integers(0, 60, (count, *shape), dtype=np.uint8)
         for picture, label in zip(x, y, strict=True):
             picture[label * shape[0] // classes : (label + 1) * shape[0] // classes] += 150
         return x, y.astype(np.uint8)
 
-    (x, y), (x_test, y_test) = part(n), part(n // 3)
+    (x, y), (x_test, y_test) = drawn(n), drawn(n // 3)
     return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
 
 
@@ -56,13 +58,20 @@ def test_the_output_layer_follows_the_data(npz, tmp_path, recipe):
     assert result.model.output_shape == (None, 3) and result.metrics["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize(("recipe", "flag"), [("mlp", "dataset"), ("cats_dogs", "data_dir")])
+def test_flags_that_data_functions_share_are_told_once_and_read_from_source_or_module_alike(recipe, flag):
+    read, real = (options_of(each.functions) for each in (find_card(recipe), load_recipe(recipe)))
+    assert read == real and flag not in (load_recipe(recipe).data.__doc__ or "")
+    assert all(option.help for option in read.values() if option.function == "data")
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_idx_files_hold_the_same_as_npz(tmp_path, npz, zipped):
     arrays = made()
     for name, stem in array_files.IDX_FILES.items():
         data = idx(arrays[name])
         (tmp_path / f"{stem}-ubyte{'.gz' if zipped else ''}").write_bytes(gzip.compress(data) if zipped else data)
-    one, two = array_files.read(tmp_path), array_files.read(npz(arrays))
+    one, two = array_files.read(tmp_path)[0], array_files.read(npz(arrays))[0]
     assert all(np.array_equal(one[name], two[name]) for name in array_files.NAMES)
 
 
@@ -71,11 +80,80 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
     other = {
         "x_train": (plain["x_train"] / 255)[..., None],
         "y_train": plain["y_train"][:, None].astype(float),
-        "x_test": plain["x_test"].astype(np.int32),
+        "x_test": (plain["x_test"] / 255).astype(np.float32),
         "y_test": plain["y_test"],
     }
-    one, two = array_files.read(npz(other)), array_files.read(npz(plain))
-    assert all(np.array_equal(one[name], two[name]) for name in array_files.NAMES)
+    one, two = array_files.read(npz(other))[0], array_files.read(npz(plain))[0]
+    whole = array_files.read(npz(plain | {"x_train": plain["x_train"] * 1.0, "x_test": plain["x_test"].astype(int)}))[0]
+    assert all(np.array_equal(each[name], two[name]) for each in (one, whole) for name in array_files.NAMES)
+
+
+def test_one_scale_holds_for_all_arrays_and_is_recorded(npz):
+    plain = made()
+    shares = {k: plain[k] / 255 for k in ("x_train", "x_test")}
+    arrays, _, facts = array_files.read(npz(plain | shares))
+    assert facts == {"scale": "0 to 1, times 255"} and np.array_equal(arrays["x_train"], plain["x_train"])
+    assert digits.flat(dataset=str(npz(plain | shares))).source["scale"] == "0 to 1, times 255"
+    assert digits.flat(dataset=str(npz(plain))).source["scale"] == "0 to 255"
+    above = shares["x_test"].copy()
+    above[3, 4, 5] = 1.5
+    for name, wrong in (
+        ("x_test", above),
+        ("x_train", np.concatenate([above] * 3)),
+        ("x_test", plain["x_test"]),
+        ("x_test", (plain["x_test"] > 100).astype(np.uint8)),
+        ("x_train", plain["x_train"] + 0.5),
+    ):
+        with pytest.raises(UserError, match=r"the pixels have fractions and no one scale: \w+ up to .* Expected: 0 to"):
+            array_files.read(npz(plain | shares | {name: wrong}))
+
+
+def test_pictures_that_are_very_dark_are_noted(npz):
+    plain = made()
+    dark = {k: plain[k] // 16 for k in ("x_train", "x_test")}
+    notes = digits.flat(dataset=str(npz(plain | dark))).source["notes"]
+    assert notes == ["no pixel is above 13 of 255: very dark pictures, or on another scale"]
+    assert "notes" not in digits.flat(dataset=str(npz(plain))).source
+
+
+def test_labels_from_1_are_noted_and_make_no_further_class(npz, tmp_path, capsys):
+    plain = made()
+    shifted = plain | {k: plain[k] + 1 for k in ("y_train", "y_test")}
+    one, two = (digits.flat(dataset=str(npz(arrays))) for arrays in (plain, shifted))
+    assert two.classes == ("1", "2", "3") and any("counted from 1" in note for note in two.source["notes"])
+    for split in ("train", "validation", "test"):
+        assert np.array_equal(getattr(one, split).labels, getattr(two, split).labels)
+    path = npz(shifted | {"classes": np.array(["a", "b", "c"])})
+    assert digits.flat(dataset=str(path)).classes == ("a", "b", "c")
+    words = ["run", "mlp", "--dataset", path, "--quick", "--epochs", 1, "--output-dir", tmp_path / "runs"]
+    with pytest.raises(SystemExit) as end:
+        app.command_line(list(map(str, words)))
+    assert end.value.code == 0 and "labels are counted from 1" in capsys.readouterr().out
+
+
+def test_members_that_are_no_arrays_are_one_clear_error(npz):
+    for name in ("x_train", "y_test", "classes"):
+        path = npz({k: v for k, v in made().items() if k != name})
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(f"{name}.npy", b"no array")
+        with pytest.raises(UserError, match=f"its member '{name}' is no array"):
+            digits.flat(dataset=str(path))
+
+
+def test_little_memory_is_not_told_as_damage(npz, monkeypatch, tmp_path):
+    arrays = made()
+    path = npz(arrays)
+    for name, stem in array_files.IDX_FILES.items():
+        (tmp_path / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
+
+    def full(*_, **__):
+        raise MemoryError("Unable to allocate 9 GiB for an array")
+
+    for place, call in ((path, "load"), (tmp_path, "frombuffer")):
+        with monkeypatch.context() as patch, pytest.raises(UserError, match=r"does not fit into memory: Unable") as end:
+            patch.setattr(np, call, full)
+            array_files.read(place)
+        assert "damaged" not in str(end.value)
 
 
 def test_a_set_sorted_by_class_is_mixed_before_validation_is_cut_off(npz):
@@ -95,7 +173,7 @@ WRONG = [
     (lambda a: a.pop("y_test"), "it lacks 'y_test"),
     (lambda a: a.update(x_train=a["x_train"][:, :, :, None, None]), r"shape \(120, 28, 28, 1, 1\)"),
     (lambda a: a.update(y_train=a["y_train"][:-1]), "120 pictures and y_train 119 labels"),
-    (lambda a: a.update(y_train=a["y_train"].astype(int) - 1), "from -1 to 1"),
+    (lambda a: a.update(y_train=a["y_train"].astype(int) - 1), "from -1 to 2"),
     (lambda a: a.update(y_train=a["y_train"] + 0.5), "one whole number per picture"),
     (lambda a: a.update(y_test=a["y_test"] + 5), r"\[5, 6, 7\] never occur"),
     (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "not finite"),
@@ -104,6 +182,9 @@ WRONG = [
     (lambda a: a.update(x_test=a["x_test"][:, :20]), "differ in shape"),
     (lambda a: a.update(x_train=a["x_train"][:0], y_train=a["y_train"][:0]), "above 0"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), "cannot be read"),
+    (lambda a: a.update(y_train=a["y_train"] * 0, y_test=a["y_test"] * 0), "training examples are of one class, 0"),
+    (lambda a: a.update(y_train=a["y_train"] * 0 + 1, y_test=a["y_test"] * 0 + 1), "are of one class, 1"),
+    (lambda a: a.update(y_train=a["y_train"].astype(int) * 1_000), "labels go from 0 to 2000. Classes are counted"),
 ]
 
 
@@ -214,7 +295,7 @@ def test_what_are_no_names_is_one_clear_line(npz, tmp_path, names, words):
 
 
 NO_TEXT = [
-    (np.array(["a", "b", "c"], dtype=object), "cannot be read: Object arrays"),
+    (np.array(["a", "b", "c"], dtype=object), r"cannot be read as .npz: Object arrays"),
     (np.arange(3), r"is int64 \(3,\), expected text"),
     (np.array([["a", "b", "c"]]), r"\(1, 3\), expected text"),
     (np.array(["a" * 100_000, "b", "c"]), "more than 1,000,000 bytes"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.datasets.splits import from_arrays
+from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.results.predict import predict
@@ -73,6 +73,19 @@ def test_whole_numbers_are_classes(kind, column):
     assert from_arrays(x, given, x, given, classes=["a", "b", "c"])().classes == ("a", "b", "c")
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int64"])
+def test_labels_from_1_are_noted_and_their_names_and_weights_stay(kind):
+    x, y = numbered(12, 2), (np.arange(12) % 3 + 1).astype(kind)
+    splits = from_arrays(x, y, x, y, class_weight={1: 5.0, 3: 2.0})()
+    assert splits.classes == ("1", "2", "3") and any("counted from 1" in note for note in splits.source["notes"])
+    assert splits.test.labels.tolist() == splits.test.take(np.arange(12))[1].tolist() == [0, 1, 2] * 4
+    _, targets, weights = splits.train.take(np.arange(10))
+    assert weights.tolist() == [{0: 5.0, 1: 1.0, 2: 2.0}[label] for label in targets.tolist()]
+    assert from_arrays(x, y, x, y, classes=["a", "b", "c"])().classes == ("a", "b", "c")
+    with pytest.raises(UserError, match=r"class_weight has 2\.0 for the class 0; labels go from 1 to 3"):
+        from_arrays(x, y, x, y, class_weight={0: 2.0})
+
+
 @pytest.mark.parametrize("y", [numbered(12), numbered(12, 3), np.eye(3, dtype=int)[np.arange(12) % 3]], ids=str)
 def test_other_targets_have_no_classes(y):
     x = numbered(12, 2)
@@ -108,6 +121,8 @@ WRONG = [
     ((X, 5, X, Y), {}, "arrays of train are no arrays of numbers"),
     ((X, Y, X, Y - 1), {}, "labels go from -1 to 2"),
     ((X, Y, X, Y), {"classes": ["a", "b"]}, "labels go from 0 to 2; 2 are named"),
+    ((X, 0 * Y, X, Y), {}, "all training examples are of one class, 0"),
+    ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes are counted from 0 or 1, up to 1,000"),
     ((X, Y, X, Y), {"class_weight": {3: 2.0}}, "class_weight has 2.0 for the class 3; labels go from 0 to 2"),
     ((X, Y, X, Y), {"class_weight": {0: -1.0}}, "class_weight has -1.0 for the class 0"),
 ]
@@ -286,7 +301,7 @@ INPUTS = """
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
-    first, last = ({name: array[part] for name, array in both.items()} for part in (slice(120), slice(120, None)))
+    first, last = ({name: array[rows] for name, array in both.items()} for rows in (slice(120), slice(120, None)))
     data = from_arrays(first, y[:120], last, y[120:], classes=["less", "more"])
     recipe = Recipe(build=build, compile=compile_model, data=data, epochs=3, batch_size=16)
 """

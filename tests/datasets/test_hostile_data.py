@@ -253,6 +253,7 @@ def test_knobs_of_the_wrong_kind_are_one_line(knobs):
     [
         ("cats_dogs", {"cache": []}),
         ("cats_dogs", {"data_dir": 5}),
+        ("cats_dogs", {"data_dir": ""}),
         ("cats_dogs", {"download": "perhaps"}),
         ("cats_dogs", {"size": True}),
         ("mlp", {"learning_rate": "x"}),

@@ -1,12 +1,16 @@
 """MNIST: the published class counts, the fixed split, and files that are not it."""
 
+import errno
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from keraskit.datasets import digits, mnist
+from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -20,7 +24,7 @@ def test_class_counts_are_the_published_ones():
     assert source["sha256"] in (ROOT / "data" / "README.md").read_text()
 
 
-def test_validation_is_the_last_5000_and_the_parts_do_not_overlap():
+def test_validation_is_the_last_5000_and_the_splits_do_not_overlap():
     arrays, _ = mnist.load()
     splits = digits.flat()
     assert [splits.train.size, splits.validation.size, splits.test.size] == [55_000, 5_000, 10_000]
@@ -88,6 +92,24 @@ def test_order_of_search(tmp_path, monkeypatch):
     assert mnist.load(tmp_path)[1]["found"] == "--data-dir"
     with pytest.raises(UserError, match="elsewhere does not exist"):
         mnist.load(tmp_path / "elsewhere")
+
+
+def test_a_home_that_nobody_may_read_is_passed_by(monkeypatch):
+    """Root may read everything, so the refusal is made here."""
+    real = os.stat
+
+    def stat(path, *given, **named):
+        if str(path).startswith("/locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.setenv("HOME", "/locked")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(PermissionError):  # what is mended here
+        Path("/locked/x").is_file()
+    assert mnist.load()[1]["found"] == "the repository's data/"
+    assert cats_and_dogs.photographs(None, download=False)[0] is None
 
 
 def test_without_any_file_keras_is_asked_and_its_failure_is_one_clear_error(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 import keraskit
 from keraskit.config import RunConfig
-from keraskit.datasets.epochs import Share, ranges
+from keraskit.datasets.splits import Share, ranges
 from keraskit.distributed import cluster, launch
 from keraskit.errors import RunStopped, UserError
 from keraskit.results.run_folder import RunFolder

@@ -100,11 +100,12 @@ def check_npz(data, box):
     well_formed(laws.reads(lambda: array_files.read(path)))
 
 
-def well_formed(arrays):
+def well_formed(found):
     """What `array_files.read` promises."""
-    if arrays is not None:
+    if found is not None:
+        arrays = found[0]
         assert {a.dtype.name for n, a in arrays.items() if n[0] == "x"} == {"uint8"} and arrays["y_train"].dtype == int
-        assert all(len(arrays[f"x_{part}"]) == len(arrays[f"y_{part}"]) > 0 for part in ("train", "test"))
+        assert all(len(arrays[f"x_{split}"]) == len(arrays[f"y_{split}"]) > 0 for split in ("train", "test"))
 
 
 def idx(array):

@@ -170,8 +170,9 @@ def test_next_pixels_are_the_sequence_shifted_by_one():
 
 def test_predicted_sequence_stands_beside_the_true_one():
     splits = digits.next_pixels().limited(10)
-    truth = splits.test.take(np.arange(3))[1]["output2"]
-    pictures, captions = digits.brightness_pictures(splits, {"output2": np.eye(10)[truth]})
+    targets = splits.train.take(np.arange(3))[1]
+    predictions = {"output2": targets["output2"]}
+    pictures, captions = digits.brightness_pictures(splits.classes, targets, predictions)
     assert pictures.shape == (6, 28, 28) and len(captions) == 6
     assert np.array_equal(pictures[0::2], pictures[1::2]) and pictures.max() == 255
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT
 from scipy.stats import binom
 from sklearn.metrics import confusion_matrix
@@ -77,16 +78,19 @@ def at_a_constant_rate(model, learning_rate=0.001):
     model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
-def test_test_split_is_read_after_training_and_best_weights_by_validation_are_kept(tmp_path):
+def test_test_split_is_read_once_after_training_and_best_weights_by_validation_are_kept(tmp_path):
     recipe = load_recipe("mlp")
-    reads, ended = [], []
+    reads, ended, drawn = [], [], []
+
+    def read(indices):
+        reads.extend((len(ended), int(i)) for i in indices)
+        return indices
 
     def spied():
         splits = recipe.data()
 
         def load(indices):
-            reads.append(len(ended))
-            return splits.test.load(indices)
+            return splits.test.load(tf.ensure_shape(tf.numpy_function(read, [indices], tf.int64), [None]))
 
         return dataclasses.replace(splits, test=dataclasses.replace(splits.test, load=load))
 
@@ -94,17 +98,25 @@ def test_test_split_is_read_after_training_and_best_weights_by_validation_are_ke
         def on_train_end(self, logs=None):
             ended.append(1)
 
+    def figure(classes, targets, predictions):
+        drawn.append((targets, predictions))
+        return np.zeros((len(targets), 9, 9), np.uint8), [classes[label] for label in targets]
+
     real = progress.for_this_output
     progress.for_this_output = lambda: (0, [Watch()])
     try:
         # A rate that is far too high: validation accuracy goes up and down, so that the best epoch is not the last.
         result = keraskit.run(
-            dataclasses.replace(recipe, data=spied, compile=at_a_constant_rate),
+            dataclasses.replace(recipe, data=spied, compile=at_a_constant_rate, figure=figure),
             limit=1_000, epochs=6, learning_rate=0.02, output_dir=tmp_path,
         )  # fmt: skip
     finally:
         progress.for_this_output = real
-    assert reads and set(reads) == {1}
+    assert sorted(reads) == [(1, i) for i in range(1_000)]  # each example once, and not before
+    ((targets, predictions),) = drawn
+    first, labels = recipe.data().test.take(np.arange(len(targets)))
+    assert len(targets) == 16 and targets.tolist() == labels.tolist()
+    assert np.allclose(predictions, result.model.predict(first, verbose=0), atol=1e-5)
     scores = [row["val_accuracy"] for row in result.history]
     best = int(np.argmax(scores))
     assert best != len(scores) - 1, "choose a seed or rate for which the best epoch is not the last"

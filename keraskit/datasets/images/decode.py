@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from keraskit.errors import UserError
+
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the only decoders that are ever run; a file's name decides nothing
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
+MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file
-RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 
 
 class BadPicture(ValueError):
@@ -34,8 +37,12 @@ def contents(path: Path) -> bytes:
         raise OSError(str(error)) from error
 
 
-def read(data: bytes) -> Image.Image:
+def read(data: bytes, spend: Callable[[int], None] = lambda size: None) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
+
+    Args:
+        data: the file.
+        spend: told how many bytes it will decode to, before; may raise UserError.
 
     Raises:
         BadPicture: it is empty, damaged, of another format, or too large.
@@ -44,13 +51,16 @@ def read(data: bytes) -> Image.Image:
         raise BadPicture("is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {MOST_PIXELS:,} are allowed")
-            if not image.width or not image.height:
+            pixels = image.width * image.height
+            if pixels > MOST_PIXELS or max(image.size) > MOST_SIDE:
+                most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
+                raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
+            if not pixels:
                 raise BadPicture("has no pixels")
+            spend(pixels * len(image.getbands()))
             image.load()
             return _plain(ImageOps.exif_transpose(image))
-    except BadPicture:
+    except (BadPicture, UserError, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
         raise BadPicture(f"is no picture ({', '.join(FORMATS)})") from error
@@ -91,5 +101,5 @@ def pixels(
     """
     image = image.convert("RGB" if channels == 3 else "L")
     if image.size != size[::-1]:
-        image = image.resize(size[::-1], RESAMPLING[resampling])
+        image = image.resize(size[::-1], Image.Resampling[resampling.upper()])
     return np.asarray(image)

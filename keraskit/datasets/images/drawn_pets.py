@@ -68,11 +68,8 @@ def _head(kind: str, random: np.random.Generator) -> Image.Image:
         pen.ellipse((x - r, y - r, x + r, y + r), fill=_colour(random, 120, 255) if kind == "cat" else (250, 250, 250))
         slit = 4 if kind == "cat" else r * 0.6
         pen.ellipse((x - slit, y - r * 0.8, x + slit, y + r * 0.8), fill=(15, 15, 15))
-    nose = 185 if kind == "cat" else 180
-    size = 10 if kind == "cat" else 18
-    pen.ellipse(
-        (150 - size, nose - size * 0.7, 150 + size, nose + size * 0.7), fill=inner if kind == "cat" else (25, 20, 20)
-    )
+    nose, size, colour = (185, 10, inner) if kind == "cat" else (180, 18, (25, 20, 20))
+    pen.ellipse((150 - size, nose - size * 0.7, 150 + size, nose + size * 0.7), fill=colour)
     pen.arc((130, nose, 150, nose + 28), 0, 120, fill=dark, width=3)
     pen.arc((150, nose, 170, nose + 28), 60, 180, fill=dark, width=3)
     if kind == "cat":

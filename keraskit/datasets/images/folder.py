@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,13 +14,13 @@ from keraskit.config import SPLITS
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout
 from keraskit.datasets.images.sources import PictureFiles
-from keraskit.datasets.images.verify import CHUNK, check, listed
-from keraskit.datasets.preprocessing import Inputs
+from keraskit.datasets.images.verify import check, listed
+from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError
+from keraskit.errors import RunStopped, UserError
 
+SIZE = 150  # pixels of a side, until a model says what it wants
 CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
-Scale = Literal["pixels", "unit", "caffe"]
 
 
 def splits(
@@ -29,19 +28,17 @@ def splits(
     layout: Layout,
     scale: Scale,
     source: dict[str, Any],
-    size: tuple[int, int],
     limit: int | None = None,
     cache: str = "auto",
     trusted: bool = False,
 ) -> Splits:
-    """The parts of a layout, less the pictures that cannot be used. What is left out is in `source`.
+    """The splits of a layout, less the pictures that cannot be used. What is left out is in `source`.
 
     Args:
         files: where the pictures lie.
-        layout: which are in which part.
+        layout: which are in which split.
         scale: of the values that a model is fed.
         source: what is known for the manifest.
-        size: height and width until a model says what it wants.
         limit: pictures of each split at most.
         cache: on, off or auto: whether to keep decoded pictures in memory.
         trusted: take the pictures as they are.
@@ -49,26 +46,26 @@ def splits(
     Raises:
         UserError: more than 5 % of the pictures cannot be used.
     """
-    parts = {part: _mixed(pairs)[:limit] for part, pairs in layout.parts.items()}
+    found = {split: _mixed(pairs)[:limit] for split, pairs in layout.splits.items()}
     if not trusted:
-        bad, digest = check(files, [name for pairs in parts.values() for name, _ in pairs])
-        parts = {part: [pair for pair in pairs if pair[0] not in bad] for part, pairs in parts.items()}
+        bad, digest = check(files, [name for pairs in found.values() for name, _ in pairs])
+        found = {split: [pair for pair in pairs if pair[0] not in bad] for split, pairs in found.items()}
         source = source | {"sha256": digest, "left_out": bad, "skipped": dict(files.skipped), "split": layout.how}
         source["notes"] = _notes(bad, layout, files)
-    source = source | {"counts": {part: len(pairs) for part, pairs in parts.items()}}
+    source = source | {"counts": {split: len(pairs) for split, pairs in found.items()}}
+
+    def made(shape: tuple[int, ...], cached: bool, known: dict[str, Any], reshape: Any = None) -> Splits:
+        inputs = Inputs((shape[0], shape[1]), 3, scale, shape)
+        train, validation, test = (_split(files, found[split], inputs, cached) for split in SPLITS)
+        return Splits(train, validation, test, layout.classes, source | known, reshape)
 
     def shaped(shape: tuple[int, ...]) -> Splits:
         if len(shape) != 3 or shape[-1] != 3:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
-        inputs = Inputs(shape[:2], 3, scale, shape)
-        cached, reason = _cache(cache, sum(map(len, parts.values())) * math.prod(shape))
-        train, validation, test = (_split(files, parts[part], inputs, cached) for part in SPLITS)
-        return Splits(train, validation, test, layout.classes, source | {"cache": reason})
+        cached, reason = _cache(cache, sum(map(len, found.values())) * math.prod(shape))
+        return made(shape, cached, {"cache": reason})
 
-    # Nothing is decoded before the model's size is known.
-    any_size = Inputs(size, 3, scale, (*size, 3))
-    train, validation, test = (_split(files, parts[part], any_size, cached=False) for part in SPLITS)
-    return Splits(train, validation, test, layout.classes, source, reshape=shaped)
+    return made((SIZE, SIZE, 3), False, {}, shaped)  # nothing is decoded before the model's size is known
 
 
 def _mixed(pairs: Labelled) -> Labelled:
@@ -108,13 +105,21 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
     pool = ThreadPoolExecutor(system.cores())  # its threads start with the first picture
 
     def picture(name: str) -> np.ndarray:
-        return decode.pixels(decode.read(files.read(name)), inputs.size)
+        try:
+            return decode.pixels(decode.read(files.read(name)), inputs.size)
+        except (OSError, decode.BadPicture, MemoryError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            problem = f"{name} of {files.root}, which was a picture when the run began, is none now: {why}"
+            raise RunStopped(f"{problem}.", "Put it back.") from error
 
     def decoded(indices: np.ndarray) -> np.ndarray:
-        return np.stack(list(pool.map(picture, [names[i] for i in indices]))) if len(indices) else np.empty((0, *shape))
+        pictures = np.empty((len(indices), *shape), np.uint8)
+        for i, each in enumerate(pool.map(picture, [names[i] for i in indices])):
+            pictures[i] = each
+        return pictures
 
     with tf.device("/CPU:0"):
-        stored = tf.constant(_all(decoded, len(names), shape)) if cached else None
+        stored = tf.constant(decoded(np.arange(len(names)))) if cached else None
         classes = tf.constant(labels)
 
     def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -127,16 +132,3 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
         return load(tf.constant(indices, tf.int64))[0].numpy()
 
     return Split(len(names), load, labels, look, inputs, names=names)
-
-
-def _all(decoded: Any, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Every picture, shape (count, height, width, 3)."""
-    filled = np.empty((count, *shape), np.uint8)
-    for chunk in _chunks(count):
-        filled[chunk] = decoded(chunk)
-    return filled
-
-
-def _chunks(count: int) -> Iterator[np.ndarray]:
-    for start in range(0, count, CHUNK):
-        yield np.arange(start, min(start + CHUNK, count))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from keraskit.config import SPLITS
+from keraskit.datasets.images.decode import contents
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import PictureFiles, open_files
 from keraskit.datasets.images.verify import check, listed
@@ -29,52 +29,36 @@ def prepare(source: Path, to: Path, per_class: int | None = None) -> None:
     files = open_files(source)
     check_folder(to, "--to")
     layout = arrange(files.names, source, per_class)
-    everything = [name for pairs in layout.parts.values() for name, _ in pairs]
-    bad, _ = check(files, everything)
-    targets = _targets(layout.parts, layout.classes, bad)
-    done = sum(_put(files, to, *target) for target in targets)
-
-    counts = Counter(target.rpartition("/")[0] for _, target in targets)
-    for part in SPLITS:
-        for kind in layout.classes:
-            print(f"total {part} {printable(kind)} images: {counts[f'{part}/{kind}']}")
+    bad, _ = check(files, layout.names)
+    targets: dict[str, str] = {}
+    counts: Counter[str] = Counter({f"{split} {kind}": 0 for split in layout.splits for kind in layout.classes})
+    for split, pairs in layout.splits.items():
+        for name, kind in [(name, layout.classes[label]) for name, label in pairs if name not in bad]:
+            target = f"{split}/{kind}/{name.rpartition('/')[2]}"
+            if target in targets:  # two subfolders of a class hold the same file name
+                target = f"{split}/{kind}/{name.replace('/', '-')}"
+            targets[target] = name
+            counts[f"{split} {kind}"] += 1
+    done = sum(_put(files, name, to / target) for target, name in targets.items())
+    for which, count in counts.items():
+        print(f"total {printable(which)} images: {count}")
     if bad:
         print(f"left out {len(bad):,} that cannot be used: {printable(listed(bad))}")
     print(f"{done:,} new in {printable(to)}; use it with --data-dir {printable(to)}")
 
 
-def _targets(
-    parts: dict[str, list[tuple[str, int]]], classes: tuple[str, ...], bad: dict[str, str]
-) -> list[tuple[str, str]]:
-    """Each picture's name and its place below the new folder."""
-    targets, taken = [], set()
-    for part in SPLITS:
-        for name, label in parts[part]:
-            if name in bad:
-                continue
-            target = f"{part}/{classes[label]}/{name.rpartition('/')[2]}"
-            if target in taken:  # two subfolders of a class hold the same file name
-                target = f"{part}/{classes[label]}/{name.replace('/', '-')}"
-            taken.add(target)
-            targets.append((name, target))
-    return targets
-
-
-def _put(files: PictureFiles, to: Path, name: str, target: str) -> bool:
+def _put(files: PictureFiles, name: str, path: Path) -> bool:
     """Copy one picture; False where it is there already."""
-    path = to / target
-    size = int(files.stamp(name).partition(" ")[0])
-    if path.exists():
-        if path.stat().st_size != size:
-            raise UserError(
-                f"{path} is another picture than {name} of {files.root}.", "Name an empty folder with --to."
-            )
-        return False
     try:
+        data = files.read(name)
+        if path.exists():
+            if contents(path) != data:
+                problem = f"{path} is another picture than {name} of {files.root}."
+                raise UserError(problem, "Name an empty folder with --to.")
+            return False
         with atomic(path) as beside:
-            beside.write_bytes(files.read(name))
+            beside.write_bytes(data)
     except OSError as error:
-        raise UserError(
-            f"Cannot copy {name} to {path}: {error.strerror or error}.", "The same command goes on."
-        ) from error
+        problem = f"Cannot copy {name} to {path}: {error.strerror or error}."
+        raise UserError(problem, "The same command goes on.") from error
     return True

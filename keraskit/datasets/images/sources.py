@@ -9,40 +9,48 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from keraskit import system
 from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "photos"  # where keraskit is used from its repository
-# A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory.
-MOST_RATIO, RATIO_FROM, MOST_TOTAL = 100, 10_000_000, 200_000_000_000
+# A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory: a member
+# a hundred times, if it is large; all of them, whose data may overlap, twenty times as large as the archive.
+MOST_RATIO, RATIO_FROM = 100, 10_000_000
+MOST_TOTAL_RATIO, TOTAL_FROM, MOST_TOTAL = 20, 100_000_000, 200_000_000_000
+MOST_OTHERS = 3  # for each picture: a caption, an outline
+RUN = "run.json"  # what lies beside it is a run's, and never data
 
 
-class PictureFiles(Protocol):
+class PictureFiles:
     """Pictures by name. A name is relative, with slashes, whatever the system."""
 
-    root: Path
-    names: list[str]
-    skipped: Counter[str]
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.names: list[str] = []
+        self.skipped: Counter[str] = Counter()
 
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises OSError."""
-
-    def stamp(self, name: str) -> str:
-        """Changes when the file does."""
+        raise NotImplementedError
 
 
 def open_files(root: Path) -> PictureFiles:
-    """The pictures in a folder or a zip archive. Raises UserError where it is neither, or an archive is unsafe."""
-    if root.is_dir():
-        return Folder(root)
-    if root.is_file():
-        return Archive(root)
-    raise UserError(
-        f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder of pictures per class."
-    )
+    """The pictures in a folder or a zip archive.
+
+    Raises:
+        UserError: it is neither, an archive is unsafe, or it is full of other things, as a folder of work is.
+    """
+    advice = "Name a zip archive, or a folder with a subfolder of pictures per class."
+    if not root.exists():
+        raise UserError(f"{root} does not exist.", advice)
+    files = Folder(root) if root.is_dir() else Archive(root)
+    if files.names and files.skipped.total() > MOST_OTHERS * len(files.names):
+        others = ", ".join(f"{count:,} {why}" for why, count in files.skipped.most_common(3))
+        counts = f"{len(files.names):,} pictures among {files.skipped.total():,} other files ({others})"
+        raise UserError(f"{root.absolute()} holds {counts}: it is no set of pictures.", advice)
+    return files
 
 
 def find(words: Sequence[str | Path]) -> list[Path]:
@@ -52,31 +60,29 @@ def find(words: Sequence[str | Path]) -> list[Path]:
         path = system.expanded(word)
         if path.is_dir():
             below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
-            if not below:
-                raise UserError(f"{path} holds no pictures.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         elif path.exists():
             below = [path]
         else:
             below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
-            if not below:
-                raise UserError(f"{path} does not exist.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
+        if not below:
+            problem = f"{path} {'holds no pictures' if path.is_dir() else 'does not exist'}."
+            raise UserError(problem, "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
     return list(found)
 
 
-class Folder:
+class Folder(PictureFiles):
     """All pictures below a folder; links are followed, each folder once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.names: list[str] = []
-        self.skipped: Counter[str] = Counter()
+        super().__init__(root)
         seen = set()
         for folder, folders, files in os.walk(root, followlinks=True):
             real = os.path.realpath(folder)
-            folders[:] = sorted(f for f in folders if not _hidden(f)) if real not in seen else []
-            if real in seen:
+            if real in seen or RUN in files:
+                folders.clear()
                 continue
+            folders[:] = sorted(f for f in folders if not hidden(f))
             seen.add(real)
             below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
             for file in files:
@@ -84,28 +90,21 @@ class Folder:
                     self.names.append(file if below == "." else f"{below.replace(os.sep, '/')}/{file}")
 
     def read(self, name: str) -> bytes:
-        """The file's bytes."""
+        """The file's bytes, if it is a regular file. Raises OSError."""
         return contents(self.root / name)
 
-    def stamp(self, name: str) -> str:
-        """Size and time of the last change."""
-        found = (self.root / name).stat()
-        return f"{found.st_size} {found.st_mtime_ns}"
 
-
-class Archive:
+class Archive(PictureFiles):
     """All pictures in a zip archive, read where they are, so that no name in it can reach the disk."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         try:
             self._zip = zipfile.ZipFile(root)
         except Exception as error:  # a damaged file makes zipfile raise anything
-            raise UserError(
-                f"{root} is no zip archive that can be read: {error}.", "Fetch or copy it again."
-            ) from error
+            problem = f"{root} is no zip archive that can be read: {error}."
+            raise UserError(problem, "Fetch or copy it again.") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
-        self.skipped: Counter[str] = Counter()
         for member in self._zip.infolist():
             if member.filename.endswith("/"):
                 continue
@@ -113,8 +112,11 @@ class Archive:
                 self.skipped[why] += 1
             elif _wanted(member.filename, self.skipped):
                 self._members[member.filename] = member
-        if (total := sum(m.file_size for m in self._members.values())) > MOST_TOTAL:
-            raise UserError(f"{root} claims to hold {total / 1e9:,.0f} GB; {MOST_TOTAL / 1e9:.0f} GB are allowed.")
+        total = sum(member.file_size for member in self._members.values())
+        most = min(MOST_TOTAL, max(TOTAL_FROM, MOST_TOTAL_RATIO * root.stat().st_size))
+        if total > most:
+            problem = f"{root} is refused: it claims to hold {total / 1e9:,.1f} GB; {most / 1e9:,.1f} GB are allowed"
+            raise UserError(f"{problem}.", "Photographs do not shrink like that.")
         self.names = list(self._members)
 
     def _refused(self, member: zipfile.ZipInfo) -> str:
@@ -122,9 +124,7 @@ class Archive:
         name = member.filename
         if not name:
             return "without a name"
-        if member.file_size > MOST_BYTES or (
-            member.file_size > RATIO_FROM and member.file_size > MOST_RATIO * max(1, member.compress_size)
-        ):
+        if member.file_size > min(MOST_BYTES, max(RATIO_FROM, MOST_RATIO * member.compress_size)):
             sizes = f"{member.compress_size:,} bytes that claim to be {member.file_size:,}"
             raise UserError(f"{self.root} is refused: {name!r} has {sizes}.", "A photograph does not shrink like that.")
         if name.startswith("/") or "\\" in name or ":" in name.partition("/")[0] or ".." in name.split("/"):
@@ -139,21 +139,20 @@ class Archive:
         """The member's bytes; never more than it claimed."""
         try:
             return self._zip.read(self._members[name])
+        except MemoryError:
+            raise
         except Exception as error:  # the same
             raise OSError(f"its part of the archive is damaged ({error})") from error
 
-    def stamp(self, name: str) -> str:
-        """Size and checksum."""
-        return f"{self._members[name].file_size} {self._members[name].CRC:08x}"
 
-
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
+    """Whether a file or folder is the system's own."""
     return name.startswith((".", "__MACOSX"))
 
 
 def _wanted(name: str, skipped: Counter[str]) -> bool:
     """Whether it is a picture by its name; counts it by its ending when not."""
-    if any(map(_hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
+    if any(map(hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
         return False
     stem, dot, ending = name.rpartition("/")[2].rpartition(".")
     suffix = (dot + ending).lower() if stem and ending else ""

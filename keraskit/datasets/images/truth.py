@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keraskit import system
-from keraskit.datasets.images.sources import Folder
+from keraskit.datasets.images.sources import Folder, hidden
 from keraskit.errors import UserError
 
 LISTED = 12  # names in one line
@@ -57,28 +57,24 @@ class Labels:
         Raises:
             UserError: one is no folder, a name is no class, or there are no pictures.
         """
-        if not folders:
-            raise UserError("--evaluate needs pictures whose class is known.", "Name their folder.")
         truth: dict[Path, str] = {}
         notes: list[str] = []
         for root in map(system.expanded, folders):
             if not root.is_dir():
                 why = "is no folder" if root.exists() else "does not exist"
                 raise UserError(f"{root} {why}.", "--evaluate takes a folder with a subfolder of pictures per class.")
-            subfolders = [
-                f.name for f in sorted(root.iterdir()) if f.is_dir() and not f.name.startswith((".", "__MACOSX"))
-            ]
+            subfolders = [f.name for f in sorted(root.iterdir()) if f.is_dir() and not hidden(f.name)]
             classes = {name: self.index_of(name) for name in subfolders}  # before any picture is read
             files = Folder(root)
-            paths = {root / name: name.partition("/")[0] for name in sorted(files.names)}
-            truth |= {p: self.names[classes[top] if top in classes else self.of_file(p)] for p, top in paths.items()}
-            if empty := sorted(set(subfolders) - set(paths.values())):
+            tops = {name: name.partition("/")[0] for name in sorted(files.names)}
+            for name, top in tops.items():
+                truth[root / name] = self.names[classes[top] if top in classes else self.of_file(root / name)]
+            if empty := sorted(set(subfolders) - set(tops.values())):
                 notes.append(f"no pictures in {_listed(empty)}")
             notes += [f"skipped {count:,} {why}" for why, count in sorted(files.skipped.items())]
         if not truth:
-            raise UserError(
-                f"{', '.join(map(str, folders))} holds no pictures.", "Put some into a subfolder per class."
-            )
+            problem = f"{', '.join(map(str, folders))} holds no pictures."
+            raise UserError(problem, "Put some into a subfolder per class.")
         return truth, notes
 
     def _named(self, word: str) -> set[int]:
@@ -92,11 +88,9 @@ class Labels:
             names = " and ".join(self.names[k] for k in sorted(found))
             raise UserError(f"{word!r} names {len(found)} classes of {self.owner}, {names}.", "Write which.")
         near = self._near(_plain(Path(word).stem))
-        hint = f"Did you mean {' or '.join(near)}?" if near else ""
-        raise UserError(
-            f"{word!r} names no class of {self.owner}. {hint}",
-            f"Its classes, by name or index, are {_listed(self.names)}.",
-        )
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        advice = f"{hint}Its classes, by name or index, are {_listed(self.names)}."
+        raise UserError(f"{word!r} names no class of {self.owner}.", advice)
 
     def _near(self, word: str) -> list[str]:
         """Classes with a name that looks like a word, or has all of its words."""

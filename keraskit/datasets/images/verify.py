@@ -1,4 +1,4 @@
-"""Reads every picture once before training, so that none is found damaged at step 900; remembers what it has seen."""
+"""Reads every picture before training, so that none is found damaged at step 900; remembers which it has decoded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +20,13 @@ from keraskit.files import write_text
 MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
 CHUNK = 256  # pictures between two looks at the clock and at Ctrl-C
 SHOWN = 5
+# Pictures that cost a file almost nothing are made to cost time. What counts is how many bytes they decode to, beyond
+# those of a million pixels in colour and beyond 300 for each byte of the file, in all pictures together.
+FREE, PER_BYTE, MOST_EMPTY = 3_000_000, 300, 500_000_000
 
 
 def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Decode each picture that is new or has changed.
+    """Read each picture, and decode it unless these very bytes have been decoded before.
 
     Args:
         files: the pictures.
@@ -32,21 +36,18 @@ def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], st
         What is wrong, by name, with the pictures that cannot be used; and the sha256 of all names and contents.
 
     Raises:
-        UserError: more than 5 % cannot be used.
+        UserError: more than 5 % cannot be used, or they are vast and empty.
     """
     memory = _memory(files.root)
-    known: dict[str, list[str]] = _remembered(memory)
-    stamps = {name: _stamp(files, name) for name in names}
-    todo = [name for name in names if known.get(name, [""])[0] != stamps[name]]
-    for name, digest, problem in _examined(files, todo):
-        known[name] = [stamps[name], digest, problem]
-    if todo:
-        _remember(memory, known)
+    known = _remembered(memory)
+    found = _examined(files, names, known)
+    if now := {digest: problem for digest, problem in found.values() if digest and known.get(digest) != problem}:
+        _remember(memory, known | now)
 
     total = hashlib.sha256()
     for name in sorted(names):
-        total.update(f"{name}\0{known[name][1]}\n".encode("utf-8", "surrogateescape"))
-    bad = {name: known[name][2] for name in names if known[name][2]}
+        total.update(f"{name}\0{found[name][0]}\n".encode("utf-8", "surrogateescape"))
+    bad = {name: found[name][1] for name in names if found[name][1]}
     if len(bad) > MOST_BAD * len(names):
         share = f"{len(bad):,} of {len(names):,} pictures in {files.root} cannot be used"
         raise UserError(f"{share}: {listed(bad)}.", f"Up to {MOST_BAD:.0%} are left out; repair or remove these.")
@@ -59,60 +60,63 @@ def listed(bad: dict[str, str]) -> str:
     return "; ".join(f"{name} {problem}" for name, problem in list(bad.items())[:SHOWN]) + more
 
 
-def _examined(files: PictureFiles, names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Name, sha256 and problem of each, several at a time."""
+def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """The sha256 of each picture and what is wrong with it, several at a time; `known` has problems by sha256."""
     from rich.console import Console
     from rich.progress import track
 
-    def examine(name: str) -> tuple[str, str, str]:
+    empty, lock = 0, threading.Lock()
+
+    def examine(name: str) -> tuple[str, str]:
+        def spend(size: int) -> None:
+            nonlocal empty
+            more = max(0, size - FREE - PER_BYTE * len(data))
+            with lock:
+                empty += more
+            if more and empty > MOST_EMPTY:
+                problem = f"{files.root} is refused: it holds many vast, empty pictures"
+                raise UserError(f"{problem}, such as {name}, {size:,} bytes of {len(data):,}.", "Remove them.")
+
         try:
             data = files.read(name)
+            digest = hashlib.sha256(data).hexdigest()
+            if digest not in known:
+                decode.read(data, spend)
+            return digest, known.get(digest, "")
         except OSError as error:
-            return name, "", f"cannot be read: {error.strerror or error}"
-        digest = hashlib.sha256(data).hexdigest()
-        try:
-            decode.read(data)
+            return "", f"cannot be read: {error.strerror or error}"
         except decode.BadPicture as error:
-            return name, digest, str(error)
-        return name, digest, ""
+            return digest, str(error)
 
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, str]] = []
     starts = range(0, len(names), CHUNK)
     quiet = not sys.stderr.isatty() or not names
     if quiet and len(names) > 10_000:
-        print(f"checking {len(names):,} pictures, once ...", flush=True)
+        print(f"checking {len(names):,} pictures ...", flush=True)
     with ThreadPoolExecutor(system.cores()) as pool:
         shown = track(starts, "checking pictures", console=Console(stderr=True), transient=True, disable=quiet)
         for start in shown:
             found += pool.map(examine, names[start : start + CHUNK])
-    return found
-
-
-def _stamp(files: PictureFiles, name: str) -> str:
-    try:
-        return files.stamp(name)
-    except (OSError, ValueError):  # gone since it was listed, or no name at all; reading it will say so
-        return "gone"
+    return dict(zip(names, found, strict=True))
 
 
 def _memory(root: Path) -> Path | None:
     """The file of what is known about this place; None without a home."""
     cache = system.cache_folder()
-    return cache and cache / f"pictures-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
+    return cache and cache / f"decoded-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 
-def _remembered(memory: Path | None) -> dict[str, list[str]]:
+def _remembered(memory: Path | None) -> dict[str, str]:
     try:
         found = json.loads(memory.read_text("utf-8")) if memory else {}
-        return {str(name): [str(v) for v in values] for name, values in found.items() if len(values) == 3}
-    except (OSError, ValueError, AttributeError, TypeError):  # not there, or damaged: look again
+        return {str(digest): str(problem) for digest, problem in found.items()}
+    except (OSError, ValueError, AttributeError):  # not there, or damaged: look again
         return {}
 
 
-def _remember(memory: Path | None, known: dict[str, list[str]]) -> None:
-    if memory is None:
-        return
+def _remember(memory: Path | None, known: dict[str, str]) -> None:
     try:
-        write_text(memory, json.dumps(known))
+        if memory:
+            write_text(memory, json.dumps(known))
     except OSError:  # the next run looks again
         return

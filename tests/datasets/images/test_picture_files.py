@@ -1,15 +1,16 @@
-"""Folders and archives of pictures: which are found, which refused, which class and part they belong to."""
+"""Folders and archives of pictures: which are found, which refused, which class and split they belong to."""
 
 import io
 import os
 import stat
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit.datasets.images import verify
+from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import Archive, Folder, find, open_files
 from keraskit.errors import UserError
@@ -73,6 +74,13 @@ def test_an_archive_is_read_in_place_and_what_would_do_harm_is_skipped_and_count
 def test_bombs_are_refused_by_ratio_and_by_total(archive, monkeypatch):
     with pytest.raises(UserError, match=r"bomb.jpg.* claim to be 20,000,000"):
         Archive(archive([("cat/bomb.jpg", bytes(20_000_000))]))
+    for name, count in (("few.zip", 5), ("many.zip", 15)):  # each below what is looked at alone
+        path = archive([(f"cat/{i}.png", bytes(9_000_000)) for i in range(count)], name)
+        if count == 5:
+            assert len(Archive(path).names) == 5
+        else:
+            with pytest.raises(UserError, match=r"many.zip is refused: it claims to hold 0.1 GB; 0.1 GB are allowed"):
+                Archive(path)
     monkeypatch.setattr("keraskit.datasets.images.sources.MOST_TOTAL", 100)
     with pytest.raises(UserError, match="claims to hold"):
         Archive(archive([("cat/1.jpg", picture()), ("cat/2.jpg", picture())]))
@@ -99,31 +107,54 @@ def test_links_in_a_folder_are_followed_once(tmp_path):
     assert Folder(tmp_path).names == ["cat/1.png"]
 
 
+def test_figures_of_runs_are_no_data(tmp_path):
+    for name in ("cat/1.png", "runs/mlp/one/curves.png", "runs/mlp/one/run.json", "dog/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture())
+    assert sorted(Folder(tmp_path).names) == ["cat/1.png", "dog/1.png"]
+
+
+def test_a_folder_of_other_work_is_no_set_of_pictures(tmp_path, monkeypatch):
+    for i in range(4):
+        for kind in ("docs", "tests"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / f"{i}.png").write_bytes(picture())
+            for k in range(3):  # captions and the like
+                (tmp_path / kind / f"{i}.{k}.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    assert len(open_files(Path()).names) == 8
+    (tmp_path / "a.py").touch()
+    with pytest.raises(UserError, match=rf"^{tmp_path} holds 8 pictures among 25 other files \(24 .*\.py\): it is n"):
+        open_files(Path())
+
+
 def names_of(kinds, count, pattern="{kind}/{i}.jpg"):
-    return [pattern.format(kind=kind, i=i) for i in range(count) for kind in kinds]
+    return [pattern.format(kind=kind, i=i) for kind in kinds for i in range(count)]
 
 
 @pytest.mark.parametrize("pattern", ["{kind}.{i}.jpg", "train/{kind}.{i}.jpg", "PetImages/{kind}/{i}.jpg"])
 def test_kaggles_names_and_the_public_archives_give_the_documents_split(pattern):
     layout = arrange(names_of(("cat", "dog"), 2_100, pattern)[::-1], "here", most=2_000)
     assert layout.classes == ("cat", "dog") and "the document's" in layout.how
-    numbers = {p: sorted({int(n.split(".")[-2].split("/")[-1]) for n, _ in pairs}) for p, pairs in layout.parts.items()}
+    numbers = {
+        p: sorted({int(n.split(".")[-2].split("/")[-1]) for n, _ in pairs}) for p, pairs in layout.splits.items()
+    }
     assert numbers["train"] == list(range(1_000))
     assert numbers["validation"] == list(range(1_000, 1_500))
     assert numbers["test"] == list(range(1_500, 2_000))
-    assert all(label == ("dog" in name.split("/")[-1] or "/dog/" in name) for name, label in layout.parts["test"])
+    assert all(label == ("dog" in name.split("/")[-1] or "/dog/" in name) for name, label in layout.splits["test"])
 
 
 def test_a_smaller_set_keeps_the_proportions_and_says_so():
     layout = arrange(names_of(("cat", "dog"), 10, "{kind}.{i}.jpg"), "here", most=2_000)
-    assert {part: len(pairs) for part, pairs in layout.parts.items()} == {"train": 12, "validation": 4, "test": 4}
+    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {"train": 12, "validation": 4, "test": 4}
     assert "first half" in layout.how
 
 
 def test_any_number_of_classes_is_taken_whole():
     layout = arrange(names_of("abcde", 2_004), "here", most=2_000)
     assert layout.classes == tuple("abcde")
-    assert {part: len(pairs) for part, pairs in layout.parts.items()} == {
+    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {
         "train": 5_010,
         "validation": 2_505,
         "test": 2_505,
@@ -131,17 +162,19 @@ def test_any_number_of_classes_is_taken_whole():
 
 
 def test_nested_parts_are_respected_and_missing_ones_are_cut_off():
-    whole = [f"{part}/{n}" for part in ("train", "val", "test") for n in names_of(("a", "b"), 5)]
+    whole = [f"{split}/{n}" for split in ("train", "val", "test") for n in names_of(("a", "b"), 5)]
     layout = arrange(whole, "here")
     assert all(
-        name.startswith({"validation": "val"}.get(part, part)) for part, ps in layout.parts.items() for name, _ in ps
+        name.startswith({"validation": "val"}.get(split, split))
+        for split, ps in layout.splits.items()
+        for name, _ in ps
     )
     layout = arrange([f"top/{n}" for n in whole if not n.startswith("test")], "here")  # as in cats_and_dogs_filtered
-    assert {part: len(pairs) for part, pairs in layout.parts.items()} == {"train": 10, "validation": 6, "test": 4}
+    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {"train": 10, "validation": 6, "test": 4}
     assert "there is no test" in layout.how
     kaggle = [*(f"train/{n}" for n in names_of(("cat", "dog"), 20, "{kind}.{i}.jpg")), "test1/1.jpg", "test1/2.jpg"]
     layout = arrange(kaggle, "here")
-    assert layout.unlabelled == 2 and sum(map(len, layout.parts.values())) == 40
+    assert layout.unlabelled == 2 and sum(map(len, layout.splits.values())) == 40
 
 
 @pytest.mark.parametrize(
@@ -149,6 +182,8 @@ def test_nested_parts_are_respected_and_missing_ones_are_cut_off():
     [
         ([], "has 0 classes"),
         (names_of(("cat",), 9), "has 0 classes"),
+        (names_of(map(str, range(1_001)), 4), r"has 1,001 classes of pictures; from two to 1,000"),
+        (["cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg"], "'cat' has 3 pictures"),
         (names_of(("cat", "dog"), 3), "'cat' has 3 pictures; 4 are needed"),
         (
             [*names_of(("a", "b"), 9, "train/{kind}/{i}.jpg"), *names_of(("a",), 9, "test/{kind}/{i}.jpg")],
@@ -184,13 +219,40 @@ def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatc
         "dog/8.jpg": "is damaged",
         "dog/9.jpg": "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
     }
-    reads = []
-    monkeypatch.setattr(Folder, "read", lambda self, name: reads.append(name) or (self.root / name).read_bytes())
-    assert verify.check(files, files.names) == (bad, digest) and not reads
+    decoded, real = [], decode.read
+    monkeypatch.setattr(decode, "read", lambda data, spend: decoded.append(data) or real(data, spend))
+    assert verify.check(files, files.names) == (bad, digest) and not decoded
     os.utime(pets / "cat" / "7.jpg", (1, 1))
     (pets / "dog" / "8.jpg").write_bytes(picture())
     again, other = verify.check(files, files.names)
-    assert sorted(reads) == ["cat/7.jpg", "dog/8.jpg"] and "dog/8.jpg" not in again and other != digest
+    assert decoded == [picture()] and "dog/8.jpg" not in again and other != digest
+
+
+def test_a_picture_that_was_changed_with_size_and_time_kept_is_another(pets):
+    files, path = Folder(pets), pets / "cat" / "1.jpg"
+    before, digest = path.stat(), verify.check(files, files.names)[1]
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert verify.check(files, files.names)[1] != digest
+
+
+def test_many_vast_pictures_of_nothing_are_refused_and_photographs_of_any_size_are_not(pets, monkeypatch):
+    monkeypatch.setattr(verify, "MOST_EMPTY", 30_000_000)
+    for i in range(10, 13):
+        Image.new("L", (4_000, 5_000)).save(pets / "cat" / f"{i}.jpg", "PNG")  # 20 million pixels of 20 kB
+    files = Folder(pets)
+    with pytest.raises(
+        UserError, match=r"pets is refused: .* such as cat/1\d.jpg, 20,000,000 bytes of [\d,]+\. Remove them"
+    ):
+        verify.check(files, files.names)
+    noise = np.random.default_rng(0).integers(0, 256, (1_500, 2_000), np.uint8)
+    for i in range(10, 40):  # 90 million in all
+        Image.fromarray(noise).save(pets / "cat" / f"{i}.jpg", quality=50)
+    assert len(verify.check(files, files.names)[0]) == 3
 
 
 def test_more_than_one_in_twenty_stops_before_training(pets):
@@ -221,5 +283,5 @@ def test_find_takes_files_folders_and_patterns_once(pets):
 
 def test_names_sort_as_numbers():
     layout = arrange(names_of("ab", 12)[::-1], "here")
-    assert [n for n, label in layout.parts["train"] if label == 0] == [f"a/{i}.jpg" for i in range(6)]
-    assert np.concatenate([[label for _, label in pairs] for pairs in layout.parts.values()]).sum() == 12
+    assert [n for n, label in layout.splits["train"] if label == 0] == [f"a/{i}.jpg" for i in range(6)]
+    assert np.concatenate([[label for _, label in pairs] for pairs in layout.splits.values()]).sum() == 12

@@ -107,6 +107,22 @@ def test_a_picture_that_claims_to_be_vast_is_refused_before_it_is_decoded():
             decode.read(encoded(Image.new("1", (10_000, 9_000))))
 
 
+@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+def test_a_picture_of_very_long_sides_is_refused_before_it_is_decoded(size):
+    with pytest.raises(decode.BadPicture, match="80,000,000 are allowed, and 65,535 in a row"):
+        decode.read(encoded(Image.new("L", size)))
+
+
+def test_too_little_memory_is_no_damage(monkeypatch):
+    def load(self):
+        raise MemoryError
+
+    data = encoded(halves())
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(MemoryError):
+        decode.read(data)
+
+
 def test_the_size_is_height_and_width_and_smaller_pixels_average():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8).astype(np.uint8))
     small = decode.pixels(noise, (30, 20))

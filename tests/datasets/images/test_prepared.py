@@ -24,11 +24,13 @@ def below(folder):
 
 
 def contents(root):
-    """Part and class of every picture's bytes, as a run would find them."""
+    """Split and class of every picture's bytes, as a run would find them."""
     files = open_files(root)
     layout = arrange(files.names, root, 2_000)
     return {
-        (part, layout.classes[label], files.read(name)) for part, pairs in layout.parts.items() for name, label in pairs
+        (split, layout.classes[label], files.read(name))
+        for split, pairs in layout.splits.items()
+        for name, label in pairs
     }
 
 
@@ -70,8 +72,8 @@ def test_kaggles_archive_becomes_folders(command, tmp_path):
     done = command("data", "prepare", "cats_dogs", "--from", path, "--to", "pets", "--per-class", 40)
     assert done.returncode == 0, done.stderr
     lines = [
-        f"total {part} {kind} images: {n}"
-        for part, n in (("train", 20), ("validation", 10), ("test", 10))
+        f"total {split} {kind} images: {n}"
+        for split, n in (("train", 20), ("validation", 10), ("test", 10))
         for kind in ("cat", "dog")
     ]
     assert done.stdout.splitlines()[:6] == lines

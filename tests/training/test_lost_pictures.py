@@ -1,0 +1,69 @@
+"""A picture that goes away while a run reads it: the run names it, saves, and goes on to the same bits."""
+
+import shutil
+
+import numpy as np
+import pytest
+from breaking import at, only, outcome
+from hostile import command
+from PIL import Image
+
+import keraskit
+from keraskit.results.run_folder import RunFolder
+
+KNOBS = {"size": 64, "cache": "off", "batch_size": 2, "epochs": 2, "steps_per_epoch": 12, "precision": "float32"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly(undrawn):
+    """No pictures are looked at here."""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """48 pictures of noise, to be lost and put back."""
+    place = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for kind in ("cat", "dog"):
+        (place / kind).mkdir()
+        for i in range(24):
+            Image.fromarray(random.integers(0, 256, (40, 36, 3), np.uint8)).save(place / kind / f"{i}.png")
+    return place
+
+
+@pytest.fixture(scope="module")
+def unbroken(photos, tmp_path_factory):
+    """The outcome of a run that lost nothing."""
+    return outcome(
+        keraskit.run("cats_dogs_augmented", data_dir=photos, output_dir=tmp_path_factory.mktemp("runs"), **KNOBS).folder
+    )
+
+
+@pytest.mark.parametrize(("loss", "step"), [("removed", 2), ("damaged", 2), ("removed", 11)])
+def test_the_file_is_named_and_the_step_saved_and_resume_ends_with_the_same_bits(
+    loss, step, photos, unbroken, tmp_path, capsys
+):
+    def lose(_):
+        shutil.copytree(photos, tmp_path / "kept")
+        for path in photos.rglob("*.png"):
+            path.unlink() if loss == "removed" else path.write_bytes(b"no picture")
+
+    words = ["run", "cats_dogs_augmented", "--data-dir", photos, "--output-dir", tmp_path / "runs"]
+    flags = [word for name, value in KNOBS.items() for word in (f"--{name.replace('_', '-')}", value)]
+    with at(1, step, lose):
+        code, said = command([*words, *flags], capsys)
+    folder = only(tmp_path / "runs")
+    why = "No such file or directory" if loss == "removed" else "is no picture"
+    assert code == 1 and said.count("\n") == 1 and ".png of " in said and f"is none now: {why}" in said
+    assert "keraskit resume" in said.partition("Put it back. Then go on with: ")[2] and len(said) < 600
+    facts = RunFolder(folder).read_json("run.json")
+    assert facts["status"] == "failed" and not (folder / "error.txt").exists()
+    code, said = command(["resume", folder], capsys)
+    assert code == 2 and ("0 classes" if loss == "removed" else "48 of 48 pictures") in said and said.count("\n") == 1
+
+    shutil.copytree(tmp_path / "kept", photos, dirs_exist_ok=True)
+    assert command(["resume", folder], capsys) == (0, "")
+    resumed = RunFolder(folder).read_json("run.json")
+    at_step = resumed["resumed"][-1]["step"]  # some batches are made ahead
+    assert resumed["resumed"][-1]["epoch"] == 1 and (3 <= at_step < 12 if step == 2 else at_step == 0)
+    assert outcome(folder) == unbroken
