@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 
 from keraskit import signals
+from keraskit.distributed.cluster import StopTogether
 from keraskit.errors import UserError, printable
 from keraskit.training import progress, user_callbacks
 from keraskit.training.callbacks import Checkpoints, KeepBest, SetEpoch
@@ -37,11 +37,10 @@ def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, comman
     patience = signals.Patience()
     user = UserCallbacks(own_callbacks(setup))
     saving = Checkpoints(keeper, setup, patience, start.position.step if start else 0, command, user)
-    alone = not setup.place.cluster.workers
-    with signals.sent_to(patience) if alone else contextlib.nullcontext():
+    with signals.sent_to(patience):
         if start:
             keeper.take(start.position)
-        _fit(setup, start, keeper, [keeper], user, [saving])
+        _fit(setup, start, keeper, [keeper], user, [StopTogether(setup.place.cluster, patience), saving])
     saving.stop_if_asked("after training")
 
 
@@ -49,7 +48,11 @@ def fit_along(setup: TrainingSetup, start: Checkpoint | None) -> list[dict[str, 
     """Train as a worker that writes nothing. The history."""
     history = keras.callbacks.History()
     user = UserCallbacks(own_callbacks(setup))
-    _fit(setup, start, None, [history], user, [])
+    patience = signals.Patience()
+    stop = StopTogether(setup.place.cluster, patience)
+    with signals.sent_to(patience):
+        _fit(setup, start, None, [history], user, [stop])
+    stop.stop_if_asked(setup.settings.epochs)
     ended = zip(*history.history.values(), strict=True)
     return [{"epoch": i + 1, **dict(zip(history.history, row, strict=True))} for i, row in enumerate(ended)]
 
@@ -103,7 +106,8 @@ def _fit(
     begun, stopped = (start.position.epoch, start.position.stopped) if start else (0, False)
     callbacks.done, callbacks.restore = start.position.step if start else 0, restore
     with setup.place.scope, cluster.together():
-        cluster.agree(begun)
+        precision = setup.choices.precision.value
+        cluster.agree(**{"the first epoch": begun + 1, "--precision": precision, "steps in an epoch": epochs.steps})
         if callbacks.done:
             with _averages_left(model.optimizer):
                 train(epochs.after(callbacks.done), begun, begun + 1)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,8 +232,10 @@ def close(folder: RunFolder) -> None:
     (folder.path / CHECKPOINT).unlink(missing_ok=True)
 
 
-def command(folder: RunFolder, facts: dict[str, Any]) -> str:
+def command(folder: RunFolder, facts: dict[str, Any], workers: Sequence[str] = ()) -> str:
     """The command that goes on with a run."""
+    if workers:
+        return f"{facts.get('command')} --resume, on every worker"
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():
         return f"{facts.get('command')} --resume"  # its recipe was made in Python
     return f"{GO_ON} {shlex.quote(_short(folder.path))}"

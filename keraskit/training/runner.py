@@ -92,7 +92,7 @@ def train(
     else:
         facts = describe(setup, config, options) | {"started": timings.started}
         folder = RunFolder.create(settings.output_dir, recipe.name)
-    command = resume.command(folder, facts)
+    command = resume.command(folder, facts, place.cluster.workers)
 
     facts = {} if unfinished else facts
     with folder.alone(), resume.advising(command), folder.recorded(**facts, timings=timings.seconds):
@@ -117,6 +117,7 @@ def train(
             seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
         )
     resume.close(folder)
+    place.cluster.leave()
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
@@ -154,6 +155,7 @@ def train_along(setup: TrainingSetup, unfinished: Unfinished | None) -> RunResul
     announce(setup)
     print("run folder     written by worker 0", flush=True)
     rows = fit.fit_along(setup, unfinished.checkpoint() if unfinished else None)
+    setup.place.cluster.leave()
     return RunResult(setup.training_copy, rows, {}, None)
 
 

@@ -64,7 +64,7 @@ class TrainingSetup:
 def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
     """Build and compile the model, fill it, and fit data and model to each other."""
     cluster = place.cluster
-    cluster.check(settings.batch_size)
+    cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
     options = follow_data(recipe, settings.options, splits)
     with place.scope:
