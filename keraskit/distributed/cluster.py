@@ -122,25 +122,25 @@ class StopTogether(keras.callbacks.Callback):
 
     Args:
         cluster: the workers.
-        patience: has noted the signal, and then has that of another worker too.
+        patience: notes this worker's signals.
+
+    Attributes:
+        agreed: what all of them heed, which is `patience` where there is one process alone.
     """
 
     def __init__(self, cluster: Cluster, patience: signals.Patience) -> None:
         super().__init__()
         self.cluster, self.patience = cluster, patience
+        self.agreed = signals.Patience() if cluster.meeting else patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Ask the others."""
-        if self.cluster.meeting:
-            self.patience.asked = max(self.cluster.meeting.gather(self.patience.asked or 0)) or None
-            if not self.cluster.chief:
-                self.stop_if_asked(epoch + 1)
-
-    def stop_if_asked(self, epoch: int) -> None:
-        """Raise Stopped, once the chief has saved, where a signal has come."""
-        if self.patience.asked:
-            self.cluster.leave()
-            raise signals.Stopped(self.patience.asked, f"Interrupted after epoch {epoch}, which worker 0 has saved.")
+        if not self.cluster.meeting:
+            return
+        self.agreed.asked = max(self.cluster.meeting.gather(self.patience.asked or 0)) or None
+        if self.agreed.asked and not self.cluster.chief:
+            self.cluster.leave()  # which waits for the chief, who saves
+            raise signals.Stopped(self.agreed.asked, f"Interrupted after epoch {epoch + 1}, which worker 0 has saved.")
 
 
 def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Cluster:

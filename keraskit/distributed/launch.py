@@ -20,6 +20,7 @@ from keraskit import signals, system
 from keraskit.errors import RunStopped, UserError
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+INTERRUPTED = [128 + number for number in signals.CAUGHT]  # exit codes
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
 
 
@@ -62,11 +63,12 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
             for process in started:
                 process.kill()
                 process.wait()
-    if patience.asked:
-        raise signals.Stopped(patience.asked, "Interrupted. The same command with --resume goes on.")
+    code = started[failed or 0].returncode
+    if patience.asked or code in INTERRUPTED:  # here, or the workers by somebody else
+        raise signals.Stopped(patience.asked or code - 128, "Interrupted. The same command with --resume goes on.")
     if failed is not None:
         log = folder / f"worker-{failed}.log"
-        raise RunStopped(f"Worker {failed} {_ended(started[failed].returncode, log)}", f"See {log}.")
+        raise RunStopped(f"Worker {failed} {_ended(code, log)}", f"See {log}.")
 
 
 def free_ports(count: int) -> list[int]:

@@ -36,11 +36,13 @@ def fit(setup: TrainingSetup, keeper: KeepBest, start: Checkpoint | None, comman
     """
     patience = signals.Patience()
     user = UserCallbacks(own_callbacks(setup))
-    saving = Checkpoints(keeper, setup, patience, start.position.step if start else 0, command, user)
+    stop = StopTogether(setup.place.cluster, patience)
+    saving = Checkpoints(keeper, setup, stop.agreed, start.position.step if start else 0, command, user)
     with signals.sent_to(patience):
         if start:
             keeper.take(start.position)
-        _fit(setup, start, keeper, [keeper], user, [StopTogether(setup.place.cluster, patience), saving])
+        _fit(setup, start, keeper, [keeper], user, [stop, saving])
+    stop.agreed.asked = patience.asked  # from here on each may stop by itself
     saving.stop_if_asked("after training")
 
 
@@ -49,10 +51,10 @@ def fit_along(setup: TrainingSetup, start: Checkpoint | None) -> list[dict[str, 
     history = keras.callbacks.History()
     user = UserCallbacks(own_callbacks(setup))
     patience = signals.Patience()
-    stop = StopTogether(setup.place.cluster, patience)
     with signals.sent_to(patience):
-        _fit(setup, start, None, [history], user, [stop])
-    stop.stop_if_asked(setup.settings.epochs)
+        _fit(setup, start, None, [history], user, [StopTogether(setup.place.cluster, patience)])
+    if patience.asked:
+        raise signals.Stopped(patience.asked, "Interrupted after training.")
     ended = zip(*history.history.values(), strict=True)
     return [{"epoch": i + 1, **dict(zip(history.history, row, strict=True))} for i, row in enumerate(ended)]
 
