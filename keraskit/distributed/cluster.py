@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import os
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,8 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
             num_accelerators={"GPU": len(local) if gpus else 0},
             rpc_layer="grpc",
         )
-        with signals.sent_to(signals.stop):  # and back to who had them before, for TensorFlow takes SIGTERM
+        # Where it waits Python hears no signal, so Ctrl-C ends the process; it takes SIGTERM, which is put back after.
+        with signals.sent_to(signal.SIG_DFL):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         return dataclasses.replace(cluster, strategy=strategy)
     except RuntimeError as error:

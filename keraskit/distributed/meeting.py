@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ HELLO = 5.0  # seconds that whoever connects has to say who it is
 PAUSE = 0.2  # seconds between attempts to reach the chief
 MOST = 1_000_000  # bytes of one message
 KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, as far as the system has them
+STRANGE = (OSError, ValueError, TypeError, KeyError, RecursionError)  # what reading another program's words may raise
 SEE_LOG = "See that worker's own log; then start the same command with --resume on every machine."
 
 
@@ -38,8 +40,7 @@ class Meeting:
     def __init__(self, workers: tuple[str, ...], index: int, wait: float) -> None:
         self._workers, self._index = workers, index
         self._links: dict[int, _Link] = {}
-        self._until = time.monotonic() + wait
-        self._wait = wait
+        self._wait, self._until = wait, time.monotonic() + wait
         with _held(workers[index]) as server:  # which TensorFlow needs next
             if index:
                 self._links[0] = self._reach_chief()
@@ -85,7 +86,7 @@ class Meeting:
                 hello = link.receive(HELLO)
                 index, workers = hello["worker"], hello["workers"]
                 link.send({"workers": self._workers})
-            except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            except STRANGE:
                 link.close()
                 continue
             if workers != list(self._workers):
@@ -102,7 +103,7 @@ class Meeting:
                 link = _Link(socket.create_connection((host.strip("[]"), int(port)), min(left, HELLO)))
                 link.send({"worker": self._index, "workers": self._workers})
                 workers = link.receive(max(left, HELLO))["workers"]
-            except (OSError, ValueError, TypeError, KeyError):  # not there yet, no name yet, or another program
+            except STRANGE:  # not there yet, no name yet, or another program
                 time.sleep(min(left, PAUSE))
                 continue
             if workers != list(self._workers):
@@ -170,7 +171,7 @@ def _held(address: str) -> Iterator[socket.socket]:
     try:
         server = socket.create_server(("", port), family=socket.AF_INET6 if six else socket.AF_INET, dualstack_ipv6=six)
     except OSError as error:
-        problem = f"This worker's port {port} cannot be used: {error.strerror}."
+        problem = f"This worker's port {port} cannot be used: {os.strerror(error.errno or 0)}."
         raise UserError(problem, "Name another one, for all workers alike.") from error
     with server:
         yield server
