@@ -27,6 +27,7 @@ from keraskit.recipe import Recipe
 
 ASKED = "as asked"
 HERE = ("output_dir", "threads")  # knobs that may differ
+FILES = ("weights", "dataset")  # knobs that may name a file, whose content counts
 COMPUTE = ("keraskit", "tensorflow", "keras", "numpy", "pillow")  # whose versions must be the same
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 
@@ -88,10 +89,10 @@ class Cluster:
             knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.compare}
             augment = {f"augment.{name}": value for name, value in vars(knobs.pop("augment")).items()}
             knobs |= augment | knobs.pop("options")
-            own = {flag(name): _content(value) for name, value in knobs.items() if name not in HERE}
+            own = {flag(name): _same(name, value) for name, value in knobs.items() if name not in HERE}
             sizes = " + ".join(f"{size:,}" for size in splits.sizes().values())
             data = f"{splits.source['name']}, {sizes} examples, {str(splits.source.get('sha256'))[:12]}"
-            self.agree(**own, data=data, recipe=f"{recipe.name}, {_content(str(recipe.source))}")
+            self.agree(**own, data=data, recipe=f"{recipe.name}, {_content(recipe.source)}")
 
     def leave(self) -> None:
         """End the work together, when the chief has ended its own."""
@@ -207,16 +208,17 @@ def _check_batch(batch_size: int, replicas: int) -> None:
         raise UserError(f"A batch of {batch_size} cannot be shared evenly by {replicas} devices.", advice)
 
 
-def _content(value: Any) -> Any:
-    """A knob's value as text, the same on every machine: of a file what is in it, of a folder its name."""
-    if isinstance(value, Path):
-        return None  # data, whose content is compared
-    if isinstance(value, str) and (path := Path(value)).exists():
-        return _digest(path) if path.is_file() else path.resolve().name
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+def _same(name: str, value: Any) -> str | None:
+    """A knob's value as text that is the same on every machine; None for a place, where only what is in it counts."""
+    if name in FILES and Path(str(value)).exists():
+        return _content(Path(str(value)))
+    return None if isinstance(value, Path) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
-def _digest(path: Path) -> str:
+def _content(path: Path) -> str | None:
+    """A short hash of a file; of a folder, such as a run's, its name; None where there is none."""
+    if not path.is_file():
+        return path.resolve().name if path.exists() else None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
