@@ -201,27 +201,50 @@ def test_a_signal_to_one_worker_stops_all_after_the_same_epoch():
             with pytest.raises(signals.Stopped, match="after epoch 2") as stopped:
                 stop.on_epoch_end(1)
             return stopped.value.code
-        stop.on_epoch_end(1)
-        patience(signal.SIGINT, None)  # its own comes later, and does not count as a second one
-        joined.leave()
-        return 128 + stop.agreed.asked
+        try:
+            stop.on_epoch_end(1)
+            patience(signal.SIGINT, None)  # its own comes later, and does not count as a second one
+            return 128 + stop.agreed.asked
+        finally:
+            joined.leave()
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(worker, range(2), timeout=PATIENT)) == [143, 143]
 
 
+def test_signals_reach_python_again_once_tensorflow_has_joined_the_workers():
+    code = (
+        "import os, signal, sys; from keraskit import signals; from keraskit.config import RunConfig\n"
+        "from keraskit.distributed import cluster\n"
+        "with signals.sent_to(signals.stop):\n"
+        "    cluster.join(RunConfig(workers=sys.argv[1], worker_index=int(sys.argv[2])))\n"
+        "    try: signal.raise_signal(signal.SIGTERM)\n"
+        "    except signals.Stopped as stopped: os._exit(stopped.code)"
+    )
+    workers = ",".join(f"127.0.0.1:{port}" for port in launch.free_ports(2))
+    line = [sys.executable, "-c", code, workers]
+    started = [subprocess.Popen([*line, str(i)], stdout=subprocess.DEVNULL) for i in range(2)]
+    try:
+        assert [process.wait(PATIENT) for process in started] == [143, 143]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 def test_workers_end_with_their_launcher_even_when_it_is_killed():
     code = (
-        "import sys, time; from keraskit.distributed import launch\n"
-        "started = launch._start(['run', 'mlp'], ['127.0.0.1:9', '127.0.0.1:10'], 0, None)\n"
+        "import subprocess, time; from keraskit.distributed import launch\n"
+        f"addresses = {[f'127.0.0.1:{port}' for port in launch.free_ports(2)]}\n"  # where it waits for the other
+        "started = launch._start(['run', 'mlp'], addresses, 0, subprocess.DEVNULL)\n"
         "print(started.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         worker = Path(f"/proc/{int(parent.stdout.readline())}/stat")
         assert worker.exists()
         parent.kill()
-    patience = time.monotonic() + 30
+    patience = time.monotonic() + 15
     while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < patience:
         time.sleep(0.05)
     assert not worker.exists() or worker.read_text().rpartition(")")[2].split()[0] == "Z"
