@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import inspect
 import os
 import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import keras
 import tensorflow as tf
@@ -238,13 +238,6 @@ def refuse_differences(said: list[dict[str, Any]]) -> None:
         raise UserError(f"The workers do not agree: {'; '.join(differing)}.", advice)
 
 
-def needs_repair() -> bool:
-    """Whether this version of Keras asks for the mean of scalars along an axis, as those until 3.15 do at least."""
-    from keras.src.backend.tensorflow import trainer
-
-    return 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
-
-
 @contextlib.contextmanager
 def repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
     """Keras's `fit` made able to train on several machines, for as long as this lasts.
@@ -252,21 +245,20 @@ def repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
     Its trainer reduces a whole nest of per-replica values at once to build the model, which is built already, and asks
     for the mean along an axis of scalars. Here the first is left out, the second the mean of the values.
     """
-    from keras.src.backend.tensorflow import trainer
-
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not needs_repair():
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         yield
         return
-    whole, build = trainer.reduce_per_replica, trainer.TensorFlowTrainer._maybe_symbolic_build
+    from keras.src.backend.tensorflow import trainer
+
+    whole = trainer.reduce_per_replica
 
     def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
         if reduction not in ("auto", "mean"):
             return whole(values, strategy, reduction)
         return keras.tree.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), values)
 
-    trainer.reduce_per_replica = reduce_per_replica
-    trainer.TensorFlowTrainer._maybe_symbolic_build = lambda *_, **__: None
-    try:
+    with (
+        mock.patch.object(trainer, "reduce_per_replica", reduce_per_replica),
+        mock.patch.object(trainer.TensorFlowTrainer, "_maybe_symbolic_build", lambda *_, **__: None),
+    ):
         yield
-    finally:
-        trainer.reduce_per_replica, trainer.TensorFlowTrainer._maybe_symbolic_build = whole, build

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import re
 import signal
@@ -29,7 +30,7 @@ from keraskit.training.settings import settle
 
 # 300 examples in batches of 64: 44 are left for the last step of an epoch.
 KNOBS = {"limit": 300, "epochs": 5, "batch_size": 64, "precision": "float32", "threads": 1}
-PATIENT = 90  # seconds; the documentation says 30, on a machine that has nothing else to do
+PATIENT = 180  # seconds; the documentation says 30, on a machine that has nothing else to do
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +349,9 @@ def test_several_devices_come_too_late_for_a_process_that_has_computed():
 
 def test_keras_still_needs_the_repair():
     """When this fails, see whether Keras trains on several machines by itself now, and remove `cluster.repaired`."""
-    assert cluster.needs_repair()
+    from keras.src.backend.tensorflow import trainer
+
+    assert 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
 
 
 def test_micro_batches_learn_what_the_whole_learns():
