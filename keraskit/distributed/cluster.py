@@ -157,6 +157,9 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
     if not workers and (config.devices or 1) == 1:
         return ONE
     gpus = [] if config.device == "cpu" else tf.config.list_physical_devices("GPU")
+    if workers and not gpus and (config.devices or 1) > 1:
+        problem = f"--devices {config.devices} makes parts of one CPU, of which TensorFlow uses one on each worker."
+        raise UserError(problem, "Leave it out, or start more workers.")
     try:
         local = _local_devices(gpus, config.devices)
         _check_batch(config.batch_size or 0, len(local) * max(1, len(workers)))

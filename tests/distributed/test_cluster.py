@@ -188,6 +188,12 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_workers_meet():
         cluster.join(RunConfig(batch_size=64, workers="a:1,b:2,c:3", worker_index=1, device="cpu"), {})
 
 
+def test_parts_of_a_cpu_are_refused_on_several_workers():
+    """TensorFlow would train on one of them alone, and the others' examples would be left out."""
+    with pytest.raises(UserError, match=r"--devices 2 makes parts of one CPU.* or start more workers"):
+        cluster.join(RunConfig(batch_size=64, workers="a:1,b:2", worker_index=0, device="cpu", devices=2), {})
+
+
 def test_a_signal_to_one_worker_stops_all_after_the_same_epoch():
     workers = tuple(f"127.0.0.1:{port}" for port in launch.free_ports(2))
 
