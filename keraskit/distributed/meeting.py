@@ -49,7 +49,6 @@ class Meeting:
 
     def gather(self, mine: Any) -> list[Any]:
         """What every worker says here, in their order, as JSON has it. Raises RunStopped where one has gone."""
-        mine = json.loads(json.dumps(mine))
         if self._index:
             with self._noticing(0) as chief:
                 chief.send(mine)
@@ -57,7 +56,7 @@ class Meeting:
             if isinstance(said, str):  # why all must stop
                 raise RunStopped(said)
             return said
-        said = [mine]
+        said = [json.loads(json.dumps(mine))]
         for i in range(1, len(self._workers)):
             with self._noticing(i) as link:
                 said.append(link.receive())
@@ -81,34 +80,35 @@ class Meeting:
             try:
                 link = _Link(server.accept()[0])
             except TimeoutError:
-                raise self._stopped(self._missing(missing)) from None
+                raise self._stopped(*self._missing(missing)) from None
             try:
                 hello = link.receive(HELLO)
-                index, workers = hello["worker"], hello["workers"]
+                index, workers = int(hello["worker"]), list(hello["workers"])
                 link.send({"workers": self._workers})
             except STRANGE:
                 link.close()
                 continue
-            if workers != list(self._workers):
-                raise _other_addresses(index, workers, self._workers)
+            self._check(index, workers)
             self._links[index] = link  # perhaps for one that was started anew
 
     def _reach_chief(self) -> _Link:
-        while True:
-            host, _, port = self._workers[0].rpartition(":")
-            left = self._until - time.monotonic()
-            if left <= 0:
-                raise RunStopped(*self._missing([0]))
+        host, _, port = self._workers[0].rpartition(":")
+        while (left := self._until - time.monotonic()) > 0:
             try:
                 link = _Link(socket.create_connection((host.strip("[]"), int(port)), min(left, HELLO)))
                 link.send({"worker": self._index, "workers": self._workers})
-                workers = link.receive(max(left, HELLO))["workers"]
+                workers = list(link.receive(max(left, HELLO))["workers"])
             except STRANGE:  # not there yet, no name yet, or another program
                 time.sleep(min(left, PAUSE))
                 continue
-            if workers != list(self._workers):
-                raise _other_addresses(0, workers, self._workers)
+            self._check(0, workers)
             return link
+        raise RunStopped(*self._missing([0]))
+
+    def _check(self, index: int, workers: list[Any]) -> None:
+        if workers != list(self._workers):
+            theirs, ours = (",".join(map(str, each)) for each in (workers, self._workers))
+            raise UserError(f"Worker {index} knows the workers as {theirs}, this one as {ours}.", "Name the same.")
 
     def _missing(self, indices: list[int]) -> tuple[str, str]:
         named = ", ".join(f"worker {i} ({self._workers[i]})" for i in indices)
@@ -120,11 +120,12 @@ class Meeting:
         try:
             yield self._links[index]
         except (OSError, ValueError) as error:
-            raise self._stopped((lost(index, self._index, len(self._workers)), SEE_LOG)) from error
+            problem = f"Worker {index} was lost, so worker {self._index} of {len(self._workers)} stopped."
+            raise self._stopped(problem, SEE_LOG) from error
 
-    def _stopped(self, words: tuple[str, str]) -> RunStopped:
+    def _stopped(self, problem: str, advice: str) -> RunStopped:
         """Tell the others why all must stop."""
-        stopped = RunStopped(*words)
+        stopped = RunStopped(problem, advice)
         if not self._index:
             for link in self._links.values():
                 with contextlib.suppress(OSError):
@@ -158,11 +159,6 @@ class _Link:
         self._socket.close()
 
 
-def lost(index: int, here: int, workers: int) -> str:
-    """What to say when a worker has gone."""
-    return f"Worker {index} was lost, so worker {here} of {workers} stopped."
-
-
 @contextlib.contextmanager
 def _held(address: str) -> Iterator[socket.socket]:
     """This worker's own port, so that nobody else takes it."""
@@ -175,8 +171,3 @@ def _held(address: str) -> Iterator[socket.socket]:
         raise UserError(problem, "Name another one, for all workers alike.") from error
     with server:
         yield server
-
-
-def _other_addresses(index: int, theirs: Any, ours: tuple[str, ...]) -> UserError:
-    said = ",".join(map(str, theirs)) if isinstance(theirs, list) else theirs
-    return UserError(f"Worker {index} knows the workers as {said}, this one as {','.join(ours)}.", "Name the same.")
