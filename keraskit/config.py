@@ -55,6 +55,8 @@ class RunConfig:
         default=None, compare=False
     )
     """Which of --workers this process is, counted from 0."""
+    wait: Annotated[int, Interval(ge=1, le=86_400), _hardware] = dataclasses.field(default=120, compare=False)
+    """Seconds that a worker waits for the others at the start."""
     threads: Annotated[int | None, Interval(ge=1, le=4_096), _hardware] = None
     """Threads that compute (default: one per core)."""
     precision: Annotated[Literal["auto", "float32", "bfloat16", "float16"], _hardware] = "auto"

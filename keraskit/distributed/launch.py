@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
@@ -15,9 +16,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keraskit import system
+from keraskit import signals, system
 from keraskit.errors import RunStopped, UserError
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+INTERRUPTED = [128 + number for number in signals.CAUGHT]  # exit codes
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
 
 
@@ -32,6 +35,7 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     Raises:
         UserError: no command that trains was given, or fewer than two workers.
         RunStopped: a worker failed. The others were given time to say why they stop, and then ended.
+        Stopped: a signal came, and was passed on.
     """
     if not words or words[0] != "run":
         raise UserError("launch starts a training.", "Say `keraskit launch --workers 2 -- run cnn`.")
@@ -46,15 +50,25 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         raise UserError(f"Cannot make {folder}: {error.strerror}.", "Name a folder with --logs.") from error
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     print(f"launch         {workers} workers; their output goes to {folder}", flush=True)
+    patience = signals.Patience()
     with ExitStack() as files:
         started = [
             _start(words, addresses, index, files.enter_context((folder / f"worker-{index}.log").open("wb")))
             for index in range(workers)
         ]
         try:
-            _wait(started, folder)
+            with signals.sent_to(patience):
+                failed = _wait(started, folder, patience)
         finally:
-            _end(started)
+            for process in started:
+                process.kill()
+                process.wait()
+    code = started[failed or 0].returncode
+    if patience.asked or code in INTERRUPTED:  # here, or the workers by somebody else
+        raise signals.Stopped(patience.asked or code - 128, "Interrupted. The same command with --resume goes on.")
+    if failed is not None:
+        log = folder / f"worker-{failed}.log"
+        raise RunStopped(f"Worker {failed} {_ended(code, log)}", f"See {log}.")
 
 
 def free_ports(count: int) -> list[int]:
@@ -70,39 +84,48 @@ def _start(words: Sequence[str], addresses: list[str], index: int, log: object) 
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
     command = [sys.executable, "-m", "keraskit", *words]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)  # type: ignore[call-overload]
+    return subprocess.Popen(  # type: ignore[call-overload]
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a terminal's Ctrl-C comes here, and is passed on once
+        preexec_fn=_end_with_launcher if sys.platform == "linux" else None,
+    )
 
 
-def _wait(started: list[subprocess.Popen[bytes]], folder: Path) -> None:
-    """Show the chief's log as it grows, until all have ended; when one fails, the others have PATIENCE to end too."""
-    failed: int | None = None
-    deadline = float("inf")
+def _end_with_launcher() -> None:
+    """Have the system send this worker SIGTERM when the launcher is gone, whatever ended it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait(started: list[subprocess.Popen[bytes]], folder: Path, patience: signals.Patience) -> int | None:
+    """Show the chief's log as it grows, until all have ended; when one fails, the others have PATIENCE to end too.
+
+    Returns the first that failed. A signal is passed on, once, and they have the time that they need.
+    """
+    failed, deadline, told = None, float("inf"), False
     with (folder / "worker-0.log").open("rb") as shown:
         while True:
             codes = [process.poll() for process in started]
             sys.stdout.write(shown.read().decode("utf-8", "replace"))
             sys.stdout.flush()
+            if patience.asked and not told:
+                told = True
+                for process in started:
+                    process.send_signal(patience.asked)
             if failed is None and any(codes):
                 failed = next(i for i, code in enumerate(codes) if code)
                 deadline = time.monotonic() + PATIENCE
             if None not in codes or time.monotonic() > deadline:
-                break
+                return failed
             time.sleep(0.1)
-    if failed is not None:
-        log = folder / f"worker-{failed}.log"
-        lines = log.read_text("utf-8", "replace").strip().splitlines()
-        said = f": {lines[-1]}" if lines else "."
-        raise RunStopped(f"Worker {failed} ended with code {started[failed].returncode}{said}", f"See {log}.")
 
 
-def _end(started: list[subprocess.Popen[bytes]]) -> None:
-    """Ask those that still run to end, as Ctrl-C does, and make sure."""
-    for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    for process in started:
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def _ended(code: int, log: Path) -> str:
+    """How a worker ended: by a signal, or with the last line that keraskit said."""
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}."
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("keraskit: ")]
+    return f"ended with code {code}{f': {lines[-1]}' if lines else '.'}"

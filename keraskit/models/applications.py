@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
-import numpy as np
 
 from keraskit import system
 from keraskit.errors import UserError, sentence
 from keraskit.models import weights
 from keraskit.suggest import did_you_mean
+
+SHAPES = re.compile(  # in Keras's words for weights that do not fit
+    r"name[=d] ?([^,)]+).*?(?:variable\.shape=|expects shape )(\([\d, ]*\)).*?shape[= ](\([\d, ]*\))", re.DOTALL
+)
 
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
@@ -93,64 +98,31 @@ def load_file(model: keras.Model, path: Path) -> None:
     try:
         if path.suffix == ".keras":
             weights.check_archive(path)
-            model.load_weights(path)
-            return
-        weights.check_hdf5(path)
-        if path.name.endswith(".weights.h5"):
-            model.load_weights(path)
         else:
-            _load_h5(model, path)
+            weights.check_hdf5(path)
+        legacy = path.suffix == ".h5" and not path.name.endswith(".weights.h5")
+        with warnings.catch_warnings(action="ignore"):  # the error says what does not fit
+            model.load_weights(path, **({"by_name": _names_all(path, model)} if legacy else {}))
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        advice = _width(model, path) or "Name the file of the same model."
-        raise UserError(f"{path} does not fit {model.name}: {sentence(error)}", advice) from error
+        problem, advice = _misfit(model, str(error).strip() or type(error).__name__)
+        raise UserError(f"{path} does not fit {model.name}: {problem}", advice) from error
 
 
-def _width(model: keras.Model, path: Path) -> str:
-    """What to say of MobileNet's weights of another width; empty for other models and other misfits."""
-    try:
-        filters = dict(_stored(path))["conv1"][0].shape[-1] if model.name.startswith("mobilenet_") else 0
-        fits = filters == model.get_layer("conv1").filters
-    except Exception:  # a damaged or hostile file, as above
-        return ""
-    return f"These are the weights of --alpha {filters / 32:g}." if filters and not fits else ""
-
-
-def _load_h5(model: keras.Model, path: Path) -> None:
-    """Keras 2's format: by name where the file knows every layer, else layer after layer; never a part in silence."""
-    stored = list(_stored(path))
-    by_name = dict(stored)
-    layers = [layer for layer in model.layers if layer.weights]
-    if set(by_name) >= {layer.name for layer in layers}:  # perhaps more, such as a head
-        found = [(layer.name, by_name[layer.name]) for layer in layers]
-    else:
-        found = stored
-    if len(found) < len(layers):
-        raise ValueError(f"it has {len(found)} layers with weights, the model {len(layers)}.")
-    for layer, (name, arrays) in zip(layers, found, strict=False):
-        shapes, wanted = [a.shape for a in arrays], [tuple(w.shape) for w in layer.weights]
-        if shapes != wanted:
-            raise ValueError(f"layer {layer.name} has shapes {wanted}, its {name} has {shapes}.")
-    for layer, (_, arrays) in zip(layers, found, strict=False):
-        layer.set_weights(arrays)
-
-
-def _stored(path: Path) -> list[tuple[str, list[np.ndarray]]]:
-    """The layers of an .h5 file that have weights, in its order."""
+def _names_all(path: Path, model: keras.Model) -> bool:
+    """Whether a file of Keras 2 names every layer, and perhaps more, such as a head; else they go by their order."""
     with h5py.File(path) as file:
-        group = file.get("model_weights", file)
-        found = []
-        for name in _texts(group, "layer_names"):
-            arrays = [np.asarray(group[name][weight]) for weight in _texts(group[name], "weight_names")]
-            if arrays:
-                found.append((name, arrays))
-        return found
+        attributes = file.get("model_weights", file).attrs  # which cut long lists of names into several
+        names = {os.fsdecode(n) for key in attributes if key.startswith("layer_names") for n in attributes[key]}
+    return names >= {layer.name for layer in model.layers if layer.weights}
 
 
-def _texts(group: h5py.Group, attribute: str) -> list[str]:
-    """An attribute with names; Keras cuts a long one into several, counted from 0."""
-    pieces = [attribute] if attribute in group.attrs else sorted(k for k in group.attrs if k.startswith(attribute))
-    if not pieces:
-        raise ValueError(f"it has no {attribute}, so it is no file of Keras's weights.")
-    pieces.sort(key=lambda piece: int(piece[len(attribute) :] or 0))
-    names = [name for piece in pieces for name in group.attrs[piece]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+def _misfit(model: keras.Model, said: str) -> tuple[str, str]:
+    """Of what Keras said of weights that do not fit, which layer and which shapes; and what to do."""
+    advice = "Name the file of the same model."
+    if not (found := SHAPES.search(said)):
+        return sentence(said.partition(":\n\n")[2] or said), advice  # before it, how many objects
+    layer, wanted, stored = found.groups()
+    filters = re.fullmatch(r"\(3, 3, 3, (\d+)\)", stored)
+    if filters and layer == "conv1" and model.name.startswith("mobilenet_"):
+        advice = f"These are the weights of --alpha {int(filters[1]) / 32:g}."
+    return f"its layer {layer} has shape {stored}, the model's {wanted}.", advice

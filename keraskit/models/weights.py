@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ MEMBERS = {"metadata.json", CONFIG, WEIGHTS}  # Keras unpacks whatever else ther
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes one and a half million
 MOST_RATIO = 100  # of what is declared to what is stored; weights hardly shrink
 SLACK = 16_000_000  # bytes that are no bomb, whatever the ratio
+MOST_LINKS, MOST_DEPTH = 20_000, 50  # in an HDF5 file; looking at so many takes a second
 MOST_OUTPUT = 2_000_000_000  # bytes that one layer may make of one example
 _FILES = "reads files of this machine"
 REFUSED = {
@@ -75,16 +77,7 @@ def check_archive(path: Path) -> tuple[dict[str, Any], int]:
 
 def _classes(config: dict[str, Any]) -> set[str]:
     """Every class and function that a configuration names, at any depth."""
-    found, left = set(), [config]
-    while left:
-        part: Any = left.pop()
-        if isinstance(part, dict):
-            if isinstance(name := part.get("class_name"), str):
-                found.add(name.rpartition(">")[2])
-            left += part.values()
-        elif isinstance(part, list):
-            left += part
-    return found
+    return {name.rpartition(">")[2] for name in re.findall(r'"class_name": "([^"]*)"', json.dumps(config))}
 
 
 def _declared(config: dict[str, Any]) -> int:
@@ -137,9 +130,13 @@ def check_hdf5(path: Path) -> None:
         OSError: it is no HDF5 file.
         ValueError: a link or an array leads elsewhere, or claims more than the file holds; it says which.
     """
-    total, size = 0, path.stat().st_size
+    total, links, size = 0, 0, path.stat().st_size
 
     def link(name: str, found: Any) -> str | None:  # what a visitor returns ends the visit
+        nonlocal links
+        links += 1
+        if name.count("/") > MOST_DEPTH or links > MOST_LINKS:
+            return f"it has more than {MOST_LINKS:,} groups and arrays, or some nested deeper than {MOST_DEPTH}"
         return None if isinstance(found, h5py.HardLink) else f"{name} is a link to somewhere else"
 
     def array(name: str, found: Any) -> str | None:

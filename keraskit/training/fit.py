@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 
 from keraskit import signals
+from keraskit.distributed.cluster import StopTogether
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.pipeline import stopping
 from keraskit.training import progress
@@ -43,9 +43,10 @@ def fit(
     validation = setup.training_data.validation.in_order(2 * settings.batch_size, cluster.share)
     verbose, shown = progress.for_this_output()
     patience, position = signals.Patience(), start.position if start else Position()
+    stop = StopTogether(cluster, patience)
     saving = []
     if keeper.folder:
-        saving = [Checkpoints(keeper.folder, keeper, user, setup, patience, position.step, command)]
+        saving = [Checkpoints(keeper.folder, keeper, user, setup, stop.agreed, position.step, command)]
 
     def restore() -> None:
         if start:
@@ -68,7 +69,7 @@ def fit(
         start.check(settings.epochs, epochs.steps)
         keeper.take(position)
     callbacks = _Callbacks(
-        [SetEpoch(epochs), StopOnNonFinite(setup, keeper), keeper, *shown, *user.callbacks, user, *saving],
+        [SetEpoch(epochs), StopOnNonFinite(setup, keeper), keeper, *shown, *user.callbacks, user, stop, *saving],
         add_history=True,
         add_progbar=verbose != 0,
         model=model,
@@ -78,9 +79,10 @@ def fit(
     )
     callbacks.done, callbacks.restore = position.step, restore
     begun, stopped = position.epoch, position.stopped
-    signalled = contextlib.nullcontext() if cluster.workers else signals.sent_to(patience)
-    with signalled, _saving_what_is_left(saving), setup.place.scope, cluster.together(), stopping():
-        cluster.agree(begun)
+    precision = setup.choices.precision.value
+    agreed = {"the first epoch": begun + 1, "--precision": precision, "steps in an epoch": epochs.steps}
+    with signals.sent_to(patience), _saving_what_is_left(saving), setup.place.scope, cluster.together(), stopping():
+        cluster.agree(**agreed)
         with _averages_left(model.optimizer):
             if callbacks.done:
                 train(epochs.after(callbacks.done), begun, begun + 1)
@@ -90,8 +92,11 @@ def fit(
             callbacks.on_train_begin()  # where training had ended before this process
         model.optimizer.finalize_variable_values(model.trainable_weights)
         callbacks.end()
+    stop.agreed.asked = patience.asked  # from here on each may stop by itself
     for each in saving:
         each.stop_if_asked("after training")
+    if patience.asked:
+        raise signals.Stopped(patience.asked, "Interrupted after training.")
 
 
 @contextmanager

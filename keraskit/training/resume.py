@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keraskit import system
-from keraskit.augment import Augmentation
 from keraskit.config import KNOBS, RunConfig, changed
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
@@ -22,6 +18,7 @@ from keraskit.results import manifest
 from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, TRAINED, RunFolder, now
 from keraskit.signals import Stopped
 from keraskit.terminal import short
+from keraskit.training.asked import code, record
 
 if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
@@ -157,29 +154,6 @@ class Unfinished:
             raise UserError(problem, "Start a new run with other callbacks.")
 
 
-def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
-    """How a run was asked for, as JSON holds it: what equals this is the same run."""
-    knobs = {name: _plain(name, value) for name, value in changed(config).items() if name != "output_dir"}
-    given = {name: _plain(name, value) for name, value in options.items()}
-    fields = {f.name: _text(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
-    digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
-    asked = {"knobs": knobs, "options": given, "recipe": digest, "code": code(recipe.source)}
-    return json.loads(json.dumps(asked, default=_text))
-
-
-def code(source: Path) -> str | None:
-    """Identifies a recipe's code; None for one that is not there."""
-    try:
-        return Card(source).sha256
-    except (OSError, UserError):
-        return None
-
-
-def own_source(recipe: Recipe) -> str | None:
-    """The file of a recipe of the user's own; None for one of keraskit's, and for one that lies in no file."""
-    return None if Card(recipe.source).ours or not recipe.source.is_file() else str(recipe.source.resolve())
-
-
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
     """The newest run of the output folder that was asked for in these words and has not finished; says so if none."""
     wanted = record(recipe, config, options)
@@ -248,8 +222,10 @@ def close(folder: RunFolder) -> None:
         (folder.path / CHECKPOINT).replace(folder.path / TRAINED)
 
 
-def command(folder: RunFolder, facts: dict[str, Any]) -> str:
+def command(folder: RunFolder, facts: dict[str, Any], workers: Sequence[str] = ()) -> str:
     """The command that goes on with a run."""
+    if workers:
+        return f"{facts.get('command')} --resume, on every worker"
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():
         return f"{facts.get('command')} --resume"  # its recipe was made in Python
     return f"keraskit resume {shlex.quote(short(folder.path))}"
@@ -283,17 +259,3 @@ def _runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
             facts = manifest.read(folder)
             if facts.get("status") != "finished":
                 yield folder, facts
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A knob's value as JSON holds it; a path as one that holds in another folder too."""
-    if isinstance(value, Augmentation):
-        return changed(value)
-    if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
-        return str(Path(value).absolute())
-    return value
-
-
-def _text(value: Any) -> str:
-    """What a value is, without where in memory it lies."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

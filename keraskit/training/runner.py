@@ -26,7 +26,7 @@ from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training import asked, autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
@@ -92,6 +92,7 @@ def train(
         print("run folder     written by worker 0", flush=True)
         keeper = KeepBest(None, setup)
         fit.fit(setup, keeper, callbacks, unfinished.checkpoint() if unfinished else None)
+        place.cluster.leave()
         return RunResult(setup.training_copy, keeper.rows, {}, None)
     resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)
     facts: dict[str, Any] = {}
@@ -101,7 +102,7 @@ def train(
         facts = describe(setup, config, options) | {"started": timings.started}
     folder = unfinished.folder if unfinished else RunFolder.create(settings.output_dir, recipe.name)
     print(f"run folder     {printable(short(folder.path))}", flush=True)
-    command = resume.command(folder, unfinished.facts if unfinished else facts)
+    command = resume.command(folder, unfinished.facts if unfinished else facts, place.cluster.workers)
     timings.mark("build")
 
     with folder.alone():
@@ -129,6 +130,7 @@ def train(
                 seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
             )
         resume.close(folder)
+    place.cluster.leave()
 
     for name, value in metrics.items():
         print(f"test {name.replace('_', ' '):16} {value:.4f}")
@@ -219,7 +221,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
     knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
-    source = resume.own_source(recipe)
+    source = asked.own_source(recipe)
     started = shlex.quote(short(Path(source))) if source else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
@@ -246,7 +248,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "hardware": hardware.describe(),
         "versions": system.versions(),
         "git": system.git_state(),
-        "asked": resume.record(recipe, config, options),
+        "asked": asked.record(recipe, config, options),
     }
 
 

@@ -81,7 +81,7 @@ def prepare(
         measured: what was found to be fastest here.
     """
     cluster = place.cluster
-    cluster.check(settings.batch_size)
+    cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
     options = follow_data(recipe, settings.options, splits)
     with place.scope:

@@ -206,7 +206,21 @@ def objects(file):
     file["layers/dense/vars"].create_dataset("0", data=["a", "b"], dtype=h5py.string_dtype())
 
 
+def nested(file):
+    """Groups in groups: HDF5 finds each by its whole path, so that looking at 3,000 took two minutes."""
+    for _ in range(3_000):
+        file = file.create_group("a")
+
+
+def many(file):
+    """A crowd of groups."""
+    for i in range(weights.MOST_LINKS):
+        file.create_group(f"{i}")
+
+
 WEIGHTS = {
+    nested: "nested deeper than 50",
+    many: "more than 20,000 groups",
     external_link: "link to somewhere else",
     soft_link: "link to somewhere else",
     external_storage: "lies in another file",

@@ -149,10 +149,10 @@ def test_finetune_runs_what_comes_before_it_when_there_is_none(place, capsys):
 def test_weights_that_do_not_fit_name_the_layer_and_the_shapes(place, features):
     wrong = applications.create("mobilenet", 0.5, 32, include_top=False)
     with pytest.raises(
-        UserError, match=r"layer conv1 has shapes \[\(3, 3, 3, 16\)\], its conv1 has \[\(3, 3, 3, 8\)\]"
+        UserError, match=r"layer conv1 has shape \(3, 3, 3, 8\), the model's \(3, 3, 3, 16\)\. .* --alpha 0.25\.$"
     ):
         applications.load_file(wrong, place / "base.h5")
-    with pytest.raises(UserError, match=r"its conv1 has|layers with weights, the model"):
+    with pytest.raises(UserError, match=r"Layer count mismatch.* expected 13 layers, found \d+"):
         applications.load_file(keras.applications.VGG16(weights=None, include_top=False), place / "base.h5")
     with pytest.raises(UserError, match="there is no such file"):
         run(place, "cats_dogs_features", weights="nowhere.h5", **SMALL)
