@@ -67,8 +67,8 @@ class Recipe:
             `("val_mine", "max")`, where Keras does not know it. Of equals, the lower `val_loss` decides.
         class_output: the output that names the class, where the model has several.
         figure: makes the sheet of samples, pictures and captions, from the names of the classes, and targets and
-            predictions of the first test examples by output, of sequences the most probable classes, where pictures
-            with their class would not show what the model does.
+            predictions of the first test examples, of several outputs by name, of sequences the most probable classes,
+            where pictures with their class would not show what the model does.
         pretrained: where the first weights come from, unless they are drawn at random.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
         source: the file of the recipe (default: where this is called); its name is the recipe's.

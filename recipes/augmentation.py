@@ -51,12 +51,11 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     """
     check_folder(output_dir)
     check_counts(digits=digits, most=100)
-    check_counts(seed=seed, least=0, most=2**31 - 1)
+    check_counts(seed=seed, least=0)
     arrays, source = mnist.load()
     x_train = arrays["x_train"][..., None]
     folder = RunFolder.create(output_dir, "augmentation")
-    folder.update_manifest(recipe="augmentation", started=now(startup.spent()), seed=seed, data=source)
-    with folder.recorded():
+    with folder.recorded(recipe="augmentation", started=now(startup.spent()), seed=seed, data=source):
         write_digits(folder, x_train, arrays["y_train"], digits, seed)
         photograph = SHIPPED / "chelsea.png"
         if not photograph.is_file():  # installed without the repository
@@ -84,17 +83,16 @@ def write_digits(folder: RunFolder, x_train: np.ndarray, labels: np.ndarray, dig
     )
     next(iter(saved))
     files = sorted((folder.path / "saved").iterdir())
+    pictures = [np.asarray(Image.open(file)) for file in files]
     with folder.atomic("8-saved-files.png") as path:
-        pictures = [np.asarray(Image.open(file)) for file in files]
         plots.sheet(pictures, [file.name for file in files], path, "saved files", columns=digits)
 
 
 def side_by_side(folder: RunFolder, name: str, before: np.ndarray, after: list[np.ndarray], title: str) -> None:
     """A sheet with the pictures in the upper row and what became of them in the lower."""
-    count = len(before)
+    captions = ["before"] * len(before) + ["after"] * len(before)
     with folder.atomic(name) as path:
-        captions = ["before"] * count + ["after"] * count
-        plots.sheet([*before, *after], captions, path, title, columns=count)
+        plots.sheet([*before, *after], captions, path, title, columns=len(before))
 
 
 recipe = Program(run=write_sheets, section="2, 6.6")

@@ -116,7 +116,7 @@ def check_values(app: Any, commands: Any, arguments: Any) -> None:
                     f"{flag} alone is no flag.", f"Say which: {argument.children[0].names[-1]}, for example."
                 )
             if not token.value and token.implicit_value is UNSET and argument.field_info.default != "":
-                raise UserError(f"{flag} is empty.", "Give it a value, or leave it out.")
+                raise UserError(f"{flag} '' makes no sense: expected a value.", "Leave it out, or name one.")
             if int in kinds and not kinds & {float, str} and token.value:
                 try:
                     int(token.value)

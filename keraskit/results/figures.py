@@ -72,7 +72,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | N
     """What the model was shown; or, where the recipe says so, targets and predictions of the first test examples."""
     if recipe.figure:
         first = ({name: array[: SHOWN // 2] for name, array in of.items()} for of in (test.targets, test.predictions))
-        pictures, captions = recipe.figure(splits.classes, *first)
+        pictures, captions = recipe.figure(splits.classes, *(of.get("", of) for of in first))
         return Sheet(pictures, captions, "Test examples")
     if not splits.train.pictures:
         return None

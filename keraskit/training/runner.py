@@ -87,6 +87,8 @@ def train(
     timings.mark("data")
     setup = prepare(recipe, settings, splits, place, autotune.recall(recipe, settings, settings.options))
     callbacks = user_callbacks.own(recipe, settings.callbacks)
+    if place.cluster.chief:
+        resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)
     announce(setup)
     if not place.cluster.chief:
         print("run folder     written by worker 0", flush=True)
@@ -94,7 +96,6 @@ def train(
         fit.fit(setup, keeper, callbacks, unfinished.checkpoint() if unfinished else None)
         place.cluster.leave()
         return RunResult(setup.training_copy, keeper.rows, {}, None)
-    resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)
     facts: dict[str, Any] = {}
     if unfinished:
         unfinished.check(setup.splits, setup.choices, hardware.describe())

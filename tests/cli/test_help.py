@@ -131,8 +131,8 @@ def test_bash_completes_commands_recipes_and_flags(command, tmp_path):
     script = """
 . ~/.bashrc
 ask() { COMP_WORDS=(keraskit "$@"); COMP_CWORD=$#; COMPREPLY=(); _keraskit; echo "${COMPREPLY[@]}"; }
-ask ru; ask run lst; ask run cnn --kern; ask run mlp --precision bf; ask predict --she
+ask ver; ask run lst; ask run cnn --kern; ask run mlp --precision bf; ask predict --she
 """
     environment = {**os.environ, "HOME": str(home)}
     said = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=30)
-    assert said.stdout.splitlines() == ["run", "lstm", "--kernel-size", "bfloat16", "--sheet"], said.stderr
+    assert said.stdout.splitlines() == ["verify", "lstm", "--kernel-size", "bfloat16", "--sheet"], said.stderr

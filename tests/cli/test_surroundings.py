@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,13 +66,14 @@ def test_two_runs_at_once_one_of_them_in_odd_surroundings(place):
 
 def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
     (place / "link" / "run").symlink_to(tiny_run.folder)
+    shutil.copytree(tiny_run.folder, place / "link" / "other")
     cwd = place / "link"
     for environment in (
         {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
         {"LANG": "tr_TR.ISO-8859-9", "PYTHONUTF8": "0", "HOME": "/proc", "TZ": "Not/AZone", "TERM": "dumb"},
     ):
-        code, out, err = ended(started(["compare", "run", "./run/", "--output", "ü\n.png"], cwd, **environment))
-        assert (code, err) == (0, "") and "mlp" in out and out.count("\n") == 4
+        code, out, err = ended(started(["compare", "run", "./other/", "--output", "ü\n.png"], cwd, **environment))
+        assert (code, err) == (0, "") and "mlp" in out and out.count("\n") == 5
         with Image.open(cwd / "ü\n.png") as picture:
             assert picture.width > 100
         (cwd / "ü\n.png").unlink()

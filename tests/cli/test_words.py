@@ -47,11 +47,11 @@ REFUSED = [
     ("run --seed 1 --epochs 0 cnn", "--epochs 0 makes no sense"),
     ("run mlp --epochs", "--epochs needs a value."),
     ("run cnn --filters 3", "--filters needs 2 values."),
-    ("run cats_dogs --quick --data-dir=", "--data-dir is empty. Give it a value, or leave it out."),
-    ("run mlp --workers=", "--workers is empty."),
+    ("run cats_dogs --quick --data-dir=", "--data-dir '' makes no sense: expected a value."),
+    ("run mlp --workers=", "--workers '' makes no sense: expected a value."),
     ("run mlp --augment 3", "--augment alone is no flag. Say which: --augment.rotation-range"),
     ("run mlp --model 3", "`keraskit run mlp` has no flag --model."),
-    ("run mlp --augment.rotation-range 400", "rotation_range=400.0 makes no sense: expected at most 360 degrees"),
+    ("run mlp --augment.rotation-range 400", "rotation_range=400.0 makes no sense: expected 0 to 360 degrees"),
     ("run mlp --learning-rate 0", "--learning-rate 0.0 makes no sense"),
     ("run mlp --learning-rate nan", "--learning-rate nan makes no sense"),
     ("run mlp --batch-size 1000000", "--batch-size 1000000 makes no sense"),
@@ -128,7 +128,7 @@ def test_what_is_like_nothing_suggests_nothing(capsys, flag):
 
 def test_lists_of_what_there_is_are_whole(capsys):
     _, err = command(["foo"], capsys)
-    verbs = "augment, autotune, compare, data, doctor, launch, list, new, predict, resume, run, show"
+    verbs = "augment, autotune, compare, data, doctor, launch, list, new, predict, resume, run, runs, show, verify"
     assert f"It has {verbs}.\n" in err
     _, err = command(["run"], capsys)
     assert f"{', '.join(recipes_available())}.\n" in err

@@ -12,7 +12,7 @@ from run_files import check_run, damage
 
 import keraskit
 from keraskit import augment, files, registry
-from keraskit.cli import app, commands, doctor
+from keraskit.cli import app, commands, doctor, run_commands
 from keraskit.config import RunConfig, changed, flags
 from keraskit.distributed import launch
 from keraskit.options import options_of
@@ -192,5 +192,5 @@ def without_training(patch):
     patch.setattr(launch, "launch", lambda *_: None)
     patch.setattr(doctor, "examine", lambda *_: None)
     patch.setattr(registry.Card, "load", loaded)
-    for module in (app.startup, commands):
+    for module in (app.startup, commands, run_commands):
         patch.setattr(module, "wait_for_tensorflow", lambda: None)

@@ -65,7 +65,7 @@ def test_the_summary_of_a_run_does_not_count_the_optimizer(tiny_run):
     assert tiny_run.model.optimizer.built
     assert table(tiny_run.folder) == (LAYERS["mlp"], TOTALS["mlp"])
     page = html.unescape((tiny_run.folder / "report.html").read_text())
-    assert f"<pre>{(tiny_run.folder / 'summary.txt').read_text()}</pre>" in page
+    assert f'<pre tabindex="0">{(tiny_run.folder / "summary.txt").read_text()}</pre>' in page
 
 
 def test_no_cell_of_a_summary_is_cut_or_wrapped(tmp_path):

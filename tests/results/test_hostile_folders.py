@@ -129,7 +129,7 @@ def test_any_field_of_the_manifest_may_be_of_any_kind(run, monkeypatch):
 
     def going_on():
         found = resume.unfinished(run.path)
-        for read in (lambda: found.asked, lambda: found.timings, lambda: found.chosen, lambda: found.card):
+        for read in (lambda: found.asked, lambda: found.chosen, lambda: found.card):
             read()
         found.check_recipe(recipe)
 

@@ -57,7 +57,7 @@ def test_statistics_come_from_the_training_split_alone_and_are_saved(tmp_path):
 def test_a_run_with_random_transforms_shows_what_it_saw_and_repeats(tmp_path):
     one, two = (keraskit.run("mlp", quick=True, augment=TURN, output_dir=tmp_path) for _ in range(2))
     assert one.metrics == two.metrics
-    assert (one.folder / "augmented.png").is_file() and "as they were seen" in (one.folder / "report.html").read_text()
+    assert (one.folder / "augmented.png").is_file() and "as it was seen" in (one.folder / "report.html").read_text()
 
 
 def test_flags_of_an_augmentation_are_those_that_give_it():

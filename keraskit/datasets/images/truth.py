@@ -57,6 +57,8 @@ class Labels:
         Raises:
             UserError: one is no folder, a name is no class, or there are no pictures.
         """
+        if not folders:
+            raise UserError("--evaluate needs pictures whose class is known.", "Name their folder.")
         truth: dict[Path, str] = {}
         notes: list[str] = []
         for root in map(system.expanded, folders):

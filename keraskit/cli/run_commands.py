@@ -1,0 +1,175 @@
+"""What the command line can do with runs: go on, predict, compare, list, verify, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from keraskit.errors import UserError, printable
+from keraskit.files import PICTURES, check_file, check_outputs, write_text
+from keraskit.kinds import check_counts
+from keraskit.results.run_folder import RunFolder
+from keraskit.startup import wait_for_tensorflow
+from keraskit.terminal import print_table
+
+# Columns set to the right.
+NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
+
+
+def predict(
+    run: Path,
+    *pictures: Path,
+    top: int = 3,
+    batch_size: int = 32,
+    invert: Literal["auto", "yes", "no"] = "auto",
+    prepare: Literal["auto", "no"] = "auto",
+    json: Path | None = None,
+    csv: Path | None = None,
+    sheet: Path | None = None,
+    show: Literal["mistakes", "unsure", "first"] | None = None,
+    evaluate: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest is taken.
+        pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
+        top: Classes to name for each.
+        batch_size: Pictures in one call of the model.
+        invert: Swap dark and bright; auto does so with grey pictures that differ from the training pictures.
+        prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
+            away, the ink scaled to 20x20 pixels and centred; a picture of the run's own size stays. no takes all whole.
+        json: Write the predictions to this file too.
+        csv: The same as CSV.
+        sheet: A PNG with the pictures and what was predicted.
+        show: What is on the sheet: mistakes, the most confident first; unsure, the least probable first; or the first
+            ones (default: mistakes with --evaluate, else first).
+        evaluate: Measure accuracy. The pictures are then folders with a subfolder per class of the run, called by
+            the class's name or index, or with files called like cat.0.jpg.
+    """
+    if not pictures:
+        raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
+    check_counts(top=top, batch_size=batch_size)
+    check_outputs(json, csv, sheet, show, evaluate)
+    from keraskit.datasets.images.sources import find
+    from keraskit.datasets.images.truth import Labels
+    from keraskit.results import manifest
+
+    folder = RunFolder.newest(run)
+    if len(pictures) == 1 and pictures[0].suffix in (".npy", ".npz"):
+        wait_for_tensorflow()
+        from keraskit.results.predict import predict_arrays, show_arrays
+
+        show_arrays(*predict_arrays(folder.path, pictures[0], batch_size), json, csv)
+        return
+    classes = manifest.read(folder, "classes")["classes"]
+    truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
+    paths = list(truth) or find(pictures)
+    wait_for_tensorflow()
+    from keraskit.results import accuracy, predictions
+    from keraskit.results.predict import predict
+
+    rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare))
+    accuracy.show(rows, classes, truth, notes, top)
+    predictions.write(rows, json, csv, sheet, top, show)
+
+
+def resume(run: Path, *, epochs: int | None = None) -> None:
+    """Go on with a run that was interrupted, killed, or failed, from its last checkpoint; or train a finished one on.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest unfinished one is taken.
+        epochs: How many the run is to have in all: a finished run goes on with its optimizer and history. A constant
+            learning rate stays as it is; a schedule over the run's steps becomes one over all epochs, and a line says
+            where the rate goes on.
+    """
+    if epochs is not None:
+        check_counts(epochs=epochs, most=100_000)
+    from keraskit.training.resume import unfinished
+
+    found = unfinished(run, epochs)
+    if not found:
+        print(f"{printable(run)} has finished: `--epochs` would give it more")
+        return
+    config, options = found.asked
+    wait_for_tensorflow()
+    from keraskit.training.runner import train
+
+    recipe = found.card.load()
+    found.check_recipe(recipe)
+    train(recipe, config, options, found)
+
+
+def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:
+    """Put runs side by side: a table, their curves, and whether a difference is more than chance.
+
+    Runs that differ in their seed alone are one row, with the mean and its standard error.
+
+    Args:
+        runs: Folders of runs, and folders that hold such.
+        output: The PNG to write.
+        csv: Write the table to this file too.
+        html: Write a page with it, sortable, with links to the reports.
+    """
+    if not runs:
+        raise UserError("No runs are named.", "Name the folders of two at least, or one that holds them.")
+    check_file(output, PICTURES)
+    check_file(csv)
+    check_file(html, (".html", ".htm"))
+    from keraskit.results import compare as comparison
+
+    rows = comparison.compared(runs)
+    comparison.draw(rows, output)
+    print_table(comparison.HEAD, comparison.table(rows), right=NUMBERS)
+    for sentence in comparison.verdicts(rows):
+        print(printable(sentence))
+    print(f"curves: {printable(output)}")
+    if csv:
+        write_text(csv, comparison.as_csv(rows))
+        print(f"written: {printable(csv)}")
+    if html:
+        comparison.write_page(html, "Compared runs", [run for row in rows for run in row.runs], rows)
+        print(f"page: {printable(html)}")
+
+
+def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """List the runs in a folder, the newest last: status and result.
+
+    Args:
+        folder: A folder of runs, or of folders of them, such as a class's hand-ins.
+        html: Write index.html into it as well, one page: sortable, with small curves and links to the reports.
+    """
+    from keraskit.results import compare as comparison
+
+    found = comparison.listed(folder)
+    lines = [[*words, str(run.folder.path)] for *words, run in found]
+    print_table(["started", "run", "status", "result", "folder"], lines)
+    if html:
+        page = folder / "index.html"
+        check_file(page)
+        comparison.write_page(page, f"{len(found)} runs in {folder}", [run for *_, run in found])
+        print(f"page: {printable(page)}")
+
+
+def verify(run: Path) -> None:
+    """Evaluate a finished run's model again, and see that its figures, weights, data and predictions agree.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest is taken.
+    """
+    wait_for_tensorflow()
+    from keraskit.training.verify import verify
+
+    verify(run)
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "resume": resume,
+    "predict": predict,
+    "compare": compare,
+    "runs": runs,
+    "verify": verify,
+}

@@ -1,0 +1,114 @@
+"""`keraskit verify`: evaluates a finished run's model again, and sees whether all that it recorded agrees."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keraskit.errors import RunStopped, printable
+from keraskit.options import call
+from keraskit.results import manifest, split_predictions
+from keraskit.results.run_folder import MODEL, RunFolder
+from keraskit.results.split_predictions import SplitPredictions
+from keraskit.training import hardware
+from keraskit.training.evaluate import infer
+from keraskit.training.resume import NEEDED, Unfinished
+from keraskit.training.runner import weights_hash
+from keraskit.training.settings import settle
+from keraskit.training.setup import build, follow_data, follow_model, load
+
+CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """Something that a run recorded, and whether it holds.
+
+    Args:
+        name: what.
+        holds: whether it was found so again.
+        said: in words.
+    """
+
+    name: str
+    holds: bool
+    said: str
+
+
+def verify(path: Path) -> None:
+    """Check a run and print a line for each fact.
+
+    Raises:
+        UserError: it has not finished, or its recipe or data are not there.
+        RunStopped: something does not agree; the exit code is 1.
+    """
+    facts = check(RunFolder.newest(path))
+    for fact in facts:
+        print(f"{fact.name:16} {'agrees' if fact.holds else 'DIFFERS'}: {printable(fact.said)}", flush=True)
+    wrong = [fact.name for fact in facts if not fact.holds]
+    if wrong:
+        raise RunStopped(f"{len(wrong)} of {len(facts)} facts do not agree: {', '.join(wrong)}.", "See above.")
+
+
+def check(folder: RunFolder) -> list[Fact]:
+    """The facts of a finished run, each found again from its model and the data."""
+    run = Unfinished(folder, manifest.read(folder, *NEEDED, "test", "best_epoch"))
+    recipe = run.card.load()
+    run.check_recipe(recipe)
+    config, given = run.asked
+    settings = settle(recipe, config, given, run.chosen)
+    place = hardware.occupy(settings)
+    splits = load(recipe, settings)
+    recorded, data = run.facts, run.facts["data"]
+    same = data.get("sha256") == splits.source.get("sha256") and data["used"] == splits.sizes()
+    used = "/".join(f"{count:,}" for count in splits.sizes().values())
+    found = [Fact("data", same, f"{splits.source['name']}, {used} examples, sha256 {splits.source.get('sha256')}")]
+
+    options = follow_data(recipe, settings.options, splits)
+    with place.scope:
+        model = build(recipe, options)
+        splits = follow_model(recipe, model, splits).augmented(settings.augment)
+        model.load_weights(folder.file(MODEL))
+        call(recipe.compile, options, model=model, steps=1, batch_size=settings.batch_size, seed=settings.seed)
+        several = {"validation": splits.validation, "test": splits.test}
+        measured = infer(model, several, 2 * settings.batch_size)
+
+    weights = weights_hash(model)
+    found.append(Fact("weights", weights == recorded.get("weights_sha256"), f"sha256 {weights[:16]}"))
+    written = folder.read_json("metrics.json")
+    for split, (metrics, again) in measured.items():
+        known = recorded["test"] if split == "test" else _dict(_dict(written).get(split))
+        found += [_metric(f"{split} {name}", known.get(name), value) for name, value in metrics.items()]
+        found.append(_predictions(split, split_predictions.read(folder, split), again))
+    found.append(Fact("metrics.json", _dict(written).get("test") == recorded["test"], "as run.json has the test"))
+    rows, best = len(folder.read_history()), recorded["best_epoch"]
+    found.append(Fact("history", 0 < best <= rows, f"{rows} epochs, the best is {best}"))
+    return found
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _metric(name: str, recorded: Any, measured: float) -> Fact:
+    if not isinstance(recorded, int | float):
+        return Fact(name, False, f"not recorded, measured {measured:.4f}")
+    close = abs(recorded - measured) <= CLOSE * max(1.0, abs(measured))
+    return Fact(name, close, f"recorded {recorded:.4f}, measured {measured:.4f}")
+
+
+def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPredictions) -> Fact:
+    name = f"{split} predictions"
+    if recorded is None:
+        return Fact(name, False, "there is no predictions.npz")
+    far = 0.0
+    for output, values in recorded.predictions.items():
+        now = again.predictions.get(output)
+        if now is None or now.shape != values.shape:
+            return Fact(name, False, f"{values.shape} recorded, {None if now is None else now.shape} found")
+        far = max(far, float(np.abs(now.astype(np.float64) - values).max()))
+    labels = recorded.labels is None or np.array_equal(recorded.labels, again.labels)
+    return Fact(name, labels and far <= CLOSE, f"largest difference {far:.2g}{'' if labels else ', other labels'}")
