@@ -53,10 +53,9 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
     check_counts(digits=digits, most=100)
     check_counts(seed=seed, least=0)
     arrays, source = mnist.load()
-    x_train = arrays["x_train"][..., None]
     folder = RunFolder.create(output_dir, "augmentation")
     with folder.recorded(recipe="augmentation", started=now(startup.spent()), seed=seed, data=source):
-        write_digits(folder, x_train, arrays["y_train"], digits, seed)
+        write_digits(folder, arrays["x_train"][..., None], arrays["y_train"], digits, seed)
         photograph = SHIPPED / "chelsea.png"
         if not photograph.is_file():  # installed without the repository
             photograph = folder.path / "drawn-cat.png"

@@ -49,7 +49,7 @@ class Run:
     def flags(self) -> dict[str, Any]:
         """The flags it was started with, but for its seed."""
         asked = self.facts.get("asked") or {}
-        return {k: v for k, v in {**asked.get("knobs", {}), **asked.get("options", {})}.items() if k != "seed"}
+        return {k: v for k, v in {**(asked.get("knobs") or {}), **(asked.get("options") or {})}.items() if k != "seed"}
 
     @property
     def examples(self) -> dict[str, int]:

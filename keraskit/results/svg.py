@@ -53,6 +53,7 @@ def curve_points(figure: Figure, rows: list[dict[str, float]], names: list[str])
     """For each axes where it stands in the SVG, and where each epoch does, with the values there."""
     rows = [row for row in rows if math.isfinite(row["epoch"]) and abs(row["epoch"]) < 1e9]
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # as it lies now
     height, scale = figure.bbox.height, 72 / figure.dpi
     found = []
     for axes, name in zip(figure.axes, names, strict=True):

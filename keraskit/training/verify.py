@@ -47,7 +47,7 @@ def verify(path: Path) -> None:
     """
     facts = check(RunFolder.newest(path))
     for fact in facts:
-        print(f"{fact.name:16} {'agrees' if fact.holds else 'DIFFERS'}: {printable(fact.said)}", flush=True)
+        print(f"{fact.name:22} {'agrees' if fact.holds else 'DIFFERS'}: {printable(fact.said)}", flush=True)
     wrong = [fact.name for fact in facts if not fact.holds]
     if wrong:
         raise RunStopped(f"{len(wrong)} of {len(facts)} facts do not agree: {', '.join(wrong)}.", "See above.")
@@ -110,5 +110,6 @@ def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPred
         if now is None or now.shape != values.shape:
             return Fact(name, False, f"{values.shape} recorded, {None if now is None else now.shape} found")
         far = max(far, float(np.abs(now.astype(np.float64) - values).max()))
-    labels = recorded.labels is None or np.array_equal(recorded.labels, again.labels)
+    one, other = (np.empty(0) if each.labels is None else each.labels for each in (recorded, again))
+    labels = np.array_equal(one, other)
     return Fact(name, labels and far <= CLOSE, f"largest difference {far:.2g}{'' if labels else ', other labels'}")
