@@ -73,7 +73,9 @@ def wrong(value: Any, kind: Any, place: str = "") -> str:
             return f"{place or 'it'} is {_shown(value)}, expected names with values"
         given = {name: each for name, each in value.items() if not (each is None and name in kind)}
         pairs = [(name, each, kind.get(name, kind.get(str))) for name, each in given.items()]
-        found = (wrong(each, wanted, f"{place}.{name}".strip(".")) for name, each, wanted in pairs if wanted)
+        found = (
+            wrong(each, wanted, f"{place}.{name}".strip(".")) for name, each, wanted in pairs if wanted is not None
+        )
         return next(filter(None, found), "")
     if isinstance(kind, list):
         if not isinstance(value, list):

@@ -192,5 +192,5 @@ class RunFolder:
 
 
 def now(ago: float = 0.0) -> str:
-    """The time, UTC, to the second; or what it was so many seconds ago."""
-    return (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="seconds")
+    """The time, UTC, to the nearest second; or what it was so many seconds ago."""
+    return (datetime.now(UTC) - timedelta(seconds=ago - 0.5)).isoformat(timespec="seconds")
