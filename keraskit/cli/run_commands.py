@@ -166,10 +166,45 @@ def verify(run: Path) -> None:
     verify(run)
 
 
+def explain(
+    run: Path,
+    *pictures: Path,
+    mistakes: Annotated[bool, Parameter(negative=())] = False,
+    layer: str | None = None,
+    maps: Annotated[bool, Parameter(negative=())] = False,
+    output: Path = Path("explained.png"),
+) -> None:
+    """Show where in pictures a run's model saw its answer: Grad-CAM, or saliency without convolutions; each map tested.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest is taken.
+        pictures: Files, folders, patterns such as '*.jpg'.
+        mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
+        layer: Whose channels are weighed (default: the last convolution).
+        maps: Show what the channels of the layer make of the first picture, instead.
+        output: The PNG to write.
+    """
+    if not pictures and (maps or not mistakes):
+        raise UserError("No pictures are named.", "Name files, folders or patterns after the run, or say --mistakes.")
+    check_file(output, PICTURES)
+    from keraskit.datasets.images.sources import find
+
+    paths = find(pictures) if pictures else []
+    wait_for_tensorflow()
+    from keraskit.results import explain as explaining
+
+    if maps:
+        explaining.draw_maps(run, paths[0], layer, output)
+    else:
+        explaining.explain(run, paths, mistakes, layer, output)
+    print(f"sheet: {printable(output)}")
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "predict": predict,
     "compare": compare,
     "runs": runs,
     "verify": verify,
+    "explain": explain,
 }

@@ -171,7 +171,7 @@ def explain(
     Raises:
         UserError: the model has no such layer, or the layer's output has no places.
     """
-    chosen = _named(model, layer) if layer else last_convolution(model)
+    chosen = layer_of(model, layer)
     score = score_of(model, k, output)
 
     def map_of() -> np.ndarray:
@@ -197,7 +197,14 @@ def explain(
     return Explanation(heat, f"Grad-CAM of {chosen.name}" if chosen else "saliency", alike, ours, lowest)
 
 
-def _named(model: keras.Model, name: str) -> keras.Layer:
+def layer_of(model: keras.Model, name: str | None) -> keras.Layer | None:
+    """The layer of this name, within nested models too, or the last convolution, if there is one.
+
+    Raises:
+        UserError: the model has no such layer, or the layer's output has no places.
+    """
+    if name is None:
+        return last_convolution(model)
     layers = {layer.name: layer for layer in _in_order(model)}
     if name not in layers:
         raise UserError(f"The model has no layer {name}. {did_you_mean(name, layers)}", f"It has {', '.join(layers)}.")

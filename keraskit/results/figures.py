@@ -20,7 +20,7 @@ from keraskit.results.run_folder import RunFolder
 from keraskit.results.split_predictions import SplitPredictions
 
 SHOWN = 32
-PICTURES = "pictures.npz"
+PICTURES, EXPLAINED = "pictures.npz", "explained.npz"
 SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it is, and in the page's pictures
 
 
@@ -61,6 +61,14 @@ def mistakes(split: Split, classes: Sequence[str], probabilities: np.ndarray) ->
     return Sheet(split.pictures(worst[:SHOWN]), captions, title)
 
 
+def right(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> Sheet | None:
+    """The first right answers, to be explained beside mistakes."""
+    if split.pictures is None or split.labels is None:
+        return None
+    chosen = np.flatnonzero(probabilities.argmax(axis=1) == split.labels)[: SHOWN // 4]
+    return Sheet(split.pictures(chosen), [classes[split.labels[i]] for i in chosen], "Right answers")
+
+
 def worst_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Indices of the wrong answers, the most confident first."""
     predicted = probabilities.argmax(axis=1)
@@ -98,26 +106,32 @@ def augmented(train: Split, seed: int) -> Sheet | None:
 
 
 def draw(folder: RunFolder, sheets: dict[str, Sheet | None]) -> None:
-    """Write each sheet as NAME.png, and all their pictures one by one, encoded, into one file for the page."""
+    """Write each sheet as NAME.png, and all their pictures into one file for the page; `right` stands there alone."""
+    known = {name: sheet for name, sheet in sheets.items() if sheet is not None}
+    for name, sheet in known.items():
+        if name != "right":
+            with folder.atomic(f"{name}.png") as path:
+                plots.sheet(sheet.pictures, sheet.captions, path, sheet.title, sheet.columns)
+    pack(folder, PICTURES, known)
+
+
+def pack(folder: RunFolder, file: str, sheets: dict[str, Sheet]) -> None:
+    """Write the pictures of sheets one by one, encoded, into one file."""
     arrays: dict[str, Any] = {}
     for name, sheet in sheets.items():
-        if sheet is None:
-            continue
-        with folder.atomic(f"{name}.png") as path:
-            plots.sheet(sheet.pictures, sheet.captions, path, sheet.title, sheet.columns)
         arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
         arrays[f"{name}/title"] = np.array([sheet.title, str(sheet.columns)])
         for i, picture in enumerate(sheet.pictures):
             arrays[f"{name}/{i}"] = np.frombuffer(_encoded(np.asarray(picture)), np.uint8)
-    with folder.atomic(PICTURES) as path, path.open("wb") as file:
-        np.savez(file, **arrays)
+    with folder.atomic(file) as path, path.open("wb") as opened:
+        np.savez(opened, **arrays)
 
 
-def read(folder: RunFolder) -> dict[str, Sheet]:
-    """The sheets whose pictures are in the folder, each picture encoded. Raises UserError where the file is damaged."""
+def read(folder: RunFolder, file: str = PICTURES) -> dict[str, Sheet]:
+    """The sheets that `pack` wrote, each picture encoded. Raises UserError where the file is damaged."""
     try:
-        with np.load(io.BytesIO(folder.read_bytes(PICTURES)), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with np.load(io.BytesIO(folder.read_bytes(file)), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
         sheets = {}
         for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
             captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
@@ -129,7 +143,7 @@ def read(folder: RunFolder) -> dict[str, Sheet]:
     except UserError:
         raise
     except Exception as error:  # a damaged file makes NumPy raise anything
-        raise UserError(f"{folder.path / PICTURES} cannot be read: {error}.", "Make the run anew.") from error
+        raise UserError(f"{folder.path / file} cannot be read: {error}.", "Make the run anew.") from error
 
 
 def _encoded(picture: np.ndarray) -> bytes:

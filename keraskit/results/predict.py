@@ -55,27 +55,57 @@ def predict(
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
     """
-    folder = RunFolder.newest(run)
-    facts = manifest.read(folder, "recipe", "classes", "config")
-    if not facts.get("inputs"):
-        raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
-    try:
-        inputs = Inputs.from_json(facts["inputs"])
-        model = model_of(folder, facts, inputs)
-        fed = _preparation(folder, facts["config"], inputs)
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
-
-    known = facts.get("training_pictures") or {}
-    trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
+    asked = Predictor.of(run)
 
     def probabilities(batch: np.ndarray) -> np.ndarray:
-        return both(model.predict_on_batch(fed(batch)))
+        return both(asked.model.predict_on_batch(asked.fed(batch)))
 
-    def fitted(image: Image.Image) -> tuple[np.ndarray, str]:
-        return prepared(image, inputs, trained, invert, prepare)
+    fitted = partial(asked.prepared, invert=invert, prepare=prepare)
+    return predictions.predictions(paths, fitted, probabilities, asked.classes, top, batch_size)
 
-    return predictions.predictions(paths, fitted, probabilities, facts["classes"], top, batch_size)
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A finished run that learned from pictures, ready to be asked.
+
+    Args:
+        folder: where it lies.
+        model: its best, ending in the output that names the class.
+        classes: their names.
+        inputs: how its pictures were scaled and shaped.
+        fed: makes the model's input of a batch of pictures.
+        trained: what `digit_pictures.measure` found in its training pictures.
+    """
+
+    folder: RunFolder
+    model: keras.Model
+    classes: list[str]
+    inputs: Inputs
+    fed: Callable[[np.ndarray], Any]
+    trained: dict[str, float]
+
+    @classmethod
+    def of(cls, run: Path) -> Predictor:
+        """The run in a folder, or the newest of several. Raises UserError as `predict` does."""
+        folder = RunFolder.newest(run)
+        facts = manifest.read(folder, "recipe", "classes", "config")
+        if not facts.get("inputs"):
+            raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
+        try:
+            inputs = Inputs.from_json(facts["inputs"])
+            model = model_of(folder, facts, inputs)
+            fed = _preparation(folder, facts["config"], inputs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
+        known = facts.get("training_pictures") or {}
+        trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
+        return cls(folder, model, facts["classes"], inputs, fed, trained)
+
+    def prepared(
+        self, image: Image.Image, invert: Invert = "auto", prepare: Prepare = "auto"
+    ) -> tuple[np.ndarray, str]:
+        """A picture as the run's were, uint8 of their size, and a note of what else was done to it."""
+        return prepared(image, self.inputs, self.trained, invert, prepare)
 
 
 def predict_arrays(run: Path, file: Path, batch_size: int = 32) -> tuple[list[str], np.ndarray]:

@@ -183,7 +183,7 @@ def _values(test: SplitPredictions) -> dict[str, Any]:
 def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
     """The pictures for the page, by sheet: title, and of each picture its element, caption, and file."""
     sheets: dict[str, Any] = {}
-    for name, sheet in figures.read(folder).items():
+    for name, sheet in (figures.read(folder) | figures.read(folder, figures.EXPLAINED)).items():
         files: list[Path | None] = [None] * len(sheet.pictures)
         known = test.of_classes(run) if test and test.names and name == "mistakes" else None
         root = Path(run["data"].get("path") or "nowhere")

@@ -173,6 +173,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
         sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
+        sheets["right"] = figures.right(splits.test, splits.classes, probabilities)
         written["confusion"] = counts.tolist()
     with folder.atomic("curves.png") as path:
         plots.curves(keeper.rows, keeper.best_epoch, path)

@@ -110,6 +110,7 @@ class Tags(HTMLParser):
 
 DRAWN = {"svg", "g", "defs", "path", "use", "text", "clippath", "rect", "style"}
 SHAPES = {
+    "type",
     "aria-label",
     "clip-path",
     "d",

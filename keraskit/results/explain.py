@@ -1,0 +1,167 @@
+"""`keraskit explain`: where in a picture a run's model saw what it says, and what its layers make of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import keras
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from keraskit.datasets.images import decode
+from keraskit.errors import UserError, printable
+from keraskit.files import atomic
+from keraskit.models import attribution
+from keraskit.models.attribution import Explanation, Fed
+from keraskit.results import figures, plots, report
+from keraskit.results.figures import Sheet
+from keraskit.results.predict import Predictor
+from keraskit.results.scores import both
+
+EIGHT = 8  # mistakes, and right answers, of a run that are explained
+NARROW = 26  # letters below a picture
+CHANNELS = 64  # of a layer, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Explained:
+    """One picture.
+
+    Args:
+        name: of the file, or what kind of example it is.
+        picture: as the model was shown it, uint8 of shape (height, width) or (height, width, 3).
+        answer: the most probable class.
+        probability: of it.
+        explanation: of that answer.
+    """
+
+    name: str
+    picture: np.ndarray
+    answer: str
+    probability: float
+    explanation: Explanation
+
+    def __str__(self) -> str:
+        found = self.explanation
+        tests = (
+            f"map of shuffled weights alike {found.alike:.2f}, deletion {found.deletion:.2f} against {found.random:.2f}"
+        )
+        why = f"NO EXPLANATION, {found.failure}" if found.failure else f"{found.method} passes its tests"
+        return f"{self.name}: {self.answer} ({self.probability:.1%}); {why}; {tests}"
+
+
+def of_pictures(
+    model: keras.Model,
+    fed: Fed,
+    pictures: Sequence[tuple[str, np.ndarray]],
+    classes: Sequence[str],
+    layer: str | None = None,
+) -> Iterator[Explained]:
+    """The most probable class of each picture, explained.
+
+    Args:
+        model: with a softmax or sigmoid at its end.
+        fed: makes its input of pictures.
+        pictures: names, and pictures of the model's size.
+        classes: their names.
+        layer: whose channels Grad-CAM weighs.
+    """
+    for name, picture in pictures:
+        probabilities = both(np.asarray(model(fed(picture[None]), training=False)))[0]
+        k = int(probabilities.argmax())
+        found = attribution.explain(model, fed, picture, k, layer)
+        yield Explained(name, picture, classes[k], float(probabilities[k]), found)
+
+
+def explain(run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None, target: Path) -> None:
+    """Explain a run's answers for picture files, or for its worst mistakes and as many right answers.
+
+    The latter stand in its page from then on.
+
+    Args:
+        run: its folder, or one of several, of which the newest is taken.
+        paths: the files.
+        mistakes: take the test examples that the run has kept in place of files.
+        layer: whose channels Grad-CAM weighs (default: the last convolution).
+        target: the PNG to write.
+    """
+    asked = Predictor.of(run)
+    pictures = _kept(asked) if mistakes else [(path.name, _opened(asked, path)) for path in paths]
+    found = []
+    for each in of_pictures(asked.model, asked.fed, pictures, asked.classes, layer):
+        print(printable(each), flush=True)
+        found.append(each)
+    sheet = as_sheet(found)
+    with atomic(target) as beside:
+        plots.sheet(sheet.pictures, sheet.captions, beside, sheet.title, sheet.columns, side=2.0)
+    if mistakes:
+        figures.pack(asked.folder, figures.EXPLAINED, {"explained": sheet})
+        report.write_report(asked.folder)
+
+
+def as_sheet(found: Sequence[Explained]) -> Sheet:
+    """Each picture, and beside it where the model saw its answer."""
+    pictures, captions = [], []
+    for each in found:
+        failure = each.explanation.failure
+        pictures += [each.picture, overlaid(each.picture, each.explanation.map)]
+        why = textwrap.fill(failure.partition(" (")[0], NARROW)
+        said = f"no explanation:\n{why}" if failure else each.explanation.method
+        captions += [each.name, f"{each.answer}, {each.probability:.2f}\n{said}"]
+    passed = sum(not each.explanation.failure for each in found)
+    title = f"Where the network saw its answer: {passed} of {len(found)} maps pass both of their tests"
+    return Sheet(pictures, captions, title, columns=min(8, 2 * len(found)))
+
+
+def overlaid(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A picture in grey with heat from 0 to 1 over it, uint8 of shape (height, width, 3)."""
+    grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., None].repeat(3, axis=-1)
+    colours = 255 * matplotlib.colormaps["inferno"](heat)[..., :3]
+    share = 0.25 + 0.5 * heat[..., None]
+    return np.clip(grey * (1 - share) + colours * share, 0, 255).astype(np.uint8)
+
+
+def _kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
+    """The run's worst mistakes and some right answers, in the model's size."""
+    sheets = figures.read(asked.folder)
+    chosen = [
+        (f"{kind}: {caption.partition(chr(10))[0]}", data)
+        for name, kind in (("mistakes", "wrong"), ("right", "right"))
+        if name in sheets
+        for data, caption in list(zip(sheets[name].pictures, sheets[name].captions, strict=True))[:EIGHT]
+    ]
+    if not chosen:
+        raise UserError(
+            f"{asked.folder.path} has kept no pictures of its test.", "Name pictures in place of --mistakes."
+        )
+    size, channels = asked.inputs.size, asked.inputs.channels
+    return [(name, decode.pixels(decode.read(bytes(data)), size, channels)) for name, data in chosen]
+
+
+def _opened(asked: Predictor, path: Path) -> np.ndarray:
+    """A picture file in the run's size. Raises UserError where it is none."""
+    try:
+        return asked.prepared(decode.read(decode.contents(path)))[0]
+    except (OSError, decode.BadPicture) as error:
+        raise UserError(f"{path} {error}.") from error
+
+
+def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
+    """Write what a layer's channels make of a picture; the last convolution's unless one is named."""
+    asked = Predictor.of(run)
+    if (found := attribution.layer_of(asked.model, layer)) is None:
+        raise UserError(f"{asked.folder.path} has no convolutions.", "Name a layer with --layer.")
+    picture = _opened(asked, path)
+    with attribution.recorded(found) as outputs:
+        asked.model(asked.fed(picture[None]), training=False)
+    maps = outputs[-1].numpy()[0].transpose(2, 0, 1)[:CHANNELS]  # channel by channel
+    spread = [255 * (m - m.min()) / max(float(np.ptp(m)), 1e-9) for m in maps]
+    pictures = [picture, *(np.asarray(m, np.uint8) for m in spread)]
+    captions = [path.name, *(f"{i}, {m.min():.2g} to {m.max():.2g}" for i, m in enumerate(maps))]
+    title = f"{found.name}: {len(maps)} of {outputs[-1].shape[-1]} channels, each spread over black to white"
+    with atomic(target) as beside:
+        plots.sheet(pictures, captions, beside, title)

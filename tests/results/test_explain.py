@@ -1,0 +1,63 @@
+"""`keraskit explain`: a run's answers, its mistakes and its layers' channels, as a user asks for them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keraskit
+from keraskit.results import explain, figures
+from keraskit.results.predict import Predictor
+from keraskit.results.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small convolutional network that has learned a little."""
+    place = tmp_path_factory.mktemp("runs")
+    return keraskit.run("cnn", quick=True, epochs=2, filters=(8, 8), output_dir=place).folder
+
+
+def test_mistakes_and_right_answers_are_explained_in_a_sheet_and_in_the_page(run, command, tmp_path):
+    before = (run / "report.html").read_text()
+    assert "Where it looked" not in before
+    done = command("explain", run, "--mistakes", "--output", "sheet.png")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and done.stderr == "" and lines[-1] == "sheet: sheet.png"
+    assert (
+        sum(line.startswith("wrong: true ") for line in lines) == sum(line.startswith("right: ") for line in lines) == 8
+    )
+    assert all(("Grad-CAM of conv2 passes" in line) != ("NO EXPLANATION" in line) for line in lines[:16])
+    page = (run / "report.html").read_text()
+    passed = sum("passes its tests" in line for line in lines)
+    assert "Where it looked" in page and f"{passed} of 16 maps pass both of their tests" in page
+    assert page.count("<img") == before.count("<img") + 32
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 1_000
+
+
+def test_what_is_explained_is_what_the_run_predicts(run):
+    """The pictures in the page are those of the test, and the answer to each is the one that the run recorded."""
+    asked = Predictor.of(run)
+    kept = figures.read(RunFolder(run))["mistakes"]
+    found = list(explain.of_pictures(asked.model, asked.fed, explain._kept(asked)[:8], asked.classes))
+    for each, caption in zip(found, kept.captions, strict=False):
+        assert f"predicted {each.answer}, {each.probability:.2f}" in caption
+        assert each.explanation.map.shape == each.picture.shape == (28, 28)
+
+
+def test_files_and_channels(run, command, tmp_path):
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "plain.png")
+    done = command("explain", run, "plain.png", "--layer", "pool1")
+    assert done.returncode == 0 and done.stdout.startswith("plain.png: ") and (tmp_path / "explained.png").is_file()
+    assert "Where it looked" not in done.stdout
+    done = command("explain", run, "plain.png", "--maps", "--layer", "conv1", "--output", "maps.png")
+    assert done.returncode == 0, done.stderr
+    for words, says in (
+        ([run], "No pictures are named"),
+        ([run, "plain.png", "--layer", "flatten"], "no rows and columns"),
+        ([run, "plain.png", "--layer", "conv9"], "Did you mean conv"),
+        ([tmp_path, "plain.png"], "has no run.json"),
+        ([run, "gone.png"], "gone.png does not exist"),
+    ):
+        failed = command("explain", *words)
+        assert failed.returncode == 2 and says in failed.stderr and failed.stderr.count("\n") == 1
