@@ -2,13 +2,14 @@
 
     python benchmarks/fuzz.py --json docs/fuzz.json
 
-A case fails when it ends in a traceback, takes more than 10 s, is refused without a reason, prints what a terminal
-would obey, or writes, removes or starts anything outside its own folder.
+A case fails when it ends in a traceback, takes more than 10 s or 2 GB, is refused without a reason, prints what a
+terminal would obey, or writes, removes or starts anything outside its own folder.
 """
 
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -25,11 +26,12 @@ import cases  # noqa: E402
 import laws  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
-from made import Box  # noqa: E402
+from made import TINY, Box  # noqa: E402
 
 import keraskit  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
 
+MOST_MEMORY = 2_000_000_000  # bytes that one case may add
 SHARES = {  # of all cases
     "command lines": 0.3,
     "config values": 0.15,
@@ -41,9 +43,14 @@ SHARES = {  # of all cases
 }
 
 
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def fuzz(kind: str, count: int, number: int, box: Box) -> tuple[dict, list[str]]:
     """So many cases of a kind. Returns counts and seconds, and the failures in words."""
-    tried, slowest, failures = 0, 0.0, []
+    tried, slowest, largest, failures = 0, 0.0, 0, []
 
     @seed(number)
     @settings(
@@ -55,19 +62,27 @@ def fuzz(kind: str, count: int, number: int, box: Box) -> tuple[dict, list[str]]
     )
     @given(cases.KINDS[kind][0])
     def attempt(case: object) -> None:
-        nonlocal tried, slowest
+        nonlocal tried, slowest, largest
         tried += 1
-        before = time.monotonic()
+        before, memory = time.monotonic(), peak()
         try:
             cases.attempt(kind, case, box)
         except (Exception, laws.Hang) as error:
             failures.append(f"{case!r:.300} -> {type(error).__name__}: {error!s:.600}")
-        slowest = max(slowest, time.monotonic() - before)
+        slowest, largest = max(slowest, time.monotonic() - before), max(largest, peak() - memory)
+        if peak() - memory > MOST_MEMORY:
+            failures.append(f"{case!r:.300} -> {(peak() - memory) / 1e9:.1f} GB")
 
     before = time.monotonic()
     attempt()
     seconds = round(time.monotonic() - before, 1)
-    return {"cases": tried, "failures": len(failures), "seconds": seconds, "slowest": round(slowest, 2)}, failures
+    return {
+        "cases": tried,
+        "failures": len(failures),
+        "seconds": seconds,
+        "slowest": round(slowest, 2),
+        "largest_mb": round(largest / 1e6),
+    }, failures
 
 
 def main() -> None:
@@ -82,7 +97,7 @@ def main() -> None:
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         root = Path(place).resolve() / "work"
-        finished = keraskit.run("mlp", quick=True, limit=32, hidden=(8,), output_dir=root / "runs").folder
+        finished = keraskit.run("mlp", **TINY, output_dir=root / "runs").folder
         box = Box.make(root, root.parent / "cache", finished)
         cases.without_training(patch)
         patch.setenv("XDG_CACHE_HOME", str(box.cache))

@@ -34,7 +34,7 @@ import h5py
 import numpy as np
 
 from keraskit import system
-from keraskit.cli import commands
+from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
 from keraskit.registry import load_recipe
@@ -135,7 +135,7 @@ def torture(name: str, kills: int, chance: random.Random, place: Path) -> dict:
 
 def go_on(folder: Path, _: "Events") -> None:
     """`keraskit resume FOLDER`."""
-    commands.resume(folder)
+    run_commands.resume(folder)
 
 
 def draw_before(limit: int) -> None:

@@ -16,6 +16,7 @@ from keraskit.cli import app, commands, doctor, run_commands
 from keraskit.config import RunConfig, changed, flags
 from keraskit.distributed import launch
 from keraskit.options import options_of
+from keraskit.results.run_folder import RunFolder
 from keraskit.training import autotune, resume, runner, setup
 from keraskit.training.settings import settle
 
@@ -33,6 +34,9 @@ VERBS = (
     "resume",
     "predict",
     "compare",
+    "runs",
+    "verify",
+    "explain",
     "data",
     "rum",
     "",
@@ -40,6 +44,9 @@ VERBS = (
 GOOD = (
     ("predict", "run", "digit.png", "pets"),
     ("compare", "run", "other"),
+    ("explain", "run", "digit.png"),
+    ("runs", "."),
+    ("verify", "run"),
     ("augment", "--preview", "digit.png"),
     ("data", "prepare", "cats_dogs", "--from", "pets.zip", "--to", "out"),
     ("run", "mlp", "--quick", "--dataset", "own.npz"),
@@ -82,7 +89,9 @@ OWN_FLAGS = {
     "launch": ("--workers", "--logs", "--"),
     "augment": ("--preview", "--output", "--versions", "--seed", *(f"--{f}" for f in AUGMENT_FLAGS)),
     "predict": ("--top", "--batch-size", "--json", "--csv", "--sheet", "--show", "--evaluate"),
-    "compare": ("--output",),
+    "compare": ("--output", "--csv", "--html"),
+    "runs": ("--html",),
+    "explain": ("--mistakes", "--layer", "--maps", "--output"),
     "data": ("--from", "--to", "--per-class"),
 }
 FLAGS = ("-h", "-x", "--version", "--no-quick", *(flag for flags in OWN_FLAGS.values() for flag in flags))
@@ -173,6 +182,8 @@ def without_training(patch):
             asked, options = resume.like(known, asked, options or {})
         settings = settle(known, asked, options or {}, unfinished.chosen if unfinished else None)
         flags(changed(settings)), flags(settings.options)
+        if unfinished and (start := unfinished.checkpoint()):
+            start.check(settings.epochs, 4)
         files.check_folder(settings.output_dir)
         own = settings.options
         if (own.get("dataset") or own.get("data_dir")) and not own.get("download"):
@@ -190,6 +201,7 @@ def without_training(patch):
     patch.setattr(setup, "build", lambda *_: tiny)
     patch.setattr("keraskit.models.graph.draw", lambda _, path: Path(path).write_text("graph"))
     patch.setattr(launch, "launch", lambda *_: None)
+    patch.setattr("keraskit.training.verify.verify", lambda path: RunFolder.newest(path))
     patch.setattr(doctor, "examine", lambda *_: None)
     patch.setattr(registry.Card, "load", loaded)
     for module in (app.startup, commands, run_commands):

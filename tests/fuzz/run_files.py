@@ -1,5 +1,6 @@
 """Run folders that are fuzzed: what is done to which file, and who reads it then."""
 
+import io
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import laws
+import numpy as np
 from hypothesis import strategies as st
 from made import VALUE
 
@@ -21,8 +23,11 @@ import table
 
 # Run folders
 
-FILES = ("run.json", "history.csv", "model.keras", "summary.txt", "metrics.json", "curves.png", "architecture.svg")
-READERS = ("compare", "report", "predict", "results", "resume")
+FILES = (
+    *("run.json", "history.csv", "model.keras", "summary.txt", "metrics.json", "curves.png", "architecture.svg"),
+    *("predictions.npz", "pictures.npz", "statistics.npz", "checkpoint.npz", "trained.npz"),
+)
+READERS = ("compare", "report", "predict", "results", "resume", "runs", "explain")
 
 
 @st.composite
@@ -30,11 +35,16 @@ def damage(draw):
     """What is done to which file of a run, and who reads it then."""
     file = draw(st.sampled_from(FILES))
     what = draw(
-        st.sampled_from(["missing", "cut", "swapped", "empty", "noise", "folder", "link", "pipe", "changed", "value"])
+        st.sampled_from(
+            [
+                *("missing", "cut", "swapped", "empty", "noise", "folder", "link", "pipe", "device", "vast"),
+                *("changed", "value"),
+            ]
+        )
     )
     if what == "value":
-        file = draw(st.sampled_from(("run.json", "run.json", "history.csv")))
-    readers = ("predict",) if file == "model.keras" else READERS
+        file = draw(st.sampled_from(("run.json", "run.json", "history.csv", "checkpoint.npz")))
+    readers = {"model.keras": ("predict", "explain"), "checkpoint.npz": ("resume",)}.get(file, READERS)
     where = draw(st.lists(st.integers(0, 30), min_size=1, max_size=4))
     return file, what, where, draw(VALUE), draw(st.binary(max_size=40)), draw(st.sampled_from(readers))
 
@@ -74,6 +84,11 @@ def harm(folder, file, what, where, value, noise):
         path.symlink_to("/etc/passwd")
     elif what == "pipe":
         os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "vast":  # it claims a terabyte, and takes no room
+        path.touch()
+        os.truncate(path, 10**12)
     elif what == "changed":
         changed_data = bytearray(data)
         for place in where:
@@ -86,6 +101,13 @@ def harm(folder, file, what, where, value, noise):
         path.write_bytes(
             json.dumps(tree, ensure_ascii=False).encode("utf-8", "surrogatepass" if where[0] % 2 else "replace")
         )
+    elif what == "value" and file == "checkpoint.npz":
+        with np.load(io.BytesIO(data)) as arrays:
+            known = {name: arrays[name] for name in arrays.files}
+        tree = json.loads(str(known["position"]))
+        put_value(tree, where, value)
+        known["position"] = np.array(json.dumps(tree, ensure_ascii=True))
+        np.savez(path, **known)
     elif what == "value":
         lines = [line.split(",") for line in data.decode().splitlines()]
         line = lines[where[0] % len(lines)]
@@ -141,6 +163,10 @@ def check_run(case, box):
         laws.command(["predict", "bad", "digit.png", "--csv", "guesses.csv"])
     elif reader == "resume":
         laws.command(["resume", "bad"])
+    elif reader == "runs":
+        laws.command(["runs", "bad", "--html"])
+    elif reader == "explain":
+        laws.command(["explain", "bad", "digit.png"])
     elif reader == "results":
         card = find_card("mlp")
         entry = laws.reads(lambda: table.entry(RunFolder(bad), card))

@@ -4,7 +4,7 @@ import cases
 import laws
 import pytest
 from hypothesis import HealthCheck, given, settings
-from made import Box
+from made import TINY, Box
 
 import keraskit
 from keraskit.cli import app
@@ -24,7 +24,7 @@ COUNTS = {
 def box(tmp_path_factory, undrawn):
     """A place to work in, below one that nothing may be written to."""
     root = tmp_path_factory.mktemp("fuzz") / "work"
-    finished = keraskit.run("mlp", quick=True, limit=32, hidden=(8,), output_dir=root / "runs").folder
+    finished = keraskit.run("mlp", **TINY, output_dir=root / "runs").folder
     laws.watch()
     with pytest.MonkeyPatch.context() as patch:
         cases.without_training(patch)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import keraskit
+from keraskit.cli import app
 from keraskit.results import explain, figures
 from keraskit.results.predict import Predictor
 from keraskit.results.run_folder import RunFolder
@@ -45,13 +46,20 @@ def test_what_is_explained_is_what_the_run_predicts(run):
         assert each.explanation.map.shape == each.picture.shape == (28, 28)
 
 
-def test_files_and_channels(run, command, tmp_path):
+def test_files_and_channels(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "plain.png")
-    done = command("explain", run, "plain.png", "--layer", "pool1")
-    assert done.returncode == 0 and done.stdout.startswith("plain.png: ") and (tmp_path / "explained.png").is_file()
-    assert "Where it looked" not in done.stdout
-    done = command("explain", run, "plain.png", "--maps", "--layer", "conv1", "--output", "maps.png")
-    assert done.returncode == 0, done.stderr
+
+    def call(*words):
+        with pytest.raises(SystemExit) as end:
+            app.command_line(["explain", *map(str, words)])
+        return (end.value.code, *capsys.readouterr())
+
+    code, out, err = call(run, "plain.png", "--layer", "pool1")
+    assert (code, err) == (0, "") and out.startswith("plain.png: ") and (tmp_path / "explained.png").is_file()
+    code, out, err = call(run, "plain.png", "--maps", "--layer", "conv1", "--output", "maps.png")
+    with Image.open(tmp_path / "maps.png") as maps:
+        assert (code, err) == (0, "") and maps.width > 500
     for words, says in (
         ([run], "No pictures are named"),
         ([run, "plain.png", "--layer", "flatten"], "no rows and columns"),
@@ -59,5 +67,5 @@ def test_files_and_channels(run, command, tmp_path):
         ([tmp_path, "plain.png"], "has no run.json"),
         ([run, "gone.png"], "gone.png does not exist"),
     ):
-        failed = command("explain", *words)
-        assert failed.returncode == 2 and says in failed.stderr and failed.stderr.count("\n") == 1
+        code, _, err = call(*words)
+        assert code == 2 and says in err and err.count("\n") == 1

@@ -310,14 +310,15 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(command, tmp_path):
-    done = command(*TINY.split(), "--seed", 5, "--seeds", 3)
-    assert done.returncode == 0, done.stderr
+def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(undrawn, tmp_path, capsys):
+    words = {"limit": 64, "epochs": 2, "hidden": (8,), "output_dir": tmp_path / "runs"}
+    last = keraskit.run("mlp", **words, seed=5, seeds=3)
     folders = sorted((tmp_path / "runs" / "mlp").iterdir())
     facts = [RunFolder(folder).read_json("run.json") for folder in folders]
     assert sorted(run["seed"] for run in facts) == [5, 6, 7] and len({run["weights_sha256"] for run in facts}) == 3
     values = [run["test"]["accuracy"] for run in facts]
     error = statistics.stdev(values) / 3**0.5
-    assert f"mean accuracy         {statistics.mean(values):.4f} ± {error:.4f}, of 3 seeds" in done.stdout
+    assert f"mean accuracy         {statistics.mean(values):.4f} ± {error:.4f}, of 3 seeds" in capsys.readouterr().out
+    assert last.folder.name == folders[-1].name
     (row,) = compare.compared([tmp_path / "runs"])
-    assert row.test == f"{statistics.mean(values):.4f} ± {error:.4f}" and "seeds" not in facts[0]["command"]
+    assert row.test == f"{statistics.mean(values):.4f} ± {error:.4f}" and "--seeds" not in facts[0]["command"]
