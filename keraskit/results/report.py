@@ -59,7 +59,7 @@ def _cited(run: dict[str, Any]) -> str:
     """Where in the document the recipe's model stands; of a recipe of one's own, its file."""
     if section := run.get("section"):
         return f"document, section{'s' if ',' in section else ''} {section}"
-    return run.get("source") or BEYOND
+    return Path(run["source"]).name if run.get("source") else BEYOND
 
 
 def _banner(run: dict[str, Any]) -> str:

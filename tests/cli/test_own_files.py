@@ -124,7 +124,7 @@ def test_a_recipe_without_words_of_its_own_is_shown_and_told_in_plain_ones(here,
     assert "\ndata           arrays: " in out
     (folder,) = (here / "runs" / "bare").iterdir()
     page = (folder / "report.html").read_text()
-    assert f"({here / 'bare.py'})" in page and "document" not in page.partition("</p>")[0]
+    assert '<p class="quiet">bare.py. ' in page and "document" not in page.partition("</p>")[0]
 
 
 @pytest.mark.parametrize("name", ["a b", "é", "a\\x1b[31m", "<b>", "a>b", "a\\nb"])
