@@ -35,10 +35,11 @@ MOST_MEMORY = 2_000_000_000  # bytes that one case may add
 SHARES = {  # of all cases
     "command lines": 0.3,
     "config values": 0.15,
-    "pictures": 0.25,
+    "pictures": 0.2,
     "npz files": 0.08,
     "IDX files": 0.07,
     "zip archives": 0.1,
+    "weight files": 0.05,
     "run folders": 0.05,
 }
 

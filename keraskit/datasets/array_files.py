@@ -121,7 +121,7 @@ def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[s
     Raises:
         UserError: it is damaged, holds something else, or too much.
     """
-    with _reading(path, ".npz"):
+    with reading(path, ".npz"):
         with zipfile.ZipFile(path) as archive:
             size = sum(m.file_size for m in archive.infolist() if m.filename.removesuffix(".npy") in names)
         if most is not None and size > most:
@@ -136,8 +136,8 @@ def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[s
 
 
 @contextmanager
-def _reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn what reading a file raises, anything for a damaged one, into one line."""
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn what reading a file of arrays raises, anything for a damaged one, into one line."""
     try:
         yield
     except UserError:
@@ -173,7 +173,7 @@ def _idx_file(folder: Path, stem: str) -> Path:
 
 
 def _idx(path: Path) -> np.ndarray:
-    with _reading(path, "IDX"):
+    with reading(path, "IDX"):
         if not path.is_file():
             raise OSError("it is no file")
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from keraskit.datasets.array_files import reading
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.models import graph
@@ -130,20 +131,17 @@ def pack(folder: RunFolder, file: str, sheets: dict[str, Sheet]) -> None:
 def read(folder: RunFolder, file: str = PICTURES) -> dict[str, Sheet]:
     """The sheets that `pack` wrote, each picture encoded. Raises UserError where the file is damaged."""
     try:
-        with np.load(io.BytesIO(folder.read_bytes(file)), allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        sheets = {}
+        data = io.BytesIO(folder.read_bytes(file))
+    except FileNotFoundError:
+        return {}
+    sheets = {}
+    with reading(folder.path / file, ".npz"), np.load(data, allow_pickle=False) as found:
+        arrays = {name: found[name] for name in found.files}
         for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
             captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
             pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]
             sheets[name] = Sheet(pictures, captions, title, int(columns))
-        return sheets
-    except FileNotFoundError:
-        return {}
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file makes NumPy raise anything
-        raise UserError(f"{folder.path / file} cannot be read: {error}.", "Make the run anew.") from error
+    return sheets
 
 
 def _encoded(picture: np.ndarray) -> bytes:

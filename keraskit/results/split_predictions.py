@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keraskit.datasets.array_files import reading
 from keraskit.errors import UserError
 from keraskit.results.run_folder import RunFolder
 from keraskit.results.scores import both
@@ -63,14 +64,11 @@ def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
 def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
     """One split's predictions; None where the run has none. Raises UserError where the file is damaged."""
     try:
-        with np.load(io.BytesIO(folder.read_bytes(FILE)), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name.startswith(f"{split}/")}
+        data = io.BytesIO(folder.read_bytes(FILE))
     except FileNotFoundError:
         return None
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file makes NumPy raise anything
-        raise UserError(f"{folder.path / FILE} cannot be read: {error}.", "Make the run anew.") from error
+    with reading(folder.path / FILE, ".npz"), np.load(data, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name.startswith(f"{split}/")}
     kinds: dict[str, dict[str, np.ndarray]] = {"targets": {}, "predictions": {}}
     for name, array in arrays.items():
         _, kind, *output = name.split("/", 2)

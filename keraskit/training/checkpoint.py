@@ -17,11 +17,11 @@ import numpy as np
 from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
 
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.results.run_folder import CHECKPOINT, TRAINED, RunFolder
 
 DAMAGED = (  # what reading a damaged archive of arrays may raise
-    OSError, EOFError, ValueError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
+    OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
 )  # fmt: skip
 
 
@@ -132,6 +132,8 @@ class Checkpoint:
         except ValidationError as error:
             first = error.errors()[0]
             raise self.damaged(f"{' '.join(map(str, first['loc']))} {first['msg']}".strip()) from error
+        except MemoryError as error:
+            raise self._too_large(error) from error
         except (KeyError, TypeError, AttributeError, RecursionError, *DAMAGED) as error:
             raise self.damaged(error) from error
 
@@ -160,6 +162,8 @@ class Checkpoint:
         except KeyError as error:
             problem = f"{self._path} does not fit the model: {error.args[0]} differs."
             raise UserError(problem, "Has the recipe changed? Start a new run.") from error
+        except MemoryError as error:
+            raise self._too_large(error) from error
         except DAMAGED as error:
             raise self.damaged(error) from error
 
@@ -171,3 +175,6 @@ class Checkpoint:
     def damaged(self, error: object) -> UserError:
         """What to tell the user."""
         return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")
+
+    def _too_large(self, error: Exception) -> UserError:
+        return UserError(f"{self._path} does not fit into memory: {sentence(error)}", "Free some.")

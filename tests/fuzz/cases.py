@@ -5,7 +5,18 @@ from types import SimpleNamespace
 
 import keras
 import laws
-from files import ARCHIVES, IDX, NPZ, PICTURES, check_archive, check_idx, check_npz, check_picture
+from files import (
+    ARCHIVES,
+    IDX,
+    NPZ,
+    PICTURES,
+    WEIGHTS,
+    check_archive,
+    check_idx,
+    check_npz,
+    check_picture,
+    check_weights,
+)
 from hypothesis import strategies as st
 from made import NUMBER, TEXT, THERE, VALUE, damaged
 from run_files import check_run, damage
@@ -163,6 +174,7 @@ KINDS = {
     "npz files": (NPZ, check_npz),
     "IDX files": (IDX, check_idx),
     "zip archives": (ARCHIVES, check_archive),
+    "weight files": (WEIGHTS, check_weights),
     "run folders": (damage(), check_run),
 }
 

@@ -7,6 +7,8 @@ import struct
 import warnings
 import zipfile
 
+import h5py
+import keras
 import laws
 import numpy as np
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from keraskit.datasets import array_files
 from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
+from keraskit.models import applications
 
 # Pictures
 
@@ -90,14 +93,33 @@ def forged(draw):
     return file.getvalue()
 
 
-NPZ = st.one_of(damaged([npz(small_arrays())]), odd_arrays(), forged())
+@st.composite
+def floats(draw):
+    """Keras's layout with pixels as floats: from 0 to 1, from 0 to 255, or by a hair something else."""
+    arrays = small_arrays()
+    for name in ("x_train", "x_test"):
+        scale = draw(st.sampled_from([1 / 255, 1 / 255, 1.0, 1.01 / 255, 1.5 / 255]))
+        arrays[name] = (arrays[name] * scale).astype(draw(st.sampled_from(["f2", "f4", "f8"])))
+        if draw(st.booleans()):
+            arrays[name].flat[draw(st.integers(0, 99))] = draw(st.sampled_from([1.01, 1.5, 0.5, 2.0, 254.0]))
+    return npz(arrays)
+
+
+NPZ = st.one_of(damaged([npz(small_arrays())]), odd_arrays(), forged(), floats())
 
 
 def check_npz(data, box):
     """Four arrays of the kinds that training takes, or a reason."""
     path = box.root / "case.npz"
     path.write_bytes(data)
-    well_formed(laws.reads(lambda: array_files.read(path)))
+    found = laws.reads(lambda: array_files.read(path))
+    well_formed(found)
+    if found is not None:  # what is read is what was written, on one scale, rounded
+        factor = 255 if found[2]["scale"].startswith("0 to 1") else 1
+        with np.load(path, allow_pickle=False) as given:
+            for name in ("x_train", "x_test"):
+                read = found[0][name]
+                assert np.abs(read - factor * given[name].astype(float).reshape(read.shape)).max() <= 0.51
 
 
 def well_formed(found):
@@ -185,3 +207,52 @@ def check_archive(data, box):
         laws.reads(lambda: verify.check(files, files.names))
     with laws.writing_only(to, box.cache):
         laws.command(["data", "prepare", "cats_dogs", "--from", str(path), "--to", str(to)])
+
+
+# Weights
+
+
+def h5(fill):
+    """The bytes of an HDF5 file."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        fill(opened)
+    return file.getvalue()
+
+
+@st.composite
+def weights(draw):
+    """Keras's weights of the tiny model, and what else may stand in such a file: nests, many groups, odd arrays."""
+    shape = draw(st.sampled_from([(4, 2), (2, 4), (4, 3), (0,), (), (4, 2, 1)]))
+    kind = draw(st.sampled_from(["f4", "f8", "i8", "S3", "f2", "c8"]))
+    depth, many = draw(st.sampled_from([0, 0, 3, 60, 300])), draw(st.sampled_from([0, 0, 5, 2_000]))
+    text = draw(TEXT).replace("/", "_").replace("\0", "_")
+
+    def fill(file):
+        group = file.create_group("layers/dense/vars")
+        group["0"], group["1"] = np.zeros(shape, kind), np.zeros(2, "f4")
+        inner = file
+        for _ in range(depth):
+            inner = inner.create_group("g")
+        for i in range(many):
+            file.create_group(f"more/{i}")
+        file.attrs["layer_names"] = [text.encode("utf-8", "replace")]
+
+    return h5(fill)
+
+
+WEIGHTS = st.tuples(
+    st.one_of(weights(), weights().flatmap(lambda data: damaged([data]))), st.sampled_from([".weights.h5", ".h5"])
+)
+
+
+def check_weights(case, box):
+    """They fill the model, or are refused with a reason."""
+    data, ending = case
+    path = box.root / f"case{ending}"
+    path.write_bytes(data)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="dense")])
+    before = model.get_weights()
+    laws.reads(lambda: applications.load_file(model, path))
+    assert [w.shape for w in model.get_weights()] == [w.shape for w in before]
+    path.unlink()

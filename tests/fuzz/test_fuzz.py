@@ -16,6 +16,7 @@ COUNTS = {
     "npz files": 150,
     "IDX files": 150,
     "zip archives": 80,
+    "weight files": 60,
     "run folders": 60,
 }
 
