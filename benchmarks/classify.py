@@ -43,11 +43,11 @@ def ways(files: list[Path]) -> dict[str, Callable[[], float]]:
     """Each way as a function that classifies all files and returns its seconds."""
     preprocess = keras.applications.mobilenet.preprocess_input
     model = keras.applications.MobileNet(weights=None)
-    prepare, predict = network("mobilenet", "none", 1.0, None, False)
+    asked = network("mobilenet", "none", 1.0, None, False, "nearest")
     names = imagenet.names()
 
     def ours() -> None:
-        assert len(list(predictions.predictions(files, prepare, predict, names, 5, BATCH))) == len(files)
+        assert len(list(predictions.predictions(files, asked, names, 5, BATCH))) == len(files)
 
     def decoded(path: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)

@@ -92,7 +92,14 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
         raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
 
 
-def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None, show: str | None, evaluate: bool) -> None:
+def check_outputs(
+    json: Path | None,
+    csv: Path | None,
+    sheet: Path | None,
+    show: str | None,
+    evaluate: bool,
+    explained: Path | None = None,
+) -> None:
     """Raise UserError before the work if predictions cannot be written to these files, or not be shown as asked."""
     if show and not sheet:
         raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
@@ -101,6 +108,7 @@ def check_outputs(json: Path | None, csv: Path | None, sheet: Path | None, show:
     check_file(json)
     check_file(csv)
     check_file(sheet, PICTURES)
+    check_file(explained, PICTURES)
 
 
 def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> Path:

@@ -3,16 +3,14 @@
     python -m keraskit.recipes.classify PHOTOS/ --model all --sheet a.png
     python -m keraskit.recipes.classify LABELLED/ --evaluate --crop
 
-Keras downloads a network's weights once; class names ship. The document's
-decoder means Keras's `decode_predictions`. Labelled photographs lie like this:
-    LABELLED/
-        tench/a.jpg               or n01440764/, n01440764_tench/, 0/, its index
-        great-white shark/b.jpg
-        crane (n02012849)/c.jpg   with its WordNet id, for two have this name
+Keras downloads a network's weights once; names ship. Labelled pictures lie so:
+    LABELLED/tench/a.jpg               or n01440764/, n01440764_tench/, 0/, its index
+    LABELLED/great-white shark/b.jpg
+    LABELLED/crane (n02012849)/c.jpg   with its WordNet id, for two have this name
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keraskit
 from keraskit import Program, UserError
@@ -22,26 +20,24 @@ from keraskit.files import check_outputs
 from keraskit.kinds import check_counts
 from keraskit.models import applications
 from keraskit.results import accuracy, predictions
+from keraskit.results import explain as explanations
 
 import numpy as np
 from PIL import Image
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
-Resize = Literal["nearest", "bilinear"]
 
 
-def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Resize) -> predictions.Network:
-    """What makes a network's pixels of a picture, and what gives 1,000 probabilities for a batch of these."""
-    model = applications.create(name, alpha, size, weights="imagenet" if weights == "imagenet" else None)
-    if weights not in ("imagenet", "none"):
-        applications.load_file(model, Path(weights))
+def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Any) -> predictions.Network:
+    """What makes a network's pixels of a picture, and its input of a batch of these; and the network."""
+    model = applications.create(name, alpha, size, weights)
     (_, preprocess_input), (height, width) = applications.find(name), model.input_shape[1:3]
 
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
         array = decode.pixels(decode.middle(image) if crop else image, (height, width), resampling=resize)
         return array, "untrained network" if weights == "none" else ""
 
-    return prepare, lambda batch: model.predict_on_batch(preprocess_input(batch.astype("float32")))
+    return predictions.Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model)
 
 
 def classify(
@@ -59,6 +55,7 @@ def classify(
     sheet: Path | None = None,
     show: Literal["mistakes", "unsure", "first"] | None = None,
     evaluate: bool = False,
+    explain: Path | None = None,
 ) -> list[predictions.Prediction]:
     """Print what each photograph shows, or with `evaluate` how often that is right, and return it.
 
@@ -77,20 +74,23 @@ def classify(
         sheet: A PNG with the photographs and what was predicted.
         show: On the sheet: mistakes or those it was unsure of, worst first, or the first (default: mistakes, if known).
         evaluate: Measure accuracy. Photos are folders laid out as above, or with files such as n01440764_tench.JPEG.
+        explain: A PNG that shows where in each photograph the network saw its answer.
     """
     networks = SEVEN if model == "all" else tuple(model.split(","))
     if len(networks) > 1 and weights not in ("imagenet", "none"):
         raise UserError(f"--weights {weights} fits one network, not {len(networks)}.", "Name that one with --model.")
     check_counts(top=top, batch_size=batch_size)
-    check_outputs(json, csv, sheet, show, evaluate)
+    check_outputs(json, csv, sheet, show, evaluate, explain)
     truth, notes = imagenet.labels().of_pictures(photos) if evaluate else ({}, [])
     paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet.names()
-    rows: list[predictions.Prediction] = []
+    rows, explained = [], []
     for name in networks:
-        prepare, predict = network(name, weights, alpha, size, crop, resize or ("bilinear" if crop else "nearest"))
-        rows += predictions.predictions(paths, prepare, predict, names, max(top, 5), batch_size, name)
+        asked = network(name, weights, alpha, size, crop, resize or ("bilinear" if crop else "nearest"))
+        rows += predictions.predictions(paths, asked, names, max(top, 5), batch_size, name)
+        explained += explanations.of_predictions(asked, rows[-len(paths) :], names) if explain else []
     accuracy.show(rows, names, truth, notes, top)
     predictions.write(rows, json, csv, sheet, top, show)
+    explanations.write(explained, explain)
     return rows
 
 

@@ -197,7 +197,6 @@ def explain(
         explaining.draw_maps(run, paths[0], layer, output)
     else:
         explaining.explain(run, paths, mistakes, layer, output)
-    print(f"sheet: {printable(output)}")
 
 
 VERBS: dict[str, Callable[..., None]] = {

@@ -37,13 +37,16 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def create(name: str, alpha: float = 1.0, size: int | None = None, **arguments: Any) -> keras.Model:
-    """An application without weights.
+def create(
+    name: str, alpha: float = 1.0, size: int | None = None, weights: str = "none", **arguments: Any
+) -> keras.Model:
+    """An application.
 
     Args:
         name: such as "vgg16".
         alpha: MobileNet's factor on the number of filters.
         size: height and width of the input in pixels (default: the application's own).
+        weights: "imagenet" for Keras's published ones, a file as `load_file` reads it, or "none" for random ones.
         arguments: as Keras has them, such as `include_top`.
     """
     builder, _ = find(name)
@@ -54,11 +57,14 @@ def create(name: str, alpha: float = 1.0, size: int | None = None, **arguments: 
     if size:
         arguments["input_shape"] = (size, size, 3)
     try:
-        return builder(**{"weights": None, **arguments})
+        model = builder(weights="imagenet" if weights == "imagenet" else None, **arguments)
     except ValueError as error:
         raise UserError(f"{name} cannot be built: {sentence(error)}", "Leave --size and --alpha out.") from error
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         raise unavailable(error) from error
+    if weights not in ("imagenet", "none"):
+        load_file(model, Path(weights))
+    return model
 
 
 def unavailable(error: Exception) -> UserError:

@@ -20,6 +20,7 @@ from keraskit.errors import UserError
 from keraskit.suggest import did_you_mean
 
 STEPS, ORDERS = 20, 5  # of a deletion curve, and random orders beside it
+SHUFFLES = 3  # of the weights: a coarse map may resemble that of one by chance
 ALIKE = 0.5  # rank correlation from which a map shows the picture rather than the network
 FOLLOWS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU)
 Score = Callable[[Any], tf.Tensor]
@@ -35,7 +36,8 @@ class Explanation:
     Args:
         map: float32 of shape (height, width), from 0 to 1.
         method: how it was made, with the layer's name.
-        alike: rank correlation with the map of the same network after its weights were shuffled; near 0 is good.
+        alike: rank correlation with the map of the same network after its weights were shuffled, the median of
+            several shuffles; near 0 is good.
         deletion: the mean probability of the class while its pixels are blurred away, the map's highest first.
         random: the lowest such mean of several random orders; higher than `deletion` is good.
     """
@@ -49,8 +51,8 @@ class Explanation:
     @property
     def failure(self) -> str:
         """Why this map explains nothing; empty where it does."""
-        if not self.map.any():
-            return "the map is empty"
+        if np.ptp(self.map) == 0:
+            return "the map is the same everywhere"
         if self.alike > ALIKE:
             return f"a network that knows nothing has much the same map (rank correlation {self.alike:.2f})"
         if self.deletion >= self.random:
@@ -105,10 +107,10 @@ def score_of(model: keras.Model, k: int, output: str | None = None) -> Score:
 
 
 def last_convolution(model: keras.Model) -> keras.Layer | None:
-    """The last convolution, within nested models too, or the normalisation and activation that follow it."""
+    """The last convolution that tells places apart, in nested models too, or what normalises and activates it."""
     found, near = None, False
     for layer in _in_order(model):
-        if "Conv" in type(layer).__name__:
+        if "Conv" in type(layer).__name__ and layer.output.shape[1:3] != (1, 1):  # MobileNet's head is one of 1x1
             found, near = layer, True
         elif near and isinstance(layer, FOLLOWS):
             found = layer
@@ -188,13 +190,17 @@ def explain(
         return tf.nn.softmax(logits).numpy()[:, k]
 
     heat = map_of()
-    with shuffled(model):
-        alike = rank_correlation(heat, map_of())
+    alike = []
+    for seed in range(SHUFFLES):
+        with shuffled(model, seed):
+            alike.append(rank_correlation(heat, map_of()))
     random = np.random.default_rng(0)
     orders = [random.permutation(heat.size) for _ in range(ORDERS)]
     lowest = min(deletion(probability, picture, order) for order in orders)
     ours = deletion(probability, picture, np.argsort(-heat, axis=None, kind="stable"))
-    return Explanation(heat, f"Grad-CAM of {chosen.name}" if chosen else "saliency", alike, ours, lowest)
+    return Explanation(
+        heat, f"Grad-CAM of {chosen.name}" if chosen else "saliency", float(np.median(alike)), ours, lowest
+    )
 
 
 def layer_of(model: keras.Model, name: str | None) -> keras.Layer | None:

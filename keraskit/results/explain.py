@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import matplotlib
 import numpy as np
 from PIL import Image
@@ -16,12 +15,13 @@ from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.files import atomic
 from keraskit.models import attribution
-from keraskit.models.attribution import Explanation, Fed
+from keraskit.models.attribution import Explanation
 from keraskit.results import figures, plots, report
 from keraskit.results.figures import Sheet
 from keraskit.results.predict import Predictor
-from keraskit.results.scores import both
+from keraskit.results.predictions import Network, Prediction
 
+FIRST = 24  # pictures of predictions that are explained
 EIGHT = 8  # mistakes, and right answers, of a run that are explained
 NARROW = 26  # letters below a picture
 CHANNELS = 64  # of a layer, at most
@@ -55,26 +55,38 @@ class Explained:
 
 
 def of_pictures(
-    model: keras.Model,
-    fed: Fed,
-    pictures: Sequence[tuple[str, np.ndarray]],
-    classes: Sequence[str],
-    layer: str | None = None,
-) -> Iterator[Explained]:
-    """The most probable class of each picture, explained.
+    network: Network, pictures: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], layer: str | None = None
+) -> list[Explained]:
+    """The most probable class of each picture, explained; printed as it is found.
 
     Args:
-        model: with a softmax or sigmoid at its end.
-        fed: makes its input of pictures.
+        network: a model with a softmax or sigmoid at its end.
         pictures: names, and pictures of the model's size.
         classes: their names.
-        layer: whose channels Grad-CAM weighs.
+        layer: whose channels Grad-CAM weighs (default: the last convolution).
     """
+    explained = []
     for name, picture in pictures:
-        probabilities = both(np.asarray(model(fed(picture[None]), training=False)))[0]
+        probabilities = network.probabilities(picture[None])[0]
         k = int(probabilities.argmax())
-        found = attribution.explain(model, fed, picture, k, layer)
-        yield Explained(name, picture, classes[k], float(probabilities[k]), found)
+        found = attribution.explain(network.model, network.fed, picture, k, layer)
+        explained.append(Explained(name, picture, classes[k], float(probabilities[k]), found))
+        print(printable(explained[-1]), flush=True)
+    return explained
+
+
+def of_files(
+    network: Network, paths: Sequence[Path], classes: Sequence[str], layer: str | None = None
+) -> list[Explained]:
+    """The same of picture files. Raises UserError where one is none."""
+    return of_pictures(network, [(path.name, _opened(network, path)) for path in paths], classes, layer)
+
+
+def of_predictions(network: Network, rows: Sequence[Prediction], classes: Sequence[str]) -> list[Explained]:
+    """The same of the first pictures that were predicted: as many as a sheet shows well."""
+    chosen = [row for row in rows if row.best][:FIRST]
+    shown = [(" ".join(filter(None, (row.path.name, row.network))), _opened(network, row.path)) for row in chosen]
+    return of_pictures(network, shown, classes)
 
 
 def explain(run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None, target: Path) -> None:
@@ -90,17 +102,24 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None,
         target: the PNG to write.
     """
     asked = Predictor.of(run)
-    pictures = _kept(asked) if mistakes else [(path.name, _opened(asked, path)) for path in paths]
-    found = []
-    for each in of_pictures(asked.model, asked.fed, pictures, asked.classes, layer):
-        print(printable(each), flush=True)
-        found.append(each)
-    sheet = as_sheet(found)
-    with atomic(target) as beside:
-        plots.sheet(sheet.pictures, sheet.captions, beside, sheet.title, sheet.columns, side=2.0)
+    network = Network(asked.prepared, asked.fed, asked.model)
     if mistakes:
+        sheet = write(of_pictures(network, kept(asked), asked.classes, layer), target)
         figures.pack(asked.folder, figures.EXPLAINED, {"explained": sheet})
         report.write_report(asked.folder)
+    else:
+        write(of_files(network, paths, asked.classes, layer), target)
+
+
+def write(found: Sequence[Explained], target: Path | None) -> Sheet:
+    """A sheet with each picture, and beside it where the model saw its answer; written where it is asked for."""
+    sheet = as_sheet(found)
+    if not (target and found):
+        return sheet
+    with atomic(target) as beside:
+        plots.sheet(sheet.pictures, sheet.captions, beside, sheet.title, sheet.columns, side=2.0)
+    print(f"sheet: {printable(target)}")
+    return sheet
 
 
 def as_sheet(found: Sequence[Explained]) -> Sheet:
@@ -125,7 +144,7 @@ def overlaid(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.clip(grey * (1 - share) + colours * share, 0, 255).astype(np.uint8)
 
 
-def _kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
+def kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
     """The run's worst mistakes and some right answers, in the model's size."""
     sheets = figures.read(asked.folder)
     chosen = [
@@ -142,10 +161,10 @@ def _kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
     return [(name, decode.pixels(decode.read(bytes(data)), size, channels)) for name, data in chosen]
 
 
-def _opened(asked: Predictor, path: Path) -> np.ndarray:
+def _opened(network: Network, path: Path) -> np.ndarray:
     """A picture file in the run's size. Raises UserError where it is none."""
     try:
-        return asked.prepared(decode.read(decode.contents(path)))[0]
+        return network.prepare(decode.read(decode.contents(path)))[0]
     except (OSError, decode.BadPicture) as error:
         raise UserError(f"{path} {error}.") from error
 
@@ -155,7 +174,7 @@ def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
     asked = Predictor.of(run)
     if (found := attribution.layer_of(asked.model, layer)) is None:
         raise UserError(f"{asked.folder.path} has no convolutions.", "Name a layer with --layer.")
-    picture = _opened(asked, path)
+    picture = _opened(Network(asked.prepared, asked.fed, asked.model), path)
     with attribution.recorded(found) as outputs:
         asked.model(asked.fed(picture[None]), training=False)
     maps = outputs[-1].numpy()[0].transpose(2, 0, 1)[:CHANNELS]  # channel by channel
@@ -165,3 +184,4 @@ def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
     title = f"{found.name}: {len(maps)} of {outputs[-1].shape[-1]} channels, each spread over black to white"
     with atomic(target) as beside:
         plots.sheet(pictures, captions, beside, title)
+    print(f"sheet: {printable(target)}")

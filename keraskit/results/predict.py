@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
+from keraskit.datasets.array_files import reading
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
@@ -57,11 +58,8 @@ def predict(
     """
     asked = Predictor.of(run)
 
-    def probabilities(batch: np.ndarray) -> np.ndarray:
-        return both(asked.model.predict_on_batch(asked.fed(batch)))
-
-    fitted = partial(asked.prepared, invert=invert, prepare=prepare)
-    return predictions.predictions(paths, fitted, probabilities, asked.classes, top, batch_size)
+    network = predictions.Network(partial(asked.prepared, invert=invert, prepare=prepare), asked.fed, asked.model)
+    return predictions.predictions(paths, network, asked.classes, top, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,13 +152,9 @@ def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_
 
 
 def _arrays(file: Path) -> Any:
-    try:
+    with reading(file, ".npy or .npz"):
         found = np.load(regular(file, most=MOST_OF_ARRAYS), allow_pickle=False)
         return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file makes NumPy raise anything
-        raise UserError(f"{file} cannot be read as .npy or .npz: {sentence(error)}", "Save it with np.save.") from error
 
 
 def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:

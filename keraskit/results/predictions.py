@@ -21,6 +21,7 @@ from keraskit.datasets.images.decode import BadPicture
 from keraskit.errors import printable
 from keraskit.files import as_csv, atomic, write_text
 from keraskit.results import plots
+from keraskit.results.scores import both
 from keraskit.terminal import print_table, shortened
 
 BATCH, SHEET, COLUMNS = 32, 48, 6
@@ -62,15 +63,28 @@ class Prediction:
         return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
 
 
-Prepare = Callable[[Image.Image], tuple[np.ndarray, str]]
-Predict = Callable[[np.ndarray], np.ndarray]
-Network = tuple[Prepare, Predict]  # of pretrained weights: what it makes of a picture, and says of a batch of these
+@dataclass(frozen=True)
+class Network:
+    """A model for pictures, and what it is fed.
+
+    Args:
+        prepare: makes a uint8 array of the model's size from a picture, and a note.
+        fed: makes the model's input of a batch of such arrays.
+        model: gives out a probability for each class, or that of the second of two.
+    """
+
+    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]
+    fed: Callable[[np.ndarray], Any]
+    model: Any
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """Shape (n, classes)."""
+        return both(self.model.predict_on_batch(self.fed(batch)))
 
 
 def predictions(
     paths: Sequence[Path],
-    prepare: Prepare,
-    predict: Predict,
+    asked: Network,
     classes: Sequence[str],
     top: int = 3,
     batch_size: int = BATCH,
@@ -80,8 +94,7 @@ def predictions(
 
     Args:
         paths: the files.
-        prepare: makes an array of the model's size from a picture, and a note.
-        predict: probabilities, shape (n, classes), of a batch of such arrays.
+        asked: the model.
         classes: their names.
         top: how many classes to name.
         batch_size: pictures in one call of the model.
@@ -90,7 +103,7 @@ def predictions(
 
     def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
         try:
-            array, note = prepare(decode.read(decode.contents(path)))
+            array, note = asked.prepare(decode.read(decode.contents(path)))
             return array, Prediction(path, network, note=note)
         except BadPicture as error:
             return None, Prediction(path, network, error=str(error))
@@ -104,7 +117,7 @@ def predictions(
             results = [future.result() for future in ahead]
             ahead = [pool.submit(read, path) for path in chunks[i + 1]] if i + 1 < len(chunks) else []
             good = [array for array, _ in results if array is not None]
-            predicted = iter(predict(np.stack(good))) if good else iter(())
+            predicted = iter(asked.probabilities(np.stack(good))) if good else iter(())
             for array, row in results:
                 if array is not None:
                     probabilities = next(predicted)

@@ -20,6 +20,7 @@ from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
 from keraskit.results import compare, manifest, predictions, report, runs
+from keraskit.results.predictions import Network
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import autotune, resume
 from keraskit.training.settings import settle
@@ -111,7 +112,7 @@ def test_pipes_and_devices_among_pictures_are_left_out(odd):
     files = Folder(odd)
     bad, _ = verify.check(files, files.names)
     assert bad == {name: "cannot be read: it is no regular file" for name in ("cat/pipe.png", "dog/zero.png")}
-    (row,) = predictions.predictions([odd / "cat" / "pipe.png"], lambda _: 1 / 0, lambda _: 1 / 0, ["a"])
+    (row,) = predictions.predictions([odd / "cat" / "pipe.png"], Network(lambda _: 1 / 0, lambda _: 1 / 0, None), ["a"])
     assert row.error == "cannot be read: it is no regular file"
     assert odd / "cat" / "pipe.png" not in find([odd])
 

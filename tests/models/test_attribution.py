@@ -96,11 +96,17 @@ def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
     picture = np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "keraskit.models.attribution.shuffled", lambda model: recorded(model.layers[-1])
+            "keraskit.models.attribution.shuffled", lambda model, seed: recorded(model.layers[-1])
         )  # shuffles nothing
         assert "knows nothing" in explain(model, feed, picture, 1).failure
     model.set_weights([np.zeros((36, 2)), np.zeros(2)])
-    assert explain(model, feed, picture, 1).failure == "the map is empty"
+    assert explain(model, feed, picture, 1).failure == "the map is the same everywhere"
+
+
+def test_a_head_of_1x1_places_is_no_layer_to_look_at():
+    model = keras.applications.MobileNet(alpha=0.25, weights=None)
+    assert isinstance(model.get_layer("conv_preds"), keras.layers.Conv2D)  # the last by its place
+    assert last_convolution(model).name == "conv_pw_13_relu"
 
 
 def test_layers_within_frozen_models_and_beside_other_inputs_are_found():

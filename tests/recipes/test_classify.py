@@ -70,13 +70,13 @@ def test_each_of_the_seven_is_asked_as_keras_asks_it(name, photographs, monkeypa
     instead.__module__ = module.__name__
     monkeypatch.setattr(keras.applications, builder, instead)
     path = photographs / "3.png"
-    prepare, predict = network(name, "imagenet", 1.0, None, False, "nearest")
+    ready = network(name, "imagenet", 1.0, None, False, "nearest")
     assert asked == [{"weights": "imagenet"}]
-    array, note = prepare(decode.read(path.read_bytes()))
+    array, note = ready.prepare(decode.read(path.read_bytes()))
     x = keras.utils.img_to_array(keras.utils.load_img(path, target_size=(size, size)))  # nearest, as in the document
     assert np.array_equal(array, x) and note == ""
     expected = model(module.preprocess_input(x[None].copy()), training=False).numpy()
-    said = predict(array[None])
+    said = ready.probabilities(array[None])
     assert np.allclose(said, expected, rtol=1e-4, atol=1e-7)
     decoded = [(wordnet, name) for wordnet, name, _ in ours(said)]
     for mine, (wordnet, label, p) in zip(decoded, keras_decoded(expected), strict=True):
@@ -138,6 +138,24 @@ def test_real_photographs_in_folders_are_counted(capsys, tmp_path):
     assert re.search(r"chelsea\.png +Egyptian_cat +lynx \(26\.\d\d%\)", out) and "Confused most" not in out
 
 
+def test_where_the_network_saw_its_answer(photographs, small, capsys, tmp_path):
+    target = tmp_path / "why.png"
+    classify(photographs, weights="none", explain=target)
+    out = capsys.readouterr().out
+    assert out.count("deletion") == 6 and "not read: is no picture" in out  # what is no picture hinders none
+    assert Image.open(target).width > 600  # eight columns
+    classify(photographs / "3.png", model="mobilenet,vgg16", weights="none", explain=target)
+    assert re.findall(r"3\.png (\S+): ", capsys.readouterr().out) == ["mobilenet", "vgg16"]
+    with pytest.raises(UserError, match=r"why\.txt"):
+        classify(photographs, weights="none", explain=tmp_path / "why.txt")
+
+
+def test_real_weights_see_a_lion_where_it_lies(tmp_path, capsys):
+    weights = shared("weights/mobilenet_2_5_224_tf.h5")
+    classify(shared("photos/lion.jpg"), alpha=0.25, weights=str(weights), explain=tmp_path / "why.png")
+    assert "Grad-CAM of conv_pw_13_relu passes its tests" in capsys.readouterr().out
+
+
 def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys, tmp_path):
     names = {"json": tmp_path / "new" / "below" / "a.json", "csv": tmp_path / "a.csv", "sheet": tmp_path / "a.png"}
     rows = classify(photographs, model="mobilenet,vgg16", weights="none", top=2, **names)
@@ -165,8 +183,7 @@ def test_the_crop_is_the_middle_square(small, tmp_path):
     image = Image.new("RGB", (160, 80))
     image.paste((200, 100, 50), (45, 5, 115, 75))  # 70 of 80 pixels, in the middle
     for resize in ("nearest", "bilinear"):
-        prepare, _ = network("mobilenet", "none", 1.0, None, True, resize)
-        array, _ = prepare(image)
+        array, _ = network("mobilenet", "none", 1.0, None, True, resize).prepare(image)
         assert array.shape == (128, 128, 3) and (array == (200, 100, 50)).all()
 
 
@@ -274,9 +291,9 @@ def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(phot
 
 def test_the_help_shows_a_tree_as_it_is_written(command):
     lines = command("run", "classify", "--help", COLUMNS="80").stdout.splitlines()
-    start = lines.index("    LABELLED/")
-    words = [re.split("  +", line.strip())[0].partition("/")[0] for line in lines[start + 1 : start + 4]]
+    start = next(i for i, line in enumerate(lines) if line.startswith("    LABELLED/"))
+    words = [re.split("  +", line.strip())[0].split("/")[1] for line in lines[start : start + 3]]
     assert words == ["tench", "great-white shark", "crane (n02012849)"]
     assert [imagenet.labels().index_of(word) for word in words] == [0, 2, 134]
-    others = re.findall(r"\w+(?=/,)", lines[start + 1])
+    others = re.findall(r"\w+(?=/,)", lines[start])
     assert len(others) == 3 and {imagenet.labels().index_of(word) for word in others} == {0}

@@ -8,6 +8,7 @@ import keraskit
 from keraskit.cli import app
 from keraskit.results import explain, figures
 from keraskit.results.predict import Predictor
+from keraskit.results.predictions import Network
 from keraskit.results.run_folder import RunFolder
 
 
@@ -40,7 +41,8 @@ def test_what_is_explained_is_what_the_run_predicts(run):
     """The pictures in the page are those of the test, and the answer to each is the one that the run recorded."""
     asked = Predictor.of(run)
     kept = figures.read(RunFolder(run))["mistakes"]
-    found = list(explain.of_pictures(asked.model, asked.fed, explain._kept(asked)[:8], asked.classes))
+    network = Network(asked.prepared, asked.fed, asked.model)
+    found = explain.of_pictures(network, explain.kept(asked)[:8], asked.classes)
     for each, caption in zip(found, kept.captions, strict=False):
         assert f"predicted {each.answer}, {each.probability:.2f}" in caption
         assert each.explanation.map.shape == each.picture.shape == (28, 28)
