@@ -181,7 +181,7 @@ def explain(
         pictures: Files, folders, patterns such as '*.jpg'.
         mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
         layer: Whose channels are weighed (default: the last convolution).
-        maps: Show what the channels of the layer make of the first picture, instead.
+        maps: Show what the layer's channels make of the first picture, and its filters, instead.
         output: The PNG to write.
     """
     if not pictures and (maps or not mistakes):

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import matplotlib
 import numpy as np
 from PIL import Image
@@ -170,7 +171,7 @@ def _opened(network: Network, path: Path) -> np.ndarray:
 
 
 def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
-    """Write what a layer's channels make of a picture; the last convolution's unless one is named."""
+    """Write what a layer's channels make of a picture, and its filters; the last convolution's unless one is named."""
     asked = Predictor.of(run)
     if (found := attribution.layer_of(asked.model, layer)) is None:
         raise UserError(f"{asked.folder.path} has no convolutions.", "Name a layer with --layer.")
@@ -178,10 +179,27 @@ def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
     with attribution.recorded(found) as outputs:
         asked.model(asked.fed(picture[None]), training=False)
     maps = outputs[-1].numpy()[0].transpose(2, 0, 1)[:CHANNELS]  # channel by channel
-    spread = [255 * (m - m.min()) / max(float(np.ptp(m)), 1e-9) for m in maps]
-    pictures = [picture, *(np.asarray(m, np.uint8) for m in spread)]
+    filters, of_what = _filters(found)
+    pictures = [picture, *map(_spread, maps), *map(_spread, filters)]
     captions = [path.name, *(f"{i}, {m.min():.2g} to {m.max():.2g}" for i, m in enumerate(maps))]
-    title = f"{found.name}: {len(maps)} of {outputs[-1].shape[-1]} channels, each spread over black to white"
+    captions += [f"filter {i}, {f.min():.2g} to {f.max():.2g}" for i, f in enumerate(filters)]
+    title = f"{found.name}: {len(maps)} of {outputs[-1].shape[-1]} channels, each spread over black to white{of_what}"
     with atomic(target) as beside:
         plots.sheet(pictures, captions, beside, title)
     print(f"sheet: {printable(target)}")
+
+
+def _filters(layer: keras.Layer) -> tuple[list[np.ndarray], str]:
+    """A convolution's filters, one for each channel of its output, and words for a title; none of other layers."""
+    if not isinstance(layer, keras.layers.Conv2D) or layer.kernel_size == (1, 1):
+        return [], ""
+    of_channels = np.asarray(layer.kernel).transpose(3, 0, 1, 2)[:CHANNELS]
+    count = of_channels.shape[-1]
+    if count == 3:
+        return [*of_channels], "; then its filters in colour"
+    return [f.mean(axis=-1) for f in of_channels], "; then its filters" + f", means over {count} inputs" * (count > 1)
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """From black for the lowest to white for the highest, uint8."""
+    return np.asarray(255 * (values - values.min()) / max(float(np.ptp(values)), 1e-9), np.uint8)

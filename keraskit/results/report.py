@@ -156,13 +156,14 @@ def _calibration(
 ) -> dict[str, Any]:
     found = scores.calibration(probabilities, labels)
     confidence = float(probabilities.max(axis=1).mean())
-    right = float((probabilities.argmax(axis=1) == labels).mean())
-    sure = "too sure of itself" if found.gap > 0.02 else "too timid" if found.gap < -0.02 else "as sure as it is right"
-    said = f"On the average the network gave its answers {confidence:.1%} and was right in {right:.1%}: it is {sure}"
+    right = int((probabilities.argmax(axis=1) == labels).sum())
+    sure = scores.sureness(confidence, right, len(labels))
+    share = right / len(labels)
+    said = f"On the average the network gave its answers {confidence:.1%} and was right in {share:.1%}: it is {sure}"
     said += f" (expected calibration error {found.error:.3f})."
     validation = split_predictions.read(folder, "validation")
     held_out = validation.of_classes(run) if validation else None
-    if held_out and abs(found.gap) > 0.02:
+    if held_out and sure != scores.CALIBRATED:
         t = scores.temperature(held_out[1], held_out[0])
         said += f" Dividing its logits by {t:.2f}, which validation says, would mend that."
     described = f"Reliability diagram: expected calibration error {found.error:.3f}."

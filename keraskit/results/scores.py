@@ -10,6 +10,8 @@ import numpy as np
 Z = 1.96  # standard deviations on each side of a 95 % interval
 BINS = 15  # of confidences, as Guo et al. 2017 have them
 RESAMPLES = 10_000
+SMALL = 0.02  # of a gap between a network's confidence and its share of right answers
+CALIBRATED = "as sure as it is right"
 
 
 def both(probability_of_second: np.ndarray) -> np.ndarray:
@@ -24,6 +26,14 @@ def interval(right: int, count: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def sureness(confidence: float, right: int, count: int) -> str:
+    """In words, whether a mean confidence is that of a share of right answers; what chance may have made is no gap."""
+    gap, (low, high) = confidence - right / count, interval(right, count)
+    if abs(gap) <= SMALL or low <= confidence <= high:
+        return CALIBRATED
+    return "too sure of itself" if gap > 0 else "too timid"
 
 
 def chance(labels: np.ndarray) -> float:
@@ -69,12 +79,6 @@ class Calibration:
         filled = self.counts > 0
         apart = np.abs(self.accuracy - self.confidence)[filled]
         return float(np.average(apart, weights=self.counts[filled]))
-
-    @property
-    def gap(self) -> float:
-        """Mean confidence less accuracy: above 0 the model is surer than it should be."""
-        filled = self.counts > 0
-        return float(np.average((self.confidence - self.accuracy)[filled], weights=self.counts[filled]))
 
 
 def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Calibration:

@@ -6,8 +6,8 @@ from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.results import explain, figures
-from keraskit.results.predict import Predictor
+from keraskit.results import explain, figures, plots
+from keraskit.results.predict import Predictor, load_model
 from keraskit.results.predictions import Network
 from keraskit.results.run_folder import RunFolder
 
@@ -52,6 +52,14 @@ def test_files_and_channels(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "plain.png")
 
+    drawn, draw = [], plots.sheet
+
+    def noting(pictures, captions, *rest, **named):
+        drawn.append((pictures, captions))
+        draw(pictures, captions, *rest, **named)
+
+    monkeypatch.setattr(plots, "sheet", noting)
+
     def call(*words):
         with pytest.raises(SystemExit) as end:
             app.command_line(["explain", *map(str, words)])
@@ -62,6 +70,11 @@ def test_files_and_channels(run, tmp_path, capsys, monkeypatch):
     code, out, err = call(run, "plain.png", "--maps", "--layer", "conv1", "--output", "maps.png")
     with Image.open(tmp_path / "maps.png") as maps:
         assert (code, err) == (0, "") and maps.width > 500
+    maps, _ = drawn[-1]
+    kernels = np.asarray(load_model(RunFolder(run)).get_layer("conv1").kernel)
+    assert len(maps) == 1 + 2 * kernels.shape[-1]
+    for i, filter in enumerate(maps[1 + kernels.shape[-1] :]):  # one for each channel, linear in the weights
+        assert abs(np.corrcoef(filter.ravel(), kernels[..., 0, i].ravel())[0, 1]) > 0.999
     for words, says in (
         ([run], "No pictures are named"),
         ([run, "plain.png", "--layer", "flatten"], "no rows and columns"),

@@ -43,7 +43,6 @@ def test_the_calibration_error_is_the_one_of_its_definition(drawn):
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     found = scores.calibration(probabilities, labels)
     assert found.error == pytest.approx(total) and found.counts.sum() == 800
-    assert found.gap == pytest.approx(confidence.mean() - right.mean())
     assert scores.calibration(np.eye(5)[labels], labels).error == 0
 
 
@@ -76,3 +75,10 @@ def test_the_difference_of_two_models_is_scipys(drawn):
                 method="percentile", n_resamples=4_000, rng=np.random.default_rng(3),
             ).confidence_interval  # fmt: skip
             assert low == pytest.approx(theirs.low, abs=2e-3) and high == pytest.approx(theirs.high, abs=2e-3)
+
+
+def test_few_examples_cannot_tell_a_network_that_is_too_sure():
+    assert scores.sureness(0.114, 69, 512) == scores.CALIBRATED  # of an untrained network, 0.135 by chance
+    assert scores.sureness(0.114, 6900, 51200) == "too timid"
+    assert scores.sureness(0.98, 45, 50) == "too sure of itself" and scores.sureness(0.95, 45, 50) == scores.CALIBRATED
+    assert scores.sureness(0.994, 9829, 10000) == scores.CALIBRATED  # beyond its interval, and too little to matter
