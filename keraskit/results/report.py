@@ -186,16 +186,10 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
     sheets: dict[str, Any] = {}
     for name, sheet in (figures.read(folder) | figures.read(folder, figures.EXPLAINED)).items():
         files: list[Path | None] = [None] * len(sheet.pictures)
-        known = test.of_classes(run) if test and test.names and name == "mistakes" else None
         root = Path(run["data"].get("path") or "nowhere")
-        if (
-            known
-            and test
-            and test.names
-            and root.is_dir()
-            and len(files) == len(figures.worst_of(*known)[: len(files)])
-        ):
-            files = [root / test.names[i] for i in figures.worst_of(*known)[: len(files)]]
+        if name == "mistakes" and test and test.names and (known := test.of_classes(run)) and root.is_dir():
+            worst = figures.worst_of(*known)[: len(files)]
+            files = [root / test.names[i] for i in worst] if len(worst) == len(files) else files
         items = [
             (_image(data, f"picture {i}"), caption.split("\n"), file.absolute().as_uri() if file else "")
             for i, (data, caption, file) in enumerate(zip(sheet.pictures, sheet.captions, files, strict=True), 1)
