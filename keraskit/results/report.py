@@ -121,7 +121,7 @@ def _curves(rows: list[dict[str, float]], run: dict[str, Any]) -> Markup | None:
     figure = plots.curves_figure(rows, run.get("best_epoch") or len(rows))
     last = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in rows[-1] if name not in {"epoch", "seconds"})
     described = f"Learning curves of {len(rows)} epochs. In the last one: {last}."
-    return svg.inline(figure, "curves", described, svg.curve_points(figure, rows, names))
+    return svg.inline(figure, "curves", described, lambda drawn: svg.curve_points(drawn, rows, names))
 
 
 def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:

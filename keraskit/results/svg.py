@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib
@@ -18,14 +19,16 @@ COLOURS = {TRAIN: "train", VALIDATION: "validation", MARK: "mark", GAP: "gap", "
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "keraskit", "axes.facecolor": "none", "legend.frameon": False}
 
 
-def inline(figure: Figure, name: str, described: str, points: list[dict[str, Any]] | None = None) -> Markup:
+def inline(
+    figure: Figure, name: str, described: str, points: Callable[[Figure], list[dict[str, Any]]] | None = None
+) -> Markup:
     """The figure as an `svg` element.
 
     Args:
         figure: of `plots`.
         name: begins the element's ids, so that several fit into one page.
         described: what it shows, in numbers, for those who cannot see it.
-        points: for each axes, from `curve_points`: what the page shows under the pointer.
+        points: finds, of the figure once it is laid out, what the page shows under the pointer, as `curve_points` does.
     """
     for axes in figure.axes:
         axes.set_facecolor("none")
@@ -43,17 +46,15 @@ def inline(figure: Figure, name: str, described: str, points: list[dict[str, Any
         svg = re.sub(colour, f"var(--{variable})", svg, flags=re.I)
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert size
-    data = Markup(' data-points="{}"').format(json.dumps(points)) if points else ""
+    data = Markup(' data-points="{}"').format(json.dumps(points(figure))) if points else ""
     head = '<svg class="chart" role="img" aria-label="{}"{} viewBox="0 0 {} {}" style="max-width: {}pt">'
     head = Markup(head).format(described, data, size[1], size[2], size[1])
     return head + Markup(svg[svg.index(">") + 1 :])  # matplotlib escapes all text
 
 
 def curve_points(figure: Figure, rows: list[dict[str, float]], names: list[str]) -> list[dict[str, Any]]:
-    """For each axes where it stands in the SVG, and where each epoch does, with the values there."""
+    """For each axes of a saved figure where it stands in the SVG, and where each epoch does, with the values there."""
     rows = [row for row in rows if math.isfinite(row["epoch"]) and abs(row["epoch"]) < 1e9]
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # as it lies now
     height, scale = figure.bbox.height, 72 / figure.dpi
     found = []
     for axes, name in zip(figure.axes, names, strict=True):
