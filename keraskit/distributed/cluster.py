@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
 import hashlib
 import os
 import re
@@ -175,7 +176,7 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
             rpc_layer="grpc",
         )
         # Where it waits Python hears no signal, so Ctrl-C ends the process; it takes SIGTERM, which is put back after.
-        with signals.sent_to(signal.SIG_DFL):
+        with signals.sent_to(signal.SIG_DFL), ended_after(config.wait):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         return dataclasses.replace(cluster, strategy=strategy)
     except RuntimeError as error:
@@ -183,6 +184,21 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
         raise UserError(problem, "Start a new process.") from error
     except tf.errors.OpError as error:
         raise RunStopped(f"TensorFlow could not join the workers: {sentence(error.message)}", SEE_LOG) from error
+
+
+@contextlib.contextmanager
+def ended_after(seconds: int) -> Iterator[None]:
+    """End the process, with code 1, where this lasts longer: TensorFlow waits an hour for a worker lost since they met.
+
+    Meanwhile it holds the interpreter, so that no thread of Python's runs; faulthandler's needs none.
+    """
+    print(f"joining        all have met; a worker that cannot join the others in {seconds} s ends", flush=True)
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:

@@ -388,3 +388,17 @@ def test_micro_batches_learn_what_the_whole_learns():
 def test_launching_imports_no_tensorflow():
     code = "import sys, keraskit.distributed.launch; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_a_worker_whose_peer_was_lost_while_tensorflow_joins_them_ends():
+    """A search that holds the interpreter, as TensorFlow does there, stands for its wait."""
+    search = "re.match('(a+)+$', 64 * 'a' + 'b')"  # takes years
+    script = f"import re\nfrom keraskit.distributed import cluster\nwith cluster.ended_after(1):\n    {search}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENT)
+    assert done.returncode == 1 and "in 1 s ends" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_worker_that_has_joined_goes_on():
+    with cluster.ended_after(1):
+        pass
+    time.sleep(1.5)  # were the watch still set, this process would be gone
