@@ -26,7 +26,7 @@ FOLLOWS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layer
 Score = Callable[[Any], tf.Tensor]
 Fed = Callable[
     [np.ndarray], Any
-]  # uint8 pictures, shape (n, height, width) or (n, height, width, 3), as a model's input
+]  # makes a model's input of uint8 pictures, (n, height, width) or (n, height, width, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +95,11 @@ def _ends(model: keras.Model, layer: keras.Layer) -> bool:
     return any(tensor is output for output in model.outputs for tensor in keras.tree.flatten(layer.output))
 
 
-def score_of(model: keras.Model, k: int, output: str | None = None) -> Score:
+def score_of(model: keras.Model, k: int) -> Score:
     """The logit of class `k`, shape (n,), of a model that ends in one unit for two classes, or in one for each."""
 
     def score(x: Any) -> tf.Tensor:
         logits = model(x, training=False)
-        logits = logits[output] if output else logits
         return logits[:, k] if logits.shape[-1] > 1 else (1 if k else -1) * logits[:, 0]
 
     return score
@@ -157,24 +156,21 @@ def saliency(model: keras.Model, x: Any, score: Score) -> Any:
     return keras.tree.map_structure(lambda g: np.abs(g.numpy()), tape.gradient(total, inputs))
 
 
-def explain(
-    model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: str | None = None, output: str | None = None
-) -> Explanation:
+def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: str | None = None) -> Explanation:
     """Grad-CAM where the model has convolutions, else saliency, tested twice.
 
     Args:
-        model: built; its last layers have a softmax or sigmoid.
+        model: built; its one output is of a softmax, or of a sigmoid for the second of two classes.
         fed: makes the model's input of pictures.
         picture: uint8 of shape (height, width) or (height, width, 3).
         k: the class to explain.
         layer: whose channels Grad-CAM weighs (default: the last convolution).
-        output: of several outputs the one that names the class.
 
     Raises:
         UserError: the model has no such layer, or the layer's output has no places.
     """
     chosen = layer_of(model, layer)
-    score = score_of(model, k, output)
+    score = score_of(model, k)
 
     def map_of() -> np.ndarray:
         x = fed(picture[None])
@@ -183,11 +179,8 @@ def explain(
         return heat / heat.max() if heat.max() > 0 else heat
 
     def probability(pictures: np.ndarray) -> np.ndarray:
-        with before_activation(model):
-            logits = model(fed(pictures), training=False)
-            logits = (logits[output] if output else logits).numpy()
-        logits = logits if logits.shape[-1] > 1 else np.concatenate([np.zeros_like(logits), logits], axis=1)
-        return tf.nn.softmax(logits).numpy()[:, k]
+        said = model(fed(pictures), training=False).numpy()
+        return said[:, k] if said.shape[-1] > 1 else said[:, 0] if k else 1 - said[:, 0]
 
     heat = map_of()
     alike = []

@@ -20,11 +20,10 @@ from keraskit.models.attribution import Explanation
 from keraskit.results import figures, plots, report
 from keraskit.results.figures import Sheet
 from keraskit.results.predict import Predictor
-from keraskit.results.predictions import Network, Prediction
+from keraskit.results.predictions import CAPTION, Network, Prediction
 
 FIRST = 24  # pictures of predictions that are explained
 EIGHT = 8  # mistakes, and right answers, of a run that are explained
-NARROW = 26  # letters below a picture
 CHANNELS = 64  # of a layer, at most
 
 
@@ -103,7 +102,7 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None,
         target: the PNG to write.
     """
     asked = Predictor.of(run)
-    network = Network(asked.prepared, asked.fed, asked.model)
+    network = asked.network()
     if mistakes:
         sheet = write(of_pictures(network, kept(asked), asked.classes, layer), target)
         figures.pack(asked.folder, figures.EXPLAINED, {"explained": sheet})
@@ -129,7 +128,7 @@ def as_sheet(found: Sequence[Explained]) -> Sheet:
     for each in found:
         failure = each.explanation.failure
         pictures += [each.picture, overlaid(each.picture, each.explanation.map)]
-        why = textwrap.fill(failure.partition(" (")[0], NARROW)
+        why = textwrap.fill(failure.partition(" (")[0], CAPTION)
         said = f"no explanation:\n{why}" if failure else each.explanation.method
         captions += [each.name, f"{each.answer}, {each.probability:.2f}\n{said}"]
     passed = sum(not each.explanation.failure for each in found)
@@ -175,7 +174,7 @@ def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
     asked = Predictor.of(run)
     if (found := attribution.layer_of(asked.model, layer)) is None:
         raise UserError(f"{asked.folder.path} has no convolutions.", "Name a layer with --layer.")
-    picture = _opened(Network(asked.prepared, asked.fed, asked.model), path)
+    picture = _opened(asked.network(), path)
     with attribution.recorded(found) as outputs:
         asked.model(asked.fed(picture[None]), training=False)
     maps = outputs[-1].numpy()[0].transpose(2, 0, 1)[:CHANNELS]  # channel by channel

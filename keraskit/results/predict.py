@@ -57,9 +57,7 @@ def predict(
         UserError: the run has no model, or learned from something else than pictures.
     """
     asked = Predictor.of(run)
-
-    network = predictions.Network(partial(asked.prepared, invert=invert, prepare=prepare), asked.fed, asked.model)
-    return predictions.predictions(paths, network, asked.classes, top, batch_size)
+    return predictions.predictions(paths, asked.network(invert, prepare), asked.classes, top, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +97,13 @@ class Predictor:
         trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
         return cls(folder, model, facts["classes"], inputs, fed, trained)
 
-    def prepared(
-        self, image: Image.Image, invert: Invert = "auto", prepare: Prepare = "auto"
-    ) -> tuple[np.ndarray, str]:
-        """A picture as the run's were, uint8 of their size, and a note of what else was done to it."""
-        return prepared(image, self.inputs, self.trained, invert, prepare)
+    def network(self, invert: Invert = "auto", prepare: Prepare = "auto") -> predictions.Network:
+        """The model, fed with pictures as the run's were; what else is done to one is noted."""
+
+        def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
+            return prepared(image, self.inputs, self.trained, invert, prepare)
+
+        return predictions.Network(as_the_runs, self.fed, self.model)
 
 
 def predict_arrays(run: Path, file: Path, batch_size: int = 32) -> tuple[list[str], np.ndarray]:

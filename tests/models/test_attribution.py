@@ -103,6 +103,16 @@ def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
     assert explain(model, feed, picture, 1).failure == "the map is the same everywhere"
 
 
+def test_a_softmax_that_is_a_layer_of_its_own_gives_the_same_curves():
+    whole = detector()
+    apart = keras.Model(whole.inputs, keras.layers.Softmax()(keras.layers.Dense(2)(whole.layers[-2].output)))
+    apart.set_weights(whole.get_weights())
+    picture = np.full((24, 32), 40, np.uint8)
+    picture[4:10, 20:28] = 230
+    one, two = (explain(model, feed, picture, 1) for model in (whole, apart))
+    assert (one.deletion, one.random) == pytest.approx((two.deletion, two.random), abs=1e-5) and one.deletion < 0.9
+
+
 def test_a_head_of_1x1_places_is_no_layer_to_look_at():
     model = keras.applications.MobileNet(alpha=0.25, weights=None)
     assert isinstance(model.get_layer("conv_preds"), keras.layers.Conv2D)  # the last by its place

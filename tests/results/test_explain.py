@@ -8,7 +8,6 @@ import keraskit
 from keraskit.cli import app
 from keraskit.results import explain, figures, plots
 from keraskit.results.predict import Predictor, load_model
-from keraskit.results.predictions import Network
 from keraskit.results.run_folder import RunFolder
 
 
@@ -41,7 +40,7 @@ def test_what_is_explained_is_what_the_run_predicts(run):
     """The pictures in the page are those of the test, and the answer to each is the one that the run recorded."""
     asked = Predictor.of(run)
     kept = figures.read(RunFolder(run))["mistakes"]
-    network = Network(asked.prepared, asked.fed, asked.model)
+    network = asked.network()
     found = explain.of_pictures(network, explain.kept(asked)[:8], asked.classes)
     for each, caption in zip(found, kept.captions, strict=False):
         assert f"predicted {each.answer}, {each.probability:.2f}" in caption
