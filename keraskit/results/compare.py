@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +10,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
+from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import atomic, write_text
 from keraskit.results import history, plots, scores, split_predictions
+from keraskit.results.report import REPORT
 from keraskit.results.runs import Row, Run, find, read, rows
 
 SURE = 0.05  # p-value from which a difference may be chance
@@ -93,12 +93,11 @@ def _verdict(best: str, other: str, one: np.ndarray, two: np.ndarray) -> str:
 
 def as_csv(known: Sequence[Row]) -> str:
     """The table, and each row's folders."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*HEAD, "folders"])
+    lines: list[list[Any]] = [[*HEAD, "folders"]]
     for row, line in zip(known, table(known), strict=True):
-        writer.writerow([*line, " ".join(str(run.folder.path) for run in row.runs)])
-    return text.getvalue()
+        cells = [float(cell) if name == "gap" else cell for name, cell in zip(HEAD, line, strict=True)]  # has a sign
+        lines.append([*cells, " ".join(str(run.folder.path) for run in row.runs)])
+    return files.as_csv(lines)
 
 
 def draw(known: Sequence[Row], path: Path) -> None:
@@ -118,11 +117,10 @@ def listed(place: Path) -> list[tuple[str, str, str, str, Run]]:
     runs = [read(path) for path in find([place])]
     runs.sort(key=lambda run: run.facts.get("started") or "")
     found = []
-    for run, row in zip(runs, (Row("", [run]) for run in runs), strict=True):
+    for run in runs:
         command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
-        result = row.test if run.test is not None else ""
-        status = run.facts.get("status") or ""
-        found.append((run.facts.get("started") or "", command, status, result and f"{run.metric} {result}", run))
+        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else ""
+        found.append((run.facts.get("started") or "", command, run.facts.get("status") or "", result, run))
     return found
 
 
@@ -138,10 +136,9 @@ def write_page(target: Path, title: str, runs: Sequence[Run], known: Sequence[Ro
     names = {run.folder.path: row.label for row in known for run in row.runs}
     lines = []
     for run in runs:
-        report = run.folder.path / "report.html"
+        report = run.folder.path / REPORT
         link = os.path.relpath(report, target.absolute().parent) if report.is_file() else ""
         curve = [row.get(f"val_{run.metric}", 0.0) for row in run.history]
-        row = Row("", [run])
         lines.append(
             {
                 "label": names.get(run.folder.path) or run.facts.get("command") or run.facts["recipe"],
@@ -150,7 +147,7 @@ def write_page(target: Path, title: str, runs: Sequence[Run], known: Sequence[Ro
                 "data": run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
                 "examples": "/".join(f"{count:,}" for count in run.examples.values()),
                 "metric": run.metric.replace("_", " "),
-                "test": row.test if run.test is not None else "",
+                "test": Row("", [run]).test if run.test is not None else "",
                 "value": run.test if run.test is not None else "",
                 "epochs": len(run.history),
                 "seconds": round(sum(each.get("seconds", 0) for each in run.history)),

@@ -144,10 +144,6 @@ class Row:
         known = [run for run in self.runs if run.test is not None]
         return sorted(known, key=lambda run: run.test or 0.0)[(len(known) - 1) // 2] if known else self.runs[0]
 
-    def mean(self, value: str) -> float:
-        """The mean of a column of the best epochs."""
-        return statistics.mean(run.best[value] for run in self.runs)
-
 
 def rows(runs: Sequence[Run]) -> list[Row]:
     """Runs of one folder, with the same flags on the same data, whose seeds differ, are one row."""

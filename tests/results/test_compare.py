@@ -11,6 +11,7 @@ from PIL import Image
 from keraskit.errors import UserError
 from keraskit.results import compare, history, plots, split_predictions
 from keraskit.results.run_folder import RunFolder
+from keraskit.results.runs import Row, read
 
 HEART = [
     {"epoch": e, "accuracy": 0.6 + 0.04 * e, "val_accuracy": 0.6 + 0.01 * e, "loss": 1.0, "val_loss": 1.1}
@@ -40,6 +41,11 @@ def test_the_table_holds_what_the_folders_say(runs):
     assert [row["validation"] for row in table] == ["0.6200", "0.6800", "0.6900"]
     assert {row["gap"] for row in table} == {"+0.2700"} and {row["seconds"] for row in table} == {"20"}
     assert table[2]["run"] == "mlp" and table[0]["run"] != table[1]["run"]
+
+
+def test_a_spreadsheet_finds_numbers_and_no_formulas(runs):
+    (row,) = csv.DictReader(compare.as_csv([Row("=HYPERLINK(1)", [read(runs[0])])]).splitlines())
+    assert row["run"] == "'=HYPERLINK(1)" and float(row["gap"]) == 0.27
 
 
 def test_it_is_a_command_and_draws(runs, command, tmp_path):
