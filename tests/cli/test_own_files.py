@@ -57,9 +57,7 @@ def parameters(units, depth=2):
     return 3 * units + (depth - 1) * units * (units + 1) + units + 1
 
 
-@pytest.fixture(autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ from keraskit.results.run_folder import RunFolder
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 @pytest.fixture(scope="module")

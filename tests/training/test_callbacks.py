@@ -19,9 +19,7 @@ KNOBS = {"limit": 96, "batch_size": 16, "epochs": 12, "filters": (4, 4), "precis
 STEPS = 6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 class Diary(keras.callbacks.Callback):

@@ -20,9 +20,7 @@ TRAIN, HELD = np.arange(120) % 6 != 5, np.arange(120) % 6 == 5
 BATCH, EPOCHS, SEED = 16, 3, 4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 def dense(outputs, activation):

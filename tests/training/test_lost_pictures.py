@@ -14,9 +14,7 @@ from keraskit.results.run_folder import RunFolder
 KNOBS = {"size": 64, "cache": "off", "batch_size": 2, "epochs": 2, "steps_per_epoch": 12, "precision": "float32"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 @pytest.fixture(scope="module")

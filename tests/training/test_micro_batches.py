@@ -24,9 +24,7 @@ CLASSES = {0: 0.2, 1: 3.0, 2: 1.0, 3: 0.5}
 L, ENTROPY = keras.layers, keras.losses.SparseCategoricalCrossentropy
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 def layers(before=lambda: [], after=lambda: [], sequences=False):

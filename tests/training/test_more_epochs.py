@@ -37,9 +37,7 @@ recipe = Recipe(build=build, compile=compile_model, callbacks=callbacks, data=fr
 STEPS = 8  # in an epoch: 125 examples
 
 
-@pytest.fixture(autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 @pytest.fixture

@@ -17,9 +17,7 @@ from keraskit.training import previous
 SMALL = {"alpha": 0.25, "size": 32}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 @pytest.fixture(scope="module")

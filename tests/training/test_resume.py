@@ -42,9 +42,7 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,7 @@ Y = (X @ random.normal(size=(5, 1)) + 0.3 * random.normal(size=(140, 1))).astype
 KNOBS = {"epochs": 6, "xla": "off"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(undrawn):
-    """No pictures are looked at here."""
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 def build(units: int = 4) -> keras.Model:
