@@ -14,7 +14,7 @@ from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import atomic, write_text
 from keraskit.results import history, plots, scores, split_predictions
-from keraskit.results.report import REPORT
+from keraskit.results.run_folder import REPORT
 from keraskit.results.runs import Row, Run, find, read, rows
 
 SURE = 0.05  # p-value from which a difference may be chance

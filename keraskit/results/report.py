@@ -14,10 +14,9 @@ from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
 from keraskit.results import figures, history, manifest, plots, scores, split_predictions, svg
-from keraskit.results.run_folder import RunFolder
+from keraskit.results.run_folder import REPORT, RunFolder
 from keraskit.results.split_predictions import SplitPredictions
 
-REPORT = "report.html"
 LISTED = 40  # names of classes
 TABLE = 20  # classes at most whose confusion is a table; of more, the pairs that are confused most
 PAIRS = 12

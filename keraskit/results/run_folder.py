@@ -20,7 +20,7 @@ from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import MODEL
 
-MANIFEST, HISTORY = "run.json", "history.csv"
+MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # the traceback of what nobody expected
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 TRAINED = "trained.npz"  # the last checkpoint of a finished run, from which more epochs go on

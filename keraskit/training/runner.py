@@ -24,7 +24,7 @@ from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
-from keraskit.results.run_folder import MODEL, RunFolder, now
+from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
 from keraskit.training import asked, autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
 from keraskit.training.callbacks import KeepBest, uncompiled
@@ -138,7 +138,7 @@ def train(
     if words:
         print(words)
     print(f"time           training {report.training_time(timings.seconds)}")
-    print(f"report         {printable(short(folder.path / report.REPORT))}", flush=True)
+    print(f"report         {printable(short(folder.path / REPORT))}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
 
 
