@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -204,16 +203,24 @@ def sheet(
     columns = max(1, min(columns, len(pictures)))
     rows = max(1, -(-len(pictures) // columns))
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    tallest = max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1.0)
-    height = (side - 0.1) * min(tallest, 2.0) + 0.17 * lines
-    figure = _figure(max(side * columns, 4.0), height * rows + (0.4 if title else 0.0))
-    if title:
-        figure.suptitle(title, fontsize=10)
+    tallest = min(max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1.0), 2.0)
+    box = side - 0.1  # inches, as all that follows
+    top, row = 0.4 if title else 0.1, box * tallest + 0.14 * lines + 0.12
+    width, height = max(side * columns, 4.0), top + row * rows
+    figure = _figure(width, height)
+    # One axes for all: an axes of its own for each picture takes five times as long.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    axes.text(width / 2, 0.1, title, fontsize=10, ha="center", va="top")
+    left = (width - side * columns) / 2
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        axes: Axes = figure.add_subplot(rows, columns, i + 1)
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        axes.set_xlabel(_words(caption), fontsize=8)
-        axes.set(xticks=[], yticks=[])
+        x, y = left + side * (i % columns + 0.5), top + row * (i // columns)
+        tall, wide = picture.shape[0], picture.shape[1]
+        scale = min(box / wide, box * tallest / tall)
+        place = (x - wide * scale / 2, x + wide * scale / 2, y + tall * scale, y)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place, aspect="auto")
+        axes.text(x, y + tall * scale + 0.04, _words(caption), fontsize=8, ha="center", va="top")
+    axes.set(xlim=(0, width), ylim=(height, 0))
     if not len(pictures):
-        figure.text(0.5, 0.4, "none", ha="center")
+        axes.text(width / 2, height / 2, "none", ha="center")
     _save(figure, path, captions)
