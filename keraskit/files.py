@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -43,6 +44,27 @@ def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(target: Path, mark: str) -> Iterator[Path]:
+    """A folder beside `target` to fill; it takes its place if the block succeeds, and is removed otherwise.
+
+    Args:
+        target: the folder; one that is there already is replaced.
+        mark: a file that is in every folder of this kind. Raises UserError where `target` has none.
+    """
+    if target.exists() and not (target / mark).is_file():
+        raise UserError(f"{target} is there already, and is none that could be replaced.", "Name another.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(3)}")
+    beside.mkdir()
+    try:
+        yield beside
+        shutil.rmtree(target, ignore_errors=True)
+        beside.rename(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_text(target: Path, text: str, durable: bool = False) -> None:

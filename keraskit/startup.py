@@ -22,6 +22,7 @@ from keraskit.errors import UserError
 _CHATTER = (
     "before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|cpu_feature_guard"
     "|To enable the following instructions|XLA service|StreamExecutor|Compiled cluster using XLA"
+    "|tf_tfl_flatbuffer_helpers|flatbuffer_export|fully_quantize: "
 )
 _NO_GPU_CHATTER = "failed call to cuInit|Cannot dlopen some GPU libraries|Skipping registering GPU"
 _HOLDER = r"""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from keraskit.errors import UserError, printable
-from keraskit.files import PICTURES, check_file, check_outputs, write_text
+from keraskit.files import PICTURES, check_file, check_folder, check_outputs, write_text
 from keraskit.kinds import check_counts
 from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
@@ -17,6 +17,8 @@ from keraskit.terminal import print_table
 
 # Columns set to the right.
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
+NUMBERS |= {"bytes", "largest difference", "test accuracy", "ms an example"}  # of exports
+Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
 
 
 def predict(
@@ -199,6 +201,47 @@ def explain(
         explaining.explain(run, paths, mistakes, layer, output)
 
 
+def export(
+    run: Path,
+    *,
+    format: Annotated[list[Format], Parameter(consume_multiple=True, negative=())] = [],  # noqa: B006
+    raw_input: bool | None = None,
+    int8: Annotated[bool, Parameter(negative=())] = False,
+    limit: int | None = None,
+    output_dir: Path | None = None,
+) -> None:
+    """Write a finished run's model for other runtimes, each with a predict.py that needs no keraskit.
+
+    A file is kept only where its own runtime, in a fresh process, answers the test split as Keras does.
+
+    Args:
+        run: A run's folder, or a folder of runs, of which the newest is taken.
+        format: One or several: keras, saved_model, onnx, litert, or all (default: all that can be made here).
+        raw_input: Put preprocessing inside, so that the model takes uint8 pictures (default: for pictures).
+        int8: Quantise LiteRT's model to 8 bits too, with ranges from the training split.
+        limit: Examples of the test split to ask (default: all).
+        output_dir: The folder for a folder of each format (default: exports in the run's).
+    """
+    check_counts(limit=1 if limit is None else limit)
+    folder = RunFolder.newest(run)
+    to = output_dir or folder.path / "exports"
+    check_folder(to)
+    wait_for_tensorflow()
+    from keraskit.results import export as exporting
+    from keraskit.results import formats
+    from keraskit.training.verify import reopen
+
+    names = [*formats.chosen(format), *([formats.INT8] if int8 else [])]
+    found = reopen(folder)
+    splits = found.splits
+    asked = exporting.exportable(found.model, found.facts, splits.test.limited(limit), splits.train, raw_input)
+    kept, failed = exporting.export(asked, names, to)
+    print_table(exporting.HEAD, exporting.table(asked, kept), right=NUMBERS)
+    if words := exporting.quantised(asked, kept):
+        print(words)
+    exporting.check(failed)
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "predict": predict,
@@ -206,4 +249,5 @@ VERBS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "verify": verify,
     "explain": explain,
+    "export": export,
 }

@@ -190,7 +190,11 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
             worst = figures.worst_of(*known)[: len(files)]
             files = [root / test.names[i] for i in worst] if len(worst) == len(files) else files
         items = [
-            (_image(data, f"{name.removesuffix('s')} {i}"), caption.split("\n"), file.absolute().as_uri() if file else "")
+            (
+                _image(data, f"{name.removesuffix('s')} {i}"),
+                caption.split("\n"),
+                file.absolute().as_uri() if file else "",
+            )
             for i, (data, caption, file) in enumerate(zip(sheet.pictures, sheet.captions, files, strict=True), 1)
         ]
         sheets[name] = {"title": sheet.title, "columns": sheet.columns, "items": items}

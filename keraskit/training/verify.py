@@ -6,10 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
+from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
 from keraskit.options import call
+from keraskit.recipe import Recipe
 from keraskit.results import manifest, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder
 from keraskit.results.split_predictions import SplitPredictions
@@ -53,8 +56,30 @@ def verify(path: Path) -> None:
         raise RunStopped(f"{len(wrong)} of {len(facts)} facts do not agree: {', '.join(wrong)}.", "See above.")
 
 
-def check(folder: RunFolder) -> list[Fact]:
-    """The facts of a finished run, each found again from its model and the data."""
+@dataclasses.dataclass(frozen=True)
+class Reopened:
+    """A finished run with its data and its best model, compiled.
+
+    Args:
+        recipe: its recipe.
+        facts: its manifest.
+        splits: the data as it was fed.
+        model: with the run's weights.
+        place: where it computes.
+        batch_size: the run's.
+    """
+
+    recipe: Recipe
+    facts: dict[str, Any]
+    splits: Splits
+    model: keras.Model
+    place: hardware.Place
+    batch_size: int
+
+
+def reopen(folder: RunFolder) -> Reopened:
+    """Load a run's data and model again. Raises UserError where the run has not finished, or its recipe or data are
+    not there."""
     run = Unfinished(folder, manifest.read(folder, *NEEDED, "test", "best_epoch"))
     recipe = run.card.load()
     run.check_recipe(recipe)
@@ -62,19 +87,25 @@ def check(folder: RunFolder) -> list[Fact]:
     settings = settle(recipe, config, given, run.chosen)
     place = hardware.occupy(settings)
     splits = load(recipe, settings)
-    recorded, data = run.facts, run.facts["data"]
-    same = data.get("sha256") == splits.source.get("sha256") and data["used"] == splits.sizes()
-    used = "/".join(f"{count:,}" for count in splits.sizes().values())
-    found = [Fact("data", same, f"{splits.source['name']}, {used} examples, sha256 {splits.source.get('sha256')}")]
-
     options = follow_data(recipe, settings.options, splits)
     with place.scope:
         model = build(recipe, options)
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
         model.load_weights(folder.file(MODEL))
         call(recipe.compile, options, model=model, steps=1, batch_size=settings.batch_size, seed=settings.seed)
-        several = {"validation": splits.validation, "test": splits.test}
-        measured = infer(model, several, 2 * settings.batch_size)
+    return Reopened(recipe, run.facts, splits, model, place, settings.batch_size)
+
+
+def check(folder: RunFolder) -> list[Fact]:
+    """The facts of a finished run, each found again from its model and the data."""
+    run = reopen(folder)
+    recorded, splits, model = run.facts, run.splits, run.model
+    data = recorded["data"]
+    same = data.get("sha256") == splits.source.get("sha256") and data["used"] == splits.sizes()
+    used = "/".join(f"{count:,}" for count in splits.sizes().values())
+    found = [Fact("data", same, f"{splits.source['name']}, {used} examples, sha256 {splits.source.get('sha256')}")]
+    with run.place.scope:
+        measured = infer(model, {"validation": splits.validation, "test": splits.test}, 2 * run.batch_size)
 
     weights = weights_hash(model)
     found.append(Fact("weights", weights == recorded.get("weights_sha256"), f"sha256 {weights[:16]}"))

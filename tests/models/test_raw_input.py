@@ -1,0 +1,92 @@
+"""Preprocessing as Keras layers against the pipeline of tf.data that fed the model: two ways, the same numbers."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keraskit.augment import Augmentation
+from keraskit.datasets.preprocessing import Inputs
+from keraskit.datasets.splits import Split
+from keraskit.errors import UserError
+from keraskit.models.raw_input import with_raw_input
+
+GREY, COLOUR = ((9, 7), 1), ((8, 6), 3)
+BOTH = {"grey": (12, 10, 1), "colour": (5, 4, 3)}
+
+
+def pictures(size, channels, count=6):
+    shape = (count, *size, 3)[: 4 if channels == 3 else 3]
+    return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+
+
+def echo(shape):
+    """A model that answers what it is fed."""
+    if isinstance(shape, dict):
+        inputs = {name: keras.Input(each, name=name) for name, each in shape.items()}
+        return keras.Model(inputs, {name: keras.layers.Identity()(x) for name, x in inputs.items()})
+    x = keras.Input(shape)
+    return keras.Model(x, keras.layers.Identity()(x))
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "scale", "shape"),
+    [
+        (*GREY, "unit", (63,)),
+        (*GREY, "pixels", (9, 7, 1)),
+        (*GREY, "standard", (63, 1)),
+        (*COLOUR, "unit", (8, 6, 3)),
+        (*COLOUR, "caffe", (8, 6, 3)),
+        (*COLOUR, "standard", (144,)),
+        (*GREY, "unit", BOTH),
+        (*COLOUR, "pixels", BOTH),
+    ],
+)
+@pytest.mark.parametrize("saved", [False, True], ids=["made", "saved"])
+def test_layers_do_what_the_pipeline_does(size, channels, scale, shape, saved, tmp_path):
+    inputs, x = Inputs(size, channels, scale, shape), pictures(size, channels)
+    wanted = Split(0, None, inputs=inputs).fed(tf.constant(x))
+    model = with_raw_input(echo(shape), inputs)
+    if saved:
+        model.save(tmp_path / "m.keras")
+        model = keras.models.load_model(tmp_path / "m.keras")
+    found = model.predict(x, verbose=0)
+    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(wanted), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"featurewise_center": True},
+        {"featurewise_std_normalization": True},
+        {"samplewise_center": True},
+        {"samplewise_std_normalization": True},
+        {"zca_whitening": True},
+        {"rescale": 0.01, "featurewise_center": True},
+    ],
+    ids=lambda knobs: next(iter(knobs)),
+)
+def test_standardisation_goes_along(kind, knobs):
+    inputs, x = Inputs(*kind, "unit", (*kind[0], kind[1])), pictures(*kind, count=400)
+    split = Split(400, lambda i: (tf.gather(x, i), i), inputs=inputs)
+    augmentation = split.measured(Augmentation(**knobs)) if Augmentation(**knobs).needs_fit else Augmentation(**knobs)
+    wanted = dataclasses.replace(split, augmentation=augmentation).fed(tf.constant(x[:5]))
+    found = with_raw_input(echo(inputs.shape), inputs, augmentation).predict(x[:5], verbose=0)
+    assert np.abs(wanted).max() > 0.3
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
+
+
+def test_one_probability_becomes_two_and_a_function_of_ones_own_is_refused():
+    x = keras.Input((9, 7, 1))
+    model = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(x)))
+    inputs, given = Inputs(*GREY, "unit", (9, 7, 1)), pictures(*GREY)
+    second = model.predict(given[..., None] / np.float32(255), verbose=0)
+    found = with_raw_input(model, inputs).predict(given, verbose=0)
+    np.testing.assert_allclose(found, np.concatenate([1 - second, second], axis=1), atol=1e-6)
+    with pytest.raises(UserError, match="a function of your own"):
+        with_raw_input(model, inputs, Augmentation(preprocessing_function=lambda x: x))

@@ -1,0 +1,206 @@
+"""`keraskit export`: the runtimes' own answers against Keras's, in processes and environments of their own."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keraskit
+from keraskit.cli import app
+from keraskit.config import RunConfig
+from keraskit.errors import UserError
+from keraskit.results import export, formats
+from keraskit.results.run_folder import RunFolder
+from keraskit.training.settings import settle
+from keraskit.training.setup import build, follow_data, follow_model, load
+from keraskit.training.verify import reopen
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+needs_all = pytest.mark.skipif(
+    any(importlib.util.find_spec(module) is None for modules in formats.MODULES.values() for module in modules),
+    reason="the extra `export` is not installed",
+)
+FAST = ["onnx", "litert"]  # runtimes that start at once
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A Python that has the runtimes and no keraskit."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    where = [python, "-c", "import site; print(site.getsitepackages()[0])"]
+    site = Path(subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip())
+    (site / "shared.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    done = subprocess.run([python, "-c", "import keraskit"], capture_output=True, text=True, cwd=folder)
+    if "No module named 'keraskit'" not in done.stderr:
+        pytest.skip("keraskit lies among the packages that the runtimes lie in")
+    return python
+
+
+def exported(folder, names, limit=None, raw_input=None, to=None):
+    """As the verb does it: what was asked, what was kept, what failed."""
+    run = reopen(RunFolder(folder))
+    asked = export.exportable(run.model, run.facts, run.splits.test.limited(limit), run.splits.train, raw_input)
+    return asked, *export.export(asked, names, to or folder / "exports")
+
+
+@needs_all
+def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, tmp_path, command, elsewhere):
+    done = command("export", tiny_run.folder, "--format", "all", "--int8", "--output-dir", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    reached = f"{tiny_run.metrics['accuracy']:.4f}"
+    assert rows["Keras"][1] == reached
+    for name in formats.FILES:
+        size, difference, accuracy, *_ = rows[name][1:]
+        assert int(size.replace(",", "")) > 2_000_000 and float(difference) < 1e-5 and accuracy == reached
+    assert int(rows["litert_int8"][1].replace(",", "")) < 0.3 * int(rows["litert"][1].replace(",", ""))
+    assert "accuracy" in done.stdout.splitlines()[-1] and "of 512 examples." in done.stdout.splitlines()[-1]
+
+    with np.load("data/mnist.npz", allow_pickle=False) as mnist:
+        digit = mnist["x_test"][7]
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    model = keras.models.load_model(tiny_run.folder / "model.keras", compile=False)
+    known = model.predict(digit.reshape(1, 784) / np.float32(255), verbose=0)[0]
+    for name in ("saved_model", *FAST, "litert_int8"):
+        folder = shutil.copytree(tmp_path / "out" / name, tmp_path / "moved" / name)
+        line = [elsewhere, folder / "predict.py", tmp_path / "digit.png"]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        file, best, *_ = done.stdout.strip().split("\t")
+        assert Path(file).name == "digit.png"
+        assert best.split()[0] == str(known.argmax())
+        assert float(best.split()[1]) == pytest.approx(known.max(), abs=0.1 if name == "litert_int8" else 6e-4)
+        assert len((folder / "predict.py").read_text().splitlines()) <= 45
+
+
+def untrained(name):
+    """A recipe's model with its initial weights, and eight examples."""
+    recipe = keraskit.load_recipe(name)
+    settings = settle(recipe, RunConfig(quick=True, limit=16), {})
+    splits = load(recipe, settings)
+    options = follow_data(recipe, settings.options, splits)
+    model = build(recipe, options)
+    splits = follow_model(recipe, model, splits)
+    facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
+    return export.exportable(model, facts, splits.test.limited(8), splits.train, None)
+
+
+@needs_all
+@pytest.mark.parametrize(
+    "name",
+    ["cnn", "lstm", "shared_input", "shared_features", "multi_input", "multi_output", "quickstart", "cats_dogs"],
+)
+def test_every_recipe(name, tmp_path):
+    asked = untrained(name)
+    kept, failed = export.export(asked, FAST, tmp_path)
+    assert failed == [] and [each.format for each in kept] == FAST
+    assert all(each.difference < 1e-5 for each in kept)
+    assert asked.x.keys() == ({"input"} if name == "quickstart" else {"picture"})
+    recurrent = name in ("lstm", "shared_features", "multi_output")
+    if recurrent:
+        kept, failed = export.export(asked, [formats.INT8], tmp_path)
+        assert kept == [] and "recurrent" in failed[0] and not (tmp_path / formats.INT8).exists()
+
+
+OWN = """
+import keras, numpy as np
+from keraskit import Recipe, from_arrays, main
+
+def build():
+    a, b = keras.Input((3,), name="a"), keras.Input((2, 2), name="b")
+    both = keras.layers.Concatenate()([a, keras.layers.Flatten()(b)])
+    return keras.Model([a, b], [keras.layers.Dense(1, name="sum")(both), keras.layers.Dense(4, name="bins")(both)])
+
+def compile_model(model):
+    model.compile(optimizer="sgd", loss=["mse", "mse"])
+
+rng = np.random.default_rng(0)
+x = {"a": rng.normal(size=(64, 3)).astype("float32"), "b": 9 * rng.normal(size=(64, 2, 2)).astype("float32")}
+y = (x["a"].sum(axis=1), x["b"].reshape(-1, 4))
+data = from_arrays(x, y, x, y)
+recipe = Recipe(build=build, compile=compile_model, data=data, batch_size=8, monitor="val_loss", epochs=1)
+
+if __name__ == "__main__":
+    main(recipe)
+"""
+
+
+@needs_all
+def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere):
+    (tmp_path / "own.py").write_text(OWN)
+    folder = keraskit.run(str(tmp_path / "own.py"), output_dir=tmp_path / "runs").folder
+    asked, kept, failed = exported(folder, ["saved_model", *FAST])
+    assert failed == [] and set(asked.x) == {"a", "b"} and len(asked.expected) == 2
+    assert all(each.difference < 1e-5 for each in kept) and export.table(asked, kept)[1][3] == ""
+    np.savez(tmp_path / "x.npz", **{name: values[:2] for name, values in asked.x.items()})
+    for each in kept[1:]:
+        line = [elsewhere, each.folder / "predict.py", tmp_path / "x.npz"]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        told = [float(number) for number in done.stdout.splitlines()[0].replace("[", " ").replace("]", " ").split()[1:]]
+        np.testing.assert_allclose(told, np.concatenate([v[0].ravel() for v in asked.expected.values()]), rtol=1e-4)
+    with pytest.raises(UserError, match="learned from no pictures"):
+        exported(folder, FAST, raw_input=True)
+
+
+@needs_all
+def test_what_differs_or_is_refused_is_not_kept(tiny_run, tmp_path, monkeypatch, capsys):
+    written = formats.write
+
+    def damaged(name, model, training, about, folder):
+        model.layers[-1].set_weights([w + np.float32(0.01 * (name == "onnx")) for w in model.layers[-1].get_weights()])
+        size = written(name, model, training, about, folder)
+        if name == "litert":
+            (folder / "model.tflite").write_bytes(b"no model")
+        return size
+
+    monkeypatch.setattr(formats, "write", damaged)
+    words = ["export", str(tiny_run.folder), "--format", *FAST, "--limit", "20", "--output-dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as end:
+        app.command_line(words)
+    said = capsys.readouterr()
+    assert end.value.code == 1 and said.err.count("\n") == 1
+    assert "onnx: differs from Keras by 0." in said.err and "litert: its runtime refuses it: " in said.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def refused(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        app.command_line([*map(str, words)])
+    said = capsys.readouterr()
+    assert end.value.code == 2 and said.err.count("\n") == 1, said.err
+    return said.err
+
+
+def test_refusals(tiny_run, tmp_path, monkeypatch, capsys):
+    run = tiny_run.folder
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "mine.txt").touch()
+    said = refused(capsys, "export", run, "--format", "keras", "--limit", 2, "--output-dir", tmp_path)
+    assert "there already" in said and [path.name for path in tmp_path.rglob("*")] == ["keras", "mine.txt"]
+    assert "--limit" in refused(capsys, "export", run, "--limit", 0)
+    assert "no run folder" in refused(capsys, "export", tmp_path / "nowhere")
+    assert "torch" in refused(capsys, "export", run, "--format", "torch")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    said = refused(capsys, "export", run, "--format", "onnx")
+    assert "--format onnx needs onnx, tf2onnx, onnxruntime." in said and "keraskit[export]" in said
+    assert formats.chosen([]) == ["keras", "saved_model"] and "left out       onnx, litert" in capsys.readouterr().out
+
+
+def test_the_model_of_a_run_opens_in_plain_keras_without_a_warning(tiny_run, tmp_path):
+    code = "import keras, sys; m = keras.models.load_model(sys.argv[1]); print(m.count_params())"
+    line = [sys.executable, "-W", "error", "-c", code, tiny_run.folder / "model.keras"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.split() == ["541794"]
+    assert "Skipping" not in done.stderr and "warn" not in done.stderr.lower().replace("warning: all log", "")
+    assert json.loads((tiny_run.folder / "run.json").read_text())["parameters"] == 541_794
