@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class KeepBest(keras.callbacks.Callback):
         self._statistics = setup.splits.train.augmentation.statistics
         self.monitor, self._sign = setup.monitor
         self.rows: list[dict[str, float]] = []
+        self.told: list[Callable[[dict[str, float]], None]] = []  # of each epoch
         self.best_epoch = 0
         self.fitting = 0.0  # seconds, of processes before this one too
         self._best = -float("inf")
@@ -84,6 +85,8 @@ class KeepBest(keras.callbacks.Callback):
         logs = logs or {}
         numbers = {name: float(value) for name, value in logs.items()}
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
+        for tell in self.told:
+            tell(self.rows[-1])
         self.fitting += self._spent()
         score = self._sign * numbers[self.monitor]
         equal = score == self._best and numbers["val_loss"] < self.rows[self.best_epoch - 1]["val_loss"]

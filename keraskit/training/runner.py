@@ -23,7 +23,7 @@ from keraskit.models import graph
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.results import figures, plots, report, scores, split_predictions
+from keraskit.results import figures, plots, report, scores, split_predictions, trackers
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
 from keraskit.training import asked, autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
@@ -115,6 +115,8 @@ def train(
             with uncompiled(setup.model) as model:
                 figures.draw_model(folder, model, graph.summary(model))
             keeper = KeepBest(folder, setup)
+            tracked = trackers.trackers(settings, folder, setup.options, start.position.rows if start else [])
+            keeper.told = [tracker.epoch for tracker in tracked]
             timings.mark("build")
             fit.fit(setup, keeper, callbacks, start, command)
             timings.mark("fit")
@@ -131,6 +133,8 @@ def train(
                 seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
             )
         resume.close(folder)
+        for tracker in tracked:
+            tracker.finish(metrics)
     place.cluster.leave()
 
     for name, value in metrics.items():

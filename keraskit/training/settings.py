@@ -10,6 +10,7 @@ from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings, c
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.recipe import Recipe
+from keraskit.results import trackers
 
 
 def settle(
@@ -26,6 +27,7 @@ def settle(
     Raises:
         UserError: the recipe has no such flag, or knobs do not go together.
     """
+    trackers.check(config)
     options = checked(recipe.functions, options, recipe.name)
     epochs, batch_size, limit = config.epochs or recipe.epochs, config.batch_size or recipe.batch_size, config.limit
     if config.quick:
