@@ -51,11 +51,11 @@ class Augmentation(Description):
     def flow(self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, **words: Any) -> tf.data.Dataset:
         """Endless shuffled batches of transformed, standardised pictures, for `fit`, which takes an epoch at a time.
 
-        `augment.flow.flow` says more: `shuffle`, `sample_weight`, `seed`, `subset`, `save_to_dir` and its like.
+        `augment.flow` says more: `sample_weight`, and in `Batching` `shuffle`, `seed`, `subset`, `save_to_dir`.
         """
         from keraskit.augment.flow import flow
 
-        return flow(self, x, y, batch_size, **words)
+        return flow(self, x, y, batch_size=batch_size, **words)
 
     def flow_from_directory(self, directory: Path | str, **words: Any) -> tf.data.Dataset:
         """The same of the pictures in a folder with a subfolder per class; see `augment.files.flow_from_directory`."""
