@@ -12,13 +12,8 @@ from keraskit.errors import UserError, printable
 def fitted(value: Any, kind: Any, name: str) -> Any:
     """The value as its type has it: whole numbers of any library as int, lists as tuples where these are declared.
 
-    Args:
-        value: from Python, JSON or the command line.
-        kind: a type, which may be annotated with bounds (`annotated_types.Interval`).
-        name: of the flag or field, for the error.
-
-    Raises:
-        UserError: it does not fit; it says what was expected.
+    The type may be annotated with bounds (`annotated_types.Interval`). Raises UserError where the value does not fit;
+    it names the flag or field, and says what was expected.
     """
     from pydantic import ValidationError
 

@@ -35,13 +35,9 @@ _SYNONYMS = {word: meant.partition(" ") for meant, words in _CALLED.items() for 
 
 
 def nearest(word: str, names: Iterable[str]) -> list[str]:
-    """The names that a word may mean, the likeliest first; empty where none is like it.
+    """Of these flags, commands or recipes those that a word may mean, the likeliest first; empty where none is like it.
 
     Case, dashes and underscores do not count, nor does what stands before a name's last dot, such as `--augment.`.
-
-    Args:
-        word: what was given.
-        names: what there is: flags, commands, recipes, arguments.
     """
     said = _plain(word)
     whole = {name: _plain(name) for name in names}

@@ -18,11 +18,7 @@ ON_SCREENS = re.compile(r"(\n|\r|\x08|\x1b\[[\d;]*[mK])")  # with what colours a
 
 
 class Stream:
-    """Writes to a stream what can be shown of a text, and drops it once nobody reads it any more.
-
-    Args:
-        stream: standard output or error.
-    """
+    """Writes to standard output or error what can be shown of a text, and drops it once nobody reads it any more."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

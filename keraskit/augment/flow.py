@@ -125,14 +125,7 @@ def endless(
 
 
 class Saver:
-    """Saves pictures as files until `limit` are written; a name that is taken is passed over, never overwritten.
-
-    Args:
-        folder: made if it is not there.
-        prefix: what names begin with.
-        kind: png or jpeg.
-        limit: the most files to write.
-    """
+    """Saves pictures as files until `limit` are written; a name that is taken is passed over, never overwritten."""
 
     def __init__(self, folder: Path, prefix: str = "aug", kind: str = "png", limit: int = 1_000) -> None:
         if kind not in FORMATS:

@@ -122,12 +122,7 @@ ONE = Cluster()
 class StopTogether(keras.callbacks.Callback):
     """When one worker has had a signal, has all of them stop after the same epoch, which the chief saves.
 
-    Args:
-        cluster: the workers.
-        patience: notes this worker's signals.
-
-    Attributes:
-        agreed: what all of them heed, which is `patience` where there is one process alone.
+    What all of them heed is `agreed`: where there is one process alone, this worker's own `patience`.
     """
 
     def __init__(self, cluster: Cluster, patience: signals.Patience) -> None:

@@ -27,10 +27,7 @@ PATIENCE = 60.0  # seconds that the others have to stop by themselves once one w
 def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
 
-    Args:
-        words: the command, such as `["run", "cnn", "--epochs", "2"]`.
-        workers: how many processes.
-        logs: folder in which this launch makes one of its own, with `worker-0.log` and so on.
+    Each launch makes a folder in `logs`, with `worker-0.log` and so on.
 
     Raises:
         UserError: no command that trains was given, or fewer than two workers.

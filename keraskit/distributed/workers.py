@@ -17,8 +17,7 @@ Found = tuple[tuple[str, ...], int, str]
 def find_workers(config: RunConfig, environment: Mapping[str, str]) -> Found:
     """host:port of all workers, which of them this is, and who says so; no workers where this process trains alone.
 
-    Raises:
-        UserError: they are not described well.
+    Raises UserError where they are not described well.
     """
     if config.workers is not None or config.worker_index is not None:
         if config.workers is None or config.worker_index is None:

@@ -98,8 +98,7 @@ def nested(model: keras.Model) -> keras.Model | None:
 def load_file(model: keras.Model, path: Path) -> None:
     """Fill a model from a file: Keras's published .h5, with or without its head, .weights.h5, or .keras.
 
-    Raises:
-        UserError: the file cannot be read or does not fit; it says which layer, and which shapes.
+    Raises UserError where the file cannot be read or does not fit; it says which layer, and which shapes.
     """
     try:
         if path.suffix == ".keras":

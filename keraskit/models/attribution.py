@@ -199,8 +199,7 @@ def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: st
 def layer_of(model: keras.Model, name: str | None) -> keras.Layer | None:
     """The layer of this name, within nested models too, or the last convolution, if there is one.
 
-    Raises:
-        UserError: the model has no such layer, or the layer's output has no places.
+    Raises UserError where the model has no such layer, or the layer's output has no places.
     """
     if name is None:
         return last_convolution(model)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import statistics
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -29,14 +27,7 @@ FILE = "autotune.json"
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """The fastest of what was measured.
-
-    Args:
-        precision: float32, bfloat16 or float16.
-        xla: on or off.
-        milliseconds: of one training step.
-        day: when.
-    """
+    """The fastest of what was measured, in milliseconds of one training step, and on which day."""
 
     precision: str
     xla: str
@@ -52,8 +43,7 @@ class Measured:
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
     """Measure all candidates in alternation, print them, and remember the fastest for `auto`.
 
-    Returns:
-        precision, XLA and milliseconds of each, the fastest first.
+    Returns precision, XLA and milliseconds of each, the fastest first.
     """
     settings = settle(recipe, config, options)
     place = hardware.occupy(settings)
@@ -80,7 +70,8 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         times = f"{plain[2] / milliseconds:.2f} times as fast as float32 without XLA"
         print(f"{precision:9} xla {xla:3} {milliseconds:9.2f} ms a step, {times}{chosen}")
     found = Measured(best[0], best[1], round(best[2], 3), datetime.now(UTC).date().isoformat())
-    if remembered := remember(recipe, settings, settings.options, found):
+    entry = {key(recipe, settings, settings.options): dataclasses.asdict(found)}
+    if remembered := files.remember(FILE, files.remembered(FILE) | entry):
         print(f"remembered in {remembered}")
     return table
 
@@ -112,30 +103,8 @@ def key(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> str:
 def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Measured | None:
     """What was measured for this run; None where nothing was, or what is there was written by another version."""
     try:
-        known = Measured(**_read()[key(recipe, config, options)])
+        known = Measured(**files.remembered(FILE)[key(recipe, config, options)])
         usable = known.precision in hardware.POLICIES and known.xla in ("on", "off") and known.milliseconds > 0
         return known if usable else None
     except (KeyError, TypeError):
         return None
-
-
-def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: Measured) -> Path | None:
-    """Keep it; None where there is no place for it."""
-    place = system.cache_folder()
-    if place is None:
-        return None
-    entries = _read() | {key(recipe, config, options): dataclasses.asdict(found)}
-    try:
-        files.write_text(place / FILE, json.dumps(entries, indent=2))
-    except OSError:
-        return None
-    return place / FILE
-
-
-def _read() -> dict[str, Any]:
-    place = system.cache_folder()
-    try:
-        found = json.loads((place / FILE).read_text("utf-8")) if place else {}
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):  # not there, or damaged: nothing is known
-        return {}

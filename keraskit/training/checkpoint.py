@@ -80,14 +80,7 @@ def complete(model: keras.Model, element_spec: Any) -> None:
 
 
 def write(path: Path, model: keras.Model, position: Position, more: dict[str, np.ndarray] | None = None) -> None:
-    """Write a checkpoint, one array after another: no second copy of the weights is ever in memory.
-
-    Args:
-        path: the file.
-        model: in training.
-        position: where it stands.
-        more: further arrays by name.
-    """
+    """Write a checkpoint, one array after another: no second copy of the weights is ever in memory."""
     with zipfile.ZipFile(path, "w") as archive:  # what np.savez makes, but for its having all arrays at once
         for name, array in itertools.chain(_arrays(model, position), (more or {}).items()):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -111,14 +104,7 @@ def _variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
 
 
 class Checkpoint:
-    """A checkpoint that was written.
-
-    Args:
-        path: its file.
-
-    Raises:
-        UserError: it is damaged, or no training can stand where it says.
-    """
+    """A checkpoint that was written. Raises UserError where it is damaged, or no training can stand where it says."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -18,13 +18,7 @@ Evaluated = tuple[dict[str, float], SplitPredictions]
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
     """What `Model.evaluate` and `Model.predict` would give for each split, in one pass over it.
 
-    Args:
-        model: compiled.
-        splits: by name, read in their order.
-        batch_size: examples in one call of the model.
-
-    Returns:
-        Metrics by name, and targets and predictions, of each split.
+    Returns metrics by name, and targets and predictions, of each split, in the order given. The model is compiled.
     """
 
     @tf.function

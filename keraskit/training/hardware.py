@@ -40,13 +40,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a run computes; settled before any tensor exists.
-
-    Args:
-        device: cpu, or a GPU.
-        threads: that compute.
-        cluster: the devices and machines that train together.
-    """
+    """Where a run computes; settled before any tensor exists."""
 
     device: Choice
     threads: Choice
@@ -101,13 +95,11 @@ def choose(
     measured: Measured | None = None,
     named: bool = False,
 ) -> Choices:
-    """Decide for this model on this machine.
+    """Decide for this model, built in float32, on this machine; a flag other than `auto` is obeyed.
 
     Args:
-        model: built in float32; its kinds of layers decide.
-        settings: a flag other than `auto` is obeyed.
-        place: where it computes.
-        steps: steps in one epoch.
+        model, settings, place: by which to decide.
+        steps: in one epoch.
         measured: what was measured here, which `auto` prefers to what is known of such models.
         named: each example has a file, whose name should be told if its loss is no number.
 

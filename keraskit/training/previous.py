@@ -24,12 +24,8 @@ def is_run(weights: str | None) -> bool:
 def find(recipe: Recipe, settings: Settings, cluster: Cluster) -> tuple[Path | None, Recipe, dict[str, Any]]:
     """The newest finished run of the recipe that another starts from, on the same examples with the same model.
 
-    Returns:
-        its folder, None where there is none; its recipe; and its flags: those that both have, but for the learning
-        rate.
-
-    Raises:
-        UserError: there is none, and several workers would all train it.
+    Returns its folder, None where there is none; its recipe; and the flags that both have, but for the learning rate.
+    Raises UserError where there is none, and several workers would all train it.
     """
     assert recipe.pretrained and recipe.pretrained.after
     before: Recipe = load_recipe(recipe.pretrained.after)

@@ -13,10 +13,9 @@ MEASURE = 3.0  # seconds of steps that the first estimate is measured on
 
 
 class Progress(keras.callbacks.Callback):
-    """Says after the first steps how long the run will take; with `lines`, prints what a log file can hold.
+    """Says after the first steps how long the run will take.
 
-    Args:
-        lines: print a line per epoch, and one a minute within a long epoch. Otherwise Keras's bar does that.
+    With `lines`, prints a line per epoch, and one a minute within a long epoch; otherwise Keras's bar does that.
     """
 
     def __init__(self, lines: bool) -> None:

@@ -23,15 +23,9 @@ PICTURES = 10e6  # bytes, of a run's pictures and report
 
 
 def check_memory(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int = 1) -> str | None:
-    """A line that says what weights, gradients and optimizer need, for models where that matters; else None.
+    """A line that says what weights, held `copies` times, gradients and optimizer need, where that is much; else None.
 
-    Args:
-        model: built.
-        optimizer: as it will train, before it has its slots.
-        copies: how many times the weights are held.
-
-    Raises:
-        UserError: the machine has less left.
+    Raises UserError where the machine has less left. The optimizer has no slots yet.
     """
     trainable = 4 * sum(math.prod(weight.shape) for weight in model.trainable_weights)
     held = 4 * model.count_params() * copies
@@ -70,12 +64,7 @@ def slots(optimizer: keras.optimizers.Optimizer) -> int:
 
 
 def check_disk(place: Path, setup: TrainingSetup) -> None:
-    """Raise UserError where a run's files would not fit.
-
-    Args:
-        place: the run's folder, or one above it that may not be there yet.
-        setup: the run.
-    """
+    """Raise UserError where a run's files would not fit into its folder, which may not be there yet."""
     while not place.exists():
         place = place.parent
     model, copy = setup.model, setup.training_copy

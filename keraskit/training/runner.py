@@ -26,12 +26,12 @@ from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import asked, autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training import autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
-from keraskit.training.settings import settle
+from keraskit.training.settings import own_source, record, settle
 from keraskit.training.setup import TrainingSetup, load, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
@@ -57,14 +57,7 @@ class RunResult:
 def train(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], unfinished: Unfinished | None = None
 ) -> RunResult:
-    """Settle, load, build, fit, evaluate, save, plot.
-
-    Args:
-        recipe: what to train.
-        config: the knobs that the user gave; the recipe fills in the rest.
-        options: the recipe's own flags that the user gave.
-        unfinished: a run to go on with.
-    """
+    """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with."""
     if config.seeds > 1:
         return train_seeds(recipe, config, options)
     timings = Timings(startup.spent())
@@ -197,11 +190,7 @@ def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: ha
 
 
 class Timings:
-    """Seconds of each stage of a run; their sum is what it took.
-
-    Args:
-        ago: how many seconds ago the run began.
-    """
+    """Seconds of each stage of a run that began `ago` seconds ago; their sum is what it took."""
 
     def __init__(self, ago: float) -> None:
         self.started = now(ago)
@@ -223,7 +212,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
     knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
-    source = asked.own_source(recipe)
+    source = own_source(recipe)
     started = shlex.quote(short(Path(source))) if source else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
@@ -250,7 +239,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "hardware": hardware.describe(),
         "versions": system.versions(),
         "git": system.git_state(),
-        "asked": asked.record(recipe, config, options),
+        "asked": record(recipe, config, options),
     }
 
 

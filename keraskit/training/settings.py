@@ -1,8 +1,12 @@
-"""Settles a run's knobs: what the user gave, what the recipe says, what a run that is resumed had chosen."""
+"""A run's knobs: settled, from the user, the recipe and a run that is resumed; and as its manifest says them."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 from keraskit.augment import Augmentation
@@ -10,18 +14,13 @@ from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings, c
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.recipe import Recipe
+from keraskit.registry import Card
 
 
 def settle(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], chosen: dict[str, Any] | None = None
 ) -> Settings:
-    """Every knob with its value.
-
-    Args:
-        recipe: fills in what the user left open.
-        config: what the user gave.
-        options: the recipe's own flags that the user gave.
-        chosen: knobs as the run that is resumed had them, which keep their values.
+    """Every knob with its value: the user's, else the recipe's; `chosen` are those that a resumed run keeps.
 
     Raises:
         UserError: the recipe has no such flag, or knobs do not go together.
@@ -53,3 +52,40 @@ def settle(
         "options": options,
     }
     return Settings(**{**settled, **(chosen or {})})
+
+
+def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
+    """How a run was asked for, as JSON holds it: what equals this is the same run."""
+    knobs = {name: _plain(name, value) for name, value in changed(config).items() if name != "output_dir"}
+    given = {name: _plain(name, value) for name, value in options.items()}
+    fields = {f.name: _text(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
+    digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
+    asked = {"knobs": knobs, "options": given, "recipe": digest, "code": code(recipe.source)}
+    return json.loads(json.dumps(asked, default=_text))
+
+
+def code(source: Path) -> str | None:
+    """Identifies a recipe's code; None for one that is not there."""
+    try:
+        return Card(source).sha256
+    except (OSError, UserError):
+        return None
+
+
+def own_source(recipe: Recipe) -> str | None:
+    """The file of a recipe of the user's own; None for one of keraskit's, and for one that lies in no file."""
+    return None if Card(recipe.source).ours or not recipe.source.is_file() else str(recipe.source.resolve())
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A knob's value as JSON holds it; a path as one that holds in another folder too."""
+    if isinstance(value, Augmentation):
+        return changed(value)
+    if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
+        return str(Path(value).absolute())
+    return value
+
+
+def _text(value: Any) -> str:
+    """What a value is, without where in memory it lies."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -204,10 +204,7 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
 def monitored(recipe: Recipe, model: keras.Model, check: bool) -> tuple[str, float]:
     """The recipe's monitor, and 1 where higher is better, -1 where lower is: as Keras has it of its own metrics.
 
-    Args:
-        recipe: names it.
-        model: compiled.
-        check: raise UserError where it, or an expected metric, will not be measured; of workers that takes all.
+    With `check`, raises UserError where it, or an expected metric, will not be measured: of workers that takes all.
     """
     monitor, wanted = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
     known = list(model.get_metrics_result()) if check else []

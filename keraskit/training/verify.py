@@ -25,13 +25,7 @@ CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """Something that a run recorded, and whether it holds.
-
-    Args:
-        name: what.
-        holds: whether it was found so again.
-        said: in words.
-    """
+    """Something that a run recorded, whether it was found so again, and that in words."""
 
     name: str
     holds: bool

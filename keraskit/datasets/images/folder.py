@@ -32,19 +32,9 @@ def splits(
     cache: str = "auto",
     trusted: bool = False,
 ) -> Splits:
-    """The splits of a layout, less the pictures that cannot be used. What is left out is in `source`.
+    """The splits of a layout, less the pictures that cannot be used, which `source` has, unless all are trusted.
 
-    Args:
-        files: where the pictures lie.
-        layout: which are in which split.
-        scale: of the values that a model is fed.
-        source: what is known for the manifest.
-        limit: pictures of each split at most.
-        cache: on, off or auto: whether to keep decoded pictures in memory.
-        trusted: take the pictures as they are.
-
-    Raises:
-        UserError: more than 5 % of the pictures cannot be used.
+    Raises UserError where more than 5 % of the pictures cannot be used.
     """
     found = {split: _mixed(pairs)[:limit] for split, pairs in layout.splits.items()}
     if not trusted:

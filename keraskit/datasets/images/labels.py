@@ -43,16 +43,10 @@ class Layout:
 
 
 def arrange(names: Sequence[str], where: object, most: int | None = None) -> Layout:
-    """Sort pictures into classes and splits by their names alone.
+    """Sort pictures into classes and splits by their names alone, which are relative, with slashes.
 
-    Args:
-        names: relative, with slashes.
-        where: the place, for errors.
-        most: take only the first so many of each class, where there are no splits yet and the classes are cats and
-            dogs.
-
-    Raises:
-        UserError: there are no classes or too many, or too few pictures.
+    Of cats and dogs that are not split yet, only the first `most` of each class are taken. Raises UserError where there
+    are no classes or too many, or too few pictures; it names the place, `where`.
     """
     paths = [(name.split("/"), name) for name in sorted(names, key=_natural)]
     while paths and all(len(path) > 1 and path[0] == paths[0][0][0] for path, _ in paths):

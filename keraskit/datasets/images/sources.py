@@ -39,8 +39,7 @@ class PictureFiles:
 def open_files(root: Path) -> PictureFiles:
     """The pictures in a folder or a zip archive.
 
-    Raises:
-        UserError: it is neither, an archive is unsafe, or it is full of other things, as a folder of work is.
+    Raises UserError where it is neither, is unsafe, or is full of other things, as a folder of work is.
     """
     advice = "Name a zip archive, or a folder with a subfolder of pictures per class."
     if not root.exists():
