@@ -85,11 +85,15 @@ def _harmless(value: Any) -> Any:
     return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
 
 
+def existing(place: Path) -> Path:
+    """The place, or the nearest folder above it that is there."""
+    place = place.absolute()
+    return place if place.exists() else existing(place.parent)
+
+
 def check_folder(folder: Path, flag: str = "--output-dir") -> None:
     """Raise UserError now if nothing could be written in a folder that may not be there yet; `flag` names another."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
+    place = existing(folder)
     if not place.is_dir():
         raise UserError(f"{place} is a file, so no folder fits below it.", f"Name a folder with {flag}.")
     if not os.access(place, os.W_OK | os.X_OK):

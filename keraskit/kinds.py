@@ -25,7 +25,7 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
     if value == "":
-        raise _refusal(name, value, "it is empty")
+        raise _refusal(name, value, "expected a value")
     try:
         if isinstance(value, bool) and not leaves(kind) & {bool, Any}:  # for Python a whole number
             raise _refusal(name, value, "it takes a value, and is no switch")

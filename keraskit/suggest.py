@@ -39,11 +39,11 @@ def nearest(word: str, names: Iterable[str]) -> list[str]:
 
     Case, dashes and underscores do not count, nor does what stands before a name's last dot, such as `--augment.`.
     """
-    said = _plain(word)
-    whole = {name: _plain(name) for name in names}
-    last = {name: _plain(name.rpartition(".")[2]) for name in whole}
+    said = plain(word)
+    whole = {name: plain(name) for name in names}
+    last = {name: plain(name.rpartition(".")[2]) for name in whole}
     meant, _, value = _SYNONYMS.get(said, ("", "", ""))
-    if found := [f"{name} {value}".strip() for name in whole if meant and whole[name] == _plain(meant)]:
+    if found := [f"{name} {value}".strip() for name in whole if meant and whole[name] == plain(meant)]:
         return found
     if same := [name for name in whole if said in (whole[name], last[name])]:
         return same[:1]
@@ -64,7 +64,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(found)}?" if found else ""
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
+    """The word without case, dashes and the like."""
     return re.sub(r"[^a-z0-9]", "", word.lower())
 
 

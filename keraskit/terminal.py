@@ -44,9 +44,7 @@ class Stream:
     def _try(self, call: Any, *given: str) -> None:
         try:
             call(*given)
-        except (
-            OSError
-        ) as error:  # the reader has gone, as in `keraskit run mlp | head -1`, or the terminal, or the disk
+        except OSError as error:  # the reader has gone, as in `keraskit run mlp | head`, the terminal, or the disk
             self.lost = self.lost or error
             with suppress(OSError):  # what is buffered goes nowhere, now and when Python ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -15,7 +15,7 @@ import keras
 from keraskit import system
 from keraskit.errors import UserError, sentence
 from keraskit.models import weights
-from keraskit.suggest import did_you_mean
+from keraskit.suggest import did_you_mean, plain
 
 SHAPES = re.compile(  # in Keras's words for weights that do not fit
     r"name[=d] ?([^,)]+).*?(?:variable\.shape=|expects shape )(\([\d, ]*\)).*?shape[= ](\([\d, ]*\))", re.DOTALL
@@ -24,17 +24,13 @@ SHAPES = re.compile(  # in Keras's words for weights that do not fit
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
-    known = {_plain(n): n for n in dir(keras.applications) if n[0].isupper()}
-    if _plain(name) not in known:
+    known = {plain(n): n for n in dir(keras.applications) if n[0].isupper()}
+    if plain(name) not in known:
         meant = did_you_mean(name, known.values())
         raise UserError(f"Keras has no application {name!r}. {meant}", f"It has {', '.join(sorted(known.values()))}.")
-    builder = getattr(keras.applications, known[_plain(name)])
+    builder = getattr(keras.applications, known[plain(name)])
     module = getattr(keras.applications, builder.__module__.rpartition(".")[2])
     return builder, module.preprocess_input
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def create(
@@ -51,7 +47,7 @@ def create(
     """
     builder, _ = find(name)
     if alpha != 1.0:
-        if not _plain(name).startswith("mobilenet"):
+        if not plain(name).startswith("mobilenet"):
             raise UserError(f"--alpha is MobileNet's; {name} has none.", "Leave it out.")
         arguments["alpha"] = alpha
     if size:

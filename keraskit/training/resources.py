@@ -13,6 +13,7 @@ import keras
 from keraskit import system
 from keraskit.config import flags
 from keraskit.errors import UserError
+from keraskit.files import existing
 from keraskit.models import weights
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def slots(optimizer: keras.optimizers.Optimizer) -> int:
 
 def check_disk(place: Path, setup: TrainingSetup) -> None:
     """Raise UserError where a run's files would not fit into its folder, which may not be there yet."""
-    while not place.exists():
-        place = place.parent
+    place = existing(place)
     model, copy = setup.model, setup.training_copy
     trainable = sum(math.prod(weight.shape) for weight in copy.trainable_weights)
     checkpoint = 4 * (copy.count_params() + trainable * slots(copy.optimizer))
