@@ -229,7 +229,7 @@ def downloading(failed: str, advice: str) -> Iterator[None]:
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """sha256 of arrays, one after another."""
+    """sha256 of arrays, one after another: models that learned the same have the same of their weights."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)

@@ -7,7 +7,6 @@ import dataclasses
 import faulthandler
 import hashlib
 import os
-import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from keraskit.config import RunConfig, Settings, flag
 from keraskit.datasets.splits import WHOLE, Share, Splits
 from keraskit.distributed.meeting import SEE_LOG, Meeting
 from keraskit.distributed.workers import find_workers
-from keraskit.errors import RunStopped, UserError, sentence
+from keraskit.errors import RunStopped, UserError, lasting, sentence
 from keraskit.recipe import Recipe
 
 ASKED = "as asked"
@@ -203,8 +202,6 @@ def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:
             raise UserError(f"--devices {asked}, but TensorFlow sees {len(gpus)} GPUs here.", "Ask for fewer.")
         used = gpus[: asked or len(gpus)]
         tf.config.set_visible_devices(used, "GPU")
-        for gpu in used:
-            tf.config.experimental.set_memory_growth(gpu, True)
         return [f"GPU:{i}" for i in range(len(used))]
     devices = asked or 1
     if devices > 1:  # one CPU computes as several devices: for trying it out
@@ -225,7 +222,7 @@ def _same(name: str, value: Any) -> str | None:
     """A knob's value as text that is the same on every machine; None for a place, where only what is in it counts."""
     if name in FILES and Path(str(value)).exists():
         return _content(Path(str(value)))
-    return None if isinstance(value, Path) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return None if isinstance(value, Path) else lasting(value)
 
 
 def _content(path: Path) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import shlex
 import time
@@ -17,6 +16,7 @@ import numpy as np
 from keraskit import files, startup, system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, Settings, changed, flags
+from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
 from keraskit.errors import printable
 from keraskit.models import graph
@@ -119,7 +119,7 @@ def train(
                 test=metrics,
                 best_epoch=keeper.best_epoch,
                 verdict=words,
-                weights_sha256=weights_hash(setup.model),
+                weights_sha256=digest(setup.model.get_weights()),
                 timings=timings.seconds,
                 seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
             )
@@ -275,11 +275,3 @@ def announce(setup: TrainingSetup) -> None:
         print(f"{LABELS.get(name, name.replace('_', ' ')):14} {choice}")
     if setup.needs:
         print(f"memory         {setup.needs}")
-
-
-def weights_hash(model: keras.Model) -> str:
-    """sha256 of all weights in order: two runs that learned the same have the same."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings, changed
-from keraskit.errors import UserError
+from keraskit.errors import UserError, lasting
 from keraskit.options import checked
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
@@ -58,10 +57,10 @@ def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[s
     """How a run was asked for, as JSON holds it: what equals this is the same run."""
     knobs = {name: _plain(name, value) for name, value in changed(config).items() if name != "output_dir"}
     given = {name: _plain(name, value) for name, value in options.items()}
-    fields = {f.name: _text(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
+    fields = {f.name: lasting(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
     digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
     asked = {"knobs": knobs, "options": given, "recipe": digest, "code": code(recipe.source)}
-    return json.loads(json.dumps(asked, default=_text))
+    return json.loads(json.dumps(asked, default=lasting))
 
 
 def code(source: Path) -> str | None:
@@ -84,8 +83,3 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
         return str(Path(value).absolute())
     return value
-
-
-def _text(value: Any) -> str:
-    """What a value is, without where in memory it lies."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable
 from keraskit.options import call
 from keraskit.results import manifest, split_predictions
@@ -16,7 +17,6 @@ from keraskit.results.split_predictions import SplitPredictions
 from keraskit.training import hardware
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import NEEDED, Unfinished
-from keraskit.training.runner import weights_hash
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, follow_data, follow_model, load
 
@@ -70,7 +70,7 @@ def check(folder: RunFolder) -> list[Fact]:
         several = {"validation": splits.validation, "test": splits.test}
         measured = infer(model, several, 2 * settings.batch_size)
 
-    weights = weights_hash(model)
+    weights = digest(model.get_weights())
     found.append(Fact("weights", weights == recorded.get("weights_sha256"), f"sha256 {weights[:16]}"))
     written = folder.read_json("metrics.json")
     for split, (metrics, again) in measured.items():
