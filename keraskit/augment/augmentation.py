@@ -19,13 +19,9 @@ class Augmentation(Description):
     """What may happen to pictures, in ImageDataGenerator's own words and units; see `Description` for each."""
 
     def fit(self, images: np.ndarray | tf.data.Dataset | Iterable[Any]) -> Augmentation:
-        """A copy that knows the mean, deviation and whitening matrix of these pictures.
+        """A copy that knows mean, deviation and whitening matrix of pictures, shape (n, height, width, channels).
 
-        Args:
-            images: an array of shape (n, height, width, channels), or batches of such.
-
-        Raises:
-            UserError: the whitening matrix would not fit into memory.
+        They may come in batches. Raises UserError where the whitening matrix would not fit into memory.
         """
         from keraskit.augment.statistics import measure
 

@@ -23,15 +23,7 @@ ClassMode = Literal["categorical", "binary", "sparse", "raw", "input"]
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """Pictures in files, and what belongs to them.
-
-    Args:
-        paths: the files.
-        labels: of each, shape (n, ...).
-        names: of the classes.
-        class_mode: as in `flow_from_directory`.
-        weights: of each in the loss.
-    """
+    """Pictures in files, the label of each, shape (n, ...), the classes' names, and how much each counts."""
 
     paths: Sequence[Path]
     labels: np.ndarray

@@ -7,8 +7,8 @@ import itertools
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +19,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from keraskit.errors import UserError, sentence
 from keraskit.results.run_folder import CHECKPOINT, TRAINED, RunFolder
-
-DAMAGED = (  # what reading a damaged archive of arrays may raise
-    OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
-
 
 Count = Annotated[int, Interval(ge=0, le=10**9)]
 Seconds = Annotated[float, Interval(ge=0, le=1e12)]
@@ -109,18 +104,26 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.more: dict[str, np.ndarray] = {}
-        try:
+        with self._reading():
             if not path.is_file():
                 raise ValueError("it is no file")
             with np.load(path, allow_pickle=False) as arrays:
                 known = json.loads(str(arrays["position"]))
             self.position = TypeAdapter(Position).validate_python(known)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Make one line of what reading the file raises, which is anything where it is damaged."""
+        try:
+            yield
+        except UserError:
+            raise
+        except MemoryError as error:
+            raise UserError(f"{self._path} does not fit into memory: {sentence(error)}", "Free some.") from error
         except ValidationError as error:
             first = error.errors()[0]
             raise self.damaged(f"{' '.join(map(str, first['loc']))} {first['msg']}".strip()) from error
-        except MemoryError as error:
-            raise self._too_large(error) from error
-        except (KeyError, TypeError, AttributeError, RecursionError, *DAMAGED) as error:
+        except Exception as error:
             raise self.damaged(error) from error
 
     @classmethod
@@ -135,23 +138,15 @@ class Checkpoint:
         Raises:
             UserError: the file is damaged, or of another model.
         """
-        try:
-            with np.load(self._path, allow_pickle=False) as arrays:
-                self.more = {name: arrays[name] for name in arrays.files if name.startswith("callbacks/")}
-                for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
-                    array = arrays[name]
-                    if array.shape != tuple(variable.shape):
-                        raise KeyError(name)
-                    if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
-                        array = array.view(variable.numpy().dtype)
-                    variable.assign(array)
-        except KeyError as error:
-            problem = f"{self._path} does not fit the model: {error.args[0]} differs."
-            raise UserError(problem, "Has the recipe changed? Start a new run.") from error
-        except MemoryError as error:
-            raise self._too_large(error) from error
-        except DAMAGED as error:
-            raise self.damaged(error) from error
+        with self._reading(), np.load(self._path, allow_pickle=False) as arrays:
+            self.more = {name: arrays[name] for name in arrays.files if name.startswith("callbacks/")}
+            for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
+                if name not in arrays or (array := arrays[name]).shape != tuple(variable.shape):
+                    problem = f"{self._path} does not fit the model: {name} differs."
+                    raise UserError(problem, "Has the recipe changed? Start a new run.")
+                if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
+                    array = array.view(variable.numpy().dtype)
+                variable.assign(array)
 
     def check(self, epochs: int, steps: int) -> None:
         """Raise UserError unless it is a place in a training of so many epochs of so many steps."""
@@ -161,6 +156,3 @@ class Checkpoint:
     def damaged(self, error: object) -> UserError:
         """What to tell the user."""
         return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")
-
-    def _too_large(self, error: Exception) -> UserError:
-        return UserError(f"{self._path} does not fit into memory: {sentence(error)}", "Free some.")

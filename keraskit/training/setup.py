@@ -71,15 +71,7 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
 def prepare(
     recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place, measured: Measured | None = None
 ) -> TrainingSetup:
-    """Build and compile the model, fill it, and fit data and model to each other.
-
-    Args:
-        recipe: what to train.
-        settings: every knob.
-        splits: the recipe's data.
-        place: where it computes.
-        measured: what was found to be fastest here.
-    """
+    """Build and compile the model, fill it, and fit data and model to each other; `measured` was fastest here."""
     cluster = place.cluster
     cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)

@@ -35,9 +35,8 @@ class Fact:
 def verify(path: Path) -> None:
     """Check a run and print a line for each fact.
 
-    Raises:
-        UserError: it has not finished, or its recipe or data are not there.
-        RunStopped: something does not agree; the exit code is 1.
+    Raises UserError where it has not finished, or its recipe or data are not there; RunStopped, whose exit code is 1,
+    where something does not agree.
     """
     facts = check(RunFolder.newest(path))
     for fact in facts:

@@ -20,10 +20,7 @@ WORDNET = re.compile(r"n\d{8}(?=_)")
 class Labels:
     """The classes that names of folders and files mean, whatever their case, with spaces, hyphens or underscores.
 
-    Args:
-        names: of the classes, as results print them.
-        owner: whose classes they are, for errors.
-        others: of each class more names, such as its WordNet id.
+    Results print `names`, errors whose they are, and of each class there may be others, such as its WordNet id.
     """
 
     def __init__(self, names: Sequence[str], owner: str, others: Sequence[Sequence[str]] = ()) -> None:
