@@ -31,7 +31,7 @@ from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
-from keraskit.training.settings import own_source, record, settle
+from keraskit.training.settings import record, settle
 from keraskit.training.setup import TrainingSetup, load, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
@@ -212,15 +212,15 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
     knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
-    source = own_source(recipe)
-    started = shlex.quote(short(Path(source))) if source else recipe.name
+    own = recipe.source.is_file() and not Card(recipe.source).ours  # a file of the user's
+    started = shlex.quote(short(recipe.source.resolve())) if own else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
         first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
         seen = digit_pictures.measure(splits.train.pictures(first))
     return {
         "recipe": recipe.name,
-        "source": source,
+        "source": str(recipe.source.resolve()) if own else None,
         "section": recipe.section,
         "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {flags(changed(config))} {flags(options)}".split()),

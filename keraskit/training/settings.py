@@ -71,11 +71,6 @@ def code(source: Path) -> str | None:
         return None
 
 
-def own_source(recipe: Recipe) -> str | None:
-    """The file of a recipe of the user's own; None for one of keraskit's, and for one that lies in no file."""
-    return None if Card(recipe.source).ours or not recipe.source.is_file() else str(recipe.source.resolve())
-
-
 def _plain(name: str, value: Any) -> Any:
     """A knob's value as JSON holds it; a path as one that holds in another folder too."""
     if isinstance(value, Augmentation):

@@ -46,13 +46,10 @@ class Labels:
         return self._only(self._named(word) or self._named(wordnet[0] if wordnet else word), path.name)
 
     def of_pictures(self, folders: Sequence[str | Path]) -> tuple[dict[Path, str], list[str]]:
-        """Every picture below folders with the name of its class; and what to tell of pictures that are not among them.
+        """Every picture below folders with its class; and what to tell of empty folders and files that are none.
 
-        Args:
-            folders: each with a subfolder per class, or with pictures whose names begin with their class.
-
-        Raises:
-            UserError: one is no folder, a name is no class, or there are no pictures.
+        A folder has a subfolder per class, or pictures whose names begin with their class. Raises UserError where it is
+        none, a name is no class, or there are no pictures.
         """
         if not folders:
             raise UserError("--evaluate needs pictures whose class is known.", "Name their folder.")
