@@ -1,7 +1,5 @@
 """Writes files whole or not at all; sees beforehand whether a place can be written, and what may be read."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Checks values against the types that they are declared with; what does not fit becomes one line."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from typing import Annotated, Any, get_args, get_origin

@@ -1,7 +1,5 @@
 """A recipe's own flags: the keyword arguments of its functions, typed and documented where they stand."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

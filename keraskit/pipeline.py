@@ -1,7 +1,5 @@
 """Makes batches ahead of the model that takes them, several at a time."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Callable, Iterator

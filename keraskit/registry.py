@@ -1,7 +1,5 @@
 """The registry: finds recipes by name or by file, and reads what they declare from their sources."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import hashlib

@@ -1,7 +1,5 @@
 """SIGINT and SIGTERM: training finishes its step and saves first, everything else stops where it is."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

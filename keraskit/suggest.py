@@ -1,7 +1,5 @@
 """Did you mean: the known names that an unknown word may stand for."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

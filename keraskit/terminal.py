@@ -1,7 +1,5 @@
 """Standard output and error of a command: they obey no control characters in names, and outlive who reads them."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

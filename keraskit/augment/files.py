@@ -1,7 +1,5 @@
 """ImageDataGenerator's flow_from_directory and flow_from_dataframe: batches of pictures read from files by Keras."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path

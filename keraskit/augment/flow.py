@@ -1,7 +1,5 @@
 """Endless batches of transformed pictures, as ImageDataGenerator's flows: from arrays, and saving what was made."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

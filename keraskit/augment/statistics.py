@@ -1,12 +1,10 @@
 """The fixed part: mean, deviation and whitening matrix of a training split, measured in one pass, and their use."""
 
-from __future__ import annotations
-
 import dataclasses
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -41,7 +39,7 @@ class Statistics:
             np.savez(file, **{name: value for name, value in known.items() if value is not None})
 
     @classmethod
-    def load(cls, path: Path) -> Statistics:
+    def load(cls, path: Path) -> Self:
         """Read what `save` wrote. Raises UserError for anything else."""
         try:
             with zipfile.ZipFile(path) as archive:

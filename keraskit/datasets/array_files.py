@@ -1,7 +1,5 @@
 """Reads pictures and labels from files of arrays: `.npz` in Keras's layout, or four IDX files, gzipped or not."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import math

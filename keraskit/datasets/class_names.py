@@ -1,7 +1,5 @@
 """Names for the classes of arrays: from --classes, from the .npz itself, or from a labels.txt beside the data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from keraskit import system

@@ -1,7 +1,5 @@
 """ShuffledEpochs: training batches, in each epoch in the epoch's own order, made ahead of the model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

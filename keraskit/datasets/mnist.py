@@ -1,7 +1,5 @@
 """MNIST: 70,000 handwritten digits of 28x28 grey pixels. The repository ships them; a wheel finds or downloads them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

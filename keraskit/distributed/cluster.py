@@ -1,7 +1,5 @@
 """Cluster: the devices of this machine, and the machines, that train one model together, as tf.distribute does it."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import faulthandler

@@ -1,7 +1,5 @@
 """`keraskit launch`: starts several workers of one run on this machine, each with a log file of its own."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

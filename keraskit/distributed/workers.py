@@ -1,7 +1,5 @@
 """Who the workers of a run are: told by the flags, by TF_CONFIG, or by SLURM's step."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Keras's pretrained networks by name: how each is built, the pixels it expects, and filling it with weights."""
 
-from __future__ import annotations
-
 import os
 import re
 import warnings

@@ -4,8 +4,6 @@ Neither guided backpropagation nor guided Grad-CAM: they hardly change when a ne
 et al. 2018, https://arxiv.org/abs/1810.03292), so they show the picture, not the network.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

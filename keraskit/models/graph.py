@@ -1,7 +1,5 @@
 """A model's layers: summarised as text, drawn as a graph, their arithmetic counted."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

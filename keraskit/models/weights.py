@@ -1,7 +1,5 @@
 """Opens model and weight files that anybody may have made; refuses code, ways to other files, bombs."""
 
-from __future__ import annotations
-
 import json
 import math
 import random

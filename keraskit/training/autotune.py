@@ -1,7 +1,5 @@
 """Measures a recipe's training step in each precision, with and without XLA, and remembers the best for `auto`."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import statistics

@@ -1,7 +1,5 @@
 """Callbacks that keep on disk what a run must not lose: the best model, the history, and where training stands."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shutil

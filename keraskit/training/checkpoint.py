@@ -1,7 +1,5 @@
 """Where a training stands, in one file: every variable's value, and what else it takes to go on to the same bits."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json
@@ -10,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import keras
 import numpy as np
@@ -127,7 +125,7 @@ class Checkpoint:
             raise self.damaged(error) from error
 
     @classmethod
-    def of(cls, folder: RunFolder) -> Checkpoint | None:
+    def of(cls, folder: RunFolder) -> Self | None:
         """The folder's checkpoint, or what is left of it when training has ended; None for neither."""
         there = [name for name in (CHECKPOINT, TRAINED) if os.path.lexists(folder.path / name)]
         return cls(folder.file(there[0])) if there else None

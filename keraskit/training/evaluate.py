@@ -1,7 +1,5 @@
 """Evaluation: one inference of a split, from which metrics and predictions both come."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

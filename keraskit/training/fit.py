@@ -1,7 +1,5 @@
 """Training itself: `fit`, from the first step or from where a checkpoint stands."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

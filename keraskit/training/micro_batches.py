@@ -1,9 +1,7 @@
 """MicroBatched: computes a batch's gradients in shares side by side, as one recurrent loop keeps one core busy."""
 
-from __future__ import annotations
-
 import inspect
-from typing import Any
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -65,7 +63,7 @@ class MicroBatched(keras.Model):
     micro_batches = 1
 
     @classmethod
-    def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> MicroBatched:
+    def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> Self:
         """The same layers and weights. XLA compiles what is computed for one micro-batch: together they take turns."""
         made = cls(model.inputs[0], model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled

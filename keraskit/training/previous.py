@@ -1,7 +1,5 @@
 """Finds the run that a recipe starts from."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from pathlib import Path

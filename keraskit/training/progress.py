@@ -1,7 +1,5 @@
 """Shows how training goes: Keras's bar on a terminal, elsewhere plain lines; for long runs, the time it will take."""
 
-from __future__ import annotations
-
 import sys
 import time
 from typing import Any

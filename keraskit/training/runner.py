@@ -1,7 +1,5 @@
 """The runner: settles, loads, builds, fits, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shlex

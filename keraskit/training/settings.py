@@ -1,7 +1,5 @@
 """A run's knobs: settled, from the user, the recipe and a run that is resumed; and as its manifest says them."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """UserCallbacks: a user's own Keras callbacks, whose state is saved with the checkpoint and put back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path

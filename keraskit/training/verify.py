@@ -1,7 +1,5 @@
 """`keraskit verify`: evaluates a finished run's model again, and sees whether all that it recorded agrees."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ Args:
     cache: Keep decoded pictures in memory, or decode them in every epoch.
 """
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Reads a picture whatever its format: upright, 8 bits, in colour or grey; or says in a few words what is wrong."""
 
-from __future__ import annotations
-
 import io
 import stat
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Splits from pictures in files, in the size and scale that a model wants; decoded once if memory allows."""
 
-from __future__ import annotations
-
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,7 +1,5 @@
 """Finds classes and splits in the names of pictures: Kaggle's cat.0.jpg, folders per class, train/ and test/."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`keraskit data prepare`: the document's folders train/, validation/ and test/, from what photographs there are."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

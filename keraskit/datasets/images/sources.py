@@ -1,7 +1,5 @@
 """Where pictures lie, a folder or a zip archive: their names, and their bytes by name. Nothing is ever unpacked."""
 
-from __future__ import annotations
-
 import glob
 import os
 import stat

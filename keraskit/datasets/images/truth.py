@@ -1,7 +1,5 @@
 """Which class a folder's or a file's name means, as people write it: Great-White Shark, n01440764_tench, 3."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Reads every picture before training, so that none is found damaged at step 900; remembers which it has decoded."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys
