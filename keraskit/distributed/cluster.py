@@ -128,7 +128,6 @@ class StopTogether(keras.callbacks.Callback):
         self.agreed = signals.Patience() if cluster.meeting else patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ask the others."""
         if not self.cluster.meeting:
             return
         self.agreed.asked = max(self.cluster.meeting.gather(self.patience.asked or 0)) or None

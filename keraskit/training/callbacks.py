@@ -30,7 +30,6 @@ class SetEpoch(keras.callbacks.Callback):
         self._epochs = epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Have its order drawn."""
         self._epochs.begin(epoch, last=epoch + 1 == self.params["epochs"])
 
 
@@ -68,12 +67,10 @@ class KeepBest(keras.callbacks.Callback):
             self._best = -float("inf")  # a later epoch's, whose end the checkpoint has not seen; or it is gone
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
         self._started = time.monotonic() - self._before
         self._before = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the epoch; see if the model is the best so far."""
         logs = logs or {}
         numbers = {name: float(value) for name, value in logs.items()}
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
@@ -139,7 +136,6 @@ class Checkpoints(keras.callbacks.Callback):
         self._counted: list[tuple[Any, Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -160,7 +156,6 @@ class Checkpoints(keras.callbacks.Callback):
             self.stop_if_asked(f"after step {done} of epoch {self._epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save the epoch."""
         self._reached = 0
         self.save(epoch + 1, 0)
         self.stop_if_asked(f"after epoch {epoch + 1}")

@@ -155,15 +155,12 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.epochs, self.keeper = setup.epochs, keeper
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the epoch."""
         self._epoch, self._next = epoch, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the first of the steps handed over."""
         self._next = batch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Raises UserError if the loss is no number."""
         loss = (logs or {}).get("loss", 0.0)
         if math.isfinite(loss):
             return

@@ -26,7 +26,6 @@ class Progress(keras.callbacks.Callback):
         self._first: int | None = None  # epoch; a run that goes on does not begin with the first
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
         self._epoch = epoch
         self._first = epoch if self._first is None else self._first
         self._epoch_started = self._line_at = self._last = time.monotonic()
@@ -34,7 +33,6 @@ class Progress(keras.callbacks.Callback):
         self._first_of_run = not self._epochs_timed
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Time the step; say what there is to say."""
         now = time.monotonic()
         if self._step >= 0 or not self._first_of_run:
             self._steps += batch - self._step
@@ -52,7 +50,6 @@ class Progress(keras.callbacks.Callback):
             print(f"{where}  {_numbers(logs)}  about {duration(self.left())} left", flush=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Print the epoch's line."""
         now = time.monotonic()
         self._between += now - self._last
         self._epochs_timed += 1

@@ -29,7 +29,6 @@ class UserCallbacks(keras.callbacks.Callback):
         self.callbacks = callbacks
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Say what cannot be saved."""
         for callback, held in zip(self.callbacks, self.state()[0], strict=True):
             rest = {name: value for name, value in vars(callback).items() if name not in KERAS | set(held)}
             if lost := [name for name, value in rest.items() if not (callable(value) or isinstance(value, Path))]:
