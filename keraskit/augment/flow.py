@@ -46,9 +46,10 @@ class Batching:
     def part(self, augmentation: Description, count: int) -> slice:
         """Which of so many examples, in their order, the subset has: the first ones are for validation."""
         cut = int(augmentation.validation_split * count)
-        if self.subset not in (None, "training", "validation"):
+        parts = {None: slice(None), "training": slice(cut, None), "validation": slice(cut)}
+        if self.subset not in parts:
             raise UserError(f"subset={self.subset!r} is neither training nor validation.")
-        return {None: slice(None), "training": slice(cut, None), "validation": slice(cut)}[self.subset]
+        return parts[self.subset]
 
 
 def flow(

@@ -34,9 +34,7 @@ class Statistics:
 
     def save(self, path: Path) -> None:
         """Write an .npz file."""
-        known = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        with path.open("wb") as file:
-            np.savez(file, **{name: value for name, value in known.items() if value is not None})
+        np.savez(path, **{name: value for name, value in vars(self).items() if value is not None})
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -28,14 +28,13 @@ def splits(
     source: dict[str, Any],
     limit: int | None = None,
     cache: str = "auto",
-    trusted: bool = False,
 ) -> Splits:
-    """The splits of a layout, less the pictures that cannot be used, which `source` has, unless all are trusted.
+    """The splits of a layout, less the pictures that cannot be used, which `source` names.
 
     Raises UserError where more than 5 % of the pictures cannot be used.
     """
     found = {split: _mixed(pairs)[:limit] for split, pairs in layout.splits.items()}
-    if not trusted:
+    if not files.trusted:
         bad, digest = check(files, [name for pairs in found.values() for name, _ in pairs])
         found = {split: [pair for pair in pairs if pair[0] not in bad] for split, pairs in found.items()}
         source = source | {"sha256": digest, "left_out": bad, "skipped": dict(files.skipped), "split": layout.how}

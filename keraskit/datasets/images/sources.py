@@ -24,6 +24,8 @@ RUN = "run.json"  # what lies beside it is a run's, and never data
 class PictureFiles:
     """Pictures by name. A name is relative, with slashes, whatever the system."""
 
+    trusted = False  # whether all can be used without a look at them
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.names: list[str] = []
