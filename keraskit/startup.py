@@ -114,10 +114,8 @@ def start_tensorflow() -> None:
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow.",
-            "Set KERAS_BACKEND=tensorflow, or unset it.",
-        )
+        problem = f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow."
+        raise UserError(problem, "Set KERAS_BACKEND=tensorflow, or unset it.")
 
 
 def wait_for_tensorflow() -> None:

@@ -132,11 +132,9 @@ def _room_for(pixels: int) -> np.ndarray:
     """An empty matrix of (pixels, pixels) float64, if it and its decomposition fit into memory."""
     size, free = 8 * pixels**2, system.available_memory()
     if free is not None and 3 * size > free:
-        raise UserError(
-            f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over; "
-            f"{free / 1e9:.1f} GB are free.",
-            "Use smaller pictures, or featurewise standardisation.",
-        )
+        problem = f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over"
+        advice = "Use smaller pictures, or featurewise standardisation."
+        raise UserError(f"{problem}; {free / 1e9:.1f} GB are free.", advice)
     return np.zeros((pixels, pixels))
 
 

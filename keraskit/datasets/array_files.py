@@ -133,9 +133,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise UserError(f"{path} does not fit into memory: {sentence(error)}", "Free some, or shrink it.") from error
     except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."
-        ) from error
+        problem = f"{path} cannot be read as {kind}: {sentence(error)}"
+        raise UserError(problem, "Is it damaged? Make it anew.") from error
 
 
 def _check_room(size: int, path: Path) -> None:

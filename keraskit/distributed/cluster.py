@@ -239,9 +239,7 @@ def refuse_differences(said: list[dict[str, Any]]) -> None:
             named = (f"{value} on worker {values.index(value)}" for value in dict.fromkeys(values))
             differing.append(f"{name} is {' but '.join(named)}")
     if differing:
-        advice = (
-            "Start the same command everywhere, with the same data and versions, and an --output-dir that all share."
-        )
+        advice = "Start the same command everywhere, with the same data and versions, and one --output-dir for all."
         raise UserError(f"The workers do not agree: {'; '.join(differing)}.", advice)
 
 

@@ -65,10 +65,9 @@ def unavailable(error: Exception) -> UserError:
     """What to tell a user whose weights Keras could not download: the file, where it belongs, and the other way."""
     home = system.keras_home() / "models"
     file = re.search(r"[^/ ]+\.h5", str(error))
-    return UserError(
-        f"Keras could not download {file[0] if file else 'the weights'}: {sentence(error)}",
-        f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network.",
-    )
+    problem = f"Keras could not download {file[0] if file else 'the weights'}: {sentence(error)}"
+    advice = f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network."
+    return UserError(problem, advice)
 
 
 def load_imagenet(model: keras.Model) -> list[str]:

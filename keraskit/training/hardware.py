@@ -172,9 +172,8 @@ def _device(asked: str) -> Choice:
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "gpu" and index >= len(gpus):
         seen = f"TensorFlow sees {len(gpus)} GPUs here, counted from 0" if gpus else "TensorFlow sees no GPU here"
-        raise UserError(
-            f"--device {asked}, but {seen}.", "Use --device cpu, or see `keraskit doctor` for what is missing."
-        )
+        advice = "Use --device cpu, or see `keraskit doctor` for what is missing."
+        raise UserError(f"--device {asked}, but {seen}.", advice)
     if kind == "cpu" or not gpus:
         with contextlib.suppress(RuntimeError):  # this process has used its GPUs already
             tf.config.set_visible_devices([], "GPU")  # else TensorFlow takes all of their memory

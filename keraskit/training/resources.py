@@ -36,10 +36,9 @@ def check_memory(model: keras.Model, optimizer: keras.optimizers.Optimizer, copi
     # The model's own weights are in memory already.
     free = system.available_memory()
     if free is not None and needed - held > free:
-        raise UserError(
-            f"{model.name} needs {needed / 1e9:.1f} GB: weights, gradients and optimizer; {free / 1e9:.1f} are free.",
-            "Build it smaller (such as with --width 0.5), or close other programs.",
-        )
+        problem = f"{model.name} needs {needed / 1e9:.1f} GB: weights, gradients and optimizer"
+        advice = "Build it smaller (such as with --width 0.5), or close other programs."
+        raise UserError(f"{problem}; {free / 1e9:.1f} are free.", advice)
     left = f"; {free / 1e9:.1f} GB free" if free is not None else ""
     return f"{needed / 1e9:.1f} GB for weights, gradients and optimizer{left}"
 
@@ -50,10 +49,8 @@ def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> N
         needed = 4 * build(**options).count_params()
     free = system.available_memory()
     if free is not None and needed > free:
-        raise UserError(
-            f"With {flags(options)} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
-            "Build it smaller.",
-        )
+        problem = f"With {flags(options)} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free."
+        raise UserError(problem, "Build it smaller.")
 
 
 def slots(optimizer: keras.optimizers.Optimizer) -> int:

@@ -34,10 +34,8 @@ def settle(
     augment = dataclasses.replace(recipe.augment, **changed(config.augment))
     pretrained = recipe.pretrained
     if recipe.features and augment != Augmentation():
-        raise UserError(
-            f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch.",
-            "Leave the --augment flags out, or take cats_dogs_finetune.",
-        )
+        problem = f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch."
+        raise UserError(problem, "Leave the --augment flags out, or take cats_dogs_finetune.")
     settled = {
         **vars(config),
         "epochs": epochs,

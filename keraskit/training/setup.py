@@ -255,8 +255,7 @@ def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
     outputs = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     expected = (None, len(splits.classes))
     if splits.classes and outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):
-        raise UserError(
-            f"The model ends in {outputs[1:]}; one label per example of {splits.source['name']} needs {expected[1:]}.",
-            "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats.",
-        )
+        needed = f"one label per example of {splits.source['name']} needs {expected[1:]}"
+        advice = "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats."
+        raise UserError(f"The model ends in {outputs[1:]}; {needed}.", advice)
     return splits.reshape(model.input_shape[1:]) if splits.reshape else splits

@@ -62,16 +62,14 @@ def arrange(names: Sequence[str], where: object, most: int | None = None) -> Lay
     classes = tuple(sorted({kind for kinds in found.values() for kind in kinds}))
     if not 2 <= len(classes) <= MOST_CLASSES:
         listed = f" ({', '.join(classes) or 'none'})" if len(classes) < 2 else ""
-        raise UserError(
-            f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,} are possible.",
-            "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg.",
-        )
+        problem = f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,}"
+        advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
+        raise UserError(f"{problem} are possible.", advice)
     how = _complete(found) if as_found else _divide(found, classes, most)
     for kind in classes:
         if (count := sum(len(kinds.get(kind, ())) for kinds in found.values())) < FEWEST:
-            raise UserError(
-                f"{where}: the class {kind!r} has {count} pictures; {FEWEST} are needed to split it.", "Add some."
-            )
+            problem = f"{where}: the class {kind!r} has {count} pictures; {FEWEST} are needed to split it."
+            raise UserError(problem, "Add some.")
         for split, kinds in found.items():
             if not kinds.get(kind):
                 problem = f"{where}: {split} has no pictures of the class {kind!r}"
