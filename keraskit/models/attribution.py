@@ -179,8 +179,8 @@ def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: st
         return heat / heat.max() if heat.max() > 0 else heat
 
     def probability(pictures: np.ndarray) -> np.ndarray:
-        said = model(fed(pictures), training=False).numpy()
-        return said[:, k] if said.shape[-1] > 1 else said[:, 0] if k else 1 - said[:, 0]
+        found = model(fed(pictures), training=False).numpy()
+        return found[:, k] if found.shape[-1] > 1 else found[:, 0] if k else 1 - found[:, 0]
 
     heat = map_of()
     alike = []

@@ -53,9 +53,9 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
             print(f"compiling {precision}, xla {xla} ...", flush=True)
             this_way: dict[str, Any] = {"precision": precision, "xla": xla}
             setup = prepare(recipe, dataclasses.replace(settings, **this_way), splits, place)
-            several = setup.choices.steps_per_execution.value
-            run(setup, several)  # compiles
-            count = several * max(1, min(100, round(LONG_ENOUGH / (several * run(setup, several)))))
+            steps = setup.choices.steps_per_execution.value
+            run(setup, steps)  # compiles
+            count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
             candidates[precision, xla] = setup, count
     for _ in range(ROUNDS):
         for name, candidate in candidates.items():

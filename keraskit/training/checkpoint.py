@@ -74,16 +74,13 @@ def complete(model: keras.Model, element_spec: Any) -> None:
 
 def write(path: Path, model: keras.Model, position: Position, more: dict[str, np.ndarray] | None = None) -> None:
     """Write a checkpoint, one array after another: no second copy of the weights is ever in memory."""
+    told = ("position", np.array(json.dumps(dataclasses.asdict(position))))
+    variables = _variables(model, within_epoch=position.step > 0).items()
+    values = ((name, variable.numpy()) for name, variable in variables)
     with zipfile.ZipFile(path, "w") as archive:  # what np.savez makes, but for its having all arrays at once
-        for name, array in itertools.chain(_arrays(model, position), (more or {}).items()):
+        for name, array in itertools.chain([told], values, (more or {}).items()):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-
-
-def _arrays(model: keras.Model, position: Position) -> Iterator[tuple[str, np.ndarray]]:
-    yield "position", np.array(json.dumps(dataclasses.asdict(position)))
-    for name, variable in _variables(model, within_epoch=position.step > 0).items():
-        yield name, variable.numpy()
 
 
 def _variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:

@@ -249,12 +249,10 @@ def _gpu_details(number: int = 0) -> tuple[str, tuple[int, int]]:
 
 def describe() -> dict[str, Any]:
     """What this machine is, for the manifest and the report."""
-    gpus = [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))]
-    notable = sorted(system.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES})
     return {
         "cpu": system.cpu_name(),
         "cores": system.cores(),
-        "cpu_features": notable,
-        "gpus": gpus,
+        "cpu_features": sorted(system.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES}),
+        "gpus": [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))],
         "system": platform.platform(),
     }

@@ -152,8 +152,8 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     with uncompiled(model):  # the file holds no optimizer
         model.load_weights(folder.file(MODEL))
     with setup.place.scope:
-        parts = {"validation": splits.validation, "test": splits.test}
-        found = infer(model, parts, 2 * setup.settings.batch_size)
+        judged = {"validation": splits.validation, "test": splits.test}
+        found = infer(model, judged, 2 * setup.settings.batch_size)
         sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
