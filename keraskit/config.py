@@ -86,9 +86,7 @@ class RunConfig:
         if isinstance(self.weights, Path):
             object.__setattr__(self, "weights", str(self.weights))
         for field in dataclasses.fields(RunConfig):
-            if (value := getattr(self, field.name)) == "":
-                raise UserError(f"{flag(field.name)} '' makes no sense: expected a value.")
-            if value is not field.default:
+            if (value := getattr(self, field.name)) is not field.default:
                 object.__setattr__(self, field.name, fitted(value, field.type, flag(field.name)))
         if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", self.device):
             raise UserError(f"--device {self.device} makes no sense: expected auto, cpu, gpu, or gpu:1.")

@@ -1,5 +1,7 @@
 """UserError, one line that says what is wrong and what to do next; and text that a terminal can be shown."""
 
+import re
+
 
 class UserError(Exception):
     """Something the user gave cannot be used. The command line prints it as one line and exits with code 2.
@@ -27,6 +29,11 @@ def sentence(error: object, most: int = 300) -> str:
     if len(line) > most:
         return line[:most].rpartition(" ")[0] + " ..."
     return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def lasting(value: object) -> str:
+    """What a value is, in Python's words, without where in memory it lies."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def printable(text: object) -> str:

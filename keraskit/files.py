@@ -1,9 +1,8 @@
 """Writes files whole or not at all; sees beforehand whether a place can be written, and what may be read."""
 
-from __future__ import annotations
-
 import csv
 import io
+import json
 import os
 import secrets
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.errors import UserError, printable
-from keraskit.system import expanded
+from keraskit.system import cache_folder, expanded
 
 MODEL = "model.keras"  # of a run
 MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
@@ -27,9 +26,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of thos
 def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
     """A path beside `target` to write to, with the same ending; renamed to it if the block succeeds.
 
-    Args:
-        target: the file; its folder is made where it is missing.
-        durable: wait until it is on the disk, so that it outlives a power failure too.
+    The folder is made where it is missing. What is `durable` is on the disk then: it outlives a power failure too.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
@@ -73,6 +70,27 @@ def write_text(target: Path, text: str, durable: bool = False) -> None:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def remembered(name: str) -> dict[str, Any]:
+    """What was remembered between runs under a name; empty where nothing was, or what is there is damaged."""
+    place = cache_folder()
+    try:
+        found = json.loads((place / name).read_text("utf-8")) if place else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def remember(name: str, entries: dict[str, Any]) -> Path | None:
+    """Keep this for later runs, in the file that is returned; None where there is no place for it."""
+    place = cache_folder()
+    try:
+        if place:
+            write_text(place / name, json.dumps(entries))
+    except OSError:
+        return None
+    return place and place / name
+
+
 def as_csv(rows: Sequence[Sequence[Any]]) -> str:
     """Lines of cells. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
     text = io.StringIO()
@@ -87,11 +105,15 @@ def _harmless(value: Any) -> Any:
     return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
 
 
+def existing(place: Path) -> Path:
+    """The place, or the nearest folder above it that is there."""
+    place = place.absolute()
+    return place if place.exists() else existing(place.parent)
+
+
 def check_folder(folder: Path, flag: str = "--output-dir") -> None:
     """Raise UserError now if nothing could be written in a folder that may not be there yet; `flag` names another."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
+    place = existing(folder)
     if not place.is_dir():
         raise UserError(f"{place} is a file, so no folder fits below it.", f"Name a folder with {flag}.")
     if not os.access(place, os.W_OK | os.X_OK):
@@ -101,9 +123,8 @@ def check_folder(folder: Path, flag: str = "--output-dir") -> None:
 def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
     """Raise UserError now if a file that a user wants could not be written, or would harm by it.
 
-    Args:
-        file: to be made, or replaced where it is a regular file already; never a device, a pipe, a folder.
-        endings: that its name may have, such as `PICTURES`.
+    It is to be made, or replaced where it is a regular file already: never a device, a pipe, a folder. Its name may
+    have to have one of several `endings`, such as `PICTURES`.
     """
     if file is None:
         return

@@ -1,7 +1,5 @@
 """Checks values against the types that they are declared with; what does not fit becomes one line."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from typing import Annotated, Any, get_args, get_origin
@@ -12,13 +10,8 @@ from keraskit.errors import UserError, printable
 def fitted(value: Any, kind: Any, name: str) -> Any:
     """The value as its type has it: whole numbers of any library as int, lists as tuples where these are declared.
 
-    Args:
-        value: from Python, JSON or the command line.
-        kind: a type, which may be annotated with bounds (`annotated_types.Interval`).
-        name: of the flag or field, for the error.
-
-    Raises:
-        UserError: it does not fit; it says what was expected.
+    The type may be annotated with bounds (`annotated_types.Interval`). Raises UserError where the value does not fit;
+    it names the flag or field, and says what was expected.
     """
     from pydantic import ValidationError
 
@@ -30,7 +23,7 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
     if value == "":
-        raise _refusal(name, value, "it is empty")
+        raise _refusal(name, value, "expected a value")
     try:
         if isinstance(value, bool) and not leaves(kind) & {bool, Any}:  # for Python a whole number
             raise _refusal(name, value, "it takes a value, and is no switch")

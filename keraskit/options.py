@@ -1,7 +1,5 @@
 """A recipe's own flags: the keyword arguments of its functions, typed and documented where they stand."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,14 +20,9 @@ Functions = Mapping[str, Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Option:
-    """One flag of a recipe's own.
+    """One flag of a recipe's own: the argument of one of its functions, data, build, compile or run.
 
-    Args:
-        name: the argument's.
-        function: which of the recipe's functions takes it: data, build or compile.
-        kind: its type.
-        default: its default.
-        help: its line in the docstring of the function, or else of the function's module.
+    Its help is its line in the docstring of the function, or else of the function's module.
     """
 
     name: str
@@ -62,8 +55,7 @@ def options_of(functions: Functions) -> dict[str, Option]:
 def checked(functions: Functions, given: Mapping[str, Any], recipe: str) -> dict[str, Any]:
     """Options as their types have them, less those that are as by default.
 
-    Raises:
-        UserError: the recipe has no such flag, or a value does not fit it.
+    Raises UserError where the recipe has no such flag, or a value does not fit it.
     """
     known = options_of(functions)
     if unknown := [name for name in given if name not in known]:

@@ -1,7 +1,6 @@
 """Makes batches ahead of the model that takes them, several at a time."""
 
-from __future__ import annotations
-
+import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +28,13 @@ def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset
     options.autotune.enabled = False
     made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(system.cores(), MOST))
     return made.prefetch(READY).with_options(options)
+
+
+def opened_by(dataset: tf.data.Dataset, opened: Callable[[], Iterator[Any]], **methods: Any) -> tf.data.Dataset:
+    """The dataset, but Python's `iter` of it is what `opened` returns; other methods may be replaced as well."""
+    made = copy.copy(dataset)
+    made.__class__ = type("Opened", (type(dataset),), {"__iter__": lambda _: opened(), **methods})
+    return made
 
 
 @contextmanager

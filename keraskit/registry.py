@@ -1,7 +1,5 @@
 """The registry: finds recipes by name or by file, and reads what they declare from their sources."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import hashlib
@@ -27,11 +25,7 @@ FUNCTIONS = ("data", "build", "compile", "run")  # of a recipe, whose arguments 
 
 
 class Card:
-    """What the source of one recipe says of it, read without executing it where that is possible.
-
-    Args:
-        source: the file.
-    """
+    """What the source of one recipe says of it, read without executing it where that is possible."""
 
     def __init__(self, source: Path) -> None:
         self.source, self.name = source, source.stem
@@ -132,32 +126,34 @@ class Card:
         if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path and hasattr(main, "recipe"):
             return main.recipe
         name = f"keraskit_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec and spec.loader
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            sys.path.insert(0, str(path.parent))  # as Python does for a script
-            try:
-                spec.loader.exec_module(module)
-            except Exception as error:
-                del sys.modules[name]
-                if isinstance(error, UserError):
-                    raise
-                problem = f"{self.source} cannot be imported: {type(error).__name__}: {error}."
-                raise UserError(problem, f"`python {self.source}` shows where.") from error
-            finally:
-                sys.path.remove(str(path.parent))
-        return sys.modules[name].recipe
+        return (sys.modules.get(name) or import_file(self.source, name)).recipe
+
+
+def import_file(source: Path, name: str) -> Any:
+    """Import a file of the user's own as a module of this name. Raises UserError for what it raises."""
+    path = source.resolve()
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # as Python does for a script
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, UserError):
+            raise
+        problem = f"{source} cannot be imported: {type(error).__name__}: {error}."
+        raise UserError(problem, f"`python {source}` shows where.") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
 
 
 def _stub(tree: ast.Module, value: ast.expr, source: Path) -> Callable[..., Any]:
     """A function of the same signature and docstring, made without importing what its body needs.
 
-    `value` names the function: one of this file, or of a module that it imports.
-
-    Raises:
-        LookupError, NameError: it cannot be found, or its defaults are no literals.
+    `value` names the function: one of this file, or of a module that it imports. Raises LookupError or NameError where
+    it cannot be found, or its defaults are no literals.
     """
     match value:
         case ast.Call(func=ast.Name("from_arrays") | ast.Attribute(attr="from_arrays")):
@@ -231,8 +227,7 @@ def recipes_available() -> dict[str, Card]:
 def find_card(word: str) -> Card:
     """The card of one recipe, by its name in any case, or by the path of a file of the user's own.
 
-    Raises:
-        UserError: there is none; it says the nearest name.
+    Raises UserError where there is none; it says the nearest name.
     """
     if is_file(word):
         if not Path(word).is_file() or Path(word).suffix != ".py":

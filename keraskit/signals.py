@@ -1,7 +1,5 @@
 """SIGINT and SIGTERM: training finishes its step and saves first, everything else stops where it is."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -15,12 +13,7 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has ended the command.
-
-    Args:
-        number: the signal's.
-        saying: what to tell the user.
-    """
+    """A signal has ended the command; the text says so to the user."""
 
     def __init__(self, number: int, saying: str = "") -> None:
         super().__init__(saying)

@@ -7,7 +7,6 @@ back the process's stderr while it starts, drop the lines known to concern nobod
 """
 
 import gc
-import logging
 import os
 import subprocess
 import sys
@@ -90,36 +89,23 @@ def asked_by_the_program() -> bool:
     return bool(frame and frame.f_globals.get("__name__") == "__main__" and "__file__" in frame.f_globals)
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Import modules, whose million objects stay for good, without the garbage collector looking through them.
-
-    That is a fifth of the time that importing TensorFlow takes.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _is_for_users(record: logging.LogRecord) -> bool:
-    """Several models in one process each compile their own function; TensorFlow tells programmers that it noticed."""
-    return "triggered tf.function retracing" not in record.getMessage()
-
-
 def import_tensorflow() -> None:
     """Import TensorFlow and Keras and look for devices, without the chatter. Takes 3 to 5 seconds the first time."""
     if _started:
         return
-    with quietly(), _uncollected():
-        import keras  # noqa: F401
-        import tensorflow as tf
+    collecting = gc.isenabled()
+    gc.disable()  # to look through a million objects that stay for good takes a fifth of the time
+    try:
+        with quietly():
+            import keras  # noqa: F401
+            import tensorflow as tf
 
-        tf.config.list_physical_devices()
-        tf.get_logger().addFilter(_is_for_users)
+            tf.config.list_physical_devices()
+    finally:
+        if collecting:
+            gc.enable()
+    # Several models in one process each compile their own function: TensorFlow tells programmers that it noticed.
+    tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     _started.append(True)
 
 
@@ -129,10 +115,8 @@ def start_tensorflow() -> None:
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow.",
-            "Set KERAS_BACKEND=tensorflow, or unset it.",
-        )
+        problem = f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow."
+        raise UserError(problem, "Set KERAS_BACKEND=tensorflow, or unset it.")
 
 
 def wait_for_tensorflow() -> None:

@@ -1,7 +1,5 @@
 """Did you mean: the known names that an unknown word may stand for."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable
@@ -35,19 +33,15 @@ _SYNONYMS = {word: meant.partition(" ") for meant, words in _CALLED.items() for 
 
 
 def nearest(word: str, names: Iterable[str]) -> list[str]:
-    """The names that a word may mean, the likeliest first; empty where none is like it.
+    """Of these flags, commands or recipes those that a word may mean, the likeliest first; empty where none is like it.
 
     Case, dashes and underscores do not count, nor does what stands before a name's last dot, such as `--augment.`.
-
-    Args:
-        word: what was given.
-        names: what there is: flags, commands, recipes, arguments.
     """
-    said = _plain(word)
-    whole = {name: _plain(name) for name in names}
-    last = {name: _plain(name.rpartition(".")[2]) for name in whole}
+    said = plain(word)
+    whole = {name: plain(name) for name in names}
+    last = {name: plain(name.rpartition(".")[2]) for name in whole}
     meant, _, value = _SYNONYMS.get(said, ("", "", ""))
-    if found := [f"{name} {value}".strip() for name in whole if meant and whole[name] == _plain(meant)]:
+    if found := [f"{name} {value}".strip() for name in whole if meant and whole[name] == plain(meant)]:
         return found
     if same := [name for name in whole if said in (whole[name], last[name])]:
         return same[:1]
@@ -68,7 +62,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(found)}?" if found else ""
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
+    """The word without case, dashes and the like."""
     return re.sub(r"[^a-z0-9]", "", word.lower())
 
 

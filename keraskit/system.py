@@ -1,7 +1,5 @@
 """What this machine is: its CPU and what it can do, free memory, versions, and the state of the source."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -1,7 +1,5 @@
 """Standard output and error of a command: they obey no control characters in names, and outlive who reads them."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -18,11 +16,7 @@ ON_SCREENS = re.compile(r"(\n|\r|\x08|\x1b\[[\d;]*[mK])")  # with what colours a
 
 
 class Stream:
-    """Writes to a stream what can be shown of a text, and drops it once nobody reads it any more.
-
-    Args:
-        stream: standard output or error.
-    """
+    """Writes to standard output or error what can be shown of a text, and drops it once nobody reads it any more."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -48,9 +42,7 @@ class Stream:
     def _try(self, call: Any, *given: str) -> None:
         try:
             call(*given)
-        except (
-            OSError
-        ) as error:  # the reader has gone, as in `keraskit run mlp | head -1`, or the terminal, or the disk
+        except OSError as error:  # the reader has gone, as in `keraskit run mlp | head`, the terminal, or the disk
             self.lost = self.lost or error
             with suppress(OSError):  # what is buffered goes nowhere, now and when Python ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -19,13 +19,9 @@ class Augmentation(Description):
     """What may happen to pictures, in ImageDataGenerator's own words and units; see `Description` for each."""
 
     def fit(self, images: np.ndarray | tf.data.Dataset | Iterable[Any]) -> Augmentation:
-        """A copy that knows the mean, deviation and whitening matrix of these pictures.
+        """A copy that knows mean, deviation and whitening matrix of pictures, shape (n, height, width, channels).
 
-        Args:
-            images: an array of shape (n, height, width, channels), or batches of such.
-
-        Raises:
-            UserError: the whitening matrix would not fit into memory.
+        They may come in batches. Raises UserError where the whitening matrix would not fit into memory.
         """
         from keraskit.augment.statistics import measure
 
@@ -51,11 +47,11 @@ class Augmentation(Description):
     def flow(self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, **words: Any) -> tf.data.Dataset:
         """Endless shuffled batches of transformed, standardised pictures, for `fit`, which takes an epoch at a time.
 
-        `augment.flow.flow` says more: `shuffle`, `sample_weight`, `seed`, `subset`, `save_to_dir` and its like.
+        `augment.flow` says more: `sample_weight`, and in `Batching` `shuffle`, `seed`, `subset`, `save_to_dir`.
         """
         from keraskit.augment.flow import flow
 
-        return flow(self, x, y, batch_size, **words)
+        return flow(self, x, y, batch_size=batch_size, **words)
 
     def flow_from_directory(self, directory: Path | str, **words: Any) -> tf.data.Dataset:
         """The same of the pictures in a folder with a subfolder per class; see `augment.files.flow_from_directory`."""

@@ -3,7 +3,7 @@
 import dataclasses
 import numbers
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from cyclopts import Parameter
 
@@ -11,6 +11,17 @@ from keraskit.errors import UserError
 
 NOT_A_FLAG = Parameter(parse=False)
 LARGEST: Any = 1e300  # of a number; Python has larger ones, which no float can be
+SHIFTS = ("width_shift_range", "height_shift_range")  # of one number, or one of several
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(SHIFTS, (lambda v: v >= 0, "a number from 0 up, or several")),
+    "rotation_range": (lambda v: 0 <= v <= 360, "0 to 360 degrees, which is every angle there is"),
+    "channel_shift_range": (lambda v: 0 <= v <= 255, "0 to 255, which is from black to white"),
+    "shear_range": (lambda v: 0 <= v < 90, "less than 90 degrees, at which a picture has no width left"),
+    "zca_epsilon": (lambda v: v > 0, "more than 0"),
+    "cval": (lambda v: 0 <= v <= 255, "from 0 to 255"),
+    "validation_split": (lambda v: 0 <= v < 1, "a share from 0 to less than 1"),
+    "rescale": (lambda v: v > 0, "more than 0"),
+}
 
 
 def _finite(value: Any) -> bool:
@@ -82,36 +93,21 @@ class Description:
             value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's numbers and arrays
             value = tuple(value) if isinstance(value, list) else value  # as JSON has it; a tuple can be hashed
             object.__setattr__(self, field.name, value)
-        for name in ("width_shift_range", "height_shift_range"):
-            self._must(name, lambda v: v >= 0, "a number from 0 up, or several")
-        self._must("rotation_range", lambda v: 0 <= v <= 360, "0 to 360 degrees, which is every angle there is")
-        self._must("channel_shift_range", lambda v: 0 <= v <= 255, "0 to 255, which is from black to white")
-        self._must("shear_range", lambda v: 0 <= v < 90, "less than 90 degrees, at which a picture has no width left")
-        self._must("zca_epsilon", lambda v: v > 0, "more than 0")
-        self._must("cval", lambda v: 0 <= v <= 255, "from 0 to 255")
-        self._must("validation_split", lambda v: 0 <= v < 1, "a share from 0 to less than 1")
-        if self.rescale is not None:
-            self._must("rescale", lambda v: v > 0, "more than 0")
-        for name, allowed in (
-            ("fill_mode", ("nearest", "reflect", "wrap", "constant")),
-            ("interpolation_order", (0, 1)),
-            ("data_format", ("channels_last", "channels_first")),
-        ):
-            if getattr(self, name) not in allowed:
-                expected = f"expected one of {', '.join(map(str, allowed))}"
-                raise UserError(f"{name}={getattr(self, name)!r} makes no sense: {expected}.")
+            if get_origin(field.type) is Literal:
+                choices = get_args(field.type)
+                self._must(field.name, value in choices, f"one of {', '.join(map(str, choices))}")
+            elif field.name in RANGES and (value, field.default) != (None, None):
+                allowed, expected = RANGES[field.name]
+                several = value if isinstance(value, tuple) and value and field.name in SHIFTS else (value,)
+                self._must(field.name, all(_finite(each) and allowed(each) for each in several), expected)
         for name, pair in (("zoom_range", self.zoom), ("brightness_range", self.brightness_range or (1.0, 1.0))):
-            numbers = isinstance(pair, tuple) and len(pair) == 2 and all(map(_finite, pair))
-            if not numbers or not 0 <= pair[0] <= pair[1] or (name == "zoom_range" and pair[0] == 0):
-                raise UserError(
-                    f"{name}={getattr(self, name)} makes no sense: expected two factors above 0, lower first."
-                )
+            factors = isinstance(pair, tuple) and len(pair) == 2 and all(map(_finite, pair))
+            ordered = factors and 0 <= pair[0] <= pair[1] and (name != "zoom_range" or pair[0] > 0)
+            self._must(name, ordered, "two factors above 0, lower first")
 
-    def _must(self, name: str, allowed: Callable[[Any], bool], expected: str) -> None:
-        value = getattr(self, name)
-        several = value if isinstance(value, tuple) and name.endswith("shift_range") and value else (value,)
-        if not all(_finite(each) and allowed(each) for each in several):
-            raise UserError(f"{name}={value} makes no sense: expected {expected}.")
+    def _must(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise UserError(f"{name}={getattr(self, name)!r} makes no sense: expected {expected}.")
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> Self:

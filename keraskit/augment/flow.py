@@ -1,8 +1,7 @@
 """Endless batches of transformed pictures, as ImageDataGenerator's flows: from arrays, and saving what was made."""
 
-from __future__ import annotations
-
-import copy
+import dataclasses
+import functools
 import itertools
 import threading
 from collections.abc import Callable
@@ -17,25 +16,48 @@ from keraskit.augment.description import Description
 from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
 from keraskit.errors import UserError
-from keraskit.pipeline import ahead
+from keraskit.pipeline import ahead, opened_by
 
 FORMATS = ("png", "jpeg", "jpg")
 
 
-Subset = Literal["training", "validation"]
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How pictures are handed out, in ImageDataGenerator's words.
+
+    Args:
+        batch_size: pictures in a batch.
+        shuffle: whether each epoch has an order of its own.
+        seed: decides order and transforms.
+        subset: of the augmentation's `validation_split` the one or the other share (default: all).
+        save_to_dir, save_prefix, save_format, save_limit: the folder in which to save the transformed pictures as well,
+            before they are standardised; what their names begin with; png or jpeg; how many at most.
+    """
+
+    batch_size: int = 32
+    shuffle: bool = True
+    seed: int = 0
+    subset: Literal["training", "validation"] | None = None
+    save_to_dir: Path | str | None = None
+    save_prefix: str = ""
+    save_format: str = "png"
+    save_limit: int = 1_000
+
+    def part(self, augmentation: Description, count: int) -> slice:
+        """Which of so many examples, in their order, the subset has: the first ones are for validation."""
+        cut = int(augmentation.validation_split * count)
+        parts = {None: slice(None), "training": slice(cut, None), "validation": slice(cut)}
+        if self.subset not in parts:
+            raise UserError(f"subset={self.subset!r} is neither training nor validation.")
+        return parts[self.subset]
 
 
 def flow(
     augmentation: Description,
     x: np.ndarray,
     y: np.ndarray | None = None,
-    batch_size: int = 32,
-    *,
-    shuffle: bool = True,
     sample_weight: np.ndarray | None = None,
-    seed: int = 0,
-    subset: Subset | None = None,
-    **saving: Any,
+    **words: Any,
 ) -> tf.data.Dataset:
     """Batches of pictures, and labels and weights if there are any.
 
@@ -43,41 +65,25 @@ def flow(
         augmentation: what happens to them.
         x: pictures from 0 to 255, shape (n, height, width, channels).
         y: labels, shape (n, ...).
-        batch_size: pictures in a batch.
-        shuffle: whether each epoch has an order of its own.
         sample_weight: of each example in the loss, shape (n,).
-        seed: decides order and transforms.
-        subset: of the augmentation's `validation_split` the one or the other share (default: all).
-        saving: `save_to_dir`, `save_prefix`, `save_format`, `save_limit`: the folder in which to save the transformed
-            pictures as well, before they are standardised; what their names begin with; png or jpeg; how many at most.
+        words: of `Batching`.
     """
+    batching = Batching(**words)
     known = [np.asarray(array) for array in (x, y, sample_weight) if array is not None]
     if len({len(array) for array in known}) > 1:
         counts = " and ".join(str(len(array)) for array in known)
         raise UserError(f"x and y, and sample_weight, have {counts} examples; they must be as many.")
     with tf.device("/CPU:0"):  # where tf.data runs
         stored = [tf.constant(array) for array in known]
-    chosen = np.arange(len(x))[of_subset(augmentation, len(x), subset)]
-    load = lambda indices: [tf.gather(array, indices) for array in stored]  # noqa: E731
-    return endless(augmentation, load, chosen, batch_size, shuffle, seed, Saver.asked(**saving))
-
-
-def of_subset(augmentation: Description, count: int, subset: Subset | None) -> slice:
-    """Which of so many examples, in their order, a subset has: the first ones are for validation."""
-    cut = int(augmentation.validation_split * count)
-    if subset not in (None, "training", "validation"):
-        raise UserError(f"subset={subset!r} is neither training nor validation.")
-    return {None: slice(None), "training": slice(cut, None), "validation": slice(cut)}[subset]
+    chosen = np.arange(len(x))[batching.part(augmentation, len(x))]
+    return endless(augmentation, lambda indices: [tf.gather(array, indices) for array in stored], chosen, batching)
 
 
 def endless(
     augmentation: Description,
     load: Callable[[tf.Tensor], list[tf.Tensor]],
     chosen: np.ndarray,
-    batch_size: int,
-    shuffle: bool,
-    seed: int,
-    save: Saver | None,
+    batching: Batching,
     as_targets: bool = False,
 ) -> tf.data.Dataset:
     """Batches epoch after epoch. Its length is an epoch's, which is what `fit` takes; iterators go on where one stood.
@@ -86,19 +92,21 @@ def endless(
         augmentation: what happens to the pictures.
         load: given indices, returns pictures and what belongs to them.
         chosen: the examples, of which an epoch has all.
-        batch_size, shuffle, seed: as in `flow`.
-        save: is handed the transformed pictures.
+        batching: in which order, how many at a time, and where they are saved.
         as_targets: hand the pictures out once more, as what should come of them.
     """
     if not len(chosen):
         raise UserError("There are no pictures.")
+    save = None
+    if batching.save_to_dir is not None:
+        save = Saver(Path(batching.save_to_dir), batching.save_prefix, batching.save_format, batching.save_limit)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        pair = tf.stack([tf.constant(seed, tf.int64), epoch])
+        pair = tf.stack([tf.constant(batching.seed, tf.int64), epoch])
         order = tf.range(len(chosen))
-        order = tf.random.experimental.stateless_shuffle(order, seed=pair) if shuffle else order
+        order = tf.random.experimental.stateless_shuffle(order, seed=pair) if batching.shuffle else order
         numbers = tf.gather(draws(len(chosen), pair), order)
-        return tf.data.Dataset.from_tensor_slices((tf.gather(chosen, order), numbers)).batch(batch_size)
+        return tf.data.Dataset.from_tensor_slices((tf.gather(chosen, order), numbers)).batch(batching.batch_size)
 
     def batch(indices: tf.Tensor, numbers: tf.Tensor) -> Any:
         pictures, *rest = load(indices)
@@ -110,39 +118,13 @@ def endless(
         return (images, *rest) if rest else images
 
     made = ahead(tf.data.Dataset.range(2**62).flat_map(one_epoch), batch)
-    flow, steps = copy.copy(made), -(-len(chosen) // batch_size)
-    iterators: list[Any] = []
-
-    def iterate(_: Any) -> Any:
-        if not iterators:
-            iterators.append(iter(made))
-        return iterators[0]
-
-    words = {"__iter__": iterate, "cardinality": lambda _: tf.constant(steps, tf.int64)}
-    flow.__class__ = type("Flow", (type(made),), words)
-    return flow
+    steps = -(-len(chosen) // batching.batch_size)
+    opened = functools.cache(lambda: iter(made))
+    return opened_by(made, opened, cardinality=lambda _: tf.constant(steps, tf.int64))
 
 
 class Saver:
-    """Saves pictures as files until `limit` are written; a name that is taken is passed over, never overwritten.
-
-    Args:
-        folder: made if it is not there.
-        prefix: what names begin with.
-        kind: png or jpeg.
-        limit: the most files to write.
-    """
-
-    @classmethod
-    def asked(
-        cls,
-        save_to_dir: Path | str | None = None,
-        save_prefix: str = "",
-        save_format: str = "png",
-        save_limit: int = 1_000,
-    ) -> Saver | None:
-        """From ImageDataGenerator's words; None where no folder is named."""
-        return cls(Path(save_to_dir), save_prefix, save_format, save_limit) if save_to_dir is not None else None
+    """Saves pictures as files until `limit` are written; a name that is taken is passed over, never overwritten."""
 
     def __init__(self, folder: Path, prefix: str = "aug", kind: str = "png", limit: int = 1_000) -> None:
         if kind not in FORMATS:
@@ -154,28 +136,23 @@ class Saver:
         except OSError as error:
             raise UserError(f"Cannot make {folder}: {error.strerror}.", "Name another folder.") from error
         self.folder, self.prefix, self.kind = folder, prefix, kind
-        self._left = limit
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self.paths: list[Path] = []
+        self._left, self._numbers, self._lock = limit, itertools.count(), threading.Lock()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Save what there is room for, values from 0 to 255; returns the pictures unchanged."""
         with self._lock:  # batches come from several threads
-            self._save(images[: self._left])
+            for image in images[: self._left]:
+                self._save(np.clip(np.round(image), 0, 255).astype(np.uint8))
         return images
 
-    def _save(self, images: np.ndarray) -> None:
-        for image in images:
-            pixels = np.clip(np.round(image), 0, 255).astype(np.uint8)
-            picture = Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels)
-            for number in self._numbers:
-                path = self.folder / f"{self.prefix}_{number:05d}.{self.kind}"
-                try:
-                    with path.open("xb") as file:
-                        picture.save(file, format="jpeg" if self.kind == "jpg" else self.kind)
-                    break
-                except FileExistsError:
-                    continue
-            self._left -= 1
-            self.paths.append(path)
+    def _save(self, pixels: np.ndarray) -> None:
+        picture = Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels)
+        for number in self._numbers:
+            path = self.folder / f"{self.prefix}_{number:05d}.{self.kind}"
+            try:
+                with path.open("xb") as file:
+                    picture.save(file, format="jpeg" if self.kind == "jpg" else self.kind)
+                break
+            except FileExistsError:
+                continue
+        self._left -= 1

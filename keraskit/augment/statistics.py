@@ -1,12 +1,10 @@
 """The fixed part: mean, deviation and whitening matrix of a training split, measured in one pass, and their use."""
 
-from __future__ import annotations
-
 import dataclasses
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -36,12 +34,10 @@ class Statistics:
 
     def save(self, path: Path) -> None:
         """Write an .npz file."""
-        known = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        with path.open("wb") as file:
-            np.savez(file, **{name: value for name, value in known.items() if value is not None})
+        np.savez(path, **{name: value for name, value in vars(self).items() if value is not None})
 
     @classmethod
-    def load(cls, path: Path) -> Statistics:
+    def load(cls, path: Path) -> Self:
         """Read what `save` wrote. Raises UserError for anything else."""
         try:
             with zipfile.ZipFile(path) as archive:
@@ -80,13 +76,18 @@ def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> St
     scale = augmentation.rescale or 1.0
     mean_of_pixel = total / count * scale
     square_of_pixel = (np.diag(gram) if gram is not None else squares) / count * scale**2
-    mean, std = _per_channel(augmentation, mean_of_pixel, square_of_pixel, shape)
+    axes = (1, 2) if augmentation.data_format == "channels_first" else (0, 1)
+    mean = mean_of_pixel.reshape(shape).mean(axis=axes, keepdims=True)
+    variance = square_of_pixel.reshape(shape).mean(axis=axes, keepdims=True) - mean**2
+    std = np.sqrt(np.maximum(variance, 0)).astype(np.float32) if augmentation.divides else None
     zca = None
     if gram is not None:
         m = np.broadcast_to(mean, shape).reshape(-1)
         outer = np.outer(m, mean_of_pixel)
-        zca = _whitening(gram / count * scale**2 - outer - outer.T + np.outer(m, m), augmentation.zca_epsilon)
-    return Statistics(mean.astype(np.float32), std.astype(np.float32) if augmentation.divides else None, zca)
+        # The symmetric matrix that makes the identity of the covariance.
+        values, vectors = np.linalg.eigh(gram / count * scale**2 - outer - outer.T + np.outer(m, m))
+        zca = ((vectors / np.sqrt(np.maximum(values, 0) + augmentation.zca_epsilon)) @ vectors.T).astype(np.float32)
+    return Statistics(mean.astype(np.float32), std, zca)
 
 
 def standardize(augmentation: Description, images: Any) -> tf.Tensor:
@@ -131,29 +132,10 @@ def _room_for(pixels: int) -> np.ndarray:
     """An empty matrix of (pixels, pixels) float64, if it and its decomposition fit into memory."""
     size, free = 8 * pixels**2, system.available_memory()
     if free is not None and 3 * size > free:
-        raise UserError(
-            f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over; "
-            f"{free / 1e9:.1f} GB are free.",
-            "Use smaller pictures, or featurewise standardisation.",
-        )
+        problem = f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over"
+        advice = "Use smaller pictures, or featurewise standardisation."
+        raise UserError(f"{problem}; {free / 1e9:.1f} GB are free.", advice)
     return np.zeros((pixels, pixels))
-
-
-def _per_channel(
-    augmentation: Description, mean: np.ndarray, square: np.ndarray, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation per channel, of shape (1, 1, channels) or (channels, 1, 1)."""
-    axes = (1, 2) if augmentation.data_format == "channels_first" else (0, 1)
-    channel_mean = mean.reshape(shape).mean(axis=axes, keepdims=True)
-    variance = square.reshape(shape).mean(axis=axes, keepdims=True) - channel_mean**2
-    return channel_mean, np.sqrt(np.maximum(variance, 0))
-
-
-def _whitening(covariance: np.ndarray, epsilon: float) -> np.ndarray:
-    """The symmetric matrix that makes the identity of a covariance. `epsilon` is added to its eigenvalues."""
-    values, vectors = np.linalg.eigh(covariance)
-    roots = 1 / np.sqrt(np.maximum(values, 0) + epsilon)
-    return ((vectors * roots) @ vectors.T).astype(np.float32)
 
 
 def _fitting(statistic: np.ndarray, images: tf.Tensor) -> np.ndarray:

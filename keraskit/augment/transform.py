@@ -4,8 +4,6 @@ TensorFlow's own ImageProjectiveTransformV3 works out where a pixel comes from o
 once, reads bytes, and is faster on a CPU (docs/performance.md has both).
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import Any

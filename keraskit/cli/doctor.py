@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keraskit import system
 from keraskit.datasets import mnist
+from keraskit.files import existing
 from keraskit.models import graph
 from keraskit.training import hardware
 
@@ -25,10 +26,7 @@ def examine(output_dir: Path) -> None:
     _line("graph layout", program or "none", "" if program else "`pip install graphviz-pure`.")
     found = next(((why, path) for why, path in mnist.search_path() if system.is_file(path)), None)
     _line("mnist", f"{found[1]} ({found[0]})" if found else "not here", "" if found else "The first run downloads it.")
-    place = output_dir.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 2**30
+    free = shutil.disk_usage(existing(output_dir)).free / 2**30
     _line("free disk", f"{free:.1f} GiB for {output_dir}/", "" if free > 1 else "Runs may not fit: --output-dir.")
 
 

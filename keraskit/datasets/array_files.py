@@ -1,7 +1,5 @@
 """Reads pictures and labels from files of arrays: `.npz` in Keras's layout, or four IDX files, gzipped or not."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import math
@@ -66,12 +64,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, 
 def count_classes(labels: Mapping[str, np.ndarray], where: str) -> tuple[int, tuple[str, ...]]:
     """The lowest label, 0 or 1, and every class by its number: where all labels are above 0, there is no class 0.
 
-    Args:
-        labels: whole numbers, of "train" and other splits.
-        where: they are from, for errors.
-
-    Raises:
-        UserError: they are no class numbers, or all examples are of one class.
+    `labels` are whole numbers, of "train" and other splits. Raises UserError where they are no class numbers, or all
+    examples are of one class.
     """
     low, high = min(int(y.min()) for y in labels.values()), max(int(y.max()) for y in labels.values())
     first = int(low == 1)
@@ -111,15 +105,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[str, np.ndarray]:
-    """Those of these arrays that an .npz file holds. Pickled objects are refused.
+    """Those of these arrays that an .npz file holds, if they have at most so many bytes, by default as fit into memory.
 
-    Args:
-        path: the file.
-        names: of the arrays.
-        most: bytes that they may have (default: as fit into memory).
-
-    Raises:
-        UserError: it is damaged, holds something else, or too much.
+    Pickled objects are refused. Raises UserError for a file that is damaged, holds something else, or too much.
     """
     with reading(path, ".npz"):
         with zipfile.ZipFile(path) as archive:
@@ -145,9 +133,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise UserError(f"{path} does not fit into memory: {sentence(error)}", "Free some, or shrink it.") from error
     except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."
-        ) from error
+        problem = f"{path} cannot be read as {kind}: {sentence(error)}"
+        raise UserError(problem, "Is it damaged? Make it anew.") from error
 
 
 def _check_room(size: int, path: Path) -> None:
@@ -239,7 +226,7 @@ def downloading(failed: str, advice: str) -> Iterator[None]:
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """sha256 of arrays, one after another."""
+    """sha256 of arrays, one after another: models that learned the same have the same of their weights."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)

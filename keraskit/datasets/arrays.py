@@ -1,7 +1,5 @@
 """from_arrays: arrays of your own as the data of a recipe, checked where they are given."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 

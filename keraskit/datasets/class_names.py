@@ -1,7 +1,5 @@
 """Names for the classes of arrays: from --classes, from the .npz itself, or from a labels.txt beside the data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from keraskit import system
@@ -16,13 +14,8 @@ MOST_BYTES = 1_000_000
 def find(count: int, data: Path | None = None, asked: Path | None = None) -> tuple[tuple[str, ...], str] | None:
     """The names of `count` classes and where they stand; None where nobody gave any.
 
-    Args:
-        count: of the classes.
-        data: the .npz, or the folder of IDX files.
-        asked: a file with one name per line, UTF-8, which comes first.
-
-    Raises:
-        UserError: the names cannot be read or are not `count` different names.
+    The file that is `asked` for, UTF-8 with one name per line, comes first, then what the data has: the .npz, or the
+    folder of IDX files. Raises UserError where the names cannot be read or are not `count` different names.
     """
     if asked:
         return _checked(read(asked), count, asked), f"--classes {asked}"

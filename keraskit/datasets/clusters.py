@@ -1,7 +1,5 @@
 """A made set for the first page: 100 features, 10 classes, each class two overlapping clouds of points."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from keraskit.datasets.splits import Split, Splits

@@ -6,8 +6,6 @@ Args:
     classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any, Literal

@@ -1,9 +1,6 @@
 """ShuffledEpochs: training batches, in each epoch in the epoch's own order, made ahead of the model."""
 
-from __future__ import annotations
-
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +8,7 @@ import tensorflow as tf
 from keraskit.augment.transform import draws
 from keraskit.datasets.splits import WHOLE, Batch, Share, Split, batches, ranges
 from keraskit.errors import UserError
+from keraskit.pipeline import opened_by
 
 
 class ShuffledEpochs:
@@ -47,7 +45,7 @@ class ShuffledEpochs:
         self._epoch, self._begun, self._last = 0, True, False
         self._next: Iterator[Batch] | None = None
         self._batches = self.after(0)
-        self.dataset = _opened_by(self._open, self._batches)
+        self.dataset = opened_by(self._batches, self._open)
 
     def begin(self, epoch: int, last: bool = False) -> None:
         """Draw the order and the random numbers of an epoch, counted from 0. After the last one, none is opened."""
@@ -100,10 +98,3 @@ class ShuffledEpochs:
                 if self.split.augmentation.is_random:
                     numbers.append(draws(size, its_own))
             return tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None
-
-
-def _opened_by(opened: Callable[[], Iterator[Batch]], dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The dataset, but Python's `iter` of it is what `opened` returns."""
-    made = copy.copy(dataset)
-    made.__class__ = type("Opened", (type(dataset),), {"__iter__": lambda _: opened()})
-    return made

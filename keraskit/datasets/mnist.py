@@ -1,7 +1,5 @@
 """MNIST: 70,000 handwritten digits of 28x28 grey pixels. The repository ships them; a wheel finds or downloads them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,9 @@ LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cort
 
 
 def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The four uint8 arrays of Keras's layout, and where they came from.
+    """The four uint8 arrays of Keras's layout, and where they came from: `data_dir`, `search_path`, or a download.
 
-    Args:
-        data_dir: the one folder to look in (default: `search_path`, then Keras's download).
-
-    Raises:
-        UserError: nothing found, or a file that is not MNIST.
+    Raises UserError where nothing is found, or a file that is not MNIST.
     """
     if data_dir is not None:
         check_place(data_dir)

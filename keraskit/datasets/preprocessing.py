@@ -1,10 +1,8 @@
 """How a picture becomes what a model is fed, in plain values that a run folder can hold."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tensorflow as tf
 from annotated_types import Interval
@@ -39,7 +37,7 @@ class Inputs:
             raise ValueError(f"{self.size} pixels of {self.channels} values do not fill {self.shape}")
 
     @classmethod
-    def from_json(cls, values: Any) -> Inputs:
+    def from_json(cls, values: Any) -> Self:
         """From what `dataclasses.asdict` and JSON made of it. Raises ValueError for anything else."""
         try:
             return TypeAdapter(cls).validate_python(values)

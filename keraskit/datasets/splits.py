@@ -61,14 +61,7 @@ class Split:
 
     @classmethod
     def of(cls, x: Arrays, y: Arrays, weights: np.ndarray | None = None, **known: Any) -> Split:
-        """A split that is in memory.
-
-        Args:
-            x: inputs, one per example.
-            y: targets, as many.
-            weights: of each example in the loss, shape (n,).
-            known: further fields.
-        """
+        """A split in memory: inputs and targets, one per example, and weights in the loss, shape (n,), if any."""
         with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
             arrays = (x, y) if weights is None else (x, y, weights.astype("float32"))
             stored = keras.tree.map_structure(tf.constant, arrays)

@@ -1,13 +1,10 @@
 """Cluster: the devices of this machine, and the machines, that train one model together, as tf.distribute does it."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import faulthandler
 import hashlib
 import os
-import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +19,7 @@ from keraskit.config import RunConfig, Settings, flag
 from keraskit.datasets.splits import WHOLE, Share, Splits
 from keraskit.distributed.meeting import SEE_LOG, Meeting
 from keraskit.distributed.workers import find_workers
-from keraskit.errors import RunStopped, UserError, sentence
+from keraskit.errors import RunStopped, UserError, lasting, sentence
 from keraskit.recipe import Recipe
 
 ASKED = "as asked"
@@ -122,12 +119,7 @@ ONE = Cluster()
 class StopTogether(keras.callbacks.Callback):
     """When one worker has had a signal, has all of them stop after the same epoch, which the chief saves.
 
-    Args:
-        cluster: the workers.
-        patience: notes this worker's signals.
-
-    Attributes:
-        agreed: what all of them heed, which is `patience` where there is one process alone.
+    What all of them heed is `agreed`: where there is one process alone, this worker's own `patience`.
     """
 
     def __init__(self, cluster: Cluster, patience: signals.Patience) -> None:
@@ -136,7 +128,6 @@ class StopTogether(keras.callbacks.Callback):
         self.agreed = signals.Patience() if cluster.meeting else patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ask the others."""
         if not self.cluster.meeting:
             return
         self.agreed.asked = max(self.cluster.meeting.gather(self.patience.asked or 0)) or None
@@ -208,8 +199,6 @@ def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:
             raise UserError(f"--devices {asked}, but TensorFlow sees {len(gpus)} GPUs here.", "Ask for fewer.")
         used = gpus[: asked or len(gpus)]
         tf.config.set_visible_devices(used, "GPU")
-        for gpu in used:
-            tf.config.experimental.set_memory_growth(gpu, True)
         return [f"GPU:{i}" for i in range(len(used))]
     devices = asked or 1
     if devices > 1:  # one CPU computes as several devices: for trying it out
@@ -230,7 +219,7 @@ def _same(name: str, value: Any) -> str | None:
     """A knob's value as text that is the same on every machine; None for a place, where only what is in it counts."""
     if name in FILES and Path(str(value)).exists():
         return _content(Path(str(value)))
-    return None if isinstance(value, Path) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return None if isinstance(value, Path) else lasting(value)
 
 
 def _content(path: Path) -> str | None:
@@ -250,9 +239,7 @@ def refuse_differences(said: list[dict[str, Any]]) -> None:
             named = (f"{value} on worker {values.index(value)}" for value in dict.fromkeys(values))
             differing.append(f"{name} is {' but '.join(named)}")
     if differing:
-        advice = (
-            "Start the same command everywhere, with the same data and versions, and an --output-dir that all share."
-        )
+        advice = "Start the same command everywhere, with the same data and versions, and one --output-dir for all."
         raise UserError(f"The workers do not agree: {'; '.join(differing)}.", advice)
 
 

@@ -1,7 +1,5 @@
 """`keraskit launch`: starts several workers of one run on this machine, each with a log file of its own."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
@@ -27,10 +25,7 @@ PATIENCE = 60.0  # seconds that the others have to stop by themselves once one w
 def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
 
-    Args:
-        words: the command, such as `["run", "cnn", "--epochs", "2"]`.
-        workers: how many processes.
-        logs: folder in which this launch makes one of its own, with `worker-0.log` and so on.
+    Each launch makes a folder in `logs`, with `worker-0.log` and so on.
 
     Raises:
         UserError: no command that trains was given, or fewer than two workers.

@@ -25,16 +25,11 @@ SEE_LOG = "See that worker's own log; then start the same command with --resume 
 
 
 class Meeting:
-    """The connections between the chief, which listens at its own address, and every other worker.
-
-    Args:
-        workers: host:port of each.
-        index: which of them this is; 0 is the chief.
-        wait: seconds until all must be there.
+    """The connections between the chief, worker 0, which listens at its own address, and every other worker.
 
     Raises:
         UserError: the port is in use, or another worker has other addresses.
-        RunStopped: somebody is missing; it says who.
+        RunStopped: somebody is missing after `wait` seconds; it says who.
     """
 
     def __init__(self, workers: tuple[str, ...], index: int, wait: float) -> None:

@@ -1,7 +1,5 @@
 """Who the workers of a run are: told by the flags, by TF_CONFIG, or by SLURM's step."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping
@@ -17,8 +15,7 @@ Found = tuple[tuple[str, ...], int, str]
 def find_workers(config: RunConfig, environment: Mapping[str, str]) -> Found:
     """host:port of all workers, which of them this is, and who says so; no workers where this process trains alone.
 
-    Raises:
-        UserError: they are not described well.
+    Raises UserError where they are not described well.
     """
     if config.workers is not None or config.worker_index is not None:
         if config.workers is None or config.worker_index is None:

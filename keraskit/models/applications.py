@@ -1,7 +1,5 @@
 """Keras's pretrained networks by name: how each is built, the pixels it expects, and filling it with weights."""
 
-from __future__ import annotations
-
 import os
 import re
 import warnings
@@ -15,7 +13,7 @@ import keras
 from keraskit import system
 from keraskit.errors import UserError, sentence
 from keraskit.models import weights
-from keraskit.suggest import did_you_mean
+from keraskit.suggest import did_you_mean, plain
 
 SHAPES = re.compile(  # in Keras's words for weights that do not fit
     r"name[=d] ?([^,)]+).*?(?:variable\.shape=|expects shape )(\([\d, ]*\)).*?shape[= ](\([\d, ]*\))", re.DOTALL
@@ -24,17 +22,13 @@ SHAPES = re.compile(  # in Keras's words for weights that do not fit
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
-    known = {_plain(n): n for n in dir(keras.applications) if n[0].isupper()}
-    if _plain(name) not in known:
+    known = {plain(n): n for n in dir(keras.applications) if n[0].isupper()}
+    if plain(name) not in known:
         meant = did_you_mean(name, known.values())
         raise UserError(f"Keras has no application {name!r}. {meant}", f"It has {', '.join(sorted(known.values()))}.")
-    builder = getattr(keras.applications, known[_plain(name)])
+    builder = getattr(keras.applications, known[plain(name)])
     module = getattr(keras.applications, builder.__module__.rpartition(".")[2])
     return builder, module.preprocess_input
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def create(
@@ -51,7 +45,7 @@ def create(
     """
     builder, _ = find(name)
     if alpha != 1.0:
-        if not _plain(name).startswith("mobilenet"):
+        if not plain(name).startswith("mobilenet"):
             raise UserError(f"--alpha is MobileNet's; {name} has none.", "Leave it out.")
         arguments["alpha"] = alpha
     if size:
@@ -71,10 +65,9 @@ def unavailable(error: Exception) -> UserError:
     """What to tell a user whose weights Keras could not download: the file, where it belongs, and the other way."""
     home = system.keras_home() / "models"
     file = re.search(r"[^/ ]+\.h5", str(error))
-    return UserError(
-        f"Keras could not download {file[0] if file else 'the weights'}: {sentence(error)}",
-        f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network.",
-    )
+    problem = f"Keras could not download {file[0] if file else 'the weights'}: {sentence(error)}"
+    advice = f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network."
+    return UserError(problem, advice)
 
 
 def load_imagenet(model: keras.Model) -> list[str]:
@@ -98,8 +91,7 @@ def nested(model: keras.Model) -> keras.Model | None:
 def load_file(model: keras.Model, path: Path) -> None:
     """Fill a model from a file: Keras's published .h5, with or without its head, .weights.h5, or .keras.
 
-    Raises:
-        UserError: the file cannot be read or does not fit; it says which layer, and which shapes.
+    Raises UserError where the file cannot be read or does not fit; it says which layer, and which shapes.
     """
     try:
         if path.suffix == ".keras":

@@ -4,8 +4,6 @@ Neither guided backpropagation nor guided Grad-CAM: they hardly change when a ne
 et al. 2018, https://arxiv.org/abs/1810.03292), so they show the picture, not the network.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +78,9 @@ def recorded(layer: keras.Layer) -> Iterator[list[tf.Tensor]]:
 @contextmanager
 def before_activation(model: keras.Model) -> Iterator[None]:
     """The model with its last layers' softmax or sigmoid left out: a saturated one has no gradient to follow."""
-    last = [each for each in model.layers if getattr(each, "output", None) is not None and _ends(model, each)]
+    ends = {id(output) for output in model.outputs}
+    outputs = {layer: keras.tree.flatten(getattr(layer, "output", ())) for layer in model.layers}
+    last = [layer for layer, tensors in outputs.items() if ends & set(map(id, tensors))]
     known = {layer: layer.activation for layer in last if hasattr(layer, "activation")}
     for layer in known:
         layer.activation = keras.activations.linear
@@ -89,10 +89,6 @@ def before_activation(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, activation in known.items():
             layer.activation = activation
-
-
-def _ends(model: keras.Model, layer: keras.Layer) -> bool:
-    return any(tensor is output for output in model.outputs for tensor in keras.tree.flatten(layer.output))
 
 
 def score_of(model: keras.Model, k: int) -> Score:
@@ -174,13 +170,17 @@ def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: st
 
     def map_of() -> np.ndarray:
         x = fed(picture[None])
-        heat = grad_cam(model, chosen, x, score) if chosen else _by_pixel(saliency(model, x, score), picture)
+        if chosen:
+            heat = grad_cam(model, chosen, x, score)
+        else:  # the largest gradient at each pixel, of an input with the picture's values in order
+            (values,) = keras.tree.flatten(saliency(model, x, score))
+            heat = values.reshape(1, *picture.shape[:2], -1).max(axis=-1)
         heat = tf.image.resize(heat[..., None], picture.shape[:2]).numpy()[0, ..., 0]
         return heat / heat.max() if heat.max() > 0 else heat
 
     def probability(pictures: np.ndarray) -> np.ndarray:
-        said = model(fed(pictures), training=False).numpy()
-        return said[:, k] if said.shape[-1] > 1 else said[:, 0] if k else 1 - said[:, 0]
+        found = model(fed(pictures), training=False).numpy()
+        return found[:, k] if found.shape[-1] > 1 else found[:, 0] if k else 1 - found[:, 0]
 
     heat = map_of()
     alike = []
@@ -199,8 +199,7 @@ def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: st
 def layer_of(model: keras.Model, name: str | None) -> keras.Layer | None:
     """The layer of this name, within nested models too, or the last convolution, if there is one.
 
-    Raises:
-        UserError: the model has no such layer, or the layer's output has no places.
+    Raises UserError where the model has no such layer, or the layer's output has no places.
     """
     if name is None:
         return last_convolution(model)
@@ -210,12 +209,6 @@ def layer_of(model: keras.Model, name: str | None) -> keras.Layer | None:
     if len(getattr(layers[name].output, "shape", ())) != 4:
         raise UserError(f"The output of {name} has no rows and columns.", "Name a convolution or a pool.")
     return layers[name]
-
-
-def _by_pixel(gradients: Any, picture: np.ndarray) -> np.ndarray:
-    """The largest gradient at each pixel, shape (1, height, width), of an input with the picture's values in order."""
-    (values,) = keras.tree.flatten(gradients)
-    return values.reshape(1, *picture.shape[:2], -1).max(axis=-1)
 
 
 @contextmanager

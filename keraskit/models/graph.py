@@ -1,7 +1,5 @@
 """A model's layers: summarised as text, drawn as a graph, their arithmetic counted."""
 
-from __future__ import annotations
-
 import math
 import os
 import re
@@ -30,8 +28,7 @@ def layout_program() -> str | None:
 def draw(model: keras.Model, *paths: Path) -> None:
     """Write the graph of layers with shapes and activations. Each path's ending names its format.
 
-    Raises:
-        UserError: no layout program, an ending that is no format of it, or a model that it cannot draw.
+    Raises UserError without a layout program, for an ending that is no format of it, or a model that it cannot draw.
     """
     program = layout_program()
     if program is None:

@@ -1,7 +1,5 @@
 """Opens model and weight files that anybody may have made; refuses code, ways to other files, bombs."""
 
-from __future__ import annotations
-
 import json
 import math
 import random
@@ -38,8 +36,8 @@ def load(path: Path) -> keras.Model:
         ValueError: it is none, or is refused; the message says why. Keras raises anything else for a damaged file.
     """
     config, stored = check_archive(path)
-    for name in _classes(config):
-        if name in REFUSED:
+    for named in re.findall(r'"class_name": "([^"]*)"', json.dumps(config)):  # classes and functions, at any depth
+        if (name := named.rpartition(">")[2]) in REFUSED:
             raise ValueError(f"refused: it holds a {name}, which {REFUSED[name]}")
     if (declared := _declared(config)) > stored + SLACK:  # each takes a byte at least
         raise ValueError(f"refused: it declares {declared:,} weights, and holds {stored:,} bytes of them")
@@ -73,11 +71,6 @@ def check_archive(path: Path) -> tuple[dict[str, Any], int]:
         if not isinstance(config, dict):
             raise ValueError(f"its {CONFIG} describes no model")
         return config, archive.getinfo(WEIGHTS).file_size
-
-
-def _classes(config: dict[str, Any]) -> set[str]:
-    """Every class and function that a configuration names, at any depth."""
-    return {name.rpartition(">")[2] for name in re.findall(r'"class_name": "([^"]*)"', json.dumps(config))}
 
 
 def _declared(config: dict[str, Any]) -> int:

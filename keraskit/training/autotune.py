@@ -1,14 +1,10 @@
 """Measures a recipe's training step in each precision, with and without XLA, and remembers the best for `auto`."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
-import json
 import statistics
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -29,14 +25,7 @@ FILE = "autotune.json"
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """The fastest of what was measured.
-
-    Args:
-        precision: float32, bfloat16 or float16.
-        xla: on or off.
-        milliseconds: of one training step.
-        day: when.
-    """
+    """The fastest of what was measured, in milliseconds of one training step, and on which day."""
 
     precision: str
     xla: str
@@ -52,8 +41,7 @@ class Measured:
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
     """Measure all candidates in alternation, print them, and remember the fastest for `auto`.
 
-    Returns:
-        precision, XLA and milliseconds of each, the fastest first.
+    Returns precision, XLA and milliseconds of each, the fastest first.
     """
     settings = settle(recipe, config, options)
     place = hardware.occupy(settings)
@@ -65,9 +53,9 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
             print(f"compiling {precision}, xla {xla} ...", flush=True)
             this_way: dict[str, Any] = {"precision": precision, "xla": xla}
             setup = prepare(recipe, dataclasses.replace(settings, **this_way), splits, place)
-            several = setup.choices.steps_per_execution.value
-            run(setup, several)  # compiles
-            count = several * max(1, min(100, round(LONG_ENOUGH / (several * run(setup, several)))))
+            steps = setup.choices.steps_per_execution.value
+            run(setup, steps)  # compiles
+            count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
             candidates[precision, xla] = setup, count
     for _ in range(ROUNDS):
         for name, candidate in candidates.items():
@@ -80,7 +68,8 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         times = f"{plain[2] / milliseconds:.2f} times as fast as float32 without XLA"
         print(f"{precision:9} xla {xla:3} {milliseconds:9.2f} ms a step, {times}{chosen}")
     found = Measured(best[0], best[1], round(best[2], 3), datetime.now(UTC).date().isoformat())
-    if remembered := remember(recipe, settings, settings.options, found):
+    entry = {key(recipe, settings, settings.options): dataclasses.asdict(found)}
+    if remembered := files.remember(FILE, files.remembered(FILE) | entry):
         print(f"remembered in {remembered}")
     return table
 
@@ -112,30 +101,8 @@ def key(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> str:
 def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Measured | None:
     """What was measured for this run; None where nothing was, or what is there was written by another version."""
     try:
-        known = Measured(**_read()[key(recipe, config, options)])
+        known = Measured(**files.remembered(FILE)[key(recipe, config, options)])
         usable = known.precision in hardware.POLICIES and known.xla in ("on", "off") and known.milliseconds > 0
         return known if usable else None
     except (KeyError, TypeError):
         return None
-
-
-def remember(recipe: Recipe, config: RunConfig, options: dict[str, Any], found: Measured) -> Path | None:
-    """Keep it; None where there is no place for it."""
-    place = system.cache_folder()
-    if place is None:
-        return None
-    entries = _read() | {key(recipe, config, options): dataclasses.asdict(found)}
-    try:
-        files.write_text(place / FILE, json.dumps(entries, indent=2))
-    except OSError:
-        return None
-    return place / FILE
-
-
-def _read() -> dict[str, Any]:
-    place = system.cache_folder()
-    try:
-        found = json.loads((place / FILE).read_text("utf-8")) if place else {}
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):  # not there, or damaged: nothing is known
-        return {}

@@ -1,7 +1,5 @@
 """Callbacks that keep on disk what a run must not lose: the best model, the history, and where training stands."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shutil
@@ -32,25 +30,19 @@ class SetEpoch(keras.callbacks.Callback):
         self._epochs = epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Have its order drawn."""
         self._epochs.begin(epoch, last=epoch + 1 == self.params["epochs"])
 
 
 class KeepBest(keras.callbacks.Callback):
     """Keeps the history, and the best model by the monitored validation metric; `Checkpoints` says when to write them.
 
-    Of equally good ones the best has the lower validation loss: accuracies of few examples are often equal.
-
-    Args:
-        folder: where to write; None for a worker that writes nothing.
-        setup: the run.
+    Of equally good ones the best has the lower validation loss: accuracies of few examples are often equal. A worker
+    that writes nothing has no folder.
     """
 
     def __init__(self, folder: RunFolder | None, setup: TrainingSetup) -> None:
         super().__init__()
-        self.folder, self._whole, self._head = folder, setup.model, setup.head
-        self._statistics = setup.splits.train.augmentation.statistics
-        self.monitor, self._sign = setup.monitor
+        self.folder, self.setup = folder, setup
         self.rows: list[dict[str, float]] = []
         self.told: list[Callable[[dict[str, float]], None]] = []  # of each epoch
         self.best_epoch = 0
@@ -76,34 +68,34 @@ class KeepBest(keras.callbacks.Callback):
             self._best = -float("inf")  # a later epoch's, whose end the checkpoint has not seen; or it is gone
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
         self._started = time.monotonic() - self._before
         self._before = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the epoch; see if the model is the best so far."""
         logs = logs or {}
         numbers = {name: float(value) for name, value in logs.items()}
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
         for tell in self.told:
             tell(self.rows[-1])
         self.fitting += self._spent()
-        score = self._sign * numbers[self.monitor]
+        monitor, sign = self.setup.monitor
+        score = sign * numbers[monitor]
         equal = score == self._best and numbers["val_loss"] < self.rows[self.best_epoch - 1]["val_loss"]
         better = score > self._best or equal or not self._saved()
         self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
         if self._improved:
             self._best, self.best_epoch = score, epoch + 1
-            if self._head is not self.model:
-                self._head.set_weights(self.model.get_weights())
+            if self.setup.head is not self.model:
+                self.setup.head.set_weights(self.model.get_weights())
 
     def write(self, folder: RunFolder) -> None:
         """Write the model if the last epoch's is the best so far, and the history."""
-        if self._statistics and not (folder.path / STATISTICS).exists():
+        statistics = self.setup.splits.train.augmentation.statistics
+        if statistics and not (folder.path / STATISTICS).exists():
             with folder.atomic(STATISTICS) as path:
-                self._statistics.save(path)
+                statistics.save(path)
         if self._improved:
-            with folder.atomic(MODEL, durable=True) as path, uncompiled(self._whole) as model:
+            with folder.atomic(MODEL, durable=True) as path, uncompiled(self.setup.model) as model:
                 model.save(path)
             self._model_sha256 = folder.sha256(MODEL)
             self._improved = False
@@ -130,28 +122,16 @@ def uncompiled(model: keras.Model) -> Iterator[keras.Model]:
 class Checkpoints(keras.callbacks.Callback):
     """Writes everything at the end of each epoch, where training stands also within one; stops when a signal asked.
 
-    Args:
-        folder: the run's, which this process has locked.
-        keeper: knows the history and the best model.
-        user: the user's own callbacks, whose state is saved too.
-        setup: the run.
-        patience: has noted the signal.
-        reached: the step of the first epoch from which training goes on.
-        command: goes on with this run.
+    Training goes on from the step `reached` of its first epoch, and after a stop by `command`.
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        keeper: KeepBest,
-        user: UserCallbacks,
-        setup: TrainingSetup,
-        patience: signals.Patience,
-        reached: int,
-        command: str,
+        self, keeper: KeepBest, user: UserCallbacks, patience: signals.Patience, reached: int, command: str
     ) -> None:
         super().__init__()
-        self.folder, self.keeper, self.user, self.command = folder, keeper, user, command
+        assert keeper.folder  # which this process has locked
+        self.folder, self.keeper, self.user, self.command = keeper.folder, keeper, user, command
+        setup = keeper.setup
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every
         self.patience, self._reached = patience, reached
         self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
@@ -159,7 +139,6 @@ class Checkpoints(keras.callbacks.Callback):
         self._counted: list[tuple[Any, Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -169,9 +148,7 @@ class Checkpoints(keras.callbacks.Callback):
         more.
         """
         done = batch + 1
-        if (
-            self._reads_files
-        ):  # a step without a batch changes what depends on none: seeds' states, the optimizer's step
+        if self._reads_files:  # a step without a batch changes seeds' states and the optimizer's step alone
             variables = (*self.model.variables, *self.model.optimizer.variables)
             self._counted = [(v, v.numpy()) for v in variables if "int" in v.dtype]
         due = self.every and done // self.every > self._reached // self.every
@@ -182,7 +159,6 @@ class Checkpoints(keras.callbacks.Callback):
             self.stop_if_asked(f"after step {done} of epoch {self._epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save the epoch."""
         self._reached = 0
         self.save(epoch + 1, 0)
         self.stop_if_asked(f"after epoch {epoch + 1}")
@@ -227,19 +203,17 @@ class Checkpoints(keras.callbacks.Callback):
         """Save into another place. What to tell the user."""
         problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
         for place in system.refuges():
+            path = None
             try:
-                other = RunFolder(Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place)))
-                try:
-                    if (self.folder.path / MODEL).exists():
-                        shutil.copyfile(self.folder.path / MODEL, other.path / MODEL)
-                    other.write_json(MANIFEST, self.folder.facts)
-                    self._write(other, epoch, step)
-                except OSError:
-                    shutil.rmtree(other.path, ignore_errors=True)
-                    raise
+                path = Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place))
+                if (self.folder.path / MODEL).exists():
+                    shutil.copyfile(self.folder.path / MODEL, path / MODEL)
+                other = RunFolder(path)
+                other.write_json(MANIFEST, self.folder.facts)
+                self._write(other, epoch, step)
+                return UserError(problem, f"All is saved in {path}: `keraskit resume {path}` goes on there.")
             except OSError:
-                continue
-            return UserError(problem, f"All is saved in {other.path}: `keraskit resume {other.path}` goes on there.")
-        return UserError(
-            problem, f"Nor can another place. Make room, then `{self.command}` goes on from the last save."
-        )
+                if path:
+                    shutil.rmtree(path, ignore_errors=True)
+        advice = f"Nor can another place. Make room, then `{self.command}` goes on from the last save."
+        return UserError(problem, advice)

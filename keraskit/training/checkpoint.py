@@ -1,16 +1,14 @@
 """Where a training stands, in one file: every variable's value, and what else it takes to go on to the same bits."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import keras
 import numpy as np
@@ -19,11 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from keraskit.errors import UserError, sentence
 from keraskit.results.run_folder import CHECKPOINT, TRAINED, RunFolder
-
-DAMAGED = (  # what reading a damaged archive of arrays may raise
-    OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
-
 
 Count = Annotated[int, Interval(ge=0, le=10**9)]
 Seconds = Annotated[float, Interval(ge=0, le=1e12)]
@@ -80,24 +73,14 @@ def complete(model: keras.Model, element_spec: Any) -> None:
 
 
 def write(path: Path, model: keras.Model, position: Position, more: dict[str, np.ndarray] | None = None) -> None:
-    """Write a checkpoint, one array after another: no second copy of the weights is ever in memory.
-
-    Args:
-        path: the file.
-        model: in training.
-        position: where it stands.
-        more: further arrays by name.
-    """
+    """Write a checkpoint, one array after another: no second copy of the weights is ever in memory."""
+    told = ("position", np.array(json.dumps(dataclasses.asdict(position))))
+    variables = _variables(model, within_epoch=position.step > 0).items()
+    values = ((name, variable.numpy()) for name, variable in variables)
     with zipfile.ZipFile(path, "w") as archive:  # what np.savez makes, but for its having all arrays at once
-        for name, array in itertools.chain(_arrays(model, position), (more or {}).items()):
+        for name, array in itertools.chain([told], values, (more or {}).items()):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-
-
-def _arrays(model: keras.Model, position: Position) -> Iterator[tuple[str, np.ndarray]]:
-    yield "position", np.array(json.dumps(dataclasses.asdict(position)))
-    for name, variable in _variables(model, within_epoch=position.step > 0).items():
-        yield name, variable.numpy()
 
 
 def _variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
@@ -111,34 +94,35 @@ def _variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
 
 
 class Checkpoint:
-    """A checkpoint that was written.
-
-    Args:
-        path: its file.
-
-    Raises:
-        UserError: it is damaged, or no training can stand where it says.
-    """
+    """A checkpoint that was written. Raises UserError where it is damaged, or no training can stand where it says."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.more: dict[str, np.ndarray] = {}
-        try:
+        with self._reading():
             if not path.is_file():
                 raise ValueError("it is no file")
             with np.load(path, allow_pickle=False) as arrays:
                 known = json.loads(str(arrays["position"]))
             self.position = TypeAdapter(Position).validate_python(known)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Make one line of what reading the file raises, which is anything where it is damaged."""
+        try:
+            yield
+        except UserError:
+            raise
+        except MemoryError as error:
+            raise UserError(f"{self._path} does not fit into memory: {sentence(error)}", "Free some.") from error
         except ValidationError as error:
             first = error.errors()[0]
             raise self.damaged(f"{' '.join(map(str, first['loc']))} {first['msg']}".strip()) from error
-        except MemoryError as error:
-            raise self._too_large(error) from error
-        except (KeyError, TypeError, AttributeError, RecursionError, *DAMAGED) as error:
+        except Exception as error:
             raise self.damaged(error) from error
 
     @classmethod
-    def of(cls, folder: RunFolder) -> Checkpoint | None:
+    def of(cls, folder: RunFolder) -> Self | None:
         """The folder's checkpoint, or what is left of it when training has ended; None for neither."""
         there = [name for name in (CHECKPOINT, TRAINED) if os.path.lexists(folder.path / name)]
         return cls(folder.file(there[0])) if there else None
@@ -149,23 +133,15 @@ class Checkpoint:
         Raises:
             UserError: the file is damaged, or of another model.
         """
-        try:
-            with np.load(self._path, allow_pickle=False) as arrays:
-                self.more = {name: arrays[name] for name in arrays.files if name.startswith("callbacks/")}
-                for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
-                    array = arrays[name]
-                    if array.shape != tuple(variable.shape):
-                        raise KeyError(name)
-                    if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
-                        array = array.view(variable.numpy().dtype)
-                    variable.assign(array)
-        except KeyError as error:
-            problem = f"{self._path} does not fit the model: {error.args[0]} differs."
-            raise UserError(problem, "Has the recipe changed? Start a new run.") from error
-        except MemoryError as error:
-            raise self._too_large(error) from error
-        except DAMAGED as error:
-            raise self.damaged(error) from error
+        with self._reading(), np.load(self._path, allow_pickle=False) as arrays:
+            self.more = {name: arrays[name] for name in arrays.files if name.startswith("callbacks/")}
+            for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
+                if name not in arrays or (array := arrays[name]).shape != tuple(variable.shape):
+                    problem = f"{self._path} does not fit the model: {name} differs."
+                    raise UserError(problem, "Has the recipe changed? Start a new run.")
+                if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
+                    array = array.view(variable.numpy().dtype)
+                variable.assign(array)
 
     def check(self, epochs: int, steps: int) -> None:
         """Raise UserError unless it is a place in a training of so many epochs of so many steps."""
@@ -175,6 +151,3 @@ class Checkpoint:
     def damaged(self, error: object) -> UserError:
         """What to tell the user."""
         return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")
-
-    def _too_large(self, error: Exception) -> UserError:
-        return UserError(f"{self._path} does not fit into memory: {sentence(error)}", "Free some.")

@@ -1,7 +1,5 @@
 """Evaluation: one inference of a split, from which metrics and predictions both come."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,13 +16,7 @@ Evaluated = tuple[dict[str, float], SplitPredictions]
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
     """What `Model.evaluate` and `Model.predict` would give for each split, in one pass over it.
 
-    Args:
-        model: compiled.
-        splits: by name, read in their order.
-        batch_size: examples in one call of the model.
-
-    Returns:
-        Metrics by name, and targets and predictions, of each split.
+    Returns metrics by name, and targets and predictions, of each split, in the order given. The model is compiled.
     """
 
     @tf.function

@@ -1,7 +1,5 @@
 """Training itself: `fit`, from the first step or from where a checkpoint stands."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,14 +23,7 @@ NAMED = 8  # files at most, of a batch that gave no loss
 def fit(
     setup: TrainingSetup, keeper: KeepBest, user: UserCallbacks, start: Checkpoint | None = None, command: str = ""
 ) -> None:
-    """Train from the first step or from a checkpoint, and keep on disk what must not be lost.
-
-    Args:
-        setup: the run.
-        keeper: holds the history and the best model, and the folder; a worker without one writes nothing.
-        user: the user's own callbacks.
-        start: where to go on; None for the beginning.
-        command: goes on with this run if it is stopped.
+    """Train from the first step, or from where `start` stands, and keep on disk what must not be lost.
 
     Raises:
         Stopped: a signal came, and everything is saved.
@@ -46,7 +37,7 @@ def fit(
     stop = StopTogether(cluster, patience)
     saving = []
     if keeper.folder:
-        saving = [Checkpoints(keeper.folder, keeper, user, setup, stop.agreed, position.step, command)]
+        saving = [Checkpoints(keeper, user, stop.agreed, position.step, command)]
 
     def restore() -> None:
         if start:
@@ -157,27 +148,19 @@ def _averages_left(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Ends a run at the step whose loss is infinite or not a number, and says which step that was, and of what.
-
-    Args:
-        setup: the run.
-        keeper: knows whether there is a best model.
-    """
+    """Ends a run at the step whose loss is infinite or not a number, and says which step that was, and of what."""
 
     def __init__(self, setup: TrainingSetup, keeper: KeepBest | None) -> None:
         super().__init__()
         self.epochs, self.keeper = setup.epochs, keeper
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the epoch."""
         self._epoch, self._next = epoch, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the first of the steps handed over."""
         self._next = batch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Raises UserError if the loss is no number."""
         loss = (logs or {}).get("loss", 0.0)
         if math.isfinite(loss):
             return

@@ -40,13 +40,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a run computes; settled before any tensor exists.
-
-    Args:
-        device: cpu, or a GPU.
-        threads: that compute.
-        cluster: the devices and machines that train together.
-    """
+    """Where a run computes; settled before any tensor exists."""
 
     device: Choice
     threads: Choice
@@ -101,13 +95,11 @@ def choose(
     measured: Measured | None = None,
     named: bool = False,
 ) -> Choices:
-    """Decide for this model on this machine.
+    """Decide for this model, built in float32, on this machine; a flag other than `auto` is obeyed.
 
     Args:
-        model: built in float32; its kinds of layers decide.
-        settings: a flag other than `auto` is obeyed.
-        place: where it computes.
-        steps: steps in one epoch.
+        model, settings, place: by which to decide.
+        steps: in one epoch.
         measured: what was measured here, which `auto` prefers to what is known of such models.
         named: each example has a file, whose name should be told if its loss is no number.
 
@@ -155,13 +147,11 @@ def _steps_per_execution(model: keras.Model, kinds: set[str], batch_size: int, m
 
 def layer_kinds(model: keras.Model) -> set[str]:
     """Which kinds of arithmetic a model does: "dense", "conv", "depthwise", "recurrent", and "sequences" where a
-    recurrent layer gives out every step; "unfused" where cuDNN has no kernel for it."""
+    recurrent layer gives out every step."""
     kinds = set()
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
             kinds |= {"recurrent"} | ({"sequences"} if layer.return_sequences else set())
-            if isinstance(layer, keras.layers.LSTM | keras.layers.GRU) and not _has_cudnn_kernel(layer):
-                kinds.add("unfused")
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
             kinds.add("depthwise")
         elif "Conv" in type(layer).__name__:
@@ -169,14 +159,6 @@ def layer_kinds(model: keras.Model) -> set[str]:
         elif isinstance(layer, keras.layers.Dense):
             kinds.add("dense")
     return kinds
-
-
-def _has_cudnn_kernel(layer: keras.layers.RNN) -> bool:
-    """Whether an LSTM or GRU is of the kind that cuDNN computes; what Keras asks before it uses it."""
-    cell = layer.cell
-    plain = keras.activations.serialize(cell.activation) == "tanh"
-    gates = keras.activations.serialize(cell.recurrent_activation) == "sigmoid"
-    return plain and gates and not cell.recurrent_dropout and not layer.unroll and cell.use_bias
 
 
 def bfloat16_feature() -> str | None:
@@ -190,9 +172,8 @@ def _device(asked: str) -> Choice:
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "gpu" and index >= len(gpus):
         seen = f"TensorFlow sees {len(gpus)} GPUs here, counted from 0" if gpus else "TensorFlow sees no GPU here"
-        raise UserError(
-            f"--device {asked}, but {seen}.", "Use --device cpu, or see `keraskit doctor` for what is missing."
-        )
+        advice = "Use --device cpu, or see `keraskit doctor` for what is missing."
+        raise UserError(f"--device {asked}, but {seen}.", advice)
     if kind == "cpu" or not gpus:
         with contextlib.suppress(RuntimeError):  # this process has used its GPUs already
             tf.config.set_visible_devices([], "GPU")  # else TensorFlow takes all of their memory
@@ -241,8 +222,6 @@ def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
 def _xla(kinds: set[str], gpu: bool) -> Choice:
     if gpu and "recurrent" not in kinds:
         return Choice("off", "not measured on this GPU; `keraskit autotune` does")
-    if gpu and "unfused" in kinds:
-        return Choice("off", "not measured on this GPU. NOTE: cuDNN has no kernel for a recurrent layer like these")
     if gpu:
         return Choice("off", "cuDNN's kernels for recurrent layers are faster, and XLA cannot use them")
     if kinds == {"dense"}:
@@ -270,12 +249,10 @@ def _gpu_details(number: int = 0) -> tuple[str, tuple[int, int]]:
 
 def describe() -> dict[str, Any]:
     """What this machine is, for the manifest and the report."""
-    gpus = [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))]
-    notable = sorted(system.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES})
     return {
         "cpu": system.cpu_name(),
         "cores": system.cores(),
-        "cpu_features": notable,
-        "gpus": gpus,
+        "cpu_features": sorted(system.cpu_features() & {"avx2", "avx512f", *BFLOAT16_FEATURES}),
+        "gpus": [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))],
         "system": platform.platform(),
     }

@@ -1,9 +1,7 @@
 """MicroBatched: computes a batch's gradients in shares side by side, as one recurrent loop keeps one core busy."""
 
-from __future__ import annotations
-
 import inspect
-from typing import Any
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -24,21 +22,21 @@ UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # they do not say along w
 
 def hindrance(model: keras.Model) -> str:
     """Why a batch of this model, which is compiled, cannot be taken apart; empty where it can."""
-    parts = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
-    if not all(map(_goes_by_example, parts.values())):
+    operations = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
+    if not all(map(_goes_by_example, operations.values())):
         return "a layer, or something of one's own, may look at the whole batch"
     return "" if all(map(_is_mean, keras.tree.flatten(model.loss))) else "the loss may be no mean over examples"
 
 
-def _goes_by_example(part: Any) -> bool:
+def _goes_by_example(operation: Any) -> bool:
     """Whether a layer, or another operation of a graph, treats each example as if it came alone."""
-    known = type(part) in BY_EXAMPLE or (isinstance(part, keras.Model) and _is_keras(type(part)))
-    called = [getattr(part, name, None) for name in ("activation", "recurrent_activation", "activity_regularizer")]
+    known = type(operation) in BY_EXAMPLE or (isinstance(operation, keras.Model) and _is_keras(type(operation)))
+    called = [getattr(operation, name, None) for name in ("activation", "recurrent_activation", "activity_regularizer")]
     return (
         known
         and all(each is None or _is_keras(each) for each in called)
-        and not any(getattr(part, name, False) for name in ("mask_zero", "stateful"))
-        and 0 not in keras.tree.flatten(getattr(part, "axis", -1))
+        and not any(getattr(operation, name, False) for name in ("mask_zero", "stateful"))
+        and 0 not in keras.tree.flatten(getattr(operation, "axis", -1))
     )
 
 
@@ -65,7 +63,7 @@ class MicroBatched(keras.Model):
     micro_batches = 1
 
     @classmethod
-    def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> MicroBatched:
+    def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> Self:
         """The same layers and weights. XLA compiles what is computed for one micro-batch: together they take turns."""
         made = cls(model.inputs[0], model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled

@@ -1,8 +1,7 @@
 """Finds the run that a recipe starts from."""
 
-from __future__ import annotations
-
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,8 @@ def is_run(weights: str | None) -> bool:
 def find(recipe: Recipe, settings: Settings, cluster: Cluster) -> tuple[Path | None, Recipe, dict[str, Any]]:
     """The newest finished run of the recipe that another starts from, on the same examples with the same model.
 
-    Returns:
-        its folder, None where there is none; its recipe; and its flags: those that both have, but for the learning
-        rate.
-
-    Raises:
-        UserError: there is none, and several workers would all train it.
+    Returns its folder, None where there is none; its recipe; and the flags that both have, but for the learning rate.
+    Raises UserError where there is none, and several workers would all train it.
     """
     assert recipe.pretrained and recipe.pretrained.after
     before: Recipe = load_recipe(recipe.pretrained.after)
@@ -37,22 +32,18 @@ def find(recipe: Recipe, settings: Settings, cluster: Cluster) -> tuple[Path | N
     options = {name: value for name, value in settings.options.items() if name in names}
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}
     builds = {*inspect.signature(before.build).parameters, *options} - {"classes"}
-    model = {name: _plain(value) for name, value in options.items() if name != "classes"}
+    model = {name: value for name, value in options.items() if name != "classes"}
+    model = json.loads(json.dumps(model, default=str))  # as a manifest has it
     for path in sorted((settings.output_dir / before.name).glob("*/"), reverse=True):
         try:
             run = manifest.read(RunFolder(path))
         except UserError:
             continue
         kept = {name: (run.get("config") or {}).get(name) for name in alike}
-        made = {name: _plain(value) for name, value in (run.get("options") or {}).items() if name in builds}
+        made = {name: value for name, value in (run.get("options") or {}).items() if name in builds}
         if (made, kept) == (model, alike) and run.get("status") == "finished" and (path / MODEL).is_file():
             return path.absolute(), before, options
     if cluster.workers:
         problem = f"{recipe.name} starts from a run of {before.name}, and there is none with these flags."
         raise UserError(problem, f"First `keraskit run {before.name}` on one machine.")
     return None, before, options
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value

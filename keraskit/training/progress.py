@@ -1,7 +1,5 @@
 """Shows how training goes: Keras's bar on a terminal, elsewhere plain lines; for long runs, the time it will take."""
 
-from __future__ import annotations
-
 import sys
 import time
 from typing import Any
@@ -13,10 +11,9 @@ MEASURE = 3.0  # seconds of steps that the first estimate is measured on
 
 
 class Progress(keras.callbacks.Callback):
-    """Says after the first steps how long the run will take; with `lines`, prints what a log file can hold.
+    """Says after the first steps how long the run will take.
 
-    Args:
-        lines: print a line per epoch, and one a minute within a long epoch. Otherwise Keras's bar does that.
+    With `lines`, prints a line per epoch, and one a minute within a long epoch; otherwise Keras's bar does that.
     """
 
     def __init__(self, lines: bool) -> None:
@@ -29,7 +26,6 @@ class Progress(keras.callbacks.Callback):
         self._first: int | None = None  # epoch; a run that goes on does not begin with the first
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
         self._epoch = epoch
         self._first = epoch if self._first is None else self._first
         self._epoch_started = self._line_at = self._last = time.monotonic()
@@ -37,7 +33,6 @@ class Progress(keras.callbacks.Callback):
         self._first_of_run = not self._epochs_timed
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Time the step; say what there is to say."""
         now = time.monotonic()
         if self._step >= 0 or not self._first_of_run:
             self._steps += batch - self._step
@@ -55,7 +50,6 @@ class Progress(keras.callbacks.Callback):
             print(f"{where}  {_numbers(logs)}  about {duration(self.left())} left", flush=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Print the epoch's line."""
         now = time.monotonic()
         self._between += now - self._last
         self._epochs_timed += 1

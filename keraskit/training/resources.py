@@ -13,6 +13,7 @@ import keras
 from keraskit import system
 from keraskit.config import flags
 from keraskit.errors import UserError
+from keraskit.files import existing
 from keraskit.models import weights
 
 if TYPE_CHECKING:
@@ -23,15 +24,9 @@ PICTURES = 10e6  # bytes, of a run's pictures and report
 
 
 def check_memory(model: keras.Model, optimizer: keras.optimizers.Optimizer, copies: int = 1) -> str | None:
-    """A line that says what weights, gradients and optimizer need, for models where that matters; else None.
+    """A line that says what weights, held `copies` times, gradients and optimizer need, where that is much; else None.
 
-    Args:
-        model: built.
-        optimizer: as it will train, before it has its slots.
-        copies: how many times the weights are held.
-
-    Raises:
-        UserError: the machine has less left.
+    Raises UserError where the machine has less left. The optimizer has no slots yet.
     """
     trainable = 4 * sum(math.prod(weight.shape) for weight in model.trainable_weights)
     held = 4 * model.count_params() * copies
@@ -41,10 +36,9 @@ def check_memory(model: keras.Model, optimizer: keras.optimizers.Optimizer, copi
     # The model's own weights are in memory already.
     free = system.available_memory()
     if free is not None and needed - held > free:
-        raise UserError(
-            f"{model.name} needs {needed / 1e9:.1f} GB: weights, gradients and optimizer; {free / 1e9:.1f} are free.",
-            "Build it smaller (such as with --width 0.5), or close other programs.",
-        )
+        problem = f"{model.name} needs {needed / 1e9:.1f} GB: weights, gradients and optimizer"
+        advice = "Build it smaller (such as with --width 0.5), or close other programs."
+        raise UserError(f"{problem}; {free / 1e9:.1f} are free.", advice)
     left = f"; {free / 1e9:.1f} GB free" if free is not None else ""
     return f"{needed / 1e9:.1f} GB for weights, gradients and optimizer{left}"
 
@@ -55,10 +49,8 @@ def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> N
         needed = 4 * build(**options).count_params()
     free = system.available_memory()
     if free is not None and needed > free:
-        raise UserError(
-            f"With {flags(options)} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free.",
-            "Build it smaller.",
-        )
+        problem = f"With {flags(options)} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free."
+        raise UserError(problem, "Build it smaller.")
 
 
 def slots(optimizer: keras.optimizers.Optimizer) -> int:
@@ -70,14 +62,8 @@ def slots(optimizer: keras.optimizers.Optimizer) -> int:
 
 
 def check_disk(place: Path, setup: TrainingSetup) -> None:
-    """Raise UserError where a run's files would not fit.
-
-    Args:
-        place: the run's folder, or one above it that may not be there yet.
-        setup: the run.
-    """
-    while not place.exists():
-        place = place.parent
+    """Raise UserError where a run's files would not fit into its folder, which may not be there yet."""
+    place = existing(place)
     model, copy = setup.model, setup.training_copy
     trainable = sum(math.prod(weight.shape) for weight in copy.trainable_weights)
     checkpoint = 4 * (copy.count_params() + trainable * slots(copy.optimizer))

@@ -18,7 +18,7 @@ from keraskit.results import manifest
 from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, TRAINED, RunFolder, now
 from keraskit.signals import Stopped
 from keraskit.terminal import short
-from keraskit.training.asked import code, record
+from keraskit.training.settings import code, record
 
 if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
@@ -35,13 +35,7 @@ NEEDED = (  # of a manifest, to go on
 
 @dataclasses.dataclass(frozen=True)
 class Unfinished:
-    """A run that can go on.
-
-    Args:
-        folder: where it lies.
-        facts: its manifest.
-        epochs: how many it is to have, where that is another number than it began with.
-    """
+    """A run that can go on; `epochs` is how many it is to have, where that is another number than it began with."""
 
     folder: RunFolder
     facts: dict[str, Any]
@@ -113,11 +107,8 @@ class Unfinished:
     def begin(self, facts: dict[str, Any]) -> Checkpoint | None:
         """Where it goes on, said and recorded; None where nothing was saved. The folder is locked.
 
-        Args:
-            facts: of its manifest as they would be if it began now, where it is to have other epochs; else empty.
-
-        Raises:
-            UserError: another process was at it, or it cannot have so many epochs.
+        `facts`, where it is to have other epochs, are those of its manifest as they would be if it began now. Raises
+        UserError where another process was at it, or it cannot have so many epochs.
         """
         if self.folder.read_json(MANIFEST) != self.facts:
             problem = f"Another process has gone on with {self.folder.path} meanwhile."
@@ -167,12 +158,8 @@ def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinish
 def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
     """The run in this folder, or the newest unfinished one of a folder of runs; None for a run that has finished.
 
-    Args:
-        path: the folder.
-        epochs: how many the run is to have; one that has finished with fewer can go on.
-
-    Raises:
-        UserError: there is none, it is still running, or its recipe is not keraskit's.
+    One that has finished with fewer `epochs` can go on. Raises UserError where there is none, it is still running, or
+    its recipe is not keraskit's.
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")

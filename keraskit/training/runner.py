@@ -1,9 +1,6 @@
 """The runner: settles, loads, builds, fits, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
 
-from __future__ import annotations
-
 import dataclasses
-import hashlib
 import math
 import shlex
 import time
@@ -17,6 +14,7 @@ import numpy as np
 from keraskit import files, startup, system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, Settings, changed, flags
+from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
 from keraskit.errors import printable
 from keraskit.models import graph
@@ -26,12 +24,12 @@ from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions, trackers
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import asked, autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training import autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import Unfinished
-from keraskit.training.settings import settle
+from keraskit.training.settings import record, settle
 from keraskit.training.setup import TrainingSetup, load, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
@@ -57,14 +55,7 @@ class RunResult:
 def train(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], unfinished: Unfinished | None = None
 ) -> RunResult:
-    """Settle, load, build, fit, evaluate, save, plot.
-
-    Args:
-        recipe: what to train.
-        config: the knobs that the user gave; the recipe fills in the rest.
-        options: the recipe's own flags that the user gave.
-        unfinished: a run to go on with.
-    """
+    """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with."""
     if config.seeds > 1:
         return train_seeds(recipe, config, options)
     timings = Timings(startup.spent())
@@ -128,7 +119,7 @@ def train(
                 test=metrics,
                 best_epoch=keeper.best_epoch,
                 verdict=words,
-                weights_sha256=weights_hash(setup.model),
+                weights_sha256=digest(setup.model.get_weights()),
                 timings=timings.seconds,
                 seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
             )
@@ -165,8 +156,8 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     with uncompiled(model):  # the file holds no optimizer
         model.load_weights(folder.file(MODEL))
     with setup.place.scope:
-        parts = {"validation": splits.validation, "test": splits.test}
-        found = infer(model, parts, 2 * setup.settings.batch_size)
+        judged = {"validation": splits.validation, "test": splits.test}
+        found = infer(model, judged, 2 * setup.settings.batch_size)
         sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
@@ -201,11 +192,7 @@ def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: ha
 
 
 class Timings:
-    """Seconds of each stage of a run; their sum is what it took.
-
-    Args:
-        ago: how many seconds ago the run began.
-    """
+    """Seconds of each stage of a run that began `ago` seconds ago; their sum is what it took."""
 
     def __init__(self, ago: float) -> None:
         self.started = now(ago)
@@ -227,15 +214,15 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
     knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
-    source = asked.own_source(recipe)
-    started = shlex.quote(short(Path(source))) if source else recipe.name
+    own = recipe.source.is_file() and not Card(recipe.source).ours  # a file of the user's
+    started = shlex.quote(short(recipe.source.resolve())) if own else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
         first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
         seen = digit_pictures.measure(splits.train.pictures(first))
     return {
         "recipe": recipe.name,
-        "source": source,
+        "source": str(recipe.source.resolve()) if own else None,
         "section": recipe.section,
         "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {flags(changed(config))} {flags(options)}".split()),
@@ -254,7 +241,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "hardware": hardware.describe(),
         "versions": system.versions(),
         "git": system.git_state(),
-        "asked": asked.record(recipe, config, options),
+        "asked": record(recipe, config, options),
     }
 
 
@@ -290,11 +277,3 @@ def announce(setup: TrainingSetup) -> None:
         print(f"{LABELS.get(name, name.replace('_', ' ')):14} {choice}")
     if setup.needs:
         print(f"memory         {setup.needs}")
-
-
-def weights_hash(model: keras.Model) -> str:
-    """sha256 of all weights in order: two runs that learned the same have the same."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()

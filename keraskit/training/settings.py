@@ -1,28 +1,24 @@
-"""Settles a run's knobs: what the user gave, what the recipe says, what a run that is resumed had chosen."""
-
-from __future__ import annotations
+"""A run's knobs: settled, from the user, the recipe and a run that is resumed; and as its manifest says them."""
 
 import dataclasses
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings, changed
-from keraskit.errors import UserError
+from keraskit.errors import UserError, lasting
 from keraskit.options import checked
 from keraskit.recipe import Recipe
+from keraskit.registry import Card
 from keraskit.results import trackers
 
 
 def settle(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], chosen: dict[str, Any] | None = None
 ) -> Settings:
-    """Every knob with its value.
-
-    Args:
-        recipe: fills in what the user left open.
-        config: what the user gave.
-        options: the recipe's own flags that the user gave.
-        chosen: knobs as the run that is resumed had them, which keep their values.
+    """Every knob with its value: the user's, else the recipe's; `chosen` are those that a resumed run keeps.
 
     Raises:
         UserError: the recipe has no such flag, or knobs do not go together.
@@ -40,10 +36,8 @@ def settle(
     augment = dataclasses.replace(recipe.augment, **changed(config.augment))
     pretrained = recipe.pretrained
     if recipe.features and augment != Augmentation():
-        raise UserError(
-            f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch.",
-            "Leave the --augment flags out, or take cats_dogs_finetune.",
-        )
+        problem = f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch."
+        raise UserError(problem, "Leave the --augment flags out, or take cats_dogs_finetune.")
     settled = {
         **vars(config),
         "epochs": epochs,
@@ -55,3 +49,30 @@ def settle(
         "options": options,
     }
     return Settings(**{**settled, **(chosen or {})})
+
+
+def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
+    """How a run was asked for, as JSON holds it: what equals this is the same run."""
+    knobs = {name: _plain(name, value) for name, value in changed(config).items() if name != "output_dir"}
+    given = {name: _plain(name, value) for name, value in options.items()}
+    fields = {f.name: lasting(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
+    digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
+    asked = {"knobs": knobs, "options": given, "recipe": digest, "code": code(recipe.source)}
+    return json.loads(json.dumps(asked, default=lasting))
+
+
+def code(source: Path) -> str | None:
+    """Identifies a recipe's code; None for one that is not there."""
+    try:
+        return Card(source).sha256
+    except (OSError, UserError):
+        return None
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A knob's value as JSON holds it; a path as one that holds in another folder too."""
+    if isinstance(value, Augmentation):
+        return changed(value)
+    if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
+        return str(Path(value).absolute())
+    return value

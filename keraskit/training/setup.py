@@ -71,15 +71,7 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
 def prepare(
     recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place, measured: Measured | None = None
 ) -> TrainingSetup:
-    """Build and compile the model, fill it, and fit data and model to each other.
-
-    Args:
-        recipe: what to train.
-        settings: every knob.
-        splits: the recipe's data.
-        place: where it computes.
-        measured: what was found to be fastest here.
-    """
+    """Build and compile the model, fill it, and fit data and model to each other; `measured` was fastest here."""
     cluster = place.cluster
     cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
@@ -204,10 +196,7 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
 def monitored(recipe: Recipe, model: keras.Model, check: bool) -> tuple[str, float]:
     """The recipe's monitor, and 1 where higher is better, -1 where lower is: as Keras has it of its own metrics.
 
-    Args:
-        recipe: names it.
-        model: compiled.
-        check: raise UserError where it, or an expected metric, will not be measured; of workers that takes all.
+    With `check`, raises UserError where it, or an expected metric, will not be measured: of workers that takes all.
     """
     monitor, wanted = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
     known = list(model.get_metrics_result()) if check else []
@@ -266,8 +255,7 @@ def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
     outputs = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     expected = (None, len(splits.classes))
     if splits.classes and outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):
-        raise UserError(
-            f"The model ends in {outputs[1:]}; one label per example of {splits.source['name']} needs {expected[1:]}.",
-            "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats.",
-        )
+        needed = f"one label per example of {splits.source['name']} needs {expected[1:]}"
+        advice = "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats."
+        raise UserError(f"The model ends in {outputs[1:]}; {needed}.", advice)
     return splits.reshape(model.input_shape[1:]) if splits.reshape else splits

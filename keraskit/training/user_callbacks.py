@@ -1,8 +1,5 @@
 """UserCallbacks: a user's own Keras callbacks, whose state is saved with the checkpoint and put back."""
 
-from __future__ import annotations
-
-import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +10,7 @@ import numpy as np
 
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
+from keraskit.registry import import_file
 from keraskit.training.checkpoint import Checkpoint
 
 KERAS = {"_model", "_params", "params", "model", "validation_data"}  # attributes that `fit` sets anew
@@ -24,9 +22,6 @@ class UserCallbacks(keras.callbacks.Callback):
 
     What is plain (a number, text, a list, tuple or dict of such) or an array (best weights) is saved; a function or a
     path is taken for a constant.
-
-    Args:
-        callbacks: the user's.
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -34,7 +29,6 @@ class UserCallbacks(keras.callbacks.Callback):
         self.callbacks = callbacks
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Say what cannot be saved."""
         for callback, held in zip(self.callbacks, self.state()[0], strict=True):
             rest = {name: value for name, value in vars(callback).items() if name not in KERAS | set(held)}
             if lost := [name for name, value in rest.items() if not (callable(value) or isinstance(value, Path))]:
@@ -103,21 +97,13 @@ def own(recipe: Recipe, file: str | None) -> UserCallbacks:
 
 
 def from_file(word: str) -> list[keras.callbacks.Callback]:
-    """What the function of `file.py:function` returns: for `--callbacks`.
-
-    Raises:
-        UserError: there is no such file or function, or it returns something else.
-    """
+    """What the function of `file.py:function` returns, for `--callbacks`. Raises UserError where it is no such list."""
     file, _, name = word.rpartition(":")
     path = Path(file)
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
-    spec = importlib.util.spec_from_file_location("keraskit_callbacks", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        made = list(getattr(module, name)())
+        made = list(getattr(import_file(path, "keraskit_callbacks"), name)())
     except Exception as error:  # the user's own code may raise anything
         raise UserError(f"--callbacks {word}: {type(error).__name__}: {error}.", "Mend the file.") from error
     if not all(isinstance(each, keras.callbacks.Callback) for each in made):

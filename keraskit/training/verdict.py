@@ -1,7 +1,5 @@
 """The verdict: a run's result beside what its recipe promises, where the promise holds for that run."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`keraskit verify`: evaluates a finished run's model again, and sees whether all that it recorded agrees."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
 from keraskit.options import call
@@ -19,7 +18,6 @@ from keraskit.results.split_predictions import SplitPredictions
 from keraskit.training import hardware
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import NEEDED, Unfinished
-from keraskit.training.runner import weights_hash
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, follow_data, follow_model, load
 
@@ -28,13 +26,7 @@ CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """Something that a run recorded, and whether it holds.
-
-    Args:
-        name: what.
-        holds: whether it was found so again.
-        said: in words.
-    """
+    """Something that a run recorded, whether it was found so again, and that in words."""
 
     name: str
     holds: bool
@@ -44,9 +36,8 @@ class Fact:
 def verify(path: Path) -> None:
     """Check a run and print a line for each fact.
 
-    Raises:
-        UserError: it has not finished, or its recipe or data are not there.
-        RunStopped: something does not agree; the exit code is 1.
+    Raises UserError where it has not finished, or its recipe or data are not there; RunStopped, whose exit code is 1,
+    where something does not agree.
     """
     facts = check(RunFolder.newest(path))
     for fact in facts:
@@ -107,7 +98,7 @@ def check(folder: RunFolder) -> list[Fact]:
     with run.place.scope:
         measured = infer(model, {"validation": splits.validation, "test": splits.test}, 2 * run.batch_size)
 
-    weights = weights_hash(model)
+    weights = digest(model.get_weights())
     found.append(Fact("weights", weights == recorded.get("weights_sha256"), f"sha256 {weights[:16]}"))
     written = folder.read_json("metrics.json")
     for split, (metrics, again) in measured.items():

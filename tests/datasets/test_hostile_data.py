@@ -225,7 +225,7 @@ def test_a_best_epoch_that_never_was_and_losses_that_are_no_numbers_are_shown_as
 def test_what_is_remembered_may_be_damaged(monkeypatch):
     for entry in ({"precision": "evil", "xla": "on", "milliseconds": 1.0, "day": "x"}, "text", [1, 2, 3, 4], 5):
         monkeypatch.setattr(autotune, "key", lambda *_: "key")
-        monkeypatch.setattr(autotune, "_read", lambda entry=entry: {"key": entry})
+        monkeypatch.setattr(autotune.files, "remembered", lambda _, entry=entry: {"key": entry})
         assert autotune.recall(None, None, {}) is None
 
 

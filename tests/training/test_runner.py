@@ -24,12 +24,13 @@ import keraskit
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
+from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.registry import load_recipe
 from keraskit.results import compare, runs
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import progress, runner, setup, verdict
+from keraskit.training import progress, setup, verdict
 from keraskit.training.callbacks import KeepBest
 
 TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
@@ -57,7 +58,7 @@ def test_paths_and_augmentations_may_be_given_as_text_and_dict(tmp_path):
 @pytest.mark.parametrize("recipe", ["mlp", "cnn"])
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(recipe, tmp_path):
     runs = [keraskit.run(recipe, quick=True, seed=seed, output_dir=tmp_path) for seed in (1, 1, 2)]
-    hashes = [runner.weights_hash(run.model) for run in runs]
+    hashes = [digest(run.model.get_weights()) for run in runs]
     assert hashes[0] == hashes[1] != hashes[2]
     assert runs[0].metrics == runs[1].metrics
     assert [r | {"seconds": 0} for r in runs[0].history] == [r | {"seconds": 0} for r in runs[1].history]
@@ -176,7 +177,7 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
     with np.load(ROOT / "data" / "mnist.npz", allow_pickle=False) as digits:
         content = b"".join(digits[name].tobytes() for name in ("x_train", "y_train", "x_test", "y_test"))
     assert run["data"]["sha256"] == hashlib.sha256(content).hexdigest()
-    assert run["weights_sha256"] == runner.weights_hash(tiny_run.model)
+    assert run["weights_sha256"] == digest(tiny_run.model.get_weights())
     assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
 
 

@@ -1,7 +1,5 @@
 """Reads a picture whatever its format: upright, 8 bits, in colour or grey; or says in a few words what is wrong."""
 
-from __future__ import annotations
-
 import io
 import stat
 from collections.abc import Callable
@@ -40,12 +38,8 @@ def contents(path: Path) -> bytes:
 def read(data: bytes, spend: Callable[[int], None] = lambda size: None) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
 
-    Args:
-        data: the file.
-        spend: told how many bytes it will decode to, before; may raise UserError.
-
-    Raises:
-        BadPicture: it is empty, damaged, of another format, or too large.
+    `spend` is told how many bytes it will decode to, before; it may raise UserError. Raises BadPicture where the file
+    is empty, damaged, of another format, or too large.
     """
     if not data:
         raise BadPicture("is empty")
@@ -91,13 +85,9 @@ def pixels(
     channels: Literal[1, 3] = 3,
     resampling: Literal["bilinear", "nearest"] = "bilinear",
 ) -> np.ndarray:
-    """uint8 of shape (height, width, 3), or (height, width) for one channel.
+    """uint8 of shape (height, width, 3), or (height, width) for one channel; the picture is squeezed into that size.
 
-    Args:
-        image: from `read`.
-        size: height and width in pixels; the picture is squeezed into it.
-        channels: 3 for colour, 1 for grey.
-        resampling: "bilinear", which averages over what a smaller pixel covers; "nearest" is Keras's default.
+    "bilinear" averages over what a smaller pixel covers; "nearest" is Keras's default.
     """
     image = image.convert("RGB" if channels == 3 else "L")
     if image.size != size[::-1]:

@@ -4,8 +4,6 @@ http://yann.lecun.com/exdb/mnist says how: black and white digits were scaled, t
 of 20x20 pixels, whence the grey levels, and set into 28x28 pixels with their centre of mass in the middle.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageFilter
 

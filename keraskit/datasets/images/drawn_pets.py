@@ -1,7 +1,5 @@
 """Cats and dogs that keraskit draws itself, for want of photographs; always called drawn, never photographs."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Splits from pictures in files, in the size and scale that a model wants; decoded once if memory allows."""
 
-from __future__ import annotations
-
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,24 +28,13 @@ def splits(
     source: dict[str, Any],
     limit: int | None = None,
     cache: str = "auto",
-    trusted: bool = False,
 ) -> Splits:
-    """The splits of a layout, less the pictures that cannot be used. What is left out is in `source`.
+    """The splits of a layout, less the pictures that cannot be used, which `source` names.
 
-    Args:
-        files: where the pictures lie.
-        layout: which are in which split.
-        scale: of the values that a model is fed.
-        source: what is known for the manifest.
-        limit: pictures of each split at most.
-        cache: on, off or auto: whether to keep decoded pictures in memory.
-        trusted: take the pictures as they are.
-
-    Raises:
-        UserError: more than 5 % of the pictures cannot be used.
+    Raises UserError where more than 5 % of the pictures cannot be used.
     """
     found = {split: _mixed(pairs)[:limit] for split, pairs in layout.splits.items()}
-    if not trusted:
+    if not files.trusted:
         bad, digest = check(files, [name for pairs in found.values() for name, _ in pairs])
         found = {split: [pair for pair in pairs if pair[0] not in bad] for split, pairs in found.items()}
         source = source | {"sha256": digest, "left_out": bad, "skipped": dict(files.skipped), "split": layout.how}

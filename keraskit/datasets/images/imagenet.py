@@ -4,8 +4,6 @@ The file is made from timm 1.0.31 (Apache-2.0; its licence lies beside it): its 
 lemma of WordNet. It equals Keras's imagenet_class_index.json.
 """
 
-from __future__ import annotations
-
 import functools
 from importlib.resources import files
 

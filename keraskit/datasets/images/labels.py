@@ -1,7 +1,5 @@
 """Finds classes and splits in the names of pictures: Kaggle's cat.0.jpg, folders per class, train/ and test/."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,16 +41,10 @@ class Layout:
 
 
 def arrange(names: Sequence[str], where: object, most: int | None = None) -> Layout:
-    """Sort pictures into classes and splits by their names alone.
+    """Sort pictures into classes and splits by their names alone, which are relative, with slashes.
 
-    Args:
-        names: relative, with slashes.
-        where: the place, for errors.
-        most: take only the first so many of each class, where there are no splits yet and the classes are cats and
-            dogs.
-
-    Raises:
-        UserError: there are no classes or too many, or too few pictures.
+    Of cats and dogs that are not split yet, only the first `most` of each class are taken. Raises UserError where there
+    are no classes or too many, or too few pictures; it names the place, `where`.
     """
     paths = [(name.split("/"), name) for name in sorted(names, key=_natural)]
     while paths and all(len(path) > 1 and path[0] == paths[0][0][0] for path, _ in paths):
@@ -70,16 +62,14 @@ def arrange(names: Sequence[str], where: object, most: int | None = None) -> Lay
     classes = tuple(sorted({kind for kinds in found.values() for kind in kinds}))
     if not 2 <= len(classes) <= MOST_CLASSES:
         listed = f" ({', '.join(classes) or 'none'})" if len(classes) < 2 else ""
-        raise UserError(
-            f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,} are possible.",
-            "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg.",
-        )
+        problem = f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,}"
+        advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
+        raise UserError(f"{problem} are possible.", advice)
     how = _complete(found) if as_found else _divide(found, classes, most)
     for kind in classes:
         if (count := sum(len(kinds.get(kind, ())) for kinds in found.values())) < FEWEST:
-            raise UserError(
-                f"{where}: the class {kind!r} has {count} pictures; {FEWEST} are needed to split it.", "Add some."
-            )
+            problem = f"{where}: the class {kind!r} has {count} pictures; {FEWEST} are needed to split it."
+            raise UserError(problem, "Add some.")
         for split, kinds in found.items():
             if not kinds.get(kind):
                 problem = f"{where}: {split} has no pictures of the class {kind!r}"

@@ -1,7 +1,5 @@
 """`keraskit data prepare`: the document's folders train/, validation/ and test/, from what photographs there are."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 
@@ -16,13 +14,7 @@ from keraskit.files import atomic, check_folder
 def prepare(source: Path, to: Path, per_class: int | None = None) -> None:
     """Sort copies of the pictures into splits and classes, and print how many there are of each. What is there, stays.
 
-    Args:
-        source: a zip archive or a folder.
-        to: the folder to make.
-        per_class: photographs of each class of cats and dogs.
-
-    Raises:
-        UserError: nothing to prepare, or the place will not do.
+    Of cats and dogs so many `per_class`. Raises UserError where there is nothing to prepare, or the place will not do.
     """
     if source.exists() and to.resolve().is_relative_to(source.resolve()):
         raise UserError(f"--to {to} lies in --from {source}.", "Name a folder elsewhere.")

@@ -1,7 +1,5 @@
 """Where pictures lie, a folder or a zip archive: their names, and their bytes by name. Nothing is ever unpacked."""
 
-from __future__ import annotations
-
 import glob
 import os
 import stat
@@ -26,6 +24,8 @@ RUN = "run.json"  # what lies beside it is a run's, and never data
 class PictureFiles:
     """Pictures by name. A name is relative, with slashes, whatever the system."""
 
+    trusted = False  # whether all can be used without a look at them
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.names: list[str] = []
@@ -39,8 +39,7 @@ class PictureFiles:
 def open_files(root: Path) -> PictureFiles:
     """The pictures in a folder or a zip archive.
 
-    Raises:
-        UserError: it is neither, an archive is unsafe, or it is full of other things, as a folder of work is.
+    Raises UserError where it is neither, is unsafe, or is full of other things, as a folder of work is.
     """
     advice = "Name a zip archive, or a folder with a subfolder of pictures per class."
     if not root.exists():

@@ -1,7 +1,5 @@
 """Which class a folder's or a file's name means, as people write it: Great-White Shark, n01440764_tench, 3."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import unicodedata
@@ -20,10 +18,7 @@ WORDNET = re.compile(r"n\d{8}(?=_)")
 class Labels:
     """The classes that names of folders and files mean, whatever their case, with spaces, hyphens or underscores.
 
-    Args:
-        names: of the classes, as results print them.
-        owner: whose classes they are, for errors.
-        others: of each class more names, such as its WordNet id.
+    Results print `names`, errors whose they are, and of each class there may be others, such as its WordNet id.
     """
 
     def __init__(self, names: Sequence[str], owner: str, others: Sequence[Sequence[str]] = ()) -> None:
@@ -49,13 +44,10 @@ class Labels:
         return self._only(self._named(word) or self._named(wordnet[0] if wordnet else word), path.name)
 
     def of_pictures(self, folders: Sequence[str | Path]) -> tuple[dict[Path, str], list[str]]:
-        """Every picture below folders with the name of its class; and what to tell of pictures that are not among them.
+        """Every picture below folders with its class; and what to tell of empty folders and files that are none.
 
-        Args:
-            folders: each with a subfolder per class, or with pictures whose names begin with their class.
-
-        Raises:
-            UserError: one is no folder, a name is no class, or there are no pictures.
+        A folder has a subfolder per class, or pictures whose names begin with their class. Raises UserError where it is
+        none, a name is no class, or there are no pictures.
         """
         if not folders:
             raise UserError("--evaluate needs pictures whose class is known.", "Name their folder.")

@@ -1,21 +1,17 @@
 """Reads every picture before training, so that none is found damaged at step 900; remembers which it has decoded."""
 
-from __future__ import annotations
-
 import hashlib
-import json
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from keraskit import system
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.errors import UserError
-from keraskit.files import write_text
+from keraskit.files import remember, remembered
 
 MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
 CHUNK = 256  # pictures between two looks at the clock and at Ctrl-C
@@ -28,21 +24,14 @@ FREE, PER_BYTE, MOST_EMPTY = 3_000_000, 300, 500_000_000
 def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], str]:
     """Read each picture, and decode it unless these very bytes have been decoded before.
 
-    Args:
-        files: the pictures.
-        names: those to look at.
-
-    Returns:
-        What is wrong, by name, with the pictures that cannot be used; and the sha256 of all names and contents.
-
-    Raises:
-        UserError: more than 5 % cannot be used, or they are vast and empty.
+    Returns what is wrong, by name, with the pictures that cannot be used; and the sha256 of all names and contents.
+    Raises UserError where more than 5 % cannot be used, or they are vast and empty.
     """
-    memory = _memory(files.root)
-    known = _remembered(memory)
+    memory = f"decoded-{hashlib.sha256(os.fsencode(files.root.resolve())).hexdigest()[:16]}.json"
+    known = {digest: str(problem) for digest, problem in remembered(memory).items()}
     found = _examined(files, names, known)
     if now := {digest: problem for digest, problem in found.values() if digest and known.get(digest) != problem}:
-        _remember(memory, known | now)
+        remember(memory, known | now)
 
     total = hashlib.sha256()
     for name in sorted(names):
@@ -98,25 +87,3 @@ def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) 
         for start in shown:
             found += pool.map(examine, names[start : start + CHUNK])
     return dict(zip(names, found, strict=True))
-
-
-def _memory(root: Path) -> Path | None:
-    """The file of what is known about this place; None without a home."""
-    cache = system.cache_folder()
-    return cache and cache / f"decoded-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
-
-
-def _remembered(memory: Path | None) -> dict[str, str]:
-    try:
-        found = json.loads(memory.read_text("utf-8")) if memory else {}
-        return {str(digest): str(problem) for digest, problem in found.items()}
-    except (OSError, ValueError, AttributeError):  # not there, or damaged: look again
-        return {}
-
-
-def _remember(memory: Path | None, known: dict[str, str]) -> None:
-    try:
-        if memory:
-            write_text(memory, json.dumps(known))
-    except OSError:  # the next run looks again
-        return
