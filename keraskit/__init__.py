@@ -23,7 +23,7 @@ _HOMES = {
     "recipes_available": "keraskit.registry",
     "spread_gates": "keraskit.models.initializers",
 }
-_ON_TENSORFLOW = ("RunResult", "from_arrays", "spread_gates")
+_ON_KERAS = ("from_arrays", "spread_gates")
 __all__ = [*_HOMES, "run"]
 __version__ = "0.1.0"
 
@@ -60,9 +60,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
     from keraskit import startup
 
-    if name in ("Recipe", "Program") and startup.asked_by_the_program():
-        startup.import_tensorflow()  # which the next line of a recipe does
-    if name in _ON_TENSORFLOW:
+    if name in _ON_KERAS or (name in ("Recipe", "Program") and startup.asked_by_the_program()):
+        startup.import_keras()  # which the next line of a recipe does
+    if name == "RunResult":
         startup.start_tensorflow()
     return getattr(import_module(_HOMES[name]), name)
 

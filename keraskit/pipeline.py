@@ -1,15 +1,16 @@
 """Makes batches ahead of the model that takes them, several at a time."""
 
+from __future__ import annotations
+
 import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import tensorflow as tf
-
 from keraskit import system
 from keraskit.errors import RunStopped
+from keraskit.lazy import tf
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory

@@ -89,29 +89,34 @@ def asked_by_the_program() -> bool:
     return bool(frame and frame.f_globals.get("__name__") == "__main__" and "__file__" in frame.f_globals)
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow and Keras and look for devices, without the chatter. Takes 3 to 5 seconds the first time."""
+def import_keras() -> None:
+    """Import Keras, and TensorFlow if Keras computes with it, and look for devices, without the chatter.
+
+    Takes 3 to 5 seconds the first time.
+    """
     if _started:
         return
     collecting = gc.isenabled()
     gc.disable()  # to look through a million objects that stay for good takes a fifth of the time
     try:
         with quietly():
-            import keras  # noqa: F401
-            import tensorflow as tf
+            import keras
 
-            tf.config.list_physical_devices()
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow as tf
+
+                tf.config.list_physical_devices()
+                # Several models in one process each compile their own function: TensorFlow tells programmers of it.
+                tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     finally:
         if collecting:
             gc.enable()
-    # Several models in one process each compile their own function: TensorFlow tells programmers that it noticed.
-    tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     _started.append(True)
 
 
 def start_tensorflow() -> None:
     """The same. Raises UserError where Keras computes with something else."""
-    import_tensorflow()
+    import_keras()
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -1,5 +1,7 @@
 """ImageDataGenerator's flow_from_directory and flow_from_dataframe: batches of pictures read from files by Keras."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +9,11 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keraskit.augment.description import Description
 from keraskit.augment.flow import Batching, endless
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")  # ImageDataGenerator's
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}

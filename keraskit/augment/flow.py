@@ -1,5 +1,7 @@
 """Endless batches of transformed pictures, as ImageDataGenerator's flows: from arrays, and saving what was made."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import itertools
@@ -9,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from keraskit.augment.description import Description
 from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 from keraskit.pipeline import ahead, opened_by
 
 FORMATS = ("png", "jpeg", "jpg")

@@ -1,5 +1,7 @@
 """The fixed part: mean, deviation and whitening matrix of a training split, measured in one pass, and their use."""
 
+from __future__ import annotations
+
 import dataclasses
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -7,11 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import tensorflow as tf
 
 from keraskit import system
 from keraskit.augment.description import Description
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
 MOST_BYTES = 2_000_000_000  # of a file of statistics: whitening 150 x 150 pixels takes as much

@@ -4,14 +4,15 @@ TensorFlow's own ImageProjectiveTransformV3 works out where a pixel comes from o
 once, reads bytes, and is faster on a CPU (docs/performance.md has both).
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from typing import Any
 
-import tensorflow as tf
-
 from keraskit.augment.description import Description
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 
 DRAWS = 10  # random numbers per picture; the columns are named in `parameters`
 

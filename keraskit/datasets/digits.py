@@ -6,18 +6,20 @@ Args:
     classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
 """
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tensorflow as tf
 
 from keraskit import system
 from keraskit.datasets import array_files, class_names, mnist
 from keraskit.datasets.preprocessing import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10

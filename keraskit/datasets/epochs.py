@@ -1,13 +1,15 @@
 """ShuffledEpochs: training batches, in each epoch in the epoch's own order, made ahead of the model."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from keraskit.augment.transform import draws
 from keraskit.datasets.splits import WHOLE, Batch, Share, Split, batches, ranges
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 from keraskit.pipeline import opened_by
 
 

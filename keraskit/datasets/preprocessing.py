@@ -1,12 +1,15 @@
 """How a picture becomes what a model is fed, in plain values that a run folder can hold."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from typing import Annotated, Any, Literal, Self
 
-import tensorflow as tf
 from annotated_types import Interval
 from pydantic import Strict, TypeAdapter, ValidationError
+
+from keraskit.lazy import tf
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red

@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
 from keraskit.config import SPLITS
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 from keraskit.pipeline import ahead
 
 Arrays = Any  # a NumPy array, or a dict of them by the model's input or output

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import tensorflow as tf
-from PIL import Image
-
 from keraskit.config import RunConfig, changed
 from keraskit.errors import UserError
+from keraskit.lazy import tf
 from keraskit.results.run_folder import RunFolder
 
 PICTURES = ("curves.png", "confusion.png", "mistakes.png", "samples.png", "augmented.png", "architecture.png")
@@ -90,6 +87,8 @@ class TensorBoard:
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Write the test split's metrics, the pictures and the hyperparameters."""
+        import numpy as np
+        from PIL import Image
         from tensorboard.plugins.hparams import api
 
         with self._writers["test"].as_default(0):

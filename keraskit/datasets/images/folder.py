@@ -1,11 +1,12 @@
 """Splits from pictures in files, in the size and scale that a model wants; decoded once if memory allows."""
 
+from __future__ import annotations
+
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keraskit import system
 from keraskit.config import SPLITS
@@ -16,6 +17,7 @@ from keraskit.datasets.images.verify import check, listed
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import RunStopped, UserError
+from keraskit.lazy import tf
 
 SIZE = 150  # pixels of a side, until a model says what it wants
 CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
