@@ -123,8 +123,8 @@ def check_folder(folder: Path, flag: str = "--output-dir") -> None:
 def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
     """Raise UserError now if a file that a user wants could not be written, or would harm by it.
 
-    It is to be made, or replaced where it is a regular file already: never a device, a pipe, a folder. Its name may
-    have to have one of several `endings`, such as `PICTURES`.
+    It is to be made, or replaced where it is a regular file already: never a device, a pipe, a folder. Where there are
+    `endings`, such as `PICTURES`, its name must have one of them.
     """
     if file is None:
         return

@@ -102,8 +102,9 @@ def from_file(word: str) -> list[keras.callbacks.Callback]:
     path = Path(file)
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
+    module = import_file(path, "keraskit_callbacks")
     try:
-        made = list(getattr(import_file(path, "keraskit_callbacks"), name)())
+        made = list(getattr(module, name)())
     except Exception as error:  # the user's own code may raise anything
         raise UserError(f"--callbacks {word}: {type(error).__name__}: {error}.", "Mend the file.") from error
     if not all(isinstance(each, keras.callbacks.Callback) for each in made):

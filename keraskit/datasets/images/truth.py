@@ -18,7 +18,7 @@ WORDNET = re.compile(r"n\d{8}(?=_)")
 class Labels:
     """The classes that names of folders and files mean, whatever their case, with spaces, hyphens or underscores.
 
-    Results print `names`, errors whose they are, and of each class there may be others, such as its WordNet id.
+    Results print their `names`; `others` has more names of each, such as its WordNet id; `owner` has them, say errors.
     """
 
     def __init__(self, names: Sequence[str], owner: str, others: Sequence[Sequence[str]] = ()) -> None:
