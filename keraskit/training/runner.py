@@ -24,7 +24,7 @@ from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions, trackers
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import autotune, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training import autotune, coach, fit, hardware, previous, resources, resume, user_callbacks, verdict
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
@@ -128,10 +128,7 @@ def train(
             tracker.finish(metrics)
     place.cluster.leave()
 
-    for name, value in metrics.items():
-        print(f"test {name.replace('_', ' '):16} {value:.4f}")
-    if words:
-        print(words)
+    verdict.show(metrics, words, coach.advice(splits, keeper.rows, metrics, recipe.class_output))
     print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {printable(short(folder.path / REPORT))}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)

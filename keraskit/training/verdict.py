@@ -11,6 +11,7 @@ from keraskit.training.setup import TrainingSetup
 
 HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
+    *("tensorboard", "track"),
 }
 
 
@@ -42,6 +43,17 @@ def judge(setup: TrainingSetup, config: RunConfig, options: dict[str, Any], metr
         interval = f"95% interval of {test.size:,} test examples ±{margin:.3f}"
         verdicts.append(f"{words} {reached:.4f} is {verdict} ({expected}, {interval})")
     return "; ".join(verdicts)
+
+
+def show(metrics: dict[str, float], verdict: str, advice: list[str]) -> None:
+    """Print the test split's metrics and the verdict; the advice unless all is as the recipe promises."""
+    for name, value in metrics.items():
+        print(f"test {name.replace('_', ' '):16} {value:.4f}")
+    if verdict:
+        print(verdict)
+    if " expected (" not in verdict or "BELOW" in verdict:
+        for sentence in advice:
+            print(sentence)
 
 
 def sampling_error(share: float, count: int) -> float:
