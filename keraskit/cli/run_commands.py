@@ -1,4 +1,4 @@
-"""What the command line can do with runs: go on, predict, compare, list, verify, explain."""
+"""What the command line can do with runs: go on, predict, compare, list, verify, explain, demonstrate."""
 
 from __future__ import annotations
 
@@ -199,6 +199,21 @@ def explain(
         explaining.explain(run, paths, mistakes, layer, output)
 
 
+def demo(run: Path, *, output: Path | None = None) -> None:
+    """Make one page, which opens without network, where the model answers for what is drawn or dropped on it.
+
+    Args:
+        run: The folder of a run on pictures, or a folder of runs, of which the newest is taken.
+        output: The page to write (default: demo.html in the run's folder).
+    """
+    check_file(output, (".html", ".htm"))
+    wait_for_tensorflow()
+    from keraskit.results.demo import write_demo
+
+    page = write_demo(run, output)
+    print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "predict": predict,
@@ -206,4 +221,5 @@ VERBS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "verify": verify,
     "explain": explain,
+    "demo": demo,
 }

@@ -190,14 +190,15 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
             worst = figures.worst_of(*known)[: len(files)]
             files = [root / test.names[i] for i in worst] if len(worst) == len(files) else files
         items = [
-            (_image(data, f"picture {i}"), caption.split("\n"), file.absolute().as_uri() if file else "")
+            (image(data, f"picture {i}"), caption.split("\n"), file.absolute().as_uri() if file else "")
             for i, (data, caption, file) in enumerate(zip(sheet.pictures, sheet.captions, files, strict=True), 1)
         ]
         sheets[name] = {"title": sheet.title, "columns": sheet.columns, "items": items}
     return sheets
 
 
-def _image(data: bytes, text: str) -> Markup:
+def image(data: bytes, text: str) -> Markup:
+    """An `img` element that holds a PNG or a JPEG itself. `text` is for those who cannot see it."""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
     encoded = base64.b64encode(data).decode()
     return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), kind, encoded)
