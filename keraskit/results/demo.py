@@ -20,7 +20,7 @@ from keraskit.results.predict import UNRECORDED, Predictor, as_mnist
 from keraskit.results.run_folder import RunFolder
 
 PAGE = "demo.html"
-MOST_WEIGHTS, MOST_LAYERS = 20_000_000, 300  # a page of 53 MB, which a telephone still opens
+FEW_WEIGHTS, MOST_WEIGHTS, MOST_LAYERS = 1_000_000, 20_000_000, 300  # the most make a page of 53 MB
 AFFINE = (
     "BatchNormalization",
     "Normalization",
@@ -71,7 +71,7 @@ def write_demo(run: Path, output: Path | None = None) -> Path:
         parameters=asked.whole.count_params(),
         digits=as_mnist(asked.inputs, asked.trained),
         described=described,
-        weights=base64.b64encode(network.halves().tobytes()).decode(),
+        weights=network.halves(),
         sheets=figures.read(folder),
         image=report.image,
     )
@@ -83,7 +83,7 @@ class Network:
     """A model as demo_network.js takes it: its layers in their order, and all weights in a row; or a UserError."""
 
     def __init__(self, model: keras.Model) -> None:
-        weights, count = model.count_params(), len(list(model._flatten_layers()))
+        weights, count = model.count_params(), len(list(model._flatten_layers(include_self=False)))
         if weights > MOST_WEIGHTS or count > MOST_LAYERS:
             limits = f"a page has room for {MOST_WEIGHTS:,} in {MOST_LAYERS}"
             raise UserError(
@@ -112,28 +112,29 @@ class Network:
                 known[id(tensor)] = len(self.layers) - 1
         return known[id(tensor)]
 
-    def halves(self) -> np.ndarray:
-        """All weights as little-endian float16. Raises UserError where one is no number of that size."""
+    def halves(self) -> list[str]:
+        """All weights as little-endian float16, in base64; of a few, what that leaves as well, which answers feel."""
+        weights = np.concatenate([np.empty(0, np.float32), *self._weights])
         with np.errstate(over="ignore"):
-            halves = np.concatenate([np.empty(0), *self._weights]).astype("<f2")
+            halves = weights.astype("<f2")
         if not np.isfinite(halves).all():
             raise UserError("A weight of this model is not finite, or beyond 65,504, and a page has float16 alone.")
-        return halves
+        kept = [halves, (weights - halves).astype("<f2")][: 1 + (len(weights) <= FEW_WEIGHTS)]
+        return [base64.b64encode(array.tobytes()).decode() for array in kept]
 
     def _described(self, layer: Any, shape: tuple[int, ...], node: Any = None) -> dict[str, Any]:
         """A layer's class, settings and weights, each by where it begins and ends. `node` is a call of it."""
         kind, config = type(layer).__name__, layer.get_config() if isinstance(layer, keras.Layer) else {}
-        odd = [name for name, allowed in ALLOWED.items() if name in config and config[name] not in allowed]
+        odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
+        odd += [f"of open size, {shape}"] if None in shape else []
         affine = kind in AFFINE and node and [*map(id, node.arguments.args[:1])] == [*map(id, node.input_tensors)]
         if odd or kind not in KINDS or not (affine or config):
-            what = ", ".join([kind, *(f"{name} {config[name]}" for name in odd)])
-            raise UserError(f"No page can compute the layer {layer.name} ({what}).", f"It knows {', '.join(KINDS)}.")
+            problem = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
+            raise UserError(problem, f"It knows {', '.join(KINDS)}.")
         if affine:
             return {"kind": "Affine", "shape": shape, **_affine(layer, node)}
         if id(layer) not in self._stored:
             arrays = [] if kind == "TimeDistributed" else [array.ravel() for array in layer.get_weights()]
-            if kind == "LSTM":  # each step takes the same weights, so that what float16 leaves adds up: it follows
-                arrays += [array - array.astype(np.float16) for array in arrays]
             ends = itertools.accumulate(map(len, arrays), initial=sum(map(len, self._weights)))
             self._stored[id(layer)] = [*itertools.pairwise(ends)]
             self._weights += arrays

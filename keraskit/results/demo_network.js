@@ -175,7 +175,7 @@ for (const kind of ["Flatten", "Reshape", "Dropout", "SpatialDropout2D", "Gaussi
   kinds[kind] = (_, [x]) => x.data;  // the numbers stay, whatever their shape is called
 
 // The numbers of little-endian float16 in base64, as float32.
-function decodeWeights(base64) {
+function decoded(base64) {
   const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0)), halves = new DataView(bytes.buffer);
   const known = Float32Array.from({length: 65536}, (_, bits) => {
     const sign = bits >> 15 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
@@ -184,15 +184,12 @@ function decodeWeights(base64) {
   return Float32Array.from({length: bytes.length / 2}, (_, i) => known[halves.getUint16(2 * i, true)]);
 }
 
-// Gives each layer its part of all weights: it names where each begins and ends. Of an LSTM, which takes every step with
-// the same, what float16 left of each follows, and is added.
-function withWeights(layers, all) {
-  const sum = (a, b) => a.map((v, k) => v + b[k]);
-  const complete = ({weights = [], layer, ...settings}) => {
-    const parts = weights.map(([start, end]) => all.subarray(start, end)), half = parts.length / 2;
-    const whole = settings.kind === "LSTM" ? parts.slice(0, half).map((part, i) => sum(part, parts[half + i])) : parts;
-    return {...settings, weights: whole, layer: layer && complete(layer)};
-  };
+// Layers with their part of all weights: each names where its own begin and end. What float16 left of them may follow.
+function withWeights(layers, texts) {
+  const [all, rest] = texts.map(decoded);
+  if (rest) rest.forEach((v, i) => all[i] += v);
+  const complete = ({weights = [], layer, ...settings}) =>
+    ({...settings, layer: layer && complete(layer), weights: weights.map(([start, end]) => all.subarray(start, end))});
   return layers.map(complete);
 }
 

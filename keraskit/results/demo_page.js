@@ -13,11 +13,11 @@ function startWorker() {
   const code = ["demo_network.js", "demo_pictures.js"].map(name => document.querySelector(`[data-name="${name}"]`).textContent);
   code.push(`let run, layers;
     onmessage = ({data}) => {
-      if (data.run) [run, layers] = [data.run, withWeights(data.run.layers, decodeWeights(data.weights))];
+      if (data.run) [run, layers] = [data.run, withWeights(data.run.layers, data.weights)];
       else postMessage(answer(run, layers, data.image, data.drawn));
     };`);
   const made = new Worker(URL.createObjectURL(new Blob(code, {type: "text/javascript"})));
-  made.postMessage({run, weights: $("weights").textContent});
+  made.postMessage({run, weights: [...document.querySelectorAll(".weights")].map(each => each.textContent)});
   made.onmessage = ({data}) => {
     busy = false;
     if (next) send();
@@ -388,7 +388,7 @@ function paintInput(canvas, shape, data, room) {
 
 function paintMostProbable(canvas, [steps, classes], data) {
   [canvas.height, canvas.width] = run.size;
-  const pixels = new Uint32Array(steps).fill(0xff000000);
+  const pixels = new Uint32Array(steps);
   for (let step = 0; data && step < steps; step++) {
     const row = data.subarray(step * classes, (step + 1) * classes), level = Math.round(255 * row.indexOf(row.reduce((a, b) => Math.max(a, b))) / (classes - 1));
     pixels[step] = opaque(level, level, level);
@@ -397,7 +397,7 @@ function paintMostProbable(canvas, [steps, classes], data) {
 }
 
 function paintSeen() {
-  const [height, width] = run.size, canvas = $("seen"), pixels = new Uint32Array(width * height).fill(0xff000000);
+  const [height, width] = run.size, canvas = $("seen"), pixels = new Uint32Array(width * height);
   for (let k = 0; latest && k < pixels.length; k++) {
     const grey = latest.pixels[k];
     pixels[k] = run.channels === 3 ? opaque(...latest.pixels.subarray(3 * k, 3 * k + 3)) : opaque(grey, grey, grey);
