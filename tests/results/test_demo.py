@@ -10,11 +10,13 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 from drawn_photographs import photograph
 from hostile import NASTY, command
 from keras import layers
 from PIL import Image, ImageDraw
 
+from keraskit import spread_gates
 from keraskit.datasets import mnist
 from keraskit.datasets.images import decode, digit_pictures, drawn_pets
 from keraskit.datasets.preprocessing import Inputs
@@ -65,6 +67,8 @@ def spread(model, pictures):
     """The model with random biases, and a last layer that answers these pictures in many ways, as trained ones do."""
     random = np.random.default_rng(0)
     for layer in model.layers:
+        if isinstance(layer, layers.LSTM) and layer.use_bias:
+            spread_gates(layer, span=784)  # it remembers ink that no row below has
         if isinstance(layer, layers.Dense | layers.Conv2D):
             layer.set_weights([w if w.ndim > 1 else random.normal(0, 0.1, w.shape) for w in layer.get_weights()])
     last = model.get_layer("output1" if model.name == "multi_output" else "output")
@@ -94,9 +98,11 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     inputs, count = INPUTS[name]
     pictures = mnist.load()[0]["x_test"][:count]
     if inputs.channels == 3:
-        pets = [drawn_pets.draw(drawn_pets.CLASSES[i % 2], i) for i in range(count)]
-        pictures = np.stack([decode.pixels(Image.fromarray(pet), inputs.size) for pet in pets])
+        photographs = [Image.open(ROOT / "data" / "photos" / name) for name in ("chelsea.png", "coffee.png")]
+        photographs += [each.crop((100, 50, 250, 200)) for each in photographs]
+        pictures = np.stack([decode.pixels(each, inputs.size) for each in photographs])
     x = inputs.arranged(inputs.scaled(pictures))
+    keras.utils.set_random_seed(0)
     model = spread(find_card(name).load().build(), x)
     if model.count_params() > demo.FEW_WEIGHTS:  # float16 is all that a large page has
         model.set_weights([w.astype("float16").astype("float32") for w in model.get_weights()])
@@ -105,8 +111,7 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     folder = folder_of(tiny_run, tmp_path / "run", model, inputs, **facts)
     said = Predictor.of(folder).model.predict(x, verbose=0)
     assert said.std(axis=0).mean() > 0.05  # else any page would do
-    off = np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max()
-    assert off < 1e-3
+    assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-3
 
 
 def all_layers():
@@ -138,6 +143,7 @@ def all_layers():
 
 
 def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
+    keras.utils.set_random_seed(0)
     model, random = all_layers(), np.random.default_rng(0)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
@@ -148,7 +154,7 @@ def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
     said = model.predict(UNIT.scaled(pictures[..., None]), verbose=0)
     page = demo.write_demo(folder_of(tiny_run, tmp_path / "run", model, UNIT))
     assert said.std(axis=0).mean() > 0.05
-    assert np.abs(answers(browser, page, pictures) - said).max() < 2e-5
+    assert np.abs(answers(browser, page, pictures) - said).max() < 1e-4
     used = {type(layer).__name__ for layer in model._flatten_layers()} | {type(o).__name__ for o in model.operations}
     assert used >= set(demo.KINDS)
 
