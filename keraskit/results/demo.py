@@ -129,8 +129,8 @@ class Network:
         odd += [f"of open size, {shape}"] if None in shape else []
         affine = kind in AFFINE and node and [*map(id, node.arguments.args[:1])] == [*map(id, node.input_tensors)]
         if odd or kind not in KINDS or not (affine or config):
-            problem = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
-            raise UserError(problem, f"It knows {', '.join(KINDS)}.")
+            what = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
+            raise UserError(what, f"It knows {', '.join(KINDS)}.")
         if affine:
             return {"kind": "Affine", "shape": shape, **_affine(layer, node)}
         if id(layer) not in self._stored:

@@ -13,7 +13,7 @@ const activations = {
   softplus: x => x.map(v => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)))),
   sigmoid: x => x.map(sigmoid),
   tanh: x => x.map(Math.tanh),
-  softmax(x, classes) {  // over the last axis; the largest is subtracted, so that nothing overflows
+  softmax(x, classes = x.length) {  // over the last axis; the largest is subtracted, so that nothing overflows
     for (let start = 0; start < x.length; start += classes) {
       const row = x.subarray(start, start + classes), largest = row.reduce((a, b) => Math.max(a, b));
       let sum = 0;
@@ -49,7 +49,7 @@ function slide(input, shape, [high, wide], [down, right], padding, visit) {
 }
 
 // Adds a few numbers times as many rows of a matrix: target[at + k] += x[from + i] * matrix[row + i][k], with i below
-// `count` and k below `width`. Nearly all the time goes here: four rows at once, for each look at the target takes long.
+// `count` and k below `width`. Nearly all the time goes here, so four rows are taken for each look at the target.
 function addRows(target, at, x, from, count, matrix, row, width) {
   let i = 0;
   for (; i + 3 < count; i += 4) {
@@ -125,11 +125,13 @@ const kinds = {
   },
   ZeroPadding2D({shape, padding: [[top], [left]]}, [x]) {
     const [height, width, channels] = x.shape, out = new Float32Array(size(shape));
-    for (let y = 0; y < height; y++)
-      out.set(x.data.subarray(y * width * channels, (y + 1) * width * channels), ((y + top) * shape[1] + left) * channels);
+    for (let y = 0; y < height; y++) {
+      const row = x.data.subarray(y * width * channels, (y + 1) * width * channels);
+      out.set(row, ((y + top) * shape[1] + left) * channels);
+    }
     return out;
   },
-  // Keras's gates stand side by side in this order: input, forget, cell, output. What the cell was at every step is kept.
+  // Keras's gates stand side by side in this order: input, forget, cell, output. The states of all steps are kept.
   LSTM({shape, weights: [kernel, recurrent, bias], activation, recurrent_activation, return_sequences}, [x], seen) {
     const units = last(shape), [steps] = x.shape, states = new Float32Array(steps * units);
     const ahead = product(x.data, kernel, bias, 4 * units), z = new Float64Array(4 * units);
@@ -138,9 +140,10 @@ const kinds = {
     for (let step = 0; step < steps; step++) {
       z.set(ahead.subarray(step * 4 * units, (step + 1) * 4 * units));
       addRows(z, 0, state, 0, units, recurrent, 0, 4 * units);
-      const [input, forget, fresh, output] = [gate, gate, act, gate].map((f, i) => f(z.subarray(i * units, (i + 1) * units)));
+      const part = (of, i) => of(z.subarray(i * units, (i + 1) * units));
+      const [input, forget, fresh, output] = [gate, gate, act, gate].map(part);
       for (let i = 0; i < units; i++) cell[i] = forget[i] * cell[i] + input[i] * fresh[i];
-      state = act(cell).map((v, i) => v * output[i]);
+      state = act(cell.slice()).map((v, i) => v * output[i]);
       states.set(state, step * units);
     }
     seen.states = {shape: [steps, units], data: states};
@@ -193,12 +196,14 @@ function withWeights(layers, texts) {
   return layers.map(complete);
 }
 
-// What every layer makes of inputs, by the names of their layers, or of one: a list of {shape, data}, of LSTMs {states}.
+// What every layer makes of the input's data, or of several by the names of their layers: a list of {shape, data}, and
+// of an LSTM {states} as well.
 function compute(layers, inputs) {
   const made = [];
   for (const layer of layers) {
     const seen = {shape: layer.shape};
-    seen.data = layer.kind === "InputLayer" ? inputs[layer.name] ?? inputs : kinds[layer.kind](layer, layer.from.map(i => made[i]), seen);
+    const given = layer.from.map(i => made[i]);
+    seen.data = layer.kind === "InputLayer" ? inputs[layer.name] ?? inputs : kinds[layer.kind](layer, given, seen);
     made.push(seen);
   }
   return made;

@@ -1,16 +1,21 @@
 // What the page does: takes strokes and pictures, asks the network in a worker of its own, and shows what it made.
 
 const $ = id => document.getElementById(id);
-const run = JSON.parse($("described").textContent), ink = $("ink"), photo = $("photo"), pen = ink?.getContext("2d", {willReadFrequently: true});
-const PEN = 50, MOST_PIXELS = 12e6, BARS = 12, WAIT = 700;
+const run = JSON.parse($("described").textContent), photo = $("photo"), ink = $("ink");
+const pen = ink?.getContext("2d", {willReadFrequently: true});
+const PEN = 50;  // of the paper's 640 pixels: about as wide as MNIST's
+const MOST_PIXELS = 12e6;  // of a photograph; some browsers have no larger canvas
+const BARS = 12, MANY = 12;  // classes at most, and layers, that have all their room
+const WAIT = 700;  // milliseconds without a change before an answer is read aloud
 
 // --- The network, beside the page, so that drawing never waits for it. One question at a time; only the newest waits.
 
-let busy = false, next = null, asked = 0, known = "";
+let busy = false, next = null, stale = false, known = "";
 const worker = startWorker();
 
 function startWorker() {
-  const code = ["demo_network.js", "demo_pictures.js"].map(name => document.querySelector(`[data-name="${name}"]`).textContent);
+  const script = name => document.querySelector(`[data-name="${name}"]`).textContent;
+  const code = ["demo_network.js", "demo_pictures.js"].map(script);
   code.push(`let run, layers;
     onmessage = ({data}) => {
       if (data.run) [run, layers] = [data.run, withWeights(data.run.layers, data.weights)];
@@ -19,9 +24,9 @@ function startWorker() {
   const made = new Worker(URL.createObjectURL(new Blob(code, {type: "text/javascript"})));
   made.postMessage({run, weights: [...document.querySelectorAll(".weights")].map(each => each.textContent)});
   made.onmessage = ({data}) => {
-    busy = false;
+    if (!stale) show(data);
+    busy = stale = false;
     if (next) send();
-    if (asked) show(data);
   };
   return made;
 }
@@ -29,7 +34,6 @@ function startWorker() {
 // Asks what a picture is; `image` makes it, {width, height, data} as a canvas has it, once the network is free.
 function ask(image, drawn, truth = "") {
   next = {image, drawn, truth};
-  asked++;
   if (!busy) send();
 }
 
@@ -44,7 +48,10 @@ function send() {
 
 function strokes() {
   const {width, height} = ink, data = pen.getImageData(0, 0, width, height).data;
-  for (let i = 0; i < data.length; i += 4) data[i] = data[i + 1] = data[i + 2] = data[i + 3], data[i + 3] = 255;  // bright on dark
+  for (let i = 0; i < data.length; i += 4) {  // bright on dark
+    data[i] = data[i + 1] = data[i + 2] = data[i + 3];
+    data[i + 3] = 255;
+  }
   return {width, height, data};
 }
 
@@ -52,7 +59,7 @@ function clear() {
   pen?.clearRect(0, 0, ink.width, ink.height);
   photo.getContext("2d").clearRect(0, 0, photo.width, photo.height);
   $("slate").classList.remove("used");
-  [next, asked] = [null, 0];
+  [next, stale] = [null, busy];
   nothing();
 }
 
@@ -63,7 +70,7 @@ function draw() {
     return [(event.clientX - box.left) * ink.width / box.width, (event.clientY - box.top) * ink.height / box.height];
   };
   ink.addEventListener("pointerdown", event => {
-    if (event.button) return;
+    if (event.button || !event.isPrimary) return;
     if (photo.dataset.shown) clear();
     photo.dataset.shown = "";
     ink.setPointerCapture(event.pointerId);
@@ -72,7 +79,7 @@ function draw() {
     line(at, at, at);
   });
   ink.addEventListener("pointermove", event => {
-    if (!at) return;
+    if (!at || !event.isPrimary) return;
     for (const each of event.getCoalescedEvents?.() ?? [event]) {
       const to = place(each), half = [(at[0] + to[0]) / 2, (at[1] + to[1]) / 2];
       line(middle, at, half);
@@ -103,7 +110,8 @@ async function look(file, truth) {
     return;
   }
   clear();
-  const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (image.width * image.height))), brush = photo.getContext("2d");
+  const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (image.width * image.height)));
+  const brush = photo.getContext("2d");
   photo.width = Math.max(1, Math.round(image.width * scale));
   photo.height = Math.max(1, Math.round(image.height * scale));
   brush.fillStyle = "#fff";  // what is transparent lies on white
@@ -156,21 +164,25 @@ function element(tag, properties, parent) {
 
 const read = new Map();
 run.layers.forEach((layer, i) => layer.from.forEach(from => read.set(from, [...read.get(from) ?? [], i])));
+const plain = ["Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise", "Affine", "ZeroPadding2D"];
 const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, shape, activation}, i}) => {
-  if (i === run.output || ["Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise", "Affine", "ZeroPadding2D"].includes(kind)) return false;
+  if (i === run.output || plain.includes(kind)) return false;
   if (kind === "InputLayer") return shape.length === 2 || !Array.isArray(run.shape);
   const [after] = read.get(i) ?? [];  // a convolution whose values are changed at once is shown after that
-  return !(activation === "linear" && after !== undefined && ["Affine", "Activation", "ReLU"].includes(run.layers[after].kind));
+  return activation !== "linear" || !["Affine", "Activation", "ReLU"].includes(run.layers[after]?.kind);
 });
 
 const number = new Intl.NumberFormat("en");
 const by = sides => sides.map(side => number.format(side)).join("×");
 
 function described({kind, shape, kernel_size, pool_size, return_sequences, from}) {
-  const maps = `${number.format(shape[2])} maps of ${by(shape.slice(0, 2))}`, count = number.format(shape[shape.length - 1]);
-  const sequence = shape.length === 2 ? `, at each of ${number.format(shape[0])} steps` : "";
+  const maps = `${number.format(shape[2])} maps of ${by(shape.slice(0, 2))}`, count = number.format(last(shape));
+  const steps = `${number.format(shape[0])} steps`, sequence = shape.length === 2 ? `, at each of ${steps}` : "";
+  const pixels = count === "1" ? "one pixel" : `${count} pixels`, tint = shape[2] === 3 ? "colour" : "grey";
   return {
-    InputLayer: () => shape.length === 2 ? `the picture as a sequence: ${number.format(shape[0])} steps of ${count === "1" ? "one pixel" : `${count} pixels`}` : `the picture in ${by(shape.slice(0, 2))}, ${shape[2] === 3 ? "in colour" : "in grey"}`,
+    InputLayer: () => shape.length === 2
+      ? `the picture as a sequence: ${steps} of ${pixels}`
+      : `the picture in ${by(shape.slice(0, 2))}, in ${tint}`,
     Conv2D: () => `${count} filters of ${by(kernel_size)} look for patterns: ${maps}`,
     DepthwiseConv2D: () => `a filter of ${by(kernel_size)} for each map: ${maps}`,
     MaxPooling2D: () => `the largest of every ${by(pool_size)}: ${maps}`,
@@ -200,7 +212,8 @@ function lay() {
       for (const text of ["first step", "last step"]) element("span", {textContent: text}, axis);
     }
     if (layer.shape.length === 2 && layer.activation === "softmax" && layer.shape[0] === run.size[0] * run.size[1]) {
-      element("p", {textContent: `At each step the most probable of ${layer.shape[1]}, in the places of the picture:`}, item).style.display = "block";
+      const said = `At each step the most probable of ${layer.shape[1]}, in the places of the picture:`;
+      element("p", {textContent: said, className: "said"}, item);
       found.whole = element("canvas", {className: "whole", ariaLabel: `${layer.name} as a picture`}, item);
       found.whole.setAttribute("role", "img");
     }
@@ -224,8 +237,9 @@ function nothing() {
   latest = null;
   document.body.classList.remove("lit", "pulse");
   $("verdict").className = "unsure";
-  $("verdict").children[0].textContent = "?";
-  $("verdict").children[0].className = $("verdict").children[1].textContent = $("note").textContent = $("time").textContent = "";
+  const [big, share] = $("verdict").children;
+  [big.textContent, big.className, share.textContent] = ["?", "", ""];
+  $("note").textContent = $("time").textContent = "";
   bars(run.classes.map(() => 0));
   paint();
 }
@@ -233,12 +247,14 @@ function nothing() {
 function show(found) {
   const first = !latest;
   latest = found;
-  const values = [...found.made[run.output].data], probabilities = values.length === 1 ? [1 - values[0], values[0]] : values;
+  const values = [...found.made[run.output].data];
+  const probabilities = values.length === 1 ? [1 - values[0], values[0]] : values;
   const best = probabilities.indexOf(Math.max(...probabilities)), name = run.classes[best], sure = probabilities[best];
   const [big, share] = $("verdict").children;
   [big.textContent, big.className, share.textContent] = [name, name.length > 2 ? "word" : "", percent(sure)];
   $("verdict").className = sure < 0.5 ? "unsure" : "verdict";
-  $("note").textContent = [known, found.note && `${found.note[0].toUpperCase()}${found.note.slice(1)}.`].join(" ");
+  const done = found.note && `${found.note[0].toUpperCase()}${found.note.slice(1)}.`;
+  $("note").textContent = [known, done].join(" ");
   $("time").textContent = `Computed in ${Math.max(1, Math.round(found.computing))} ms.`;
   bars(probabilities);
   document.body.classList.add("lit");
@@ -267,143 +283,27 @@ function bars(probabilities) {
   });
 }
 
-// --- Painting: 511 colours, from orange over the page's own to blue and on to its ink, the strongest.
-
-let palette;
-
-function mix() {
-  const style = getComputedStyle(document.documentElement);
-  const [soft, up, down, end] = ["--soft", "--train", "--validation", "--ink"].map(name => {
-    const hex = style.getPropertyValue(name).trim();
-    return [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-  });
-  palette = new Uint32Array(511);
-  const bytes = new Uint8Array(palette.buffer);
-  for (let i = 0; i < 511; i++) {
-    const t = Math.abs(i - 255) / 255, to = i < 255 ? down : up, bright = Math.max(0, t - 0.75) * 2.2;
-    for (let c = 0; c < 3; c++) {
-      const middle = soft[c] + (to[c] - soft[c]) * Math.min(1, t / 0.75);
-      bytes[4 * i + c] = middle + (end[c] - middle) * bright;
-    }
-    bytes[4 * i + 3] = 255;
-  }
-}
-
-// Values as pixels of the palette, the largest of all at its end; roots, so that weak ones are seen too.
-function coloured(data) {
-  let most = 0;
-  for (const v of data) most = Math.max(most, Math.abs(v));
-  const out = new Uint32Array(data.length);
-  for (let i = 0; i < data.length; i++) {
-    const share = most ? Math.sqrt(Math.abs(data[i]) / most) : 0;
-    out[i] = palette[255 + Math.round(data[i] < 0 ? -255 * share : 255 * share)];
-  }
-  return out;
-}
-
-function bitmap(pixels, width, height) {
-  const made = new OffscreenCanvas(width, height);
-  made.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0);
-  return made;
-}
-
-// A canvas of this size on the page, at the screen's own resolution, ready to be drawn on.
-function sized(canvas, width, height) {
-  const dense = Math.min(devicePixelRatio, 2);
-  [canvas.width, canvas.height, canvas.style.width] = [Math.round(width * dense), Math.round(height * dense), `${width}px`];
-  const brush = canvas.getContext("2d");
-  brush.scale(dense, dense);
-  return brush;
-}
-
 function paint() {
-  if (!palette) mix();
+  if (!palette) mixPalette();
   const room = Math.floor($("layers").clientWidth - parseFloat(getComputedStyle($("layers")).paddingLeft));
   for (const {layer, i, canvas, whole} of shown) {
-    const made = latest?.made[i], shape = made?.states?.shape ?? layer.shape;
+    const made = latest?.made[i], still = layer.kind === "LSTM" ? [1, last(layer.shape)] : layer.shape;
+    const shape = made ? made.states?.shape ?? layer.shape : still;
     const data = made?.states?.data ?? made?.data ?? new Float32Array(size(shape));
     if (layer.kind === "InputLayer") paintInput(canvas, shape, data, room);
-    else if (layer.kind === "LSTM" && !made) paintSequence(canvas, [1, last(shape)], new Float32Array(last(shape)), room);
-    else if (shape.length === 3) paintMaps(canvas, shape, data, room);
+    else if (shape.length === 3) paintMaps(canvas, shape, data, room, shown.length > MANY ? 0.6 : 1);
     else if (shape.length === 2) paintSequence(canvas, shape, data, room);
     else paintUnits(canvas, data, room);
-    if (whole) paintMostProbable(whole, shape, made?.data);
+    if (whole) paintMostProbable(whole, run.size, shape[1], made?.data);
   }
   paintSeen();
 }
 
-// How many stand in a line, so that all of about this size fit into the room, every line as long as the others.
-function inLine(count, side, room) {
-  const lines = Math.ceil(count / Math.max(1, Math.floor(room / side)));
-  return Math.ceil(count / lines);
-}
-
-// The channels as tiles, as large as fits into some lines of them.
-function paintMaps(canvas, [height, width, channels], data, room) {
-  const most = Math.min(120, Math.max(18, Math.sqrt(240 * room / channels)));
-  const columns = inLine(channels, most, room), tile = Math.min(120, room / columns) - 2, high = tile * height / width;
-  const brush = sized(canvas, columns * (tile + 2) - 2, Math.ceil(channels / columns) * (high + 2) - 2);
-  const colours = coloured(data), one = new Uint32Array(width * height);
-  brush.imageSmoothingEnabled = tile * devicePixelRatio < width;
-  for (let c = 0; c < channels; c++) {
-    for (let k = 0; k < one.length; k++) one[k] = colours[k * channels + c];
-    brush.drawImage(bitmap(one, width, height), c % columns * (tile + 2), Math.floor(c / columns) * (high + 2), tile, high);
-  }
-}
-
-// Each unit a cell.
-function paintUnits(canvas, data, room) {
-  const columns = inLine(data.length, Math.min(20, Math.max(6, Math.sqrt(70 * room / data.length))), room);
-  const side = Math.min(22, room / columns), lines = Math.ceil(data.length / columns);
-  const brush = sized(canvas, columns * side, lines * side), colours = new Uint8Array(coloured(data).buffer);
-  for (let k = 0; k < data.length; k++) {
-    brush.fillStyle = `rgb(${colours.subarray(4 * k, 4 * k + 3).join()})`;
-    brush.beginPath();
-    brush.roundRect(k % columns * side, Math.floor(k / columns) * side, side - 1.5, side - 1.5, side / 5);
-    brush.fill();
-  }
-}
-
-// Time to the right, a unit a line.
-function paintSequence(canvas, [steps, units], data, room, colours = coloured(data)) {
-  const height = units === 1 ? 16 : Math.min(150, Math.max(56, units * 2)), pixels = new Uint32Array(steps * units);
-  const brush = sized(canvas, room, height);
-  for (let step = 0; step < steps; step++) for (let unit = 0; unit < units; unit++) pixels[unit * steps + step] = colours[step * units + unit];
-  brush.imageSmoothingEnabled = steps > 100;
-  brush.drawImage(bitmap(pixels, steps, units), 0, 0, room, height);
-}
-
-const opaque = (red, green, blue) => (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
-
-// What the model is fed, from its darkest value to its brightest.
-function paintInput(canvas, shape, data, room) {
-  const [low, high] = data.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 1e-6]);
-  const level = v => Math.round(255 * (v - low) / (high - low)), grey = v => opaque(level(v), level(v), level(v));
-  if (shape.length === 2) return paintSequence(canvas, shape, data, room, Uint32Array.from(data, grey));
-  const [height, width, channels] = shape, side = Math.max(width * 2, 128), brush = sized(canvas, side, side * height / width);
-  const colour = (_, k) => opaque(...[0, 1, 2].map(c => level(data[k * channels + Math.min(c, channels - 1)])));
-  brush.imageSmoothingEnabled = false;
-  brush.drawImage(bitmap(Uint32Array.from({length: width * height}, colour), width, height), 0, 0, side, side * height / width);
-}
-
-function paintMostProbable(canvas, [steps, classes], data) {
-  [canvas.height, canvas.width] = run.size;
-  const pixels = new Uint32Array(steps);
-  for (let step = 0; data && step < steps; step++) {
-    const row = data.subarray(step * classes, (step + 1) * classes), level = Math.round(255 * row.indexOf(row.reduce((a, b) => Math.max(a, b))) / (classes - 1));
-    pixels[step] = opaque(level, level, level);
-  }
-  canvas.getContext("2d").drawImage(bitmap(pixels, canvas.width, canvas.height), 0, 0);
-}
-
 function paintSeen() {
-  const [height, width] = run.size, canvas = $("seen"), pixels = new Uint32Array(width * height);
-  for (let k = 0; latest && k < pixels.length; k++) {
-    const grey = latest.pixels[k];
-    pixels[k] = run.channels === 3 ? opaque(...latest.pixels.subarray(3 * k, 3 * k + 3)) : opaque(grey, grey, grey);
-  }
-  [canvas.width, canvas.height] = [width, height];
-  canvas.getContext("2d").drawImage(bitmap(pixels, width, height), 0, 0);
+  const [height, width] = run.size, {pixels} = latest ?? {}, pixel = run.channels === 3
+    ? k => opaque(...pixels.subarray(3 * k, 3 * k + 3))
+    : k => opaque(pixels[k], pixels[k], pixels[k]);
+  paintPixels($("seen"), Uint32Array.from({length: width * height}, (_, k) => pixels ? pixel(k) : 0), height, width);
 }
 
 lay();
@@ -411,4 +311,4 @@ nothing();
 if (ink) draw();
 takePictures();
 addEventListener("resize", paint);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (mix(), paint()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (mixPalette(), paint()));

@@ -1,12 +1,16 @@
-// Pictures made into what the model was trained on: the same steps, with the same rounding, as keraskit's predict takes.
-// digit_pictures.py says why each is taken, Pillow's documentation how it resizes. Grey pictures are {width, height, data}.
+// Pictures made into what the model was trained on, by the steps that keraskit's predict takes, rounding included:
+// digit_pictures.py says why each is taken, and Pillow's documentation how it resizes. A grey picture is {width,
+// height, data}, its pixels row by row.
 
 const FIELD = 28, BOX = 20, MIDDLE = 14, WORKED = 320, GRID = 32, DIM = 64, FAINT = 0.1, NEARLY_ALL = 0.95;
 
 const filters = {  // Pillow's: how far each reaches, and its weight at a distance
   box: [0.5, x => x > -0.5 && x <= 0.5 ? 1 : 0],
   bilinear: [1, x => Math.max(0, 1 - Math.abs(x))],
-  hamming: [1, x => x === 0 ? 1 : Math.abs(x) >= 1 ? 0 : Math.sin(Math.PI * x) / (Math.PI * x) * (0.54 + 0.46 * Math.cos(Math.PI * x))],
+  hamming: [1, x => {
+    const angle = Math.PI * x;
+    return x === 0 ? 1 : Math.abs(x) >= 1 ? 0 : Math.sin(angle) / angle * (0.54 + 0.46 * Math.cos(angle));
+  }],
   bicubic: [2, x => {
     x = Math.abs(x);
     return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
@@ -29,13 +33,14 @@ function taps(from, to, [start, end], [reach, weight]) {
 function resize(picture, toWidth, toHeight, filter, box = [0, 0, picture.width, picture.height]) {
   const {width, height, data} = picture;
   if (width === toWidth && height === toHeight && box.join() === [0, 0, width, height].join()) return picture;
-  const across = taps(width, toWidth, [box[0], box[2]], filters[filter]), down = taps(height, toHeight, [box[1], box[3]], filters[filter]);
+  const across = taps(width, toWidth, [box[0], box[2]], filters[filter]);
+  const down = taps(height, toHeight, [box[1], box[3]], filters[filter]);
   const narrow = weighted(data, across, [toWidth, 1], [height, toWidth, width]);
   return {width: toWidth, height: toHeight, data: weighted(narrow, down, [toHeight, toWidth], [toWidth, 1, 1])};
 }
 
-// Sums of what lies along lines, as `taps` says. The results of a line are `step` apart; lines begin `next` apart in the
-// results, and `nextFrom` apart in the data.
+// Sums of what lies along lines, as `taps` says. The results of a line are `step` apart; lines begin `next` apart in
+// the results, and `nextFrom` apart in the data.
 function weighted(data, taps, [count, step], [lines, next, nextFrom]) {
   const out = new data.constructor(count * lines), bytes = data.BYTES_PER_ELEMENT === 1;
   for (let i = 0; i < count; i++) {
@@ -59,7 +64,8 @@ function grey({width, height, data}) {
 
 function crop({width, data}, left, top, right, bottom) {
   const out = new data.constructor((right - left) * (bottom - top));
-  for (let y = top; y < bottom; y++) out.set(data.subarray(y * width + left, y * width + right), (y - top) * (right - left));
+  for (let y = top; y < bottom; y++)
+    out.set(data.subarray(y * width + left, y * width + right), (y - top) * (right - left));
   return {width: right - left, height: bottom - top, data: out};
 }
 
@@ -177,8 +183,9 @@ function cutOut(picture, dark = null) {
   const steps = difference.subarray(1).map((d, i) => Math.abs(d - difference[i]));
   const most = values => values.reduce((a, b) => Math.max(a, b), -Infinity);
   if (most(ink) < FAINT || most(difference) < (fine ? 20 : 8) * percentile(steps, 0.5)) return null;
-  const full = strength(ink), strokes = ranked({width: wide, height: high, data: ink.map(v => v > full / 3 ? 1 : 0)}, 8).data;
-  const digit = {width: wide, height: high, data: ink.map((v, i) => strokes[i] && v > full / 50 ? v : 0)};
+  const full = strength(ink), shaped = data => ({width: wide, height: high, data});
+  const strokes = ranked(shaped(ink.map(v => v > full / 3 ? 1 : 0)), 8).data;  // with their soft edges
+  const digit = shaped(ink.map((v, i) => strokes[i] && v > full / 50 ? v : 0));
 
   const [top, bottom, left, right] = bounds(digit), side = Math.max(bottom - top, right - left);
   if (2 * side < Math.max(wide, high)) {  // look again, nearer
@@ -212,7 +219,8 @@ function even(value) {
 function centred({width, height, data}) {
   let mass = 0, down = 0, right = 0;
   data.forEach((v, i) => (mass += v, down += v * Math.floor(i / width), right += v * (i % width)));
-  const [top, left] = [[down, height], [right, width]].map(([sum, side]) => Math.min(Math.max(even(MIDDLE - sum / mass), 0), FIELD - side));
+  const beside = (sum, side) => Math.min(Math.max(even(MIDDLE - sum / mass), 0), FIELD - side);
+  const top = beside(down, height), left = beside(right, width);
   const field = new Uint8Array(FIELD * FIELD);
   data.forEach((v, i) => field[(top + Math.floor(i / width)) * FIELD + left + i % width] = even(255 * v));
   return field;
@@ -237,7 +245,8 @@ function prepared(image, {size: [height, width], channels, trained}, drawn = fal
     const found = cutOut(picture, drawn ? false : null);
     if (found) {
       const note = drawn || found.dark === bright ? "" : `; inverted: ${paper} ink, ${ink} in training`;
-      return {pixels: bright ? found.pixels.map(v => 255 - v) : found.pixels, note: `digit cut out, scaled to 20x20 and centred${note}`};
+      const pixels = bright ? found.pixels.map(v => 255 - v) : found.pixels;
+      return {pixels, note: `digit cut out, scaled to 20x20 and centred${note}`};
     }
     notes = ["no ink found, taken whole"];
   }
@@ -268,7 +277,8 @@ function fed(pixels, {size: [height, width], channels, scale, shape}) {
     caffe: (_, i) => pixels[i + 2 - 2 * (i % 3)] - [103.939, 116.779, 123.68][i % 3],
   }[scale]);
   if (Array.isArray(shape)) return scaled;
-  return Object.fromEntries(Object.entries(shape).map(([name, own]) => [name, stretched(scaled, height, width, channels, own)]));
+  const each = ([name, own]) => [name, stretched(scaled, height, width, channels, own)];
+  return Object.fromEntries(Object.entries(shape).map(each));
 }
 
 // Scaled pixels in another size and number of channels, as TensorFlow resizes them: between the four nearest.
@@ -280,7 +290,8 @@ function stretched(x, height, width, channels, [toHeight, toWidth, toChannels]) 
   };
   const pixel = (y, xx, c) => {
     const start = (y * width + xx) * channels;
-    return channels === toChannels ? x[start + c] : channels === 1 ? x[start] : weights.reduce((sum, w, k) => sum + w * x[start + k], 0);
+    if (channels === toChannels) return x[start + c];
+    return channels === 1 ? x[start] : weights.reduce((sum, w, k) => sum + w * x[start + k], 0);
   };
   for (let i = 0; i < toHeight; i++) for (let j = 0; j < toWidth; j++) for (let c = 0; c < toChannels; c++) {
     const [top, bottom, down] = at(i, height, toHeight), [left, right, along] = at(j, width, toWidth);
