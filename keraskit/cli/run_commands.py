@@ -200,17 +200,18 @@ def explain(
 
 
 def demo(run: Path, *, output: Path | None = None) -> None:
-    """Make one page, which opens without network, where the model answers for what is drawn or dropped on it.
+    """Make one page, which needs no network, where a run's model answers for what is drawn or dropped on it.
 
     Args:
         run: The folder of a run on pictures, or a folder of runs, of which the newest is taken.
         output: The page to write (default: demo.html in the run's folder).
     """
     check_file(output, (".html", ".htm"))
+    folder = RunFolder.newest(run)
     wait_for_tensorflow()
     from keraskit.results.demo import write_demo
 
-    page = write_demo(run, output)
+    page = write_demo(folder.path, output)
     print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -19,29 +19,21 @@ from keraskit.results import figures, manifest, report
 from keraskit.results.predict import UNRECORDED, Predictor, as_mnist
 from keraskit.results.run_folder import RunFolder
 
-PAGE = "demo.html"
 FEW_WEIGHTS, MOST_WEIGHTS, MOST_LAYERS = 1_000_000, 20_000_000, 300  # the most make a page of 53 MB
-AFFINE = (
-    "BatchNormalization",
-    "Normalization",
-    "Rescaling",
-    "TrueDivide",
-    "Multiply",
-    "Subtract",
-)  # x * scale + offset
+AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
 KINDS = (  # of layers in demo_network.js
     *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
     *("GlobalMaxPooling2D", "ZeroPadding2D", "LSTM", "TimeDistributed", "Concatenate", "Add", "Activation", "ReLU"),
-    *("Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise", *AFFINE),
+    *("Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise"),
 )
 ACTIVATIONS = ("linear", "relu", "relu6", "elu", "silu", "softplus", "sigmoid", "tanh", "softmax")
 ALLOWED: dict[str, tuple[Any, ...]] = {  # settings that have these values there
     **dict.fromkeys(("activation", "recurrent_activation"), ACTIVATIONS),
     **dict.fromkeys(("dilation_rate", "groups", "depth_multiplier"), (1, (1, 1), [1, 1])),
     **dict.fromkeys(("go_backwards", "return_state", "negative_slope", "threshold"), (0,)),
-    **{"data_format": ("channels_last",), "max_value": (None, 6)},
+    **{"data_format": ("channels_last",), "max_value": (None, 6), "axis": (-1, 1, 2, 3)},
 }
-SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences", "axis", *ALLOWED)
+SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences", *ALLOWED)
 
 
 def write_demo(run: Path, output: Path | None = None) -> Path:
@@ -75,7 +67,7 @@ def write_demo(run: Path, output: Path | None = None) -> Path:
         sheets=figures.read(folder),
         image=report.image,
     )
-    write_text(output := output or folder.path / PAGE, page)
+    write_text(output := output or folder.path / "demo.html", page)
     return output
 
 
@@ -119,20 +111,20 @@ class Network:
             halves = weights.astype("<f2")
         if not np.isfinite(halves).all():
             raise UserError("A weight of this model is not finite, or beyond 65,504, and a page has float16 alone.")
-        kept = [halves, (weights - halves).astype("<f2")][: 1 + (len(weights) <= FEW_WEIGHTS)]
+        kept = [halves, (weights - halves).astype("<f2")] if len(weights) <= FEW_WEIGHTS else [halves]
         return [base64.b64encode(array.tobytes()).decode() for array in kept]
 
     def _described(self, layer: Any, shape: tuple[int, ...], node: Any = None) -> dict[str, Any]:
         """A layer's class, settings and weights, each by where it begins and ends. `node` is a call of it."""
         kind, config = type(layer).__name__, layer.get_config() if isinstance(layer, keras.Layer) else {}
-        odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
-        odd += [f"of open size, {shape}"] if None in shape else []
-        affine = kind in AFFINE and node and [*map(id, node.arguments.args[:1])] == [*map(id, node.input_tensors)]
-        if odd or kind not in KINDS or not (affine or config):
-            what = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
-            raise UserError(what, f"It knows {', '.join(KINDS)}.")
-        if affine:
+        given = node.input_tensors if node else []
+        if kind in AFFINE and given and [*map(id, node.arguments.args[:1])] == [*map(id, given)]:
             return {"kind": "Affine", "shape": shape, **_affine(layer, node)}
+        odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
+        odd += [f"size {shape}"] * (None in shape or (kind == "Add" and any(each.shape[1:] != shape for each in given)))
+        if odd or kind not in KINDS or not isinstance(layer, keras.Layer):
+            what = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
+            raise UserError(what, f"It knows {', '.join(dict.fromkeys((*KINDS, *AFFINE)))}.")
         if id(layer) not in self._stored:
             arrays = [] if kind == "TimeDistributed" else [array.ravel() for array in layer.get_weights()]
             ends = itertools.accumulate(map(len, arrays), initial=sum(map(len, self._weights)))

@@ -172,6 +172,16 @@ const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, 
   return activation !== "linear" || !["Affine", "Activation", "ReLU"].includes(run.layers[after]?.kind);
 });
 
+// The layers that a layer reads, but for those with nothing to show; said where they are not the one before.
+const sources = i => run.layers[i].from.flatMap(from =>
+  run.layers[from].kind === "InputLayer" || shown.some(each => each.i === from) ? [from] : sources(from));
+
+function origin(place) {
+  const from = sources(shown[place].i);
+  if (from.length !== 1 || from[0] === shown[place - 1]?.i || !place) return "";
+  return `; reads ${run.layers[from[0]].name}`;
+}
+
 const number = new Intl.NumberFormat("en");
 const by = sides => sides.map(side => number.format(side)).join("×");
 
@@ -202,7 +212,7 @@ function lay() {
     const item = element("li", {}, $("layers"));
     item.style.setProperty("--i", place);
     element("h3", {textContent: layer.name}, item);
-    element("p", {textContent: described(layer)}, item);
+    element("p", {textContent: described(layer) + origin(place)}, item);
     const canvas = element("canvas", {ariaLabel: `Activations of ${layer.name}`}, item);
     canvas.setAttribute("role", "img");
     const found = shown[place];

@@ -76,7 +76,8 @@ function paintMaps(canvas, [height, width, channels], data, room, share) {
 // Each unit a cell.
 function paintUnits(canvas, data, room) {
   const columns = inLine(data.length, Math.min(20, Math.max(6, Math.sqrt(UNITS * room / data.length))), room);
-  const side = Math.min(22, room / columns), lines = Math.ceil(data.length / columns);
+  const exact = room / columns, side = Math.min(22, exact < 10 ? Math.floor(exact) : exact);
+  const lines = Math.ceil(data.length / columns);
   const brush = sized(canvas, columns * side, lines * side), colours = new Uint8Array(coloured(data).buffer);
   for (let k = 0; k < data.length; k++) {
     brush.fillStyle = `rgb(${colours.subarray(4 * k, 4 * k + 3).join()})`;

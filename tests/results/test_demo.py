@@ -119,7 +119,7 @@ def all_layers():
     inputs = keras.Input((28, 28, 1), name="input")
     shared = layers.Conv2D(6, (3, 2), strides=2, padding="same", activation="relu", name="shared")
     whole = layers.Normalization(mean=[0.2], variance=[0.3])(layers.Rescaling(2.0, offset=-0.5)(inputs))
-    x = layers.ZeroPadding2D(((1, 2), (3, 0)))((whole / 0.5 - 0.25) * 1.5)
+    x = layers.ZeroPadding2D(((1, 2), (3, 0)))((whole / 0.5 - 0.25) * 1.5 + 0.1)
     y = layers.BatchNormalization()(layers.Conv2D(6, 5, use_bias=False, activation="silu")(x))
     y = layers.ReLU(6)(layers.DepthwiseConv2D(3, strides=2, padding="same")(y))
     y = layers.ReLU()(layers.DepthwiseConv2D(2, padding="valid", activation="elu")(y))
@@ -156,7 +156,7 @@ def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
     assert said.std(axis=0).mean() > 0.05
     assert np.abs(answers(browser, page, pictures) - said).max() < 1e-4
     used = {type(layer).__name__ for layer in model._flatten_layers()} | {type(o).__name__ for o in model.operations}
-    assert used >= set(demo.KINDS)
+    assert used >= {*demo.KINDS, *demo.AFFINE}
 
 
 @pytest.fixture(scope="module")
@@ -340,10 +340,18 @@ def unknown():
     return keras.Sequential(stack)
 
 
+def combined(layer, shape):
+    """A model that combines its answer with something of a shape."""
+    inputs = keras.Input((784,), name="input")
+    return keras.Model(inputs, layer([dense()(inputs), layers.Dense(*shape)(inputs)]))
+
+
 REFUSED = {
     "a layer": (unknown, {}, "the layer reader (GRU)"),
     "an activation": (lambda: dense("mish"), {}, "the layer last (Dense, activation mish)"),
     "operations": (lambda: keras.Model(i := keras.Input((784,), name="input"), keras.ops.sin(dense()(i))), {}, "(Sin)"),
+    "two factors": (lambda: combined(layers.Multiply(), (10,)), {}, "(Multiply)"),
+    "other shapes": (lambda: combined(layers.Add(), (1,)), {}, "(Add, size (10,))"),
     "a number": (lambda: dense(bias=keras.initializers.Constant(1e6)), {}, "beyond 65,504"),
     "unfinished": (dense, {"status": "interrupted"}, "is interrupted, and a demo shows a finished run"),
     "no pictures": (dense, {"inputs": None}, "learned from no pictures"),
