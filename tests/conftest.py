@@ -1,6 +1,7 @@
-"""Fixtures shared by all tests: a working folder, the command as a real process, and one tiny real run."""
+"""Fixtures shared by all tests: a working folder, the command as a real process, one tiny real run, and a browser."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from keraskit import startup
 
 ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,3 +65,16 @@ def undrawn(tiny_run):
             patch.setattr(plots, name, touch)
         patch.setattr(figures, "draw_model", lambda *_: None)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that fetches nothing of its own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install keraskit[dev]")
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: apt install chromium")
+    with playwright.sync_playwright() as running:
+        words = ["--no-sandbox", "--no-first-run", *(f"--disable-{word}" for word in QUIET)]
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield opened
+        opened.close()

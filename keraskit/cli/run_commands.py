@@ -1,4 +1,4 @@
-"""What the command line can do with runs: go on, predict, compare, list, verify, explain."""
+"""What the command line can do with runs: go on, predict, compare, list, verify, explain, demonstrate."""
 
 from __future__ import annotations
 
@@ -242,6 +242,22 @@ def export(
     exporting.check(failed)
 
 
+def demo(run: Path, *, output: Path | None = None) -> None:
+    """Make one page, which needs no network, where a run's model answers for what is drawn or dropped on it.
+
+    Args:
+        run: The folder of a run on pictures, or a folder of runs, of which the newest is taken.
+        output: The page to write (default: demo.html in the run's folder).
+    """
+    check_file(output, (".html", ".htm"))
+    folder = RunFolder.newest(run)
+    wait_for_tensorflow()
+    from keraskit.results.demo import write_demo
+
+    page = write_demo(folder.path, output)
+    print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "predict": predict,
@@ -250,4 +266,5 @@ VERBS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "explain": explain,
     "export": export,
+    "demo": demo,
 }

@@ -66,7 +66,8 @@ class Predictor:
 
     Args:
         folder: where it lies.
-        model: its best, ending in the output that names the class.
+        whole: its best model.
+        model: the same, ending in the output that names the class.
         classes: their names.
         inputs: how its pictures were scaled and shaped.
         fed: makes the model's input of a batch of pictures.
@@ -74,6 +75,7 @@ class Predictor:
     """
 
     folder: RunFolder
+    whole: keras.Model
     model: keras.Model
     classes: list[str]
     inputs: Inputs
@@ -89,13 +91,14 @@ class Predictor:
             raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
         try:
             inputs = Inputs.from_json(facts["inputs"])
-            model = model_of(folder, facts, inputs)
+            whole = load_model(folder)
+            model = model_of(whole, facts, inputs)
             fed = _preparation(folder, facts["config"], inputs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
         known = facts.get("training_pictures") or {}
         trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
-        return cls(folder, model, facts["classes"], inputs, fed, trained)
+        return cls(folder, whole, model, facts["classes"], inputs, fed, trained)
 
     def network(self, invert: Invert = "auto", prepare: Prepare = "auto") -> predictions.Network:
         """The model, fed with pictures as the run's were; what else is done to one is noted."""
@@ -157,9 +160,8 @@ def _arrays(file: Path) -> Any:
         return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
 
 
-def model_of(folder: RunFolder, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
-    """The run's best model, ending in the output that names the class. Raises ValueError where run.json says else."""
-    model = load_model(folder)
+def model_of(model: keras.Model, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
+    """The run's model, ending in the output that names the class. Raises ValueError where run.json says else."""
     if facts.get("class_output"):
         model = keras.Model(model.inputs, model.get_layer(facts["class_output"]).output)
     takes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
@@ -198,9 +200,8 @@ def prepared(
     """
     bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
     paper, ink = ("bright", "dark") if bright_paper else ("dark", "bright")
-    as_mnist = trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == digit_pictures.SHAPE
     notes = []
-    if prepare == "auto" and as_mnist and image.size != inputs.size[::-1]:
+    if prepare == "auto" and as_mnist(inputs, trained) and image.size != inputs.size[::-1]:
         dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
         if found := digit_pictures.cut_out(image, dark_ink):
             array, dark_ink = found
@@ -221,6 +222,11 @@ def prepared(
     if inverted:
         array = decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels)
     return array, "; ".join(notes)
+
+
+def as_mnist(inputs: Inputs, trained: dict[str, float]) -> bool:
+    """Whether a run's pictures are digits prepared as MNIST's."""
+    return trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == digit_pictures.SHAPE
 
 
 def _differs(array: np.ndarray, trained: dict[str, float]) -> bool:

@@ -191,7 +191,7 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
             files = [root / test.names[i] for i in worst] if len(worst) == len(files) else files
         items = [
             (
-                _image(data, f"{name.removesuffix('s')} {i}"),
+                image(data, f"{name.removesuffix('s')} {i}"),
                 caption.split("\n"),
                 file.absolute().as_uri() if file else "",
             )
@@ -201,7 +201,8 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
     return sheets
 
 
-def _image(data: bytes, text: str) -> Markup:
+def image(data: bytes, text: str) -> Markup:
+    """An `img` element that holds a PNG or a JPEG itself. `text` is for those who cannot see it."""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
     encoded = base64.b64encode(data).decode()
     return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), kind, encoded)

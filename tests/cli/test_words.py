@@ -129,9 +129,9 @@ def test_what_is_like_nothing_suggests_nothing(capsys, flag):
 def test_lists_of_what_there_is_are_whole(capsys):
     _, err = command(["foo"], capsys)
     verbs = (
-        "augment, autotune, compare, data, doctor, explain, launch, list, new, predict, resume, run, runs, show, verify"
+        "augment, autotune, compare, data, demo, doctor, explain, launch, list, new, predict, resume, run, runs, show"
     )
-    assert f"It has {verbs}.\n" in err
+    assert f"It has {verbs}, verify.\n" in err
     _, err = command(["run"], capsys)
     assert f"{', '.join(recipes_available())}.\n" in err
 

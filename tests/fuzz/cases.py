@@ -48,6 +48,7 @@ VERBS = (
     "runs",
     "verify",
     "explain",
+    "demo",
     "data",
     "rum",
     "",
@@ -56,6 +57,7 @@ GOOD = (
     ("predict", "run", "digit.png", "pets"),
     ("compare", "run", "other"),
     ("explain", "run", "digit.png"),
+    ("demo", "run"),
     ("runs", "."),
     ("verify", "run"),
     ("augment", "--preview", "digit.png"),
@@ -103,6 +105,7 @@ OWN_FLAGS = {
     "compare": ("--output", "--csv", "--html"),
     "runs": ("--html",),
     "explain": ("--mistakes", "--layer", "--maps", "--output"),
+    "demo": ("--output",),
     "data": ("--from", "--to", "--per-class"),
 }
 FLAGS = ("-h", "-x", "--version", "--no-quick", *(flag for flags in OWN_FLAGS.values() for flag in flags))

@@ -27,7 +27,7 @@ FILES = (
     *("run.json", "history.csv", "model.keras", "summary.txt", "metrics.json", "curves.png", "architecture.svg"),
     *("predictions.npz", "pictures.npz", "statistics.npz", "checkpoint.npz", "trained.npz"),
 )
-READERS = ("compare", "report", "predict", "results", "resume", "runs", "explain")
+READERS = ("compare", "report", "predict", "results", "resume", "runs", "explain", "demo")
 
 
 @st.composite
@@ -44,7 +44,7 @@ def damage(draw):
     )
     if what == "value":
         file = draw(st.sampled_from(("run.json", "run.json", "history.csv", "checkpoint.npz")))
-    readers = {"model.keras": ("predict", "explain"), "checkpoint.npz": ("resume",)}.get(file, READERS)
+    readers = {"model.keras": ("predict", "explain", "demo"), "checkpoint.npz": ("resume",)}.get(file, READERS)
     where = draw(st.lists(st.integers(0, 30), min_size=1, max_size=4))
     return file, what, where, draw(VALUE), draw(st.binary(max_size=40)), draw(st.sampled_from(readers))
 
@@ -167,6 +167,8 @@ def check_run(case, box):
         laws.command(["runs", "bad", "--html"])
     elif reader == "explain":
         laws.command(["explain", "bad", "digit.png"])
+    elif reader == "demo":
+        laws.command(["demo", "bad"])
     elif reader == "results":
         card = find_card("mlp")
         entry = laws.reads(lambda: table.entry(RunFolder(bad), card))

@@ -11,22 +11,8 @@ from keraskit.models import graph
 from keraskit.results import report
 from keraskit.results.run_folder import RunFolder
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install keraskit[dev]")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt install chromium")
-QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
 CHINESE = ["零", "一号", "二", "三", "四", "五", "六", "七", "八", "非常长的九号类别名称"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium that fetches nothing of its own."""
-    with playwright.sync_playwright() as running:
-        words = ["--no-sandbox", "--no-first-run", *(f"--disable-{word}" for word in QUIET)]
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=words)
-        yield opened
-        opened.close()
 
 
 def copied(tiny_run, place, left_out=(), **facts):

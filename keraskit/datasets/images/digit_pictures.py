@@ -59,7 +59,7 @@ def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarra
         uint8 of shape (28, 28), white on black, and whether the ink was dark; None where there is no ink.
     """
     small = image.convert("L")
-    small.thumbnail((WORKED, WORKED), Image.Resampling.BOX)
+    small.thumbnail((WORKED, WORKED), Image.Resampling.BOX, reducing_gap=None)
     width, highest = (3, 20) if max(small.size) >= 100 else (1, 8)  # blank paper's noise stays below so many steps
     grey = np.asarray(small.filter(ImageFilter.MedianFilter(width)), np.float32)
     paper = _paper(grey)

@@ -1,0 +1,144 @@
+"""`keraskit demo`: one page with a run's model in it, which answers for what is drawn or dropped, layer by layer."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from jinja2 import Environment, PackageLoader
+
+from keraskit.augment import Augmentation
+from keraskit.errors import UserError
+from keraskit.files import write_text
+from keraskit.results import figures, manifest, report
+from keraskit.results.predict import UNRECORDED, Predictor, as_mnist
+from keraskit.results.run_folder import RunFolder
+
+FEW_WEIGHTS, MOST_WEIGHTS, MOST_LAYERS = 1_000_000, 20_000_000, 300  # the most make a page of 53 MB
+AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
+KINDS = (  # of layers in demo_network.js
+    *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
+    *("GlobalMaxPooling2D", "ZeroPadding2D", "LSTM", "TimeDistributed", "Concatenate", "Add", "Activation", "ReLU"),
+    *("Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise"),
+)
+ACTIVATIONS = ("linear", "relu", "relu6", "elu", "silu", "softplus", "sigmoid", "tanh", "softmax")
+ALLOWED: dict[str, tuple[Any, ...]] = {  # settings that have these values there
+    **dict.fromkeys(("activation", "recurrent_activation"), ACTIVATIONS),
+    **dict.fromkeys(("dilation_rate", "groups", "depth_multiplier"), (1, (1, 1), [1, 1])),
+    **dict.fromkeys(("go_backwards", "return_state", "negative_slope", "threshold"), (0,)),
+    **{"data_format": ("channels_last",), "max_value": (None, 6), "axis": (-1, 1, 2, 3)},
+}
+SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences", *ALLOWED)
+
+
+def write_demo(run: Path, output: Path | None = None) -> Path:
+    """Write the page of a run, or of the newest of several: `output`, or demo.html in its folder. Returns its path.
+
+    Raises UserError where the run has not finished, or knows no pictures; and where a layer, or all, are beyond a page.
+    """
+    folder = RunFolder.newest(run)
+    facts = manifest.read(folder, "recipe", "data.name", "config")
+    if (status := facts.get("status")) != "finished":
+        problem = f"{folder.path} is {status or 'not finished'}, and a demo shows a finished run."
+        raise UserError(problem, "`keraskit resume` goes on with it.")
+    asked = Predictor.of(folder.path)
+    if Augmentation.of(facts["config"].get("augment") or {}).standardizes:
+        raise UserError(f"{folder.path}: its pictures were standardised by flags, which no page does.")
+    network = Network(asked.whole)
+    described = {
+        **dataclasses.asdict(asked.inputs),
+        "classes": asked.classes,
+        "trained": {**asked.trained, "assumed": asked.trained is UNRECORDED},
+        "output": network.place(asked.model.outputs[0], network.known),
+        "layers": network.layers,
+    }
+    environment = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True, trim_blocks=True)
+    page = environment.get_template("demo.html.jinja").render(
+        run=facts,
+        parameters=asked.whole.count_params(),
+        digits=as_mnist(asked.inputs, asked.trained),
+        described=described,
+        weights=network.halves(),
+        sheets=figures.read(folder),
+        image=report.image,
+    )
+    write_text(output := output or folder.path / "demo.html", page)
+    return output
+
+
+class Network:
+    """A model as demo_network.js takes it: its layers in their order, and all weights in a row; or a UserError."""
+
+    def __init__(self, model: keras.Model) -> None:
+        weights, count = model.count_params(), len(list(model._flatten_layers(include_self=False)))
+        if weights > MOST_WEIGHTS or count > MOST_LAYERS:
+            limits = f"a page has room for {MOST_WEIGHTS:,} in {MOST_LAYERS}"
+            raise UserError(
+                f"{model.name} has {weights:,} weights in {count} layers; {limits}.", "Train a smaller one."
+            )
+        self.layers: list[dict[str, Any]] = []
+        self.known: dict[int, int] = {}  # the place in `layers` of the one that makes a tensor, by the tensor's id
+        self._stored: dict[int, list[tuple[int, int]]] = {}  # where the weights of each layer begin and end
+        self._weights: list[np.ndarray] = []
+        for tensor in model.outputs:
+            self.place(tensor, self.known)
+
+    def place(self, tensor: Any, known: dict[int, int]) -> int:
+        """The place in `layers` of the one that makes a tensor. Each call of an inner model knows its own inputs."""
+        if id(tensor) not in known:
+            layer, index, position = tensor._keras_history
+            node = layer._inbound_nodes[index]
+            sources = [self.place(each, known) for each in node.input_tensors]
+            if isinstance(layer, keras.Model):
+                inner = dict(zip(map(id, layer.inputs), sources, strict=True))
+                known[id(tensor)] = self.place(layer.outputs[position], inner)
+            else:
+                name = tensor.name if isinstance(layer, keras.layers.InputLayer) else layer.name
+                described = self._described(layer, tensor.shape[1:], node)
+                self.layers.append({"name": name, "from": sources, **described})
+                known[id(tensor)] = len(self.layers) - 1
+        return known[id(tensor)]
+
+    def halves(self) -> list[str]:
+        """All weights as little-endian float16, in base64; of a few, what that leaves as well, which answers feel."""
+        weights = np.concatenate([np.empty(0, np.float32), *self._weights])
+        with np.errstate(over="ignore"):
+            halves = weights.astype("<f2")
+        if not np.isfinite(halves).all():
+            raise UserError("A weight of this model is not finite, or beyond 65,504, and a page has float16 alone.")
+        kept = [halves, (weights - halves).astype("<f2")] if len(weights) <= FEW_WEIGHTS else [halves]
+        return [base64.b64encode(array.tobytes()).decode() for array in kept]
+
+    def _described(self, layer: Any, shape: tuple[int, ...], node: Any = None) -> dict[str, Any]:
+        """A layer's class, settings and weights, each by where it begins and ends. `node` is a call of it."""
+        kind, config = type(layer).__name__, layer.get_config() if isinstance(layer, keras.Layer) else {}
+        given = node.input_tensors if node else []
+        if kind in AFFINE and given and [*map(id, node.arguments.args[:1])] == [*map(id, given)]:
+            return {"kind": "Affine", "shape": shape, **_affine(layer, node)}
+        odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
+        odd += [f"size {shape}"] * (None in shape or (kind == "Add" and any(each.shape[1:] != shape for each in given)))
+        if odd or kind not in KINDS or not isinstance(layer, keras.Layer):
+            what = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
+            raise UserError(what, f"It knows {', '.join(dict.fromkeys((*KINDS, *AFFINE)))}.")
+        if id(layer) not in self._stored:
+            arrays = [] if kind == "TimeDistributed" else [array.ravel() for array in layer.get_weights()]
+            ends = itertools.accumulate(map(len, arrays), initial=sum(map(len, self._weights)))
+            self._stored[id(layer)] = [*itertools.pairwise(ends)]
+            self._weights += arrays
+        inner = {"layer": self._described(layer.layer, shape[1:])} if kind == "TimeDistributed" else {}
+        settings = {name: config[name] for name in SETTINGS if name in config}
+        return {"kind": kind, "shape": shape, "weights": self._stored[id(layer)], **settings, **inner}
+
+
+def _affine(layer: Any, node: Any) -> dict[str, list[float]]:
+    """The factors and summands of a layer that has these alone, one for each channel or for each number."""
+    shape = (1, *node.input_tensors[0].shape[1:])
+    made = [np.asarray(layer(fill(shape, "float32"), *node.arguments.args[1:])) for fill in (np.zeros, np.ones)]
+    found = np.stack([made[1] - made[0], made[0]]).reshape(2, -1, shape[-1])
+    found = found[:, :1] if (found == found[:, :1]).all() else found
+    return {"scale": found[0].ravel().tolist(), "offset": found[1].ravel().tolist()}

@@ -1,0 +1,130 @@
+// How numbers become pictures, in the page's own colours: maps are tiles, units are cells, time runs to the right.
+
+const TILES = 240, UNITS = 70;  // pixels of height, about, that all maps of a layer take, and all units
+
+// 511 colours, from orange over the page's own for zero to blue, and the strongest on to its ink, as 32 bits each.
+let palette;
+
+function mixPalette() {
+  const style = getComputedStyle(document.documentElement);
+  const [soft, up, down, end] = ["--soft", "--train", "--validation", "--ink"].map(name => {
+    const hex = style.getPropertyValue(name).trim();
+    return [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+  });
+  palette = new Uint32Array(511);
+  const bytes = new Uint8Array(palette.buffer);
+  for (let i = 0; i < 511; i++) {
+    const t = Math.abs(i - 255) / 255, to = i < 255 ? down : up, bright = Math.max(0, t - 0.75) * 2.2;
+    for (let c = 0; c < 3; c++) {
+      const middle = soft[c] + (to[c] - soft[c]) * Math.min(1, t / 0.75);
+      bytes[4 * i + c] = middle + (end[c] - middle) * bright;
+    }
+    bytes[4 * i + 3] = 255;
+  }
+}
+
+// Values as pixels of the palette, the largest of all at its end; roots, so that weak ones are seen too.
+function coloured(data) {
+  let most = 0;
+  for (const v of data) most = Math.max(most, Math.abs(v));
+  const out = new Uint32Array(data.length);
+  for (let i = 0; i < data.length; i++) {
+    const share = most ? Math.sqrt(Math.abs(data[i]) / most) : 0;
+    out[i] = palette[255 + Math.round(data[i] < 0 ? -255 * share : 255 * share)];
+  }
+  return out;
+}
+
+// Pixels as something that can be drawn in another size.
+function bitmap(pixels, width, height, made = new OffscreenCanvas(width, height)) {
+  made.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0);
+  return made;
+}
+
+// A canvas of this size on the page, at the screen's own resolution, ready to be drawn on.
+function sized(canvas, width, height) {
+  const dense = Math.min(devicePixelRatio, 2);
+  [canvas.width, canvas.height] = [Math.round(width * dense), Math.round(height * dense)];
+  canvas.style.width = `${width}px`;
+  const brush = canvas.getContext("2d");
+  brush.scale(dense, dense);
+  return brush;
+}
+
+// How many stand in a line, so that all of about this size fit into the room, every line as long as the others.
+function inLine(count, side, room) {
+  const lines = Math.ceil(count / Math.max(1, Math.floor(room / side)));
+  return Math.ceil(count / lines);
+}
+
+// The channels as tiles.
+function paintMaps(canvas, [height, width, channels], data, room, share) {
+  const most = Math.min(120 * share, Math.max(18, Math.sqrt(TILES * share * room / channels)));
+  const columns = inLine(channels, most, room), tile = Math.min(120 * share, room / columns) - 2;
+  const high = tile * height / width;
+  const brush = sized(canvas, columns * (tile + 2) - 2, Math.ceil(channels / columns) * (high + 2) - 2);
+  const colours = coloured(data), one = new Uint32Array(width * height);
+  const canvasOfOne = new OffscreenCanvas(width, height);
+  brush.imageSmoothingEnabled = tile * devicePixelRatio < width;
+  for (let c = 0; c < channels; c++) {
+    for (let k = 0; k < one.length; k++) one[k] = colours[k * channels + c];
+    const left = c % columns * (tile + 2), top = Math.floor(c / columns) * (high + 2);
+    brush.drawImage(bitmap(one, width, height, canvasOfOne), left, top, tile, high);
+  }
+}
+
+// Each unit a cell.
+function paintUnits(canvas, data, room) {
+  const columns = inLine(data.length, Math.min(20, Math.max(6, Math.sqrt(UNITS * room / data.length))), room);
+  const exact = room / columns, side = Math.min(22, exact < 10 ? Math.floor(exact) : exact);
+  const lines = Math.ceil(data.length / columns);
+  const brush = sized(canvas, columns * side, lines * side), colours = new Uint8Array(coloured(data).buffer);
+  for (let k = 0; k < data.length; k++) {
+    brush.fillStyle = `rgb(${colours.subarray(4 * k, 4 * k + 3).join()})`;
+    brush.beginPath();
+    brush.roundRect(k % columns * side, Math.floor(k / columns) * side, side - 1.5, side - 1.5, side / 5);
+    brush.fill();
+  }
+}
+
+// Time to the right, a unit a line.
+function paintSequence(canvas, [steps, units], data, room, colours = coloured(data)) {
+  const height = units === 1 ? 16 : Math.min(150, Math.max(56, units * 2)), pixels = new Uint32Array(steps * units);
+  const brush = sized(canvas, room, height);
+  for (let step = 0; step < steps; step++)
+    for (let unit = 0; unit < units; unit++) pixels[unit * steps + step] = colours[step * units + unit];
+  brush.imageSmoothingEnabled = steps > 100;
+  brush.drawImage(bitmap(pixels, steps, units), 0, 0, room, height);
+}
+
+const opaque = (red, green, blue) => (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
+
+// What the model is fed, from its darkest value to its brightest.
+function paintInput(canvas, shape, data, room) {
+  const [low, high] = data.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 1e-6]);
+  const level = v => Math.round(255 * (v - low) / (high - low)), grey = v => opaque(level(v), level(v), level(v));
+  if (shape.length === 2) return paintSequence(canvas, shape, data, room, Uint32Array.from(data, grey));
+  const [height, width, channels] = shape, side = Math.max(width * 2, 128);
+  const brush = sized(canvas, side, side * height / width);
+  const colour = (_, k) => opaque(...[0, 1, 2].map(c => level(data[k * channels + Math.min(c, channels - 1)])));
+  brush.imageSmoothingEnabled = false;
+  const pixels = Uint32Array.from({length: width * height}, colour);
+  brush.drawImage(bitmap(pixels, width, height), 0, 0, side, side * height / width);
+}
+
+// At each step the brighter, the higher the number of the most probable class; step by step the rows of a picture.
+function paintMostProbable(canvas, [height, width], classes, data) {
+  const pixels = Uint32Array.from({length: height * width}, (_, step) => {
+    if (!data) return 0;
+    const row = data.subarray(step * classes, (step + 1) * classes), best = row.reduce((a, b) => Math.max(a, b));
+    const level = Math.round(255 * row.indexOf(best) / (classes - 1));
+    return opaque(level, level, level);
+  });
+  paintPixels(canvas, pixels, height, width);
+}
+
+// A picture at its own size, which the page stretches.
+function paintPixels(canvas, pixels, height, width) {
+  [canvas.width, canvas.height] = [width, height];
+  canvas.getContext("2d").drawImage(bitmap(pixels, width, height), 0, 0);
+}

@@ -1,0 +1,399 @@
+"""The page of `keraskit demo` computes, in a real browser, what Keras computes, of pictures that predict would see."""
+
+import base64
+import dataclasses
+import io
+import itertools
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from drawn_photographs import photograph
+from hostile import NASTY, command
+from keras import layers
+from PIL import Image, ImageDraw
+
+from keraskit import spread_gates
+from keraskit.datasets import mnist
+from keraskit.datasets.images import decode, digit_pictures, drawn_pets
+from keraskit.datasets.preprocessing import Inputs
+from keraskit.registry import find_card
+from keraskit.results import demo
+from keraskit.results.predict import Predictor, predict
+from keraskit.results.run_folder import RunFolder
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+UNIT, STANDARD = (Inputs((28, 28), 1, scale, (28, 28, 1)) for scale in ("unit", "standard"))
+INPUTS = {  # of recipes, and of how many pictures they are asked
+    "mlp": (Inputs((28, 28), 1, "unit", (784,)), 200),
+    "cnn": (UNIT, 200),
+    "shared_input": (UNIT, 200),
+    "lstm": (Inputs((28, 28), 1, "standard", (784, 1)), 200),
+    "shared_features": (Inputs((28, 28), 1, "standard", (784, 1)), 20),
+    "multi_output": (Inputs((28, 28), 1, "standard", (784, 1)), 20),
+    "multi_input": (
+        Inputs((28, 28), 1, "unit", {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}),
+        20,
+    ),
+    "cats_dogs": (Inputs((150, 150), 3, "unit", (150, 150, 3)), 4),
+}
+BYTES = "text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0))"
+ANSWERS = f"""([text, count]) => {{
+    const all = ({BYTES})(text), size = all.length / count, found = [];
+    const network = withWeights(run.layers, [...document.querySelectorAll(".weights")].map(each => each.textContent));
+    for (let i = 0; i < count; i++)
+        found.push([...compute(network, fed(all.subarray(i * size, (i + 1) * size), run))[run.output].data]);
+    return found;
+}}"""
+PREPARED = f"""([text, width, height, drawn]) => {{
+    const {{pixels, note}} = prepared({{width, height, data: ({BYTES})(text)}}, run, drawn);
+    return [[...pixels], note];
+}}"""
+
+
+def folder_of(tiny_run, place, model, prepared, **facts):
+    """A finished run's folder with this model in it."""
+    shutil.copytree(tiny_run.folder, place)
+    model.save(place / "model.keras")
+    folder = RunFolder(place)
+    folder.write_json("run.json", folder.read_json("run.json") | {"inputs": dataclasses.asdict(prepared)} | facts)
+    return place
+
+
+def spread(model, pictures):
+    """The model with random biases, and a last layer that answers these pictures in many ways, as trained ones do."""
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.LSTM) and layer.use_bias:
+            spread_gates(layer, span=784)  # it remembers ink that no row below has
+        if isinstance(layer, layers.Dense | layers.Conv2D):
+            layer.set_weights([w if w.ndim > 1 else random.normal(0, 0.1, w.shape) for w in layer.get_weights()])
+    last = model.get_layer("output1" if model.name == "multi_output" else "output")
+    before = keras.Model(model.inputs, last.input).predict(pictures, verbose=0)
+    kernel, _ = last.get_weights()
+    kernel = kernel * 4 / (before @ kernel).std(axis=0)
+    last.set_weights([kernel, -(before @ kernel).mean(axis=0)])
+    return model
+
+
+def encoded(array):
+    """Bytes as text."""
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def answers(browser, page, pictures):
+    """What the page's own arithmetic makes of pictures of the run's size, shape (pictures, outputs)."""
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    found = np.array(tab.evaluate(ANSWERS, [encoded(pictures), len(pictures)]))
+    tab.close()
+    return found
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
+    inputs, count = INPUTS[name]
+    pictures = mnist.load()[0]["x_test"][:count]
+    if inputs.channels == 3:
+        photographs = [Image.open(ROOT / "data" / "photos" / name) for name in ("chelsea.png", "coffee.png")]
+        photographs += [each.crop((100, 50, 250, 200)) for each in photographs]
+        pictures = np.stack([decode.pixels(each, inputs.size) for each in photographs])
+    x = inputs.arranged(inputs.scaled(pictures))
+    keras.utils.set_random_seed(0)
+    model = spread(find_card(name).load().build(), x)
+    if model.count_params() > demo.FEW_WEIGHTS:  # float16 is all that a large page has
+        model.set_weights([w.astype("float16").astype("float32") for w in model.get_weights()])
+    classes = {"classes": ["cat", "dog"]} if model.output_shape == (None, 1) else {}
+    facts = classes | {"class_output": "output1" if name == "multi_output" else None}
+    folder = folder_of(tiny_run, tmp_path / "run", model, inputs, **facts)
+    said = Predictor.of(folder).model.predict(x, verbose=0)
+    assert said.std(axis=0).mean() > 0.05  # else any page would do
+    assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-3
+
+
+def all_layers():
+    """A model with every class of layer that a page knows, the recipes' and others, in many settings."""
+    inputs = keras.Input((28, 28, 1), name="input")
+    shared = layers.Conv2D(6, (3, 2), strides=2, padding="same", activation="relu", name="shared")
+    whole = layers.Normalization(mean=[0.2], variance=[0.3])(layers.Rescaling(2.0, offset=-0.5)(inputs))
+    x = layers.ZeroPadding2D(((1, 2), (3, 0)))((whole / 0.5 - 0.25) * 1.5 + 0.1)
+    y = layers.BatchNormalization()(layers.Conv2D(6, 5, use_bias=False, activation="silu")(x))
+    y = layers.ReLU(6)(layers.DepthwiseConv2D(3, strides=2, padding="same")(y))
+    y = layers.ReLU()(layers.DepthwiseConv2D(2, padding="valid", activation="elu")(y))
+    inner = keras.Sequential(
+        [keras.Input((13, 13, 6)), layers.Conv2D(6, 2, padding="same", activation="softplus")], name="inner"
+    )
+    y = layers.Add()([inner(y), inner(layers.Activation("tanh")(y))])
+    y = layers.AveragePooling2D(3, strides=2, padding="same")(y)
+    y = layers.MaxPooling2D((2, 3), strides=1, padding="same")(layers.SpatialDropout2D(0.1)(y))
+    pooled = [layers.GlobalAveragePooling2D()(y), layers.GlobalMaxPooling2D(keepdims=True)(y)]
+    pooled[1] = layers.Flatten()(pooled[1])
+    rows = layers.TimeDistributed(layers.Conv2D(2, 3, activation="sigmoid"))(layers.Reshape((4, 7, 28, 1))(inputs))
+    rows = layers.TimeDistributed(layers.Flatten())(rows)
+    rows = layers.TimeDistributed(layers.Dense(5, activation="softmax"))(layers.GaussianNoise(0.1)(rows))
+    rows = layers.LSTM(4, activation="relu", recurrent_activation="tanh", use_bias=False, return_sequences=True)(rows)
+    rows = layers.Concatenate(axis=1)([rows, layers.Activation("relu6")(rows)])
+    both = layers.Concatenate(axis=3)([shared(inputs), shared(whole)])
+    parts = [*pooled, layers.LSTM(7)(rows), layers.GlobalAveragePooling2D()(both), layers.Dropout(0.5)(pooled[0])]
+    outputs = layers.Dense(10, activation="softmax", name="output")(layers.Concatenate()(parts))
+    return keras.Model(inputs, outputs)
+
+
+def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
+    keras.utils.set_random_seed(0)
+    model, random = all_layers(), np.random.default_rng(0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([random.uniform(0.5, 2, w.shape) for w in layer.get_weights()])
+    pictures = mnist.load()[0]["x_test"][:20]
+    spread(model, UNIT.scaled(pictures[..., None]))
+    model.set_weights([w.astype("float16").astype("float32") for w in model.get_weights()])
+    said = model.predict(UNIT.scaled(pictures[..., None]), verbose=0)
+    page = demo.write_demo(folder_of(tiny_run, tmp_path / "run", model, UNIT))
+    assert said.std(axis=0).mean() > 0.05
+    assert np.abs(answers(browser, page, pictures) - said).max() < 1e-4
+    used = {type(layer).__name__ for layer in model._flatten_layers()} | {type(o).__name__ for o in model.operations}
+    assert used >= {*demo.KINDS, *demo.AFFINE}
+
+
+@pytest.fixture(scope="module")
+def page(tiny_run, tmp_path_factory):
+    """The page of the tiny run."""
+    return demo.write_demo(tiny_run.folder, tmp_path_factory.mktemp("demo") / "demo.html")
+
+
+def seen(tab, image, drawn=False):
+    """The page's 28x28 pixels of a picture, and its note."""
+    rgba = np.asarray(image.convert("RGBA"))
+    pixels, note = tab.evaluate(PREPARED, [encoded(rgba), image.width, image.height, drawn])
+    return np.array(pixels, int), note
+
+
+def pictures():
+    """Pictures as people would drop them: photographs, chalk, small far digits, MNIST's own, blank paper."""
+    random, digits = np.random.default_rng(0), mnist.load()[0]["x_test"]
+    photographs = [photograph(digit, random) for digit in digits[:8]]
+    small = Image.new("RGB", (900, 700), (200, 210, 220))
+    small.paste(Image.fromarray(200 - (digits[0] * 0.6).astype(np.uint8)).resize((90, 90)), (700, 150))
+    strokes = Image.new("L", (640, 640))
+    ImageDraw.Draw(strokes).line([(200, 150), (420, 160), (300, 520)], fill=255, width=50, joint="curve")
+    colour = Image.merge("RGB", [photographs[0].point(lambda v, k=k: min(255, v * k / 10)) for k in (9, 10, 7)])
+    plain = [Image.fromarray(digits[5]), Image.fromarray(255 - digits[6]), Image.fromarray(np.pad(digits[7], 9))]
+    noise = Image.fromarray(random.integers(180, 190, (150, 200)).astype(np.uint8))
+    chalk = [each.point(lambda v: 255 - v) for each in photographs[:3]]
+    return [*photographs, small, strokes, colour, *plain, noise, Image.new("L", (90, 60), 250), *chalk]
+
+
+def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
+    network = Predictor.of(tiny_run.folder).network()
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    for i, image in enumerate(pictures()):
+        expected, said = network.prepare(image)
+        found, note = seen(tab, image)
+        assert note == said, i
+        off = np.abs(found - expected.ravel().astype(int))
+        assert off.max() <= 3 and off.mean() < 0.05, (i, off.max(), off.mean())
+    strokes = pictures()[9]
+    assert np.abs(seen(tab, strokes, True)[0] - digit_pictures.cut_out(strokes, False)[0].ravel()).max() <= 3
+    tab.close()
+
+
+def opened(browser, page, **settings):
+    """A tab with the page, and what it says on its console and asks of others."""
+    tab = browser.new_context(**settings).new_page()
+    said, asked = [], []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    return tab, said, asked
+
+
+def stroke(tab):
+    """Where a seven goes on the page's paper."""
+    box = tab.locator("#ink").bounding_box()
+    return [
+        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
+    ]
+
+
+def until(tab, true):
+    """Wait. Playwright's own wait evaluates text in the page, which the page forbids."""
+    for _ in range(200):
+        if tab.evaluate(f"Boolean({true})"):
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError(f"never: {true}")
+
+
+def answered(tab):
+    """The bars' shares, once the network has nothing more to do."""
+    until(tab, "latest && !busy && !next")
+    tab.wait_for_timeout(400)  # the bars move
+    widths = "[...document.querySelectorAll('.bar')].map(bar => new DOMMatrix(getComputedStyle(bar).transform).a)"
+    return np.array(tab.evaluate(widths))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_drawn_digit_gets_the_answer_that_predict_gives_its_picture(scheme, browser, tiny_run, page, tmp_path):
+    tab, said, asked = opened(browser, page, color_scheme=scheme, viewport={"width": 800, "height": 900})
+    points = stroke(tab)
+    tab.mouse.move(*points[0])
+    tab.mouse.down()
+    for point in points[1:]:
+        tab.mouse.move(*point, steps=9)
+    tab.mouse.up()
+    shares = answered(tab)
+    drawn = tab.evaluate("document.getElementById('ink').toDataURL()").partition(",")[2]
+    alpha = Image.open(io.BytesIO(base64.b64decode(drawn))).getchannel("A")
+    alpha.save(tmp_path / "drawn.png")
+    (row,) = predict(tiny_run.folder, [tmp_path / "drawn.png"], top=10)
+    expected = [dict(row.best)[str(k)] for k in range(10)]
+    assert np.abs(shares - expected).max() < 5e-3  # a pixel's brightness may be off by one
+    assert tab.locator("#verdict b").inner_text() == row.best[0][0]
+    for width in (360, 800, 1400):
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(tab)
+    assert not found.response["violations"], json.dumps(found.response["violations"], indent=1)[:3_000]
+    assert not said and {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
+    tab.context.close()
+
+
+def test_a_finger_draws_and_does_not_scroll(browser, page):
+    tab, said, _ = opened(browser, page, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 700})
+    points, touch = stroke(tab), tab.context.new_cdp_session(tab)
+    places = [np.linspace(a, b, 8) for a, b in itertools.pairwise(points)]
+    for i, (x, y) in enumerate(np.concatenate(places)):
+        kind = "touchMove" if i else "touchStart"
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert answered(tab).sum() == pytest.approx(1, abs=1e-3)
+    assert tab.evaluate("scrollY") == 0 and not said
+    tab.tap("#clear")
+    until(tab, "document.querySelector('#verdict b').textContent === '?'")
+    assert not tab.evaluate("strokes().data.some((v, i) => i % 4 < 3 && v)")
+    tab.context.close()
+
+
+def test_the_keyboard_alone_is_enough(browser, page):
+    tab, said, _ = opened(browser, page, reduced_motion="reduce")
+    names = []
+    for _ in range(3):
+        tab.keyboard.press("Tab")
+        names.append(tab.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
+    assert names[:2] == ["Choose a picture", "Clear"] and names[2].startswith("Test picture: ")
+    tab.keyboard.press("Enter")
+    assert answered(tab).sum() == pytest.approx(1, abs=1e-3)
+    until(tab, "document.getElementById('spoken').textContent")
+    assert f"A test picture of {names[2][-1]}." in tab.locator("#note").inner_text()
+    tab.keyboard.press("Shift+Tab")
+    tab.keyboard.press("Enter")
+    assert tab.locator("#verdict b").inner_text() == "?" and not said
+    tab.context.close()
+
+
+DROP = """([text, type]) => {
+    const files = new DataTransfer(), bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    files.items.add(new File([bytes], "dropped", {type}));
+    const drop = new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true});
+    document.getElementById("slate").dispatchEvent(drop);
+}"""
+
+
+def test_a_photograph_is_dropped_and_what_is_none_is_said_to_be(browser, tiny_run, tmp_path):
+    model = find_card("cats_dogs").load().build()
+    folder = folder_of(tiny_run, tmp_path / "run", model, INPUTS["cats_dogs"][0], classes=["cat", "dog"])
+    tab, said, _ = opened(browser, demo.write_demo(folder))
+    assert tab.locator("#ink").count() == 0
+    Image.fromarray(drawn_pets.draw("cat", 0)).resize((300, 200)).save(tmp_path / "pet.png")
+    (row,) = predict(folder, [tmp_path / "pet.png"])
+    tab.evaluate(DROP, [base64.b64encode((tmp_path / "pet.png").read_bytes()).decode(), "image/png"])
+    assert np.abs(answered(tab) - [dict(row.best)[name] for name in ("cat", "dog")]).max() < 1e-3
+    tab.evaluate(DROP, [base64.b64encode(b"no picture").decode(), "image/png"])
+    until(tab, "document.getElementById('note').textContent.includes('cannot read')")
+    assert tab.locator("#verdict b").inner_text() == "?" and not said
+    tab.context.close()
+
+
+def test_a_page_may_send_nothing_even_if_it_would(browser, page):
+    tab, said, _ = opened(browser, page)
+    sent = "fetch('https://keraskit.invalid/').then(() => 'sent', () => 'refused')"
+    picture = "Object.assign(new Image(), {src: 'https://keraskit.invalid/'})"
+    loaded = f"new Promise(done => {picture}.addEventListener('error', () => done('refused')))"
+    assert tab.evaluate(sent) == tab.evaluate(loaded) == "refused"
+    assert sum("violates the following Content Security Policy" in line for line in said) == 2
+    tab.context.close()
+
+
+def test_names_made_to_do_harm_stay_text(browser, tiny_run, tmp_path):
+    shutil.copytree(tiny_run.folder, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    facts = folder.read_json("run.json")
+    classes = [NASTY, "</script><img src=x onerror=alert(1)>", *"23456789"]
+    folder.write_json("run.json", facts | {"classes": classes, "recipe": NASTY, "data": {"name": NASTY}})
+    tab, said, asked = opened(browser, demo.write_demo(folder.path))
+    dialogs = []
+    tab.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    tab.locator(".examples button").first.click()
+    answered(tab)
+    names = tab.evaluate("[...document.querySelectorAll('.bars .name')].map(each => each.textContent)")
+    assert names == classes and not dialogs and not said and not [url for url in asked if url.endswith("/x")]
+    assert tab.locator("script").count() == 7 and tab.locator("main img[src=x]").count() == 0
+    tab.context.close()
+
+
+def dense(activation="softmax", bias="zeros"):
+    """A small model on the tiny run's inputs."""
+    last = layers.Dense(10, activation=activation, bias_initializer=bias, name="last")
+    return keras.Sequential([keras.Input((784,), name="input"), last])
+
+
+def unknown():
+    """A model with a layer that no page computes."""
+    stack = [keras.Input((784,), name="input"), layers.Reshape((28, 28)), layers.GRU(10, name="reader")]
+    return keras.Sequential(stack)
+
+
+def combined(layer, shape):
+    """A model that combines its answer with something of a shape."""
+    inputs = keras.Input((784,), name="input")
+    return keras.Model(inputs, layer([dense()(inputs), layers.Dense(*shape)(inputs)]))
+
+
+REFUSED = {
+    "a layer": (unknown, {}, "the layer reader (GRU)"),
+    "an activation": (lambda: dense("mish"), {}, "the layer last (Dense, activation mish)"),
+    "operations": (lambda: keras.Model(i := keras.Input((784,), name="input"), keras.ops.sin(dense()(i))), {}, "(Sin)"),
+    "two factors": (lambda: combined(layers.Multiply(), (10,)), {}, "(Multiply)"),
+    "other shapes": (lambda: combined(layers.Add(), (1,)), {}, "(Add, size (10,))"),
+    "a number": (lambda: dense(bias=keras.initializers.Constant(1e6)), {}, "beyond 65,504"),
+    "unfinished": (dense, {"status": "interrupted"}, "is interrupted, and a demo shows a finished run"),
+    "no pictures": (dense, {"inputs": None}, "learned from no pictures"),
+    "standardised": (dense, {"config": {"augment": {"samplewise_center": True}}}, "standardised by flags"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_page_cannot_do_is_refused_in_one_line(name, tiny_run, tmp_path, capsys):
+    build, facts, problem = REFUSED[name]
+    folder = folder_of(tiny_run, tmp_path / "run", build(), INPUTS["mlp"][0], **facts)
+    code, said = command(["demo", folder], capsys)
+    assert code == 2 and said.count("\n") == 1 and problem in said
+    assert not (folder / "demo.html").exists()
+
+
+def test_a_model_too_large_is_refused_and_a_page_goes_where_it_is_asked_for(tiny_run, tmp_path, capsys, monkeypatch):
+    code, said = command(["demo", tiny_run.folder, "--output", tmp_path / "page.html"], capsys)
+    assert code == 0 and (tmp_path / "page.html").stat().st_size > 1_000_000 and not said
+    assert command(["demo", tiny_run.folder, "--output", tmp_path / "page.png"], capsys)[0] == 2
+    monkeypatch.setattr(demo, "MOST_WEIGHTS", 500_000)
+    code, said = command(["demo", tiny_run.folder], capsys)
+    assert code == 2 and "541,794 weights in 5 layers; a page has room for 500,000 in 300" in said
+    monkeypatch.undo()
+    monkeypatch.setattr(demo, "MOST_LAYERS", 4)
+    assert command(["demo", tiny_run.folder], capsys)[0] == 2
