@@ -10,7 +10,7 @@ RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test list show doctor results bench lint clean $(RECIPES)
+.PHONY: help run test list show doctor results bench docs lint clean $(RECIPES)
 
 help:             ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true
@@ -49,6 +49,9 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/fuzz.py --json docs/fuzz.json
 	@$(BIN)/python benchmarks/kill.py --json docs/kill.json
 	@$(BIN)/python benchmarks/pages.py
+
+docs: $(VENV)/.installed       ## write the generated pages in docs/
+	@$(BIN)/python benchmarks/pages.py && $(BIN)/python benchmarks/handbook.py
 
 lint: $(VENV)/.installed-dev   ## check style and the types of public signatures
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -14,6 +14,7 @@ from keraskit.registry import find_card, recipes_available
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
 
+import handbook
 import pages
 import table
 
@@ -61,10 +62,21 @@ def test_python_example_works(code, tmp_path):
         assert 5 < len(epochs) <= 100
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
-def test_files_that_a_page_names_are_there(page):
-    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
-        assert ((ROOT / page).parent / target).exists(), target
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_headings_that_a_page_names_are_there(page):
+    for target in re.findall(r"\]\((?!http)([^)]+)\)|<img src=\"([^\"]+)", page.read_text("utf-8")):
+        name, _, anchor = "".join(target).partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        anchors = (
+            {handbook.anchor(heading) for heading in re.findall(r"^#+ (.*)", path.read_text("utf-8"), re.M)}
+            if anchor
+            else {}
+        )
+        assert not anchor or anchor in anchors, target
 
 
 def test_table_of_results_is_current():
