@@ -10,7 +10,7 @@ RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test list show doctor results bench docs lint clean $(RECIPES)
+.PHONY: help run test list show doctor results bench docs chapters notebook lint clean $(RECIPES)
 
 help:             ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true
@@ -53,6 +53,12 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 docs: $(VENV)/.installed       ## write the generated pages in docs/
 	@$(BIN)/python benchmarks/pages.py && $(BIN)/python benchmarks/handbook.py
 
+chapters: $(VENV)/.installed-chapters   ## make a notebook of each text in docs/chapters, which both then follow each other
+	@cd docs/chapters && $(abspath $(BIN))/jupytext --quiet --set-kernel python3 --sync [1-6]-*.md
+
+notebook: chapters             ## open the chapters in a browser
+	@cd docs/chapters && $(abspath $(BIN))/jupyter lab $(ARGS)
+
 lint: $(VENV)/.installed-dev   ## check style and the types of public signatures
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -74,4 +80,9 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what the tests need into $(VENV) ..."
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-chapters: $(VENV)/.installed
+	@echo "installing what notebooks need into $(VENV) ..."
+	@$(PIP) --editable '.[chapters]'
 	@touch $@
