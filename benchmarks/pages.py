@@ -1,4 +1,4 @@
-"""Writes docs/performance.md, and the table in docs/cats_and_dogs.md, from what runs and benchmarks recorded.
+"""Writes docs/performance.md, and the tables in other pages, from what runs and benchmarks recorded.
 
 python benchmarks/pages.py
 """
@@ -291,11 +291,17 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def ladder() -> str:
-    """docs/cats_and_dogs.md with its table."""
+def ladder(page: str, language: str) -> str:
+    """docs/cats_and_dogs.md, or its Chinese twin, with its table."""
     entries = table.read(DOCS / "results.json")
     steps = {name: row for name, row in entries.items() if name.startswith("cats_dogs")}
-    return table.insert((DOCS / "cats_and_dogs.md").read_text(), steps, "../")
+    return table.insert((DOCS / page).read_text("utf-8"), steps, "../", language)
+
+
+def readme(page: str, language: str) -> str:
+    """The README in a language, with its table."""
+    entries = table.read(DOCS / "results.json")
+    return table.insert((DOCS.parent / page).read_text("utf-8"), entries, "", language)
 
 
 FORWARD = 30.94e9  # additions and multiplications of vgg16 for one picture of 224x224; training takes three times that
@@ -349,7 +355,15 @@ def distributed() -> str:
     return text.partition(begin)[0] + begin + "\n" + calculation() + "\n\n" + end + text.partition(end)[2]
 
 
+PAGES = {
+    "docs/performance.md": page,
+    "docs/distributed.md": distributed,
+    "docs/cats_and_dogs.md": lambda: ladder("cats_and_dogs.md", "en"),
+    "docs/cats_and_dogs.zh-CN.md": lambda: ladder("cats_and_dogs.zh-CN.md", "zh"),
+    "README.md": lambda: readme("README.md", "en"),
+    "README.zh-CN.md": lambda: readme("README.zh-CN.md", "zh"),
+}
+
 if __name__ == "__main__":
-    (DOCS / "performance.md").write_text(page())
-    (DOCS / "cats_and_dogs.md").write_text(ladder())
-    (DOCS / "distributed.md").write_text(distributed())
+    for name, write in PAGES.items():
+        (DOCS.parent / name).write_text(write(), "utf-8")

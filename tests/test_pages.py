@@ -60,3 +60,51 @@ def test_what_differs_is_explained_in_errata():
         if any("differs" in row for row in (section, *section.get("block", []))):
             chapter = section["number"].split(".")[0]
             assert re.search(rf"\b{re.escape(section['number'])}\b|sections? {chapter}\b|, {chapter}\b", told), section
+
+
+PAIRS = ("README.md", "docs/cats_and_dogs.md", "docs/document-map.md")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_both_languages_have_the_same_commands_tables_and_pictures(name):
+    english, chinese = ((ROOT / each).read_text("utf-8") for each in (name, name.replace(".md", ".zh-CN.md")))
+    for what in (
+        r"^```\w*\n.*?^```",  # code
+        r"`((?:keraskit|make|python|pip install|PIP_INDEX_URL)[ =][^`<]*)",  # commands within a line
+        r"!\[[^]]*\]\(([^)]+)\)",  # pictures
+        r"^\|(?: -+:? \|)+$",  # tables, by their columns
+        r"\b\d+\.\d{4}\b",  # results
+    ):
+        found = [re.findall(what, text, re.M | re.S if "```" in what else re.M) for text in (english, chinese)]
+        lacking = set(found[0]).symmetric_difference(found[1]) - {"pip config set global.index-url "}
+        assert not lacking and len(found[0]) == len(found[1]), lacking
+    rows = [len(re.findall(r"^\|", text, re.M)) for text in (english, chinese)]
+    assert rows[0] == rows[1]
+
+
+def test_each_page_in_both_languages_links_to_its_twin():
+    for name in PAIRS:
+        page = ROOT / name
+        twin = page.with_suffix(".zh-CN.md")
+        assert f"({twin.name})" in page.read_text("utf-8") and f"({page.name})" in twin.read_text("utf-8")
+
+
+def test_chinese_pages_use_the_words_of_the_glossary():
+    glossary = (DOCS / "glossary.md").read_text("utf-8")
+    terms = re.findall(r"^\| ([^|]+) \| ([^|]+) \|", glossary, re.M)
+    assert len(terms) > 60 and all(
+        re.search(r"[\u4e00-\u9fff]|Dropout|bfloat16", chinese) for _, chinese in terms if chinese != "---"
+    )
+    text = "".join(path.read_text("utf-8") for path in [ROOT / "README.zh-CN.md", *DOCS.glob("**/*.zh-CN.md")])
+    for other in (
+        "时代",
+        "纪元",
+        "数据扩充",
+        "密集层",
+        "序贯",
+        "记忆体",
+        "资料集",
+        "影像",
+        "档案",
+    ):  # the document's own
+        assert other not in text, other
