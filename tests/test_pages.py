@@ -11,6 +11,7 @@ from conftest import ROOT
 from shared_data import shared
 
 from keraskit.cli import app
+from keraskit.datasets import digits
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
 
@@ -108,3 +109,27 @@ def test_chinese_pages_use_the_words_of_the_glossary():
         "档案",
     ):  # the document's own
         assert other not in text, other
+
+
+SHOWN = [
+    (path.name, line.strip())
+    for path in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
+    for _, block in re.findall(r"^```(text|sh)\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+    for line in block.splitlines()
+    if re.match(r"\s*(\.venv/bin/)?keraskit [a-z]", line) and path.name not in ("cli.md", "ARCHITECTURE.md")
+]
+
+
+@pytest.mark.parametrize("line", sorted({line for _, line in SHOWN}))
+def test_a_command_that_a_page_shows_is_one(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = (ROOT / "recipes" / "cnn.py").read_text("utf-8")  # with the README's flag as well
+    (tmp_path / "mymodel.py").write_text(own.replace("filters: tuple", "units: int = 1, filters: tuple", 1))
+    app.check(shlex.split(line, comments=True)[1:])
+
+
+def test_the_data_of_ones_own_that_a_teacher_is_shown_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "teaching.md").read_text("utf-8"), re.S)
+    exec(code, {})
+    assert digits.images("leaves.npz").classes == ("maple", "oak", "willow")
