@@ -28,22 +28,24 @@ WORDS: dict[str, Any] = {
     "en": {
         "title": "# Where each part of the tutorial is",
         "about": "Every section and every code block of the tutorial, in its order: what it shows, what does it "
-        "today, and what is different. Why it is, is in [ERRATA](ERRATA.md). [In Chinese](document-map.zh-CN.md).",
+        "today, and what is different. [In Chinese](document-map.zh-CN.md).",
         "section": "## Section {}",
         "head": "| where | what it shows | what does it today | command | what is different |",
         "block": "{}, block {}",
         "chapter": "chapter {}",
         "cell": "chapter {}: {}",
+        "why": " ([why](ERRATA.md))",
     },
     "zh": {
         "title": "# 教程各部分在哪里",
-        "about": "教程的每一节、每一段代码，按原来的顺序：内容是什么，今天由什么来做，有什么不同。不同的原因见 "
-        "[ERRATA](ERRATA.md)（英文）。[英文版](document-map.md)。",
+        "about": "教程的每一节、每一段代码，按原来的顺序：内容是什么，今天由什么来做，有什么不同。"
+        "[英文版](document-map.md)。",
         "section": "## 第 {} 节",
         "head": "| 位置 | 内容 | 今天由什么来做 | 命令 | 不同之处 |",
         "block": "{}，代码 {}",
         "chapter": "第 {} 章",
         "cell": "第 {} 章：{}",
+        "why": "（[原因](ERRATA.md)）",
     },
 }
 
@@ -92,10 +94,11 @@ def document_map(language: str) -> str:
         rows = [(f"**{number or '0'}**", section)]
         rows += [(words["block"].format(number, n), block) for n, block in enumerate(section.get("block", []), 1)]
         for where, row in rows:
-            command = f"`{row['command']}`" if "command" in row else ""
+            command = row.get("command", "make notebook")  # which opens the chapters, the home of what has none
             homes = ", ".join(linked(home, language) for home in row["home"])
             shows = f"**{row[language]}**" if row is section else row[language]
-            lines.append(f"| {where} | {shows} | {homes} | {command} | {row.get('differs', {}).get(language, '')} |")
+            differs = f"{row['differs'][language]}{words['why']}" if "differs" in row else ""
+            lines.append(f"| {where} | {shows} | {homes} | `{command}` | {differs} |")
     return "\n".join(lines) + "\n"
 
 

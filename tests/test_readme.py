@@ -14,6 +14,7 @@ from keraskit.registry import find_card, recipes_available
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
 
+import charts
 import handbook
 import pages
 import table
@@ -83,6 +84,16 @@ def test_files_and_headings_that_a_page_names_are_there(page):
 def test_tables_are_current(name):
     assert table.read(ROOT / "docs" / "results.json")
     assert (ROOT / name).read_text("utf-8") == pages.PAGES[name](), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", charts.CHARTS)
+def test_charts_show_what_the_benchmarks_recorded(name):
+    assert charts.digest(name) in (ROOT / "docs" / "charts" / f"{name}.svg").read_text("utf-8"), "run `make docs`"
+    assert f"(charts/{name}.svg)" in pages.page()
+
+
+def test_no_table_of_measurements_is_wider_than_eight_columns():
+    assert max(line.count("|") - 1 for line in pages.page().splitlines() if line.startswith("|")) <= 8
 
 
 def test_every_model_is_drawn_in_the_docs():
