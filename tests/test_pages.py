@@ -91,6 +91,11 @@ def test_each_page_in_both_languages_links_to_its_twin():
         assert f"({twin.name})" in page.read_text("utf-8") and f"({page.name})" in twin.read_text("utf-8")
 
 
+def test_the_program_speaks_english_wherever_it_runs(command):
+    plain, chinese = command("list"), command("list", LANG="zh_CN.UTF-8", LC_ALL="zh_CN.UTF-8", LANGUAGE="zh_CN")
+    assert plain.stdout == chinese.stdout and plain.returncode == chinese.returncode == 0
+
+
 def test_chinese_pages_use_the_words_of_the_glossary():
     glossary = (DOCS / "glossary.md").read_text("utf-8")
     terms = re.findall(r"^\| ([^|]+) \| ([^|]+) \|", glossary, re.M)
