@@ -33,8 +33,8 @@ show: $(VENV)/.installed       ## show every recipe, and draw its graph into doc
 doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor
 
-results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the README's table
-	@$(BIN)/python benchmarks/results.py $(ARGS) --readme README.md
+results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the pages' tables
+	@$(BIN)/python benchmarks/results.py $(ARGS) --readme README.md && $(BIN)/python benchmarks/pages.py
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/speed.py --json docs/speed.json
