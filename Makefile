@@ -10,7 +10,7 @@ RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test list show doctor results bench lint clean $(RECIPES)
+.PHONY: help run test list show doctor results bench docs chapters notebook lint clean $(RECIPES)
 
 help:             ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true
@@ -33,8 +33,8 @@ show: $(VENV)/.installed       ## show every recipe, and draw its graph into doc
 doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor
 
-results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the README's table
-	@$(BIN)/python benchmarks/results.py $(ARGS) --readme README.md
+results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the pages' tables
+	@$(BIN)/python benchmarks/results.py $(ARGS) --readme README.md && $(BIN)/python benchmarks/pages.py
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/speed.py --json docs/speed.json
@@ -49,6 +49,15 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/fuzz.py --json docs/fuzz.json
 	@$(BIN)/python benchmarks/kill.py --json docs/kill.json
 	@$(BIN)/python benchmarks/pages.py
+
+docs: $(VENV)/.installed       ## write the generated pages in docs/
+	@$(BIN)/python benchmarks/pages.py && $(BIN)/python benchmarks/handbook.py
+
+chapters: $(VENV)/.installed-chapters   ## make a notebook of each text in docs/chapters, which both then follow each other
+	@cd docs/chapters && $(abspath $(BIN))/jupytext --quiet --set-kernel python3 --sync [1-6]-*.md
+
+notebook: chapters             ## open the chapters in a browser
+	@cd docs/chapters && $(abspath $(BIN))/jupyter lab $(ARGS)
 
 lint: $(VENV)/.installed-dev   ## check style and the types of public signatures
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -71,4 +80,9 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what the tests need into $(VENV) ..."
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-chapters: $(VENV)/.installed
+	@echo "installing what notebooks need into $(VENV) ..."
+	@$(PIP) --editable '.[chapters]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Writes docs/performance.md, and the table in docs/cats_and_dogs.md, from what runs and benchmarks recorded.
+"""Writes docs/performance.md, and the tables in other pages, from what runs and benchmarks recorded.
 
 python benchmarks/pages.py
 """
@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
+import charts
 import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -33,6 +34,8 @@ def augmentation(record: dict) -> list[str]:
         "",
         "`python benchmarks/augmentation.py --json docs/augmentation.json`: the seven transforms at 150x150x3, "
         f"all ways in turn in one run, medians, on {machine(record['hardware'])}.",
+        "",
+        "![Pictures a second](charts/augmentation.svg)",
         "",
         *rows("way | pictures/s>", ((name, f"{rate:,.0f}") for name, rate in record["pictures_per_second"].items())),
         "",
@@ -63,21 +66,23 @@ def recurrent(record: dict) -> list[str]:
 
 def learning(record: dict) -> list[str]:
     """Validation accuracy by epoch of the recipes that were run in full, as Markdown."""
-    record = {name: row for name, row in record.items() if not name.startswith("cats_dogs")}
-    most = max(len(values) for row in record.values() for values in row["validation"].values())
     cells = []
     for name, row in record.items():
         for metric, values in row["validation"].items():
-            label = name if metric == "val_accuracy" else f"{name}, {metric[4:].replace('_', ' ')}"
-            reached = [f"{value:.4f}" for value in values] + [""] * (most - len(values))
-            cells.append((label, row["seconds_per_epoch"], *reached))
+            if not name.startswith("cats_dogs"):
+                label = name if metric == "val_accuracy" else f"{name}, {metric[4:].replace('_', ' ')}"
+                known = [f"{values[i]:.4f}" if i < len(values) else "" for i in (0, 1, 3)]
+                best = f"{max(values):.4f} in {values.index(max(values)) + 1}"
+                cells.append((label, row["seconds_per_epoch"], len(values), *known, best))
     return [
         "## Learning, epoch by epoch",
         "",
-        "Validation accuracy in the runs of the README's table (docs/results.json); those of cats and dogs have "
-        "[a page of their own](cats_and_dogs.md).",
+        "Validation accuracy in the runs of the README's table (docs/results.json has every epoch); those of cats "
+        "and dogs have [a page of their own](cats_and_dogs.md).",
         "",
-        *rows(f"recipe | s/epoch> | {' | '.join(f'{i + 1}>' for i in range(most))}", cells),
+        "![Validation error by epoch](charts/learning.svg)",
+        "",
+        *rows("recipe | s/epoch> | epochs> | after 1> | after 2> | after 4> | best, in epoch>", cells),
     ]
 
 
@@ -120,12 +125,14 @@ def speed(record: dict) -> list[str]:
     """The benchmark of training steps as Markdown."""
     cells = []
     for name, row in record["recipes"].items():
-        hand = [row.get(f"by hand / keraskit{which}") for which in ("", ", fastest")]
+        document, hand = (
+            [row.get(f"{ratio}{which}") for which in ("", ", fastest")]
+            for ratio in ("document / keraskit", "by hand / keraskit")
+        )
         cells.append(
             (
                 *(name, row["batch"], f"{row['document'] * 1e3:.2f} ms", f"{row['keraskit'] * 1e3:.2f} ms"),
-                *(f"{row[f'document / keraskit{which}']:.2f}" for which in ("", ", fastest")),
-                *("" if value is None else f"{value:.2f}" for value in hand),
+                *("" if each[0] is None else f"{each[0]:.2f} ({each[1]:.2f})" for each in (document, hand)),
                 *(f"{row['precision']}, {row['xla']}", f"{row['share_of_peak']:.0%}"),
             )
         )
@@ -135,13 +142,14 @@ def speed(record: dict) -> list[str]:
         "`python benchmarks/speed.py --json docs/speed.json`: numpy arrays into `fit` or ImageDataGenerator on a "
         "folder, float32, Keras's defaults ([code](../benchmarks/document.py)), against keraskit's default and "
         f"a loop by hand that makes the same choices; all in turn in one run, on {machine(record['hardware'])}. "
-        "Ratios are the median of those within each round and, as this machine's speed jumps, that of the fastest "
-        "rounds. The last column is the share of a large matrix product's speed. cats_dogs_features and "
+        "Ratios are the median of those within each round and, as this machine's speed jumps, in brackets that of the "
+        "fastest rounds. The last column is the share of a large matrix product's speed. cats_dogs_features and "
         "cats_dogs_finetune are beyond the document, and timed against what its other code would make of them.",
         "",
+        "![Times as fast as the document's way](charts/speed.svg)",
+        "",
         *rows(
-            "recipe | batch> | document> | keraskit> | times as fast> | of the fastest> | by hand takes> | "
-            "of the fastest> | precision, XLA | of peak>",
+            "recipe | batch> | document> | keraskit> | times as fast> | by hand takes> | precision, XLA | of peak>",
             cells,
         ),
     ]
@@ -291,11 +299,17 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def ladder() -> str:
-    """docs/cats_and_dogs.md with its table."""
+def ladder(page: str, language: str) -> str:
+    """docs/cats_and_dogs.md, or its Chinese twin, with its table."""
     entries = table.read(DOCS / "results.json")
     steps = {name: row for name, row in entries.items() if name.startswith("cats_dogs")}
-    return table.insert((DOCS / "cats_and_dogs.md").read_text(), steps, "../")
+    return table.insert((DOCS / page).read_text("utf-8"), steps, "../", language)
+
+
+def readme(page: str, language: str) -> str:
+    """The README in a language, with its table."""
+    entries = table.read(DOCS / "results.json")
+    return table.insert((DOCS.parent / page).read_text("utf-8"), entries, "", language)
 
 
 FORWARD = 30.94e9  # additions and multiplications of vgg16 for one picture of 224x224; training takes three times that
@@ -349,7 +363,37 @@ def distributed() -> str:
     return text.partition(begin)[0] + begin + "\n" + calculation() + "\n\n" + end + text.partition(end)[2]
 
 
+def teaching(page: str, head: str) -> str:
+    """docs/teaching.md, or its Chinese twin, with the times of full runs, the shortest first."""
+    text = (DOCS / page).read_text("utf-8")
+    entries = table.read(DOCS / "results.json")
+    cells = (
+        (f"`{name}`", row["epochs"], row["hardware"]["cores"], lasted(row["total_seconds"]), f"{row['parameters']:,}")
+        for name, row in sorted(entries.items(), key=lambda item: item[1]["total_seconds"])
+    )
+    made = "\n".join(rows(head, cells))
+    begin, end = "<!-- times: generated by `make docs` -->\n", "<!-- end of times -->"
+    return f"{text.partition(begin)[0]}{begin}\n{made}\n\n{end}{text.partition(end)[2]}"
+
+
+def lasted(seconds: float) -> str:
+    """Seconds, or minutes where there are several."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+PAGES = {
+    "docs/performance.md": page,
+    "docs/teaching.md": lambda: teaching("teaching.md", "recipe | epochs> | cores> | start to end> | parameters>"),
+    "docs/teaching.zh-CN.md": lambda: teaching("teaching.zh-CN.md", "配方 | 轮数> | 核数> | 总时间> | 参数>"),
+    "docs/distributed.md": distributed,
+    "docs/cats_and_dogs.md": lambda: ladder("cats_and_dogs.md", "en"),
+    "docs/cats_and_dogs.zh-CN.md": lambda: ladder("cats_and_dogs.zh-CN.md", "zh"),
+    "README.md": lambda: readme("README.md", "en"),
+    "README.zh-CN.md": lambda: readme("README.zh-CN.md", "zh"),
+}
+
 if __name__ == "__main__":
-    (DOCS / "performance.md").write_text(page())
-    (DOCS / "cats_and_dogs.md").write_text(ladder())
-    (DOCS / "distributed.md").write_text(distributed())
+    for name in charts.CHARTS:
+        charts.draw(name)
+    for name, write in PAGES.items():
+        (DOCS.parent / name).write_text(write(), "utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from keraskit.config import flags
 from keraskit.errors import UserError
@@ -70,12 +70,31 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path.name} is damaged: {error}", "Restore it, or remove it to measure all anew.") from error
 
 
-def markdown(entries: Mapping[str, Any], root: str = "") -> str:
+HEADS = {
+    "en": "recipe | what it is | section | parameters | trained on | test result | epochs | cores | s/epoch | total",
+    "zh": "配方 | 内容 | 章节 | 参数 | 训练样本 | 测试结果 | 轮数 | 核数 | 秒/轮 | 总时间",
+}
+CHINESE = {  # what the table's recipes are; English has it from their sources
+    "cats_dogs": "从零训练的小型卷积网络，区分猫和狗",
+    "cats_dogs_augmented": "区分猫和狗，每张照片每次都有变化",
+    "cats_dogs_features": "区分猫和狗，用预训练网络提取的特征",
+    "cats_dogs_finetune": "区分猫和狗，继续训练预训练网络的顶部（微调）",
+    "cnn": "MNIST 上的卷积网络，两层卷积",
+    "lstm": "逐像素读 MNIST 的 LSTM，784 步",
+    "mlp": "MNIST 上的多层感知器，三个隐藏层",
+    "multi_input": "两个输入：同一张图像，一大一小，一灰一彩",
+    "multi_output": "输入一个序列，输出两个答案：是哪个数字，下一个像素是什么",
+    "quickstart": "第一页：顺序模型，100 个特征，10 个类别",
+    "shared_features": "一个 LSTM 提取特征，一浅一深两个分支来解释",
+    "shared_input": "一张图像进两个卷积分支，一细一粗",
+}
+
+
+def markdown(entries: Mapping[str, Any], root: str = "", language: Literal["en", "zh"] = "en") -> str:
     """The table, with the hardware below it. `root` is the way from the page to the repository's."""
-    lines = [
-        "| recipe | what it is | section | parameters | trained on | test result | epochs | cores | s/epoch | total |",
-        "| --- | --- | --- | ---: | --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    english = language == "en"
+    rule = "| --- | --- | --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
+    lines = [f"| {HEADS[language]} |", rule]
     for card in recipes_available().values():
         if card.name not in entries:
             continue
@@ -83,14 +102,21 @@ def markdown(entries: Mapping[str, Any], root: str = "") -> str:
         shown = {name: value for name, value in row["test"].items() if not name.endswith("loss")} or row["test"]
         result = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown.items())
         result += f" (`{row['flags']}`)" if row["flags"] else ""
+        count, _, data = row["data"].partition(" of ")
+        trained_on = row["data"] if english else f"{data.replace('made clusters', '程序生成的点')}，{count} 个"
         lines.append(
-            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary} | "
-            f"{card.declared.get('section') or BEYOND} | "
-            f"{row['parameters']:,} | {row['data']} | {result} | {row['epochs']} | {row['hardware']['cores']} | "
-            f"{row['seconds_per_epoch']} | {row['total_seconds']} s |"
+            f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary if english else CHINESE[card.name]} | "
+            f"{card.declared.get('section') or (BEYOND if english else '文档之外')} | "
+            f"{row['parameters']:,} | {trained_on} | {result} | {row['epochs']} | "
+            f"{row['hardware']['cores']} | {row['seconds_per_epoch']} | {row['total_seconds']} s |"
         )
-    machines = sorted({_machine(row) for row in entries.values()})
-    return "\n".join([*lines, "", f"Measured on {'; '.join(machines)}."])
+    machines = "; ".join(sorted({_machine(row) for row in entries.values()}))
+    below = (
+        f"Measured on {machines}."
+        if english
+        else f"测试环境：{machines.replace('no GPU', '无 GPU').replace(', ', '，')}。"
+    )
+    return "\n".join([*lines, "", below])
 
 
 def _machine(row: Mapping[str, Any]) -> str:
@@ -100,10 +126,10 @@ def _machine(row: Mapping[str, Any]) -> str:
     return f"{hardware['cpu']}, {gpus}, {software}"
 
 
-def insert(text: str, entries: Mapping[str, Any], root: str = "") -> str:
+def insert(text: str, entries: Mapping[str, Any], root: str = "", language: Literal["en", "zh"] = "en") -> str:
     """`text` with the table between its two marks. Raises UserError where the marks are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UserError(f"The page has no place for the table: {BEGIN} ... {END}.", "Add the two lines.")
-    return f"{before}{BEGIN}\n\n{markdown(entries, root)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{markdown(entries, root, language)}\n\n{END}{after}"

@@ -14,6 +14,8 @@ from keraskit.registry import find_card, recipes_available
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
 
+import charts
+import handbook
 import pages
 import table
 
@@ -61,21 +63,37 @@ def test_python_example_works(code, tmp_path):
         assert 5 < len(epochs) <= 100
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
-def test_files_that_a_page_names_are_there(page):
-    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
-        assert ((ROOT / page).parent / target).exists(), target
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
-def test_table_of_results_is_current():
-    entries = table.read(ROOT / "docs" / "results.json")
-    assert entries and table.insert(README, entries) == README
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_headings_that_a_page_names_are_there(page):
+    for target in re.findall(r"\]\((?!http)([^)]+)\)|<img src=\"([^\"]+)", page.read_text("utf-8")):
+        name, _, anchor = "".join(target).partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        anchors = (
+            {handbook.anchor(heading) for heading in re.findall(r"^#+ (.*)", path.read_text("utf-8"), re.M)}
+            if anchor
+            else {}
+        )
+        assert not anchor or anchor in anchors, target
 
 
-def test_page_of_measurements_is_current():
-    assert (ROOT / "docs" / "performance.md").read_text() == pages.page()
-    assert (ROOT / "docs" / "cats_and_dogs.md").read_text() == pages.ladder()
-    assert (ROOT / "docs" / "distributed.md").read_text() == pages.distributed()
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_tables_are_current(name):
+    assert table.read(ROOT / "docs" / "results.json")
+    assert (ROOT / name).read_text("utf-8") == pages.PAGES[name](), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", charts.CHARTS)
+def test_charts_show_what_the_benchmarks_recorded(name):
+    assert charts.digest(name) in (ROOT / "docs" / "charts" / f"{name}.svg").read_text("utf-8"), "run `make docs`"
+    assert f"(charts/{name}.svg)" in pages.page()
+
+
+def test_no_table_of_measurements_is_wider_than_eight_columns():
+    assert max(line.count("|") - 1 for line in pages.page().splitlines() if line.startswith("|")) <= 8
 
 
 def test_every_model_is_drawn_in_the_docs():

@@ -114,7 +114,7 @@ def test_a_recipe_says_where_in_the_document_it_is_or_that_it_is_beyond(name):
 def test_every_section_that_is_named_is_a_heading_of_the_document():
     headings = re.findall(r"^#+ \**(\d(?:\.\d+)*)", shared("../document.md").read_text(), re.M)
     assert {"1", "3.3.2", "6.7"} <= set(headings) and "6.8" not in headings
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.py")]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md"), *(ROOT / "benchmarks").glob("*.py")]
     texts = [path.read_text() for path in [*pages, *(card.source for card in recipes_available().values())]]
     named = re.findall(r"[Ss]ections? (\d[\d.]*)(?:(?:,| and) (\d[\d.]*))?", "\n".join(texts))
     numbers = {number.rstrip(".") for found in named for number in found if number}

@@ -1,0 +1,69 @@
+"""The chapters: each runs from a new kernel, offline and in quick form, and says the same in both languages."""
+
+import resource
+import tempfile
+
+import jupytext
+import pytest
+from conftest import ROOT
+from nbclient import NotebookClient
+from traitlets.config import Config
+
+CHAPTERS = sorted(path for path in (ROOT / "docs" / "chapters").glob("*.md") if ".zh-CN" not in path.name)
+NOWHERE = "http://127.0.0.1:9"  # the port that throws all away
+
+
+def cells(path, kind="code"):
+    return [cell.source for cell in jupytext.read(path).cells if cell.cell_type == kind]
+
+
+@pytest.fixture
+def short():
+    """A folder for sockets, whose paths may have 107 characters."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+def test_there_is_one_for_each_section():
+    assert [path.name[0] for path in CHAPTERS] == list("123456")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_runs(path, tmp_path, short, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, NOWHERE)
+        monkeypatch.setenv(name.upper(), NOWHERE)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", short)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    notebook = jupytext.read(path)
+    sockets = Config({"KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"}})  # no port
+    place = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place, config=sockets).execute()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 60, "half a minute on two cores"
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert len(outputs) > 5 and not [output for output in outputs if output.output_type == "error"]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_both_languages_have_the_same_code(path):
+    chinese = path.with_suffix(".zh-CN.md")
+    assert cells(path) == cells(chinese)
+    kinds = [[cell.cell_type for cell in jupytext.read(each).cells] for each in (path, chinese)]
+    assert kinds[0] == kinds[1]
+    assert all(any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in cells(chinese, "markdown"))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("ending, exercise, answer", [(".md", "Exercise", "Answer."), (".zh-CN.md", "练习", "答案。")])
+def test_three_exercises_with_their_answers_a_cell_away(path, ending, exercise, answer):
+    found = [cell for cell in jupytext.read(path.with_suffix(ending)).cells]
+    asked = [i for i, cell in enumerate(found) if cell.source.startswith(f"## {exercise}")]
+    assert [found[i].source.splitlines()[0][-1] for i in asked] == ["1", "2", "3"]
+    for i in asked:
+        kinds = [cell.cell_type for cell in found[i : i + 4]]
+        assert kinds == ["markdown", "code", "markdown", "code"]
+        assert found[i + 1].source.startswith("#") and found[i + 2].source.startswith(f"**{answer}**")

@@ -1,0 +1,141 @@
+"""The pages in docs/: generated ones are current, the map has all of the document, both languages say the same."""
+
+import hashlib
+import re
+import shlex
+import sys
+import tomllib
+
+import pytest
+from conftest import ROOT
+from shared_data import shared
+
+from keraskit.cli import app
+from keraskit.datasets import digits
+
+sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
+
+import handbook
+
+DOCS = ROOT / "docs"
+SECTIONS = tomllib.loads((DOCS / "document-map.toml").read_text("utf-8"))["section"]
+ROWS = [row for section in SECTIONS for row in (section, *section.get("block", []))]
+
+
+@pytest.mark.parametrize("name", handbook.PAGES)
+def test_a_generated_page_is_current(name):
+    assert (DOCS / name).read_text("utf-8") == handbook.PAGES[name](), "run `make docs`"
+
+
+def test_the_map_has_every_section_and_every_code_block_of_the_document():
+    found, fence = [], None
+    for line in shared("../document.md").read_text("utf-8").splitlines():
+        if line.startswith("```"):
+            if fence is None:
+                fence = []
+            else:
+                found[-1][1].append(hashlib.sha256("\n".join(fence).encode()).hexdigest()[:16])
+                fence = None
+        elif fence is not None:
+            fence.append(line)
+        elif heading := re.match(r"#+\s+\**\s*(\d+(?:\.\d+)*)?", line):
+            found.append((heading[1] or "", []))
+    assert sum(len(blocks) for _, blocks in found) == 72
+    assert [(s["number"], [block["sha256"] for block in s.get("block", [])]) for s in SECTIONS] == found
+
+
+def test_every_part_of_the_document_has_a_home_and_a_valid_command():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    for row in ROWS:
+        assert row["home"] and row["en"] and row["zh"]
+        assert "command" in row or any(home.startswith("chapter ") for home in row["home"])
+        program, *words = shlex.split(row.get("command", "make notebook"))
+        if program == "keraskit":
+            app.check(words)  # parses: the recipe, the verb and the flags exist
+        else:
+            assert program == "make" and words[0] in (*targets, "run")
+
+
+def test_what_differs_is_explained_in_errata():
+    told = (DOCS / "ERRATA.md").read_text("utf-8")
+    for section in SECTIONS:
+        if any("differs" in row for row in (section, *section.get("block", []))):
+            chapter = section["number"].split(".")[0]
+            assert re.search(rf"\b{re.escape(section['number'])}\b|sections? {chapter}\b|, {chapter}\b", told), section
+
+
+PAIRS = ("README.md", "docs/cats_and_dogs.md", "docs/document-map.md", "docs/teaching.md")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_both_languages_have_the_same_commands_tables_and_pictures(name):
+    english, chinese = ((ROOT / each).read_text("utf-8") for each in (name, name.replace(".md", ".zh-CN.md")))
+    for what in (
+        r"^```\w*\n.*?^```",  # code
+        r"`((?:keraskit|make|python|pip install|PIP_INDEX_URL)[ =][^`<]*)",  # commands within a line
+        r"!\[[^]]*\]\(([^)]+)\)",  # pictures
+        r"^\|(?: -+:? \|)+$",  # tables, by their columns
+        r"\b\d+\.\d{4}\b",  # results
+    ):
+        found = [re.findall(what, text, re.M | re.S if "```" in what else re.M) for text in (english, chinese)]
+        lacking = set(found[0]).symmetric_difference(found[1])
+        assert not lacking and len(found[0]) == len(found[1]), lacking
+    rows = [len(re.findall(r"^\|", text, re.M)) for text in (english, chinese)]
+    assert rows[0] == rows[1]
+
+
+def test_each_page_in_both_languages_links_to_its_twin():
+    for name in PAIRS:
+        page = ROOT / name
+        twin = page.with_suffix(".zh-CN.md")
+        assert f"({twin.name})" in page.read_text("utf-8") and f"({page.name})" in twin.read_text("utf-8")
+
+
+def test_the_program_speaks_english_wherever_it_runs(command):
+    plain, chinese = command("list"), command("list", LANG="zh_CN.UTF-8", LC_ALL="zh_CN.UTF-8", LANGUAGE="zh_CN")
+    assert plain.stdout == chinese.stdout and plain.returncode == chinese.returncode == 0
+
+
+def test_chinese_pages_use_the_words_of_the_glossary():
+    glossary = (DOCS / "glossary.md").read_text("utf-8")
+    terms = re.findall(r"^\| ([^|]+) \| ([^|]+) \|", glossary, re.M)
+    assert len(terms) > 60 and all(
+        re.search(r"[\u4e00-\u9fff]|Dropout|bfloat16", chinese) for _, chinese in terms if chinese != "---"
+    )
+    text = "".join(path.read_text("utf-8") for path in [ROOT / "README.zh-CN.md", *DOCS.glob("**/*.zh-CN.md")])
+    for other in (
+        "时代",
+        "纪元",
+        "数据扩充",
+        "密集层",
+        "序贯",
+        "记忆体",
+        "资料集",
+        "影像",
+        "档案",
+    ):  # the document's own
+        assert other not in text, other
+
+
+SHOWN = [
+    (path.name, line.strip())
+    for path in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
+    for _, block in re.findall(r"^```(text|sh)\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+    for line in block.splitlines()
+    if re.match(r"\s*(\.venv/bin/)?keraskit [a-z]", line) and path.name not in ("cli.md", "ARCHITECTURE.md")
+]
+
+
+@pytest.mark.parametrize("line", sorted({line for _, line in SHOWN}))
+def test_a_command_that_a_page_shows_is_one(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = (ROOT / "recipes" / "cnn.py").read_text("utf-8")  # with the README's flag as well
+    (tmp_path / "mymodel.py").write_text(own.replace("filters: tuple", "units: int = 1, filters: tuple", 1))
+    app.check(shlex.split(line, comments=True)[1:])
+
+
+def test_the_data_of_ones_own_that_a_teacher_is_shown_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "teaching.md").read_text("utf-8"), re.S)
+    exec(code, {})
+    assert digits.images("leaves.npz").classes == ("maple", "oak", "willow")
