@@ -57,10 +57,14 @@ class RunFolder:
 
     @classmethod
     def newest(cls, path: Path) -> RunFolder:
-        """This run folder, or the newest run with a model in a folder of runs. Raises UserError where there is none."""
+        """This run folder, or the newest run with a model in a folder of runs, or of folders of them.
+
+        Raises UserError where there is none.
+        """
         if not path.is_dir():
             raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-        inside = sorted(p.parent for p in path.glob(f"*/{MODEL}"))
+        found = (model.parent for below in ("*", "*/*") for model in path.glob(f"{below}/{MODEL}"))
+        inside = sorted((run for run in found if (run / MANIFEST).exists()), key=lambda run: run.name)
         folder = cls(inside[-1] if inside and not (path / MANIFEST).exists() else path)
         folder.read_json(MANIFEST)
         return folder
