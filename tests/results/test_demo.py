@@ -136,7 +136,8 @@ def all_layers():
     rows = layers.TimeDistributed(layers.Dense(5, activation="softmax"))(layers.GaussianNoise(0.1)(rows))
     rows = layers.LSTM(4, activation="relu", recurrent_activation="tanh", use_bias=False, return_sequences=True)(rows)
     rows = layers.Concatenate(axis=1)([rows, layers.Activation("relu6")(rows)])
-    both = layers.Concatenate(axis=3)([shared(inputs), shared(whole)])
+    both = layers.Concatenate()([shared(inputs), shared(whole)])
+    both = layers.Concatenate(axis=3)([both, shared(whole)])
     parts = [*pooled, layers.LSTM(7)(rows), layers.GlobalAveragePooling2D()(both), layers.Dropout(0.5)(pooled[0])]
     outputs = layers.Dense(10, activation="softmax", name="output")(layers.Concatenate()(parts))
     return keras.Model(inputs, outputs)
