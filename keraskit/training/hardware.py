@@ -147,11 +147,13 @@ def _steps_per_execution(model: keras.Model, kinds: set[str], batch_size: int, m
 
 def layer_kinds(model: keras.Model) -> set[str]:
     """Which kinds of arithmetic a model does: "dense", "conv", "depthwise", "recurrent", and "sequences" where a
-    recurrent layer gives out every step."""
+    recurrent layer gives out every step; "unfused" where cuDNN has no kernel for it."""
     kinds = set()
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
             kinds |= {"recurrent"} | ({"sequences"} if layer.return_sequences else set())
+            if isinstance(layer, keras.layers.LSTM | keras.layers.GRU) and not _has_cudnn_kernel(layer):
+                kinds.add("unfused")
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
             kinds.add("depthwise")
         elif "Conv" in type(layer).__name__:
@@ -159,6 +161,14 @@ def layer_kinds(model: keras.Model) -> set[str]:
         elif isinstance(layer, keras.layers.Dense):
             kinds.add("dense")
     return kinds
+
+
+def _has_cudnn_kernel(layer: keras.layers.RNN) -> bool:
+    """Whether an LSTM or GRU is of the kind that cuDNN computes; what Keras asks before it uses it."""
+    cell = layer.cell
+    plain = keras.activations.serialize(cell.activation) == "tanh"
+    gates = keras.activations.serialize(cell.recurrent_activation) == "sigmoid"
+    return plain and gates and not cell.recurrent_dropout and not layer.unroll and cell.use_bias
 
 
 def bfloat16_feature() -> str | None:
@@ -222,6 +232,8 @@ def _precision(kinds: set[str], gpu: bool, device: str) -> Choice:
 def _xla(kinds: set[str], gpu: bool) -> Choice:
     if gpu and "recurrent" not in kinds:
         return Choice("off", "not measured on this GPU; `keraskit autotune` does")
+    if gpu and "unfused" in kinds:
+        return Choice("off", "not measured on this GPU. NOTE: cuDNN has no kernel for a recurrent layer like these")
     if gpu:
         return Choice("off", "cuDNN's kernels for recurrent layers are faster, and XLA cannot use them")
     if kinds == {"dense"}:
