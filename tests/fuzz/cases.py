@@ -49,6 +49,7 @@ VERBS = (
     "verify",
     "explain",
     "demo",
+    "export",
     "data",
     "rum",
     "",
@@ -106,6 +107,7 @@ OWN_FLAGS = {
     "runs": ("--html",),
     "explain": ("--mistakes", "--layer", "--maps", "--output"),
     "demo": ("--output",),
+    "export": ("--format", "--no-raw-input", "--int8", "--limit", "--output-dir"),
     "data": ("--from", "--to", "--per-class"),
 }
 FLAGS = ("-h", "-x", "--version", "--no-quick", *(flag for flags in OWN_FLAGS.values() for flag in flags))
