@@ -204,7 +204,7 @@ def explain(
 def export(
     run: Path,
     *,
-    format: Annotated[list[Format], Parameter(consume_multiple=True, negative=())] = [],  # noqa: B006
+    format: Annotated[list[Format], Parameter(consume_multiple=(1, 4), negative=())] = [],  # noqa: B006
     raw_input: bool | None = None,
     int8: Annotated[bool, Parameter(negative=())] = False,
     limit: int | None = None,

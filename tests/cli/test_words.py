@@ -128,10 +128,8 @@ def test_what_is_like_nothing_suggests_nothing(capsys, flag):
 
 def test_lists_of_what_there_is_are_whole(capsys):
     _, err = command(["foo"], capsys)
-    verbs = (
-        "augment, autotune, compare, data, demo, doctor, explain, export, launch, list, new, predict, resume, run, runs, show"
-    )
-    assert f"It has {verbs}, verify.\n" in err
+    verbs = "augment, autotune, compare, data, demo, doctor, explain, export, launch, list, new, predict, resume, run"
+    assert f"It has {verbs}, runs, show, verify.\n" in err
     _, err = command(["run"], capsys)
     assert f"{', '.join(recipes_available())}.\n" in err
 
