@@ -275,7 +275,11 @@ def test_a_finger_draws_and_does_not_scroll(browser, page):
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert answered(tab).sum() == pytest.approx(1, abs=1e-3)
     assert tab.evaluate("scrollY") == 0 and not said
-    tab.tap("#clear")
+    for _ in range(5):  # Chromium takes a tap soon after a synthetic stroke for a part of it, and clicks nothing
+        tab.wait_for_timeout(500)
+        tab.tap("#clear")
+        if tab.locator("#verdict b").inner_text() == "?":
+            break
     until(tab, "document.querySelector('#verdict b').textContent === '?'")
     assert not tab.evaluate("strokes().data.some((v, i) => i % 4 < 3 && v)")
     tab.context.close()
