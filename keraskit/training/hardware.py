@@ -249,8 +249,8 @@ def _micro_batches(model: keras.Model, kinds: set[str], elsewhere: bool, threads
     """How many shares of a batch to compute side by side."""
     if elsewhere or "recurrent" not in kinds:
         return Choice(1, "each layer fills the device by itself")
-    if threads == 1 or len(model.inputs) > 1 or len(model.outputs) > 1:
-        return Choice(1, "one thread" if threads == 1 else "several inputs or outputs")
+    if threads == 1:
+        return Choice(1, "one thread")
     return Choice(min(threads, MOST_MICRO_BATCHES), "a recurrent layer's loop over time keeps one core busy")
 
 

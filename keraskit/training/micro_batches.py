@@ -1,13 +1,15 @@
 """MicroBatched: computes a batch's gradients in shares side by side, as one recurrent loop keeps one core busy."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-Found = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
+Found = tuple[tf.Tensor, Any, list[tf.Tensor], list[tf.Tensor]]
 BY_EXAMPLE = {  # layers that do with an example what they would do if it came alone
     *(layers.InputLayer, layers.Embedding, layers.Dense, layers.Activation, layers.LayerNormalization, layers.Dropout),
     *(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell),
@@ -54,7 +56,7 @@ def _is_keras(thing: Any) -> bool:
 
 
 class MicroBatched(keras.Model):
-    """A model of one input and one output that computes the gradients of several micro-batches of a batch at once.
+    """A model that computes the gradients of several micro-batches of a batch at once.
 
     The loss is the mean over the batch and the gradients are those of that mean, as in `keras.Model`; sums are taken
     micro-batch by micro-batch, so the last bits differ.
@@ -65,19 +67,21 @@ class MicroBatched(keras.Model):
     @classmethod
     def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> Self:
         """The same layers and weights. XLA compiles what is computed for one micro-batch: together they take turns."""
-        made = cls(model.inputs[0], model.outputs[0], name=model.name)
+        inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
+        made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
         made.micro_batches = micro_batches
         made._micro = tf.function(made._gradients, jit_compile=jit_compile, reduce_retracing=True)
         return made
 
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
-        """What a micro-batch adds to the loss, its predictions, and what it adds to the gradients."""
-        with tf.GradientTape() as tape:
+        """What a micro-batch adds to the loss, its predictions, what it adds to gradients and to each output's loss."""
+        with tf.GradientTape() as tape, _kept(self._compile_loss) as of_outputs:
             predictions = self(x, training=True)
             loss = share * self.compute_loss(x, y, predictions, weights)
             scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
-        return loss, predictions, tape.gradient(scaled, self.trainable_weights)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        return loss, predictions, gradients, [share * each for each in of_outputs]
 
     def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """One step on a batch: the micro-batches' gradients, summed, are applied once."""
@@ -88,15 +92,34 @@ class MicroBatched(keras.Model):
             begin, end = size * i // self.micro_batches, size * (i + 1) // self.micro_batches
             share = tf.cast((end - begin) / size, tf.float32)
             first = tf.minimum(begin, size - 1)  # a batch smaller than that: an example that counts nothing
-            loss, predictions, gradients = self._micro(
+            loss, predictions, gradients, of_outputs = self._micro(
                 *_rows((x, y, weights), first, tf.maximum(end, first + 1)), share
             )
-            found.append((loss, predictions[: end - begin], gradients))
-        losses, predictions, gradients = zip(*found, strict=True)
+            found.append((loss, _rows(predictions, 0, end - begin), gradients, of_outputs))
+        losses, predictions, gradients, of_outputs = zip(*found, strict=True)
         self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
+        for tracker, values in zip(self._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):
+            tracker.update_state(tf.add_n(values), sample_weight=keras.tree.flatten(x)[0].shape[0])  # as Keras has it
         summed = [tf.add_n(each) for each in zip(*gradients, strict=True)]
         self.optimizer.apply_gradients(zip(summed, self.trainable_weights, strict=True))
-        return self.compute_metrics(x, y, tf.concat(predictions, 0), weights)
+        whole = keras.tree.map_structure(lambda *each: tf.concat(each, 0), *predictions)
+        return self.compute_metrics(x, y, whole, weights)
+
+
+@contextmanager
+def _kept(compile_loss: Any) -> Iterator[list[tf.Tensor]]:
+    """Keep each output's loss, where there are several: metrics would have micro-batches wait for each other."""
+    found: list[tf.Tensor] = []
+
+    class Kept:
+        def update_state(self, value: tf.Tensor, sample_weight: Any = None) -> None:
+            found.append(value)
+
+    metrics, compile_loss._metrics = compile_loss._metrics, [Kept() for _ in compile_loss._metrics]
+    try:
+        yield found
+    finally:
+        compile_loss._metrics = metrics
 
 
 def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:

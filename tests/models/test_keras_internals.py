@@ -23,6 +23,7 @@ USED = {
 OF_INSTANCES = {  # attributes that only an instance has
     "a variable's _value": "models/initializers.py leaves a layer alone that was built without its weights",
     "a compiled model's _loss_tracker": "training/micro_batches.py adds the loss of micro-batches up",
+    "a compiled model's _compile_loss": "training/micro_batches.py adds each output's loss up",
     "a metric's _direction": "training/setup.py knows whether a monitored metric should rise or fall",
     "a callback list's _model": "training/fit.py sees whether a callback has stopped the training",
 }
@@ -59,6 +60,7 @@ def test_an_instance_still_has(name, compiled):
             assert keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).weights[0]._value is None
     elif name.startswith("a compiled"):
         assert isinstance(compiled._loss_tracker, keras.metrics.Mean)
+        assert compiled._compile_loss.metrics is compiled._compile_loss._metrics
     elif name.startswith("a metric"):
         named = {m.name: m._direction for each in compiled.metrics for m in getattr(each, "metrics", [])}
         assert named["mae"] == "down" and keras.metrics.BinaryAccuracy()._direction == "up"

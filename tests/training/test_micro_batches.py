@@ -66,6 +66,14 @@ def of_words(mask):
     return build
 
 
+def several():
+    a, b = keras.Input((6, 3), name="a"), keras.Input((2,), name="b")
+    x = L.LSTM(5, return_sequences=True)(a)
+    whole = L.Concatenate()([L.LSTM(4)(x), b])
+    steps = L.TimeDistributed(L.Dense(4), name="steps")(x)
+    return keras.Model({"a": a, "b": b}, {"class": L.Dense(4, name="class")(whole), "steps": steps})
+
+
 def own_activation(x):
     return x / (1.0 + keras.ops.max(keras.ops.abs(x)))
 
@@ -94,6 +102,13 @@ CASES = {  # build, inputs, targets, loss, sample weights
         None,
     ),
     "convolution": (layers(lambda: [L.Conv1D(4, 2), L.LayerNormalization()]), X, Y, ENTROPY(True), None),
+    "several inputs and outputs": (
+        several,
+        {"a": X, "b": X[:, 0, :2]},
+        {"class": Y, "steps": STEPS},
+        {"class": ENTROPY(True), "steps": ENTROPY(True)},
+        None,
+    ),
     "regularised outputs": (
         layers(after=lambda: [L.Dense(5, activity_regularizer="l2")]),
         X,
@@ -129,12 +144,14 @@ def learned(name, micro_batches):
     build, x, y, loss, weights = CASES[name]
     keras.utils.set_random_seed(1)
     model = build()
-    model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
+    metrics = {name: ["accuracy"] for name in loss} if isinstance(loss, dict) else ["accuracy"]
+    model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
     if micro_batches > 1:
         model = MicroBatched.of(model, micro_batches, False)
-        model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
+        model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
     logs = model.train_on_batch(x, y, sample_weight=weights)
-    model.train_on_batch(x[:11], y[:11], sample_weight=None if weights is None else weights[:11])
+    half = keras.tree.map_structure(lambda v: None if v is None else v[:11], (x, y, weights))
+    model.train_on_batch(*half[:2], sample_weight=half[2])
     return model.get_weights(), [float(value) for value in logs]
 
 
