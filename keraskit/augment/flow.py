@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import itertools
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -121,8 +123,20 @@ def endless(
 
     made = ahead(tf.data.Dataset.range(2**62).flat_map(one_epoch), batch)
     steps = -(-len(chosen) // batching.batch_size)
-    opened = functools.cache(lambda: iter(made))
+    opened = functools.cache(lambda: _closed_at_exit(iter(made)))
     return opened_by(made, opened, cardinality=lambda _: tf.constant(steps, tf.int64))
+
+
+def _closed_at_exit(iterator: Any) -> Any:
+    """The iterator, which lets go of its threads before Python ends: they may wait for Python, and it for them."""
+    known = weakref.ref(iterator)
+
+    def close() -> None:
+        if (found := known()) is not None:
+            vars(found).clear()
+
+    atexit.register(close)
+    return iterator
 
 
 class Saver:

@@ -1,6 +1,8 @@
 """Pictures in files as ImageDataGenerator hands them out: the same batches as today's generator, file by file."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -90,3 +92,24 @@ def test_what_cannot_be_is_one_line(folder, tmp_path):
         Augmentation().flow_from_dataframe(table, folder)
     with pytest.raises(UserError, match="class 'b'"):
         Augmentation().flow_from_dataframe({**table, "filename": ["cats/00.png"] * 2}, folder, classes=["a"])
+
+
+ENDS = """
+import sys
+from keraskit import Augmentation
+flow = Augmentation(rotation_range=20, validation_split=0.5).flow_from_directory
+words = {"target_size": (8, 8), "batch_size": 2, "subset": "training"}
+held = iter(flow(sys.argv[1], **words))
+print(next(held)[0].shape, next(iter(flow(sys.argv[1], **words)))[0].shape)
+"""
+
+
+def test_a_program_ends_while_batches_are_in_the_making(tmp_path):
+    """Where Python ended before the threads that read files for it, each waited for the other."""
+    (tmp_path / "a").mkdir()
+    for i in range(8):
+        Image.new("RGB", (1_000, 1_000)).save(tmp_path / "a" / f"{i}.png")
+    line = [sys.executable, "-c", ENDS, tmp_path]
+    for _ in range(2):
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and done.stdout.endswith("(2, 8, 8, 3) (2, 8, 8, 3)\n")
