@@ -1,9 +1,9 @@
-"""Seconds per step and per epoch of the recurrent models, by batch size, XLA, and TimeDistributed, in alternation.
+"""Seconds per step and per epoch of the recurrent models, by batch size, XLA, micro-batches, and TimeDistributed.
 
     python benchmarks/recurrent.py [--repeats 5] [--json docs/recurrent.json]
 
 Prints the median time of a step, and what an epoch of 55,000 examples would take, each variant in turn so that a noisy
-machine is unfair to all alike.
+machine is unfair to all alike. Micro-batches are shares of a batch, side by side, in keraskit's way.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from keras import layers  # noqa: E402
 from keraskit.recipes import lstm, multi_output  # noqa: E402
 
 from keraskit.training import hardware  # noqa: E402
+from keraskit.training.micro_batches import MicroBatched  # noqa: E402
 
 EXAMPLES = 55_000
 
@@ -35,14 +36,18 @@ def with_time_distributed() -> keras.Model:
 
 
 VARIANTS = {
-    "lstm, batch 64": (lstm.build, 64, False),
-    "lstm, batch 64, XLA": (lstm.build, 64, True),
-    "lstm, batch 128": (lstm.build, 128, False),
-    "lstm, batch 128, XLA": (lstm.build, 128, True),
-    "lstm, batch 256": (lstm.build, 256, False),
-    "lstm, batch 256, XLA": (lstm.build, 256, True),
-    "multi_output, batch 64": (multi_output.build, 64, False),
-    "multi_output, batch 64, TimeDistributed": (with_time_distributed, 64, False),
+    "lstm, batch 64": (lstm.build, 64, False, 1),
+    "lstm, batch 64, XLA": (lstm.build, 64, True, 1),
+    "lstm, batch 64, XLA, 2 micro-batches": (lstm.build, 64, True, 2),
+    "lstm, batch 128": (lstm.build, 128, False, 1),
+    "lstm, batch 128, XLA": (lstm.build, 128, True, 1),
+    "lstm, batch 256": (lstm.build, 256, False, 1),
+    "lstm, batch 256, XLA": (lstm.build, 256, True, 1),
+    "multi_output, batch 64": (multi_output.build, 64, False, 1),
+    "multi_output, batch 64, 2 micro-batches": (multi_output.build, 64, False, 2),
+    "multi_output, batch 64, XLA": (multi_output.build, 64, True, 1),
+    "multi_output, batch 64, XLA, 2 micro-batches": (multi_output.build, 64, True, 2),
+    "multi_output, batch 64, TimeDistributed": (with_time_distributed, 64, False, 1),
 }
 
 
@@ -55,14 +60,17 @@ def main() -> None:
     repeats = asked.repeats
     random = np.random.default_rng(0)
     prepared, compiled, times = {}, {}, {}
-    for name, (build, batch, xla) in VARIANTS.items():
+    for name, (build, batch, xla, micro_batches) in VARIANTS.items():
         keras.utils.set_random_seed(0)
         model = build()
         x = random.normal(size=(batch, 784, 1)).astype("float32")
         y = random.integers(0, 10, batch)
         if "multi" in name:
             y = {"output1": y, "output2": random.integers(0, 10, (batch, 784))}
-        model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy", jit_compile=xla)
+        if micro_batches > 1:
+            model = MicroBatched.of(model, micro_batches, xla)
+        jit = xla and micro_batches == 1  # XLA compiles micro-batches each by itself
+        model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy", jit_compile=jit)
         started = time.perf_counter()
         model.train_on_batch(x, y)
         compiled[name] = time.perf_counter() - started
@@ -74,7 +82,7 @@ def main() -> None:
             times[name].append(time.perf_counter() - started)
     print(f"{'variant':42} {'first step':>10} {'step':>9} {'epoch':>9}")
     variants = {}
-    for name, (_, batch, _) in VARIANTS.items():
+    for name, (_, batch, *_) in VARIANTS.items():
         step = statistics.median(times[name])
         variants[name] = {"first": compiled[name], "step": step, "epoch": step * EXAMPLES / batch}
         print(f"{name:42} {compiled[name]:8.1f} s {step * 1e3:6.0f} ms {step * EXAMPLES / batch / 60:5.1f} min")
