@@ -59,8 +59,17 @@ def augmentation(record: dict[str, Any], axes: Axes) -> None:
     axes.set_title("the seven transforms at 150x150: pictures a second", fontsize=10)
 
 
+def pytorch(record: dict[str, Any], axes: Axes) -> None:
+    """How long a step takes in PyTorch, of keraskit's."""
+    ways = {"": "PyTorch / keraskit", ", at its fastest": "PyTorch at its fastest / keraskit"}
+    ratios = {f"{name}{words}": row[key] for name, row in record["recipes"].items() for words, key in ways.items()}
+    bars(axes, ratios, "{:.1f}", lambda name: "fastest" in name)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_title("a training step in PyTorch: times as long as keraskit's (line: as long)", fontsize=10)
+
+
 CHARTS = {"speed": ("speed.json", speed), "learning": ("results.json", learning)}
-CHARTS |= {"augmentation": ("augmentation.json", augmentation)}
+CHARTS |= {"augmentation": ("augmentation.json", augmentation), "pytorch": ("pytorch.json", pytorch)}
 
 
 def digest(name: str) -> str:

@@ -155,6 +155,31 @@ def speed(record: dict) -> list[str]:
     ]
 
 
+def pytorch(record: dict) -> list[str]:
+    """The benchmark against PyTorch as Markdown."""
+    cells = [
+        (
+            *(name, row["batch"], f"{row['keraskit'] * 1e3:.2f} ms", f"{row['PyTorch'] * 1e3:.2f} ms"),
+            *(f"{row['PyTorch at its fastest'] * 1e3:.2f} ms", row["fastest"]),
+            *(f"{row[f'{way} / keraskit']:.2f}" for way in ("PyTorch", "PyTorch at its fastest")),
+        )
+        for name, row in record["recipes"].items()
+    ]
+    return [
+        "## The same networks in PyTorch",
+        "",
+        f"`python benchmarks/pytorch.py --json docs/pytorch.json`, PyTorch {record['torch']}: a training step by its "
+        "defaults (eager, float32), and in the fastest of eager and `torch.compile`, float32 and bfloat16's autocast, "
+        "convolutions in `channels_last`; in turn with keraskit's default, medians, "
+        f"on {machine(record['hardware'])}. PyTorch's batches are ready in memory, keraskit makes its own. "
+        "The last columns are how many times as long PyTorch takes.",
+        "",
+        "![Times as long as keraskit](charts/pytorch.svg)",
+        "",
+        *rows("recipe | batch> | keraskit> | PyTorch> | at its fastest> | which is | takes> | at its fastest>", cells),
+    ]
+
+
 def iterators(record: dict) -> list[str]:
     """The benchmark of how epochs end, as Markdown."""
     cells = (
@@ -282,6 +307,7 @@ PARTS = {
     "scaling.json": scaling,
     "results.json": learning,
     "augmentation.json": augmentation,
+    "pytorch.json": pytorch,
     "recurrent.json": recurrent,
     "photographs.json": photographs,
     "classify.json": classify,
