@@ -15,6 +15,7 @@ EVERYTHING = """
 import importlib, inspect, json, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
+from keraskit.models.weights import unallocated
 from tables import LAYERS, TOTALS
 
 def compiled(recipe, model):
@@ -24,7 +25,8 @@ def compiled(recipe, model):
 
 for name in LAYERS:
     recipe = importlib.import_module(f"keraskit.recipes.{name}").recipe
-    model = recipe.build()
+    with unallocated():  # 138 million weights need not be there to be counted
+        model = recipe.build()
     rows = [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
     assert sorted(rows) == sorted(LAYERS[name]) and model.count_params() == TOTALS[name], name
     compiled(recipe, model)
