@@ -180,6 +180,27 @@ def pytorch(record: dict) -> list[str]:
     ]
 
 
+def gpu(record: dict) -> list[str]:
+    """The benchmark of a GPU as Markdown."""
+    cells = [
+        (
+            *(name, words, f"{row['step'] * 1e3:.2f} ms", f"{row['examples_per_second']:,.0f}"),
+            "" if row["memory"] is None else f"{row['memory'] / 1e6:,.0f} MB",
+        )
+        for name, ways in record["recipes"].items()
+        for words, row in ways.items()
+    ]
+    return [
+        "## On a GPU",
+        "",
+        f"`python benchmarks/gpu.py --json docs/gpu.json`: a training step in every precision, with XLA and without "
+        f"(recurrent layers then run on cuDNN), in turn, medians, on {record['device']} of "
+        f"{machine(record['hardware'])}.",
+        "",
+        *rows("recipe | way | step> | examples/s> | memory>", cells),
+    ]
+
+
 def iterators(record: dict) -> list[str]:
     """The benchmark of how epochs end, as Markdown."""
     cells = (
@@ -308,6 +329,7 @@ PARTS = {
     "results.json": learning,
     "augmentation.json": augmentation,
     "pytorch.json": pytorch,
+    "gpu.json": gpu,
     "recurrent.json": recurrent,
     "photographs.json": photographs,
     "classify.json": classify,

@@ -169,7 +169,8 @@ def keraskits(setup: TrainingSetup) -> Timed:
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
         callbacks = [SetEpoch(shuffled), StopOnNonFinite(setup, None), Progress(lines=False)]
-        setup.training_copy.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
+        with setup.place.scope:
+            setup.training_copy.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 
     return Timed(run, setup.epochs.steps, several)
 
