@@ -7,7 +7,6 @@ chooses, and once more one by one; medians, examples a second, and the most memo
 device tells. Recurrent layers run on cuDNN where XLA is off. `make docs` makes the table of it.
 """
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -83,11 +82,8 @@ def measure(name: str, device: str, rounds: int, folder: Path) -> dict[str, Any]
 
 def main() -> None:
     """Measure, print, and record."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", nargs="*", default=list(RECIPES))
+    parser = speed.command_line(__doc__, RECIPES)
     parser.add_argument("--device", default="gpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     if asked.device == "cpu:1":  # to try this out where there is no GPU: the second half of one CPU
         cpu, two = tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

@@ -7,7 +7,6 @@ of eager and `torch.compile`, each in float32 and under bfloat16's autocast, con
 all tried first. PyTorch is no dependency of keraskit's: without it this says so and ends.
 """
 
-import argparse
 import dataclasses
 import importlib.util
 import itertools
@@ -171,11 +170,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, and record."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    asked = speed.command_line(__doc__, NETWORKS).parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as place:
         speed.make_pets(Path(place))

@@ -14,7 +14,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -212,13 +212,18 @@ def said(row: dict) -> str:
     return ", ".join([*words, f"{row['share_of_peak']:.0%} of peak in {row['precision']}"])
 
 
-def main() -> None:
-    """Measure, print, and record."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", nargs="*", default=list(document.WAYS))
+def command_line(about: str, recipes: Iterable[str]) -> argparse.ArgumentParser:
+    """What this benchmark and those beside it take."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("recipes", nargs="*", default=list(recipes))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure, print, and record."""
+    asked = command_line(__doc__, document.WAYS).parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as place:
         make_pets(Path(place))

@@ -1,4 +1,4 @@
-"""What the command line can do with runs: go on, predict, compare, list, verify, explain, demonstrate."""
+"""What the command line can do with runs: go on, predict, compare, list, verify, explain, take away."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def export(
         run: A run's folder, or a folder of runs, of which the newest is taken.
         format: One or several: keras, saved_model, onnx, litert, or all (default: all that can be made here).
         raw_input: Put preprocessing inside, so that the model takes uint8 pictures (default: for pictures).
-        int8: Quantise LiteRT's model to 8 bits too, with ranges from the training split.
+        int8: Beside LiteRT's model one of 8 bits, with ranges from the training split.
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
     """
@@ -226,12 +226,13 @@ def export(
     folder = RunFolder.newest(run)
     to = output_dir or folder.path / "exports"
     check_folder(to)
+    from keraskit.results import formats
+
+    names = formats.chosen(format, int8)
     wait_for_tensorflow()
     from keraskit.results import export as exporting
-    from keraskit.results import formats
     from keraskit.training.verify import reopen
 
-    names = [*formats.chosen(format), *([formats.INT8] if int8 else [])]
     found = reopen(folder)
     splits = found.splits
     asked = exporting.exportable(found.model, found.facts, splits.test.limited(limit), splits.train, raw_input)

@@ -14,24 +14,25 @@ from keraskit.datasets.preprocessing import DEVIATION, IMAGENET_MEAN, MEAN, Inpu
 from keraskit.errors import UserError
 
 
-def with_raw_input(model: keras.Model, inputs: Inputs, augmentation: Augmentation = Augmentation()) -> keras.Model:  # noqa: B008
-    """The model with its preprocessing in front and probabilities of all classes behind.
+def with_raw_input(model: keras.Model, inputs: Inputs, augmentation: Augmentation, classes: int) -> keras.Model:
+    """The model with its preprocessing in front, and probabilities of all classes behind where there are classes.
 
     Args:
         model: takes what `Inputs.arranged` makes.
         inputs: how its pictures were scaled and shaped.
         augmentation: standardised them, perhaps, with its statistics.
+        classes: how many there are; 0 for other tasks.
 
     Returns:
-        A model of uint8 pictures, shape (n, height, width) or (n, height, width, 3). An output of shape (n, 1) is the
-        probability of the second of two classes, and becomes (n, 2).
+        A model of uint8 pictures, shape (n, height, width) or (n, height, width, 3). Of two classes an output of shape
+        (n, 1) is the probability of the second, and becomes (n, 2).
     """
     picture = keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2], dtype="uint8", name="picture")
     own = augmentation.rescale
     x = layers.Rescaling(own)(picture) if own else _scaled(picture, inputs)
     x = _standardized(x, augmentation)
     answer = model(_arranged(x, inputs))
-    if not isinstance(answer, dict) and answer.shape[1:] == (1,):
+    if classes == 2 and not isinstance(answer, dict) and answer.shape[1:] == (1,):
         answer = layers.Concatenate(name="probabilities")([1 - answer, answer])
     return keras.Model(picture, answer, name=model.name)
 
@@ -50,7 +51,9 @@ def _scaled(picture: Any, inputs: Inputs) -> Any:
 def _standardized(x: Any, augmentation: Augmentation) -> Any:
     """As `statistics.standardize`."""
     if augmentation.preprocessing_function:
-        raise UserError("This run used a function of your own on its pictures, which no export can hold.")
+        raise UserError(
+            "This run used a function of your own on its pictures, which no export holds.", "Say --no-raw-input."
+        )
     axes = list(range(1, len(x.shape)))
     if augmentation.centers_samples:
         x = x - ops.mean(x, axis=axes, keepdims=True)

@@ -93,8 +93,10 @@ def exportable(
     if pictures and raw_input is not False:
         assert test.inputs and test.pictures and train.pictures
         about["input"] = {"size": list(test.inputs.size), "mode": "RGB" if test.inputs.channels == 3 else "L"}
-        expected = {name: scores.both(p) if len(expected) == 1 else p for name, p in expected.items()}
-        exported = with_raw_input(model, test.inputs, test.augmentation)
+        count = len(about["classes"])
+        if count == 2 and len(expected) == 1:
+            expected = {name: scores.both(p) for name, p in expected.items()}
+        exported = with_raw_input(model, test.inputs, test.augmentation, count)
         x, training = {"picture": test.pictures(np.arange(test.size))}, {"picture": train.pictures(chosen)}
     else:
         takes = {tensor.name: tensor for tensor in model.inputs}

@@ -12,14 +12,16 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from keraskit import files, startup
 from keraskit.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
 
 Arrays = dict[str, np.ndarray]
 
@@ -40,17 +42,20 @@ class Answers:
     milliseconds: float
 
 
-def chosen(asked: Sequence[str]) -> list[str]:
-    """The formats to make: those asked for, or all that can be made here. Raises UserError for one that cannot."""
+def chosen(asked: Sequence[str], int8: bool = False) -> list[str]:
+    """The formats to make: those asked for, or all that can be made here; with `int8`, LiteRT's beside its float32.
+
+    Raises UserError for one that cannot be made.
+    """
     missing = {name: [m for m in MODULES.get(name, ()) if importlib.util.find_spec(m) is None] for name in FILES}
-    wanted = list(FILES) if not asked or "all" in asked else list(dict.fromkeys(asked))
+    wanted = list(FILES) if not asked or "all" in asked else list(dict.fromkeys([*asked, *["litert"] * int8]))
     left = [name for name in wanted if missing[name]]
     needed = ", ".join(module for name in left for module in missing[name])
-    if left and asked:
+    if left and (asked or (int8 and "litert" in left)):
         raise UserError(f"--format {' '.join(left)} needs {needed}.", INSTALL)
     if left:
         print(f"left out       {', '.join(left)}, which need {needed}: {INSTALL}", flush=True)
-    return [name for name in wanted if name not in left]
+    return [name for name in wanted if name not in left] + [INT8] * int8
 
 
 def write(name: str, model: keras.Model, training: Arrays, about: dict[str, Any], folder: Path) -> int:
@@ -89,6 +94,8 @@ def write(name: str, model: keras.Model, training: Arrays, about: dict[str, Any]
 
 def _write_litert(model: keras.Model, training: Arrays, path: Path, int8: bool) -> None:
     """One example at a time: so recurrent layers need no operations beyond LiteRT's own."""
+    import keras
+
     specs: dict[str, Any] = {
         name: keras.InputSpec(shape=(1, *x.shape[1:]), dtype=str(x.dtype), name=name) for name, x in training.items()
     }

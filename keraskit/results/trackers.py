@@ -40,26 +40,22 @@ def _asked(config: RunConfig) -> list[str]:
     return (["tensorboard"] if config.tensorboard else []) + ([config.track] if config.track else [])
 
 
-def trackers(
-    config: RunConfig, folder: RunFolder, options: dict[str, Any], rows: list[dict[str, float]]
-) -> list[Tracker]:
+def trackers(config: RunConfig, folder: RunFolder, options: dict[str, Any]) -> list[Tracker]:
     """Those that a run asks for.
 
     Args:
         config: the run's knobs.
         folder: its folder.
         options: the recipe's own flags.
-        rows: the history of a run that is gone on with.
     """
+    knobs = {"epochs": config.epochs, "batch_size": config.batch_size} | changed(config) | options
     hyperparameters = {
         name: value if isinstance(value, bool | int | float | str) else str(value)
-        for name, value in (
-            {"epochs": config.epochs, "batch_size": config.batch_size} | changed(config) | options
-        ).items()
-        if value is not None and name not in ("tensorboard", "track", "output_dir")
+        for name, value in knobs.items()
+        if value is not None and name not in ("tensorboard", "track", "output_dir", "options")
     }
     kinds: dict[str, Callable[..., Tracker]] = {"tensorboard": TensorBoard, "mlflow": MLflow}
-    return [kinds[name](folder, hyperparameters, rows) for name in _asked(config)]
+    return [kinds[name](folder, hyperparameters) for name in _asked(config)]
 
 
 class TensorBoard:
@@ -68,7 +64,7 @@ class TensorBoard:
     Training and validation are two curves of one chart, as Keras's own callback has them.
     """
 
-    def __init__(self, folder: RunFolder, hyperparameters: dict[str, Any], rows: list[dict[str, float]]) -> None:
+    def __init__(self, folder: RunFolder, hyperparameters: dict[str, Any]) -> None:
         self._folder, self._hyperparameters = folder, hyperparameters
         self._writers = {
             name: tf.summary.create_file_writer(str(folder.path / "tensorboard" / name))
@@ -105,12 +101,11 @@ class TensorBoard:
 class MLflow:
     """A run in MLflow's own database beside the runs, or where MLFLOW_TRACKING_URI says; written when all is there."""
 
-    def __init__(self, folder: RunFolder, hyperparameters: dict[str, Any], rows: list[dict[str, float]]) -> None:
-        self._folder, self._hyperparameters, self._rows = folder, hyperparameters, list(rows)
+    def __init__(self, folder: RunFolder, hyperparameters: dict[str, Any]) -> None:
+        self._folder, self._hyperparameters = folder, hyperparameters
 
     def epoch(self, row: dict[str, float]) -> None:
-        """Keep it."""
-        self._rows.append(row)
+        """Nothing: the run's folder keeps it."""
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Write parameters, metrics of each epoch and of the test split, and pictures; a tag names the run's folder."""
@@ -127,7 +122,7 @@ class MLflow:
         run = client.create_run(experiment, run_name=self._folder.path.name).info.run_id
         for name, value in self._hyperparameters.items():
             client.log_param(run, name, value)
-        for row in self._rows:
+        for row in self._folder.read_history():
             for name, value in row.items():
                 if name != "epoch":
                     client.log_metric(run, name, value, step=int(row["epoch"]))

@@ -106,7 +106,7 @@ def train(
             with uncompiled(setup.model) as model:
                 figures.draw_model(folder, model, graph.summary(model))
             keeper = KeepBest(folder, setup)
-            tracked = trackers.trackers(settings, folder, setup.options, start.position.rows if start else [])
+            tracked = trackers.trackers(settings, folder, setup.options)
             keeper.told = [tracker.epoch for tracker in tracked]
             timings.mark("build")
             fit.fit(setup, keeper, callbacks, start, command)

@@ -48,7 +48,7 @@ def echo(shape):
 def test_layers_do_what_the_pipeline_does(size, channels, scale, shape, saved, tmp_path):
     inputs, x = Inputs(size, channels, scale, shape), pictures(size, channels)
     wanted = Split(0, None, inputs=inputs).fed(tf.constant(x))
-    model = with_raw_input(echo(shape), inputs)
+    model = with_raw_input(echo(shape), inputs, Augmentation(), 0)
     if saved:
         model.save(tmp_path / "m.keras")
         model = keras.models.load_model(tmp_path / "m.keras")
@@ -76,7 +76,7 @@ def test_standardisation_goes_along(kind, knobs):
     split = Split(400, lambda i: (tf.gather(x, i), i), inputs=inputs)
     augmentation = split.measured(Augmentation(**knobs)) if Augmentation(**knobs).needs_fit else Augmentation(**knobs)
     wanted = dataclasses.replace(split, augmentation=augmentation).fed(tf.constant(x[:5]))
-    found = with_raw_input(echo(inputs.shape), inputs, augmentation).predict(x[:5], verbose=0)
+    found = with_raw_input(echo(inputs.shape), inputs, augmentation, 0).predict(x[:5], verbose=0)
     assert np.abs(wanted).max() > 0.3
     np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
@@ -86,7 +86,9 @@ def test_one_probability_becomes_two_and_a_function_of_ones_own_is_refused():
     model = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(x)))
     inputs, given = Inputs(*GREY, "unit", (9, 7, 1)), pictures(*GREY)
     second = model.predict(given[..., None] / np.float32(255), verbose=0)
-    found = with_raw_input(model, inputs).predict(given, verbose=0)
+    found = with_raw_input(model, inputs, Augmentation(), 2).predict(given, verbose=0)
     np.testing.assert_allclose(found, np.concatenate([1 - second, second], axis=1), atol=1e-6)
+    value = with_raw_input(model, inputs, Augmentation(), 0).predict(given, verbose=0)  # without classes it is one
+    np.testing.assert_allclose(value, second, atol=1e-6)
     with pytest.raises(UserError, match="a function of your own"):
-        with_raw_input(model, inputs, Augmentation(preprocessing_function=lambda x: x))
+        with_raw_input(model, inputs, Augmentation(preprocessing_function=lambda x: x), 2)

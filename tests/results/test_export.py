@@ -153,6 +153,44 @@ def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere)
         exported(folder, FAST, raw_input=True)
 
 
+BRIGHTNESS = """
+import keras, numpy as np
+from keraskit import Recipe, from_arrays, main
+
+def build():
+    x = keras.Input((9, 7))
+    return keras.Model(x, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+
+def compile_model(model):
+    model.compile(optimizer="sgd", loss="mse")
+
+x = np.random.default_rng(0).integers(0, 256, (60, 9, 7), dtype=np.uint8)
+y = x.mean(axis=(1, 2)).astype("float32") / 100
+data = from_arrays(x, y, x, y, scale="unit")
+recipe = Recipe(build=build, compile=compile_model, data=data, batch_size=8, monitor="val_loss", epochs=1)
+
+if __name__ == "__main__":
+    main(recipe)
+"""
+
+
+@needs_all
+def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path, elsewhere):
+    (tmp_path / "own.py").write_text(BRIGHTNESS)
+    folder = keraskit.run(str(tmp_path / "own.py"), output_dir=tmp_path / "runs").folder
+    asked, kept, failed = exported(folder, FAST)
+    assert failed == [] and asked.x["picture"].dtype == np.uint8 and asked.expected["output"].shape == (60, 1)
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    known = model.predict(asked.x["picture"] / np.float32(255), verbose=0)
+    Image.fromarray(asked.x["picture"][5]).save(tmp_path / "five.png")
+    for each in kept:
+        np.testing.assert_allclose(each.answers["output"], known, atol=1e-5)
+        line = [elsewhere, each.folder / "predict.py", tmp_path / "five.png"]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert float(done.stdout.split("\t")[1].strip("[]\n")) == pytest.approx(known[5, 0], abs=1e-5)
+
+
 @needs_all
 def test_what_differs_or_is_refused_is_not_kept(tiny_run, tmp_path, monkeypatch, capsys):
     written = formats.write
@@ -194,6 +232,7 @@ def test_refusals(tiny_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     said = refused(capsys, "export", run, "--format", "onnx")
     assert "--format onnx needs onnx, tf2onnx, onnxruntime." in said and "keraskit[export]" in said
+    assert "--format litert needs" in refused(capsys, "export", run, "--int8", "--format", "keras")
     assert formats.chosen([]) == ["keras", "saved_model"] and "left out       onnx, litert" in capsys.readouterr().out
 
 

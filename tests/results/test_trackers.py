@@ -65,7 +65,7 @@ def test_both_hold_what_the_run_wrote(tmp_path, monkeypatch):
 
 
 def test_what_is_not_asked_for_is_not_there_and_what_is_missing_is_said(tiny_run, monkeypatch):
-    assert trackers.trackers(RunConfig(), RunFolder(tiny_run.folder), {}, []) == []
+    assert trackers.trackers(RunConfig(), RunFolder(tiny_run.folder), {}) == []
     assert not (tiny_run.folder / "tensorboard").exists()
     there = importlib.util.find_spec
     hidden = {module for modules in trackers.NEEDS.values() for module in modules}
