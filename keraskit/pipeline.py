@@ -20,15 +20,20 @@ def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset
     """What `make` makes of each element, in the dataset's order, several at a time.
 
     AutoGraph is off: there is nothing to convert, and reading the code takes half a second.
+    """
+    made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(system.cores(), MOST))
+    return untuned(made.prefetch(READY))
 
-    tf.data's autotuning is off, too, and the numbers are ours. It looks at a pipeline after 10, 30, 70, 150 ms and so
-    on, twice as long each time, and often an iterator that ends waits for its next look: an epoch of 6 s takes up
-    to 10 (`benchmarks/iterators.py`).
+
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset with tf.data's autotuning off: its numbers are ours.
+
+    It looks at a pipeline after 10, 30, 70, 150 ms and so on, twice as long each time, and often an iterator that ends
+    waits for its next look: an epoch of 6 s takes up to 10 (`benchmarks/iterators.py`).
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(system.cores(), MOST))
-    return made.prefetch(READY).with_options(options)
+    return dataset.with_options(options)
 
 
 def opened_by(dataset: tf.data.Dataset, opened: Callable[[], Iterator[Any]], **methods: Any) -> tf.data.Dataset:

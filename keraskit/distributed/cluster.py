@@ -9,7 +9,6 @@ import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import keras
 import tensorflow as tf
@@ -17,6 +16,7 @@ import tensorflow as tf
 from keraskit import signals, system
 from keraskit.config import RunConfig, Settings, flag
 from keraskit.datasets.splits import WHOLE, Share, Splits
+from keraskit.distributed import repairs
 from keraskit.distributed.meeting import SEE_LOG, Meeting
 from keraskit.distributed.workers import find_workers
 from keraskit.errors import RunStopped, UserError, lasting, sentence
@@ -67,12 +67,7 @@ class Cluster:
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
         """A dataset of this process's shares, one device's after another's, as the strategy feeds it."""
-        if self.strategy is None:
-            return dataset
-        steps = int(dataset.cardinality()) // self.devices
-        distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
-        distributed._cardinality = steps  # it counts every device's part, and Keras takes them for steps
-        return distributed
+        return repairs.distribute(dataset, self.strategy, self.devices) if self.strategy else dataset
 
     def agree(self, **facts: Any) -> None:
         """Raise UserError on every worker, the same, unless these facts are the same on all of them."""
@@ -103,7 +98,7 @@ class Cluster:
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Around fitting the model in training. A worker that is lost becomes one line."""
-        with repaired(self.strategy):
+        with repairs.fit_repaired(self.strategy):
             try:
                 yield
             except LOST as error:
@@ -241,29 +236,3 @@ def refuse_differences(said: list[dict[str, Any]]) -> None:
     if differing:
         advice = "Start the same command everywhere, with the same data and versions, and one --output-dir for all."
         raise UserError(f"The workers do not agree: {'; '.join(differing)}.", advice)
-
-
-@contextlib.contextmanager
-def repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
-    """Keras's `fit` made able to train on several machines, for as long as this lasts.
-
-    Its trainer reduces a whole nest of per-replica values at once to build the model, which is built already, and asks
-    for the mean along an axis of scalars. Here the first is left out, the second the mean of the values.
-    """
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        yield
-        return
-    from keras.src.backend.tensorflow import trainer
-
-    whole = trainer.reduce_per_replica
-
-    def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
-        if reduction not in ("auto", "mean"):
-            return whole(values, strategy, reduction)
-        return keras.tree.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), values)
-
-    with (
-        mock.patch.object(trainer, "reduce_per_replica", reduce_per_replica),
-        mock.patch.object(trainer.TensorFlowTrainer, "_maybe_symbolic_build", lambda *_, **__: None),
-    ):
-        yield

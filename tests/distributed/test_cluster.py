@@ -11,19 +11,23 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
 import keraskit
 from keraskit import signals
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Share, ranges
-from keraskit.distributed import cluster, launch
+from keraskit.distributed import cluster, launch, repairs
 from keraskit.distributed.meeting import Meeting
 from keraskit.distributed.workers import find_workers
 from keraskit.errors import UserError
+from keraskit.pipeline import untuned
 from keraskit.results.run_folder import RunFolder
 from keraskit.training.micro_batches import MicroBatched
 from keraskit.training.settings import settle
@@ -354,10 +358,25 @@ def test_several_devices_come_too_late_for_a_process_that_has_computed():
 
 
 def test_keras_still_needs_the_repair():
-    """When this fails, see whether Keras trains on several machines by itself now, and remove `cluster.repaired`."""
+    """When this fails, see whether Keras trains on several machines by itself now, and remove `repairs._reducing`."""
     from keras.src.backend.tensorflow import trainer
 
     assert 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
+
+
+def test_no_dataset_that_feeds_a_device_is_tuned_by_tf_data():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    dataset = untuned(tf.data.Dataset.range(4))
+    with (
+        repairs.fit_repaired(strategy),
+        mock.patch.object(
+            OwnedIterator, "_create_iterator", autospec=True, side_effect=OwnedIterator._create_iterator
+        ) as create,
+    ):
+        made = list(strategy.distribute_datasets_from_function(lambda _: dataset))
+    assert [int(x) for x in made] == [0, 1, 2, 3]
+    opened = [call.args[1] for call in create.call_args_list]
+    assert opened and all(each.options().autotune.enabled is False for each in opened)
 
 
 def test_micro_batches_learn_what_the_whole_learns():
