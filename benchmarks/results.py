@@ -1,9 +1,9 @@
-"""Runs recipes in full, one process after another, and writes what they measured: `make results`.
+"""Runs recipes in full, with several seeds, one process after another, and writes what they measured: `make results`.
 
     python benchmarks/results.py mlp cnn --readme README.md
     python benchmarks/results.py cats_dogs --flags "--data-dir train.zip" --again
 
-It goes on where it was stopped.
+It goes on where it was stopped, after the last seed that was done.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
     "cats_dogs_features",
     "cats_dogs_finetune",
 }
+ONE_SEED = {"lstm", "shared_features", "multi_output", "cats_dogs_augmented"}  # each takes a quarter of an hour or more
 
 
 def measure(
@@ -37,9 +38,10 @@ def measure(
     output_dir: Path = Path("runs"),
     readme: Path | None = None,
     again: bool = False,
+    seeds: int | None = None,
     flags: str = "",
 ) -> None:
-    """Run each recipe that has no up-to-date entry, and record it as soon as it is done.
+    """Run each recipe that has no up-to-date entry, and record each seed as soon as it is done.
 
     Args:
         names: Recipes; all but those that need days or photographs when none is named.
@@ -47,6 +49,7 @@ def measure(
         output_dir: Folder of the runs.
         readme: A page whose table is rewritten from the file.
         again: Measure also what is up to date.
+        seeds: How many (default: three, and one of what takes a quarter of an hour or more).
         flags: More flags for each run, as one word: "--data-dir train.zip".
     """
     try:
@@ -57,29 +60,30 @@ def measure(
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
     for card in cards:
-        entries = table.read(to)
-        if not again and entries.get(card.name, {}).get("source_sha256") == card.sha256:
-            print(f"{card.name}: measured {entries[card.name]['measured']}, and its code has not changed")
-            continue
-        before = set(output_dir.glob(f"{card.name}/*"))
-        command = [
-            sys.executable,
-            "-m",
-            "keraskit",
-            "run",
-            card.name,
-            "--output-dir",
-            str(output_dir),
-            *more,
-        ]
-        if code := subprocess.run(command, check=False).returncode:
-            raise UserError(f"{card.name} ended with code {code}.", "The same command goes on where it stopped.")
-        (folder,) = set(output_dir.glob(f"{card.name}/*")) - before
-        entries = table.read(to) | {card.name: table.entry(RunFolder(folder), card)}
-        files.write_text(to, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
+        wanted = [str(seed) for seed in range(seeds or (1 if card.name in ONE_SEED else table.SEEDS))]
+        entry = None if again else table.read(to).get(card.name)
+        if entry and entry["source_sha256"] != card.sha256:
+            entry = None
+        missing = [seed for seed in wanted if not entry or seed not in entry["runs"]]
+        if entry and not missing:
+            print(f"{card.name}: measured {entry['measured']}, and its code has not changed")
+        for seed in missing:
+            entry = table.entry(table.run(_trained(card.name, seed, output_dir, more), card), seed, entry)
+            entries = table.read(to) | {card.name: entry}
+            files.write_text(to, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
     if readme:
         files.write_text(readme, table.insert(readme.read_text("utf-8"), table.read(to)))
         print(f"{readme}: table written from {to}")
+
+
+def _trained(name: str, seed: str, output_dir: Path, flags: list[str]) -> RunFolder:
+    """The folder of a run of the recipe in a process of its own."""
+    before = set(output_dir.glob(f"{name}/*"))
+    command = [sys.executable, "-m", "keraskit", "run", name, "--seed", seed, "--output-dir", str(output_dir), *flags]
+    if code := subprocess.run(command, check=False).returncode:
+        raise UserError(f"{name} ended with code {code}.", "The same command goes on where it stopped.")
+    (folder,) = set(output_dir.glob(f"{name}/*")) - before
+    return RunFolder(folder)
 
 
 if __name__ == "__main__":

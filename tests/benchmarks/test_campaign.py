@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import scipy.stats
 from conftest import ROOT
 
 from keraskit.errors import UserError
@@ -45,16 +46,30 @@ def test_results_are_recorded_resumed_and_written_into_the_page(launched, tmp_pa
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert f"accuracy {tiny_run.metrics['accuracy']:.4f}" in text and "541,794" in text
     results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page)
-    assert launched == ["mlp"] and page.read_text() == text and "has not changed" in capsys.readouterr().out
-    results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page, again=True)
-    assert launched == ["mlp", "mlp"]
+    assert launched == ["mlp"] * 3 and page.read_text() == text and "has not changed" in capsys.readouterr().out
+    results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page, again=True, seeds=1)
+    assert launched == ["mlp"] * 4 and list(json.loads(to.read_text())["mlp"]["runs"]) == ["0"]
+    results.measure("mlp", to=to, output_dir=tmp_path / "runs", readme=page)
+    assert launched == ["mlp"] * 6 and list(json.loads(to.read_text())["mlp"]["runs"]) == ["0", "1", "2"]
+
+
+def test_several_seeds_become_a_mean_with_its_standard_error():
+    about = {"parameters": 7, "data": "9 of made", "flags": "", "epochs": 2, "hardware": {}, "versions": {}}
+    entry = None
+    for seed, (accuracy, seconds) in enumerate([(0.90, 30), (0.92, 10), (0.97, 20)]):
+        timed = {"seconds_per_epoch": seconds / 10, "total_seconds": seconds}
+        entry = table.entry(about | timed | {"test": {"accuracy": accuracy}}, str(seed), entry)
+    assert entry["test"]["accuracy"] == pytest.approx(0.93) and entry["total_seconds"] == 20
+    assert entry["seconds_per_epoch"] == 2
+    error = scipy.stats.sem([0.90, 0.92, 0.97])
+    assert table._measured(entry, "accuracy") == f"accuracy 0.9300 ± {error:.4f}"
 
 
 def test_what_was_measured_before_a_failure_is_kept(launched, tmp_path):
     to = tmp_path / "results.json"
     with pytest.raises(UserError, match="cnn ended with code 1"):
         results.measure("mlp", "cnn", "lstm", to=to, output_dir=tmp_path / "runs")
-    assert list(json.loads(to.read_text())) == ["mlp"] and launched == ["mlp", "cnn"]
+    assert list(json.loads(to.read_text())) == ["mlp"] and launched == ["mlp"] * 3 + ["cnn"]
 
 
 def test_other_words_do_not_make_a_measurement_old_and_other_code_does(tmp_path):

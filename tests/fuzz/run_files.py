@@ -171,9 +171,9 @@ def check_run(case, box):
         laws.command(["demo", "bad"])
     elif reader == "results":
         card = find_card("mlp")
-        entry = laws.reads(lambda: table.entry(RunFolder(bad), card))
-        if entry is not None:
-            RunFolder(box.root).write_json("results.json", {"mlp": entry})
+        run = laws.reads(lambda: table.run(RunFolder(bad), card))
+        if run is not None:
+            RunFolder(box.root).write_json("results.json", {"mlp": table.entry(run, "0")})
             entries = laws.reads(lambda: table.read(box.root / "results.json"))
             if entries is not None:
                 table.markdown(entries)
