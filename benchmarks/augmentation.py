@@ -19,10 +19,9 @@ from keraskit import startup
 
 startup.start_tensorflow()
 
-import keras  # noqa: E402
+import document  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from keras import layers  # noqa: E402
 from keraskit.recipes.augmentation import SEVEN_TRANSFORMS  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -62,23 +61,10 @@ def consume(batches: Iterable, count: int) -> float:
     return seen / (time.perf_counter() - started)
 
 
-def keras_layers() -> keras.Model:
-    """Keras's layers for the same transforms."""
-    return keras.Sequential(
-        [
-            layers.RandomFlip("horizontal"),
-            layers.RandomRotation(40 / 360),
-            layers.RandomTranslation(0.2, 0.2),
-            layers.RandomShear(0.2, 0.2),
-            layers.RandomZoom(0.2),
-        ]
-    )
-
-
 def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
     """Each way as a function that does one pass and returns pictures per second."""
     legacy = SEVEN_TRANSFORMS.legacy()
-    random_layers = keras_layers()
+    random_layers = document.random_layers()
     auto = tf.data.AUTOTUNE
     stored = tf.data.Dataset.from_tensor_slices(files).map(decoded, num_parallel_calls=auto)
     cached = np.stack(list(stored.as_numpy_iterator()))
@@ -124,7 +110,7 @@ def mnist_ways(count: int = 20_000) -> dict[str, Callable[[], float]]:
     """The same on MNIST's arrays, 28x28x1, in batches of 128."""
     x = mnist.load()[0]["x_train"][:count, ..., None]
     legacy = SEVEN_TRANSFORMS.legacy()
-    random_layers = keras_layers()
+    random_layers = document.random_layers()
     auto = tf.data.AUTOTUNE
     batches = tf.data.Dataset.from_tensor_slices(x).batch(128).cache()
 

@@ -1,6 +1,7 @@
 """The document's own way to train each of its models, ported to today's Keras and otherwise as a reader would type it.
 
-numpy arrays into `fit`, ImageDataGenerator on folders, float32, Keras's defaults. benchmarks/speed.py times it.
+numpy arrays into `fit`, ImageDataGenerator on folders, float32, Keras's defaults. Beside it, for photographs, what
+Keras's guides do today. benchmarks/speed.py times both.
 """
 
 from collections.abc import Callable
@@ -146,6 +147,39 @@ def vgg16_way(count: int, folder: Path) -> Way:
     return Way(model, generator(folder, 64, 32, preprocessing_function=preprocess))
 
 
+def random_layers() -> keras.Model:
+    """Keras's layers for the seven transforms of section 6.6."""
+    return keras.Sequential(
+        [
+            layers.RandomFlip("horizontal"),
+            layers.RandomRotation(40 / 360),
+            layers.RandomTranslation(0.2, 0.2),
+            layers.RandomShear(0.2, 0.2),
+            layers.RandomZoom(0.2),
+        ]
+    )
+
+
+def of_keras(build: Callable[[], keras.Model], batch: int, augmented: bool) -> Callable[[int, Path], Way]:
+    """What Keras's guides do today: `image_dataset_from_directory`, Random* layers in the pipeline, AUTOTUNE."""
+
+    def way(count: int, folder: Path) -> Way:
+        found = keras.utils.image_dataset_from_directory(
+            folder, image_size=(150, 150), batch_size=batch, label_mode="binary", seed=0, verbose=False
+        )
+        changes = random_layers() if augmented else keras.Sequential()
+        changes.add(layers.Rescaling(1 / 255))
+        made = found.map(lambda x, y: (changes(x, training=True), y), num_parallel_calls=tf.data.AUTOTUNE)
+        model = compiled(build(), "binary_crossentropy", keras.optimizers.RMSprop(1e-4))
+        return Way(model, made.repeat().prefetch(tf.data.AUTOTUNE))
+
+    return way
+
+
+KERAS_WAYS = {
+    "cats_dogs": of_keras(cats_dogs.build, 20, augmented=False),
+    "cats_dogs_augmented": of_keras(cats_dogs_augmented.build, 32, augmented=True),
+}
 WAYS: dict[str, Callable[[int, Path], Way]] = {
     "quickstart": quickstart_way,
     "mlp": of_digits(mlp.build, (784,)),

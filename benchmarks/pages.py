@@ -12,6 +12,7 @@ import charts
 import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+GUIDES = "Keras's guides"
 
 
 def machine(hardware: dict) -> str:
@@ -89,10 +90,6 @@ def learning(record: dict) -> list[str]:
 def photographs(record: dict) -> list[str]:
     """The benchmark of photographs in files as Markdown."""
     plain, augmented, ratio, within = record["step"].values()
-    cells = (
-        (f"{int(count):,}", f"{row['bytes'] / 1e6:,.0f} MB", f"{row['seconds']:.0f}")
-        for count, row in record["memory"].items()
-    )
     return [
         "## Photographs in files",
         "",
@@ -102,8 +99,6 @@ def photographs(record: dict) -> list[str]:
         f"- A training step of `cats_dogs`, batch 32, the fastest of several rounds: {plain * 1e3:.0f} ms as it is, "
         f"{augmented * 1e3:.0f} ms with the seven transforms, {ratio:.2f} times; within each round, in the median, "
         f"{within:.2f} times.",
-        "",
-        *rows("small files> | peak memory of a run with `--cache off`> | seconds, one epoch, start to end>", cells),
     ]
 
 
@@ -123,6 +118,11 @@ def classify(record: dict) -> list[str]:
 
 def speed(record: dict) -> list[str]:
     """The benchmark of training steps as Markdown."""
+    guides = [
+        f"{row[f'{GUIDES} / keraskit']:.2f} times as long as keraskit for {name} ({row[GUIDES] * 1e3:.0f} ms a step)"
+        for name, row in record["recipes"].items()
+        if GUIDES in row
+    ]
     cells = []
     for name, row in record["recipes"].items():
         document, hand = (
@@ -152,6 +152,9 @@ def speed(record: dict) -> list[str]:
             "recipe | batch> | document> | keraskit> | times as fast> | by hand takes> | precision, XLA | of peak>",
             cells,
         ),
+        "",
+        "What Keras's guides do with photographs today, `image_dataset_from_directory` and Random* layers in the "
+        f"pipeline, takes {' and '.join(guides)}.",
     ]
 
 
@@ -320,8 +323,59 @@ def scaling(record: dict) -> list[str]:
     ]
 
 
+def anatomy(record: dict) -> list[str]:
+    """What steps consist of, as Markdown."""
+    cells = (
+        (
+            *(name, f"{row['step'] * 1e3:.2f} ms"),
+            ", ".join(f"{words} {share:.0%}" for words, share in row["shares"].items() if share >= record["shown"]),
+        )
+        for name, row in record["recipes"].items()
+    )
+    return [
+        "## What a step consists of",
+        "",
+        "`python benchmarks/anatomy.py --json docs/anatomy.json`: shares of the time in operations, by TensorFlow's "
+        f"profiler, on {machine(record['hardware'])}. A recurrent layer reads and writes each of its 784 steps and "
+        "sums its weights' gradients after each: the products, which alone count for the share of the peak above, are "
+        "less than half of its time.",
+        "",
+        *rows("recipe | step> | operations", cells),
+    ]
+
+
+def memory(record: dict) -> list[str]:
+    """The benchmark of memory as Markdown."""
+    cells = (
+        (name, *(f"{row[way] / 1e6:,.0f} MB" for way in ("document", "keraskit")))
+        for name, row in record["recipes"].items()
+    )
+    counts = [int(count) for count in record["files"]]
+    first, last = (record["files"][str(count)]["bytes"] for count in (min(counts), max(counts)))
+    each = (last - first) / (max(counts) - min(counts))
+    files = (
+        (f"{int(n):,}", f"{row['bytes'] / 1e6:,.0f} MB", f"{row['seconds']:.0f}") for n, row in record["files"].items()
+    )
+    return [
+        "## Memory",
+        "",
+        f"`python benchmarks/memory.py --json docs/memory.json`: the peak of whole processes that have all of the data "
+        f"and train {record['steps']} steps, on {machine(record['hardware'])}; TensorFlow alone takes some 500 MB. "
+        "keraskit also evaluates, draws and writes its report.",
+        "",
+        *rows("recipe | the document's way> | keraskit>", cells),
+        "",
+        f"With `--cache off` no picture stays in memory; a file's name, label and place in the shuffled order do: "
+        f"{each:,.0f} bytes a file.",
+        "",
+        *rows("files to learn from> | peak memory with `--cache off`> | seconds, start to end>", files),
+    ]
+
+
 PARTS = {
     "speed.json": speed,
+    "anatomy.json": anatomy,
+    "memory.json": memory,
     "iterators.json": iterators,
     "precision.json": precision,
     "startup.json": startup,

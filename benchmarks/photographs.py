@@ -1,16 +1,12 @@
-"""Photographs in files: what checking costs, what augmentation adds to a step, and memory with 1,000 to 100,000 files.
+"""Photographs in files: what checking costs, and what augmentation adds to a step.
 
-    python benchmarks/photographs.py [--sizes 1000 10000 100000] [--repeats 5] [--json docs/photographs.json]
-
-Memory is the peak of a whole process that trains one epoch with `--cache off`, as the system accounts it.
+python benchmarks/photographs.py [--repeats 11] [--json docs/photographs.json]
 """
 
 import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +16,6 @@ from keraskit import startup
 startup.start_tensorflow()
 
 import keras  # noqa: E402
-import numpy as np  # noqa: E402
 from keraskit.recipes import cats_dogs, cats_dogs_augmented  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -31,7 +26,7 @@ from keraskit.datasets.images import cats_and_dogs, drawn_pets, verify  # noqa: 
 from keraskit.datasets.images.sources import Folder  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
 
-STORED, SMALL = (375, 500), 64  # height and width of common photographs; side of the many small files
+STORED = (375, 500)  # height and width of common photographs
 
 
 def checking(count: int = 2_000) -> float:
@@ -76,42 +71,16 @@ def steps(repeats: int) -> dict[str, float]:
     return {**found, "ratio": found["the seven transforms"] / found["as it is"], "ratio within a round": within}
 
 
-def memory(count: int) -> dict[str, float]:
-    """Peak memory in bytes, and seconds, of a process that trains one epoch on so many small files."""
-    random = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
-        for kind in "ab":
-            (root / "data" / kind).mkdir(parents=True)
-        Image.fromarray(random.integers(0, 255, (SMALL, SMALL, 3), np.uint8)).save(root / "one.jpg")
-        data = (root / "one.jpg").read_bytes()
-        for i in range(count):
-            (root / "data" / "ab"[i % 2] / f"{i}.jpg").write_bytes(data)
-        words = ["--data-dir", root / "data", "--output-dir", root / "runs", "--cache", "off", "--epochs", 1]
-        words += ["--size", SMALL, "--batch-size", 128, "--steps-per-epoch", max(1, count // 2 // 128)]
-        command = [sys.executable, "-m", "keraskit", "run", "cats_dogs", *map(str, words)]
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "XDG_CACHE_HOME": place})
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, "the run failed"
-        return {"bytes": usage.ru_maxrss * 1024, "seconds": time.perf_counter() - started}
-
-
 def main() -> None:
     """Measure, print, and record."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    record = {"checking_2000_files": checking(), "step": steps(asked.repeats), "memory": {}}
+    record = {"checking_2000_files": checking(), "step": steps(asked.repeats)}
     print(f"checking 2,000 photographs: {record['checking_2000_files']:.1f} s")
     for name, value in record["step"].items():
         print(f"step, {name}: {value:.3f}")
-    for count in asked.sizes:
-        record["memory"][str(count)] = found = memory(count)
-        print(f"{count:9,} files: peak {found['bytes'] / 1e6:,.0f} MB, {found['seconds']:.0f} s")
     if asked.json:
         asked.json.write_text(json.dumps(record | {"hardware": hardware.describe()}, indent=2) + "\n")
 

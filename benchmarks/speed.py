@@ -27,7 +27,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from keraskit.config import RunConfig  # noqa: E402
+from keraskit.config import RunConfig, Settings  # noqa: E402
 from keraskit.datasets.epochs import ShuffledEpochs  # noqa: E402
 from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.models.graph import operations  # noqa: E402
@@ -107,9 +107,8 @@ def ratio(one: Timed, other: Timed) -> float:
     return statistics.median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
 
 
-def documents(name: str, batch: int, most: int, folder: Path) -> Timed:
-    """The document's way."""
-    way = document.WAYS[name](batch * most, folder)
+def documents(way: document.Way, batch: int, most: int) -> Timed:
+    """The document's way, or another that is a call of `fit`."""
 
     def run(epochs: int, steps: int) -> None:
         if way.y is None:
@@ -175,15 +174,23 @@ def keraskits(setup: TrainingSetup) -> Timed:
     return Timed(run, setup.epochs.steps, several)
 
 
-def measure(name: str, rounds: int, folder: Path) -> dict:
-    """One recipe, all ways in alternation."""
+def set_up(name: str, folder: Path) -> tuple[Settings, TrainingSetup]:
+    """A recipe as `keraskit run` would train it here; pets are those of the folder."""
     recipe = load_recipe(name)
     pets = {"data_dir": folder} if "cats_dogs" in name or name == "vgg16" else {}
     asked = RunConfig(batch_size=BATCH.get(name), weights="none", epochs=1)
     settings = dataclasses.replace(settle(recipe, asked, OPTIONS.get(name, {}) | pets), steps_per_epoch=None)
     place = hardware.occupy(settings)
-    setup = prepare(recipe, settings, runner.load(recipe, settings), place)
-    ways = {"document": documents(name, settings.batch_size, setup.epochs.steps, folder), "keraskit": keraskits(setup)}
+    return settings, prepare(recipe, settings, runner.load(recipe, settings), place)
+
+
+def measure(name: str, rounds: int, folder: Path) -> dict:
+    """One recipe, all ways in alternation."""
+    settings, setup = set_up(name, folder)
+    batch, most = settings.batch_size, setup.epochs.steps
+    ways = {"document": documents(document.WAYS[name](batch * most, folder), batch, most), "keraskit": keraskits(setup)}
+    if name in document.KERAS_WAYS:
+        ways["Keras's guides"] = documents(document.KERAS_WAYS[name](batch * most, folder), batch, most)
     if len(setup.training_copy.outputs) == 1:
         ways["by hand"] = by_hand(setup)
     for _ in range(rounds):
@@ -204,7 +211,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
 def said(row: dict) -> str:
     """A row in words."""
     words = [f"{row['keraskit'] * 1e3:8.2f} ms"]
-    for key in ("document", "by hand"):
+    for key in ("document", "Keras's guides", "by hand"):
         if f"{key} / keraskit" in row:
             words.append(
                 f"{key} {row[f'{key} / keraskit']:.3f} times that (fastest {row[f'{key} / keraskit, fastest']:.3f})"
