@@ -118,6 +118,7 @@ def classify(record: dict) -> list[str]:
 
 def speed(record: dict) -> list[str]:
     """The benchmark of training steps as Markdown."""
+    how = "`image_dataset_from_directory` and Random* layers in the pipeline"
     guides = [
         f"{row[f'{GUIDES} / keraskit']:.2f} times as long as keraskit for {name} ({row[GUIDES] * 1e3:.0f} ms a step)"
         for name, row in record["recipes"].items()
@@ -152,9 +153,8 @@ def speed(record: dict) -> list[str]:
             "recipe | batch> | document> | keraskit> | times as fast> | by hand takes> | precision, XLA | of peak>",
             cells,
         ),
-        "",
-        "What Keras's guides do with photographs today, `image_dataset_from_directory` and Random* layers in the "
-        f"pipeline, takes {' and '.join(guides)}.",
+        *([""] if guides else []),
+        *(f"What Keras's guides do with photographs today, {how}, takes {each}." for each in guides),
     ]
 
 
