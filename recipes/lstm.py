@@ -4,7 +4,8 @@
     python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: minutes instead of an hour
 
 With Keras's defaults this network stalls near 0.2. It learns when pixels are standardised, batches are small, gradients
-are clipped, and the gates' biases spread over the time scale of one row of pixels.
+are clipped, the gates' biases spread over the time scale of one row of pixels, and the learning rate rises at first:
+where it began at its highest, the same seed learned on one core and never on two, by rounding alone.
 
 Expected: test accuracy 0.97 after 8 epochs, 54 min on one CPU core.
 """
@@ -35,16 +36,19 @@ def build(units: int = 128, hidden: int = 128, timesteps: int = 784, classes: in
     return keras.Model(inputs, outputs, name="lstm")
 
 
-def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.003) -> None:
-    """Adam with clipped gradients; the learning rate falls along a cosine to zero at the last step.
+def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002, warmup: int = 200) -> None:
+    """Adam with clipped gradients; its learning rate rises at first, then falls along a cosine to zero.
 
     Args:
         learning_rate: At its highest.
+        warmup: Steps in which it rises to its highest; at most a tenth of all.
     """
+    warmup = min(warmup, steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / (warmup + 1), max(1, steps - 1 - warmup), warmup_target=learning_rate, warmup_steps=warmup
+    )
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1)), clipnorm=1.0
-        ),
+        optimizer=keras.optimizers.Adam(schedule, clipnorm=1.0),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
