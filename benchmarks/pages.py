@@ -1,15 +1,19 @@
-"""Writes docs/performance.md, and the tables in other pages, from what runs and benchmarks recorded.
+"""Writes docs/performance.md, the tables in other pages and the times in docstrings, from what was recorded.
 
 python benchmarks/pages.py
 """
 
+import functools
 import json
+import re
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
 import charts
 import table
+
+from keraskit.registry import find_card
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 GUIDES = "Keras's guides"
@@ -483,6 +487,18 @@ def lasted(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+CORES = {1: "one CPU core", 2: "two CPU cores"}
+
+
+def recipe(name: str) -> str:
+    """A recipe's module, whose docstring says how long the table's run took, where that had the flags it names."""
+    text, entry = (DOCS.parent / "recipes" / f"{name}.py").read_text("utf-8"), table.read(DOCS / "results.json")[name]
+    if entry["flags"] != find_card(name).measured_with:
+        return text
+    took, cores = lasted(entry["total_seconds"]), CORES[entry["hardware"]["cores"]]
+    return re.sub(r"\d+ (?:s|min)(\s+on\s+)(?:one|two) CPU cores?", rf"{took}\g<1>{cores}", text, count=1)
+
+
 PAGES = {
     "docs/performance.md": page,
     "docs/teaching.md": lambda: teaching("teaching.md", "recipe | epochs> | cores> | start to end> | parameters>"),
@@ -492,6 +508,7 @@ PAGES = {
     "docs/cats_and_dogs.zh-CN.md": lambda: ladder("cats_and_dogs.zh-CN.md", "zh"),
     "README.md": lambda: readme("README.md", "en"),
     "README.zh-CN.md": lambda: readme("README.zh-CN.md", "zh"),
+    **{f"recipes/{name}.py": functools.partial(recipe, name) for name in table.read(DOCS / "results.json")},
 }
 
 if __name__ == "__main__":

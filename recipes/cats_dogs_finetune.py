@@ -9,7 +9,7 @@ learning rate, a classifier that has settled, and batch normalisation that keeps
 the three, the first steps destroy what the base knows. The document's section 6 announces this step, and 0.95, for
 another article.
 
-Expected: test accuracy 0.95 (one seed) on 1,752 photographs with --alpha 0.25 after 15 epochs, 4 min on two CPU cores.
+Expected: test accuracy 0.95 (3 seeds) on 1,752 photographs with --alpha 0.25 after 15 epochs, 98 s on two CPU cores.
 The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
 

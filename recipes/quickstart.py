@@ -5,7 +5,7 @@
 
 The second command is the page itself as plain Keras: compile, fit, evaluate, predict, and training by hand.
 
-Expected: test accuracy 0.92 after 20 epochs, 8 s on two CPU cores.
+Expected: test accuracy 0.92 after 20 epochs, 7 s on two CPU cores.
 """
 
 import keraskit

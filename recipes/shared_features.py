@@ -6,7 +6,7 @@
 The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow, and a
 full learning rate from the first step can silence all their units for good: hence the warm-up.
 
-Expected: test accuracy 0.97 after 8 epochs, 57 min on one CPU core.
+Expected: test accuracy 0.96 after 8 epochs, 17 min on two CPU cores.
 """
 
 import keraskit
@@ -66,7 +66,7 @@ recipe = Recipe(
     epochs=8,
     batch_size=64,
     section="3.4.2",
-    expected={"test_accuracy": 0.97},
+    expected={"test_accuracy": 0.96},
 )
 
 if __name__ == "__main__":

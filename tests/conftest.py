@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import prefork
 import pytest
 
 from keraskit import startup
@@ -29,13 +30,27 @@ def own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture
-def command(tmp_path):
-    """Run `keraskit ...` as a user would, from another folder. Returns the finished process."""
+@pytest.fixture(scope="session")
+def preforked():
+    """What runs commands without importing TensorFlow for each."""
+    process = prefork.Prefork()
+    yield process
+    process.end()
 
-    def call(*words, module="keraskit", timeout=240, **env):
+
+@pytest.fixture
+def command(tmp_path, preforked):
+    """Run `keraskit ...` as a user would, from another folder. Returns the finished process.
+
+    With variables of its own, or `whole`, it imports TensorFlow itself.
+    """
+
+    def call(*words, module="keraskit", timeout=240, whole=False, **env):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASKIT_")} | env
-        line = [sys.executable, "-m", module, *map(str, words)]
+        words = list(map(str, words))
+        if not (env or whole):
+            return preforked.run(words, module, tmp_path, environment, timeout)
+        line = [sys.executable, "-m", module, *words]
         return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout)
 
     return call

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 
+import cyclopts
 import pytest
 import scipy.stats
 from conftest import ROOT
@@ -63,6 +65,13 @@ def test_several_seeds_become_a_mean_with_its_standard_error():
     assert entry["seconds_per_epoch"] == 2
     error = scipy.stats.sem([0.90, 0.92, 0.97])
     assert table._measured(entry, "accuracy") == f"accuracy 0.9300 ± {error:.4f}"
+
+
+def test_flags_for_the_runs_are_given_as_the_docstring_has_it():
+    app = cyclopts.App()
+    app.default(results.measure)
+    _, bound, _ = app.parse_args(shlex.split(results.__doc__.splitlines()[3])[2:])
+    assert bound.arguments == {"names": ("cats_dogs",), "flags": "--data-dir train.zip", "again": True}
 
 
 def test_what_was_measured_before_a_failure_is_kept(launched, tmp_path):
