@@ -29,7 +29,6 @@ KINDS = {  # the first that fits an operation's name
     "sums of gradients": r"add$|AddN",
     "copies and casts": r"Cast|copy|transpose|Transpose|broadcast|convert|Reorder",
     "normalisation, activations and losses": r"fusion|Relu|BatchNorm|Softmax|[Tt]anh|Sigmoid|[Ee]xp|[Bb]ias|Dropout",
-    "optimizer": r"^adam|^rmsprop|^sgd|optimizer",
 }
 SHOWN = 0.03  # the least share that the table names
 

@@ -24,10 +24,8 @@ RECIPES = (
     *("vgg16", "cats_dogs", "cats_dogs_augmented"),
 )
 FROM_FILES = RECIPES[-3:]
-HELD_OUT, LINKS = (
-    1_000,
-    50_000,
-)  # files of validation, and of the test; names of one file, of which systems allow 65,000
+HELD_OUT = 1_000  # files of validation, and of the test
+LINKS = 50_000  # names of one file; systems allow 65,000
 SIDE, BATCH = 64, 128
 DOCUMENTS = """
 import sys

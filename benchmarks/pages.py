@@ -342,7 +342,7 @@ def anatomy(record: dict) -> list[str]:
         "`python benchmarks/anatomy.py --json docs/anatomy.json`: shares of the time in operations, by TensorFlow's "
         f"profiler, on {machine(record['hardware'])}. A recurrent layer reads and writes each of its 784 steps and "
         "sums its weights' gradients after each: the products, which alone count for the share of the peak above, are "
-        "less than half of its time.",
+        "about half of its time.",
         "",
         *rows("recipe | step> | operations", cells),
     ]

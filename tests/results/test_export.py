@@ -71,7 +71,7 @@ def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, tmp_path, 
     Image.fromarray(digit).save(tmp_path / "digit.png")
     model = keras.models.load_model(tiny_run.folder / "model.keras", compile=False)
     known = model.predict(digit.reshape(1, 784) / np.float32(255), verbose=0)[0]
-    for name in (*FAST, "litert_int8"):
+    for name in ("saved_model", *FAST, "litert_int8"):
         folder = shutil.copytree(tmp_path / "out" / name, tmp_path / "moved" / name)
         line = [elsewhere, folder / "predict.py", tmp_path / "digit.png"]
         done = subprocess.run(line, capture_output=True, text=True, timeout=120)
