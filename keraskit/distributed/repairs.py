@@ -68,8 +68,11 @@ def _reducing() -> Iterator[None]:
     def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
         if reduction not in ("auto", "mean"):
             return whole(values, strategy, reduction)
-        stacked = strategy.run(lambda each: tf.stack(keras.tree.flatten(each)), args=(values,))
-        means = tf.unstack(strategy.reduce("MEAN", stacked, axis=None), len(keras.tree.flatten(values)))
+        shapes = [strategy.experimental_local_results(value)[0].shape for value in keras.tree.flatten(values)]
+        together = strategy.run(lambda each: tf.concat([_row(v) for v in keras.tree.flatten(each)], 0), args=(values,))
+        sizes = [shape.num_elements() for shape in shapes]
+        parts = tf.split(strategy.reduce("MEAN", together, axis=None), sizes)
+        means = [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
         return keras.tree.pack_sequence_as(values, means)
 
     with (
@@ -77,3 +80,8 @@ def _reducing() -> Iterator[None]:
         mock.patch.object(trainer.TensorFlowTrainer, "_maybe_symbolic_build", lambda *_, **__: None),
     ):
         yield
+
+
+def _row(value: Any) -> tf.Tensor:
+    """A metric, of whatever shape and kind, as a row that others can follow."""
+    return tf.reshape(tf.cast(value, tf.float32), [-1])

@@ -364,6 +364,18 @@ def test_keras_still_needs_the_repair():
     assert 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
 
 
+def test_metrics_of_any_shape_and_kind_are_reduced_in_one_exchange():
+    from keras.src.backend.tensorflow import trainer
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    found = {"loss": tf.constant(0.5), "f1": tf.constant([0.1, 0.2, 0.3], tf.float64), "count": tf.constant(7)}
+    with repairs._reducing():
+        means = tf.function(lambda: trainer.reduce_per_replica(found, strategy, "auto"))()
+    assert list(means) == list(found)
+    for name, value in found.items():
+        np.testing.assert_allclose(means[name], value, rtol=1e-6)
+
+
 def test_no_dataset_that_feeds_a_device_is_tuned_by_tf_data():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     dataset = untuned(tf.data.Dataset.range(4))
