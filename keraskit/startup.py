@@ -125,10 +125,12 @@ def start_tensorflow() -> None:
 
 
 def wait_for_tensorflow() -> None:
-    """Import TensorFlow, and say so where somebody waits."""
+    """Import TensorFlow for a command, and say so where somebody waits."""
     waiting = sys.stderr is not None and sys.stderr.isatty() and not _started
     if waiting:
         print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
     start_tensorflow()
     if waiting:
         print("\033[K", end="\r", file=sys.stderr, flush=True)
+    if not gc.get_freeze_count():
+        gc.freeze()  # a million objects that stay for good: to look through them again takes a second at the end alone
