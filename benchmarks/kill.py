@@ -11,6 +11,7 @@ must be whole. In the end weights, history and metrics must equal those of the r
 import argparse
 import csv
 import functools
+import gc
 import json
 import os
 import random
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     words = parser.parse_args()
     drawn_pets.draw = functools.cache(drawn_pets.draw)
+    gc.freeze()  # no child looks through TensorFlow's objects again
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         os.environ["XDG_CACHE_HOME"] = place

@@ -1,5 +1,7 @@
 """Fixtures shared by all tests: a working folder, the command as a real process, one tiny real run, and a browser."""
 
+import functools
+import gc
 import os
 import shutil
 import subprocess
@@ -13,13 +15,20 @@ from keraskit import startup
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FIRST = ("test_kill", "test_cluster", "test_placement", "test_package", "test_verify")  # few tests, and long ones
 QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
+
+
+def pytest_collection_modifyitems(items):
+    """Long tests first: were they last, one process would wait for the other."""
+    items.sort(key=lambda item: item.path.stem not in FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tensorflow():
     """TensorFlow, started once and quietly."""
     startup.start_tensorflow()
+    gc.freeze()  # as a command does
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +36,30 @@ def own_cache(tmp_path_factory):
     """What keraskit remembers between runs, in a place of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mnist_read_once():
+    """MNIST's arrays stay in memory: to unpack and copy them is a fifth of a tiny run."""
+    from keraskit.datasets import mnist
+
+    read = mnist.read_npz
+
+    @functools.lru_cache(1)
+    def kept(path, changed, size):
+        arrays = read(path)
+        for array in arrays.values():
+            array.flags.writeable = False
+        return arrays
+
+    def read_npz(path):
+        if not path.is_file():
+            return read(path)
+        return dict(kept(path, path.stat().st_mtime_ns, path.stat().st_size))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mnist, "read_npz", read_npz)
         yield
 
 
@@ -49,7 +82,7 @@ def command(tmp_path, preforked):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASKIT_")} | env
         words = list(map(str, words))
         if not (env or whole):
-            return preforked.run(words, module, tmp_path, environment, timeout)
+            return preforked.run(module, words, tmp_path, environment, timeout)
         line = [sys.executable, "-m", module, *words]
         return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout)
 

@@ -1,9 +1,11 @@
-"""A process that has imported TensorFlow and forks a copy of itself for each command: each import takes four seconds.
+"""A process that has imported what runs need, and forks a copy of itself for each command: that takes six seconds.
 
-What a test learns of a command here holds for one that was started from scratch but for what happens while TensorFlow
-is imported: tests of that, and those that set variables which are read then, start a process of their own.
+What a test learns of a command here holds for one that was started from scratch but for what happens while modules
+are imported: tests of that, and those that set variables which are read then, start a process of their own.
 """
 
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -11,8 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
+
+BEFORE = (  # no recipe: that is the program, and Python would say that it was there before
+    *("keraskit.cli.app", "keraskit.cli.run_commands", "keraskit.training.runner", "keraskit.results.report"),
+    *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "PIL.JpegImagePlugin"),
+    *("tensorflow.python.autograph.impl.api", "keras.src.backend.tensorflow.trainer", "h5py", "scipy.ndimage"),
+)
 
 
 def serve() -> None:
@@ -20,29 +29,85 @@ def serve() -> None:
     from keraskit import startup
 
     startup.start_tensorflow()
+    for module in BEFORE:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # no copy looks through all that again, nor needs pages of its own for it
     print(flush=True)
+    running = set()
     for line in sys.stdin:
         asked = json.loads(line)
-        if child := os.fork():
+        if isinstance(asked, int):
+            ended, status, used = os.wait4(asked, os.WNOHANG)
+            running -= {ended}
+            code = os.waitstatus_to_exitcode(status) if ended else None
+            print(json.dumps([code, used.ru_utime + used.ru_stime]), flush=True)
+        elif child := os.fork():
+            running.add(child)
+            os.setpgid(child, child)  # before anybody can ask whose group it is in
             print(child, flush=True)
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
         else:
             become(**asked)
             return
+    for child in running:
+        os.kill(child, signal.SIGKILL)
 
 
-def become(module: str, words: list[str], cwd: str, env: dict[str, str], outputs: list[str]) -> None:
-    """Be `python -m MODULE WORDS` in a folder, an environment, and with files in place of stdout and stderr."""
+def become(program: str, words: list[str], cwd: str, env: dict[str, str], outputs: list[str]) -> None:
+    """Be `python -m PROGRAM WORDS`, or `python PROGRAM WORDS` where that is a path, in a folder and an environment.
+
+    The outputs are files for stdout and stderr, or one for both.
+    """
+    os.setpgid(0, 0)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    for number, path, mode in zip((0, 1, 2), (os.devnull, *outputs), "rww", strict=True):
-        with Path(path).open(mode) as file:
+    for number, path in enumerate([os.devnull, *outputs]):
+        with Path(path).open("w" if number else "r") as file:
             os.dup2(file.fileno(), number)
+    if len(outputs) == 1:
+        os.dup2(1, 2)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in zip((0, 1, 2), "rww", strict=True))
-    sys.path[0] = cwd
-    sys.argv = ["", *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    path = "/" in program
+    sys.path[0] = str(Path(program).parent) if path else cwd
+    sys.argv = [program, *words]
+    if path:
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+class Forked:
+    """A command that runs, as `subprocess.Popen` has it."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, ask, pid: int) -> None:
+        self._ask, self.pid, self.returncode = ask, pid, None
+        self.seconds = 0.0  # of processor time, once it has ended
+
+    def poll(self) -> int | None:
+        """Its exit code, or minus the signal; None as long as it runs."""
+        if self.returncode is None:
+            self.returncode, self.seconds = self._ask(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float = 240) -> int:
+        """The same, when it has ended."""
+        patience = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > patience:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Nobody else has its number before `poll` has asked for it."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class Prefork:
@@ -51,30 +116,37 @@ class Prefork:
     def __init__(self) -> None:
         self._server: subprocess.Popen | None = None
 
-    def run(
-        self, words: list[str], module: str, cwd: Path, env: dict[str, str], timeout: float
-    ) -> subprocess.CompletedProcess:
-        """As `subprocess.run` with captured text, without input."""
+    def _ask(self, request: object) -> object:
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return json.loads(self._server.stdout.readline())
+
+    def start(
+        self, program: str | Path, words: Sequence[str], cwd: Path, env: dict[str, str], outputs: Sequence[Path]
+    ) -> Forked:
+        """A command without input, whose stdout and stderr go to files, or both to one."""
         if self._server is None:
             line = [sys.executable, "-m", "prefork"]
             self._server = subprocess.Popen(
                 line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
             )
             self._server.stdout.readline()
+        asked = {"program": program, "words": [*map(str, words)], "cwd": cwd, "env": env, "outputs": outputs}
+        return Forked(self._ask, self._ask(json.loads(json.dumps(asked, default=str))))
+
+    def run(
+        self, program: str | Path, words: Sequence[str], cwd: Path, env: dict[str, str], timeout: float = 240
+    ) -> subprocess.CompletedProcess:
+        """As `subprocess.run` with captured text."""
         with tempfile.TemporaryDirectory() as place:
-            outputs = [str(Path(place) / name) for name in ("out", "err")]
-            asked = {"module": module, "words": words, "cwd": str(cwd), "env": env, "outputs": outputs}
-            self._server.stdin.write(json.dumps(asked) + "\n")
-            self._server.stdin.flush()
-            child = int(self._server.stdout.readline())
-            late = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
-            late.start()
-            code = int(self._server.stdout.readline())
-            late.cancel()
-            if code == -signal.SIGKILL:
-                raise subprocess.TimeoutExpired(words, timeout)
-            texts = [Path(path).read_text("utf-8", "surrogateescape") for path in outputs]
-        return subprocess.CompletedProcess([module, *words], code, *texts)
+            outputs = [Path(place) / name for name in ("out", "err")]
+            started = self.start(program, words, cwd, env, outputs)
+            try:
+                code = started.wait(timeout)
+            finally:
+                started.kill()
+            texts = [path.read_text("utf-8", "surrogateescape") for path in outputs]
+        return subprocess.CompletedProcess([program, *words], code, *texts)
 
     def end(self) -> None:
         """Nothing is left of it."""

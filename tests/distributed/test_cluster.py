@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 import json
+import os
 import re
 import signal
 import subprocess
@@ -78,7 +79,7 @@ def until(log, said, process):
     assert re.search(said, text), text
 
 
-def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one, command, tmp_path):
+def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one, preforked, tmp_path):
     # Told to end, the launcher passes it on; the epoch ends and is saved.
     launched = tmp_path / "launched.log"
     line = [sys.executable, "-m", "keraskit", "launch", "--logs", tmp_path / "logs", "--", *words(tmp_path)]
@@ -95,13 +96,13 @@ def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one
     (folder,) = (tmp_path / "cnn").iterdir()  # the chief's alone
     assert (folder / "checkpoint.npz").exists() and RunFolder(folder).read_json("run.json")["status"] == "interrupted"
 
-    with pair(tmp_path, words(tmp_path, "--resume")) as (started, logs):
+    with pair(preforked, tmp_path, words(tmp_path, "--resume")) as (started, logs):
         until(logs[0], r"goes on at epoch \d(.|\n)*epoch \d/5", started[0])
         started[1].kill()
         assert started[0].wait(PATIENT) == 1
         assert "Worker 1 was lost" in logs[0].read_text() or "A worker was lost" in logs[0].read_text()
 
-    with pair(tmp_path, words(tmp_path, "--resume")) as (started, logs):
+    with pair(preforked, tmp_path, words(tmp_path, "--resume")) as (started, logs):
         assert started[1].wait(PATIENT) == 0
         assert (folder / "report.html").exists()  # it stays until then, else the chief takes it for lost
         assert started[0].wait(PATIENT) == 0
@@ -111,22 +112,29 @@ def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one
 
 
 @contextlib.contextmanager
-def pair(place, *lines):
+def pair(preforked, place, *lines):
     """Two workers that run the same words, or each its own, and their logs."""
-    addresses = [f"127.0.0.1:{port}" for port in launch.free_ports(2)]
+    workers = ["--workers", ",".join(f"127.0.0.1:{port}" for port in launch.free_ports(2))]
     logs = [place / f"worker-{i}.log" for i in range(2)]
-    with logs[0].open("wb") as first, logs[1].open("wb") as second:
-        started = [launch._start(lines[-i % len(lines)], addresses, i, log) for i, log in enumerate((first, second))]
-        try:
-            yield started, logs
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
+    started = [
+        preforked.start(
+            "keraskit", [*lines[-i % len(lines)], *workers, "--worker-index", i], place, dict(os.environ), [log]
+        )
+        for i, log in enumerate(logs)
+    ]
+    try:
+        yield started, logs
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
-def test_workers_that_disagree_say_what_about_on_both(tmp_path):
-    with pair(tmp_path, words(tmp_path), words(tmp_path, "--seed", "1", "--learning-rate", "0.1")) as (started, logs):
+def test_workers_that_disagree_say_what_about_on_both(preforked, tmp_path):
+    with pair(preforked, tmp_path, words(tmp_path), words(tmp_path, "--seed", "1", "--learning-rate", "0.1")) as (
+        started,
+        logs,
+    ):
         assert [process.wait(PATIENT) for process in started] == [2, 2]
     for log in logs:
         said = (

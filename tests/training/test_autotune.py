@@ -7,7 +7,7 @@ from keraskit.results.run_folder import RunFolder
 from keraskit.training import autotune, hardware
 
 
-def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(tmp_path, capsys, monkeypatch):
+def test_what_was_tuned_is_chosen_until_a_flag_or_the_code_says_otherwise(undrawn, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(autotune, "LONG_ENOUGH", 0.02)
     recipe = load_recipe("quickstart")

@@ -33,6 +33,7 @@ from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, setup, verdict
 from keraskit.training.callbacks import KeepBest
 
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html trained.npz"
@@ -311,7 +312,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(undrawn, tmp_path, capsys):
+def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(tmp_path, capsys):
     words = {"limit": 64, "epochs": 2, "hidden": (8,), "output_dir": tmp_path / "runs"}
     last = keraskit.run("mlp", **words, seed=5, seeds=3)
     folders = sorted((tmp_path / "runs" / "mlp").iterdir())
