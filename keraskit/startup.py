@@ -36,6 +36,7 @@ for line in said.rstrip(b"\0").splitlines(True):
 _began: list[float] = []  # when a command began, by time.monotonic, until its run asks
 _held: list[int] = []  # the real stderr while it is held back
 _started: list[bool] = []  # whether TensorFlow was, by us
+_frozen: list[bool] = []  # whether the collector was told to leave it alone
 
 
 def begin(ago: float = 0.0) -> None:
@@ -132,5 +133,6 @@ def wait_for_tensorflow() -> None:
     start_tensorflow()
     if waiting:
         print("\033[K", end="\r", file=sys.stderr, flush=True)
-    if not gc.get_freeze_count():
+    if not _frozen:
+        _frozen.append(True)
         gc.freeze()  # a million objects that stay for good: to look through them again takes a second at the end alone

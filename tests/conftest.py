@@ -99,11 +99,11 @@ def tiny_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undrawn(tiny_run):
-    """Runs whose pictures are empty files, for tests that look at something else: drawing is half of a tiny run.
+    """Runs without pictures, in their folders and pages, for tests that look at something else: half of a tiny run.
 
     The shared run comes first, so that it is drawn.
     """
-    from keraskit.results import figures, plots
+    from keraskit.results import figures, plots, svg
 
     def touch(*given, **_):
         next(each for each in given if isinstance(each, Path)).touch()
@@ -112,6 +112,13 @@ def undrawn(tiny_run):
         for name in ("curves", "confusion", "sheet"):
             patch.setattr(plots, name, touch)
         patch.setattr(figures, "draw_model", lambda *_: None)
+        for module, name in (
+            (plots, "curves_figure"),
+            (plots, "reliability_figure"),
+            (svg, "inline"),
+            (svg, "curve_points"),
+        ):
+            patch.setattr(module, name, lambda *_, **__: "")
         yield
 
 

@@ -31,7 +31,10 @@ def test_command_works(line, tmp_path, preforked):
     if words[0] == "make":
         if not (BIN.parent / ".installed-dev").exists():
             pytest.skip("the tests do not run from the environment that make manages, and must not install one")
-        words += [f"VENV={BIN.parent}", *(["ARGS=--collect-only -n 0"] if words[1] == "test" else [])]
+        words += [
+            f"VENV={BIN.parent}",
+            *(["ARGS=--collect-only -n 0 tests/test_structure.py"] if words[1] == "test" else []),
+        ]
         flags = next((w for w in words if w.startswith("ARGS=--quick")), "ARGS=")
         if words[1] in {"run", "cnn"}:
             words += [f"{flags} --output-dir {tmp_path}"]
