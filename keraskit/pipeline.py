@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from keraskit import system
@@ -14,6 +17,9 @@ from keraskit.lazy import tf
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory
+_stopping: list[bool] = []  # the blocks of `stopping` that are open
+_stderr: list[int] = []  # the real one, while it is held back
+_holding = threading.Lock()
 
 
 def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset:
@@ -43,12 +49,45 @@ def opened_by(dataset: tf.data.Dataset, opened: Callable[[], Iterator[Any]], **m
     return made
 
 
+def in_python(function: Callable[..., Any], given: list[Any], kind: Any) -> Any:
+    """What a function of Python's makes of tensors, as a part of a pipeline; it may raise RunStopped.
+
+    TensorFlow prints the traceback of every exception but StopIteration, once for each thread that meets one.
+    """
+
+    def call(*arrays: Any) -> Any:
+        try:
+            return function(*arrays)
+        except RunStopped as stopped:
+            _hold_stderr()
+            raise StopIteration(f"{RunStopped.__name__}: {stopped}") from None
+
+    return tf.numpy_function(call, given, kind, stateful=False)
+
+
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Raise the RunStopped that Python's part of a pipeline has raised: TensorFlow hands on no more than its text."""
+    """Raise the RunStopped that Python's part of a pipeline has raised: TensorFlow hands on no more than its text.
+
+    And a traceback to stderr, which is held back from the exception to here, and with KERASKIT_DEBUG is not.
+    """
+    _stopping.append(True)
     try:
         yield
     except tf.errors.OpError as error:
         if found := re.search(rf"{RunStopped.__name__}: (.+)", str(error)):
             raise RunStopped(found[1]) from error
         raise
+    finally:
+        _stopping.pop()
+        if _stderr:
+            os.dup2(_stderr[0], 2)
+            os.close(_stderr.pop())
+
+
+def _hold_stderr() -> None:
+    with _holding:
+        if _stopping and not _stderr and not os.environ.get("KERASKIT_DEBUG"):
+            with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+                _stderr.append(os.dup(2))
+                os.dup2(nowhere.fileno(), 2)

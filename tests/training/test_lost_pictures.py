@@ -1,6 +1,9 @@
 """A picture that goes away while a run reads it: the run names it, saves, and goes on to the same bits."""
 
+import os
+import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -65,3 +68,16 @@ def test_the_file_is_named_and_the_step_saved_and_resume_ends_with_the_same_bits
     at_step = resumed["resumed"][-1]["step"]  # some batches are made ahead
     assert resumed["resumed"][-1]["epoch"] == 1 and (3 <= at_step < 12 if step == 2 else at_step == 0)
     assert outcome(folder) == unbroken
+
+
+def test_a_process_says_one_line_without_tensorflows_tracebacks(photos, preforked, tmp_path):
+    place, out, err = shutil.copytree(photos, tmp_path / "pets"), tmp_path / "out", tmp_path / "err"
+    knobs = KNOBS | {"epochs": 500, "data_dir": place, "output_dir": tmp_path / "runs"}
+    flags = [word for name, value in knobs.items() for word in (f"--{name.replace('_', '-')}", value)]
+    process = preforked.start("keraskit", ["run", "cats_dogs", *flags], tmp_path, dict(os.environ), [out, err])
+    while not re.search("epoch +1/500 .* val_loss", out.read_text() if out.exists() else "") and process.poll() is None:
+        time.sleep(0.05)
+    for path in place.rglob("*.png"):
+        path.unlink()
+    assert process.wait() == 1
+    assert err.read_text().count("\n") == 1 and "is none now: No such file or directory. Put it back" in err.read_text()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keraskit import system
+from keraskit import pipeline, system
 from keraskit.config import SPLITS
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout
@@ -114,7 +114,7 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
     def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if stored is not None:
             return tf.gather(stored, indices), tf.gather(classes, indices)
-        chosen = tf.numpy_function(decoded, [indices], tf.uint8, stateful=False)
+        chosen = pipeline.in_python(decoded, [indices], tf.uint8)
         return tf.ensure_shape(chosen, (None, *shape)), tf.gather(classes, indices)
 
     def look(indices: np.ndarray) -> np.ndarray:
