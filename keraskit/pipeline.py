@@ -6,9 +6,11 @@ import copy
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 from keraskit import system
@@ -18,6 +20,7 @@ from keraskit.lazy import tf
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory
 _stopping: list[bool] = []  # the blocks of `stopping` that are open
+_opened: list[weakref.ref[Any]] = []  # the iterators that were opened in them
 _stderr: list[int] = []  # the real one, while it is held back
 _holding = threading.Lock()
 
@@ -28,7 +31,8 @@ def ahead(dataset: tf.data.Dataset, make: Callable[..., Any]) -> tf.data.Dataset
     AutoGraph is off: there is nothing to convert, and reading the code takes half a second.
     """
     made = dataset.map(tf.autograph.experimental.do_not_convert(make), num_parallel_calls=min(system.cores(), MOST))
-    return untuned(made.prefetch(READY))
+    made = untuned(made.prefetch(READY))
+    return opened_by(made, lambda: _noted(iter(made)))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -65,21 +69,43 @@ def in_python(function: Callable[..., Any], given: list[Any], kind: Any) -> Any:
     return tf.numpy_function(call, given, kind, stateful=False)
 
 
+def close(iterator: weakref.ref[Any]) -> None:
+    """Have an iterator, if it is still there, let go of its threads."""
+    if (found := iterator()) is not None:
+        vars(found).clear()
+
+
+def _noted(iterator: Any) -> Any:
+    if _stopping:
+        _opened[:] = [each for each in _opened if each() is not None]
+        _opened.append(weakref.ref(iterator))
+    return iterator
+
+
 @contextmanager
 def stopping() -> Iterator[None]:
     """Raise the RunStopped that Python's part of a pipeline has raised: TensorFlow hands on no more than its text.
 
-    And a traceback to stderr, which is held back from the exception to here, and with KERASKIT_DEBUG is not.
+    And a traceback to stderr, which is held back from the exception to here, and with KERASKIT_DEBUG is not. Whatever
+    went wrong, batches in the making are waited for: they may need Python, which may end now.
     """
     _stopping.append(True)
     try:
         yield
-    except tf.errors.OpError as error:
-        if found := re.search(rf"{RunStopped.__name__}: (.+)", str(error)):
+    except BaseException as error:
+        said = str(error) if isinstance(error, tf.errors.OpError) else ""
+        found = re.search(rf"{RunStopped.__name__}: (.+)", said)
+        if found:
+            clear_frames(error.__traceback__)  # which hold what iterators hold
+        for each in _opened:
+            close(each)
+        if found:
             raise RunStopped(found[1]) from error
         raise
     finally:
         _stopping.pop()
+        if not _stopping:
+            _opened.clear()
         if _stderr:
             os.dup2(_stderr[0], 2)
             os.close(_stderr.pop())

@@ -20,7 +20,7 @@ from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
 from keraskit.errors import UserError
 from keraskit.lazy import tf
-from keraskit.pipeline import ahead, opened_by
+from keraskit.pipeline import ahead, close, opened_by
 
 FORMATS = ("png", "jpeg", "jpg")
 
@@ -129,13 +129,7 @@ def endless(
 
 def _closed_at_exit(iterator: Any) -> Any:
     """The iterator, which lets go of its threads before Python ends: they may wait for Python, and it for them."""
-    known = weakref.ref(iterator)
-
-    def close() -> None:
-        if (found := known()) is not None:
-            vars(found).clear()
-
-    atexit.register(close)
+    atexit.register(close, weakref.ref(iterator))
     return iterator
 
 
