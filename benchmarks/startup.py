@@ -5,7 +5,7 @@
 Whole processes, in turn in one run, best in an environment with keraskit alone: with scikit-learn, which tests need,
 `import keras` takes longer, and the ratio is smaller. Elsewhere than in a checkout, KERASKIT_DATA names MNIST's folder.
 The first step of mlp is 32 steps handed over at once, compiled by XLA; the bare script's is one, as Keras does it by
-itself. Both show mlp and end as a program does, which takes Python time where TensorFlow is: that is part of it.
+itself. The last two show mlp and end by themselves: where TensorFlow is, ending takes Python time as well.
 """
 
 import argparse

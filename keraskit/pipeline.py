@@ -1,4 +1,4 @@
-"""Makes batches ahead of the model that takes them, several at a time."""
+"""Makes batches ahead of the model that takes them, several at a time, and ends that well where something fails."""
 
 from __future__ import annotations
 
