@@ -39,7 +39,7 @@ from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
 from keraskit.registry import load_recipe
-from keraskit.results import figures, plots
+from keraskit.results import figures, plots, svg
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import callbacks, hardware, runner
 
@@ -230,7 +230,8 @@ def undraw() -> None:
 
     for name in ("curves", "confusion", "sheet"):
         setattr(plots, name, touch)
-    figures.draw_model = lambda *_: None
+    figures.draw_model = plots.curves_figure = plots.reliability_figure = lambda *_, **__: None
+    svg.inline = svg.curve_points = lambda *_, **__: ""
 
 
 def outcome(folder: Path) -> dict:

@@ -29,6 +29,15 @@ def tensorflow():
     """TensorFlow, started once and quietly."""
     startup.start_tensorflow()
     gc.freeze()  # as a command does
+    gc.callbacks.append(_freeze)
+    yield
+    gc.callbacks.remove(_freeze)
+
+
+def _freeze(phase, info):
+    """What outlived a full collection is not looked through by the next: of a million objects that takes a second."""
+    if phase == "stop" and info["generation"] == 2:
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,7 +50,9 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     notebook = jupytext.read(path)
-    sockets = Config({"KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"}})  # no port
+    sockets = Config(
+        {"KernelManager": {"transport": "ipc", "ip": f"{short}/kernel", "shutdown_wait_time": 60}}
+    )  # no port
     place = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place, config=sockets).execute()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

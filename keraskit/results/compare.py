@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
 
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import atomic, write_text
-from keraskit.results import history, plots, scores, split_predictions
+from keraskit.results import history, plots, scores, split_predictions, templates
 from keraskit.results.run_folder import REPORT
 from keraskit.results.runs import Row, Run, find, read, rows
 
@@ -154,9 +153,7 @@ def write_page(target: Path, title: str, runs: Sequence[Run], known: Sequence[Ro
                 "curve": _sparkline(curve),
             }
         )
-    page = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True, trim_blocks=True)
-    html = page.get_template("runs.html.jinja").render(title=title, lines=lines, verdicts=verdicts(known))
-    write_text(target, html)
+    write_text(target, templates.render("runs.html", title=title, lines=lines, verdicts=verdicts(known)))
 
 
 def _sparkline(values: Sequence[float], width: int = 90, height: int = 22) -> list[tuple[float, float]]:

@@ -10,12 +10,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from jinja2 import Environment, PackageLoader
 
 from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.results import figures, manifest, report
+from keraskit.results import figures, manifest, report, templates
 from keraskit.results.predict import UNRECORDED, Predictor, as_mnist
 from keraskit.results.run_folder import RunFolder
 
@@ -57,8 +56,8 @@ def write_demo(run: Path, output: Path | None = None) -> Path:
         "output": network.place(asked.model.outputs[0], network.known),
         "layers": network.layers,
     }
-    environment = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True, trim_blocks=True)
-    page = environment.get_template("demo.html.jinja").render(
+    page = templates.render(
+        "demo.html",
         run=facts,
         parameters=asked.whole.count_params(),
         digits=as_mnist(asked.inputs, asked.trained),

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
 
 from keraskit import files, startup
 from keraskit.errors import UserError
+from keraskit.results import templates
 
 if TYPE_CHECKING:
     import keras
@@ -86,8 +86,7 @@ def write(name: str, model: keras.Model, training: Arrays, about: dict[str, Any]
     files.write_text(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     outputs = list(model.output) if isinstance(model.output, dict) else ["output"]
     known = {"format": kind, "file": FILES[kind], "needs": NEEDS[kind], "about": about}
-    environment = Environment(loader=PackageLoader("keraskit.results", "."), trim_blocks=True)
-    page = environment.get_template("predict.py.jinja").render(inputs=list(training), outputs=outputs, **known)
+    page = templates.render("predict.py", inputs=list(training), outputs=outputs, **known)
     files.write_text(folder / PREDICT, f"{page}\n")
     return size
 

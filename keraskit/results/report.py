@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.results import figures, history, manifest, plots, scores, split_predictions, svg
+from keraskit.results import figures, history, manifest, plots, scores, split_predictions, svg, templates
 from keraskit.results.run_folder import REPORT, RunFolder
 from keraskit.results.split_predictions import SplitPredictions
 
@@ -25,11 +24,11 @@ PAIRS = 12
 def write_report(folder: RunFolder) -> None:
     """Write the page. What the run did not leave is left out of it."""
     run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
-    environment = Environment(loader=PackageLoader("keraskit.results", "."), autoescape=True, trim_blocks=True)
     rows = folder.read_history()
     test = split_predictions.read(folder, "test")
     headline = _headline(run, test)
-    page = environment.get_template("report.html.jinja").render(
+    page = templates.render(
+        "report.html",
         run=run,
         cited=_cited(run),
         number=history.number,

@@ -1,8 +1,7 @@
 """Pictures in files as ImageDataGenerator hands them out: the same batches as today's generator, file by file."""
 
 import itertools
-import subprocess
-import sys
+import os
 
 import numpy as np
 import pytest
@@ -104,12 +103,13 @@ print(next(held)[0].shape, next(iter(flow(sys.argv[1], **words)))[0].shape)
 """
 
 
-def test_a_program_ends_while_batches_are_in_the_making(tmp_path):
+def test_a_program_ends_while_batches_are_in_the_making(tmp_path, preforked):
     """Where Python ended before the threads that read files for it, each waited for the other."""
     (tmp_path / "a").mkdir()
     for i in range(8):
         Image.new("RGB", (1_000, 1_000)).save(tmp_path / "a" / f"{i}.png")
-    line = [sys.executable, "-c", ENDS, tmp_path]
+    program = tmp_path / "program.py"
+    program.write_text(ENDS)
     for _ in range(2):
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        done = preforked.run(program, [tmp_path], tmp_path, dict(os.environ), timeout=60)
         assert done.returncode == 0 and done.stdout.endswith("(2, 8, 8, 3) (2, 8, 8, 3)\n")

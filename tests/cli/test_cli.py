@@ -1,7 +1,9 @@
 """The command line as a real process: the same in all its forms, fast where it can be, one line for bad input."""
 
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -206,19 +208,21 @@ def test_doctor_looks_at_what_matters(command):
     assert str(ROOT / "data" / "mnist.npz") in done.stdout
 
 
-def test_interrupt_ends_with_130_and_one_line(tmp_path):
-    import signal
-
-    line = [sys.executable, "-m", "keraskit", "run", "mlp", "--epochs", "500"]
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_interrupt_ends_with_130_and_one_line(tmp_path, preforked):
+    out, err = tmp_path / "out", tmp_path / "err"
+    os.mkfifo(out)
+    process = preforked.start("keraskit", ["run", "mlp", "--epochs", 500], tmp_path, dict(os.environ), [out, err])
     try:
-        while not process.stdout.readline().startswith("epoch"):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        with out.open() as reader:
+            while not reader.readline().startswith("epoch"):
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            reader.read()
+        code = process.wait(60)
     finally:
         process.kill()
-    assert process.returncode == 130 and stderr.count("\n") == 1 and "Interrupted" in stderr
+    stderr = err.read_text()
+    assert code == 130 and stderr.count("\n") == 1 and "Interrupted" in stderr
     (folder,) = (tmp_path / "runs" / "mlp").iterdir()
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     assert (folder / "model.keras").is_file()

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import json
-import subprocess
+import os
 import sys
 
 import numpy as np
@@ -173,11 +173,10 @@ def test_defaults_that_are_names_or_calls_are_what_they_are(here, keraskit_says)
     assert runs(here)[0]["parameters"] == parameters(8) and runs(here)[0]["options"] == {}
 
 
-def test_a_file_with_the_name_of_one_of_ours_is_itself(here, keraskit_says):
-    """As a program too: a real process, whose defaults are not read from its source."""
+def test_a_file_with_the_name_of_one_of_ours_is_itself(here, keraskit_says, preforked):
+    """As a program too: a process of its own, whose defaults are not read from its source."""
     (here / "mlp.py").write_text(MINE)
-    line = [sys.executable, "mlp.py", "--epochs", "1", "--depth", "1"]
-    done = subprocess.run(line, cwd=here, capture_output=True, text=True, timeout=120)
+    done = preforked.run(here / "mlp.py", ["--epochs", "1", "--depth", "1"], here, dict(os.environ))
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = runs(here, "mlp")
     assert run["source"] == str(here / "mlp.py") and run["command"].startswith("keraskit run mlp.py")

@@ -113,11 +113,13 @@ def test_a_run_ends_well_whatever_is_closed(closed, tmp_path):
 
 
 @pytest.mark.parametrize("words", [QUICK, ["list"]], ids=["run", "list"])
-def test_a_reader_that_goes_away_ends_nothing(words, tmp_path):
-    process = started(words, tmp_path)
-    assert process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b"" and process.wait(120) == 0
+def test_a_reader_that_goes_away_ends_nothing(words, tmp_path, preforked):
+    out, err = tmp_path / "out", tmp_path / "err"
+    os.mkfifo(out)
+    process = preforked.start("keraskit", words, tmp_path, dict(os.environ), [out, err])
+    with out.open() as reader:
+        assert reader.readline()
+    assert process.wait(120) == 0 and err.read_text() == ""
     assert words == ["list"] or finished(tmp_path)
 
 
@@ -136,11 +138,10 @@ def test_a_terminal_that_goes_away_ends_nothing(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")  # noqa: PTH110
-def test_output_that_cannot_be_kept_is_told_at_the_end(tmp_path):
-    line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = subprocess.run(line, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
-    assert done.returncode == 2 and done.stderr == "keraskit: The system says: No space left on device.\n"
+def test_output_that_cannot_be_kept_is_told_at_the_end(tmp_path, preforked):
+    process = preforked.start("keraskit", QUICK, tmp_path, dict(os.environ), ["/dev/full", tmp_path / "err"])
+    assert process.wait(120) == 2
+    assert (tmp_path / "err").read_text() == "keraskit: The system says: No space left on device.\n"
     assert finished(tmp_path)
 
 

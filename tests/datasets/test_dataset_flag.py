@@ -54,7 +54,9 @@ def npz(tmp_path):
 
 @pytest.mark.parametrize("recipe", ["mlp", "cnn"])
 def test_the_output_layer_follows_the_data(npz, tmp_path, recipe):
-    result = keraskit.run(recipe, dataset=str(npz(made(n=600))), epochs=4, batch_size=32, output_dir=tmp_path)
+    result = keraskit.run(
+        recipe, dataset=str(npz(made(n=600))), epochs=4, batch_size=32, xla="off", output_dir=tmp_path
+    )
     assert result.model.output_shape == (None, 3) and result.metrics["accuracy"] > 0.9
 
 
@@ -338,7 +340,7 @@ def test_a_folder_that_is_called_fashion_has_its_names(tmp_path, place, classes,
 
 def test_a_run_on_other_data_says_so_and_not_what_the_recipes_own_reaches(npz, tmp_path, tiny_run):
     lines(tmp_path / "labels.txt", "下", "中", "上")
-    result = keraskit.run("mlp", dataset=str(npz(made())), batch_size=32, output_dir=tmp_path)
+    result = keraskit.run("mlp", dataset=str(npz(made())), batch_size=32, xla="off", output_dir=tmp_path)
     run = RunFolder(result.folder).read_json("run.json")
     page = (result.folder / "report.html").read_text("utf-8")
     shown = page.partition("<details>")[0] + page.partition("What it was shown")[2].partition("<h2>")[0]

@@ -15,6 +15,8 @@ from keraskit.registry import load_recipe
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import resources, setup
 
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+
 
 def test_quickstart_list_and_add_give_the_same_model():
     listed, added = quickstart.build(), quickstart.build_by_adding()

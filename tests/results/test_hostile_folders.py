@@ -175,7 +175,7 @@ def test_a_resumed_run_shows_no_escape(tmp_path, monkeypatch, capsys):
     """Of its folder, and of what its manifest says of the machine that began it."""
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "\x1b[31mruns\r"
-    result = keraskit.run("mlp", quick=True, limit=16, hidden=(4,), epochs=1, output_dir=place)
+    result = keraskit.run("mlp", quick=True, limit=16, hidden=(4,), epochs=1, xla="off", output_dir=place)
     folder = RunFolder(result.folder)
     facts = json.loads((folder.path / "run.json").read_text())
     hardware, versions = facts["hardware"] | {"cpu": NASTY}, facts["versions"] | {"numpy": f"\n{NASTY}"}

@@ -91,7 +91,7 @@ def own(request, tmp_path_factory):
     arrays, size = mnist.load()[0], {"train": 6_000, "test": 200}
     arrays = {name: each[: size[name[2:]]] for name, each in arrays.items()}
     np.savez(folder / "own.npz", **arrays | {name: shade(arrays[name]) for name in ("x_train", "x_test")})
-    result = keraskit.run("mlp", dataset=str(folder / "own.npz"), epochs=4, batch_size=64, output_dir=folder)
+    result = keraskit.run("mlp", dataset=str(folder / "own.npz"), epochs=4, batch_size=64, xla="off", output_dir=folder)
     return result, arrays["x_test"], arrays["y_test"], shade
 
 

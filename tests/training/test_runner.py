@@ -221,7 +221,7 @@ def test_an_interrupted_run_says_so_and_keeps_its_best_model(tmp_path, monkeypat
 
     monkeypatch.setattr(progress, "for_this_output", lambda: (0, [CtrlC()]))
     with pytest.raises(KeyboardInterrupt):
-        keraskit.run("mlp", quick=True, output_dir=tmp_path)
+        keraskit.run("mlp", quick=True, xla="off", output_dir=tmp_path)
     (folder,) = (tmp_path / "mlp").iterdir()
     assert RunFolder(folder).read_json("run.json")["status"] == "interrupted"
     assert keras.models.load_model(folder / "model.keras").count_params() == 541_794
@@ -235,7 +235,9 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
         model.compile("adam", no_number, metrics=["accuracy"])
 
     with pytest.raises(UserError, match=r"not a number in one of the steps 1 to 4 of epoch 1"):
-        keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=compile_model), quick=True, output_dir=tmp_path)
+        keraskit.run(
+            dataclasses.replace(load_recipe("mlp"), compile=compile_model), quick=True, xla="off", output_dir=tmp_path
+        )
     (folder,) = (tmp_path / "mlp").iterdir()
     assert RunFolder(folder).read_json("run.json")["status"] == "failed" and not (folder / "model.keras").exists()
 
