@@ -111,9 +111,9 @@ def existing(place: Path) -> Path:
     return place if place.exists() else existing(place.parent)
 
 
-def check_folder(folder: Path, flag: str = "--output-dir") -> None:
+def check_folder(folder: Path | str, flag: str = "--output-dir") -> None:
     """Raise UserError now if nothing could be written in a folder that may not be there yet; `flag` names another."""
-    place = existing(folder)
+    place = existing(Path(folder))
     if not place.is_dir():
         raise UserError(f"{place} is a file, so no folder fits below it.", f"Name a folder with {flag}.")
     if not os.access(place, os.W_OK | os.X_OK):

@@ -49,7 +49,6 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
         seed: Decides what is random.
         digits: How many digits a sheet shows.
     """
-    output_dir = Path(output_dir)
     check_folder(output_dir)
     check_counts(digits=digits, most=100)
     check_counts(seed=seed, least=0)

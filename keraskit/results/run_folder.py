@@ -40,7 +40,7 @@ class RunFolder:
         self._lock: int | None = None
 
     @classmethod
-    def create(cls, output_dir: Path, recipe: str) -> RunFolder:
+    def create(cls, output_dir: Path | str, recipe: str) -> RunFolder:
         """Make a folder that no other run has. Raises UserError where none can be made."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         while True:
