@@ -131,6 +131,14 @@ def undrawn(tiny_run):
         yield
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """No XLA unless it is asked for: to compile a tiny model of dense layers takes longer than the rest of its run."""
+    from keraskit.training import hardware
+
+    monkeypatch.setattr(hardware, "_xla", lambda *_: hardware.Choice("off", "not in this test"))
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium that fetches nothing of its own."""

@@ -57,7 +57,7 @@ def parameters(units, depth=2):
     return 3 * units + (depth - 1) * units * (units + 1) + units + 1
 
 
-pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # neither is looked at here
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_two_runs_at_once_one_of_them_in_odd_surroundings(place):
     """No home, a locale without letters beyond ASCII, another time zone, through a link, relative and long names."""
     odd = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "TZ": "Pacific/Kiritimati", "XDG_CACHE_HOME": "/proc/none"}
     plain = {"HOME": str(place), "LC_ALL": "C.UTF-8"}
-    words = ["run", "mlp", "--quick", "--limit", 64, "--hidden", 8, "--output-dir"]
+    words = ["run", "mlp", "--quick", "--limit", 64, "--hidden", 8, "--xla", "off", "--output-dir"]
     before = time.time()
     processes = [
         started([*words, "../link/runs ü"], place / "link", **odd),
@@ -89,7 +89,7 @@ def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1 and err.isascii()
 
 
-QUICK = ["run", "mlp", "--quick", "--limit", 32, "--hidden", 8]
+QUICK = ["run", "mlp", "--quick", "--limit", 32, "--hidden", 8, "--xla", "off"]
 
 
 def finished(folder):

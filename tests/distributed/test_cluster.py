@@ -231,8 +231,9 @@ def test_a_signal_to_one_worker_stops_all_after_the_same_epoch():
         assert list(pool.map(worker, range(2), timeout=PATIENT)) == [143, 143]
 
 
-def test_signals_reach_python_again_once_tensorflow_has_joined_the_workers():
-    code = (
+def test_signals_reach_python_again_once_tensorflow_has_joined_the_workers(preforked, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
         "import os, signal, sys; from keraskit import signals; from keraskit.config import RunConfig\n"
         "from keraskit.distributed import cluster\n"
         "with signals.sent_to(signals.stop):\n"
@@ -241,8 +242,8 @@ def test_signals_reach_python_again_once_tensorflow_has_joined_the_workers():
         "    except signals.Stopped as stopped: os._exit(stopped.code)"
     )
     workers = ",".join(f"127.0.0.1:{port}" for port in launch.free_ports(2))
-    line = [sys.executable, "-c", code, workers]
-    started = [subprocess.Popen([*line, str(i)], stdout=subprocess.DEVNULL) for i in range(2)]
+    nowhere = [os.devnull, os.devnull]
+    started = [preforked.start(program, [workers, i], tmp_path, dict(os.environ), nowhere) for i in range(2)]
     try:
         assert [process.wait(PATIENT) for process in started] == [143, 143]
     finally:
@@ -429,11 +430,14 @@ def test_launching_imports_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_a_worker_whose_peer_was_lost_while_tensorflow_joins_them_ends():
+def test_a_worker_whose_peer_was_lost_while_tensorflow_joins_them_ends(preforked, tmp_path):
     """A search that holds the interpreter, as TensorFlow does there, stands for its wait."""
     search = "re.match('(a+)+$', 64 * 'a' + 'b')"  # takes years
-    script = f"import re\nfrom keraskit.distributed import cluster\nwith cluster.ended_after(1):\n    {search}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENT)
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import re\nfrom keraskit.distributed import cluster\nwith cluster.ended_after(1):\n    {search}"
+    )
+    done = preforked.run(program, [], tmp_path, dict(os.environ), PATIENT)
     assert done.returncode == 1 and "in 1 s ends" in done.stdout and "Traceback" not in done.stderr
 
 

@@ -138,7 +138,7 @@ if __name__ == "__main__":
 @needs_all
 def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere):
     (tmp_path / "own.py").write_text(OWN)
-    folder = keraskit.run(str(tmp_path / "own.py"), output_dir=tmp_path / "runs").folder
+    folder = keraskit.run(str(tmp_path / "own.py"), xla="off", output_dir=tmp_path / "runs").folder
     asked, kept, failed = exported(folder, ["saved_model", *FAST])
     assert failed == [] and set(asked.x) == {"a", "b"} and len(asked.expected) == 2
     assert all(each.difference < 1e-5 for each in kept) and export.table(asked, kept)[1][3] == ""
@@ -177,7 +177,7 @@ if __name__ == "__main__":
 @needs_all
 def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path, elsewhere):
     (tmp_path / "own.py").write_text(BRIGHTNESS)
-    folder = keraskit.run(str(tmp_path / "own.py"), output_dir=tmp_path / "runs").folder
+    folder = keraskit.run(str(tmp_path / "own.py"), xla="off", output_dir=tmp_path / "runs").folder
     asked, kept, failed = exported(folder, FAST)
     assert failed == [] and asked.x["picture"].dtype == np.uint8 and asked.expected["output"].shape == (60, 1)
     model = keras.models.load_model(folder / "model.keras", compile=False)

@@ -1,7 +1,6 @@
 """What is chosen for a model on a machine, and why."""
 
-import subprocess
-import sys
+import os
 
 import keras
 import pytest
@@ -73,14 +72,15 @@ def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
     assert chosen == {"lstm": "on", "multi_output": "off"}
 
 
-def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path):
-    code = (
-        "from keraskit import startup; startup.start_tensorflow(); from keraskit.training import hardware; "
-        "hardware.occupy(hardware.RunConfig(threads=1)); "
+def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path, preforked):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from keraskit.training import hardware; hardware.occupy(hardware.RunConfig(threads=1)); "
         "assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    done = preforked.run(program, [], tmp_path, dict(os.environ))
     assert done.returncode == 0, done.stderr
+    keras.ops.zeros(1)
     with pytest.raises(UserError, match="comes too late"):
         hardware.occupy(RunConfig(threads=7))
 

@@ -168,7 +168,7 @@ def test_an_average_of_weights_is_taken_once_at_the_very_end(tmp_path):
     assert len(ENDS) == 3 and ENDS[0] == ENDS[1] == ENDS[2]
 
 
-def test_the_best_of_equal_epochs_is_the_same_after_a_break_between_them(tmp_path):
+def test_the_best_of_equal_epochs_is_the_same_after_a_break_between_them(uncompiled, tmp_path):
     """Of 64 pictures the accuracy is often equal: here in the last three epochs, which the break falls among."""
     few = {"limit": 64, "batch_size": 16, "epochs": 5, "learning_rate": 0.002, "hidden": (12,)}
     whole = keraskit.run("mlp", output_dir=tmp_path / "whole", **few)

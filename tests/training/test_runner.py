@@ -34,7 +34,7 @@ from keraskit.training import progress, setup, verdict
 from keraskit.training.callbacks import KeepBest
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
-TINY = "run mlp --limit 64 --epochs 2 --hidden 8"
+TINY = "run mlp --limit 64 --epochs 2 --hidden 8 --xla off"
 FILES = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html trained.npz"
 
@@ -80,7 +80,7 @@ def at_a_constant_rate(model, learning_rate=0.001):
     model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
-def test_test_split_is_read_once_after_training_and_best_weights_by_validation_are_kept(tmp_path):
+def test_test_split_is_read_once_after_training_and_best_weights_by_validation_are_kept(uncompiled, tmp_path):
     recipe = load_recipe("mlp")
     reads, ended, drawn = [], [], []
 
@@ -187,7 +187,7 @@ import time
 time.sleep(1)  # what a program does before is not the run's
 import keraskit
 print("begins", flush=True)
-keraskit.run("mlp", limit=64, epochs=2, hidden=(8,))
+keraskit.run("mlp", limit=64, epochs=2, hidden=(8,), xla="off")
 """
 
 
@@ -314,7 +314,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(tmp_path, capsys):
+def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(uncompiled, tmp_path, capsys):
     words = {"limit": 64, "epochs": 2, "hidden": (8,), "output_dir": tmp_path / "runs"}
     last = keraskit.run("mlp", **words, seed=5, seeds=3)
     folders = sorted((tmp_path / "runs" / "mlp").iterdir())
