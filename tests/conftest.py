@@ -29,6 +29,7 @@ def tensorflow():
     """TensorFlow, started once and quietly."""
     startup.start_tensorflow()
     gc.freeze()  # as a command does
+    gc.set_threshold(10_000, 10, 10)
     gc.callbacks.append(_freeze)
     yield
     gc.callbacks.remove(_freeze)

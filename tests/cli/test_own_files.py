@@ -82,9 +82,9 @@ def keraskit_says(capsys):
 
 
 def runs(folder, name="mymodel"):
-    """The manifests of a recipe's runs, the oldest first."""
-    found = [json.loads(path.read_text()) for path in (folder / "runs" / name).glob("*/run.json")]
-    return sorted(found, key=lambda run: run["started"])
+    """The manifests of a recipe's runs, that which ended first at the beginning; several may begin in a second."""
+    paths = sorted((folder / "runs" / name).glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [json.loads(path.read_text()) for path in paths]
 
 
 def test_a_file_stands_wherever_a_name_does(here, keraskit_says, monkeypatch):

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +12,12 @@ RECIPES = [name for name, card in recipes_available().items() if card.trains]
 
 
 @pytest.fixture(scope="module")
-def placed(tmp_path_factory):
+def placed(tmp_path_factory, preforked):
     """Devices by recipe, from a process that has two and is told to use the second."""
     folder = tmp_path_factory.mktemp("placed")
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    line = [sys.executable, Path(__file__).with_name("placed.py"), folder / "runs"]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
+    program = Path(__file__).with_name("placed.py")
+    done = preforked.run(program, [folder / "runs"], folder, environment, timeout=400)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -317,7 +317,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
 def test_several_seeds_are_runs_of_their_own_and_end_with_their_mean(uncompiled, tmp_path, capsys):
     words = {"limit": 64, "epochs": 2, "hidden": (8,), "output_dir": tmp_path / "runs"}
     last = keraskit.run("mlp", **words, seed=5, seeds=3)
-    folders = sorted((tmp_path / "runs" / "mlp").iterdir())
+    folders = sorted((tmp_path / "runs" / "mlp").iterdir(), key=lambda path: (path / "run.json").stat().st_mtime_ns)
     facts = [RunFolder(folder).read_json("run.json") for folder in folders]
     assert sorted(run["seed"] for run in facts) == [5, 6, 7] and len({run["weights_sha256"] for run in facts}) == 3
     values = [run["test"]["accuracy"] for run in facts]
