@@ -133,6 +133,11 @@ def wait_for_tensorflow() -> None:
     start_tensorflow()
     if waiting:
         print("\033[K", end="\r", file=sys.stderr, flush=True)
-    if not _frozen:
+    keep_tensorflow()
+
+
+def keep_tensorflow() -> None:
+    """Where it was started, spare the collector its million objects, for good: at the end alone they take a second."""
+    if _started and not _frozen:
         _frozen.append(True)
-        gc.freeze()  # a million objects that stay for good: to look through them again takes a second at the end alone
+        gc.freeze()

@@ -47,6 +47,7 @@ def test_command_works(line, tmp_path, preforked):
     else:
         done = preforked.run(words[0], words[1:], tmp_path, environment)
     assert done.returncode == 0, done.stderr
+    assert words[0] == "make" or done.stderr == ""
     if words[:2] == ["make", "run"]:
         accuracy = float(re.search(r"test accuracy +([\d.]+)", done.stdout)[1])
         assert accuracy >= 0.978 and "report.html" in done.stdout.splitlines()[-1]

@@ -55,6 +55,7 @@ def command_line(argv: Sequence[str] | None = None) -> None:
 def main(recipe: Recipe | Program) -> None:
     """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
     startup.begin(system.process_age())
+    startup.keep_tensorflow()
     card = Card(recipe.source)
     name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {recipe.source.name}"
     app = _recipe_app("run", name, card, recipe)
