@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,11 @@ def read(path: Path) -> Run:
 def labels(runs: Sequence[Run]) -> list[str]:
     """What tells each run from the others: recipe and flags, and where these are the same, seed, place, or id."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
-    own = [{k: v for k, v in run.flags.items() if k in differing} for run in runs]
+    short = {k: _names({str(run.flags[k]) for run in runs if k in run.flags}) for k in differing}
+    own = [
+        {k: short[k].get(v, v) if isinstance(v, str) else v for k, v in run.flags.items() if k in differing}
+        for run in runs
+    ]
     made = [f"{run.facts['recipe']} {flags(mine)}".strip() for run, mine in zip(runs, own, strict=True)]
     for more in (
         [f"seed {run.facts.get('seed')}" for run in runs],
@@ -98,6 +102,12 @@ def labels(runs: Sequence[Run]) -> list[str]:
         pairs = zip(made, more, strict=True)
         made = [f"{label} {extra}".strip() if len(told[label]) > 1 else label for label, extra in pairs]
     return made
+
+
+def _names(values: Iterable[str]) -> dict[str, str]:
+    """The last part of each path, where these tell them apart as well; what is no path is its own name."""
+    names = {value: Path(value).name if "/" in value else value for value in values}
+    return names if len(set(names.values())) == len(names) else {}
 
 
 def _places(runs: Sequence[Run]) -> list[str]:
