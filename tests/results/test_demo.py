@@ -31,7 +31,7 @@ INPUTS = {  # of recipes, and of how many pictures they are asked
     "mlp": (Inputs((28, 28), 1, "unit", (784,)), 200),
     "cnn": (UNIT, 200),
     "shared_input": (UNIT, 200),
-    "lstm": (Inputs((28, 28), 1, "standard", (784, 1)), 100),
+    "lstm": (Inputs((28, 28), 1, "standard", (784, 1)), 200),
     "shared_features": (Inputs((28, 28), 1, "standard", (784, 1)), 20),
     "multi_output": (Inputs((28, 28), 1, "standard", (784, 1)), 20),
     "multi_input": (

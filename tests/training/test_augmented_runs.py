@@ -80,7 +80,8 @@ def test_the_recipe_writes_the_documents_sheets(tmp_path):
 
 
 def test_recipe_and_preview_as_commands(command, tmp_path):
-    """The recipe's own stands in the README, whose test runs it."""
+    done = command("run", "augmentation", "--digits", "2")
+    assert (done.returncode, done.stderr) == (0, "") and "sheets" in done.stdout
     assert "rotation" in command("show", "augmentation").stdout
     assert command("run", "augmentation", "--digit", "2").returncode == 2
     done = command("augment", "--preview", ROOT / "data" / "photos", "--rotation-range", "40", "--output", "sheet.png")
