@@ -107,13 +107,22 @@ def tiny_run(tmp_path_factory):
     return keraskit.run("mlp", quick=True, output_dir=tmp_path_factory.mktemp("runs"))
 
 
+def leave_out_page_pictures(patch):
+    """Reports without curves and diagrams, which take longer to draw than all else of them."""
+    from keraskit.results import plots, svg
+
+    for module, names in ((plots, ("curves_figure", "reliability_figure")), (svg, ("inline", "curve_points"))):
+        for name in names:
+            patch.setattr(module, name, lambda *_, **__: "")
+
+
 @pytest.fixture(scope="module")
 def undrawn(tiny_run):
     """Runs without pictures, in their folders and pages, for tests that look at something else: half of a tiny run.
 
     The shared run comes first, so that it is drawn.
     """
-    from keraskit.results import figures, plots, svg
+    from keraskit.results import figures, plots
 
     def touch(*given, **_):
         next(each for each in given if isinstance(each, Path)).touch()
@@ -122,13 +131,7 @@ def undrawn(tiny_run):
         for name in ("curves", "confusion", "sheet"):
             patch.setattr(plots, name, touch)
         patch.setattr(figures, "draw_model", lambda *_: None)
-        for module, name in (
-            (plots, "curves_figure"),
-            (plots, "reliability_figure"),
-            (svg, "inline"),
-            (svg, "curve_points"),
-        ):
-            patch.setattr(module, name, lambda *_, **__: "")
+        leave_out_page_pictures(patch)
         yield
 
 

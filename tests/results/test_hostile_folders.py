@@ -9,6 +9,7 @@ import signal
 from contextlib import suppress
 
 import pytest
+from conftest import leave_out_page_pictures
 from hostile import NASTY
 from PIL import Image
 
@@ -17,7 +18,7 @@ from keraskit import files
 from keraskit.cli import app
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.results import compare, figures, manifest, plots, predict, report, runs, split_predictions, svg
+from keraskit.results import compare, figures, manifest, plots, predict, report, runs, split_predictions
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import resume
 from keraskit.training.checkpoint import Checkpoint
@@ -112,13 +113,7 @@ def replaced(tree, place, value):
 
 def test_any_field_of_the_manifest_may_be_of_any_kind(run, monkeypatch):
     """Whoever reads it has a result, or raises UserError; anything else fails here by itself."""
-    for module, name in (
-        (plots, "curves_figure"),
-        (plots, "reliability_figure"),
-        (svg, "inline"),
-        (svg, "curve_points"),
-    ):
-        monkeypatch.setattr(module, name, lambda *_: "")  # drawing takes long
+    leave_out_page_pictures(monkeypatch)
     recipe = keraskit.load_recipe("mlp")
     facts = {name: value for name, value in run.read_json("run.json").items() if name not in ("optimizer", "git")}
 
