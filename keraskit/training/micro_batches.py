@@ -2,12 +2,15 @@
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
+from unittest import mock
 
 import keras
 import tensorflow as tf
 from keras import layers
+
+from keraskit.training import lstm
 
 Found = tuple[tf.Tensor, Any, list[tf.Tensor], list[tf.Tensor]]
 BY_EXAMPLE = {  # layers that do with an example what they would do if it came alone
@@ -63,6 +66,7 @@ class MicroBatched(keras.Model):
     """
 
     micro_batches = 1
+    by_xla = False
 
     @classmethod
     def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> Self:
@@ -70,13 +74,18 @@ class MicroBatched(keras.Model):
         inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
-        made.micro_batches = micro_batches
+        made.micro_batches, made.by_xla = micro_batches, jit_compile
         made._micro = tf.function(made._gradients, jit_compile=jit_compile, reduce_retracing=True)
         return made
 
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
         """What a micro-batch adds to the loss, its predictions, what it adds to gradients and to each output's loss."""
-        with tf.GradientTape() as tape, _kept(self._compile_loss) as of_outputs:
+        with ExitStack() as stack:
+            tape = stack.enter_context(tf.GradientTape())
+            of_outputs = stack.enter_context(_kept(self._compile_loss))
+            if self.by_xla:
+                stack.enter_context(lstm.in_blocks(self))
+                stack.enter_context(_unchecked())
             predictions = self(x, training=True)
             loss = share * self.compute_loss(x, y, predictions, weights)
             scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
@@ -120,6 +129,15 @@ def _kept(compile_loss: Any) -> Iterator[list[tf.Tensor]]:
         yield found
     finally:
         compile_loss._metrics = metrics
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Losses without a comparison of shapes while it runs, which XLA leaves out with a line for each to the user."""
+    from tensorflow.python.ops import check_ops
+
+    with mock.patch.object(check_ops, "assert_equal", lambda *_, **__: tf.no_op()):
+        yield
 
 
 def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:

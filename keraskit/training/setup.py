@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 import time
@@ -20,7 +21,7 @@ from keraskit.models import applications
 from keraskit.options import call
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
-from keraskit.training import checkpoint, hardware, resources
+from keraskit.training import checkpoint, hardware, lstm, resources
 from keraskit.training.micro_batches import MicroBatched, hindrance
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def prepare(
         training_data = computed(model, recipe.features, splits) if recipe.features else splits
     train = training_data.train
     epochs = ShuffledEpochs(train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
-    choices = hardware.choose(head, settings, place, epochs.steps, measured, train.names is not None)
+    choose = functools.partial(
+        hardware.choose, head, settings, place, epochs.steps, measured, named=train.names is not None
+    )
+    choices = choose()
     filled = {"steps": settings.epochs * epochs.steps, "batch_size": settings.batch_size, "seed": settings.seed}
 
     def compiled(model: keras.Model, chosen: hardware.Choices | None = None) -> keras.Model:
@@ -103,12 +107,13 @@ def prepare(
     with place.scope, cluster.together():
         with cluster.scope():
             copy = compiled(copied(choices.policy, recipe, options, head), choices)
-            if choices.micro_batches.value > 1:
+            by_xla = choices.xla.value == "on" and place.device.value.startswith("cpu")
+            if choices.micro_batches.value > 1 or (by_xla and any(map(lstm.is_plain, copy._flatten_layers()))):
                 if reason := hindrance(copy):
-                    choices = dataclasses.replace(choices, micro_batches=hardware.Choice(1, reason))
+                    choices = choose(whole=reason)
                 else:
-                    micro_batched = MicroBatched.of(copy, choices.micro_batches.value, choices.xla.value == "on")
-                    copy = compiled(micro_batched, choices)
+                    copy = MicroBatched.of(copy, choices.micro_batches.value, by_xla)
+                copy = compiled(copy, choices)
             needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
             checkpoint.complete(copy, epochs.dataset.element_spec)
         for each in {id(m): m for m in (head, model) if m is not copy}.values():

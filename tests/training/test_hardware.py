@@ -67,9 +67,18 @@ def test_on_a_gpu_recurrent_layers_are_left_to_cudnn_and_what_keeps_them_from_it
         assert "no kernel" in choose(model).xla.reason
 
 
-def test_xla_is_for_recurrent_layers_that_give_out_their_last_step_alone():
-    chosen = {name: choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")}
-    assert chosen == {"lstm": "on", "multi_output": "off"}
+def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alone():
+    def xla(*layers, **settings):
+        return choose(keras.Sequential([keras.Input((4, 2)), *layers]), **settings).xla.value
+
+    last, every = {}, {"return_sequences": True}
+    lstm, gru = keras.layers.LSTM, keras.layers.GRU
+    assert [xla(layer(3, **steps)) for layer in (lstm, gru) for steps in (last, every)] == ["on", "on", "on", "off"]
+    assert xla(lstm(3, **every), gru(3)) == xla(lstm(3, **every), precision="bfloat16") == "off"
+    assert {name: choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")} == {
+        "lstm": "on",
+        "multi_output": "on",
+    }
 
 
 def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path, preforked):

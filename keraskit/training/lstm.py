@@ -1,0 +1,134 @@
+"""LSTM layers in XLA on a CPU: Keras's answers, with the gradients of weights in few large products.
+
+Keras leaves the loop's gradient to TensorFlow, which adds up each step's product for the weights and has XLA compute
+gates anew for each use. Here a step keeps its gates, and the steps back are taken in blocks: what a block found stays
+in the core's cache, until one product gives what it adds to all weights.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+LONGEST = 16  # steps of a block: 14 to 28 were fastest, with 64 and with 128 units
+SHORTEST = 4  # shorter ones take longer than they save
+
+
+@contextmanager
+def in_blocks(model: keras.Model) -> Iterator[None]:
+    """Have the model's LSTM layers compute so, as long as this lasts: while a step is traced."""
+    found = [layer for layer in model._flatten_layers() if is_plain(layer)]
+    for layer in found:
+        layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop)
+    try:
+        yield
+    finally:
+        for layer in found:
+            del layer.inner_loop
+
+
+def is_plain(layer: Any) -> bool:
+    """Whether it is an LSTM as Keras makes it by default, in float32."""
+    if type(layer) is not keras.layers.LSTM or layer.compute_dtype != "float32":
+        return False
+    called = (layer.activation, layer.recurrent_activation) == (keras.activations.tanh, keras.activations.sigmoid)
+    other = layer.dropout or layer.recurrent_dropout or layer.stateful or layer.unroll
+    return called and layer.use_bias and not other
+
+
+def _inner_loop(
+    layer: keras.layers.LSTM,
+    of_keras: Callable[..., Any],
+    sequences: tf.Tensor,
+    initial_state: Any,
+    mask: Any,
+    training: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """What `LSTM.inner_loop` returns: last output, outputs (batch, steps, units), and the last states."""
+    if mask is not None or sequences.shape[1] is None:
+        return of_keras(sequences, initial_state, mask, training)
+    x = tf.transpose(sequences, (1, 0, 2))
+    cell = layer.cell
+    weights = map(tf.convert_to_tensor, (cell.kernel, cell.recurrent_kernel, cell.bias))
+    outputs, h, c = lstm(tf.reverse(x, [0]) if layer.go_backwards else x, *initial_state, *weights)
+    return h, tf.transpose(outputs, (1, 0, 2)), [h, c]
+
+
+@tf.custom_gradient
+def lstm(
+    x: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
+) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
+    """Every step's output (steps, batch, units), the last one's, and the last carry; with their gradient.
+
+    Args:
+        x: (steps, batch, features), the number of steps known.
+        h0, c0: what comes before the first step, (batch, units).
+        kernel, recurrent, bias: as Keras has them, gates in the order input, forget, carry, output.
+    """
+    steps, _, features = x.shape
+    units = recurrent.shape[0]
+    scale = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5]), units)  # as sigmoid(z) = tanh(z / 2) / 2 + 1 / 2
+
+    def array(size: int, width: int) -> tf.TensorArray:
+        return tf.TensorArray(tf.float32, size, element_shape=(x.shape[1], width), clear_after_read=False)
+
+    def step(t: Any, h: Any, c: Any, hs: Any, cs: Any, gates: Any) -> tuple[Any, ...]:
+        of_input = x[t] * kernel if features == 1 else tf.matmul(x[t], kernel)
+        gate = tf.tanh((tf.matmul(h, recurrent) + of_input + bias) * scale) * scale + (1 - scale)
+        i, f, g, o = tf.split(gate, 4, 1)
+        c = f * c + i * g
+        h = o * tf.tanh(c)
+        return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, gate)
+
+    start = (0, h0, c0, array(steps, units), array(steps, units), array(steps, 4 * units))
+    _, h, c, *kept = tf.while_loop(lambda t, *_: t < steps, step, start, maximum_iterations=steps)
+    hs, cs, gates = (each.stack() for each in kept)
+
+    def gradient(of_hs: tf.Tensor, of_h: tf.Tensor, of_c: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        size = _block(steps)
+        back_to_input, back_to_h = tf.transpose(kernel), tf.transpose(recurrent)
+        # What the weights and, with ones, the biases are multiplied by.
+        fed = tf.concat([tf.concat([h0[None], hs[:-1]], 0), x, tf.ones_like(x[..., :1])], 2)
+        arrays = [of_hs, gates, cs, tf.concat([c0[None], cs[:-1]], 0), fed]
+        blocks = [tf.reshape(each, (steps // size, size, -1, each.shape[2])) for each in arrays]
+
+        def block(n: Any, dh: Any, dc: Any, dw: Any, dx: Any) -> tuple[Any, ...]:
+            n -= 1
+            of_block, *known, fed = (each[n] for each in blocks)
+
+            def back(s: Any, dh: Any, dc: Any, dzs: Any) -> tuple[Any, ...]:
+                s -= 1
+                gate, c, before = (each[s] for each in known)
+                i, f, g, o = tf.split(gate, 4, 1)
+                dh += of_block[s]
+                tanh_c = tf.tanh(c)
+                dc += dh * o * (1 - tanh_c**2)
+                of_gates = [dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g**2)]
+                dzs = dzs.write(s, tf.concat([*of_gates, dh * tanh_c * o * (1 - o)], 1))
+                # Read back from where it was written, or XLA computes it once for each use.
+                return s, tf.matmul(dzs.read(s), back_to_h), dc * f, dzs
+
+            start = (size, dh, dc, array(size, 4 * units))
+            _, dh, dc, dzs = tf.while_loop(lambda s, *_: s > 0, back, start, maximum_iterations=size)
+            dz = tf.reshape(dzs.stack(), (-1, 4 * units))
+            dw += tf.matmul(tf.reshape(fed, (-1, units + features + 1)), dz, transpose_a=True)
+            of_x = tf.reshape(tf.matmul(dz, back_to_input), (size, -1, features))
+            return n, dh, dc, dw, dx.write(n, of_x)
+
+        dx = tf.TensorArray(tf.float32, steps // size, element_shape=(size, x.shape[1], features))
+        start = (steps // size, of_h, of_c, tf.zeros((units + features + 1, 4 * units)), dx)
+        _, dh, dc, dw, dx = tf.while_loop(lambda n, *_: n > 0, block, start, maximum_iterations=steps // size)
+        of_recurrent, of_kernel, of_bias = tf.split(dw, (units, features, 1), 0)
+        return tf.reshape(dx.stack(), tf.shape(x)), dh, dc, of_kernel, of_recurrent, of_bias[0]
+
+    return (hs, h, c), gradient
+
+
+def _block(steps: int) -> int:
+    """How many steps to take back at a time: a divisor of their number, or all."""
+    return next((size for size in range(LONGEST, SHORTEST - 1, -1) if steps % size == 0), steps)

@@ -1,0 +1,146 @@
+"""LSTM layers that take their steps back in blocks answer and learn as Keras's own, which are the oracle."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import lstm
+from keraskit.training.micro_batches import MicroBatched
+
+L = keras.layers
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def layer(**options):
+    """An LSTM of 5 units whose weights, biases too, are no special numbers."""
+    made = L.LSTM(5, return_sequences=True, return_state=True, **options)
+    made.build((None, None, 3))
+    random = np.random.default_rng(1)
+    made.set_weights([random.normal(size=each.shape, scale=0.7) for each in made.get_weights()])
+    return made
+
+
+def answers(model, x, h, c, weights):
+    """Outputs, last states, and the gradients of a sum in which each number has a weight of its own."""
+    with tf.GradientTape() as tape:
+        tape.watch([x, h, c])
+        found = model([x, h, c])
+        total = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(found, weights, strict=True)])
+    return [*found, *tape.gradient(total, [x, h, c, *model.trainable_variables])]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("steps", [1, 7, 12, 37, 64])  # one block, several, all in one where no divisor is small
+def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards):
+    random = np.random.default_rng(steps)
+    x, *states = (tf.constant(random.normal(size=s), tf.float32) for s in ((4, steps, 3), (4, 5), (4, 5)))
+    weights = [tf.constant(random.normal(size=s), tf.float32) for s in ((4, steps, 5), (4, 5), (4, 5))]
+    inputs = [keras.Input(each.shape[1:]) for each in (x, *states)]
+    model = keras.Model(inputs, layer(go_backwards=backwards)(inputs[0], initial_state=inputs[1:]))
+    keras_has = answers(model, x, *states, weights)
+    with lstm.in_blocks(model):
+        ours = tf.function(lambda *given: answers(model, *given), jit_compile=True)(x, *states, weights)
+    for a, b in zip(ours, keras_has, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * float(tf.reduce_max(tf.abs(b))))
+    assert "inner_loop" not in vars(model.layers[-1]), "the layer is Keras's own again"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"dropout": 0.1},
+        {"recurrent_dropout": 0.1},
+        {"use_bias": False},
+        {"unroll": True},
+        {"stateful": True},
+        {"dtype": "mixed_bfloat16"},
+    ],
+    ids=str,
+)
+def test_a_layer_that_computes_something_else_stays_with_keras(options):
+    assert lstm.is_plain(L.LSTM(5)) and not lstm.is_plain(L.LSTM(5, **options))
+
+
+def test_only_kerass_own_lstm_is_meant():
+    class Own(L.LSTM):
+        pass
+
+    assert not any(map(lstm.is_plain, [Own(5), L.GRU(5), L.SimpleRNN(5), L.RNN(L.LSTMCell(5)), L.Dense(5)]))
+
+
+def test_masked_steps_and_lengths_that_vary_are_left_to_keras():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(4, 6, 3)).astype("float32")
+    x[2:, 3:] = 0
+    for before, shape in ((L.Masking(), (6, 3)), (L.Identity(), (None, 3))):
+        inputs = keras.Input(shape)
+        model = keras.Model(inputs, L.LSTM(5)(before(inputs)))
+        wanted = model(x)
+        with lstm.in_blocks(model):
+            np.testing.assert_allclose(model(x), wanted, atol=1e-6)
+
+
+def two_ways_and_one():
+    inputs = keras.Input((14, 3))
+    x = L.Bidirectional(L.LSTM(4, return_sequences=True))(inputs)
+    return keras.Model(inputs, {"steps": L.Dense(4, name="steps")(x), "class": L.Dense(4, name="class")(L.LSTM(5)(x))})
+
+
+def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(22, 14, 3)).astype("float32")
+    y = {"steps": random.integers(0, 4, (22, 14)), "class": random.integers(0, 4, 22)}
+
+    def learned(ours):
+        keras.utils.set_random_seed(1)
+        model = two_ways_and_one()
+        model = MicroBatched.of(model, 2, True) if ours else model
+        loss = keras.losses.SparseCategoricalCrossentropy(True)
+        model.compile(keras.optimizers.SGD(0.5), {"steps": loss, "class": loss})
+        history = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(9), epochs=2, verbose=0).history
+        return model.get_weights(), history
+
+    (ours, said), (keras_has, logs) = learned(True), learned(False)
+    for a, b in zip(ours, keras_has, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+    for name, values in logs.items():
+        assert said[name] == pytest.approx(values, abs=1e-5)
+    assert capfd.readouterr().err == ""
+
+
+random = np.random.default_rng(0)
+X, Y = random.normal(size=(24, 14, 3)).astype("float32"), random.integers(0, 4, (24, 14))
+
+
+def recipe(*after):
+    def build():
+        x = inputs = keras.Input((14, 3))
+        for each in (L.LSTM(5, return_sequences=True), *after, L.Dense(4)):
+            x = each(x)
+        return keras.Model(inputs, x)
+
+    def compile_model(model):
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+
+    return Recipe(
+        build=build, compile=compile_model, data=from_arrays(X, Y, X, Y),
+        epochs=1, batch_size=11, monitor="val_loss",
+    )  # fmt: skip
+
+
+def test_a_run_says_that_it_computes_so_and_does_not_where_a_batch_must_stay_whole(tmp_path):
+    chosen = [
+        RunFolder(keraskit.run(each, output_dir=tmp_path).folder).read_json("run.json")["choices"]
+        for each in (recipe(), recipe(L.BatchNormalization()), recipe(L.GRU(4, return_sequences=True)))
+    ]
+    blocks, whole, looped = chosen
+    if blocks["threads"]["value"] > 1:
+        assert blocks["xla"]["value"] == "on" and "blocks" in blocks["xla"]["reason"]
+        assert "whole batch" in whole["micro_batches"]["reason"] and looped["micro_batches"]["value"] > 1
+    assert whole["xla"]["value"] == looped["xla"]["value"] == "off"
