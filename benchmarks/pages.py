@@ -63,7 +63,8 @@ def recurrent(record: dict) -> list[str]:
         "## Recurrent models",
         "",
         "`python benchmarks/recurrent.py --json docs/recurrent.json`: one training step over 784 pixels, all in "
-        f"turn in one run, medians, on {machine(record['hardware'])}; an epoch has 55,000 examples.",
+        f"turn in one run, medians, on {machine(record['hardware'])}; an epoch has 55,000 examples. Where XLA compiles "
+        "micro-batches, LSTM layers take their steps back in blocks (`keraskit/training/lstm.py`).",
         "",
         *rows("variant | first step, with compilation> | step> | epoch>", cells),
     ]
@@ -340,9 +341,9 @@ def anatomy(record: dict) -> list[str]:
         "## What a step consists of",
         "",
         "`python benchmarks/anatomy.py --json docs/anatomy.json`: shares of the time in operations, by TensorFlow's "
-        f"profiler, on {machine(record['hardware'])}. A recurrent layer reads and writes each of its 784 steps and "
-        "sums its weights' gradients after each: the products, which alone count for the share of the peak above, are "
-        "about half of its time.",
+        f"profiler, on {machine(record['hardware'])}. A recurrent layer computes its gates, reads and writes at each "
+        "of its 784 steps: the products, which alone count for the share of the peak above, are less than half of its "
+        "time.",
         "",
         *rows("recipe | step> | operations", cells),
     ]

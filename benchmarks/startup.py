@@ -89,6 +89,9 @@ def main() -> None:
         print(f"{name:40} {statistics.median(taken):6.2f} s")
     print(f"to the first step, keraskit takes {ratio:.2f} times as long as the bare script")
     if asked.json:
+        from keraskit import startup
+
+        startup.start_tensorflow()
         from keraskit.training.hardware import describe
 
         medians = {name: statistics.median(taken) for name, taken in seconds.items()}

@@ -1,6 +1,5 @@
 """Fixtures shared by all tests: a working folder, the command as a real process, one tiny real run, and a browser."""
 
-import functools
 import gc
 import os
 import shutil
@@ -51,25 +50,9 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def mnist_read_once():
-    """MNIST's arrays stay in memory: to unpack and copy them is a fifth of a tiny run."""
-    from keraskit.datasets import mnist
-
-    read = mnist.read_npz
-
-    @functools.lru_cache(1)
-    def kept(path, changed, size):
-        arrays = read(path)
-        for array in arrays.values():
-            array.flags.writeable = False
-        return arrays
-
-    def read_npz(path):
-        if not path.is_file():
-            return read(path)
-        return dict(kept(path, path.stat().st_mtime_ns, path.stat().st_size))
-
+    """MNIST's arrays stay in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mnist, "read_npz", read_npz)
+        prefork.keep_mnist(patch.setattr)
         yield
 
 

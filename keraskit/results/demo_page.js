@@ -1,7 +1,7 @@
 // What the page does: takes strokes and pictures, asks the network in a worker of its own, and shows what it made.
 
 const $ = id => document.getElementById(id);
-const run = JSON.parse($("described").textContent), photo = $("photo"), ink = $("ink");
+const photo = $("photo"), ink = $("ink");
 const pen = ink?.getContext("2d", {willReadFrequently: true});
 const PEN = 50;  // of the paper's 640 pixels: about as wide as MNIST's
 const MOST_PIXELS = 12e6;  // of a photograph; some browsers have no larger canvas
@@ -15,7 +15,7 @@ const worker = startWorker();
 
 function startWorker() {
   const script = name => document.querySelector(`[data-name="${name}"]`).textContent;
-  const code = ["demo_network.js", "demo_pictures.js"].map(script);
+  const code = ["network", "resizing", "pictures"].map(script);
   code.push(`let run, layers;
     onmessage = ({data}) => {
       if (data.run) [run, layers] = [data.run, withWeights(data.run.layers, data.weights)];
@@ -160,52 +160,7 @@ function element(tag, properties, parent) {
   return made;
 }
 
-// --- What is shown. Layers that leave numbers as they are have nothing to show, nor has the last, which the bars show.
-
-const read = new Map();
-run.layers.forEach((layer, i) => layer.from.forEach(from => read.set(from, [...read.get(from) ?? [], i])));
-const plain = ["Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise", "Affine", "ZeroPadding2D"];
-const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, shape, activation}, i}) => {
-  if (i === run.output || plain.includes(kind)) return false;
-  if (kind === "InputLayer") return shape.length === 2 || !Array.isArray(run.shape);
-  const [after] = read.get(i) ?? [];  // a convolution whose values are changed at once is shown after that
-  return activation !== "linear" || !["Affine", "Activation", "ReLU"].includes(run.layers[after]?.kind);
-});
-
-// The layers that a layer reads, but for those with nothing to show; said where they are not the one before.
-const sources = i => run.layers[i].from.flatMap(from =>
-  run.layers[from].kind === "InputLayer" || shown.some(each => each.i === from) ? [from] : sources(from));
-
-function origin(place) {
-  const from = sources(shown[place].i);
-  if (from.length !== 1 || from[0] === shown[place - 1]?.i || !place) return "";
-  return `; reads ${run.layers[from[0]].name}`;
-}
-
-const number = new Intl.NumberFormat("en");
-const by = sides => sides.map(side => number.format(side)).join("×");
-
-function described({kind, shape, kernel_size, pool_size, return_sequences, from}) {
-  const maps = `${number.format(shape[2])} maps of ${by(shape.slice(0, 2))}`, count = number.format(last(shape));
-  const steps = `${number.format(shape[0])} steps`, sequence = shape.length === 2 ? `, at each of ${steps}` : "";
-  const pixels = count === "1" ? "one pixel" : `${count} pixels`, tint = shape[2] === 3 ? "colour" : "grey";
-  return {
-    InputLayer: () => shape.length === 2
-      ? `the picture as a sequence: ${steps} of ${pixels}`
-      : `the picture in ${by(shape.slice(0, 2))}, in ${tint}`,
-    Conv2D: () => `${count} filters of ${by(kernel_size)} look for patterns: ${maps}`,
-    DepthwiseConv2D: () => `a filter of ${by(kernel_size)} for each map: ${maps}`,
-    MaxPooling2D: () => `the largest of every ${by(pool_size)}: ${maps}`,
-    AveragePooling2D: () => `the mean of every ${by(pool_size)}: ${maps}`,
-    GlobalAveragePooling2D: () => "the mean of each map",
-    GlobalMaxPooling2D: () => "the largest value of each map",
-    Dense: () => `${count} units, each weighs all that came before${sequence}`,
-    LSTM: () => `${count} units with a memory, step after step${return_sequences ? "" : "; the last step goes on"}`,
-    TimeDistributed: () => `the same layer${sequence}`,
-    Concatenate: () => `what ${from.length} branches found, side by side: ${count} values`,
-    Add: () => `the sum of ${from.length} branches`,
-  }[kind]?.() ?? (shape.length === 3 ? maps : `${count} values`);
-}
+// --- What is shown.
 
 function lay() {
   shown.forEach(({layer, i}, place) => {

@@ -1,6 +1,6 @@
 """Evaluation: one inference of a split, from which metrics and predictions both come."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -19,7 +19,7 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
     Returns metrics by name, and targets and predictions, of each split, in the order given. The model is compiled.
     """
 
-    @tf.function
+    @tf.function(autograph=False)  # as Keras has it of its own steps
     def step(x: Any, y: Any) -> tuple[tf.Tensor, Any]:
         predictions = model(x, training=False)
         loss = model.compute_loss(x, y, predictions, training=False)
@@ -29,11 +29,13 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
     return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
 
 
-def _infer(model: keras.Model, step: Callable[..., Any], split: Split, batch_size: int) -> Evaluated:
+def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Evaluated:
     model.reset_metrics()
     losses, sizes = [], []
     kept: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-    for x, y, *_ in split.in_order(batch_size):
+    batches = split.in_order(batch_size)
+    step = step.get_concrete_function(*batches.element_spec[:2])  # for batches of any size, and all splits alike
+    for x, y, *_ in batches:
         loss, given = step(x, y)
         losses.append(float(loss))
         sizes.append(len(tf.nest.flatten(x)[0]))

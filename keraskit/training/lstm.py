@@ -72,18 +72,17 @@ def lstm(
     """
     steps, _, features = x.shape
     units = recurrent.shape[0]
-    scale = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5]), units)  # as sigmoid(z) = tanh(z / 2) / 2 + 1 / 2
 
     def array(size: int, width: int) -> tf.TensorArray:
         return tf.TensorArray(tf.float32, size, element_shape=(x.shape[1], width), clear_after_read=False)
 
     def step(t: Any, h: Any, c: Any, hs: Any, cs: Any, gates: Any) -> tuple[Any, ...]:
         of_input = x[t] * kernel if features == 1 else tf.matmul(x[t], kernel)
-        gate = tf.tanh((tf.matmul(h, recurrent) + of_input + bias) * scale) * scale + (1 - scale)
-        i, f, g, o = tf.split(gate, 4, 1)
+        i, f, g, o = tf.split(tf.matmul(h, recurrent) + of_input + bias, 4, 1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         c = f * c + i * g
         h = o * tf.tanh(c)
-        return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, gate)
+        return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, tf.concat([i, f, g, o], 1))
 
     start = (0, h0, c0, array(steps, units), array(steps, units), array(steps, 4 * units))
     _, h, c, *kept = tf.while_loop(lambda t, *_: t < steps, step, start, maximum_iterations=steps)

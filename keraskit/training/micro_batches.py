@@ -75,7 +75,7 @@ class MicroBatched(keras.Model):
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
         made.micro_batches, made.by_xla = micro_batches, jit_compile
-        made._micro = tf.function(made._gradients, jit_compile=jit_compile, reduce_retracing=True)
+        made._micro = tf.function(made._gradients, jit_compile=jit_compile, reduce_retracing=True, autograph=False)
         return made
 
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:

@@ -348,7 +348,7 @@ def test_names_made_to_do_harm_stay_text(browser, tiny_run, tmp_path):
     answered(tab)
     names = tab.evaluate("[...document.querySelectorAll('.bars .name')].map(each => each.textContent)")
     assert names == classes and not dialogs and not said and not [url for url in asked if url.endswith("/x")]
-    assert tab.locator("script").count() == 7 and tab.locator("main img[src=x]").count() == 0
+    assert tab.locator("script").count() == 9 and tab.locator("main img[src=x]").count() == 0
     tab.context.close()
 
 

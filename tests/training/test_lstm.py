@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.results.run_folder import RunFolder
-from keraskit.training import lstm
+from keraskit.config import RunConfig
+from keraskit.training import hardware, lstm
 from keraskit.training.micro_batches import MicroBatched
+from keraskit.training.settings import settle
+from keraskit.training.setup import load, prepare
 
 L = keras.layers
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def layer(**options):
@@ -33,8 +33,9 @@ def answers(model, x, h, c, weights):
     return [*found, *tape.gradient(total, [x, h, c, *model.trainable_variables])]
 
 
-@pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("steps", [1, 7, 12, 37, 64])  # one block, several, all in one where no divisor is small
+@pytest.mark.parametrize(
+    "steps, backwards", [(1, False), (12, True), (37, False), (64, False)]
+)  # some in several blocks
 def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards):
     random = np.random.default_rng(steps)
     x, *states = (tf.constant(random.normal(size=s), tf.float32) for s in ((4, steps, 3), (4, 5), (4, 5)))
@@ -103,7 +104,7 @@ def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
         model = MicroBatched.of(model, 2, True) if ours else model
         loss = keras.losses.SparseCategoricalCrossentropy(True)
         model.compile(keras.optimizers.SGD(0.5), {"steps": loss, "class": loss})
-        history = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(9), epochs=2, verbose=0).history
+        history = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(11), verbose=0).history
         return model.get_weights(), history
 
     (ours, said), (keras_has, logs) = learned(True), learned(False)
@@ -134,13 +135,17 @@ def recipe(*after):
     )  # fmt: skip
 
 
-def test_a_run_says_that_it_computes_so_and_does_not_where_a_batch_must_stay_whole(tmp_path):
-    chosen = [
-        RunFolder(keraskit.run(each, output_dir=tmp_path).folder).read_json("run.json")["choices"]
-        for each in (recipe(), recipe(L.BatchNormalization()), recipe(L.GRU(4, return_sequences=True)))
-    ]
-    blocks, whole, looped = chosen
-    if blocks["threads"]["value"] > 1:
-        assert blocks["xla"]["value"] == "on" and "blocks" in blocks["xla"]["reason"]
-        assert "whole batch" in whole["micro_batches"]["reason"] and looped["micro_batches"]["value"] > 1
-    assert whole["xla"]["value"] == looped["xla"]["value"] == "off"
+def test_it_is_chosen_but_where_a_batch_must_stay_whole_or_another_layer_loops(tmp_path):
+    def choices(each):
+        settings = settle(each, RunConfig(output_dir=tmp_path), {})
+        setup = prepare(each, settings, load(each, settings), hardware.occupy(settings))
+        assert getattr(setup.training_copy, "by_xla", False) == (setup.choices.xla.value == "on")
+        return setup.choices
+
+    blocks = choices(recipe())
+    assert blocks.xla.value == "on" and "blocks" in blocks.xla.reason
+    whole, looped = choices(recipe(L.BatchNormalization())), choices(recipe(L.GRU(4, return_sequences=True)))
+    assert whole.xla.value == looped.xla.value == "off"
+    if blocks.threads.value > 1:
+        assert blocks.micro_batches.value == looped.micro_batches.value > whole.micro_batches.value == 1
+        assert "whole batch" in whole.micro_batches.reason

@@ -24,7 +24,15 @@ CLASSES = {0: 0.2, 1: 3.0, 2: 1.0, 3: 0.5}
 L, ENTROPY = keras.layers, keras.losses.SparseCategoricalCrossentropy
 
 
-pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+pytestmark = pytest.mark.usefixtures("undrawn", "as_traced")  # no pictures are looked at here
+
+
+@pytest.fixture(scope="module")
+def as_traced():
+    """Graphs as they are traced: TensorFlow's optimiser of them takes longer than these tiny steps."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def layers(before=lambda: [], after=lambda: [], sequences=False):
