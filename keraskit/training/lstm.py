@@ -2,7 +2,8 @@
 
 Keras leaves the loop's gradient to TensorFlow, which adds up each step's product for the weights and has XLA compute
 gates anew for each use. Here a step keeps its gates, and the steps back are taken in blocks: what a block found stays
-in the core's cache, until one product gives what it adds to all weights.
+in the core's cache, until one product gives what it adds to all weights. All that steps keep is one array, as XLA fills
+each with zeros first and copies what it has to put together.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-LONGEST = 16  # steps of a block: 14 to 28 were fastest, with 64 and with 128 units
-SHORTEST = 4  # where no divisor is as large, all steps are one block: 784 at once took 11 % longer
+LONGEST = 16  # steps of a block: from 14 to 56 all were within 3 %, with 64 and with 128 units
+SHORTEST = 4  # where no divisor is as large, all steps are one block: 784 at once took 5 and 9 % longer
+ROWS = 6  # what a step keeps: the output and carry that it starts from, and its gates, each (batch, units)
 
 
 @contextmanager
@@ -55,77 +57,78 @@ def _inner_loop(
     x = tf.transpose(sequences, (1, 0, 2))
     cell = layer.cell
     weights = map(tf.convert_to_tensor, (cell.kernel, cell.recurrent_kernel, cell.bias))
-    outputs, h, c = lstm(tf.reverse(x, [0]) if layer.go_backwards else x, *initial_state, *weights)
-    return h, tf.transpose(outputs, (1, 0, 2)), [h, c]
+    computed = tf.custom_gradient(lambda *given: lstm(layer.return_sequences, *given))
+    hs, h, c = computed(tf.reverse(x, [0]) if layer.go_backwards else x, *initial_state, *weights)
+    return h, tf.transpose(hs, (1, 0, 2)), [h, c]
 
 
-@tf.custom_gradient
 def lstm(
-    x: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
+    every: bool, x: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
     """Every step's output (steps, batch, units), the last one's, and the last carry; with their gradient.
 
     Args:
+        every: Whether anything follows from every step's output; if not, its gradient is not looked at.
         x: (steps, batch, features), the number of steps known.
         h0, c0: what comes before the first step, (batch, units).
         kernel, recurrent, bias: as Keras has them, gates in the order input, forget, carry, output.
     """
-    steps, _, features = x.shape
+    steps, batch, features = x.shape
     units = recurrent.shape[0]
 
-    def array(size: int, width: int) -> tf.TensorArray:
-        return tf.TensorArray(tf.float32, size, element_shape=(x.shape[1], width), clear_after_read=False)
+    def array(size: int, *shape: int | None) -> tf.TensorArray:
+        return tf.TensorArray(tf.float32, size, element_shape=shape, clear_after_read=False)
 
-    def step(t: Any, h: Any, c: Any, hs: Any, cs: Any, gates: Any) -> tuple[Any, ...]:
+    def step(t: Any, h: Any, c: Any, kept: Any) -> tuple[Any, ...]:
         of_input = x[t] * kernel if features == 1 else tf.matmul(x[t], kernel)
         i, f, g, o = tf.split(tf.matmul(h, recurrent) + of_input + bias, 4, 1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        for row, each in enumerate((h, c, i, f, g, o)):
+            kept = kept.write(t * ROWS + row, each)
         c = f * c + i * g
-        h = o * tf.tanh(c)
-        return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, tf.concat([i, f, g, o], 1))
+        return t + 1, o * tf.tanh(c), c, kept
 
-    start = (0, h0, c0, array(steps, units), array(steps, units), array(steps, 4 * units))
-    _, h, c, *kept = tf.while_loop(lambda t, *_: t < steps, step, start, maximum_iterations=steps)
-    hs, cs, gates = (each.stack() for each in kept)
+    start = (0, h0, c0, array(steps * ROWS, batch, units))
+    _, h, c, kept = tf.while_loop(lambda t, *_: t < steps, step, start, maximum_iterations=steps)
+    kept = kept.stack()
 
     def gradient(of_hs: tf.Tensor, of_h: tf.Tensor, of_c: tf.Tensor) -> tuple[tf.Tensor, ...]:
         size = _block(steps)
         back_to_input, back_to_h = tf.transpose(kernel), tf.transpose(recurrent)
-        # What the weights and, with ones, the biases are multiplied by.
-        fed = tf.concat([tf.concat([h0[None], hs[:-1]], 0), x, tf.ones_like(x[..., :1])], 2)
-        arrays = [of_hs, gates, cs, tf.concat([c0[None], cs[:-1]], 0), fed]
-        blocks = [tf.reshape(each, (steps // size, size, -1, each.shape[2])) for each in arrays]
+        kept_of_blocks = tf.reshape(kept, (steps // size, size, ROWS, -1, units))
+        x_of_blocks = tf.reshape(x, (steps // size, size, -1, features))
+        ones = tf.ones_like(x_of_blocks[0, ..., :1])
 
         def block(n: Any, dh: Any, dc: Any, dw: Any, dx: Any) -> tuple[Any, ...]:
             n -= 1
-            of_block, *known, fed = (each[n] for each in blocks)
 
             def back(s: Any, dh: Any, dc: Any, dzs: Any) -> tuple[Any, ...]:
                 s -= 1
-                gate, c, before = (each[s] for each in known)
-                i, f, g, o = tf.split(gate, 4, 1)
-                dh += of_block[s]
-                tanh_c = tf.tanh(c)
+                t = n * size + s
+                c, i, f, g, o = (kept[t * ROWS + row] for row in range(1, ROWS))
+                dh += of_hs[t] if every else 0
+                tanh_c = tf.tanh(f * c + i * g)
                 dc += dh * o * (1 - tanh_c**2)
-                of_gates = [dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g**2)]
-                dzs = dzs.write(s, tf.concat([*of_gates, dh * tanh_c * o * (1 - o)], 1))
-                # Read back from where it was written, or XLA computes it once for each use.
-                return s, tf.matmul(dzs.read(s), back_to_h), dc * f, dzs
+                of_gates = [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2)]
+                dz = tf.concat([*of_gates, dh * tanh_c * o * (1 - o)], 1)
+                return s, tf.matmul(dz, back_to_h), dc * f, dzs.write(s, dz)
 
-            start = (size, dh, dc, array(size, 4 * units))
+            start = (size, dh, dc, array(size, batch, 4 * units))
             _, dh, dc, dzs = tf.while_loop(lambda s, *_: s > 0, back, start, maximum_iterations=size)
             dz = tf.reshape(dzs.stack(), (-1, 4 * units))
+            # What the weights and, with ones, the biases were multiplied by.
+            fed = tf.concat([kept_of_blocks[n][:, 0], x_of_blocks[n], ones], 2)
             dw += tf.matmul(tf.reshape(fed, (-1, units + features + 1)), dz, transpose_a=True)
             of_x = tf.reshape(tf.matmul(dz, back_to_input), (size, -1, features))
             return n, dh, dc, dw, dx.write(n, of_x)
 
-        dx = tf.TensorArray(tf.float32, steps // size, element_shape=(size, x.shape[1], features))
+        dx = array(steps // size, size, batch, features)
         start = (steps // size, of_h, of_c, tf.zeros((units + features + 1, 4 * units)), dx)
         _, dh, dc, dw, dx = tf.while_loop(lambda n, *_: n > 0, block, start, maximum_iterations=steps // size)
         of_recurrent, of_kernel, of_bias = tf.split(dw, (units, features, 1), 0)
         return tf.reshape(dx.stack(), tf.shape(x)), dh, dc, of_kernel, of_recurrent, of_bias[0]
 
-    return (hs, h, c), gradient
+    return (tf.concat([kept[ROWS::ROWS], h[None]], 0), h, c), gradient
 
 
 def _block(steps: int) -> int:

@@ -17,7 +17,7 @@ L = keras.layers
 
 def layer(**options):
     """An LSTM of 5 units whose weights, biases too, are no special numbers."""
-    made = L.LSTM(5, return_sequences=True, return_state=True, **options)
+    made = L.LSTM(5, return_state=True, **options)
     made.build((None, None, 3))
     random = np.random.default_rng(1)
     made.set_weights([random.normal(size=each.shape, scale=0.7) for each in made.get_weights()])
@@ -33,15 +33,17 @@ def answers(model, x, h, c, weights):
     return [*found, *tape.gradient(total, [x, h, c, *model.trainable_variables])]
 
 
-@pytest.mark.parametrize(
-    "steps, backwards", [(1, False), (12, True), (37, False), (64, False)]
-)  # some in several blocks
-def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards):
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("steps, backwards", [(1, False), (12, True), (37, False), (64, False)])  # some in blocks
+def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards, every):
     random = np.random.default_rng(steps)
     x, *states = (tf.constant(random.normal(size=s), tf.float32) for s in ((4, steps, 3), (4, 5), (4, 5)))
-    weights = [tf.constant(random.normal(size=s), tf.float32) for s in ((4, steps, 5), (4, 5), (4, 5))]
+    outputs = (4, steps, 5) if every else (4, 5)
+    weights = [tf.constant(random.normal(size=s), tf.float32) for s in (outputs, (4, 5), (4, 5))]
     inputs = [keras.Input(each.shape[1:]) for each in (x, *states)]
-    model = keras.Model(inputs, layer(go_backwards=backwards)(inputs[0], initial_state=inputs[1:]))
+    model = keras.Model(
+        inputs, layer(return_sequences=every, go_backwards=backwards)(inputs[0], initial_state=inputs[1:])
+    )
     keras_has = answers(model, x, *states, weights)
     with lstm.in_blocks(model):
         ours = tf.function(lambda *given: answers(model, *given), jit_compile=True)(x, *states, weights)
