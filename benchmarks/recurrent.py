@@ -35,14 +35,25 @@ def with_time_distributed() -> keras.Model:
     return keras.Model(model.inputs, {"output1": model.get_layer("output1").output, "output2": wrapped})
 
 
+def with_gru() -> keras.Model:
+    """lstm with a GRU, which XLA compiles as Keras has it."""
+    x = inputs = keras.Input((784, 1))
+    for layer in (layers.GRU(128), layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")):
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
 VARIANTS = {
     "lstm, batch 64": (lstm.build, 64, False, 1),
+    "lstm, batch 64, 2 micro-batches": (lstm.build, 64, False, 2),
     "lstm, batch 64, XLA": (lstm.build, 64, True, 1),
     "lstm, batch 64, XLA, 2 micro-batches": (lstm.build, 64, True, 2),
     "lstm, batch 128": (lstm.build, 128, False, 1),
     "lstm, batch 128, XLA": (lstm.build, 128, True, 1),
     "lstm, batch 256": (lstm.build, 256, False, 1),
     "lstm, batch 256, XLA": (lstm.build, 256, True, 1),
+    "GRU, batch 64, 2 micro-batches": (with_gru, 64, False, 2),
+    "GRU, batch 64, XLA, 2 micro-batches": (with_gru, 64, True, 2),
     "multi_output, batch 64": (multi_output.build, 64, False, 1),
     "multi_output, batch 64, 2 micro-batches": (multi_output.build, 64, False, 2),
     "multi_output, batch 64, XLA": (multi_output.build, 64, True, 1),

@@ -30,7 +30,7 @@ NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
     "cats_dogs_features",
     "cats_dogs_finetune",
 }
-ONE_SEED = {"lstm", "shared_features", "multi_output"}  # each takes a quarter of an hour or more
+ONE_SEED = {"lstm", "multi_output"}  # each takes ten minutes or so
 
 
 def measure(
@@ -50,7 +50,7 @@ def measure(
         output_dir: Folder of the runs.
         readme: A page whose table is rewritten from the file.
         again: Measure also what is up to date.
-        seeds: How many (default: three, and one of what takes a quarter of an hour or more).
+        seeds: How many (default: three, and one of what takes ten minutes or so).
         flags: More flags for each run, as one word: "--data-dir train.zip".
     """
     try:

@@ -3,10 +3,12 @@
     python -m keraskit.recipes.shared_features
     python -m keraskit.recipes.shared_features --timesteps 28 --epochs 5    # row by row: minutes
 
-The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow, and a
-full learning rate from the first step can silence all their units for good: hence the warm-up.
+The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow: as
+long as what reaches them differs little from digit to digit, each step moves all their units alike, and can silence
+them for good. With gates that remember one row instead of four, three of the first six seeds fell all but silent
+within 300 steps; hence the warm-up, too.
 
-Expected: test accuracy 0.96 after 10 epochs, 14 min on two CPU cores.
+Expected: test accuracy 0.95 after 6 epochs, 8 min on two CPU cores.
 """
 
 import keraskit
@@ -31,7 +33,7 @@ def build(
     inputs = keras.Input((timesteps, 784 // timesteps), name="input")
     lstm = layers.LSTM(units, name="lstm1")
     features = lstm(inputs)
-    spread_gates(lstm, span=28)
+    spread_gates(lstm, span=min(timesteps, 4 * 28))
     shallow = layers.Dense(10, activation="relu", name="interp1")(features)
     x = features
     for i, count in enumerate(deep, 1):
@@ -63,10 +65,10 @@ recipe = Recipe(
     build=build,
     compile=compile_model,
     data=digits.pixels,
-    epochs=10,
+    epochs=6,
     batch_size=64,
     section="3.4.2",
-    expected={"test_accuracy": 0.96},
+    expected={"test_accuracy": 0.95},
 )
 
 if __name__ == "__main__":
