@@ -131,14 +131,15 @@ def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_
         resources.check_memory(model, keras.optimizers.SGD(momentum=0.9))
 
 
-def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(tmp_path):
-    model = lstm.build(units=64)
+@pytest.mark.parametrize("timesteps, span", [(784, 4 * 28), (28, 28)])  # four rows of pixels, or all rows
+def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(timesteps, span, tmp_path):
+    model = lstm.build(units=64, timesteps=timesteps)
     bias = model.get_layer("lstm1").get_weights()[2]
     remember, forget, cell = bias[:64], bias[64:128], bias[128:]
     assert np.array_equal(remember, -forget) and not cell.any()
     # A unit whose forget gate stands at s = u / (u + 1) remembers 1 / (1 - s) = u + 1 steps.
     spans = 1 / (1 - 1 / (1 + np.exp(-forget)))
-    assert spans.min() >= 2 and spans.max() <= 28 and spans.std() > 4
+    assert spans.min() >= 2 and 0.8 * span < spans.max() <= span and spans.std() > span / 7
     model.save(tmp_path / "lstm.keras")
     assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer("lstm1").get_weights()[2], bias)
 
