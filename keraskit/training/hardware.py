@@ -247,7 +247,7 @@ def _xla(kinds: set[str], gpu: bool, in_blocks: bool) -> Choice:
     if kinds & {"conv", "depthwise"}:
         return Choice("off", "convolutions are up to 3.6 times slower with XLA on a CPU")
     if in_blocks:
-        return Choice("on", "LSTM layers take their steps back in blocks, up to 2.6 times as fast")
+        return Choice("on", "LSTM layers take their steps back in blocks, up to 2.9 times as fast")
     if "sequences" in kinds:
         return Choice("off", "recurrent layers that give out every step are slower with XLA on a CPU")
     return Choice("on", "a recurrent layer's step is one fused loop")
