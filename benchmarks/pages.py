@@ -342,8 +342,8 @@ def anatomy(record: dict) -> list[str]:
         "",
         "`python benchmarks/anatomy.py --json docs/anatomy.json`: shares of the time in operations, by TensorFlow's "
         f"profiler, on {machine(record['hardware'])}. A recurrent layer computes its gates, reads and writes at each "
-        "of its 784 steps: the products, which alone count for the share of the peak above, are half of its time or "
-        "less.",
+        "of its 784 steps: the products, which alone count for the share of the peak above, are about half of its "
+        "time or less.",
         "",
         *rows("recipe | step> | operations", cells),
     ]
