@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import tempfile
 
 import jupytext
@@ -50,13 +51,16 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     notebook = jupytext.read(path)
-    sockets = Config(
-        {"KernelManager": {"transport": "ipc", "ip": f"{short}/kernel", "shutdown_wait_time": 60}}
-    )  # no port
-    place = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place, config=sockets).execute()
+    config = Config(
+        {
+            "KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"},  # no port
+            # Asked to end, one kernel in twenty waits for a thread of its own that has ended before it.
+            "NotebookClient": {"timeout": 120, "kernel_name": "python3", "shutdown_kernel": "immediate"},
+        }
+    )
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, config=config).execute()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert [kernel.wait() for kernel in kernels] == [0] * len(kernels)
+    assert [kernel.wait() for kernel in kernels] == [-signal.SIGKILL] * len(kernels)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert seconds + sum(kernel.seconds for kernel in kernels) < 60, "half a minute on two cores"
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
