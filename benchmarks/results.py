@@ -30,7 +30,6 @@ NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
     "cats_dogs_features",
     "cats_dogs_finetune",
 }
-ONE_SEED = {"lstm", "multi_output"}  # each takes ten minutes or so
 
 
 def measure(
@@ -50,7 +49,7 @@ def measure(
         output_dir: Folder of the runs.
         readme: A page whose table is rewritten from the file.
         again: Measure also what is up to date.
-        seeds: How many (default: three, and one of what takes ten minutes or so).
+        seeds: How many (default: three).
         flags: More flags for each run, as one word: "--data-dir train.zip".
     """
     try:
@@ -61,7 +60,7 @@ def measure(
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
     for card in cards:
-        wanted = [str(seed) for seed in range(seeds or (1 if card.name in ONE_SEED else table.SEEDS))]
+        wanted = [str(seed) for seed in range(seeds or table.SEEDS)]
         entry = None if again else table.read(to).get(card.name)
         if entry and entry["source_sha256"] != card.sha256:
             entry = None

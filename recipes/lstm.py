@@ -1,13 +1,13 @@
 """LSTM reading MNIST pixel by pixel, 784 steps (document, section 3.3.3; 84,362 parameters).
 
     python -m keraskit.recipes.lstm
-    python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: half a minute, not seven
+    python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: half a minute, not ten
 
 With Keras's defaults this network stalls near 0.2. It learns when pixels are standardised, batches are small, gradients
 are clipped, the learning rate rises at first, and the gates' biases spread over four rows of pixels: that many lie
 black below half of the digits, so that gates which remember but one hardly know at the end which digit they saw.
 
-Expected: test accuracy 0.96 after 6 epochs, 7 min on two CPU cores.
+Expected: test accuracy 0.97 after 8 epochs, 10 min on two CPU cores.
 """
 
 import keraskit
@@ -58,10 +58,10 @@ recipe = Recipe(
     build=build,
     compile=compile_model,
     data=digits.pixels,
-    epochs=6,
+    epochs=8,
     batch_size=64,
     section="3.3.3",
-    expected={"test_accuracy": 0.96},
+    expected={"test_accuracy": 0.97},
 )
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Two losses are added: the digit's with weight 1, the next pixel's with weight 0.3, since it is a mean over 784
 predictions, most of them easy. Always "dark" is right for 0.824 of the test pixels; the model must be 0.07 better.
 
-Expected: test output1 accuracy 0.95, test output2 accuracy 0.9 after 12 epochs, 13 min on two CPU cores.
+Expected: test output1 accuracy 0.96, test output2 accuracy 0.9 after 8 epochs, 8 min on two CPU cores.
 """
 
 import keraskit
@@ -30,8 +30,8 @@ def build(extract: int = 64, units: int = 32, bins: int = 10, classes: int = 10)
     sequence = shared(inputs)
     reader = layers.LSTM(units, name="class11")
     x = reader(sequence)
-    for lstm in (shared, reader):
-        spread_gates(lstm, span=28)
+    spread_gates(shared, span=28)  # the next pixel is much like the one a row above it
+    spread_gates(reader, span=4 * 28)  # the digit is read from the last state: see the recipe lstm
     x = layers.Dense(units, activation="relu", name="class12")(x)
     digit = layers.Dense(classes, activation="softmax", name="output1")(x)
     # The document wraps this layer in TimeDistributed. Dense works on the last axis by itself, with the same weights;
@@ -63,13 +63,13 @@ recipe = Recipe(
     build=build,
     compile=compile_model,
     data=digits.next_pixels,
-    epochs=12,
+    epochs=8,
     batch_size=64,
     monitor="val_output1_accuracy",
     class_output="output1",
     figure=digits.brightness_pictures,
     section="3.5.2",
-    expected={"test_output1_accuracy": 0.95, "test_output2_accuracy": 0.9},
+    expected={"test_output1_accuracy": 0.96, "test_output2_accuracy": 0.9},
 )
 
 if __name__ == "__main__":

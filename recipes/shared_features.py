@@ -1,14 +1,14 @@
 """An LSTM whose features a shallow and a deep branch interpret (document, section 3.4.2; 78,984 parameters).
 
     python -m keraskit.recipes.shared_features
-    python -m keraskit.recipes.shared_features --timesteps 28 --epochs 5    # row by row: minutes
+    python -m keraskit.recipes.shared_features --timesteps 28 --epochs 5    # row by row: half a minute
 
 The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow: as
 long as what reaches them differs little from digit to digit, each step moves all their units alike, and can silence
 them for good. With gates that remember one row instead of four, three of the first six seeds fell all but silent
 within 300 steps; hence the warm-up, too.
 
-Expected: test accuracy 0.95 after 6 epochs, 8 min on two CPU cores.
+Expected: test accuracy 0.96 after 8 epochs, 10 min on two CPU cores.
 """
 
 import keraskit
@@ -65,10 +65,10 @@ recipe = Recipe(
     build=build,
     compile=compile_model,
     data=digits.pixels,
-    epochs=6,
+    epochs=8,
     batch_size=64,
     section="3.4.2",
-    expected={"test_accuracy": 0.95},
+    expected={"test_accuracy": 0.96},
 )
 
 if __name__ == "__main__":

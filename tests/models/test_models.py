@@ -131,17 +131,25 @@ def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_
         resources.check_memory(model, keras.optimizers.SGD(momentum=0.9))
 
 
-@pytest.mark.parametrize("timesteps, span", [(784, 4 * 28), (28, 28)])  # four rows of pixels, or all rows
-def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(timesteps, span, tmp_path):
-    model = lstm.build(units=64, timesteps=timesteps)
-    bias = model.get_layer("lstm1").get_weights()[2]
+@pytest.mark.parametrize(
+    "build, name, span",
+    [
+        (lambda: lstm.build(units=64), "lstm1", 4 * 28),  # four rows of pixels
+        (lambda: lstm.build(units=64, timesteps=28), "lstm1", 28),  # all rows
+        (lambda: multi_output.build(extract=64), "extract", 28),
+        (lambda: multi_output.build(units=64), "class11", 4 * 28),
+    ],
+)
+def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(build, name, span, tmp_path):
+    model = build()
+    bias = model.get_layer(name).get_weights()[2]
     remember, forget, cell = bias[:64], bias[64:128], bias[128:]
     assert np.array_equal(remember, -forget) and not cell.any()
     # A unit whose forget gate stands at s = u / (u + 1) remembers 1 / (1 - s) = u + 1 steps.
     spans = 1 / (1 - 1 / (1 + np.exp(-forget)))
     assert spans.min() >= 2 and 0.8 * span < spans.max() <= span and spans.std() > span / 7
     model.save(tmp_path / "lstm.keras")
-    assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer("lstm1").get_weights()[2], bias)
+    assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer(name).get_weights()[2], bias)
 
 
 def test_lstm_by_rows_learns(tmp_path):
