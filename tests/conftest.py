@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FIRST = ("test_kill", "test_cluster", "test_placement", "test_package", "test_verify")  # few tests, and long ones
 QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
+
+
+def pytest_configure():
+    """Ctrl-C's signal reaches what tests start, also where a shell began the suite in the background and ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
