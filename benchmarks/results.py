@@ -38,7 +38,7 @@ def measure(
     output_dir: Path = Path("runs"),
     readme: Path | None = None,
     again: bool = False,
-    seeds: int | None = None,
+    seeds: int = table.SEEDS,
     flags: Annotated[str, cyclopts.Parameter(allow_leading_hyphen=True)] = "",
 ) -> None:
     """Run each recipe that has no up-to-date entry, and record each seed as soon as it is done.
@@ -49,7 +49,7 @@ def measure(
         output_dir: Folder of the runs.
         readme: A page whose table is rewritten from the file.
         again: Measure also what is up to date.
-        seeds: How many (default: three).
+        seeds: How many.
         flags: More flags for each run, as one word: "--data-dir train.zip".
     """
     try:
@@ -60,7 +60,7 @@ def measure(
     cards = [find_card(name) for name in names or recipes_available() if names or name not in NOT_BY_DEFAULT]
     cards = [card for card in cards if card.trains]
     for card in cards:
-        wanted = [str(seed) for seed in range(seeds or table.SEEDS)]
+        wanted = [str(seed) for seed in range(seeds)]
         entry = None if again else table.read(to).get(card.name)
         if entry and entry["source_sha256"] != card.sha256:
             entry = None

@@ -1,7 +1,7 @@
 """LSTM reading MNIST pixel by pixel, 784 steps (document, section 3.3.3; 84,362 parameters).
 
     python -m keraskit.recipes.lstm
-    python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: half a minute, not ten
+    python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: half a minute, not ten minutes
 
 With Keras's defaults this network stalls near 0.2. It learns when pixels are standardised, batches are small, gradients
 are clipped, the learning rate rises at first, and the gates' biases spread over four rows of pixels: that many lie

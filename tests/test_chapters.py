@@ -54,7 +54,7 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
     config = Config(
         {
             "KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"},  # no port
-            # Asked to end, one kernel in twenty waits for a thread of its own that has ended before it.
+            # Asked to end, some kernels wait for ever for a thread of their own that has ended before.
             "NotebookClient": {"timeout": 120, "kernel_name": "python3", "shutdown_kernel": "immediate"},
         }
     )
