@@ -38,7 +38,7 @@ def measure(
     output_dir: Path = Path("runs"),
     readme: Path | None = None,
     again: bool = False,
-    seeds: int = table.SEEDS,
+    seeds: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))] = table.SEEDS,
     flags: Annotated[str, cyclopts.Parameter(allow_leading_hyphen=True)] = "",
 ) -> None:
     """Run each recipe that has no up-to-date entry, and record each seed as soon as it is done.
