@@ -74,9 +74,7 @@ class RunConfig:
     callbacks: str | None = None
     """Keras callbacks of your own, file.py:function; the function returns a list of them."""
     tensorboard: bool = False
-    """Write curves, pictures and hyperparameters for TensorBoard into the run's folder, epoch by epoch."""
-    track: Literal["mlflow"] | None = None
-    """Record the finished run with mlflow too: in mlflow.db in the output folder, or where MLFLOW_TRACKING_URI says."""
+    """Write curves for TensorBoard into the run's folder, epoch by epoch (`keras.callbacks.TensorBoard`)."""
     augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Augmentation()  # noqa: RUF009  (frozen)
     """Random transforms of the training pictures, and their standardisation."""
 

@@ -5,7 +5,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,6 @@ class KeepBest(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.setup = folder, setup
         self.rows: list[dict[str, float]] = []
-        self.told: list[Callable[[dict[str, float]], None]] = []  # of each epoch
         self.best_epoch = 0
         self.fitting = 0.0  # seconds, of processes before this one too
         self._best = -float("inf")
@@ -75,8 +74,6 @@ class KeepBest(keras.callbacks.Callback):
         logs = logs or {}
         numbers = {name: float(value) for name, value in logs.items()}
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
-        for tell in self.told:
-            tell(self.rows[-1])
         self.fitting += self._spent()
         monitor, sign = self.setup.monitor
         score = sign * numbers[monitor]

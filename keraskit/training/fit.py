@@ -36,6 +36,8 @@ def fit(
     patience, position = signals.Patience(), start.position if start else Position()
     stop = StopTogether(cluster, patience)
     saving = []
+    if keeper.folder and settings.tensorboard:
+        shown.append(keras.callbacks.TensorBoard(keeper.folder.path / "tensorboard", write_graph=False))
     if keeper.folder:
         saving = [Checkpoints(keeper, user, stop.agreed, position.step, command)]
 

@@ -21,7 +21,7 @@ from keraskit.models import graph
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.results import figures, plots, report, scores, split_predictions, trackers
+from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
 from keraskit.training import autotune, coach, fit, hardware, previous, resources, resume, user_callbacks, verdict
@@ -106,8 +106,6 @@ def train(
             with uncompiled(setup.model) as model:
                 figures.draw_model(folder, model, graph.summary(model))
             keeper = KeepBest(folder, setup)
-            tracked = trackers.trackers(settings, folder, setup.options)
-            keeper.told = [tracker.epoch for tracker in tracked]
             timings.mark("build")
             fit.fit(setup, keeper, callbacks, start, command)
             timings.mark("fit")
@@ -124,8 +122,6 @@ def train(
                 seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
             )
         resume.close(folder)
-        for tracker in tracked:
-            tracker.finish(metrics)
     place.cluster.leave()
 
     verdict.show(metrics, words, coach.advice(splits, keeper.rows, metrics, recipe.class_output))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from keraskit.errors import UserError, lasting
 from keraskit.options import checked
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.results import trackers
 
 
 def settle(
@@ -23,7 +23,8 @@ def settle(
     Raises:
         UserError: the recipe has no such flag, or knobs do not go together.
     """
-    trackers.check(config)
+    if config.tensorboard and find_spec("tensorboard") is None:
+        raise UserError("--tensorboard needs tensorboard.", "pip install 'keraskit[tensorboard]' brings it.")
     options = checked(recipe.functions, options, recipe.name)
     epochs, batch_size, limit = config.epochs or recipe.epochs, config.batch_size or recipe.batch_size, config.limit
     if config.quick:
