@@ -38,17 +38,13 @@ results: $(VENV)/.installed    ## run every recipe in full, write docs/results.j
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/speed.py --json docs/speed.json
-	@$(BIN)/python benchmarks/anatomy.py --json docs/anatomy.json
 	@$(BIN)/python benchmarks/memory.py --json docs/memory.json
 	@$(BIN)/python benchmarks/pytorch.py --json docs/pytorch.json
-	@$(BIN)/python benchmarks/iterators.py --json docs/iterators.json
 	@$(BIN)/python benchmarks/startup.py --json docs/startup.json
 	@$(BIN)/python benchmarks/precision.py --json docs/precision.json
 	@$(BIN)/python benchmarks/scaling.py --json docs/scaling.json
 	@$(BIN)/python benchmarks/augmentation.py --json docs/augmentation.json
 	@$(BIN)/python benchmarks/recurrent.py --json docs/recurrent.json
-	@$(BIN)/python benchmarks/photographs.py --json docs/photographs.json
-	@$(BIN)/python benchmarks/classify.py --json docs/classify.json
 	@$(BIN)/python benchmarks/fuzz.py --json docs/fuzz.json
 	@$(BIN)/python benchmarks/kill.py --json docs/kill.json
 	@$(BIN)/python benchmarks/pages.py

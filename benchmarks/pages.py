@@ -6,7 +6,6 @@ python benchmarks/pages.py
 import functools
 import json
 import re
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -89,35 +88,6 @@ def learning(record: dict) -> list[str]:
         "![Validation error by epoch](charts/learning.svg)",
         "",
         *rows("recipe | s/epoch> | epochs> | after 1> | after 2> | after 4> | best, in epoch>", cells),
-    ]
-
-
-def photographs(record: dict) -> list[str]:
-    """The benchmark of photographs in files as Markdown."""
-    plain, augmented, ratio, within = record["step"].values()
-    return [
-        "## Photographs in files",
-        "",
-        f"`python benchmarks/photographs.py --json docs/photographs.json`, on {machine(record['hardware'])}.",
-        "",
-        f"- Checking 2,000 photographs for the first time: {record['checking_2000_files']:.1f} s.",
-        f"- A training step of `cats_dogs`, batch 32, the fastest of several rounds: {plain * 1e3:.0f} ms as it is, "
-        f"{augmented * 1e3:.0f} ms with the seven transforms, {ratio:.2f} times; within each round, in the median, "
-        f"{within:.2f} times.",
-    ]
-
-
-def classify(record: dict) -> list[str]:
-    """The benchmark of the pretrained networks as Markdown."""
-    return [
-        "## Many photographs through a network",
-        "",
-        f"`python benchmarks/classify.py --json docs/classify.json`: {record['photographs']:,} photographs through "
-        f"MobileNet, all ways in turn in one run, medians, on {machine(record['hardware'])}.",
-        "",
-        *rows("way | seconds>", ((name, f"{seconds:.1f}") for name, seconds in record["seconds"].items())),
-        "",
-        *(f"- {name}: {ratio:.2f} times." for name, ratio in record["ratios"].items()),
     ]
 
 
@@ -206,22 +176,6 @@ def gpu(record: dict) -> list[str]:
         f"{machine(record['hardware'])}.",
         "",
         *rows("recipe | way | step> | examples/s> | memory>", cells),
-    ]
-
-
-def iterators(record: dict) -> list[str]:
-    """The benchmark of how epochs end, as Markdown."""
-    cells = (
-        (f"{length} s", *(f"{function(each):.3f} s" for each in ways.values() for function in (statistics.mean, max)))
-        for length, ways in record["seconds"].items()
-    )
-    return [
-        "## The end of an epoch",
-        "",
-        "`python benchmarks/iterators.py --json docs/iterators.json`: how long it takes until an epoch's iterator is "
-        f"gone, where tf.data tunes itself (AUTOTUNE) and in keraskit, on {machine(record['hardware'])}.",
-        "",
-        *rows("epoch> | AUTOTUNE, mean> | the longest> | keraskit, mean> | the longest>", cells),
     ]
 
 
@@ -328,27 +282,6 @@ def scaling(record: dict) -> list[str]:
     ]
 
 
-def anatomy(record: dict) -> list[str]:
-    """What steps consist of, as Markdown."""
-    cells = (
-        (
-            *(name, f"{row['step'] * 1e3:.2f} ms"),
-            ", ".join(f"{words} {share:.0%}" for words, share in row["shares"].items() if share >= record["shown"]),
-        )
-        for name, row in record["recipes"].items()
-    )
-    return [
-        "## What a step consists of",
-        "",
-        "`python benchmarks/anatomy.py --json docs/anatomy.json`: shares of the time in operations, by TensorFlow's "
-        f"profiler, on {machine(record['hardware'])}. A recurrent layer computes its gates, reads and writes at each "
-        "of its 784 steps: the products, which alone count for the share of the peak above, are about half of its "
-        "time or less.",
-        "",
-        *rows("recipe | step> | operations", cells),
-    ]
-
-
 def memory(record: dict) -> list[str]:
     """The benchmark of memory as Markdown."""
     cells = (
@@ -379,9 +312,7 @@ def memory(record: dict) -> list[str]:
 
 PARTS = {
     "speed.json": speed,
-    "anatomy.json": anatomy,
     "memory.json": memory,
-    "iterators.json": iterators,
     "precision.json": precision,
     "startup.json": startup,
     "scaling.json": scaling,
@@ -390,8 +321,6 @@ PARTS = {
     "pytorch.json": pytorch,
     "gpu.json": gpu,
     "recurrent.json": recurrent,
-    "photographs.json": photographs,
-    "classify.json": classify,
     "fuzz.json": fuzz,
     "kill.json": kill,
 }

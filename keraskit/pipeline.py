@@ -39,7 +39,7 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The dataset with tf.data's autotuning off: its numbers are ours.
 
     It looks at a pipeline after 10, 30, 70, 150 ms and so on, twice as long each time, and often an iterator that ends
-    waits for its next look: an epoch of 6 s takes up to 10 (`benchmarks/iterators.py`).
+    waits for its next look: an epoch of 6 s took up to 10.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

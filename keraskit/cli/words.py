@@ -25,7 +25,7 @@ from keraskit.suggest import did_you_mean, nearest
 OF_RECIPES = {  # verbs that a recipe's name follows
     "run": "Train a recipe, evaluate it, save and plot.",
     "show": "Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.",
-    "autotune": "Measure here which precision is fastest for a recipe, and whether XLA helps; auto then takes it.",
+    "autotune": "Measure here which precision is fastest for a recipe, and whether XLA helps; prints the flags.",
 }
 
 

@@ -1,45 +1,23 @@
-"""Measures a recipe's training step in each precision, with and without XLA, and remembers the best for `auto`."""
+"""Measure a recipe's training step in each precision, with and without XLA, and print the flags of the fastest."""
 
 import collections
 import dataclasses
 import statistics
 import time
-from datetime import UTC, datetime
 from typing import Any
 
-import keras
-import tensorflow as tf
-
-from keraskit import files, system
 from keraskit.config import RunConfig
 from keraskit.recipe import Recipe
-from keraskit.registry import Card
 from keraskit.training import hardware
 from keraskit.training.settings import settle
 from keraskit.training.setup import TrainingSetup, load, prepare
 
 ROUNDS, LONG_ENOUGH = 5, 0.5  # repeats, and seconds of steps in each
 WORTH_IT = 0.97  # another way must take less than this share of the plain one's time
-FILE = "autotune.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """The fastest of what was measured, in milliseconds of one training step, and on which day."""
-
-    precision: str
-    xla: str
-    milliseconds: float
-    day: str
-
-    @property
-    def reason(self) -> str:
-        """Why it is chosen."""
-        return f"the fastest here, {self.milliseconds:.1f} ms a step, measured by `keraskit autotune` on {self.day}"
 
 
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """Measure all candidates in alternation, print them, and remember the fastest for `auto`.
+    """Measure all candidates in alternation and print them, with the flags of the fastest.
 
     Returns precision, XLA and milliseconds of each, the fastest first.
     """
@@ -64,13 +42,9 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     plain = next(row for row in table if row[:2] == ("float32", "off"))
     best = table[0] if table[0][2] < WORTH_IT * plain[2] else plain
     for precision, xla, milliseconds in table:
-        chosen = "  <- auto from now on" if (precision, xla) == best[:2] else ""
+        chosen = f"  <- --precision {precision} --xla {xla}" if (precision, xla) == best[:2] else ""
         times = f"{plain[2] / milliseconds:.2f} times as fast as float32 without XLA"
         print(f"{precision:9} xla {xla:3} {milliseconds:9.2f} ms a step, {times}{chosen}")
-    found = Measured(best[0], best[1], round(best[2], 3), datetime.now(UTC).date().isoformat())
-    entry = {key(recipe, settings, settings.options): dataclasses.asdict(found)}
-    if remembered := files.remember(FILE, files.remembered(FILE) | entry):
-        print(f"remembered in {remembered}")
     return table
 
 
@@ -87,22 +61,3 @@ def run(setup: TrainingSetup, count: int) -> float:
     with setup.place.scope:
         setup.training_copy.fit(setup.epochs.dataset.repeat().take(count), verbose=0, shuffle=False)
     return (time.perf_counter() - started) / count
-
-
-def key(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> str:
-    """What a measurement holds for: this code, this model, this batch, this machine, these versions."""
-    code = Card(recipe.source).sha256
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    where = f"{system.cpu_name()}, {system.cores()} cores, {config.threads} threads, {config.device}, {gpus} GPUs"
-    versions = f"tensorflow {tf.__version__}, keras {keras.__version__}"
-    return f"{recipe.name} {code} {sorted(options.items())} batch {config.batch_size}; {where}; {versions}"
-
-
-def recall(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Measured | None:
-    """What was measured for this run; None where nothing was, or what is there was written by another version."""
-    try:
-        known = Measured(**files.remembered(FILE)[key(recipe, config, options)])
-        usable = known.precision in hardware.POLICIES and known.xla in ("on", "off") and known.milliseconds > 0
-        return known if usable else None
-    except (KeyError, TypeError):
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,9 +16,6 @@ from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.training import lstm
-
-if TYPE_CHECKING:
-    from keraskit.training.autotune import Measured
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
@@ -93,7 +90,6 @@ def choose(
     settings: RunConfig,
     place: Place,
     steps: int,
-    measured: Measured | None = None,
     named: bool = False,
     whole: str = "",
 ) -> Choices:
@@ -102,7 +98,6 @@ def choose(
     Args:
         model, settings, place: by which to decide.
         steps: in one epoch.
-        measured: what was measured here, which `auto` prefers to what is known of such models.
         named: each example has a file, whose name should be told if its loss is no number.
         whole: why a batch cannot be taken apart, where it cannot.
 
@@ -114,12 +109,10 @@ def choose(
     replicas = place.cluster.share.replicas
     micro_batches = _micro_batches(kinds, gpu or replicas > 1, place.threads.value, whole)
     precision = _precision(kinds, gpu, place.device.value)
-    if measured:
-        precision = Choice(measured.precision, measured.reason)
     if settings.precision != "auto":
         precision = Choice(settings.precision, ASKED)
     in_blocks = {"recurrent", "looped"} & kinds == {"recurrent"} and precision.value == "float32" and not whole
-    xla = Choice(measured.xla, measured.reason) if measured else _xla(kinds, gpu, in_blocks)
+    xla = _xla(kinds, gpu, in_blocks)
     if settings.xla != "auto":
         lost = gpu and settings.xla == "on" and "recurrent" in kinds
         xla = Choice(settings.xla, ASKED + "; NOTE: this keeps recurrent layers from cuDNN's faster kernels" * lost)

@@ -24,7 +24,7 @@ from keraskit.registry import Card
 from keraskit.results import figures, plots, report, scores, split_predictions
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import autotune, coach, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training import coach, fit, hardware, previous, resources, resume, user_callbacks, verdict
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import infer
@@ -76,7 +76,7 @@ def train(
 
     splits = load(recipe, settings)
     timings.mark("data")
-    setup = prepare(recipe, settings, splits, place, autotune.recall(recipe, settings, settings.options))
+    setup = prepare(recipe, settings, splits, place)
     callbacks = user_callbacks.own(recipe, settings.callbacks)
     if place.cluster.chief:
         resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)

@@ -7,7 +7,7 @@ import functools
 import inspect
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,9 +23,6 @@ from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.training import checkpoint, hardware, lstm, resources
 from keraskit.training.micro_batches import MicroBatched, hindrance
-
-if TYPE_CHECKING:
-    from keraskit.training.autotune import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +66,8 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
     return call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
 
 
-def prepare(
-    recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place, measured: Measured | None = None
-) -> TrainingSetup:
-    """Build and compile the model, fill it, and fit data and model to each other; `measured` was fastest here."""
+def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
+    """Build, initialise and compile the model, and fit data and model to each other."""
     cluster = place.cluster
     cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
@@ -85,9 +80,7 @@ def prepare(
         training_data = computed(model, recipe.features, splits) if recipe.features else splits
     train = training_data.train
     epochs = ShuffledEpochs(train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
-    choose = functools.partial(
-        hardware.choose, head, settings, place, epochs.steps, measured, named=train.names is not None
-    )
+    choose = functools.partial(hardware.choose, head, settings, place, epochs.steps, named=train.names is not None)
     choices = choose()
     filled = {"steps": settings.epochs * epochs.steps, "batch_size": settings.batch_size, "seed": settings.seed}
 

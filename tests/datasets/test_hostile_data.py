@@ -22,7 +22,7 @@ from keraskit.errors import UserError
 from keraskit.results import compare, manifest, predictions, report, runs
 from keraskit.results.predictions import Network
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import autotune, resume
+from keraskit.training import resume
 from keraskit.training.settings import settle
 from keraskit.training.user_callbacks import from_file
 
@@ -220,13 +220,6 @@ def test_a_best_epoch_that_never_was_and_losses_that_are_no_numbers_are_shown_as
     assert compare.table([row])[0][compare.HEAD.index("validation")] == "inf"
     compare.draw([row, row], tmp_path / "curves.png")
     report.write_report(run)
-
-
-def test_what_is_remembered_may_be_damaged(monkeypatch):
-    for entry in ({"precision": "evil", "xla": "on", "milliseconds": 1.0, "day": "x"}, "text", [1, 2, 3, 4], 5):
-        monkeypatch.setattr(autotune, "key", lambda *_: "key")
-        monkeypatch.setattr(autotune.files, "remembered", lambda _, entry=entry: {"key": entry})
-        assert autotune.recall(None, None, {}) is None
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from keraskit.registry import load_recipe
 from keraskit.training import hardware
 
 
-def choose(model, steps=100, measured=None, named=False, **knobs):
+def choose(model, steps=100, named=False, **knobs):
     """What is chosen for a model by these flags."""
     config = RunConfig(**knobs)
-    return hardware.choose(model, config, hardware.occupy(config), steps, measured, named)
+    return hardware.choose(model, config, hardware.occupy(config), steps, named)
 
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
