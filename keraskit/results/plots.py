@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import font_manager, get_cachedir
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -15,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
-from keraskit.results import fonts, history
+from keraskit.results import history
 from keraskit.results.scores import Calibration
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
@@ -23,6 +26,11 @@ TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", (0, (1, 1)))  # of the first seven runs, the next seven, and so on
 DPI = 120
+FAMILIES = (  # for letters that matplotlib's own font lacks
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei"),
+    *("PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS"),
+    *("Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI", "Noto Emoji", "Segoe UI Symbol"),
+)
 MOST = 1e30  # that is drawn
 COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
@@ -36,16 +44,29 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
-    """Write the PNG in fonts that have all letters of the names in it, where such are installed.
-
-    Else one line says what to install, in place of matplotlib's warning for each letter.
-    """
-    if more := fonts.families("".join(map(_words, names))):
+    """Write the PNG. Of letters that no installed font has, one line says so in place of a warning for each."""
+    if not "".join(names).isascii():
         for text in figure.findobj(Text):
-            text.set_fontfamily([*text.get_fontfamily(), *more])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that no font has, of numbers that no axis has room for
+            text.set_fontfamily([*text.get_fontfamily(), *_families()])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         figure.savefig(path)
+    if any("missing from font" in str(warning.message) for warning in caught):
+        _advise()
+
+
+@functools.cache
+def _families() -> list[str]:
+    """Those of FAMILIES that matplotlib knows: it takes each letter from the first that has it."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a family without the usual weight will do
+    known = set(font_manager.get_font_names())
+    return [name for name in FAMILIES if name in known]
+
+
+@functools.cache
+def _advise() -> None:
+    problem = "no font that matplotlib knows has all letters of the names, so pictures show boxes"
+    print(f"NOTE           {problem}: install Noto's for this script, and remove {get_cachedir()}/fontlist*.json")
 
 
 def _words(text: str, most: int = 60) -> str:
