@@ -8,11 +8,12 @@ back the process's stderr while it starts, drop the lines known to concern nobod
 
 import gc
 import os
-import subprocess
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -24,15 +25,6 @@ _CHATTER = (
     "|tf_tfl_flatbuffer_helpers|flatbuffer_export|fully_quantize: "
 )
 _NO_GPU_CHATTER = "failed call to cuInit|Cannot dlopen some GPU libraries|Skipping registering GPU"
-_HOLDER = r"""
-import os, re, sys
-said = b""
-while not said.endswith(b"\0") and (more := os.read(0, 65536)):
-    said += more
-for line in said.rstrip(b"\0").splitlines(True):
-    if not (said.endswith(b"\0") and re.search(sys.argv[1].encode(), line)):
-        os.write(2, line)
-"""
 _began: list[float] = []  # when a command began, by time.monotonic, until its run asks
 _held: list[int] = []  # the real stderr while it is held back
 _started: list[bool] = []  # whether TensorFlow was, by us
@@ -51,26 +43,20 @@ def spent() -> float:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Hold back stderr for the length of a `with` block, and then print what matters of it.
-
-    Another process holds it, so that all is printed where this one crashes.
-    """
+    """Hold back stderr inside the block, then print what matters of it."""
     if _held or os.environ.get("KERASKIT_DEBUG"):
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors
-    chatter = _CHATTER if any(Path("/dev").glob("nvidia*")) else f"{_CHATTER}|{_NO_GPU_CHATTER}"
+    chatter = re.compile((_CHATTER if any(Path("/dev").glob("nvidia*")) else f"{_CHATTER}|{_NO_GPU_CHATTER}").encode())
     try:
         sys.stderr.flush()
         real = os.dup(2)
-        line = [sys.executable, "-ISc", _HOLDER, chatter]
-        holder = subprocess.Popen(line, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # of no Ctrl-C
     except (OSError, AttributeError):  # no stderr at all: nothing to keep quiet
         yield
         return
-    assert holder.stdin
-    with holder:
-        os.dup2(holder.stdin.fileno(), 2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
         _held.append(real)
         try:
             yield
@@ -78,8 +64,10 @@ def quietly() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(_held.pop(), 2)
             os.close(real)
-            with suppress(OSError):
-                holder.stdin.write(b"\0")
+            held.seek(0)
+            for line in held:
+                if not chatter.search(line):
+                    os.write(2, line)
 
 
 def asked_by_the_program() -> bool:

@@ -172,26 +172,15 @@ def test_a_command_does_not_look_through_tensorflow_when_it_ends():
     assert done.stderr == "" and int(done.stdout) > 100_000
 
 
-STARTS = """
-import os, signal
+def test_what_matters_of_tensorflows_start_is_passed_on():
+    code = """
+import os
 from keraskit import startup
 with startup.quietly():
     os.write(2, b"F cpu_feature_guard.cc:38] compiled to use what this processor lacks\\nhalf a line")
-    if {dies}:
-        os.kill(os.getpid(), signal.SIGABRT)
 """
-
-
-@pytest.mark.parametrize(
-    ("dies", "code", "said"),
-    [
-        (True, -6, "F cpu_feature_guard.cc:38] compiled to use what this processor lacks\nhalf a line"),
-        (False, 0, "half a line"),
-    ],
-)
-def test_a_crash_in_tensorflows_start_shows_what_it_printed(dies, code, said):
-    done = subprocess.run([sys.executable, "-c", STARTS.format(dies=dies)], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (code, said)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "half a line")
 
 
 def test_show_prints_the_summary_and_draws_the_graph(command, tmp_path):

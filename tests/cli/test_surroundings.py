@@ -73,7 +73,8 @@ def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
         {"LANG": "tr_TR.ISO-8859-9", "PYTHONUTF8": "0", "HOME": "/proc", "TZ": "Not/AZone", "TERM": "dumb"},
     ):
         code, out, err = ended(started(["compare", "run", "./other/", "--output", "ü\n.png"], cwd, **environment))
-        assert (code, err) == (0, "") and "mlp" in out and out.count("\n") == 6
+        lines = [line for line in out.splitlines() if not line.startswith("NOTE ")]  # what letters fonts lack
+        assert (code, err) == (0, "") and "mlp" in out and len(lines) == 5
         with Image.open(cwd / "ü\n.png") as picture:
             assert picture.width > 100
         (cwd / "ü\n.png").unlink()
