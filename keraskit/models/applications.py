@@ -94,10 +94,7 @@ def load_file(model: keras.Model, path: Path) -> None:
     Raises UserError where the file cannot be read or does not fit; it says which layer, and which shapes.
     """
     try:
-        if path.suffix == ".keras":
-            weights.check_archive(path)
-        else:
-            weights.check_hdf5(path)
+        weights.check(path)
         legacy = path.suffix == ".h5" and not path.name.endswith(".weights.h5")
         with warnings.catch_warnings(action="ignore"):  # the error says what does not fit
             model.load_weights(path, **({"by_name": _names_all(path, model)} if legacy else {}))

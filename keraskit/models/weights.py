@@ -1,12 +1,13 @@
-"""Opens model and weight files that anybody may have made; refuses code, ways to other files, bombs."""
+"""Opens model and weight files that anybody may have made: bounds what they claim, and leaves the rest to Keras."""
 
+import inspect
+import io
 import json
 import math
 import random
-import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,78 +17,114 @@ import keras
 from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-MEMBERS = {"metadata.json", CONFIG, WEIGHTS}  # Keras unpacks whatever else there is
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes one and a half million
 MOST_RATIO = 100  # of what is declared to what is stored; weights hardly shrink
 SLACK = 16_000_000  # bytes that are no bomb, whatever the ratio
-MOST_LINKS, MOST_DEPTH = 20_000, 50  # in an HDF5 file; looking at so many takes a second
+MOST_NODES, MOST_DEPTH = 20_000, 50  # in an HDF5 file; looking at so many takes a second
 MOST_OUTPUT = 2_000_000_000  # bytes that one layer may make of one example
-_FILES = "reads files of this machine"
-REFUSED = {
-    **dict.fromkeys(("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"), "runs code"),
-    **dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), _FILES),
-}
 
 
 def load(path: Path) -> keras.Model:
-    """The model in a `.keras` file, uncompiled, in Keras's safe mode.
+    """Load a `.keras` file, uncompiled, in Keras's safe mode: it refuses code, links, and files outside of this one.
 
     Raises:
-        ValueError: it is none, or is refused; the message says why. Keras raises anything else for a damaged file.
+        ValueError: it claims more than it holds; the message says what. Keras raises anything else for what it refuses.
     """
-    config, stored = check_archive(path)
-    for named in re.findall(r'"class_name": "([^"]*)"', json.dumps(config)):  # classes and functions, at any depth
-        if (name := named.rpartition(">")[2]) in REFUSED:
-            raise ValueError(f"refused: it holds a {name}, which {REFUSED[name]}")
-    if (declared := _declared(config)) > stored + SLACK:  # each takes a byte at least
-        raise ValueError(f"refused: it declares {declared:,} weights, and holds {stored:,} bytes of them")
-    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    config = check(path)
+    with unallocated():
+        model = _made(config)
+    for layer in model._flatten_layers():
+        for tensor in keras.tree.flatten(_output(layer)):
+            if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
+                raise ValueError(f"refused: its layer {layer.name} gives out {tensor.shape} for one example")
+    declared, stored = sum(math.prod(variable.shape) for variable in model.variables), path.stat().st_size
+    if declared > stored + SLACK:  # each takes a byte at least
+        raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _made(config: Any) -> keras.Model:
+    """Build the model that a configuration describes."""
+    if not isinstance(config, dict):
+        raise ValueError(f"its {CONFIG} describes no model")
+    model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise ValueError(f"it holds a {type(model).__name__}, no model")
     return model
 
 
-def check_archive(path: Path) -> tuple[dict[str, Any], int]:
-    """The configuration in a `.keras` file, and the bytes of its weights; ValueError where it holds anything else."""
+def check(path: Path) -> Any:
+    """Refuse a `.keras` or HDF5 file that would unpack to far more than it has. Returns the former's configuration.
+
+    Raises:
+        OSError: it is no HDF5 file.
+        ValueError: it is no archive of Keras's, is damaged or refused; the message says why.
+    """
+    if path.suffix != ".keras":
+        with h5py.File(path) as file:
+            return _bound(file, path.stat().st_size)
     if not zipfile.is_zipfile(path):
-        whole = "a whole model as .h5, which can hold code" if h5py.is_hdf5(path) else "no .keras file, or half of one"
-        raise ValueError(f"refused: it is {whole}")
+        raise ValueError("refused: it is no .keras file, or half of one")
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        names = [member.filename for member in members]
-        if others := sorted(set(names) - MEMBERS):
-            raise ValueError(f"refused: it holds {others[0]!r}, which no run writes")
-        if len(set(names)) < len(names):
-            raise ValueError("refused: it holds two files of one name")
-        for member in members:
+        for member in archive.infolist():
             if member.file_size > MOST_RATIO * member.compress_size + SLACK:
                 sizes = f"{member.compress_size:,} bytes that claim to be {member.file_size:,}"
                 raise ValueError(f"refused: its {member.filename} has {sizes}")
         if archive.getinfo(CONFIG).file_size > MOST_CONFIG:
             raise ValueError(f"refused: its {CONFIG} has more than {MOST_CONFIG:,} bytes")
-        if damaged := archive.testzip():  # nothing damaged gets as far as HDF5, which is written in C
-            raise ValueError(f"its {damaged} is damaged")
-        config = json.loads(archive.read(CONFIG))
-        if not isinstance(config, dict):
-            raise ValueError(f"its {CONFIG} describes no model")
-        return config, archive.getinfo(WEIGHTS).file_size
+        with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
+            _bound(file, archive.getinfo(WEIGHTS).file_size)
+        return json.loads(archive.read(CONFIG))
 
 
-def _declared(config: dict[str, Any]) -> int:
-    """How many weights a configuration declares, found by building it without allocating any.
+def _bound(file: h5py.File, size: int) -> None:
+    """Raise ValueError if an HDF5 file of so many bytes holds much larger arrays, or groups without end."""
+    total = count = 0
 
-    Raises:
-        ValueError: a layer makes more of one example than any memory should hold.
+    def look(name: str, found: Any) -> str | None:  # what a visitor returns ends the visit
+        nonlocal total, count
+        count += 1
+        if name.count("/") > MOST_DEPTH or count > MOST_NODES:
+            return f"it has more than {MOST_NODES:,} groups and arrays, or some nested deeper than {MOST_DEPTH}"
+        if isinstance(found, h5py.Dataset):
+            total += math.prod(found.shape or ()) * found.dtype.itemsize
+        claim = f"its arrays claim {total / 1e9:,.1f} GB, and it has {size:,} bytes"
+        return claim if total > MOST_RATIO * size + SLACK else None
+
+    if problem := file.visititems(look):
+        raise ValueError(f"refused: {problem}")
+
+
+def own_objects(build: Callable[..., Any]) -> dict[str, Any]:
+    """The classes and functions that a builder's module knows, as Keras's `custom_objects`."""
+    known = getattr(inspect.unwrap(build), "__globals__", {})
+    return {
+        name: value
+        for name, value in known.items()
+        if inspect.isclass(value) or inspect.isfunction(value)
+        if not str(value.__module__).startswith("keras.") and not hasattr(keras.activations, name)
+    }
+
+
+def why_not_loaded(model: keras.Model) -> str:
+    """Keras's reason not to load this model again once it is saved; empty where it would. Nothing is allocated.
+
+    Raises what Keras raises where it could not even be saved.
     """
-    with unallocated():
-        model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"it holds a {type(model).__name__}, no model")
-    for layer in model._flatten_layers():
-        for tensor in keras.tree.flatten(_output(layer)):
-            if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
-                raise ValueError(f"refused: its layer {layer.name} gives out {tensor.shape} for one example")
-    return sum(math.prod(variable.shape) for variable in model.variables)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    try:
+        with unallocated():
+            again = _made(config)
+    except Exception as error:  # from layers of anybody's
+        return reason(error)
+    had, has = (sorted(tuple(variable.shape) for variable in each.variables) for each in (model, again))
+    return "" if had == has else f"loaded again it has {len(has)} variables, and {len(had)} here"
+
+
+def reason(error: Exception) -> str:
+    """The innermost of the reasons that Keras gives, one within another."""
+    said = str(error).rpartition("Exception encountered: ")[2].strip()
+    return said.partition(":\n\n")[2].strip() or said or type(error).__name__
 
 
 @contextmanager
@@ -114,36 +151,3 @@ def _output(layer: keras.Layer) -> Any:
         return layer.output
     except (AttributeError, ValueError):  # used several times, or never
         return []
-
-
-def check_hdf5(path: Path) -> None:
-    """Look at every link and array of an HDF5 file before any is read.
-
-    Raises:
-        OSError: it is no HDF5 file.
-        ValueError: a link or an array leads elsewhere, or claims more than the file holds; it says which.
-    """
-    total, links, size = 0, 0, path.stat().st_size
-
-    def link(name: str, found: Any) -> str | None:  # what a visitor returns ends the visit
-        nonlocal links
-        links += 1
-        if name.count("/") > MOST_DEPTH or links > MOST_LINKS:
-            return f"it has more than {MOST_LINKS:,} groups and arrays, or some nested deeper than {MOST_DEPTH}"
-        return None if isinstance(found, h5py.HardLink) else f"{name} is a link to somewhere else"
-
-    def array(name: str, found: Any) -> str | None:
-        nonlocal total
-        if not isinstance(found, h5py.Dataset):
-            return None
-        total += math.prod(found.shape or ()) * found.dtype.itemsize
-        if found.external or found.is_virtual:
-            return f"{name} lies in another file"
-        if found.dtype.hasobject:
-            return f"{name} holds objects, not numbers"
-        claim = f"its arrays claim {total / 1e9:,.1f} GB, and it has {size:,} bytes"
-        return claim if total > MOST_RATIO * size + SLACK else None
-
-    with h5py.File(path) as file:
-        if problem := file.visititems_links(link) or file.visititems(array):
-            raise ValueError(f"refused: {problem}")

@@ -183,8 +183,8 @@ def load_model(folder: RunFolder) -> keras.Model:
     try:
         return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        reason = str(error).rpartition("Exception encountered: ")[2]  # of several, Keras names the first one last
-        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {sentence(reason)}") from error
+        problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
+        raise UserError(problem) from error
 
 
 def prepared(
