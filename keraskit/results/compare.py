@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import numpy as np
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import atomic, write_text
-from keraskit.results import history, plots, scores, split_predictions, templates
+from keraskit.results import history, plots, split_predictions, templates
 from keraskit.results.run_folder import REPORT
-from keraskit.results.runs import Row, Run, find, read, rows
+from keraskit.results.runs import Row, Run, find, places, read, rows
+from keraskit.results.significance import SURE, difference, holm, mcnemar, over_seeds
 
-SURE = 0.05  # p-value from which a difference may be chance
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
+NOT_COMPARED = (
+    "Only runs on the same data and test examples, all quick or none, of one seed each or several each, are compared."
+)
+Right = dict[int, np.ndarray]  # by seed: which test examples the model has right, bool, shape (n,)
 
 
 def compared(paths: Sequence[Path]) -> list[Row]:
@@ -58,36 +63,77 @@ def table(known: Sequence[Row]) -> list[list[str]]:
 
 def verdicts(known: Sequence[Row]) -> list[str]:
     """Each row against the best of those on the same task, in words; and what is not compared, and why."""
-    tasks: dict[Any, list[Row]] = {}
+    groups: dict[Any, list[tuple[Row, Right]]] = {}
     for row in known:
-        tasks.setdefault(row.runs[0].task, []).append(row)
-    said = []
-    for several in tasks.values():
-        able = [(row, answers) for row in several if (answers := _answers(row.typical)) is not None]
-        able.sort(key=lambda each: -each[1][1].mean())
-        for row, (labels, right) in able[1:]:
-            best, (known_labels, best_right) = able[0]
-            if np.array_equal(labels, known_labels):
-                said.append(_verdict(best.label, row.label, best_right, right))
-    if len(tasks) > 1:
-        said.append("Runs on other data, of other numbers of examples, or quick ones are not compared with the others.")
+        task, right = _answers(row)
+        groups.setdefault(task, []).append((row, right))
+    said = _same_models(known)
+    for rows_of in groups.values():
+        able = sorted((each for each in rows_of if each[1]), key=lambda each: -_shares(each[1]).mean())
+        pairs = [(one, two) for one, two in combinations(able, 2) if not one[0].weights & two[0].weights]
+        measured = [_measure(one[1], two[1]) for one, two in pairs]
+        corrected = holm([p for p, *_ in measured])  # over all pairs, for the best was chosen among them
+        for (one, two), (p, sure, words), least in zip(pairs, measured, corrected, strict=True):
+            if one is able[0]:
+                words += f", {least:.2g} by Holm's correction over {len(pairs)} pairs" if len(pairs) > 1 else ""
+                names = one[0].label, two[0].label
+                said.append(f"{_verdict(*names, p < SURE, least < SURE, sure, len(_shares(one[1])))}: {words}.")
+    if len(groups) > 1:
+        said.append(NOT_COMPARED)
     return said
 
 
-def _answers(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
-    """The true classes of the test examples, and which of them the run had right; None without classes."""
-    test = split_predictions.read(run.folder)
-    known = test.of_classes(run.facts) if test else None
-    return (known[0], known[1].argmax(axis=1) == known[0]) if known else None
+def _same_models(known: Sequence[Row]) -> list[str]:
+    """The runs whose weights are equal."""
+    found: dict[str, list[str]] = {}
+    for row in known:
+        for run in row.runs:
+            seed = f" (seed {run.facts.get('seed')})" if len(row.runs) > 1 else ""
+            found.setdefault(run.weights, []).append(row.label + seed)
+    return [
+        f"{' and '.join(names)} are the same model: their weights are equal." for names in found.values() if names[1:]
+    ]
 
 
-def _verdict(best: str, other: str, one: np.ndarray, two: np.ndarray) -> str:
-    points, low, high = (100 * share for share in scores.difference(one, two))
-    p = scores.mcnemar(one, two)
-    measured = f"{points:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, McNemar's p = {p:.2g}"
-    if p < SURE:
-        return f"{best} is better than {other}: {measured}."
-    return f"No difference between {best} and {other} that {len(one):,} test examples can show: {measured}."
+def _answers(row: Row) -> tuple[Any, Right]:
+    """What rows must share to be compared, and which test examples each seed has right; none without classes."""
+    asked: set[tuple[Any, ...]] = set()
+    right: Right = {}
+    for run in row.runs:
+        test = split_predictions.read(run.folder)
+        if not test or not (known := test.of_classes(run.facts)):
+            return (row.runs[0].task, len(row.runs) > 1), {}
+        asked.add((known[0].tobytes(), *(test.names or ())))
+        right[run.facts.get("seed") or 0] = known[1].argmax(axis=1) == known[0]
+    return (row.runs[0].task, len(row.runs) > 1, *asked), right if len(asked) == 1 else {}
+
+
+def _shares(right: Right) -> np.ndarray:
+    """The share of seeds that have each example right, shape (n,)."""
+    return np.mean(list(right.values()), axis=0)
+
+
+def _measure(one: Right, two: Right) -> tuple[float, bool, str]:
+    """P-value, whether all intervals are above 0, and both in words."""
+    apart, low, high = difference(_shares(one), _shares(two))
+    examples = f"95% interval {100 * low:+.3g} to {100 * high:+.3g}"
+    if len(one) == 1:
+        p = mcnemar(*one.values(), *two.values())
+        return p, low > 0, f"{100 * apart:+.3g} points, {examples}, McNemar's mid-p = {p:.2g}"
+    means = [{seed: float(right.mean()) for seed, right in each.items()} for each in (one, two)]
+    apart, least, most, p, test = over_seeds(means[0], means[1], 1 / len(_shares(one)))
+    seeds = f"95% interval {100 * least:+.3g} to {100 * most:+.3g} over seeds"
+    words = f"{100 * apart:+.3g} points in the mean, {seeds}, {examples} over examples, {test} p = {p:.2g}"
+    return p, min(low, least) > 0, words
+
+
+def _verdict(best: str, other: str, once: bool, corrected: bool, above: bool, count: int) -> str:
+    """ "better" only where the interval and the corrected p-value say so."""
+    if corrected and above:
+        return f"{best} is better than {other}"
+    if once or above:
+        return f"{best} may be better than {other}, and more test examples or seeds would show it"
+    return f"No difference between {best} and {other} that {count:,} test examples can show"
 
 
 def as_csv(known: Sequence[Row]) -> str:
@@ -134,13 +180,13 @@ def write_page(target: Path, title: str, runs: Sequence[Run], known: Sequence[Ro
     """
     names = {run.folder.path: row.label for row in known for run in row.runs}
     lines = []
-    for run in runs:
+    for run, place in zip(runs, places(runs), strict=True):
         report = run.folder.path / REPORT
         link = os.path.relpath(report, target.absolute().parent) if report.is_file() else ""
         curve = [row.get(f"val_{run.metric}", 0.0) for row in run.history]
         lines.append(
             {
-                "label": names.get(run.folder.path) or run.facts.get("command") or run.facts["recipe"],
+                "label": names.get(run.folder.path) or f"{run.facts.get('command') or run.facts['recipe']} {place}",
                 "link": Path(link).as_posix() if link else "",
                 "facts": run.facts,
                 "data": run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),

@@ -14,7 +14,7 @@ from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
 from keraskit.files import replaced_folder
 from keraskit.models.raw_input import with_raw_input
-from keraskit.results import formats, scores
+from keraskit.results import formats, scores, significance
 from keraskit.results.formats import ABOUT, INT8, Answers, Arrays
 from keraskit.terminal import short
 
@@ -195,7 +195,7 @@ def quantised(asked: Exportable, kept: Collection[Exported]) -> str:
     one, other = asked.right(small.answers), asked.right(whole.answers)
     if one is None or other is None:
         return f"{said}."
-    change, low, high = (100 * value for value in scores.difference(one, other))
+    change, low, high = (100 * value for value in significance.difference(one, other))
     return f"{said}; accuracy {change:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, of {len(one):,} examples."
 
 

@@ -18,6 +18,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "status": str,
     "verdict": str,
     "seed": int,
+    "weights_sha256": str,
     "parameters": int,
     "best_epoch": int,
     "seconds_per_epoch": float,

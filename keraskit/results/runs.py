@@ -46,6 +46,11 @@ class Run:
         return (self.facts.get("test") or {}).get(self.metric)
 
     @property
+    def weights(self) -> str:
+        """The hash of its weights; of an unfinished run its folder."""
+        return self.facts.get("weights_sha256") or str(self.folder.path.resolve())
+
+    @property
     def flags(self) -> dict[str, Any]:
         """The flags it was started with, but for its seed."""
         asked = self.facts.get("asked") or {}
@@ -83,19 +88,16 @@ def read(path: Path) -> Run:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """What tells each run from the others: recipe and flags, and where these are the same, seed, place, or id."""
+    """Recipe, flags that differ and place of each run; where these are the same, its seed or id too."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
     short = {k: _names({str(run.flags[k]) for run in runs if k in run.flags}) for k in differing}
     own = [
         {k: short[k].get(v, v) if isinstance(v, str) else v for k, v in run.flags.items() if k in differing}
         for run in runs
     ]
-    made = [f"{run.facts['recipe']} {flags(mine)}".strip() for run, mine in zip(runs, own, strict=True)]
-    for more in (
-        [f"seed {run.facts.get('seed')}" for run in runs],
-        _places(runs),
-        [run.folder.path.name[-6:] for run in runs],
-    ):
+    named = zip(runs, own, places(runs), strict=True)
+    made = [" ".join(f"{run.facts['recipe']} {flags(mine)} {place}".split()) for run, mine, place in named]
+    for more in ([f"seed {run.facts.get('seed')}" for run in runs], [run.folder.path.name[-6:] for run in runs]):
         told: dict[str, set[str]] = {}
         for label, extra in zip(made, more, strict=True):
             told.setdefault(label, set()).add(extra)
@@ -110,9 +112,10 @@ def _names(values: Iterable[str]) -> dict[str, str]:
     return names if len(set(names.values())) == len(names) else {}
 
 
-def _places(runs: Sequence[Run]) -> list[str]:
-    """The folders above each run that differ from the others', such as the name of who handed it in."""
-    parts = [run.folder.path.resolve().parts[:-1] for run in runs]
+def places(runs: Sequence[Run]) -> list[str]:
+    """The folders above each run that differ, but for the recipe's own: the name of who handed it in."""
+    above = [run.folder.path.resolve().parts[:-1] for run in runs]
+    parts = [each[:-1] if each[-1] == run.facts["recipe"] else each for each, run in zip(above, runs, strict=True)]
     shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
 
@@ -128,6 +131,11 @@ class Row:
 
     label: str
     runs: list[Run]
+
+    @property
+    def weights(self) -> set[str]:
+        """The hashes of the runs' weights."""
+        return {run.weights for run in self.runs}
 
     @property
     def tests(self) -> list[float]:

@@ -9,7 +9,6 @@ import numpy as np
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
 BINS = 15  # of confidences, as Guo et al. 2017 have them
-RESAMPLES = 10_000
 SMALL = 0.02  # of a gap between a network's confidence and its share of right answers
 CALIBRATED = "as sure as it is right"
 
@@ -110,27 +109,3 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         a, b = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, b) if loss(a) < loss(b) else (a, high)
     return 2 / (low + high)
-
-
-def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
-    """Exact two-sided p-value that two models which were asked the same are equally often right (McNemar 1947).
-
-    `one` and `other` are bool, shape (n,): who was right about which example.
-    """
-    only, alone = int((one & ~other).sum()), int((other & ~one).sum())
-    differing = only + alone
-    tail = sum(math.comb(differing, i) for i in range(min(only, alone) + 1))
-    return min(1.0, 2 * tail / 2**differing)
-
-
-def difference(one: np.ndarray, other: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """How much more often the first is right, and the 95 % interval of it by resampling the examples, pair by pair.
-
-    A resample matters by how many examples only one of them has right: a multinomial of these counts draws them.
-    """
-    count = len(one)
-    only, alone = int((one & ~other).sum()), int((other & ~one).sum())
-    shares = np.array([only, alone, count - only - alone]) / count
-    drawn = np.random.default_rng(seed).multinomial(count, shares, size=RESAMPLES)
-    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / count, [2.5, 97.5])
-    return (only - alone) / count, float(low), float(high)

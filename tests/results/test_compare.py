@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,9 +110,11 @@ def test_a_difference_is_believed_where_the_same_examples_show_it(tmp_path):
     assert len(said) == 2 and {row.label for row in known} == {"cnn", "cnn --epochs 3", "cnn --dropout 0.9"}
     better = next(each for each in said if "better" in each)
     assert "is better than cnn --dropout 0.9" in better
-    table = [[(good & bad).sum(), (good & ~bad).sum()], [(~good & bad).sum(), (~good & ~bad).sum()]]
-    p = scipy.stats.binomtest(int(table[1][0]), int(table[0][1] + table[1][0])).pvalue
-    assert f"p = {p:.2g}" in better
+    only, alone = int((good & ~bad).sum()), int((bad & ~good).sum())
+    law = scipy.stats.binom(only + alone, 0.5)
+    assert (
+        f"mid-p = {2 * law.cdf(alone) - law.pmf(alone):.2g}, " in better and "Holm's correction over 3 pairs" in better
+    )
     assert any("No difference" in each and "874 test examples can show" in each for each in said)
 
 
@@ -123,23 +127,88 @@ def test_seeds_are_one_row_and_other_tasks_are_not_ranked_together(tmp_path):
     one, quick = sorted(known, key=lambda row: -len(row.runs))
     assert one.test == "0.9100 ± 0.0058" and one.typical.facts["seed"] == 1  # deviation 0.01, divided by sqrt(3)
     assert quick.test.startswith("1.0000 (0.9") and len(known) == 2
-    assert compare.verdicts(known) == [
-        "Runs on other data, of other numbers of examples, or quick ones are not compared with the others."
-    ]
+    assert compare.verdicts(known) == [compare.NOT_COMPARED]
     assert "MNIST (quick)" in str(compare.table(known))
+
+
+def said(*paths):
+    """The verdicts on the runs of these folders."""
+    return compare.verdicts(compare.compared(paths))
+
+
+def ran(place, *rights, flags=None):
+    """Runs of seeds 0, 1 and so on."""
+    for seed, right in enumerate(rights):
+        run_of(place, right, flags, seed)
+
+
+def wrong(*where, count=10_000):
+    """Which examples are right: all but these."""
+    return ~np.isin(np.arange(count), np.concatenate([np.atleast_1d(each) for each in where or [[]]]))
+
+
+@pytest.mark.parametrize(("worse", "start"), [(5, "a is better than b"), (4, "No difference"), (0, "No difference")])
+def test_the_word_and_the_interval_agree(tmp_path, worse, start):
+    ran(tmp_path / "a", wrong()), ran(tmp_path / "b", wrong(np.arange(worse)))
+    (sentence,) = said(tmp_path)
+    low, high = map(float, re.search(r"interval (\S+) to (\S+),", sentence).groups())
+    assert sentence.replace("cnn ", "").startswith(start) and low < high and (low > 0) == ("better" in sentence)
+
+
+def test_several_seeds_are_ranked_and_tested_by_their_means(tmp_path):
+    """The middle run of "high" is the better one, its mean is the lower one."""
+    ran(tmp_path / "high", wrong(np.arange(100)), wrong(np.arange(100)), wrong(np.arange(4_000)))
+    ran(tmp_path / "mean", *(wrong(np.arange(start, start + 300)) for start in (0, 10, 20)))
+    (sentence,) = said(tmp_path)
+    assert sentence.startswith("No difference between cnn mean and cnn high that 10,000 test examples can show: +11 ")
+    p = scipy.stats.ttest_rel([0.97] * 3, [0.99, 0.99, 0.6]).pvalue
+    assert f"paired t-test p = {p:.2g}" in sentence
+    ran(tmp_path / "low", *(wrong(np.arange(start, start + 3_000)) for start in (0, 5, 10, 30)))
+    assert any(each.startswith("cnn mean is better than cnn low: +27 points in the mean") for each in said(tmp_path))
+
+
+def test_examples_too_must_show_what_seeds_show(tmp_path):
+    """A flag that gains one of 100 examples with every seed: the seeds are sure of it, the examples are not."""
+    ran(tmp_path / "a", *(wrong(np.arange(10 + i), count=100) for i in range(6)))
+    ran(tmp_path / "b", *(wrong(np.arange(11 + i + (i == 0)), count=100) for i in range(6)))
+    (sentence,) = said(tmp_path)
+    assert " may be better than " in sentence and "p = 0.0009" in sentence
+
+
+def test_students_of_equal_models_are_not_told_that_one_is_better(tmp_path, monkeypatch):
+    """With 20 models that are equally good, someone would be best by chance in most classes without a correction."""
+    random, better = np.random.default_rng(0), 0
+    row = lambda i: Row(str(i), [SimpleNamespace(facts={}, folder=None, task=0, weights=str(i))])  # noqa: E731
+    for _ in range(40):
+        rights = [{0: random.random(300) < 0.8} for _ in range(20)]
+        monkeypatch.setattr(compare, "_answers", lambda each, rights=rights: (0, rights[int(each.label)]))
+        better += any("is better" in each for each in compare.verdicts([row(i) for i in range(20)]))
+    assert better <= 4
+
+
+def test_equal_weights_are_the_same_model_and_every_student_is_named(tmp_path):
+    for who, sha in (("ada", "a"), ("grace", "a"), ("alan", "b")):
+        run_of(tmp_path / who, np.arange(40) < 30, weights_sha256=sha * 64)
+    known = compare.compared([tmp_path])
+    assert {row.label for row in known} == {"cnn ada", "cnn grace", "cnn alan"}
+    same = [each for each in compare.verdicts(known) if "same model" in each]
+    assert same == ["cnn ada and cnn grace are the same model: their weights are equal."]
+    assert not any("cnn ada" in each and "cnn grace" in each and "difference" in each for each in said(tmp_path))
+    compare.write_page(tmp_path / "all.html", "All", [run for row in known for run in row.runs])
+    assert all(who in (tmp_path / "all.html").read_text() for who in ("ada", "grace", "alan"))
 
 
 def test_the_hand_ins_of_a_class_are_told_apart_by_who_handed_them_in(tmp_path):
     for who in ("ada", "grace"):
-        run_of(tmp_path / who / "runs", np.arange(40) < 30)
-    assert {row.label for row in compare.compared([tmp_path])} == {"cnn ada", "cnn grace"}
+        run_of(tmp_path / who / "runs", np.arange(40) < 30, {"epochs": len(who)}, seed=len(who))
+    assert {row.label for row in compare.compared([tmp_path])} == {"cnn --epochs 3 ada", "cnn --epochs 5 grace"}
 
 
 def test_files_are_called_by_their_names_where_these_tell_them_apart(tmp_path):
     def called(*weights):
         place = tmp_path / str(len(list(tmp_path.iterdir())))
-        for i, each in enumerate(weights):
-            run_of(place / str(i), np.ones(10), {"weights": each})
+        for each in weights:
+            run_of(place, np.ones(10), {"weights": each})
         return {row.label for row in compare.compared([place])}
 
     assert called("/far/away/a.h5", "b.h5") == {"cnn --weights a.h5", "cnn --weights b.h5"}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.stats
 import sklearn.metrics as metrics
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -57,24 +56,6 @@ def test_temperature_is_scikit_learns():
         theirs = 1 / calibrated.calibrated_classifiers_[0].calibrators[0].beta_
         found = scores.temperature(model.predict_proba(x[300:]), labels[300:])
         assert found == pytest.approx(theirs, rel=2e-3)
-
-
-def test_the_difference_of_two_models_is_scipys(drawn):
-    random = np.random.default_rng(2)
-    for share in (0.0, 0.02, 0.2):
-        one = random.random(874) < 0.8
-        other = np.where(random.random(874) < share, ~one, one)
-        only, alone = (one & ~other).sum(), (other & ~one).sum()
-        expected = scipy.stats.binomtest(int(only), int(only + alone)).pvalue if only + alone else 1.0
-        assert scores.mcnemar(one, other) == pytest.approx(expected)
-        found, low, high = scores.difference(one, other)
-        assert found == pytest.approx(one.mean() - other.mean()) and low <= found <= high
-        if share:
-            theirs = scipy.stats.bootstrap(
-                (one, other), lambda a, b, axis: a.mean(axis) - b.mean(axis), paired=True, vectorized=True,
-                method="percentile", n_resamples=4_000, rng=np.random.default_rng(3),
-            ).confidence_interval  # fmt: skip
-            assert low == pytest.approx(theirs.low, abs=2e-3) and high == pytest.approx(theirs.high, abs=2e-3)
 
 
 def test_few_examples_cannot_tell_a_network_that_is_too_sure():
