@@ -90,9 +90,8 @@ def _same_models(known: Sequence[Row]) -> list[str]:
         for run in row.runs:
             seed = f" (seed {run.facts.get('seed')})" if len(row.runs) > 1 else ""
             found.setdefault(run.weights, []).append(row.label + seed)
-    return [
-        f"{' and '.join(names)} are the same model: their weights are equal." for names in found.values() if names[1:]
-    ]
+    equal = [" and ".join(sorted(names)) for names in found.values() if len(names) > 1]
+    return [f"{names} are the same model: their weights are equal." for names in equal]
 
 
 def _answers(row: Row) -> tuple[Any, Right]:

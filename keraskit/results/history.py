@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 OVERFIT = 0.05  # a gap that is worth a word
 Rows = Sequence[dict[str, float]]
@@ -16,6 +17,12 @@ def number(value: float, digits: int = 4) -> str:
 def metric(rows: Rows) -> str:
     """The first metric but the loss that was measured in validation too."""
     return next((name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss"), "loss")
+
+
+def counts_examples(name: str, run: dict[str, Any]) -> bool:
+    """Whether a metric is the share of right examples: not of labels or pixels, of which an example has several."""
+    output = run.get("class_output") or ""
+    return bool(run.get("classes")) and name.startswith(output) and name.endswith("accuracy") and "balanced" not in name
 
 
 def gap(rows: Rows, name: str) -> float:

@@ -39,7 +39,7 @@ def write_report(folder: RunFolder) -> None:
         history=rows,
         curves=_curves(rows, run),
         overfit=history.overfit(rows),
-        answers=_answers(folder, run, test),
+        answers=_answers(run, test),
         sheets=_sheets(folder, run, test),
         graph=_graph(folder),
         model_text=_text(folder, "summary.txt"),
@@ -80,7 +80,7 @@ def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, s
         return {}
     found = {"name": f"test {name.replace('_', ' ')}", "value": history.number(known[name])}
     labels = None if test is None else test.labels
-    if name.endswith("accuracy") and labels is not None and 0 <= known[name] <= 1:
+    if history.counts_examples(name, run) and labels is not None and 0 <= known[name] <= 1:
         low, high = scores.interval(round(known[name] * len(labels)), len(labels))
         found["interval"] = f"95% interval {low:.3f} to {high:.3f}, of {len(labels):,} examples"
         found["chance"] = f"Always naming the most frequent class would give {scores.chance(labels):.3f}."
@@ -122,7 +122,7 @@ def _curves(rows: list[dict[str, float]], run: dict[str, Any]) -> Markup | None:
     return svg.inline(figure, "curves", described, lambda drawn: svg.curve_points(drawn, rows, names))
 
 
-def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
+def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
     """What the predictions tell: by class and how sure, or how far off."""
     if test is None:
         return {}
@@ -140,7 +140,7 @@ def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | No
     off = counts - np.diag(np.diag(counts))
     often = [np.unravel_index(k, off.shape) for k in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
     found["pairs"] = [(classes[i], classes[j], int(off[i, j])) for i, j in often if off[i, j] > 1]
-    return found | _calibration(folder, run, labels, probabilities)
+    return found | _calibration(labels, probabilities)
 
 
 def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[str]]]:
@@ -149,23 +149,10 @@ def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[st
     return [(name, [f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{n:,}"]) for name, p, r, f, n in rows][: 5 * LISTED]
 
 
-def _calibration(
-    folder: RunFolder, run: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray
-) -> dict[str, Any]:
+def _calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     found = scores.calibration(probabilities, labels)
-    confidence = float(probabilities.max(axis=1).mean())
-    right = int((probabilities.argmax(axis=1) == labels).sum())
-    sure = scores.sureness(confidence, right, len(labels))
-    share = right / len(labels)
-    said = f"On the average the network gave its answers {confidence:.1%} and was right in {share:.1%}: it is {sure}"
-    said += f" (expected calibration error {found.error:.3f})."
-    validation = split_predictions.read(folder, "validation")
-    held_out = validation.of_classes(run) if validation else None
-    if held_out and sure != scores.CALIBRATED:
-        t = scores.temperature(held_out[1], held_out[0])
-        said += f" Dividing its logits by {t:.2f}, which validation says, would mend that."
     described = f"Reliability diagram: expected calibration error {found.error:.3f}."
-    return {"sure": said, "reliability": svg.inline(plots.reliability_figure(found), "reliability", described)}
+    return {"sure": str(found), "reliability": svg.inline(plots.reliability_figure(found), "reliability", described)}
 
 
 def _values(test: SplitPredictions) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class Row:
         if len(known) > 1:
             return f"{statistics.mean(known):.4f} ± {statistics.stdev(known) / len(known) ** 0.5:.4f}"
         count = run.examples.get("test")
-        if count and run.metric.endswith("accuracy") and 0 <= known[0] <= 1:
+        if count and history.counts_examples(run.metric, run.facts) and 0 <= known[0] <= 1:
             low, high = scores.interval(round(known[0] * count), count)
             return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
         return history.number(known[0])

@@ -9,8 +9,7 @@ import numpy as np
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
 BINS = 15  # of confidences, as Guo et al. 2017 have them
-SMALL = 0.02  # of a gap between a network's confidence and its share of right answers
-CALIBRATED = "as sure as it is right"
+RESAMPLES = 1_000
 
 
 def both(probability_of_second: np.ndarray) -> np.ndarray:
@@ -25,14 +24,6 @@ def interval(right: int, count: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def sureness(confidence: float, right: int, count: int) -> str:
-    """In words, whether a mean confidence is that of a share of right answers; what chance may have made is no gap."""
-    gap, (low, high) = confidence - right / count, interval(right, count)
-    if abs(gap) <= SMALL or low <= confidence <= high:
-        return CALIBRATED
-    return "too sure of itself" if gap > 0 else "too timid"
 
 
 def chance(labels: np.ndarray) -> float:
@@ -66,11 +57,14 @@ class Calibration:
         confidence: mean probability of the predicted class in each bin, from 0 to 1; NaN where a bin is empty.
         accuracy: the share of right answers in each bin.
         counts: examples in each bin.
+        noise: the error that 95 % of perfectly calibrated models with these confidences stay below: their labels are
+            drawn from the confidences.
     """
 
     confidence: np.ndarray
     accuracy: np.ndarray
     counts: np.ndarray
+    noise: float
 
     @property
     def error(self) -> float:
@@ -79,33 +73,29 @@ class Calibration:
         apart = np.abs(self.accuracy - self.confidence)[filled]
         return float(np.average(apart, weights=self.counts[filled]))
 
+    def __str__(self) -> str:
+        filled = self.counts > 0
+        sure, share = (np.average(v[filled], weights=self.counts[filled]) for v in (self.confidence, self.accuracy))
+        word = "calibrated, as far as these examples show"
+        if self.error > self.noise:
+            one_way = abs(sure - share) > self.error / 2
+            word = "not calibrated" + ((": over-confident" if sure > share else ": under-confident") if one_way else "")
+        return (
+            f"On average its probability is {sure:.1%}, and {share:.1%} of its answers are right. The expected "
+            f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "
+            f"it is {word}."
+        )
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Calibration:
+
+def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS, seed: int = 0) -> Calibration:
     """Confidence beside accuracy, in bins of equal width. `probabilities` of shape (n, classes)."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    counts, sure = (np.bincount(place, weights=v, minlength=bins) for v in (np.ones(len(place)), confidence))
+    random, errors = np.random.default_rng(seed), []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(place, weights=random.random(len(place)) < confidence, minlength=bins)
+        errors.append(np.abs(drawn - sure).sum() / len(place))
     with np.errstate(invalid="ignore"):
-        sure, share = (np.bincount(place, weights=v, minlength=bins) / counts for v in (confidence, right))
-        return Calibration(sure, share, counts)
-
-
-def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """What to divide logits by so that the likelihood of the labels is highest; fit it on validation.
-
-    The negative log-likelihood is convex in 1 / temperature, so a search of ever smaller brackets finds it (Guo et al.
-    2017, section 4.2). Between 0.05 and 20.
-    """
-    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
-    rows = np.arange(len(labels))
-
-    def loss(inverse: float) -> float:
-        z = logits * inverse
-        top = z.max(axis=1)
-        return float(np.mean(np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - z[rows, labels]))
-
-    low, high, ratio = 0.05, 20.0, (math.sqrt(5) - 1) / 2
-    while high - low > 1e-6 * low:
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, b) if loss(a) < loss(b) else (a, high)
-    return 2 / (low + high)
+        share = np.bincount(place, weights=right, minlength=bins) / counts
+        return Calibration(sure / counts, share, counts.astype(int), float(np.percentile(errors, 95)))

@@ -13,7 +13,7 @@ from PIL import Image
 from keraskit.errors import UserError
 from keraskit.results import compare, history, plots, split_predictions
 from keraskit.results.run_folder import RunFolder
-from keraskit.results.runs import Row, read
+from keraskit.results.runs import Row, read, rows
 
 HEART = [
     {"epoch": e, "accuracy": 0.6 + 0.04 * e, "val_accuracy": 0.6 + 0.01 * e, "loss": 1.0, "val_loss": 1.1}
@@ -232,6 +232,15 @@ def test_many_runs_of_one_epoch_are_drawn_and_listed(tmp_path, command):
     page = (tmp_path / "runs" / "index.html").read_text()
     assert page.count("<circle") == 9 and "9 runs in runs" in page
     assert command("runs", "nowhere").returncode == 2
+
+
+def test_an_interval_counts_examples_not_labels(tmp_path):
+    """Of several labels or pixels an example, the accuracy's count is not the examples'."""
+    folder = run_of(tmp_path, np.arange(100) < 90)
+    for facts, known in (({}, True), ({"classes": []}, False), ({"class_output": "digit"}, False)):
+        RunFolder(folder).update_manifest(**{"classes": list("0123456789"), **facts})
+        (row,) = rows([read(folder)])
+        assert (row.test == "0.9000 (0.826 to 0.945)") == known and row.test.startswith("0.9000")
 
 
 def test_the_gap_is_named_where_it_is_wide_alone(tmp_path):

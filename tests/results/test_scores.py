@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 import sklearn.metrics as metrics
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
 
 from keraskit.results import scores
 
@@ -45,21 +42,30 @@ def test_the_calibration_error_is_the_one_of_its_definition(drawn):
     assert scores.calibration(np.eye(5)[labels], labels).error == 0
 
 
-def test_temperature_is_scikit_learns():
-    random = np.random.default_rng(1)
-    x = random.normal(size=(600, 4))
-    labels = (x @ random.normal(size=(4, 3)) + random.normal(size=(600, 3)) * 3).argmax(axis=1)
-    model = LogisticRegression(C=1e4).fit(x[:300], labels[:300])
-    for sharper in (0.3, 1.0, 4.0):  # logits made too timid, and too sure
-        model.coef_, model.intercept_ = model.coef_ * sharper, model.intercept_ * sharper
-        calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="temperature").fit(x[300:], labels[300:])
-        theirs = 1 / calibrated.calibrated_classifiers_[0].calibrators[0].beta_
-        found = scores.temperature(model.predict_proba(x[300:]), labels[300:])
-        assert found == pytest.approx(theirs, rel=2e-3)
+def drawn_answers(count, *bins):
+    """Probabilities of two classes and labels: of each confidence so many, of which this share is right."""
+    confidence = np.repeat([sure for sure, _ in bins], count)
+    right = np.concatenate([np.arange(count) < share * count for _, share in bins])
+    return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
 
 
-def test_few_examples_cannot_tell_a_network_that_is_too_sure():
-    assert scores.sureness(0.114, 69, 512) == scores.CALIBRATED  # of an untrained network, 0.135 by chance
-    assert scores.sureness(0.114, 6900, 51200) == "too timid"
-    assert scores.sureness(0.98, 45, 50) == "too sure of itself" and scores.sureness(0.95, 45, 50) == scores.CALIBRATED
-    assert scores.sureness(0.994, 9829, 10000) == scores.CALIBRATED  # beyond its interval, and too little to matter
+def test_a_network_is_calibrated_by_its_error_not_by_its_mean():
+    for bins, word in (
+        ([(0.9, 0.8), (0.5001, 0.6)], "not calibrated."),  # the means agree
+        ([(0.9, 0.9), (0.6, 0.6)], "is calibrated"),
+        ([(0.9, 0.8), (0.7, 0.6)], "not calibrated: over-confident"),
+        ([(0.8, 0.9), (0.6, 0.7)], "not calibrated: under-confident"),
+    ):
+        found = scores.calibration(*drawn_answers(1_000, *bins))
+        assert word in str(found), str(found)
+        assert found.error == pytest.approx(np.mean([abs(sure - share) for sure, share in bins]), abs=1e-3)
+    assert "is calibrated" in str(scores.calibration(*drawn_answers(10, (0.9, 0.8), (0.5001, 0.6))))  # 20 can't tell
+
+
+def test_95_of_100_calibrated_networks_are_called_so():
+    random, called = np.random.default_rng(1), []
+    for _ in range(100):
+        p = random.beta(3, 2, 300)
+        found = scores.calibration(np.stack([1 - p, p], axis=1), (random.random(300) < p).astype(int))
+        called.append(found.error <= found.noise)
+    assert 89 <= sum(called) <= 99  # 95 % of the binomial distribution, and a little
