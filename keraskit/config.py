@@ -39,6 +39,8 @@ class RunConfig:
     """Use at most this many examples of each split."""
     steps_per_epoch: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """End each epoch after this many steps, and not when every example was seen."""
+    class_weight: Literal["balanced"] | None = None
+    """Weigh training examples so that each class counts the same: n / (classes * examples of the class)."""
     quick: bool = False
     """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
     output_dir: Path = Path("runs")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
+from keraskit.datasets.checks import FROM_1, Labels, check_values, encode
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -21,60 +22,44 @@ IDX_FILES = dict(zip(NAMES, STEMS, strict=True))
 IDX_NAME = re.compile(r"[-.]idx[13]-ubyte")
 READS = "What is read: an .npz file with x_train, y_train, x_test, y_test, by numpy.savez, or a folder of IDX files."
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-MOST_CLASSES = 1_000  # every true class is counted by every predicted one, and drawn so
-FROM_1 = "labels are counted from 1, as none is 0: the first class is 1"
 COPIES = 3  # of the arrays that are alive at once between the file and the model
 DARK = 128  # of pictures whose brightest pixel is below, the scale is doubtful
 EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
-    """The four arrays of an `.npz` file or of a folder with four IDX files, checked and made uniform.
+def read(path: Path) -> tuple[dict[str, np.ndarray], Labels, dict[str, Any]]:
+    """The pictures of an `.npz` file or of a folder with four IDX files, and their labels, checked and made uniform.
 
     Returns:
-        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test, int64,
-        counted from 0. The name of each class, its number. What to record: the pixels' scale, and notes.
+        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3). Their labels. What to record:
+        the pixels' scale, and notes.
 
     Raises:
         UserError: anything that would make a training wrong or fail later.
     """
     arrays = read_idx(path) if path.is_dir() else read_npz(path)
     x = {split: _pictures(arrays[f"x_{split}"], f"{path}: x_{split}") for split in ("train", "test")}
-    y = {split: _labels(arrays[f"y_{split}"], f"{path}: y_{split}") for split in x}
+    y = {split: arrays[f"y_{split}"] for split in x}
     for split in x:
-        if len(x[split]) != len(y[split]) or not len(x[split]):
-            counts = f"x_{split} has {len(x[split])} pictures and y_{split} {len(y[split])} labels"
+        if y[split].ndim == 0 or len(x[split]) != len(y[split]) or not len(x[split]):
+            counts = f"x_{split} has {len(x[split])} pictures and y_{split} {y[split].size} labels"
             raise UserError(f"{path}: {counts}; need the same, above 0.")
+        if y[split].dtype.kind != "U":
+            check_values(y[split], f"{path}: y_{split}")
     if len(shapes := {each.shape[1:] for each in x.values()}) > 1:
         raise UserError(f"{path}: training and test pictures differ in shape: {shapes}.")
-    first, names = count_classes(y, str(path))
-    if unseen := set(np.unique(y["test"])) - set(np.unique(y["train"])):
-        raise UserError(f"{path}: the test labels {sorted(map(int, unseen))[:5]} never occur in training.")
+    labels = encode(y, str(path), declared=True)
+    if labels is None:
+        found = f"y_train is {y['train'].dtype} {y['train'].shape}"
+        raise UserError(f"{path}: {found}, expected one label per picture, whole numbers or text.")
     factor, most = _scale(x, path)
     facts: dict[str, Any] = {"scale": "0 to 1, times 255" if factor > 1 else "0 to 255"}
-    notes = [FROM_1] if first else []
+    notes = [FROM_1] if labels.first else []
     if most < DARK:
         notes.append(f"no pixel is above {most:g} of 255: very dark pictures, or on another scale")
-    for split in x:
-        pixels = np.round(x[split] * factor) if factor > 1 else x[split]
-        arrays |= {f"x_{split}": pixels.astype(np.uint8, copy=False), f"y_{split}": y[split].astype(np.int64) - first}
-    return arrays, names, facts | ({"notes": notes} if notes else {})
-
-
-def count_classes(labels: Mapping[str, np.ndarray], where: str) -> tuple[int, tuple[str, ...]]:
-    """The lowest label, 0 or 1, and every class by its number: where all labels are above 0, there is no class 0.
-
-    `labels` are whole numbers, of "train" and other splits. Raises UserError where they are no class numbers, or all
-    examples are of one class.
-    """
-    low, high = min(int(y.min()) for y in labels.values()), max(int(y.max()) for y in labels.values())
-    first = int(low == 1)
-    if low < 0 or high - first >= MOST_CLASSES:
-        advice = f"Classes are counted from 0 or 1, up to {MOST_CLASSES:,} of them; targets that are none are floats."
-        raise UserError(f"{where}: labels go from {low} to {high}.", advice)
-    if len(found := np.unique(labels["train"])) == 1:
-        raise UserError(f"{where}: all training examples are of one class, {found[0]:g}.", "Two at least are needed.")
-    return first, tuple(map(str, range(first, high + 1)))
+    pixels = {f"x_{split}": np.round(x[split] * factor) if factor > 1 else x[split] for split in x}
+    pictures = {name: each.astype(np.uint8, copy=False) for name, each in pixels.items()}
+    return pictures, labels, facts | ({"notes": notes} if notes else {})
 
 
 def check_place(path: Path) -> None:
@@ -179,17 +164,14 @@ def _idx(path: Path) -> np.ndarray:
 
 
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:
-    """Numbers of a shape and range that pictures have."""
+    """Finite numbers of a shape and range that pictures have."""
     if x.ndim == 4 and x.shape[-1] == 1:
         x = x[..., 0]
     if not (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] == 3)) or 0 in x.shape[1:]:
         expected = "(n, height, width), with a last axis of 1 or 3 for channels if there is one"
         raise UserError(f"{which} has the shape {x.shape}, expected {expected}.")
-    if x.dtype.kind not in "iuf":
-        raise UserError(f"{which} holds {x.dtype}, expected numbers, {EXPECTED}.")
-    if x.dtype.kind == "f" and not (finite := np.isfinite(x).reshape(len(x), -1).all(axis=1)).all():
-        bad = np.flatnonzero(~finite)
-        raise UserError(f"{which} holds values that are not finite in {len(bad)} pictures, the first at {bad[0]}.")
+    check_values(x, which)
+    x = x.astype(np.float32) if x.dtype.kind == "b" else x
     if x.size and (x.min() < 0 or x.max() > 255):
         raise UserError(f"{which} goes from {x.min():g} to {x.max():g}, expected {EXPECTED}.")
     return x
@@ -205,15 +187,6 @@ def _scale(pictures: Mapping[str, np.ndarray], path: Path) -> tuple[int, float]:
         return 1, most
     held = " and ".join(f"{x.dtype} up to {x.max():g} for {split}" for split, x in pictures.items())
     raise UserError(f"{path}: the pixels have fractions and no one scale: {held}.", f"Expected: {EXPECTED}.")
-
-
-def _labels(y: np.ndarray, which: str) -> np.ndarray:
-    """Whole numbers of shape (n,)."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all() or (y != np.round(y)).any():
-        raise UserError(f"{which} is {y.dtype} {y.shape}, expected one whole number per picture.")
-    return y
 
 
 @contextmanager

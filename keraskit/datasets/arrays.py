@@ -7,10 +7,14 @@ import keras
 import numpy as np
 
 from keraskit.config import SPLITS
-from keraskit.datasets.array_files import FROM_1, count_classes, digest
+from keraskit.datasets.array_files import digest
+from keraskit.datasets.checks import FROM_1, Labels, check_values, encode, notes_of
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
+from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
+
+SHARES = (5, 1)  # of training and validation, where no validation is given
 
 
 def from_arrays(
@@ -22,83 +26,128 @@ def from_arrays(
     x_validation: Arrays = None,
     y_validation: Arrays = None,
     classes: Sequence[str] | None = None,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: Mapping[Any, float] | None = None,
+    sample_weight: Arrays = None,
+    sample_weight_validation: Arrays = None,
     scale: str | None = None,
     name: str = "arrays",
 ) -> Callable[[], Splits]:
     """Data of your own, for a recipe's `data`: arrays as `Model.fit` takes them.
 
     Args:
-        x_train, x_test: inputs, shape (n, ...); of several inputs a dict by name.
-        y_train, y_test: targets, shape (n, ...); of several outputs a dict by name. Whole numbers of shape (n,) or
-            (n, 1) are classes, counted from 0 or from 1.
-        x_validation, y_validation: what chooses the best epoch (default: every sixth example of the training arrays,
-            always the same).
-        classes: their names, in the order of the labels (default: the numbers).
-        class_weight: how much the examples of a class count in training (default: 1).
+        x_train, x_test: inputs, shape (n, ...), numbers or text; of several inputs a dict by name, or a list.
+        y_train, y_test: targets, shape (n, ...); of several outputs a dict by name, or a list. Whole numbers of shape
+            (n,) or (n, 1), counted from 0 or from 1, text, and one-hot rows are classes.
+        x_validation, y_validation: what chooses the best epoch (default: a sixth of the training arrays at random, each
+            class in proportion, always the same).
+        classes: their names, in the order of the labels (default: the labels). With them, or class_weight, floats that
+            are whole numbers are classes too.
+        class_weight: by label, how much its examples count in training (default: 1).
+        sample_weight, sample_weight_validation: how much each example counts in the loss, shape (n,); of several
+            outputs as the targets.
         scale: for pictures from 0 to 255, of shape (n, height, width) or (n, height, width, 3), "unit" for a model that
             takes them from 0 to 1, or another scale of `Inputs`: so they can be augmented, and predicted from files.
+            Targets that are the inputs themselves are scaled and augmented with them.
         name: of the data, for the report.
 
     Returns:
         A function of no arguments that returns the splits.
 
     Raises:
-        UserError: the arrays are not as many, or names and labels do not fit.
+        UserError: the arrays are not as many, hold what is no finite number, or names and labels do not fit.
     """
-    pairs = {"train": _counted(x_train, y_train, f"{name}: the arrays of train")}
-    pairs["test"] = _counted(x_test, y_test, f"{name}: the arrays of test")
-    if x_validation is None and y_validation is None:
-        held = np.arange(len(keras.tree.flatten(pairs["train"])[0])) % 6 == 5
-        x_validation, y_validation = keras.tree.map_structure(lambda array: array[held], pairs["train"])
-        pairs["train"] = keras.tree.map_structure(lambda array: array[~held], pairs["train"])
-    pairs["validation"] = _counted(x_validation, y_validation, f"{name}: the arrays of validation")
-    shapes = {split: keras.tree.map_structure(lambda array: array.shape[1:], pair) for split, pair in pairs.items()}
-    for split in SPLITS:
-        if shapes[split] != shapes["train"]:
-            problem = f"{name}: examples of {split} have the shapes {shapes[split]}, those of train {shapes['train']}"
+    x = {"train": _arrays(x_train, f"{name}: x_train"), "test": _arrays(x_test, f"{name}: x_test")}
+    y = {"train": _arrays(y_train, f"{name}: y_train"), "test": _arrays(y_test, f"{name}: y_test")}
+    if x_validation is not None or y_validation is not None:
+        x["validation"] = _arrays(x_validation, f"{name}: x_validation")
+        y["validation"] = _arrays(y_validation, f"{name}: y_validation")
+    for which in x:
+        _check_counts((x[which], y[which]), f"{name}: the arrays of {which}")
+        shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[w], y[w])) for w in (which, "train"))
+        if shapes != wanted:
+            problem = f"{name}: examples of {which} have the shapes {shapes}, those of train {wanted}"
             raise UserError(f"{problem}.", "A model takes one shape.")
-    pictures = _are_pictures(pairs["train"][0])
+    pictures = _are_pictures(x["train"])
     if scale and not (pictures and scale in get_args(Scale)):
         problem = f"{name}: scale {scale!r} is given, one of {', '.join(get_args(Scale))} for pictures"
         raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
-    labels = {split: y.reshape(-1).astype(np.int64) for split, (_, y) in pairs.items() if _are_labels(y)}
-    first, names = _classes(labels, classes, class_weight or {}, name)
+    labels = encode(y, name, classes, declared=bool(classes or class_weight))
+    if labels is None and (classes or class_weight):
+        given = "classes" if classes else "class_weight"
+        raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
+    index: dict[str, Any] = dict(labels.indices) if labels else dict.fromkeys(y)
+    y = {which: labels.targets(which, each) for which, each in y.items()} if labels else y
+    weights = dict.fromkeys(SPLITS) | {
+        "train": _weights(sample_weight, y["train"], f"{name}: sample_weight"),
+        "validation": _weights(sample_weight_validation, y.get("validation"), f"{name}: sample_weight_validation"),
+    }
+    if class_weight and sample_weight is not None:
+        raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
+    reconstructs = bool(scale) and all(_same(x[which], y[which]) for which in x)
+    if "validation" not in x:
+        parts = cut(len(keras.tree.flatten(x["train"])[0]), SHARES, index["train"])
+        for each in (x, y, weights, index):
+            each["train"], each["validation"] = (_taken(each["train"], np.sort(rows)) for rows in parts)
+    if class_weight and labels:
+        weights["train"] = _of_classes(class_weight, labels, name)[index["train"]]
+    names = labels.names if labels else ()
+    notes = notes_of({which: keras.tree.flatten(x[which]) for which in SPLITS}, index if labels else {}, names, name)
+    notes += [FROM_1] if labels and labels.first else []
 
     def made(which: str) -> Split:
-        x, y = pairs[which]
-        known: dict[str, Any] = {"labels": labels[which] - first} if names else {}
+        inputs, known = x[which], {"labels": index[which]} if labels else {}
         if pictures:
-            shape = x.shape[1:] if x.ndim == 4 else (*x.shape[1:], 1)
-            drawn = x[..., 0] if shape[-1] == 1 and x.ndim == 4 else x
+            shape = inputs.shape[1:] if inputs.ndim == 4 else (*inputs.shape[1:], 1)
+            drawn = inputs[..., 0] if shape[-1] == 1 and inputs.ndim == 4 else inputs
             known["pictures"] = lambda indices: drawn[indices]
             if scale:
-                x, known["inputs"] = drawn, Inputs(shape[:2], shape[-1], scale, shape)  # type: ignore[arg-type]
-        weights = None
-        if class_weight and which == "train":
-            weights = np.array([class_weight.get(int(label), 1.0) for label in labels[which]])
-        return Split.of(x, y - first if first else y, weights, **known)
+                inputs, known["inputs"] = drawn, Inputs(shape[:2], shape[-1], scale, shape)  # type: ignore[arg-type]
+        if reconstructs:
+            return Split.of(inputs, np.zeros(len(inputs), np.uint8), weights[which], targets=None, **known)
+        return Split.of(inputs, y[which], weights[which], **known)
 
     def load() -> Splits:
-        arrays = [array for which in SPLITS for array in keras.tree.flatten(pairs[which])]
-        counts = {which: len(keras.tree.flatten(pairs[which])[0]) for which in SPLITS}
-        source = {"name": name, "path": "", "found": "arrays", "sha256": digest(arrays), "counts": counts}
-        source |= {"notes": [FROM_1]} if first else {}
+        used = keras.tree.flatten([(x[which], y[which], weights[which]) for which in SPLITS])
+        counts = {which: len(keras.tree.flatten(x[which])[0]) for which in SPLITS}
+        sha256 = digest(array for array in used if array is not None)
+        source = {"name": name, "path": "", "found": "arrays", "sha256": sha256, "counts": counts}
+        source |= {"notes": notes} if notes else {}
         return Splits(made("train"), made("validation"), made("test"), names, source)
 
     return load
 
 
-def _counted(x: Arrays, y: Arrays, which: str) -> tuple[Arrays, Arrays]:
-    """Both as arrays of NumPy's. Raises UserError unless they hold as many examples."""
-    pair = keras.tree.map_structure(np.asarray, (x, y))
-    arrays = keras.tree.flatten(pair)
-    if any(array.dtype == object or not array.ndim for array in arrays):
-        raise UserError(f"{which} are no arrays of numbers.", "Give NumPy arrays, a row for each example.")
-    counts = {len(array) for array in arrays}
+def _arrays(given: Arrays, which: str) -> Arrays:
+    """NumPy's arrays, checked; lists as tuples, as `fit` has them."""
+    if isinstance(given, list | tuple) and len(given) == 1:
+        given = given[0]
+    several = keras.tree.is_nested(given)
+
+    def array(path: tuple[Any, ...], value: Any) -> np.ndarray:
+        place = which + "".join(f"[{key!r}]" for key in path)
+        found = np.asarray(value)
+        if not found.ndim:
+            raise UserError(f"{place} is no array.", "Give NumPy arrays, a row for each example.")
+        if found.dtype == object and all(isinstance(each, str) for each in found.flat):
+            found = found.astype(str)
+        if found.dtype.kind != "U" or (several and ": y_" in which):
+            check_values(found, place)
+        return found
+
+    leaves = [array(path, value) for path, value in keras.tree.flatten_with_path(given)]
+    return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(given, leaves))
+
+
+def _taken(arrays: Arrays, rows: np.ndarray) -> Arrays:
+    """These rows of each array; None of None."""
+    return None if arrays is None else keras.tree.map_structure(lambda array: array[rows], arrays)
+
+
+def _check_counts(pair: Arrays, which: str) -> None:
+    """Raise UserError unless all arrays hold as many examples."""
+    counts = {len(array) for array in keras.tree.flatten(pair)}
     if len(counts) != 1 or not min(counts):
         raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
-    return pair
 
 
 def _are_pictures(x: Arrays) -> bool:
@@ -107,28 +156,35 @@ def _are_pictures(x: Arrays) -> bool:
     return alone and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
 
 
-def _are_labels(y: Arrays) -> bool:
-    """Whether targets are class numbers, one per example."""
-    return isinstance(y, np.ndarray) and y.dtype.kind in "iu" and y.size == len(y)
+def _same(x: Arrays, y: Arrays) -> bool:
+    """Whether targets are the inputs, as an autoencoder's are."""
+    return isinstance(y, np.ndarray) and y.size == x.size and np.array_equal(x.reshape(-1), y.reshape(-1))
 
 
-def _classes(
-    labels: Mapping[str, np.ndarray], classes: Sequence[str] | None, weights: Mapping[int, float], name: str
-) -> tuple[int, tuple[str, ...]]:
-    """The lowest label, and the classes' names; none where the targets are no class numbers."""
-    if "train" not in labels:
-        if classes or weights:
-            given = "classes" if classes else "class_weight"
-            raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
-        return 0, ()
-    if len(labels) < len(SPLITS):
-        raise UserError(f"{name}: only some targets are class numbers.", "Make those of every split whole numbers.")
-    first, numbers = count_classes(labels, name)
-    known = f"labels go from {first} to {numbers[-1]}"
-    if classes and len(classes) != len(numbers):
-        raise UserError(f"{name}: {known}; {len(classes)} are named.", "Name each class once.")
-    for label, weight in weights.items():
-        if str(label) not in numbers or not 0 <= weight < np.inf:
+def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
+    """Weights in the structure of the targets; one array is for all outputs. None for none."""
+    if given is None:
+        return None
+    weights = keras.tree.map_structure(lambda array: array.astype(np.float32), _arrays(given, which))
+    if not keras.tree.is_nested(weights):
+        weights = keras.tree.map_structure(lambda _: weights, y)
+    try:
+        keras.tree.assert_same_structure(weights, y)
+    except ValueError as error:
+        raise UserError(f"{which} has not the structure of the targets.", "Give an array for each output.") from error
+    _check_counts((weights, y), f"{which} and its targets")
+    return weights
+
+
+def _of_classes(given: Mapping[Any, float], labels: Labels, name: str) -> np.ndarray:
+    """The weight of each class, shape (classes,), float32."""
+    place = {called: i for each in (labels.names, labels.values) for i, called in enumerate(each)}
+    weights = np.ones(len(labels.names), np.float32)
+    for label, weight in given.items():
+        called = f"{label:g}" if isinstance(label, float) else str(label)
+        if called not in place or not 0 <= weight < np.inf:
+            known = f"labels are {', '.join(labels.values[:3])}{' and so on' * (len(labels.values) > 3)}"
             problem = f"{name}: class_weight has {weight} for the class {label}; {known}"
             raise UserError(f"{problem}.", "A weight is a number from 0 up.")
-    return first, tuple(classes or numbers)
+        weights[place[called]] = weight
+    return weights

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from keraskit import system
 from keraskit.datasets import array_files
-from keraskit.errors import UserError, printable
+from keraskit.datasets.checks import check_names
+from keraskit.errors import UserError
 
 FILE, ARRAY = "labels.txt", "classes"
-LONGEST = 100  # letters of a name
 MOST_BYTES = 1_000_000
 
 
@@ -18,11 +18,11 @@ def find(count: int, data: Path | None = None, asked: Path | None = None) -> tup
     folder of IDX files. Raises UserError where the names cannot be read or are not `count` different names.
     """
     if asked:
-        return _checked(read(asked), count, asked), f"--classes {asked}"
+        return check_names(read(asked), count, asked), f"--classes {asked}"
     if data and data.is_file() and (names := _array(data)) is not None:
-        return _checked(names, count, f"'{ARRAY}' in {data}"), f"'{ARRAY}' in {data.name}"
+        return check_names(names, count, f"'{ARRAY}' in {data}"), f"'{ARRAY}' in {data.name}"
     if data and system.is_file(beside := (data if data.is_dir() else data.parent) / FILE):
-        return _checked(read(beside), count, beside), FILE
+        return check_names(read(beside), count, beside), FILE
     return None
 
 
@@ -47,17 +47,3 @@ def _array(path: Path) -> list[str] | None:
         problem = f"'{ARRAY}' in {path} is {names.dtype} {names.shape}, expected text, one name per class"
         raise UserError(f"{problem}.", "Save np.array(names), or name a file with --classes.")
     return None if names is None else [str(name) for name in names]
-
-
-def _checked(names: list[str], count: int, where: object) -> tuple[str, ...]:
-    """The names, spaces within and around them made one and none. Raises UserError for what no figure could tell."""
-    names = [" ".join(name.split()) for name in names]
-    if len(names) != count:
-        raise UserError(f"{where} has {len(names):,} names; the data has {count:,} classes.", "One name each.")
-    if "" in names:
-        raise UserError(f"{where}: name {names.index('') + 1} is empty.", "Name every class.")
-    if long := next((name for name in names if len(name) > LONGEST), None):
-        raise UserError(f"{where}: {printable(long[:40])}... has {len(long):,} letters; {LONGEST} are allowed.")
-    if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
-        raise UserError(f"{where}: {printable(twice)} stands there twice.", "Name every class differently.")
-    return tuple(names)

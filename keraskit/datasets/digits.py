@@ -16,8 +16,10 @@ import numpy as np
 
 from keraskit import system
 from keraskit.datasets import array_files, class_names, mnist
+from keraskit.datasets.checks import notes_of
 from keraskit.datasets.preprocessing import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
 from keraskit.lazy import tf
 
@@ -92,63 +94,78 @@ def _splits(
     shape: Shape | dict[str, Shape],
     **known: Any,
 ) -> Splits:
-    arrays, names, source = _load(*asked)
+    arrays, labels, names, source = _load(*asked)
     found = arrays["x_train"].shape[1:]
     if found != (28, 28) and not isinstance(shape, dict):
         advice = "multi_input takes any size and colour." if asked[0] else ""
         raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {found}.", advice)
     inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
+    size, mnist_itself = len(arrays["x_train"]), source.get("reference", True)
+    count = min(VALIDATION, max(1, size // 12))
+    if mnist_itself:
+        rows: dict[str, Any] = {"train": slice(size - count), "validation": slice(size - count, None)}
+    else:
+        parts = cut(size, (count, size - count), labels["train"])
+        rows = dict(zip(("validation", "train"), map(np.sort, parts), strict=True))
+    x = {split: arrays["x_train"][chosen] for split, chosen in rows.items()} | {"test": arrays["x_test"]}
+    y = {split: labels["train"][chosen] for split, chosen in rows.items()} | {"test": labels["test"]}
+    if not mnist_itself:
+        notes = [
+            *notes_of({which: [each] for which, each in x.items()}, y, names, source["name"]),
+            *source.get("notes", ()),
+        ]
+        source |= {"notes": notes} if notes else {}
 
-    def split(name: str, chosen: slice = slice(None)) -> Split:
-        x, y = arrays[f"x_{name}"][chosen], arrays[f"y_{name}"][chosen]
-        return Split.of(x, y, labels=y, pictures=lambda indices: x[indices], inputs=inputs, **known)
+    def split(name: str) -> Split:
+        pictures = x[name]
+        more = {"pictures": lambda indices: pictures[indices], "shuffled": mnist_itself, **known}
+        return Split.of(pictures, y[name], labels=y[name], inputs=inputs, **more)
 
-    size = len(arrays["x_train"])
-    cut = size - min(VALIDATION, max(1, size // 12))
-    splits = Splits(split("train", slice(cut)), split("train", slice(cut, None)), split("test"), names, source)
+    splits = Splits(split("train"), split("validation"), split("test"), names, source)
     return dataclasses.replace(splits, source=source | {"counts": splits.sizes()})
 
 
 def _load(
     dataset: str | None, data_dir: Path | None, named: Path | None
-) -> tuple[dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
-    """The arrays, the classes' names, and the source."""
-    path, whose = None, ""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
+    """The pictures, class indices of train and test, the classes' names, and the source."""
+    path, whose, text = None, "", False
     if dataset in (None, "mnist"):
         arrays, source = mnist.load(data_dir)
+        labels = {split: arrays[f"y_{split}"] for split in ("train", "test")}
         classes = tuple("0123456789")
     elif dataset in BY_KERAS:
-        arrays, classes = _by_keras(dataset), tuple(BY_KERAS[dataset])
+        arrays, labels = _by_keras(dataset)
+        classes = tuple(BY_KERAS[dataset])
         source = {"name": dataset, "path": "Keras's cache", "found": "downloaded by Keras"}
     else:
         path = system.expanded(str(dataset))
-        arrays, classes, facts = array_files.read(path)
+        arrays, known, facts = array_files.read(path)
+        labels, classes, text = known.indices, known.names, known.first is None
         name = system.name_of(path.parent if path.name == "raw" else path)  # torchvision has FashionMNIST/raw
         source = {"name": name, "path": str(path), "found": "--dataset", **facts}
         if "fashion" in name.lower() and len(classes) == len(BY_KERAS[FASHION]):
             classes, whose = tuple(BY_KERAS[FASHION]), f"those of {FASHION}, as {name} is called so"
     if found := class_names.find(len(classes), path, named):
-        classes, whose = found[0], f"from {found[1]}"
+        if text and set(found[0]) != set(classes):
+            raise UserError(f"{source['name']} has the labels {classes}, {found[1]} {found[0]}.", "Name the same.")
+        classes, whose = (classes if text else found[0]), f"from {found[1]}"
     if whose:
         source["notes"] = [*source.get("notes", ()), f"class names: {whose}"]
     if "sha256" not in source:  # not MNIST itself
-        source |= {"sha256": array_files.digest(arrays[name] for name in array_files.NAMES), "reference": False}
-        arrays = _mixed(arrays)
-    return arrays, classes, source
+        hashed = [arrays["x_train"], labels["train"], arrays["x_test"], labels["test"]]
+        source |= {"sha256": array_files.digest(hashed), "reference": False}
+    return arrays, labels, classes, source
 
 
-def _by_keras(name: str) -> dict[str, np.ndarray]:
+def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     import keras
 
     known = ", ".join(["mnist", *BY_KERAS])
     advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files."
     with array_files.downloading(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    y, y_test = (labels.reshape(-1).astype(int) for labels in (y, y_test))
-    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
-
-
-def _mixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Both splits in a fixed random order: of a set sorted by class, validation and --limit would see one class."""
-    order = {n: np.random.default_rng(0).permutation(len(arrays[f"y_{n}"])) for n in ("train", "test")}
-    return {name: array[order[name.partition("_")[2]]] for name, array in arrays.items()}
+    return {"x_train": x, "x_test": x_test}, {
+        "train": y.reshape(-1).astype(int),
+        "test": y_test.reshape(-1).astype(int),
+    }

@@ -13,12 +13,13 @@ from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
 from keraskit.config import SPLITS
 from keraskit.datasets.preprocessing import Inputs
+from keraskit.datasets.splitting import order
 from keraskit.errors import UserError
 from keraskit.lazy import tf
 from keraskit.pipeline import ahead
 
-Arrays = Any  # a NumPy array, or a dict of them by the model's input or output
-Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each a tensor or a dict of tensors
+Arrays = Any  # a NumPy array; of several inputs or outputs a dict of them by name, or a tuple in the model's order
+Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each in the structure of Arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,43 +41,44 @@ class Split:
     Args:
         size: the number of examples.
         load: given int64 indices of shape (batch,), returns the inputs, which for pictures are values from 0 to 255,
-            the targets, and weights of the examples where there are any. Runs inside tf.data, in tensors alone.
+            and the targets. Runs inside tf.data, in tensors alone.
         labels: the class index of each example, shape (size,); None where there are no classes.
         pictures: given indices, returns uint8 pictures of shape (n, height, width) or (n, height, width, 3); None
             where the examples are no pictures.
         inputs: how pictures are scaled and shaped; None where the examples are fed as they are.
-        targets: given the pictures and targets of a batch, returns what the model should predict.
+        targets: given the pictures and targets of a batch, returns what the model should predict; None where that is
+            what the model is fed.
         augmentation: transforms training pictures at random, and standardises those of every split once scaled.
         names: of the file that holds each example, where each has one.
+        weights: of each example in the loss, tensors of shape (size,) in the structure of the targets; None for 1.
+        shuffled: whether the stored order is random already, so that `limited` takes the first.
     """
 
     size: int
-    load: Callable[[tf.Tensor], Batch]
+    load: Callable[[tf.Tensor], tuple[Any, Any]]
     labels: np.ndarray | None = None
     pictures: Callable[[np.ndarray], np.ndarray] | None = None
     inputs: Inputs | None = None
-    targets: Callable[[Any, Any], Any] = lambda _, targets: targets
+    targets: Callable[[Any, Any], Any] | None = lambda _, targets: targets
     augmentation: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
     names: Sequence[str] | None = None
+    weights: Any = None
+    shuffled: bool = False
 
     @classmethod
-    def of(cls, x: Arrays, y: Arrays, weights: np.ndarray | None = None, **known: Any) -> Split:
-        """A split in memory: inputs and targets, one per example, and weights in the loss, shape (n,), if any."""
-        with tf.device("/CPU:0"):  # the input pipeline runs there, whatever trains
-            arrays = (x, y) if weights is None else (x, y, weights.astype("float32"))
-            stored = keras.tree.map_structure(tf.constant, arrays)
-
-        def load(indices: tf.Tensor) -> Batch:
-            return keras.tree.map_structure(lambda array: tf.gather(array, indices), stored)
-
-        return cls(len(keras.tree.flatten(x)[0]), load, **known)
+    def of(cls, x: Arrays, y: Arrays, weights: Arrays = None, **known: Any) -> Split:
+        """A split in memory: inputs, targets, and weights in the loss if any, one per example."""
+        stored = tensors((x, y))
+        return cls(len(keras.tree.flatten(x)[0]), lambda i: gathered(stored, i), weights=tensors(weights), **known)
 
     def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
         """What the model is fed for these examples; with random numbers, one row per example, augmented."""
-        pictures, targets, *weights = self.load(indices)
+        pictures, targets = self.load(indices)
         if numbers is not None:
             pictures = transform(self.augmentation, pictures, numbers)
-        return self.fed(pictures), self.targets(pictures, targets), *weights
+        fed = self.fed(pictures)
+        batch = fed, self.targets(pictures, targets) if self.targets else fed
+        return batch if self.weights is None else (*batch, gathered(self.weights, indices))
 
     def fed(self, pictures: Any) -> Any:
         """What the model is fed for these pictures, as they are: a tensor, or a dict of them by input."""
@@ -90,9 +92,30 @@ class Split:
         return self.inputs.scaled(pictures) if self.inputs and not own else pictures
 
     def limited(self, limit: int | None) -> Split:
-        """The first `limit` examples."""
-        size = min(self.size, limit or self.size)
-        return dataclasses.replace(self, size=size, labels=None if self.labels is None else self.labels[:size])
+        """At most `limit` examples, each class in proportion, in their stored order."""
+        if not limit or limit >= self.size:
+            return self
+        chosen = np.arange(limit) if self.shuffled else np.sort(order(self.size, self.labels)[:limit])
+        stored, pictures = tensors(chosen), self.pictures
+        return dataclasses.replace(
+            self,
+            size=limit,
+            load=lambda indices: self.load(tf.gather(stored, indices)),
+            labels=None if self.labels is None else self.labels[chosen],
+            pictures=(lambda indices: pictures(chosen[indices])) if pictures else None,
+            names=None if self.names is None else [self.names[i] for i in chosen.tolist()],
+            weights=gathered(self.weights, stored),
+        )
+
+    def balanced(self) -> Split:
+        """With weights by which each class counts the same: n / (classes * examples of the class)."""
+        if self.weights is not None or self.labels is None:
+            problem = "The data has weights already" if self.labels is not None else "The data has no classes"
+            raise UserError(f"{problem}, so --class-weight makes no sense.", "Leave it out.")
+        counts = np.bincount(self.labels)
+        return dataclasses.replace(
+            self, weights=tensors(self.size / (np.count_nonzero(counts) * counts[self.labels]).astype(np.float32))
+        )
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> tf.data.Dataset:
         """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
@@ -111,6 +134,17 @@ class Split:
         """Pictures as training sees them in the epoch of `seed`, float32 from 0 to 255, for a sheet."""
         numbers = tf.gather(draws(self.size, seed), indices)
         return transform(self.augmentation, self.load(tf.constant(indices, tf.int64))[0], numbers).numpy()
+
+
+def tensors(arrays: Arrays) -> Any:
+    """The arrays in the CPU's memory: the input pipeline runs there, whatever trains."""
+    with tf.device("/CPU:0"):
+        return None if arrays is None else keras.tree.map_structure(tf.constant, arrays)
+
+
+def gathered(stored: Any, indices: tf.Tensor) -> Any:
+    """The examples at these indices, of each tensor."""
+    return None if stored is None else keras.tree.map_structure(lambda each: tf.gather(each, indices), stored)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,15 +185,15 @@ class Splits:
         """How many examples each split has."""
         return {name: getattr(self, name).size for name in SPLITS}
 
-    def map(self, change: Callable[[Split], Split]) -> Splits:
-        """The same with each split changed, whatever shape it takes later."""
+    def map(self, change: Callable[[Split], Split], names: Sequence[str] = SPLITS) -> Splits:
+        """The same with each of these splits changed, whatever shape it takes later."""
         whole = self.reshape
 
         def reshape(shape: tuple[int, ...]) -> Splits:
             assert whole
-            return whole(shape).map(change)
+            return whole(shape).map(change, names)
 
-        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in SPLITS}
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
         return dataclasses.replace(self, **changed, reshape=reshape if whole else None)
 
 

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keraskit.config import Settings, flags
@@ -62,8 +63,9 @@ class TrainingSetup:
 
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
-    """The recipe's data, at most `limit` examples of each split."""
-    return call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
+    """The recipe's data, at most `limit` examples of each split, weighted as `class_weight` says."""
+    splits = call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
+    return splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
 
 
 def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
@@ -181,9 +183,13 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
     started = time.monotonic()
 
     def of(split: Split) -> Split:
+        values, targets = [], []
         with stopping():
-            values = below.predict(split.in_order(64), verbose=0)
-        return Split.of(values, split.labels, labels=split.labels, names=split.names)
+            for x, y, *_ in split.in_order(64):
+                values.append(below.predict_on_batch(x))
+                targets.append(y)
+        x, y = (keras.tree.map_structure(lambda *parts: np.concatenate(parts), *each) for each in (values, targets))
+        return Split.of(x, y, split.weights, labels=split.labels, names=split.names)
 
     made = dataclasses.replace(splits, train=of(splits.train), validation=of(splits.validation))
     size = below.output_shape[-1]

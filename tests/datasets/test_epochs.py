@@ -69,7 +69,7 @@ def test_inputs_and_targets_stay_together():
 
 
 def test_in_order_keeps_the_stored_order_and_take_picks():
-    split = numbers(25).limited(20)
+    split = numbers(20)
     assert [int(i) for x, _ in split.in_order(8) for i in x] == list(range(20))
     assert split.take(np.array([3, 1]))[0].tolist() == [3, 1]
     assert len(split.labels) == 20

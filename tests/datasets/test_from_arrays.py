@@ -15,6 +15,7 @@ from PIL import Image
 import keraskit
 from keraskit.cli import app
 from keraskit.datasets.arrays import from_arrays
+from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.results.predict import predict
@@ -50,26 +51,57 @@ def test_several_inputs_and_outputs_are_fed_by_name_and_stay_together():
     assert splits.source["name"] == "pairs" and splits.source["counts"] == splits.sizes()
 
 
-def test_validation_is_every_sixth_or_what_is_given():
+@pytest.mark.parametrize("classes", [2, 3, 6, 12])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_sixth_of_each_class_validates_whatever_the_order_of_labels(classes, one_hot):
+    """Of every sixth, labels in a pattern would leave one class alone."""
+    x, y = numbered(144, 1), np.arange(144) % classes
+    drawn = []
+    for labels in (y, np.sort(y)):
+        given = np.eye(classes)[labels] if one_hot else labels
+        splits = from_arrays(x, given, x[:36], given[-36:] if one_hot else y[:36])()
+        assert splits.sizes() == {"train": 120, "validation": 24, "test": 36}
+        for split, share in ((splits.train, 5 / 6), (splits.validation, 1 / 6)):
+            assert np.abs(np.bincount(split.labels) - share * 144 / classes).max() <= 1
+        rows = [split.take(np.arange(split.size))[0][:, 0].tolist() for split in (splits.train, splits.validation)]
+        assert sorted(rows[0] + rows[1]) == list(range(144)) and all(each == sorted(each) for each in rows)
+        assert labels[np.array(rows[1], int)].tolist() == splits.validation.labels.tolist()
+        drawn.append(rows[1])
+        again = from_arrays(x, given, x[:36], given[-36:] if one_hot else y[:36])()
+        assert again.validation.take(np.arange(24))[0][:, 0].tolist() == rows[1]
+    assert len(set(np.diff(drawn[0]))) > 1  # no pattern
+
+
+def test_validation_is_what_is_given():
     x, y = numbered(20, 1), numbered(20)
-    for _ in range(2):  # always the same
-        splits = from_arrays(x, y, x[:3], y[:3])()
-        assert splits.validation.take(np.arange(3))[1].tolist() == [5, 11, 17]
-        rest = [i for i in range(20) if i not in (5, 11, 17)]
-        assert splits.train.take(np.arange(17))[1].tolist() == rest
     splits = from_arrays(x, y, x[:3], y[:3], x_validation=x[:7] + 0.5, y_validation=y[:7])()
     assert splits.sizes() == {"train": 20, "validation": 7, "test": 3}
     assert splits.validation.take(np.arange(7))[0][:, 0].tolist() == [i + 0.5 for i in range(7)]
 
 
+@pytest.mark.parametrize("targets", ["labels", "values"])
+def test_a_limit_takes_each_class_in_proportion_and_keeps_rows_together(targets):
+    x, y = numbered(300, 1), np.repeat([0, 1, 2], [200, 80, 20])
+    given = y if targets == "labels" else y * 1.5
+    splits = from_arrays(x, given, x, given, sample_weight=numbered(300))().limited(30)
+    assert splits.sizes() == {"train": 30, "validation": 30, "test": 30}
+    for split in (splits.train, splits.validation, splits.test):
+        inputs, found, *weights = split.take(np.arange(30))
+        rows = inputs[:, 0].astype(int)
+        assert np.array_equal(found, given[rows]) and (np.diff(rows) > 0).all() and rows[-1] > 100
+        assert not weights or np.array_equal(weights[0], rows)
+        if targets == "labels":
+            assert np.abs(np.bincount(split.labels) - [20, 8, 2]).max() <= 1 and np.array_equal(split.labels, found)
+
+
 @pytest.mark.parametrize("kind", ["uint8", "int64"])
 @pytest.mark.parametrize("column", [False, True])
 def test_whole_numbers_are_classes(kind, column):
-    x, y = numbered(12, 2), np.arange(12) % 3
+    x, y = numbered(18, 2), np.arange(18) % 3
     given = y.astype(kind)[:, None] if column else y.astype(kind)
     splits = from_arrays(x, given, x, given)()
     assert splits.classes == ("0", "1", "2") and splits.test.labels.tolist() == y.tolist()
-    assert splits.train.labels.tolist() == np.delete(y, [5, 11]).tolist()
+    assert sorted([*splits.train.labels, *splits.validation.labels]) == sorted(y)
     assert from_arrays(x, given, x, given, classes=["a", "b", "c"])().classes == ("a", "b", "c")
 
 
@@ -82,11 +114,11 @@ def test_labels_from_1_are_noted_and_their_names_and_weights_stay(kind):
     _, targets, weights = splits.train.take(np.arange(10))
     assert weights.tolist() == [{0: 5.0, 1: 1.0, 2: 2.0}[label] for label in targets.tolist()]
     assert from_arrays(x, y, x, y, classes=["a", "b", "c"])().classes == ("a", "b", "c")
-    with pytest.raises(UserError, match=r"class_weight has 2\.0 for the class 0; labels go from 1 to 3"):
+    with pytest.raises(UserError, match=r"class_weight has 2\.0 for the class 0; labels are 1, 2, 3"):
         from_arrays(x, y, x, y, class_weight={0: 2.0})
 
 
-@pytest.mark.parametrize("y", [numbered(12), numbered(12, 3), np.eye(3, dtype=int)[np.arange(12) % 3]], ids=str)
+@pytest.mark.parametrize("y", [numbered(12) / 2, numbered(12, 3)], ids=["one", "three"])
 def test_other_targets_have_no_classes(y):
     x = numbered(12, 2)
     splits = from_arrays(x, y, x, y)()
@@ -103,12 +135,12 @@ WRONG = [
     ((X[:-1], Y, X, Y), {}, r"arrays of train have \[11, 12\] examples"),
     ((X, Y, X, Y[:4]), {}, r"arrays of test have \[4, 12\] examples"),
     ((X, Y, X[:0], Y[:0]), {}, r"arrays of test have \[0\] examples"),
-    ((X[:5], Y[:5], X, Y), {}, r"arrays of validation have \[0\] examples"),
+    ((X[:2], Y[:2], X[:2], Y[:2]), {}, "2 examples do not fill 2 splits"),
     (({"a": X, "b": X[:7]}, Y, {"a": X, "b": X}, Y), {}, r"arrays of train have \[7, 12\] examples"),
     ((X, {"a": Y, "b": Y[:7]}, X, {"a": Y, "b": Y}), {}, r"arrays of train have \[7, 12\] examples"),
     ((X, Y, X, Y), {"x_validation": X, "y_validation": Y[:1]}, r"arrays of validation have \[1, 12\] examples"),
-    ((X, Y, X, Y), {"x_validation": X}, "arrays of validation are no arrays of numbers"),
-    ((X, Y, X, Y), {"y_validation": Y}, "arrays of validation are no arrays of numbers"),
+    ((X, Y, X, Y), {"x_validation": X}, "y_validation is no array"),
+    ((X, Y, X, Y), {"y_validation": Y}, "x_validation is no array"),
     ((X, Y, X[:, :1], Y), {}, r"examples of test have the shapes \(\(1,\), \(\)\), those of train \(\(2,\), \(\)\)"),
     (({"a": X}, Y, {"b": X}, Y), {}, r"examples of test have the shapes .*'b'.* of train .*'a'"),
     ((X, Y, X, Y.astype(float)), {}, "only some targets are class numbers"),
@@ -118,19 +150,20 @@ WRONG = [
         {"scale": "tiny"},
         "scale 'tiny' is given",
     ),
-    ((X, 5, X, Y), {}, "arrays of train are no arrays of numbers"),
+    ((X, 5, X, Y), {}, "y_train is no array"),
+    (([[1, 2], [3, 4]], Y, X, Y), {}, r"x_train\[0\]\[0\] is no array"),
     ((X, Y, X, Y - 1), {}, "labels go from -1 to 2"),
-    ((X, Y, X, Y), {"classes": ["a", "b"]}, "labels go from 0 to 2; 2 are named"),
+    ((X, Y, X, Y), {"classes": ["a", "b"]}, "labels go from 0 to 2, has 2 names; the data has 3 classes"),
     ((X, 0 * Y, X, Y), {}, "all training examples are of one class, 0"),
     ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes are counted from 0 or 1, up to 1,000"),
-    ((X, Y, X, Y), {"class_weight": {3: 2.0}}, "class_weight has 2.0 for the class 3; labels go from 0 to 2"),
+    ((X, Y, X, Y), {"class_weight": {3: 2.0}}, "class_weight has 2.0 for the class 3; labels are 0, 1, 2"),
     ((X, Y, X, Y), {"class_weight": {0: -1.0}}, "class_weight has -1.0 for the class 0"),
 ]
 
 
 @pytest.mark.parametrize(("arrays", "more", "words"), WRONG, ids=[words for *_, words in WRONG])
 def test_arrays_that_do_not_fit_are_one_clear_line(arrays, more, words):
-    with pytest.raises(UserError, match=f"^mine: .*{words}"):
+    with pytest.raises(UserError, match=f"^(mine.*)?{words}"):
         from_arrays(*arrays, name="mine", **more)
 
 
@@ -156,10 +189,10 @@ def test_class_weights_reach_the_loss_as_plain_kerass_do(tmp_path):
     def plain(class_weight):
         model = build()
         compile_model(model)
-        held = np.arange(60) % 6 == 5  # in one batch their order does not matter
+        train, held = cut(60, (5, 1), y)  # in one batch their order does not matter
         validation = (x[held], y[held])
         history = model.fit(
-            x[~held], y[~held], batch_size=50, verbose=0, class_weight=class_weight, validation_data=validation
+            x[train], y[train], batch_size=50, verbose=0, class_weight=class_weight, validation_data=validation
         )
         return history.history["loss"][0], history.history["val_loss"][0], model.get_weights()
 

@@ -125,9 +125,9 @@ def check_npz(data, box):
 def well_formed(found):
     """What `array_files.read` promises."""
     if found is not None:
-        arrays = found[0]
-        assert {a.dtype.name for n, a in arrays.items() if n[0] == "x"} == {"uint8"} and arrays["y_train"].dtype == int
-        assert all(len(arrays[f"x_{split}"]) == len(arrays[f"y_{split}"]) > 0 for split in ("train", "test"))
+        arrays, labels = found[0], found[1].indices
+        assert {a.dtype.name for a in arrays.values()} == {"uint8"} and labels["train"].dtype == int
+        assert all(len(arrays[f"x_{split}"]) == len(labels[split]) > 0 for split in ("train", "test"))
 
 
 def idx(array):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keraskit.config import SPLITS
-from keraskit.datasets.array_files import MOST_CLASSES
+from keraskit.datasets.checks import MOST_CLASSES
 from keraskit.errors import UserError
 
 FOLDERS = {
