@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.checks import FROM_1, Labels, check_values, encode
+from keraskit.datasets.checks import FROM_1, Labels, as_text, check_values, encode
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Labels, dict[str, Any]]:
     """
     arrays = read_idx(path) if path.is_dir() else read_npz(path)
     x = {split: _pictures(arrays[f"x_{split}"], f"{path}: x_{split}") for split in ("train", "test")}
-    y = {split: arrays[f"y_{split}"] for split in x}
+    y = {split: as_text(arrays[f"y_{split}"]) for split in x}
     for split in x:
         if y[split].ndim == 0 or len(x[split]) != len(y[split]) or not len(x[split]):
             counts = f"x_{split} has {len(x[split])} pictures and y_{split} {y[split].size} labels"

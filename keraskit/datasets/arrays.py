@@ -8,7 +8,7 @@ import numpy as np
 
 from keraskit.config import SPLITS
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.checks import FROM_1, Labels, check_values, encode, notes_of
+from keraskit.datasets.checks import FROM_1, Labels, as_text, check_values, encode, notes_of
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
 from keraskit.datasets.splitting import cut
@@ -125,11 +125,9 @@ def _arrays(given: Arrays, which: str) -> Arrays:
 
     def array(path: tuple[Any, ...], value: Any) -> np.ndarray:
         place = which + "".join(f"[{key!r}]" for key in path)
-        found = np.asarray(value)
+        found = as_text(np.asarray(value))
         if not found.ndim:
             raise UserError(f"{place} is no array.", "Give NumPy arrays, a row for each example.")
-        if found.dtype == object and all(isinstance(each, str) for each in found.flat):
-            found = found.astype(str)
         if found.dtype.kind != "U" or (several and ": y_" in which):
             check_values(found, place)
         return found

@@ -16,6 +16,14 @@ FROM_1 = "labels are counted from 1, as none is 0: the first class is 1"
 LONGEST = 100  # letters of a name
 
 
+def as_text(array: np.ndarray) -> np.ndarray:
+    """Text of any kind as NumPy's own, UTF-8 decoded; other arrays as they are."""
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "replace")
+    text = array.dtype.kind == "T" or (array.dtype == object and all(isinstance(each, str) for each in array.flat))
+    return array.astype(str) if text else array
+
+
 def check_values(array: np.ndarray, which: str) -> None:
     """Raise UserError unless an array holds numbers, none of them NaN or infinite."""
     kind = array.dtype.kind
