@@ -38,6 +38,17 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
     return counts
 
 
+def balanced_accuracy(counts: np.ndarray) -> float:
+    """The mean recall of the classes that have examples, from confusion counts: accuracy if all had as many."""
+    return float(by_class(counts)["recall"][counts.sum(axis=1) > 0].mean())
+
+
+def unbalanced(labels: np.ndarray) -> bool:
+    """Whether one class has more than twice the examples of another. `labels` int, shape (n,)."""
+    counts = np.unique(labels, return_counts=True)[1]
+    return bool(counts.max() > 2 * counts.min())
+
+
 def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall, F1 and support of each class, shape (classes,), from its confusion counts.
 

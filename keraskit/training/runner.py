@@ -158,6 +158,9 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     if known := test.of_classes({"classes": splits.classes, "class_output": recipe.class_output}):
         labels, probabilities = known
         counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
+        uneven = any(map(scores.unbalanced, (splits.train.labels, labels)))
+        if uneven and any(name.endswith("accuracy") for name in metrics):
+            metrics.setdefault("balanced_accuracy", scores.balanced_accuracy(counts))
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
         sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)

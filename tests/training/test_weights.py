@@ -1,0 +1,119 @@
+"""Weights in the loss: `class_weight`, `sample_weight` and `--class-weight balanced`, as plain Keras has them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
+
+import keraskit
+from keraskit.datasets.arrays import from_arrays
+from keraskit.datasets.splits import Split
+from keraskit.errors import UserError
+from keraskit.recipe import Pretrained, Recipe
+
+X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+Y = np.array([0] * 36 + [1] * 24)
+W = np.linspace(0, 3, 60).astype("float32")
+CLASSES = {0: 0.5, 1: 4.0}
+BALANCED = dict(enumerate(compute_class_weight("balanced", classes=np.unique(Y), y=Y).tolist()))
+CASES = {  # targets, loss, units, what from_arrays is given, what fit is given
+    "labels": (Y, "sparse_categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "floats": (Y * 1.0, "binary_crossentropy", [1], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "one-hot": (np.eye(2)[Y], "categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "samples": (X[:, :1] * 2, "mse", [1], {"sample_weight": W}, {"sample_weight": W}),
+    "outputs": ([Y * 1.0, X], "mse", [1, 4], {"sample_weight": [W, W[::-1]]}, {"sample_weight": [W, W[::-1]]}),
+    "flag": (Y, "sparse_categorical_crossentropy", [2], {}, {"class_weight": BALANCED}),
+}
+
+
+def layers(units, features=False):
+    """A model of as many outputs as there are units."""
+    inputs = x = keras.Input((4,))
+    if features:
+        glorot = keras.initializers.GlorotUniform(seed=2)
+        x = keras.layers.Dense(3, "tanh", kernel_initializer=glorot, trainable=False, name="features")(x)
+    ends = {1: "sigmoid", 2: "softmax", 4: None}
+    heads = [
+        keras.layers.Dense(n, ends[n], kernel_initializer=keras.initializers.GlorotUniform(seed=n), name=f"head{n}")(x)
+        for n in units
+    ]
+    return keras.Model(inputs, heads[0] if len(heads) == 1 else heads)
+
+
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path):
+    y, loss, units, given, plainly = CASES[case]
+    if features and len(units) > 1:
+        pytest.skip("features have one head")
+
+    def build():
+        return layers(units, features)
+
+    def compile_model(model):
+        model.compile(keras.optimizers.SGD(0.5), loss if len(units) == 1 else [loss] * 2)
+
+    validation = {"x_validation": X, "y_validation": y}
+    if "sample_weight" in given:
+        validation["sample_weight_validation"] = given["sample_weight"]
+    recipe = Recipe(
+        build=build,
+        compile=compile_model,
+        data=from_arrays(X, y, X, y, **validation, **given),
+        epochs=1,
+        batch_size=60,
+        monitor="val_loss",
+        pretrained=Pretrained(load=lambda _: [], weights="none", features="features") if features else None,
+    )
+    flag = {"class_weight": "balanced"} if case == "flag" else {}
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off", **flag)
+
+    model = build()
+    compile_model(model)
+    held = (X, y, *given.values()) if "sample_weight" in given else (X, y)
+    expected = model.fit(X, y, batch_size=60, verbose=0, validation_data=held, **plainly).history
+    unweighted = build()
+    compile_model(unweighted)
+    assert result.history[0]["loss"] == pytest.approx(expected["loss"][0], rel=1e-5)
+    assert abs(unweighted.evaluate(X, y, verbose=0, return_dict=True)["loss"] - expected["loss"][0]) > 0.005
+    assert result.history[0]["val_loss"] == pytest.approx(expected["val_loss"][0], rel=1e-5)
+    for ours, theirs in zip(result.model.get_weights(), model.get_weights(), strict=True):
+        assert np.allclose(ours, theirs, atol=1e-6)
+    if case == "flag":
+        facts = json.loads((result.folder / "run.json").read_text())
+        assert facts["config"]["class_weight"] == "balanced" and "--class-weight balanced" in facts["command"]
+
+
+def test_balanced_weights_are_scikit_learns_of_the_examples_that_are_used():
+    labels = np.array([0] * 50 + [2] * 7 + [5] * 3)
+    found = Split.of(np.zeros((60, 1)), labels, labels=labels).limited(30).balanced()
+    _, y, weights = found.take(np.arange(30))
+    of_class = dict(zip(np.unique(y), compute_class_weight("balanced", classes=np.unique(y), y=y), strict=True))
+    assert np.allclose(weights, [of_class[label] for label in y])
+
+
+def test_the_flag_needs_classes_and_no_other_weights():
+    for data, words in ((from_arrays(X, X, X, X), "no classes"), (from_arrays(X, Y, X, Y, sample_weight=W), "weights")):
+        with pytest.raises(UserError, match=f"The data has {words}.* --class-weight makes no sense"):
+            data().train.balanced()
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_balanced_accuracy_stands_beside_accuracy_where_classes_differ(uneven, tmp_path, capsys):
+    y = np.array([0] * 50 + [1] * 10) if uneven else np.arange(60) % 2
+
+    def compile_model(model):
+        model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    data = from_arrays(X, y, X + 0.1, y)
+    recipe = Recipe(build=lambda: layers([2]), compile=compile_model, data=data, epochs=1, batch_size=60)
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off")
+    said = capsys.readouterr().out
+    page = (result.folder / "report.html").read_text("utf-8")
+    assert ("test balanced accuracy" in said) == ("test balanced accuracy" in page) == uneven
+    if uneven:
+        predicted = result.model.predict(X + 0.1, verbose=0).argmax(axis=1)
+        assert result.metrics["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, predicted))
