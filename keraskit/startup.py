@@ -42,13 +42,14 @@ def spent() -> float:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Hold back stderr inside the block, then print what matters of it."""
+def quietly(known: str = "") -> Iterator[None]:
+    """Hold back stderr inside the block, then print what matters of it: lines with `known` in them do not either."""
     if _held or os.environ.get("KERASKIT_DEBUG"):
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors
-    chatter = re.compile((_CHATTER if any(Path("/dev").glob("nvidia*")) else f"{_CHATTER}|{_NO_GPU_CHATTER}").encode())
+    no_gpu = "" if any(Path("/dev").glob("nvidia*")) else _NO_GPU_CHATTER
+    chatter = re.compile("|".join(filter(None, (_CHATTER, no_gpu, known))).encode())
     try:
         sys.stderr.flush()
         real = os.dup(2)

@@ -2,22 +2,20 @@
 
 import contextlib
 import dataclasses
-import faulthandler
 import hashlib
-import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keraskit import signals, system
+from keraskit import signals, startup, system
 from keraskit.config import RunConfig, Settings, flag
 from keraskit.datasets.splits import WHOLE, Share, Splits
 from keraskit.distributed import repairs
-from keraskit.distributed.meeting import SEE_LOG, Meeting
+from keraskit.distributed.coordination import SEE_LOG, Coordination, lost, missing
 from keraskit.distributed.workers import find_workers
 from keraskit.errors import RunStopped, UserError, lasting, sentence
 from keraskit.recipe import Recipe
@@ -39,7 +37,7 @@ class Cluster:
         index: which of the workers this process is; the first is the chief, who alone writes the run.
         how: where this was found.
         strategy: TensorFlow's, None for one device.
-        meeting: with the other workers, if there are any.
+        coordination: with the other workers, if there are any.
     """
 
     devices: int = 1
@@ -47,7 +45,7 @@ class Cluster:
     index: int = 0
     how: str = "one device"
     strategy: tf.distribute.Strategy | None = None
-    meeting: Meeting | None = None
+    coordination: Coordination | None = None
 
     @property
     def chief(self) -> bool:
@@ -71,13 +69,13 @@ class Cluster:
 
     def agree(self, **facts: Any) -> None:
         """Raise UserError on every worker, the same, unless these facts are the same on all of them."""
-        if self.meeting:
-            refuse_differences(self.meeting.gather(facts))
+        if self.coordination:
+            refuse_differences(self.coordination.gather(facts))
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits) -> None:
         """Raise UserError on every worker unless all train the same: flags, the recipe's code, data, weights to begin
         with. Places may differ: of files, what is in them counts."""
-        if self.meeting:
+        if self.coordination:
             knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.compare}
             augment = {f"augment.{name}": value for name, value in vars(knobs.pop("augment")).items()}
             knobs |= augment | knobs.pop("options")
@@ -88,8 +86,8 @@ class Cluster:
 
     def leave(self) -> None:
         """End the work together, when the chief has ended its own."""
-        if self.meeting:
-            self.meeting.leave()
+        if self.coordination:
+            self.coordination.leave()
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Around whatever makes variables of the model in training."""
@@ -104,8 +102,7 @@ class Cluster:
             except LOST as error:
                 if not self.workers:
                     raise
-                problem = f"A worker was lost, so worker {self.index} of {len(self.workers)} stopped:"
-                raise RunStopped(f"{problem} {type(error).__name__}.", SEE_LOG) from error
+                raise lost(self.index, len(self.workers), error) from error
 
 
 ONE = Cluster()
@@ -120,18 +117,18 @@ class StopTogether(keras.callbacks.Callback):
     def __init__(self, cluster: Cluster, patience: signals.Patience) -> None:
         super().__init__()
         self.cluster, self.patience = cluster, patience
-        self.agreed = signals.Patience() if cluster.meeting else patience
+        self.agreed = signals.Patience() if cluster.coordination else patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self.cluster.meeting:
+        if not self.cluster.coordination:
             return
-        self.agreed.asked = max(self.cluster.meeting.gather(self.patience.asked or 0)) or None
+        self.agreed.asked = max(self.cluster.coordination.gather(self.patience.asked or 0)) or None
         if self.agreed.asked and not self.cluster.chief:
             self.cluster.leave()  # which waits for the chief, who saves
             raise signals.Stopped(self.agreed.asked, f"Interrupted after epoch {epoch + 1}, which worker 0 has saved.")
 
 
-def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Cluster:
+def join(config: RunConfig) -> Cluster:
     """The cluster of a run. TensorFlow takes this before its first computation only.
 
     Raises:
@@ -139,7 +136,7 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
             shared, or TensorFlow has computed already.
         RunStopped: workers are missing.
     """
-    workers, index, how = find_workers(config, environment)
+    workers, index, how = find_workers(config)
     if not workers and (config.devices or 1) == 1:
         return ONE
     gpus = [] if config.device == "cpu" else tf.config.list_physical_devices("GPU")
@@ -152,8 +149,6 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
         if not workers:
             return Cluster(len(local), (), 0, ASKED, tf.distribute.MirroredStrategy(local))
         print(f"waiting        for {len(workers)} workers, as {how} says; this is worker {index}", flush=True)
-        cluster = Cluster(len(local), workers, index, how, meeting=Meeting(workers, index, config.wait))
-        cluster.agree(**{"--devices": len(local)}, **{name: system.versions().get(name) for name in COMPUTE})
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(workers)}),
             task_type="worker",
@@ -161,30 +156,22 @@ def join(config: RunConfig, environment: Mapping[str, str] = os.environ) -> Clus
             num_accelerators={"GPU": len(local) if gpus else 0},
             rpc_layer="grpc",
         )
+        coordination = Coordination(len(workers), index, config.wait)
         # Where it waits Python hears no signal, so Ctrl-C ends the process; it takes SIGTERM, which is put back after.
-        with signals.sent_to(signal.SIG_DFL), ended_after(config.wait):
+        # What goes wrong there is raised as well as printed.
+        with signals.sent_to(signal.SIG_DFL), startup.quietly(known="^"):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        return dataclasses.replace(cluster, strategy=strategy)
+        cluster = Cluster(len(local), workers, index, how, strategy, coordination)
+        cluster.agree(**{"--devices": len(local)}, **{name: system.versions().get(name) for name in COMPUTE})
+        return cluster
     except RuntimeError as error:
         problem = f"Several devices or workers come too late: {sentence(error)}"
         raise UserError(problem, "Start a new process.") from error
+    except tf.errors.DeadlineExceededError as error:
+        raise missing(workers, index, config.wait, error) from error
     except tf.errors.OpError as error:
-        raise RunStopped(f"TensorFlow could not join the workers: {sentence(error.message)}", SEE_LOG) from error
-
-
-@contextlib.contextmanager
-def ended_after(seconds: int) -> Iterator[None]:
-    """End the process, with code 1, where this lasts longer: TensorFlow waits an hour for a worker lost since they met.
-
-    Meanwhile it holds the interpreter, so that no thread of Python's runs; faulthandler's needs none.
-    """
-    print(f"joining        all have met; a worker that cannot join the others in {seconds} s ends", flush=True)
-    with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        problem = f"TensorFlow could not join the workers at {workers[index]}: {sentence(error.message)}"
+        raise RunStopped(problem, f"Is that port free? {SEE_LOG}") from error
 
 
 def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:

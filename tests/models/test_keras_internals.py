@@ -17,6 +17,8 @@ USED = {
     f"{TRAINER}.TensorFlowTrainer._symbolic_build": "training/checkpoint.py creates variables before the first step",
     "keras.layers.LSTM.inner_loop": "training/lstm.py computes in its place; nobody documents it",
     "tensorflow.python.ops.check_ops.assert_equal": "training/micro_batches.py leaves out what XLA would leave out",
+    "tensorflow.python.eager.context.Context.configure_coordination_service": "distributed/coordination.py",
+    "tensorflow.python.eager.context.Context.wait_at_barrier": "distributed/coordination.py",
     "keras.Model._flatten_layers": "layers within layers are counted, looked at, and chosen for",
     "keras.callbacks.CallbackList.set_model": "training/fit.py reads the `_model` that it sets",
     "keras.src.legacy.preprocessing.image.ImageDataGenerator": "Augmentation.legacy compares with it",
