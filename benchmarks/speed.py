@@ -35,7 +35,6 @@ from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.training import hardware, runner  # noqa: E402
 from keraskit.training.callbacks import SetEpoch  # noqa: E402
 from keraskit.training.fit import StopOnNonFinite  # noqa: E402
-from keraskit.training.progress import Progress  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
 from keraskit.training.setup import TrainingSetup, prepare  # noqa: E402
 
@@ -167,7 +166,7 @@ def keraskits(setup: TrainingSetup) -> Timed:
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
-        callbacks = [SetEpoch(shuffled), StopOnNonFinite(setup, None), Progress(lines=False)]
+        callbacks = [SetEpoch(shuffled), StopOnNonFinite(setup, None)]
         with setup.place.scope:
             setup.training_copy.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
 
