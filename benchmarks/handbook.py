@@ -121,7 +121,7 @@ def command_line() -> str:
         "",
         "What `--help` says of every command. A recipe's own flags come after its name: [recipes.md](recipes.md).",
     ]
-    verbs = sorted([*commands.VERBS, *OF_RECIPES, "data prepare"])
+    verbs = sorted([*commands.VERBS, *OF_RECIPES])
     for words in ["", *verbs, *HELPED]:
         lines += ["", f"## keraskit {words}".rstrip(), "", "```text", helped(words), "```"]
     return "\n".join(lines) + "\n"

@@ -120,10 +120,8 @@ def _made(name: str, doc: str, help: str = "", **more: Any) -> App:
 def _app(typed: Sequence[str]) -> App:
     """All verbs. `run`, `show` and `autotune` have the flags of the recipe that is named, read from its source."""
     app = _made("keraskit", ABOUT)
-    app.command(data := _made("data", "Prepare data sets."))
-    for place, verbs in ((app, commands.VERBS), (data, {"prepare": commands.prepare_data})):
-        for name, command in verbs.items():
-            place.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
+    for name, command in commands.VERBS.items():
+        app.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
     about = "Make the shell complete commands, recipes and flags."
     app.register_install_completion_command(INSTALL, help=about, help_formatter=HelpPage(about))
     cards = recipes_available() if typed[:1] == [INSTALL] else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -93,27 +93,6 @@ def augment(
 
     write(paths, augmentation, output, versions, seed)
     print(f"sheet: {printable(output)}")
-
-
-def prepare_data(
-    name: Literal["cats_dogs"],
-    *,
-    source: Annotated[Path, Parameter(name="--from")],
-    to: Path,
-    per_class: int | None = 2000,
-) -> None:
-    """Make the document's folders train/, validation/ and test/ with a subfolder per class. Again is harmless.
-
-    Args:
-        name: The data set.
-        source: Kaggle's train.zip, its unpacked folder, or any folder with a subfolder per class.
-        to: The folder to make.
-        per_class: Photographs of each class of cats and dogs, half of them for training.
-    """
-    from keraskit.datasets.images.prepare import prepare
-
-    check_counts(per_class=1 if per_class is None else per_class)
-    prepare(source, to, per_class)
 
 
 def new(name: str, *, start: Annotated[str, Parameter(name="--from")] = "mlp", folder: Path = Path()) -> None:

@@ -30,7 +30,6 @@ REFUSED = [
     ("train cnn", "Did you mean `keraskit run cnn`?"),
     ("help", "Did you mean `keraskit --help`?"),
     ("foo", "has no command 'foo'. It has "),
-    ("data cats_dogs", "`keraskit data` has no command 'cats_dogs'. It has prepare."),
     ("run", "`keraskit run NAME`. NAME is one of "),
     ("show", "`keraskit show NAME`. NAME is one of "),
     ("run --quick", "`keraskit run NAME --quick`. NAME is one of "),
@@ -70,7 +69,6 @@ REFUSED = [
     ("augment --preview a.png --seed 99999999999999999999999", "expected a whole number from 0 to 2,147,483,647."),
     ("run augmentation --seed -1", "--seed -1 makes no sense"),
     ("run augmentation --digits 0", "--digits 0 makes no sense"),
-    ("data prepare cats_dogs --from a --to b --per-class 0", "--per-class 0 makes no sense"),
     ("run vgg16 --width 0", "--width 0.0 makes no sense"),
     ("run cats_dogs_features --alpha -1", "--alpha -1.0 makes no sense"),
     ("run lstm --timesteps 0", "lstm cannot be built with --timesteps 0: "),
@@ -128,7 +126,7 @@ def test_what_is_like_nothing_suggests_nothing(capsys, flag):
 
 def test_lists_of_what_there_is_are_whole(capsys):
     _, err = command(["foo"], capsys)
-    verbs = "augment, autotune, compare, data, demo, doctor, explain, export, launch, list, new, predict, resume, run"
+    verbs = "augment, autotune, compare, demo, doctor, explain, export, launch, list, new, predict, resume, run"
     assert f"It has {verbs}, runs, show, verify.\n" in err
     _, err = command(["run"], capsys)
     assert f"{', '.join(recipes_available())}.\n" in err

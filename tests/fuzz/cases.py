@@ -50,7 +50,6 @@ VERBS = (
     "explain",
     "demo",
     "export",
-    "data",
     "rum",
     "",
 )
@@ -62,7 +61,6 @@ GOOD = (
     ("runs", "."),
     ("verify", "run"),
     ("augment", "--preview", "digit.png"),
-    ("data", "prepare", "cats_dogs", "--from", "pets.zip", "--to", "out"),
     ("run", "mlp", "--quick", "--dataset", "own.npz"),
     ("run", "cats_dogs", "--quick", "--data-dir", "pets"),
     ("run", "mlp", "--quick", "--weights", "run"),
@@ -125,7 +123,6 @@ def command_lines(draw):
     words += (
         [draw(st.sampled_from(RECIPES))] if words[-1] in ("run", "show", "autotune") and draw(st.booleans()) else []
     )
-    words += ["prepare", "cats_dogs"] if words[-1] == "data" and draw(st.booleans()) else []
     for _ in range(draw(st.integers(0, 4))):
         if draw(st.integers(0, 3)):
             words.append(draw(st.sampled_from(OWN_FLAGS.get(words[0], FLAGS) if draw(st.integers(0, 5)) else FLAGS)))

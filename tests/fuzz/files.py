@@ -197,16 +197,14 @@ ARCHIVES = archives()
 
 
 def check_archive(data, box):
-    """Read where it is, and sorted into folders below the one that is named; never anywhere else."""
-    path, to = box.root / "case.zip", box.root / "out"
+    """Read where it is; nothing is written but what was checked."""
+    path = box.root / "case.zip"
     path.write_bytes(data)
-    shutil.rmtree(to, ignore_errors=True)
-    files = laws.reads(lambda: open_files(path))
-    if files is not None:
-        laws.reads(lambda: arrange(files.names, path))
-        laws.reads(lambda: verify.check(files, files.names))
-    with laws.writing_only(to, box.cache):
-        laws.command(["data", "prepare", "cats_dogs", "--from", str(path), "--to", str(to)])
+    with laws.writing_only(box.cache):
+        files = laws.reads(lambda: open_files(path))
+        if files is not None:
+            laws.reads(lambda: arrange(files.names, path))
+            laws.reads(lambda: verify.check(files, files.names))
 
 
 # Weights
