@@ -45,7 +45,8 @@ def check(config: RunConfig, options: Mapping[str, Any], reader: str) -> None:
     elif module == "digits" and data_dir:
         mnist.check_place(data_dir)
     elif module == "cats_and_dogs" and data_dir:
-        labels.arrange(sources.open_files(data_dir).names, data_dir)
+        files = sources.open_files(data_dir)
+        labels.arrange(files.names, data_dir, None, options.get("shares"), options.get("split_by"), files.others)
 
 
 def check_arguments(pictures: Sequence[Path], arguments: Mapping[str, Any]) -> None:

@@ -52,6 +52,7 @@ class Split:
         names: of the file that holds each example, where each has one.
         weights: of each example in the loss, tensors of shape (size,) in the structure of the targets; None for 1.
         shuffled: whether the stored order is random already, so that `limited` takes the first.
+        prints: `splitting.fingerprints` of the examples, where known.
     """
 
     size: int
@@ -64,6 +65,7 @@ class Split:
     names: Sequence[str] | None = None
     weights: Any = None
     shuffled: bool = False
+    prints: np.ndarray | None = None
 
     @classmethod
     def of(cls, x: Arrays, y: Arrays, weights: Arrays = None, **known: Any) -> Split:
@@ -104,6 +106,7 @@ class Split:
             labels=None if self.labels is None else self.labels[chosen],
             pictures=(lambda indices: pictures(chosen[indices])) if pictures else None,
             names=None if self.names is None else [self.names[i] for i in chosen.tolist()],
+            prints=None if self.prints is None else self.prints[chosen],
             weights=gathered(self.weights, stored),
         )
 

@@ -102,7 +102,7 @@ def apart(
     if dropped := int((~keep).sum()):
         notes.append(f"left out of training: {dropped:,} exact copies of examples in validation or test")
     if shared := int(np.isin(validation, test).sum()):
-        notes.append(f"{shared:,} of validation are exact copies of test examples: the test is no longer unseen")
+        notes.append(f"in validation, which chooses the epoch: {shared:,} exact copies of test examples")
     if labels is not None:
         which = np.unique(np.concatenate([*prints.values()]), return_inverse=True)[1]
         label = np.concatenate([labels[split] for split in prints])

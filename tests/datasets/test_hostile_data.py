@@ -122,16 +122,14 @@ def test_a_name_that_no_file_system_takes_is_a_file_that_cannot_be_read():
         decode.contents(Path("/nowhere/\0x.png"))
 
 
-def test_names_that_are_no_text_come_through_preparation(tmp_path, capsys):
+def test_names_that_are_no_text_come_through(tmp_path):
     root = tmp_path / "pets"
     for kind in (b"c\xffat", b"=dog"):
         (root / os.fsdecode(kind)).mkdir(parents=True)
         for i in range(8):
             (root / os.fsdecode(kind) / os.fsdecode(b"\xfe%d.png" % i)).write_bytes(picture(i))
-    code, err = command(["data", "prepare", "cats_dogs", "--from", root, "--to", tmp_path / "copied"], capsys)
-    assert (code, err) == (0, "")
-    files = open_files(tmp_path / "copied")
-    assert len(files.names) == 16 and not verify.check(files, files.names)[0]
+    files = open_files(root)
+    assert len(arrange(files.names, root).names) == 16 and not verify.check(files, files.names)[0]
     folder = RunFolder(tmp_path)
     folder.write_json("run.json", {"names": files.names})
     assert folder.read_json("run.json")["names"] == files.names

@@ -29,7 +29,7 @@ def place(tmp_path_factory):
         (place / "photos" / kind).mkdir(parents=True)
         for i in range(24):
             pixels = np.clip(random.normal(colour, 40, (40, 36, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(place / "photos" / kind / f"{i}.png")
+            Image.fromarray(pixels).save(place / "photos" / kind / f"{kind}.{i}.jpg", "PNG")  # Kaggle's names
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
         patch.setenv("KERAS_HOME", str(place / "keras"))
@@ -180,13 +180,16 @@ def test_expected_figures_are_for_enough_photographs_of_cats_and_dogs(place, mon
     photos = place / "photos"
     assert not reference(data_dir=photos) and not reference()  # 24 to train on; drawn ones
     monkeypatch.setattr(cats_and_dogs, "MEASURED", 24)
-    assert reference(data_dir=photos)
+    assert reference(data_dir=photos) and not reference(data_dir=photos, split_by="random")
     others = place / "others"
     for kind, name in (("cat", "Wolf"), ("dog", "Dogs")):
         shutil.copytree(photos / kind, others / name)
     assert not reference(data_dir=others)
     (others / "Wolf").rename(others / "Cats")
     assert reference(data_dir=others)
+    for path in others.glob("*/*.jpg"):
+        path.rename(path.with_name(f"mine{path.name}"))
+    assert not reference(data_dir=others)
 
 
 def test_a_run_on_photographs_records_what_it_read(place, from_scratch):

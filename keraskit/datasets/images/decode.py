@@ -11,8 +11,15 @@ from PIL import Image, ImageOps
 
 from keraskit.errors import UserError
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the only decoders that are ever run; a file's name decides nothing
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "GIF",
+    "WEBP",
+    "TIFF",
+)  # the only decoders that are ever run; a file's name decides nothing
+ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
 MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file

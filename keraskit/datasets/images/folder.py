@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 
 from keraskit import pipeline, system
 from keraskit.config import SPLITS
+from keraskit.datasets import splitting
 from keraskit.datasets.images import decode
-from keraskit.datasets.images.labels import Labelled, Layout
+from keraskit.datasets.images.labels import Labelled, Layout, labels_of
 from keraskit.datasets.images.sources import PictureFiles
-from keraskit.datasets.images.verify import check, listed
+from keraskit.datasets.images.verify import SHOWN, check, listed, total
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import RunStopped, UserError
@@ -35,17 +37,26 @@ def splits(
 
     Raises UserError where more than 5 % of the pictures cannot be used.
     """
-    found = {split: _mixed(pairs)[:limit] for split, pairs in layout.splits.items()}
+    found = {split: _mixed(pairs, limit) for split, pairs in layout.splits.items()}
+    prints: dict[str, np.ndarray] = {}
     if not files.trusted:
-        bad, digest = check(files, [name for pairs in found.values() for name, _ in pairs])
+        bad, digests = check(files, [name for pairs in found.values() for name, _ in pairs])
         found = {split: [pair for pair in pairs if pair[0] not in bad] for split, pairs in found.items()}
-        source = source | {"sha256": digest, "left_out": bad, "skipped": dict(files.skipped), "split": layout.how}
-        source["notes"] = _notes(bad, layout, files)
+        labels = {split: labels_of(pairs) for split, pairs in found.items()}
+        names = {split: [name for name, _ in pairs] for split, pairs in found.items()}
+        prints = {split: np.array([int(digests[n][:16], 16) for n in names[split]], np.uint64) for split in SPLITS}
+        keep, notes = splitting.apart(prints, labels, layout.classes, names)
+        found["train"], prints["train"] = list(itertools.compress(found["train"], keep)), prints["train"][keep]
+        if not limit:
+            labels["train"] = labels_of(found["train"])
+            notes += splitting.check_classes(labels, layout.classes, files.root)
+        source = source | {"sha256": total(digests), "left_out": bad, "skipped": dict(files.skipped)}
+        source |= {"split": layout.how, "split_seed": splitting.SEED, "notes": notes + _notes(bad, layout, files)}
     source = source | {"counts": {split: len(pairs) for split, pairs in found.items()}}
 
     def made(shape: tuple[int, ...], cached: bool, known: dict[str, Any], reshape: Any = None) -> Splits:
         inputs = Inputs((shape[0], shape[1]), 3, scale, shape)
-        train, validation, test = (_split(files, found[split], inputs, cached) for split in SPLITS)
+        train, validation, test = (_split(files, found[split], inputs, cached, prints.get(split)) for split in SPLITS)
         return Splits(train, validation, test, layout.classes, source | known, reshape)
 
     def shaped(shape: tuple[int, ...]) -> Splits:
@@ -57,10 +68,10 @@ def splits(
     return made((SIZE, SIZE, 3), False, {}, shaped)  # nothing is decoded before the model's size is known
 
 
-def _mixed(pairs: Labelled) -> Labelled:
-    """In a fixed random order, so that the first, all that --limit leaves, are of every class."""
-    order = np.random.default_rng(0).permutation(len(pairs))
-    return [pairs[i] for i in order]
+def _mixed(pairs: Labelled, limit: int | None) -> Labelled:
+    """In a fixed random order; with a limit, the first of one that has each class in proportion."""
+    chosen = splitting.order(len(pairs), labels_of(pairs) if limit else None)
+    return [pairs[i] for i in chosen[:limit]]
 
 
 def _notes(bad: dict[str, str], layout: Layout, files: PictureFiles) -> list[str]:
@@ -68,8 +79,11 @@ def _notes(bad: dict[str, str], layout: Layout, files: PictureFiles) -> list[str
     notes = [f"split: {layout.how}"]
     if bad:
         notes.append(f"left out {len(bad):,} that cannot be used: {listed(bad)}")
-    if layout.unlabelled:
-        notes.append(f"left out {layout.unlabelled:,} without a class")
+    if layout.strangers:
+        places = dict.fromkeys(name[: name.rfind("/") + 1] or name for name in sorted(layout.strangers))
+        more = f" and {len(places) - SHOWN:,} more places" if len(places) > SHOWN else ""
+        shown = ", ".join(list(places)[:SHOWN]) + more
+        notes.append(f"left out {len(layout.strangers):,} pictures of no class or split: {shown}")
     if files.skipped:
         notes.append("skipped " + ", ".join(f"{count:,} {why}" for why, count in sorted(files.skipped.items())))
     return notes
@@ -86,10 +100,10 @@ def _cache(asked: str, size: int) -> tuple[bool, str]:
     return False, f"none, decoding every epoch: {figures}, of which a cache may take {CACHE_SHARE:.0%}"
 
 
-def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -> Split:
+def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool, prints: np.ndarray | None) -> Split:
     """A split that decodes what it is asked for, or everything now."""
     names = [name for name, _ in pairs]
-    labels = np.array([label for _, label in pairs], np.int64)
+    labels = labels_of(pairs)
     shape = (*inputs.size, 3)
     pool = ThreadPoolExecutor(system.cores())  # its threads start with the first picture
 
@@ -120,4 +134,4 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool) -
     def look(indices: np.ndarray) -> np.ndarray:
         return load(tf.constant(indices, tf.int64))[0].numpy()
 
-    return Split(len(names), load, labels, look, inputs, names=names)
+    return Split(len(names), load, labels, look, inputs, names=names, prints=prints)

@@ -1,21 +1,22 @@
-"""Finds classes and splits in the names of pictures: Kaggle's cat.0.jpg, folders per class, train/ and test/."""
+"""Sorts pictures by their names into classes and splits: as folders say, as the document has them, or at random."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 
 from keraskit.config import SPLITS
+from keraskit.datasets import splitting
 from keraskit.datasets.checks import MOST_CLASSES
+from keraskit.datasets.images.names import group_of, kind_of, places
 from keraskit.errors import UserError
 
-FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    **dict.fromkeys(("test", "testing", "test1"), "test"),  # test1 is Kaggle's
-}
-FEWEST = 4  # pictures of a class that is to be split
+SHARES, DOCUMENTS = (70, 15, 15), (50, 25, 25)  # percent to train, validate and test
+KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
+By = Literal["random", "name", "group"]
 Labelled = list[tuple[str, int]]
-Kinds = dict[str, list[str]]  # the pictures of each class
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,15 @@ class Layout:
         classes: their names, in the order of the labels.
         splits: for train, validation and test the pictures' names and labels, by class and number.
         how: they were split, in words.
-        unlabelled: how many pictures have no class.
+        strangers: pictures of no class or split.
+        document: whether the split is the document's own.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, Labelled]
     how: str
-    unlabelled: int
+    strangers: list[str]
+    document: bool
 
     @property
     def names(self) -> list[str]:
@@ -40,81 +43,99 @@ class Layout:
         return [name for pairs in self.splits.values() for name, _ in pairs]
 
 
-def arrange(names: Sequence[str], where: object, most: int | None = None) -> Layout:
-    """Sort pictures into classes and splits by their names alone, which are relative, with slashes.
+def arrange(
+    names: Sequence[str],
+    where: object,
+    most: int | None = None,
+    shares: tuple[int, ...] | None = None,
+    by: By | None = None,
+    others: Sequence[str] = (),
+) -> Layout:
+    """Sort pictures into classes and splits by their names alone, whatever order these come in.
 
-    Of cats and dogs that are not split yet, only the first `most` of each class are taken. Raises UserError where there
-    are no classes or too many, or too few pictures; it names the place, `where`.
+    Args:
+        names, others, where: as `names.places` has them.
+        most: pictures to take of each class where they are Kaggle's cats and dogs, in the document's order.
+        shares: percent to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
+        by: "random" cuts each class at random, always the same; "name" in the order of names; "group" whole groups at
+            random (default: random; of Kaggle's as the document has them).
+
+    Raises:
+        UserError: there are no classes or too many, one has nothing to train on, or the shares make no sense.
     """
-    paths = [(name.split("/"), name) for name in sorted(names, key=_natural)]
-    while paths and all(len(path) > 1 and path[0] == paths[0][0][0] for path, _ in paths):
-        paths = [(path[1:], name) for path, name in paths]  # a folder that holds everything says nothing
-    nested = bool(paths) and all(len(path) > 1 and path[0].lower() in FOLDERS for path, _ in paths)
-    as_found = nested and any(FOLDERS[path[0].lower()] == "train" for path, _ in paths)
-    found: dict[str, Kinds] = {split: {} for split in SPLITS}
-    unlabelled = 0
-    for path, name in paths:
-        kind = _kind(path[nested:])
-        if kind is None:
-            unlabelled += 1
-        else:
-            found[FOLDERS[path[0].lower()] if as_found else "train"].setdefault(kind, []).append(name)
-    classes = tuple(sorted({kind for kinds in found.values() for kind in kinds}))
+    if shares and (min(shares) < 1 or sum(shares) != 100):
+        given = " ".join(map(str, shares))
+        raise UserError(f"--shares {given} makes no sense: expected percent above 0 that sum up to 100.")
+    found, ready = places(names, others, where)
+    kinds = {name: kind_of(rest) for name, (_, rest) in found.items()}
+    classes = tuple(sorted(set(kinds.values())))
     if not 2 <= len(classes) <= MOST_CLASSES:
         listed = f" ({', '.join(classes) or 'none'})" if len(classes) < 2 else ""
         problem = f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,}"
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
         raise UserError(f"{problem} are possible.", advice)
-    how = _complete(found) if as_found else _divide(found, classes, most)
-    for kind in classes:
-        if (count := sum(len(kinds.get(kind, ())) for kinds in found.values())) < FEWEST:
-            problem = f"{where}: the class {kind!r} has {count} pictures; {FEWEST} are needed to split it."
-            raise UserError(problem, "Add some.")
-        for split, kinds in found.items():
-            if not kinds.get(kind):
-                problem = f"{where}: {split} has no pictures of the class {kind!r}"
-                raise UserError(f"{problem}.", "Every split needs every class.")
-    splits = {split: [(name, k) for k, c in enumerate(classes) for name in kinds[c]] for split, kinds in found.items()}
-    return Layout(classes, splits, how, unlabelled)
+    index = {kind: k for k, kind in enumerate(classes)}
+    pairs = sorted(((name, index[kind]) for name, kind in kinds.items()), key=lambda pair: pair[1])  # each by number
+    splits = {split: [pair for pair in pairs if found[pair[0]][0] == split] for split in SPLITS}
+    ready = ready and bool(splits["train"]) and len(splits["train"]) < len(pairs)
+    pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, kinds))
+    document = pets and not (ready or shares or by)
+    groups = {name: group_of(rest) for name, (_, rest) in found.items()} if by == "group" else {}
+    if document:
+        parts, how = _documents(pairs, most)
+    elif ready:
+        parts, how = _completed(splits, shares or SHARES, by or "random", groups)
+    else:
+        parts, how = _divided(pairs, shares or SHARES, by or "random", groups)
+    splits = dict(zip(SPLITS, parts, strict=True))
+    splitting.check_classes({split: labels_of(pairs) for split, pairs in splits.items()}, classes, where)
+    return Layout(classes, splits, how, [name for name in names if name not in kinds], document)
 
 
-def _kind(path: Sequence[str]) -> str | None:
-    """The folder's name, or `cat` of `cat.0.jpg`."""
-    if len(path) > 1:
-        return path[0]
-    match = re.fullmatch(r"(.+?)\.\d+\.[^.]+", path[0])
-    return match[1] if match else None
+def labels_of(pairs: Labelled) -> np.ndarray:
+    """Their labels, int64."""
+    return np.array([label for _, label in pairs], np.int64)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """cat.9 before cat.10."""
-    pieces = re.split(r"(\d{1,1000})", name)  # Python makes no number of more than 4,300 digits
-    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces]
+def _divided(pairs: Labelled, shares: Sequence[int], by: By, groups: Mapping[str, str]) -> tuple[list[Labelled], str]:
+    """Cut pictures, each class in the order of names, into shares; and how, in words."""
+    labels, how = labels_of(pairs), "/".join(map(str, shares))
+    if by == "name":
+        return _in_order(pairs, shares), f"{how} of each class, in the order of names"
+    grouped = [groups[name] for name, _ in pairs] if by == "group" else None
+    cuts = splitting.cut(len(pairs), shares, labels, grouped)
+    how += f" of {len(set(grouped)):,} whole groups, such as {grouped[0]}," if grouped else " of each class"
+    return [[pairs[i] for i in np.sort(part)] for part in cuts], f"{how} at random, seed {splitting.SEED}"
 
 
-def _divide(found: dict[str, Kinds], classes: Sequence[str], most: int | None) -> str:
-    """Split what is all taken for training: of each class a half, a quarter, a quarter. Returns how, in words."""
-    if {c.lower().rstrip("s") for c in classes} != {"cat", "dog"}:
-        most = None
-    fewest = min(map(len, found["train"].values()))
-    for kind, pictures in found["train"].items():
-        quarter = len(pictures[:most]) // 4
-        cut = len(pictures[:most]) - 2 * quarter
-        found["train"][kind] = pictures[:cut]
-        found["validation"][kind] = pictures[cut : cut + quarter]
-        found["test"][kind] = pictures[cut + quarter : most]
-    if most and fewest >= most:
-        return f"the document's: of each class 0 to {most // 2 - 1} for training, then two quarters"
-    return "of each class the first half for training, then a quarter for validation and a quarter for the test"
+def _in_order(pairs: Labelled, shares: Sequence[int], most: int | None = None) -> list[Labelled]:
+    """Cut each class, or the first `most` of it, in the order of names."""
+    parts: list[Labelled] = [[] for _ in shares]
+    labels = labels_of(pairs)
+    for label in np.unique(labels):
+        chosen = np.flatnonzero(labels == label)[:most]
+        sizes = [len(chosen) * share // sum(shares) for share in shares[1:]]  # what is left over is trained on
+        for part, cut in zip(parts, np.split(chosen, len(chosen) - np.cumsum(sizes[::-1])[::-1]), strict=True):
+            part += [pairs[i] for i in cut]
+    return parts
 
 
-def _complete(found: dict[str, Kinds]) -> str:
-    """Leave the splits as they lie there, and cut one that is missing off another. Returns how, in words."""
-    how = "as the folders say"
-    for split, giver, share in (("validation", "train", 5), ("test", "validation", 2)):
-        if not found[split]:
-            for kind, pictures in found[giver].items():
-                cut = len(pictures) - len(pictures) // share
-                found[giver][kind], found[split][kind] = pictures[:cut], pictures[cut:]
-            how += f"; there is no {split}, so it is the last {'fifth' if share == 5 else 'half'} of {giver}"
-    return how
+def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
+    """The document's split of Kaggle's cats and dogs."""
+    if most and min(np.bincount(labels_of(pairs))) >= most:
+        how = f"the document's: of each class 0 to {most // 2 - 1} for training, then two quarters"
+    else:
+        how = "in the document's order, of each class the first half for training, then two quarters"
+    return _in_order(pairs, DOCUMENTS, most), how
+
+
+def _completed(
+    splits: dict[str, Labelled], shares: Sequence[int], by: By, groups: Mapping[str, str]
+) -> tuple[list[Labelled], str]:
+    """The splits as they lie there; one that is missing is cut off another."""
+    parts, how = [splits[split] for split in SPLITS], "as the folders say"
+    for missing, giver in ((1, 0), (2, 1)):  # validation off training, the test off validation
+        if not parts[missing]:
+            (parts[giver], parts[missing]), words = _divided(parts[giver], (shares[giver], shares[missing]), by, groups)
+            how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
+    return parts, how

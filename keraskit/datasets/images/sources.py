@@ -29,7 +29,21 @@ class PictureFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.names: list[str] = []
+        self.others: list[str] = []  # files that are no pictures by name; and empty folders, with a slash at the end
         self.skipped: Counter[str] = Counter()
+
+    def _sort(self, name: str) -> bool:
+        """Put a file with the pictures, or the others, which are counted by their endings; whether it is a picture."""
+        if any(map(hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
+            return False
+        stem, dot, ending = name.rpartition("/")[2].rpartition(".")
+        suffix = (dot + ending).lower() if stem and ending else ""
+        if suffix in ENDINGS:
+            self.names.append(name)
+            return True
+        self.others.append(name)
+        self.skipped[f"of the type {suffix or 'without ending'}"] += 1
+        return False
 
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises OSError."""
@@ -78,15 +92,19 @@ class Folder(PictureFiles):
         seen = set()
         for folder, folders, files in os.walk(root, followlinks=True):
             real = os.path.realpath(folder)
+            below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
+            below = "" if below == "." else f"{below.replace(os.sep, '/')}/"
             if real in seen or RUN in files:
                 folders.clear()
+                self.skipped[f"folder that is read already: the link {below[:-1]}"] += real in seen
                 continue
             folders[:] = sorted(f for f in folders if not hidden(f))
+            folders.sort(key=lambda f: Path(folder, f).is_symlink())  # a link to a folder beside it is the one left out
             seen.add(real)
-            below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
+            if not folders and all(map(hidden, files)):
+                self.others.append(below)
             for file in files:
-                if _wanted(file, self.skipped):
-                    self.names.append(file if below == "." else f"{below.replace(os.sep, '/')}/{file}")
+                self._sort(f"{below}{file}")
 
     def read(self, name: str) -> bytes:
         """The file's bytes, if it is a regular file. Raises OSError."""
@@ -105,18 +123,17 @@ class Archive(PictureFiles):
             raise UserError(problem, "Fetch or copy it again.") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
-            if member.filename.endswith("/"):
-                continue
             if why := self._refused(member):
-                self.skipped[why] += 1
-            elif _wanted(member.filename, self.skipped):
+                self.skipped[why] += not member.is_dir()
+            elif member.is_dir():
+                self.others += [] if any(map(hidden, member.filename.split("/"))) else [member.filename]
+            elif self._sort(member.filename):
                 self._members[member.filename] = member
         total = sum(member.file_size for member in self._members.values())
         most = min(MOST_TOTAL, max(TOTAL_FROM, MOST_TOTAL_RATIO * root.stat().st_size))
         if total > most:
             problem = f"{root} is refused: it claims to hold {total / 1e9:,.1f} GB; {most / 1e9:,.1f} GB are allowed"
             raise UserError(f"{problem}.", "Photographs do not shrink like that.")
-        self.names = list(self._members)
 
     def _refused(self, member: zipfile.ZipInfo) -> str:
         """Why a member is skipped; empty for none. Raises UserError for what is made to do harm."""
@@ -147,15 +164,3 @@ class Archive(PictureFiles):
 def hidden(name: str) -> bool:
     """Whether a file or folder is the system's own."""
     return name.startswith((".", "__MACOSX"))
-
-
-def _wanted(name: str, skipped: Counter[str]) -> bool:
-    """Whether it is a picture by its name; counts it by its ending when not."""
-    if any(map(hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
-        return False
-    stem, dot, ending = name.rpartition("/")[2].rpartition(".")
-    suffix = (dot + ending).lower() if stem and ending else ""
-    if suffix in ENDINGS:
-        return True
-    skipped[f"of the type {suffix or 'without ending'}"] += 1
-    return False

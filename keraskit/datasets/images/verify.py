@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from keraskit import system
@@ -21,26 +21,29 @@ SHOWN = 5
 FREE, PER_BYTE, MOST_EMPTY = 3_000_000, 300, 500_000_000
 
 
-def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], str]:
+def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Read each picture, and decode it unless these very bytes have been decoded before.
 
-    Returns what is wrong, by name, with the pictures that cannot be used; and the sha256 of all names and contents.
-    Raises UserError where more than 5 % cannot be used, or they are vast and empty.
+    Returns what is wrong, by name, with the pictures that cannot be used; and the sha256 of each. Raises UserError
+    where more than 5 % cannot be used, or they are vast and empty.
     """
-    memory = f"decoded-{hashlib.sha256(os.fsencode(files.root.resolve())).hexdigest()[:16]}.json"
+    memory = f"pictures-{hashlib.sha256(os.fsencode(files.root.resolve())).hexdigest()[:16]}.json"
     known = {digest: str(problem) for digest, problem in remembered(memory).items()}
     found = _examined(files, names, known)
     if now := {digest: problem for digest, problem in found.values() if digest and known.get(digest) != problem}:
         remember(memory, known | now)
 
-    total = hashlib.sha256()
-    for name in sorted(names):
-        total.update(f"{name}\0{found[name][0]}\n".encode("utf-8", "surrogateescape"))
     bad = {name: found[name][1] for name in names if found[name][1]}
     if len(bad) > MOST_BAD * len(names):
         share = f"{len(bad):,} of {len(names):,} pictures in {files.root} cannot be used"
         raise UserError(f"{share}: {listed(bad)}.", f"Up to {MOST_BAD:.0%} are left out; repair or remove these.")
-    return bad, total.hexdigest()
+    return bad, {name: digest for name, (digest, _) in found.items()}
+
+
+def total(digests: Mapping[str, str]) -> str:
+    """The sha256 of all names and contents."""
+    lines = (f"{name}\0{digests[name]}\n" for name in sorted(digests))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def listed(bad: dict[str, str]) -> str:

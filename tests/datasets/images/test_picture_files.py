@@ -1,5 +1,6 @@
 """Folders and archives of pictures: which are found, which refused, which class and split they belong to."""
 
+import contextlib
 import io
 import os
 import stat
@@ -12,6 +13,7 @@ from PIL import Image
 
 from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.names import group_of
 from keraskit.datasets.images.sources import Archive, Folder, find, open_files
 from keraskit.errors import UserError
 
@@ -104,7 +106,13 @@ def test_links_in_a_folder_are_followed_once(tmp_path):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.png").write_bytes(picture())
     (tmp_path / "cat" / "loop").symlink_to(tmp_path)
-    assert Folder(tmp_path).names == ["cat/1.png"]
+    (tmp_path / "a_link").symlink_to(tmp_path / "cat")
+    files = Folder(tmp_path)
+    assert files.names == ["cat/1.png"]
+    assert dict(files.skipped) == {
+        "folder that is read already: the link cat/loop": 1,
+        "folder that is read already: the link a_link": 1,
+    }
 
 
 def test_figures_of_runs_are_no_data(tmp_path):
@@ -148,17 +156,104 @@ def test_kaggles_names_and_the_public_archives_give_the_documents_split(pattern)
 def test_a_smaller_set_keeps_the_proportions_and_says_so():
     layout = arrange(names_of(("cat", "dog"), 10, "{kind}.{i}.jpg"), "here", most=2_000)
     assert {split: len(pairs) for split, pairs in layout.splits.items()} == {"train": 12, "validation": 4, "test": 4}
-    assert "first half" in layout.how
+    assert "first half" in layout.how and layout.document
 
 
-def test_any_number_of_classes_is_taken_whole():
-    layout = arrange(names_of("abcde", 2_004), "here", most=2_000)
-    assert layout.classes == tuple("abcde")
-    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {
-        "train": 5_010,
-        "validation": 2_505,
-        "test": 2_505,
-    }
+def numbers(pairs, label):
+    return {int(name.rpartition("/")[2].partition(".")[0]) for name, k in pairs if k == label}
+
+
+@pytest.mark.parametrize("kinds", [("cat", "dog"), tuple("abcde")])
+def test_other_folders_are_taken_whole_and_split_at_random_within_each_class(kinds):
+    names = names_of(kinds, 2_004)
+    layout = arrange(names, "here", most=2_000)
+    assert layout.classes == kinds and not layout.document
+    assert layout == arrange(sorted(names)[::-1], "here", most=2_000)  # whatever the file system lists first
+    for split, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
+        for label in range(len(kinds)):
+            found = numbers(layout.splits[split], label)
+            assert abs(len(found) - share * 2_004) <= 1
+            assert 900 < np.mean(list(found)) < 1_100  # neither the first nor the last
+    assert arrange(names, "here", by="name").splits["test"][-1] == (f"{kinds[-1]}/2003.jpg", len(kinds) - 1)
+    by_name = arrange(names, "here", shares=(50, 25, 25), by="name")
+    assert [numbers(pairs, 0) for pairs in by_name.splits.values()] == [
+        set(range(1_002)),
+        set(range(1_002, 1_503)),
+        set(range(1_503, 2_004)),
+    ]
+    for shares in ((70, 20, 20), (100, 0, 0)):
+        with pytest.raises(UserError, match=r"--shares [\d ]+ makes no sense"):
+            arrange(names, "here", shares=shares)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("person3_001.jpg", "person3"),
+        ("person3/001.jpg", "person3"),
+        ("IMG0012.jpg", "IMG"),
+        ("lion 7 (2).png", "lion 7"),
+        ("batch-a-left.png", "batch-a"),
+        ("plain.png", "plain"),
+    ],
+)
+def test_a_group_is_the_folder_below_the_class_or_begins_the_name(name, group):
+    assert group_of(("class", *name.split("/"))) == group
+
+
+def test_groups_stay_whole_across_classes_and_one_per_class_cannot_be_split():
+    names = [f"{kind}/p{p}_{i}.jpg" for kind in "ab" for p in range(20) for i in range(5)]
+    layout = arrange(names, "here", by="group")
+    people = [{name[2:].partition("_")[0] for name, _ in pairs} for pairs in layout.splits.values()]
+    assert sum(map(len, people)) == len(set().union(*people)) == 20 and "20 whole groups, such as p0," in layout.how
+    assert all(np.mean([label for _, label in pairs]) == 0.5 for pairs in layout.splits.values())
+    with pytest.raises(UserError, match="2 groups, such as 'a', do not fill 3 splits"):
+        arrange(names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), "here", by="group")
+
+
+STRANGERS = ["preview.png", "docs/1.png", "extra/a/1.jpg", "train/loose.jpg"]
+
+
+@pytest.mark.parametrize("top", ["", "photos/"])
+@pytest.mark.parametrize("strangers", [*([each] for each in STRANGERS), STRANGERS])
+def test_strangers_beside_splits_leave_these_as_they_are_and_are_named(strangers, top):
+    whole = [f"{top}{split}/{n}" for split in ("train", "test") for n in names_of(("a", "b"), 20)]
+    layout = arrange([*strangers, *whole], "here")
+    assert layout.classes == ("a", "b") and layout.strangers == [name for name in strangers if name in layout.strangers]
+    assert set(layout.strangers) == set(strangers) and layout.splits["test"] == arrange(whole, "here").splits["test"]
+    assert len(layout.splits["validation"]) == 7 and {label for _, label in layout.splits["validation"]} == {0, 1}
+
+
+def test_pictures_beside_the_folders_of_classes_are_no_class():
+    layout = arrange([*names_of("ab", 20), "img.1.jpg", "logo.png"], "here")
+    assert layout.classes == ("a", "b") and layout.strangers == ["img.1.jpg", "logo.png"]
+    layout = arrange([*names_of(("cat", "dog"), 20, "{kind}.{i}.jpg"), "extra/apple/1.jpg"], "here")
+    assert layout.classes == ("cat", "dog") and layout.strangers == ["extra/apple/1.jpg"] and layout.document
+
+
+def test_class_names_of_either_unicode_form_are_one():
+    names = [
+        f"{split}/{kind}/{i}.jpg" for split, kind in (("train", "pe\u0302che"), ("val", "p\u00eache")) for i in range(9)
+    ]
+    assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["c/1.HEIC", "c/2.HEIC", "c/notes.txt"], r"the folder c has no picture .*: 2 .heic, 1 .txt\. Set the phone's"),
+        (["c/"], "the folder c has no picture .*: it is empty"),
+        (["a/1.txt", "docs.txt"], ""),
+    ],
+)
+@pytest.mark.parametrize("classes", ["a", "ab"])
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_a_class_folder_without_a_picture_that_can_be_read_stops_the_run(classes, above, others, words):
+    names, others = [f"{above}{name}" for name in names_of(classes, 9)], [f"{above}{other}" for other in others]
+    names += names_of(classes, 9, "test/{kind}/{i}.jpg") if above else []
+    problem = words.replace("folder c", f"folder {above}c") or ("has . classes" if classes == "a" else "")
+    with pytest.raises(UserError, match=problem) if problem else contextlib.nullcontext():
+        arrange(names, "here", others=others)
 
 
 def test_nested_parts_are_respected_and_missing_ones_are_cut_off():
@@ -170,11 +265,12 @@ def test_nested_parts_are_respected_and_missing_ones_are_cut_off():
         for name, _ in ps
     )
     layout = arrange([f"top/{n}" for n in whole if not n.startswith("test")], "here")  # as in cats_and_dogs_filtered
-    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {"train": 10, "validation": 6, "test": 4}
-    assert "there is no test" in layout.how
+    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {"train": 10, "validation": 5, "test": 5}
+    assert "there is no test, so validation is cut, 15/15 of each class at random, seed 0" in layout.how
     kaggle = [*(f"train/{n}" for n in names_of(("cat", "dog"), 20, "{kind}.{i}.jpg")), "test1/1.jpg", "test1/2.jpg"]
     layout = arrange(kaggle, "here")
-    assert layout.unlabelled == 2 and sum(map(len, layout.splits.values())) == 40
+    assert layout.strangers == ["test1/1.jpg", "test1/2.jpg"] and layout.document
+    assert {split: len(pairs) for split, pairs in layout.splits.items()} == {"train": 20, "validation": 10, "test": 10}
 
 
 @pytest.mark.parametrize(
@@ -183,11 +279,10 @@ def test_nested_parts_are_respected_and_missing_ones_are_cut_off():
         ([], "has 0 classes"),
         (names_of(("cat",), 9), "has 0 classes"),
         (names_of(map(str, range(1_001)), 4), r"has 1,001 classes of pictures; from two to 1,000"),
-        (["cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg"], "'cat' has 3 pictures"),
-        (names_of(("cat", "dog"), 3), "'cat' has 3 pictures; 4 are needed"),
+        (["cat/1.jpg", "dog/1.jpg"], "2 examples do not fill 3 splits"),
         (
-            [*names_of(("a", "b"), 9, "train/{kind}/{i}.jpg"), *names_of(("a",), 9, "test/{kind}/{i}.jpg")],
-            "test has no pictures",
+            [*names_of(("a", "b"), 9, "test/{kind}/{i}.jpg"), *names_of(("a",), 9, "train/{kind}/{i}.jpg")],
+            "here: train has no example of 'b'",
         ),
     ],
 )
@@ -213,31 +308,31 @@ def pets(tmp_path, monkeypatch):
 
 def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatch):
     files = Folder(pets)
-    bad, digest = verify.check(files, files.names)
+    bad, digests = verify.check(files, files.names)
     assert {name: problem.split(":")[0] for name, problem in bad.items()} == {
         "cat/7.jpg": "is empty",
         "dog/8.jpg": "is damaged",
-        "dog/9.jpg": "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
+        "dog/9.jpg": "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)",
     }
     decoded, real = [], decode.read
     monkeypatch.setattr(decode, "read", lambda data, spend: decoded.append(data) or real(data, spend))
-    assert verify.check(files, files.names) == (bad, digest) and not decoded
+    assert verify.check(files, files.names) == (bad, digests) and not decoded
     os.utime(pets / "cat" / "7.jpg", (1, 1))
     (pets / "dog" / "8.jpg").write_bytes(picture())
-    again, other = verify.check(files, files.names)
-    assert decoded == [picture()] and "dog/8.jpg" not in again and other != digest
+    again, others = verify.check(files, files.names)
+    assert decoded == [picture()] and "dog/8.jpg" not in again and others != digests
 
 
 def test_a_picture_that_was_changed_with_size_and_time_kept_is_another(pets):
     files, path = Folder(pets), pets / "cat" / "1.jpg"
-    before, digest = path.stat(), verify.check(files, files.names)[1]
+    before, digest = path.stat(), verify.total(verify.check(files, files.names)[1])
     data = bytearray(path.read_bytes())
     data[40] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = path.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert verify.check(files, files.names)[1] != digest
+    assert verify.total(verify.check(files, files.names)[1]) != digest
 
 
 def test_many_vast_pictures_of_nothing_are_refused_and_photographs_of_any_size_are_not(pets, monkeypatch):
@@ -282,6 +377,6 @@ def test_find_takes_files_folders_and_patterns_once(pets):
 
 
 def test_names_sort_as_numbers():
-    layout = arrange(names_of("ab", 12)[::-1], "here")
+    layout = arrange(names_of("ab", 12)[::-1], "here", shares=(50, 25, 25), by="name")
     assert [n for n, label in layout.splits["train"] if label == 0] == [f"a/{i}.jpg" for i in range(6)]
     assert np.concatenate([[label for _, label in pairs] for pairs in layout.splits.values()]).sum() == 12

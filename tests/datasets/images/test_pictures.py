@@ -88,7 +88,8 @@ def test_of_a_moving_gif_the_first_frame():
         (b"no picture at all, however long it may be", "is no picture"),
         (encoded(halves(), "JPEG")[:300], "is damaged"),
         (encoded(halves(), "PNG")[:-30], "is damaged"),
-        (encoded(halves(), "TIFF"), "is no picture"),
+        (encoded(halves(), "PPM"), "is no picture"),
+        (encoded(halves(), "TIFF")[:-300], "is damaged"),
     ],
 )
 def test_what_is_wrong_is_said(data, why):
