@@ -15,10 +15,6 @@ from keraskit.errors import UserError, sentence
 from keraskit.models import weights
 from keraskit.suggest import did_you_mean, plain
 
-SHAPES = re.compile(  # in Keras's words for weights that do not fit
-    r"name[=d] ?([^,)]+).*?(?:variable\.shape=|expects shape )(\([\d, ]*\)).*?shape[= ](\([\d, ]*\))", re.DOTALL
-)
-
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
@@ -91,7 +87,7 @@ def nested(model: keras.Model) -> keras.Model | None:
 def load_file(model: keras.Model, path: Path) -> None:
     """Fill a model from a file: Keras's published .h5, with or without its head, .weights.h5, or .keras.
 
-    Raises UserError where the file cannot be read or does not fit; it says which layer, and which shapes.
+    Raises UserError where the file cannot be read or does not fit, with Keras's reason.
     """
     try:
         weights.check(path)
@@ -99,8 +95,9 @@ def load_file(model: keras.Model, path: Path) -> None:
         with warnings.catch_warnings(action="ignore"):  # the error says what does not fit
             model.load_weights(path, **({"by_name": _names_all(path, model)} if legacy else {}))
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        problem, advice = _misfit(model, str(error).strip() or type(error).__name__)
-        raise UserError(f"{path} does not fit {model.name}: {problem}", advice) from error
+        said = str(error).partition(":\n\n")[2] or error  # of several, Keras counts the layers first
+        advice = "Name the file of the same model, made with the same flags."
+        raise UserError(f"{path} does not fit {model.name}: {sentence(said)}", advice) from error
 
 
 def _names_all(path: Path, model: keras.Model) -> bool:
@@ -109,15 +106,3 @@ def _names_all(path: Path, model: keras.Model) -> bool:
         attributes = file.get("model_weights", file).attrs  # which cut long lists of names into several
         names = {os.fsdecode(n) for key in attributes if key.startswith("layer_names") for n in attributes[key]}
     return names >= {layer.name for layer in model.layers if layer.weights}
-
-
-def _misfit(model: keras.Model, said: str) -> tuple[str, str]:
-    """Of what Keras said of weights that do not fit, which layer and which shapes; and what to do."""
-    advice = "Name the file of the same model."
-    if not (found := SHAPES.search(said)):
-        return sentence(said.partition(":\n\n")[2] or said), advice  # before it, how many objects
-    layer, wanted, stored = found.groups()
-    filters = re.fullmatch(r"\(3, 3, 3, (\d+)\)", stored)
-    if filters and layer == "conv1" and model.name.startswith("mobilenet_"):
-        advice = f"These are the weights of --alpha {int(filters[1]) / 32:g}."
-    return f"its layer {layer} has shape {stored}, the model's {wanted}.", advice
