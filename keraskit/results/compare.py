@@ -67,7 +67,8 @@ def verdicts(known: Sequence[Row]) -> list[str]:
     for row in known:
         task, right = _answers(row)
         groups.setdefault(task, []).append((row, right))
-    said = _same_models(known)
+    loud = [f"{row.label}: {each}" for row in known for run in row.runs for each in run.facts.get("warnings") or []]
+    said = [*dict.fromkeys(loud), *_same_models(known)]
     for rows_of in groups.values():
         able = sorted((each for each in rows_of if each[1]), key=lambda each: -_shares(each[1]).mean())
         pairs = [(one, two) for one, two in combinations(able, 2) if not one[0].weights & two[0].weights]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-OVERFIT = 0.05  # a gap that is worth a word
+import numpy as np
+
+SMALL = 0.02  # of a loss, relative: what is not worth more epochs
 Rows = Sequence[dict[str, float]]
 
 
@@ -26,22 +29,38 @@ def counts_examples(name: str, run: dict[str, Any]) -> bool:
 
 
 def gap(rows: Rows, name: str) -> float:
-    """Training less validation in the last epoch: what was learned by heart."""
+    """Training less validation in the last epoch."""
     return rows[-1][name] - rows[-1][f"val_{name}"]
 
 
-def over_fits(rows: Rows, name: str) -> bool:
-    """Whether an accuracy is so much higher in training that it is worth a word; other metrics are of any size."""
-    return name.endswith("accuracy") and f"val_{name}" in rows[0] and gap(rows, name) >= OVERFIT
+def noise(losses: np.ndarray) -> float:
+    """Standard deviation of a curve's jitter, from the median of its second differences; 0 of two epochs."""
+    return 0.605 * float(np.median(np.abs(np.diff(losses, 2)))) if len(losses) > 2 else 0.0  # 1 / (0.6745 * sqrt(6))
 
 
-def overfit(rows: Rows) -> str:
-    """A sentence on the gap; empty where it is small."""
-    if not rows or not over_fits(rows, name := metric(rows)):
-        return ""
-    last, wide = rows[-1], gap(rows, name)
-    words = name.replace("_", " ")
-    return (
-        f"In the last epoch {words} is {last[name]:.2f} in training, {last[f'val_{name}']:.2f} in validation. "
-        f"The gap of {wide:.2f} is over-fitting: what the network learned of its training pictures by heart."
-    )
+def risen_since(validation: np.ndarray, training: np.ndarray, count: int) -> int:
+    """The epoch, from 1, of the lowest validation loss, where it rose by more than noise as the training loss fell.
+
+    0 where it did not. `count` is that of the validation examples: a loss is known to about its size / sqrt(count).
+    """
+    if not np.isfinite(validation).all():
+        return 0
+    best = int(validation.argmin())
+    rise = float(validation[best + 1 :][-3:].mean()) - validation[best] if best < len(validation) - 2 else 0.0
+    lowest = math.sqrt(2 * math.log(len(validation)))  # standard deviations below the mean, by chance alone
+    sure = max((lowest + 3) * noise(validation), 2 * abs(validation[best]) / math.sqrt(count))
+    return best + 1 if rise > sure and training[-1] < training[best] else 0
+
+
+def falls(losses: np.ndarray) -> bool:
+    """Whether each of the last three epochs was lower, or the last third of all is by more than noise."""
+    if len(losses) < 2 or not np.isfinite(losses).all():
+        return False
+    last = losses[-4:]
+    if (np.diff(last) < 0).all():
+        return bool(last[0] - last[-1] > SMALL * abs(last[0]))
+    width = max(1, len(losses) // 3)
+    now, before = losses[-width:], losses[-2 * width : -width]
+    fell = before.mean() - now.mean()
+    sure = max(3 * noise(losses) * math.sqrt(2 / width), SMALL * abs(before.mean()))
+    return bool(fell > sure and now[width // 2 :].mean() < now[: (width + 1) // 2].mean())

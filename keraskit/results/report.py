@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.results import figures, history, manifest, plots, scores, split_predictions, svg, templates
+from keraskit.results import figures, history, manifest, plots, regression, scores, split_predictions, svg, templates
 from keraskit.results.run_folder import REPORT, RunFolder
 from keraskit.results.split_predictions import SplitPredictions
 
@@ -38,7 +38,6 @@ def write_report(folder: RunFolder) -> None:
         examples=_examples(run),
         history=rows,
         curves=_curves(rows, run),
-        overfit=history.overfit(rows),
         answers=_answers(run, test),
         sheets=_sheets(folder, run, test),
         graph=_graph(folder),
@@ -127,7 +126,7 @@ def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, An
     if test is None:
         return {}
     if not (known := test.of_classes(run)):
-        return _values(test) if test.labels is None else {}
+        return _values(run, test) if test.labels is None else {}
     classes, (labels, probabilities) = run["classes"], known
     counts = scores.confusion(labels, probabilities.argmax(axis=1), len(classes))
     found: dict[str, Any] = {"by_class": _by_class(classes, counts), "right": int(np.trace(counts))}
@@ -155,15 +154,15 @@ def _calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any
     return {"sure": str(found), "reliability": svg.inline(plots.reliability_figure(found), "reliability", described)}
 
 
-def _values(test: SplitPredictions) -> dict[str, Any]:
-    """Of a regression of one value: predicted against true."""
-    targets, predictions = next(iter(test.targets.values())), next(iter(test.predictions.values()))
-    if targets.size != predictions.size or targets.size != len(targets):
-        return {}
-    targets, predictions = targets.reshape(-1), predictions.reshape(-1)
-    error = float(np.abs(targets - predictions).mean())
-    described = f"Predicted against true values of {len(targets):,} test examples; off by {error:.4g} in the mean."
-    return {"scatter": svg.inline(plots.scatter_figure(targets, predictions), "scatter", described), "off": described}
+def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
+    """Of a regression: its errors, and predicted against true values where there is one an example."""
+    found: dict[str, Any] = {"off": " ".join(run.get("regression") or [])}
+    for _, targets, predictions in list(regression.outputs(test))[:1]:
+        if targets.shape[1] == 1:
+            drawn = plots.scatter_figure(targets[:, 0], predictions[:, 0])
+            described = f"Predicted against true values of {len(targets):,} test examples."
+            found["scatter"] = svg.inline(drawn, "scatter", described)
+    return found if found["off"] else {}
 
 
 def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:

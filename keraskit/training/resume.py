@@ -124,7 +124,7 @@ class Unfinished:
         earlier = self.facts.get("resumed")
         resumed = [*(earlier if isinstance(earlier, list) else []), {"at": now(), "epoch": epoch, "step": step}]
         changed = {name: facts[name] for name in ("asked", "command", "config", "optimizer") if facts}
-        ended = dict.fromkeys(("ended", "error", "test", "verdict"))
+        ended = dict.fromkeys(("ended", "error", "test", "verdict", "warnings", "advice", "regression"))
         self.folder.update_manifest(**changed, **ended, resumed=resumed, status="running")
         (self.folder.path / ERROR).unlink(missing_ok=True)
         trained = epoch >= (self.epochs or self.facts["config"]["epochs"])

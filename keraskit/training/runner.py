@@ -1,6 +1,7 @@
 """The runner: settles, loads, builds, fits, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
 
 import dataclasses
+import inspect
 import math
 import shlex
 import time
@@ -21,13 +22,13 @@ from keraskit.models import graph
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.results import figures, plots, report, scores, split_predictions
+from keraskit.results import figures, plots, regression, report, scores, split_predictions, verdict
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import coach, fit, hardware, previous, resources, resume, user_callbacks, verdict
+from keraskit.training import fit, hardware, previous, resources, resume, user_callbacks
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
-from keraskit.training.evaluate import infer
+from keraskit.training.evaluate import by_output, infer
 from keraskit.training.resume import Unfinished
 from keraskit.training.settings import record, settle
 from keraskit.training.setup import TrainingSetup, load, prepare
@@ -112,11 +113,13 @@ def train(
             timings.add({"fit": start.position.fitting} if start else {})
             metrics = evaluate(setup, keeper, folder)
             timings.mark("evaluate and draw")
-            words = verdict.judge(setup, config, options, metrics)
+            words = verdict.judge(recipe, splits, config, options, metrics)
+            found = learned(setup, keeper.rows, folder, command, words)
             folder.update_manifest(
                 test=metrics,
                 best_epoch=keeper.best_epoch,
                 verdict=words,
+                **found,
                 weights_sha256=digest(setup.model.get_weights()),
                 timings=timings.seconds,
                 seconds_per_epoch=float(np.median([row["seconds"] for row in keeper.rows])),
@@ -124,7 +127,7 @@ def train(
         resume.close(folder)
     place.cluster.leave()
 
-    verdict.show(metrics, words, coach.advice(splits, keeper.rows, metrics, recipe.class_output))
+    verdict.show(metrics, words, **found)
     print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {printable(short(folder.path / REPORT))}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
@@ -171,6 +174,28 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
     figures.draw(folder, {**sheets, "augmented": figures.augmented(splits.train, setup.settings.seed)})
     folder.write_json("metrics.json", written)
     return metrics
+
+
+def learned(
+    setup: TrainingSetup, rows: list[dict[str, float]], folder: RunFolder, command: str, words: str
+) -> dict[str, Any]:
+    """What a learner should know of a run: warnings, a regression's errors, and advice unless all is as promised."""
+    optimizer, splits = setup.training_copy.optimizer, setup.splits
+    rate = float(getattr(optimizer, "inner_optimizer", optimizer).learning_rate)
+    if known := inspect.signature(setup.recipe.compile).parameters.get("learning_rate"):
+        rate = setup.options.get("learning_rate", known.default)  # a schedule may have ended at 0
+    epochs = f"--epochs {2 * setup.settings.epochs}"
+    going_on = (
+        "" if setup.settings.quick else f"{command} {epochs}" if command.startswith("keraskit resume") else epochs
+    )
+    answers = {name: each for name in split_predictions.SPLITS if (each := split_predictions.read(folder, name))}
+    found: dict[str, Any] = verdict.findings(splits, rows, setup.recipe.class_output, answers, rate, going_on)
+    if any(True for _ in regression.outputs(answers["test"])):
+        targets = [by_output(y) for _, y, *_ in splits.train.in_order(1_024)]
+        means = {name: np.concatenate([each[name] for each in targets]).mean(axis=0) for name in targets[0]}
+        found["regression"], worse = regression.against_mean(answers["test"], means)
+        found["warnings"] += worse
+    return found | ({"advice": []} if " expected (" in words and "BELOW" not in words else {})
 
 
 def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: hardware.Place) -> Path:

@@ -28,9 +28,9 @@ from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.registry import load_recipe
-from keraskit.results import compare, runs
+from keraskit.results import compare, runs, verdict
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import progress, setup, verdict
+from keraskit.training import progress, setup
 from keraskit.training.callbacks import KeepBest
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
@@ -245,8 +245,7 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
 def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
     """The verdict on a run of a recipe, with these flags and so many test examples."""
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
-    run = SimpleNamespace(recipe=load_recipe(name), splits=splits)
-    return verdict.judge(run, RunConfig(**knobs), dict(options), {"accuracy": accuracy})
+    return verdict.judge(load_recipe(name), splits, RunConfig(**knobs), dict(options), {"accuracy": accuracy})
 
 
 def test_the_verdict_names_its_interval():

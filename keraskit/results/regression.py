@@ -1,0 +1,51 @@
+"""Regression: errors with their intervals, beside those of always predicting the training mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keraskit.results.scores import Z
+from keraskit.results.split_predictions import SplitPredictions
+
+
+def outputs(test: SplitPredictions) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, targets and predictions, shape (n, values), of each output that predicts values and no probabilities."""
+    for name, predictions in test.predictions.items():
+        targets = test.targets.get(name, np.empty(0))
+        values = predictions.dtype.kind == "f" and targets.size == predictions.size and test.labels is None
+        if values and len(targets) > 1 and not np.isin(targets, (0, 1)).all():
+            shape = len(targets), -1
+            yield name, targets.reshape(shape).astype(np.float64), predictions.reshape(shape).astype(np.float64)
+
+
+def against_mean(test: SplitPredictions, means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str]]:
+    """A sentence on the errors of each output, and a warning of each that errs more than its training mean, `means`."""
+    said, warnings = [], []
+    for name, targets, predictions in outputs(test):
+        errors = [each - targets for each in (predictions, means[name].reshape(-1))]
+        (absolute, least), (squared, lowest) = [
+            [power(each).mean(axis=1) for each in errors] for power in (np.abs, np.square)
+        ]
+        said.append(
+            f"{name + ': ' if name else ''}mean absolute error {_mean(absolute)}, mean squared error {_mean(squared)}, "
+            f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
+            f"{lowest.mean():.4g}."
+        )
+        if (worse := squared - lowest).mean() >= 0:
+            word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
+            warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
+    return said, warnings
+
+
+def _mean(values: np.ndarray) -> str:
+    """A mean of values that are not negative, with its 95 % interval."""
+    mean, half = values.mean(), _half(values)
+    return f"{mean:.4g} (95% interval {max(0.0, mean - half):.4g} to {mean + half:.4g})"
+
+
+def _half(values: np.ndarray) -> float:
+    """Half the 95 % interval of a mean."""
+    return Z * float(values.std(ddof=1)) / math.sqrt(len(values))

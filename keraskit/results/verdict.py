@@ -1,0 +1,177 @@
+"""The verdict: a result beside what its recipe promises, and what a learner should know of it, where that is sure."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keraskit.config import RunConfig, changed
+from keraskit.datasets.splits import Splits
+from keraskit.errors import printable
+from keraskit.recipe import Recipe
+from keraskit.results import history, scores
+from keraskit.results.history import Rows, number
+from keraskit.results.scores import Z, interval
+from keraskit.results.significance import two_proportions
+from keraskit.results.split_predictions import SplitPredictions
+
+HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
+    *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
+    "tensorboard",
+}
+STUCK = 3  # epochs at the level of chance that are no accident
+NEAR = 0.03  # of a loss, relative to that of guessing
+FAR = 10  # times the loss of guessing, or the first, where training has diverged
+WIDE = 0.2  # of an interval that leaves nearly everything open
+FEW = 5  # examples of a class that are all wrong by chance in one of 32 cases, were half its kind recognised
+UNLIKE = 0.01  # p-value below which validation and test differ; every healthy run takes this test
+NAMED = 5  # classes
+
+
+def judge(recipe: Recipe, splits: Splits, config: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
+    """Compare a run with what the recipe promises; empty where that was measured with other flags or of other data."""
+    if config.quick:
+        return "a quick run shows that everything runs, not what the recipe reaches"
+    of_data = inspect.signature(recipe.data).parameters
+    given = {**options, **changed(config)}
+    given = {name: value for name, value in given.items() if name not in HARMLESS and name not in of_data}
+    wanted = dict(recipe.expected_with)
+    if config.weights in (None, recipe.pretrained and recipe.pretrained.weights):
+        for flags_of in (given, wanted):  # Keras's published weights, whether from its file or downloaded
+            flags_of.pop("weights", None)
+    else:
+        given["weights"] = Path(str(config.weights)).name
+    if given != wanted or not splits.source.get("reference", True):
+        return ""
+    verdicts = []
+    for name, expected in recipe.expected.items():
+        reached, words = metrics[name.removeprefix("test_")], name.replace("_", " ")
+        if not name.endswith("accuracy"):  # no share, so chance is not known of it, nor which way is better
+            verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
+            continue
+        margin = sampling_error(expected, splits.test.size)
+        verdict = "BELOW what is expected" if reached < expected - margin else "as expected"
+        verdict = "better than expected" if reached > expected + margin else verdict
+        about = f"95% interval of {splits.test.size:,} test examples ±{margin:.3f}"
+        verdicts.append(f"{words} {reached:.4f} is {verdict} ({expected}, {about})")
+    return "; ".join(verdicts)
+
+
+def sampling_error(share: float, count: int) -> float:
+    """Half the 95 % interval, in steps of 0.001, of an accuracy that is measured on so many examples."""
+    return round(Z * math.sqrt(share * (1 - share) / count), 3)
+
+
+def findings(
+    splits: Splits, rows: Rows, output: str | None, answers: Mapping[str, SplitPredictions], rate: float, resume: str
+) -> dict[str, list[str]]:
+    """What a learner should know of a run: `warnings`, of a result that is worth nothing, and `advice`.
+
+    Args:
+        splits: what it learned from.
+        rows: its history.
+        output: the one that names the class, where the model has several.
+        answers: what its best model answered, by split.
+        rate: the learning rate.
+        resume: how to train on; empty where the run is none to go on with.
+    """
+    loss = f"{output}_loss" if f"{output}_loss" in rows[0] else "loss"
+    trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
+    facts = {"classes": splits.classes, "class_output": output}
+    test, validation = (answers[split].of_classes(facts) for split in ("test", "validation"))
+    warnings, advice, guessing, guesses = [], [], math.inf, False
+    if test and validation and splits.train.labels is not None:
+        shares = np.bincount(splits.train.labels)[np.unique(splits.train.labels)] / splits.train.size
+        right = {name: _right(*known) for name, known in (("validation", validation), ("test", test))}
+        guessing = float(-(shares * np.log(shares)).sum())  # nats, as cross-entropy
+        entropy = -np.log(np.maximum(test[1][np.arange(len(test[0])), test[0]], 1e-7)).mean()
+        guesses = interval(*right["test"])[0] <= scores.chance(test[0]) or entropy > 2 * guessing
+        warnings = _worthless(*test, splits.classes)
+        advice = [_stuck(trained, guessing) if guesses else "", _unlike(**right), _open(*right["test"])]
+    if trained[-1] > FAR * min(trained[0], guessing if guesses else math.inf):
+        lower = f"train anew with a tenth of the learning rate {rate:.3g}, or less"
+        return {
+            "warnings": [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings],
+            "advice": [],
+        }
+    advice.append(_course(trained, held_out, splits.validation.size, resume))
+    return {"warnings": warnings, "advice": [sentence for sentence in advice if sentence]}
+
+
+def _right(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int]:
+    """How many of how many are right."""
+    return int((probabilities.argmax(axis=1) == labels).sum()), len(labels)
+
+
+def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Whether naming one class is as good as the model, and which classes it never finds."""
+    (right, count), chance, found = _right(labels, probabilities), scores.chance(labels), []
+    low, high = interval(right, count)
+    if high < chance or (right / count <= chance and high - low < WIDE):
+        word = "WORSE than" if high < chance else "NO BETTER than"
+        most = f"always naming {classes[int(np.bincount(labels).argmax())]}, which gives {chance:.3f}"
+        found.append(f"Test accuracy {right / count:.3f} ({low:.3f} to {high:.3f}) is {word} {most}.")
+    table = scores.by_class(scores.confusion(labels, probabilities.argmax(axis=1), len(classes)))
+    never = [f"{classes[i]} (of {n:,})" for i, n in enumerate(table["support"]) if n >= FEW and not table["recall"][i]]
+    if never:
+        more = f" and of {len(never) - NAMED} more classes" if len(never) > NAMED else ""
+        found.append(f"Recall 0: NO test example is recognised of {', '.join(never[:NAMED])}{more}.")
+    return found
+
+
+def _stuck(trained: np.ndarray, guessing: float) -> str:
+    """Whether training ends with several epochs where guessing by frequency stands."""
+    count = int(np.argmax([*(np.abs(trained - guessing) > NEAR * guessing)[::-1], True]))
+    if count < STUCK:
+        return ""
+    return (
+        f"For {count} epochs the loss has stood at {guessing:.2f}, where guessing stands: nothing is learned. "
+        "Another learning rate, ten times lower or higher, or more steps may change that."
+    )
+
+
+def _course(trained: np.ndarray, held_out: np.ndarray, count: int, resume: str) -> str:
+    """Whether the validation loss has risen since its best epoch, or falls still."""
+    if best := history.risen_since(held_out, trained, count):
+        rose, fell = (f"{number(each[best - 1], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
+        return (
+            f"Since epoch {best} the validation loss rose from {rose} while the training loss fell from {fell}: "
+            "over-fitting. More examples, augmentation or dropout help."
+        )
+    if not resume or not history.falls(held_out):
+        return ""
+    return f"The validation loss still falls ({number(held_out[-1], 3)} at the end): train on with `{resume}`."
+
+
+def _unlike(validation: tuple[int, int], test: tuple[int, int]) -> str:
+    """Whether the accuracies of two splits differ by more than chance."""
+    if (p := two_proportions(*validation, *test)) >= UNLIKE:
+        return ""
+    one, other = (
+        f"{right / count:.3f} ({interval(right, count)[0]:.3f} to {interval(right, count)[1]:.3f})"
+        for right, count in (validation, test)
+    )
+    return f"Accuracy is {one} in validation and {other} in test: more than chance (p = {p:.1g}), they are not alike."
+
+
+def _open(right: int, count: int) -> str:
+    """How little a small test split tells."""
+    low, high = interval(right, count)
+    if high - low < WIDE:
+        return ""
+    return f"{right} of {count} right may be anything from {low:.0%} to {high:.0%}: take more test examples to know."
+
+
+def show(
+    metrics: dict[str, float], verdict: str, warnings: list[str], advice: list[str], regression: Sequence[str] = ()
+) -> None:
+    """Print the test split's metrics and all sentences."""
+    for name, value in metrics.items():
+        print(f"test {name.replace('_', ' '):16} {value:.4f}")
+    for sentence in filter(None, (*(f"WARNING: {each}" for each in warnings), *regression, verdict, *advice)):
+        print(printable(sentence))

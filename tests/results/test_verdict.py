@@ -1,0 +1,174 @@
+"""The verdict and the coach: sentences only where something is sure, the same in terminal, report and compare."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+from sklearn.dummy import DummyRegressor
+from sklearn.metrics import mean_absolute_error, mean_squared_error
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.results import compare, history, regression, verdict
+from keraskit.results.run_folder import RunFolder
+from keraskit.results.significance import two_proportions
+from keraskit.results.split_predictions import SplitPredictions
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def told(capsys, recipe="mlp", **knobs):
+    """What a run says, and the folder that it leaves."""
+    folder = keraskit.run(recipe, xla="off", **knobs).folder
+    return capsys.readouterr().out, RunFolder(folder)
+
+
+def test_the_same_words_stand_in_terminal_manifest_report_and_compare(tmp_path, capsys):
+    said, folder = told(capsys, limit=512, epochs=3, learning_rate=10.0, output_dir=tmp_path)
+    run, page = folder.read_json("run.json"), (folder.path / "report.html").read_text()
+    assert run["warnings"][0].startswith("Training DIVERGED") and "learning rate 10, or less" in run["warnings"][0]
+    for sentence in run["warnings"]:
+        assert f"WARNING: {sentence}" in said and sentence in page.split("<main>")[0]
+    assert run["advice"] == []  # "train on" is none for what has diverged
+    other = told(capsys, limit=512, epochs=3, output_dir=tmp_path)[1]
+    assert any(run["warnings"][0] in each for each in compare.verdicts(compare.compared([folder.path, other.path])))
+
+
+def test_a_network_that_still_learns_is_trained_on_with_the_command(tmp_path, capsys):
+    said, folder = told(capsys, limit=512, epochs=3, output_dir=tmp_path)
+    (sentence,) = folder.read_json("run.json")["advice"]
+    assert "still falls" in sentence and sentence in said and sentence in (folder.path / "report.html").read_text()
+    assert f"`keraskit resume {folder.path} --epochs 6`" in sentence
+    stuck, _ = told(capsys, limit=512, epochs=4, learning_rate=1e-9, output_dir=tmp_path)
+    assert "For 4 epochs the loss has stood at 2.29, where guessing stands: nothing is learned." in stuck
+    small, _ = told(capsys, limit=14, output_dir=tmp_path, quick=True)
+    assert " of 14 right may be anything from " in small and "train on" not in small
+
+
+CURVES = {  # of the validation loss; the training loss falls
+    "falls": ([0.9, 0.7, 0.6], True, 0),
+    "falls, with jitter": ([1 - 0.02 * e + 0.02 * (-1) ** e for e in range(24)], True, 0),
+    "two epochs": ([0.9, 0.7], True, 0),
+    "stands": ([0.5 + 0.01 * (-1) ** e for e in range(12)], False, 0),
+    "has fallen": ([0.9, 0.5, 0.4, 0.38, 0.379, 0.3789, 0.3788], False, 0),
+    "has risen": ([0.9, 0.6, 0.5, 0.45, 0.47, 0.52, 0.6, 0.7], False, 4),
+    "jitters": ([0.9, 0.6, 0.5, 0.45, 0.6, 0.47, 0.62, 0.46, 0.58], False, 0),
+    "is no number": ([0.9, np.nan, 0.6, 0.7, 0.8], False, 0),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_are_read_beyond_their_noise(name):
+    validation, falls, best = CURVES[name]
+    validation, training = np.array(validation), np.linspace(1, 0.1, len(validation))
+    assert history.falls(validation) == falls
+    assert history.risen_since(validation, training, 1_000) == best
+    assert history.risen_since(validation, training[::-1], 1_000) == 0  # training did not gain what validation lost
+    assert history.risen_since(validation, training, 16) == 0  # of 16 examples one is enough for that
+
+
+def test_curves_that_jitter_about_one_value_are_hardly_ever_told_to_over_fit():
+    random = np.random.default_rng(0)
+    for epochs in (5, 16, 60):
+        flat = random.normal(0.5, 0.02, (400, epochs))
+        assert np.mean([history.risen_since(each, np.linspace(1, 0.1, epochs), 5_000) > 0 for each in flat]) < 0.05
+
+
+def found(losses, answers, labels, validation=None, accuracies=None, **knobs):
+    """Warnings and advice of a run of two classes."""
+
+    def split(labels, answers):
+        return SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
+
+    labels, answers = np.array(labels), np.array(answers)
+    rows = [{"loss": t, "val_loss": v, "accuracy": a, "val_accuracy": b} for t, v, a, b in losses]
+    each = types.SimpleNamespace(size=len(labels), labels=labels)
+    splits = types.SimpleNamespace(train=each, validation=each, test=each, classes=("ant", "bee"))
+    given = {"test": split(labels, answers), "validation": split(labels, answers if validation is None else validation)}
+    return verdict.findings(splits, rows, None, given, 0.001, "keraskit resume it --epochs 6", **knobs)
+
+
+CALM = [(0.5, 0.5, 0.7, 0.7)] * 3
+
+
+def test_gaps_of_accuracy_and_few_examples_are_no_verdict():
+    """A validation loss below training's, and 11 of 16 right: neither says that anything was learned by heart."""
+    half = [0] * 8 + [1] * 8
+    losses = [(0.6, 0.5, 1.0, 0.69), (0.5, 0.4, 1.0, 0.69), (0.4, 0.39, 1.0, 0.69)]
+    said = found(losses, [0] * 5 + [1] * 3 + [1] * 6 + [0] * 2, half)
+    assert said["warnings"] == [] and "11 of 16 right may be anything from 44% to 86%" in said["advice"][0]
+    assert [each for each in said["advice"] if "over-fit" in each or "by heart" in each] == []
+    rises = [(1 - 0.1 * e, 0.5 + 0.05 * abs(e - 3), 0.9, 0.8) for e in range(9)]
+    (sentence,) = found(rises, half * 50, half * 50)["advice"]
+    assert sentence.startswith(
+        "Since epoch 4 the validation loss rose from 0.500 to 0.750 while the training loss fell"
+    )
+
+
+def test_a_model_below_the_most_frequent_class_and_a_class_never_found_are_loud():
+    few = [0] * 70 + [1] * 30
+    assert found(CALM, [1] * 60 + [0] * 40, few)["warnings"] == [
+        "Test accuracy 0.100 (0.055 to 0.174) is WORSE than always naming ant, which gives 0.700.",
+        "Recall 0: NO test example is recognised of bee (of 30).",
+    ]
+    only = found(CALM, [0] * 100, few)["warnings"]
+    assert "is NO BETTER than always naming ant" in only[0] and "of bee (of 30)" in only[1]
+    assert found(CALM, [0] * 16, [0] * 12 + [1] * 4)["warnings"] == []  # chance explains both
+    assert found(CALM, [0] * 75 + [1] * 25, few)["warnings"] == []
+
+
+def test_splits_that_are_not_alike_are_told():
+    labels = [0, 1] * 200
+    other = np.where(np.arange(400) % 3 == 0, 1 - np.array(labels), labels)
+    (sentence,) = found(CALM, other, labels, validation=np.array(labels))["advice"]
+    assert "1.000 (0.990 to 1.000) in validation and 0.665 (" in sentence and "more than chance" in sentence
+    near = np.where(np.arange(400) % 100 == 0, 1 - np.array(labels), labels)
+    assert found(CALM, labels, labels, validation=near)["advice"] == []
+    table = scipy.stats.chi2_contingency([[90, 10], [70, 30]], correction=False)
+    assert two_proportions(90, 100, 70, 100) == pytest.approx(table.pvalue)
+
+
+def regressing(learning_rate=0.05, seed=0):
+    """A recipe of a line with noise, and its arrays."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(600, 3)).astype("float32")
+    y = (x @ [1, 2, 3] + random.normal(size=600) + 5).astype("float32")
+    x_train, y_train, x_test, y_test = x[:300], y[:300], x[300:450], y[300:450]
+
+    def build():
+        inputs = keras.Input((3,))
+        return keras.Model(inputs, keras.layers.Dense(1)(inputs))
+
+    def compile_model(model):
+        model.compile(keras.optimizers.Adam(learning_rate), "mse", metrics=["mae"])
+
+    data = from_arrays(x_train, y_train, x_test, y_test, x_validation=x[450:], y_validation=y[450:])
+    recipe = Recipe(build=build, compile=compile_model, data=data, epochs=20, batch_size=50, monitor="val_mae")
+    return recipe, y_train, x_test, y_test
+
+
+@pytest.mark.parametrize(("rate", "warned"), [(0.05, False), (1e-6, True)])
+def test_a_regression_has_an_interval_and_the_means_errors_beside_it(tmp_path, capsys, rate, warned):
+    recipe, y_train, x_test, y_test = regressing(rate)
+    said, folder = told(capsys, recipe, output_dir=tmp_path)
+    dummy = DummyRegressor().fit(y_train[:, None], y_train).predict(y_test[:, None])
+    predictions = keras.saving.load_model(folder.path / "model.keras").predict(x_test, verbose=0)[:, 0]
+    off = np.abs(predictions - y_test)
+    low, high = scipy.stats.norm.interval(0.95, off.mean(), scipy.stats.sem(off))
+    (sentence,) = folder.read_json("run.json")["regression"]
+    assert f"mean absolute error {mean_absolute_error(y_test, predictions):.4g} (95% interval {low:.4g} to" in sentence
+    assert f"squared error {mean_squared_error(y_test, predictions):.4g} (95% interval " in sentence
+    means = [f"{measure(y_test, dummy):.4g}" for measure in (mean_absolute_error, mean_squared_error)]
+    assert sentence.endswith(f"of 150 test examples. Always predicting the training mean has {' and '.join(means)}.")
+    page = (folder.path / "report.html").read_text()
+    assert sentence in said and sentence in page and f" to {high:.4g})" in sentence
+    warning = "WARNING: The model is WORSE than always predicting the training mean."
+    assert (warning in said) == warned == (warning.removeprefix("WARNING: ") in page.split("<main>")[0])
+
+
+def test_what_predicts_no_values_is_no_regression():
+    labels = np.array([[0.0, 1.0], [1.0, 1.0]])
+    for targets, predictions in ((labels, labels * 0.9), (np.arange(2), np.ones((2, 3))), (np.arange(2), np.arange(2))):
+        assert list(regression.outputs(SplitPredictions(None, {"": targets}, {"": predictions}))) == []
