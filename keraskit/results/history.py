@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 SMALL = 0.02  # of a loss, relative: what is not worth more epochs
 Rows = Sequence[dict[str, float]]
+
+
+def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return logs as numbers; each value of a vector has a name of its own: `f1_score_0`, `f1_score_1`."""
+    numbers = {}
+    for name, value in (logs or {}).items():
+        for i, each in enumerate(np.ravel(value)):
+            numbers[f"{name}_{i}" if np.ndim(value) else name] = float(each)
+    return numbers
 
 
 def number(value: float, digits: int = 4) -> str:

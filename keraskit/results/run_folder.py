@@ -181,8 +181,9 @@ class RunFolder:
         try:
             text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
-            if rows and (missing := {"epoch", "loss", "val_loss"} - set(rows[0])):
-                raise ValueError(f"it has no {min(missing)}")
+            for kind in ("epoch", "val_") if rows else ():
+                if not any(name.startswith(kind) for name in rows[0]):
+                    raise ValueError(f"it has no {kind}")
             return rows
         except FileNotFoundError:
             return []

@@ -5,12 +5,13 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keraskit import signals, system
 from keraskit.datasets.epochs import ShuffledEpochs
@@ -18,6 +19,7 @@ from keraskit.errors import UserError
 from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
 from keraskit.training import checkpoint
 from keraskit.training.checkpoint import Position
+from keraskit.training.monitor import averages
 from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -33,6 +35,32 @@ class SetEpoch(keras.callbacks.Callback):
         self._epochs.begin(epoch, last=epoch + 1 == self.params["epochs"])
 
 
+class Averages:
+    """An optimizer's averages of weights (`use_ema`), which from validation to its end an epoch's model holds.
+
+    So they are what is validated, kept and tested, as with `SwapEMAWeights`; which swaps by sums and differences, and
+    would change the last bits of what is trained on.
+    """
+
+    def __init__(self, model: keras.Model, scope: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._model, self._scope = model, scope
+        self._trained: list[np.ndarray] = []
+
+    def show(self) -> None:
+        """Set the weights to their averages."""
+        optimizer, weights = self._model.optimizer, self._model.trainable_variables
+        if averages(optimizer) and not self._trained:
+            self._trained = [variable.numpy() for variable in weights]
+            type(optimizer).finalize_variable_values(optimizer, weights)
+
+    def hide(self) -> None:
+        """Set the weights back to what is trained on."""
+        with self._scope():
+            for variable, value in zip(self._model.trainable_variables, self._trained, strict=False):
+                variable.assign(value)
+        self._trained = []
+
+
 class KeepBest(keras.callbacks.Callback):
     """Keeps the history, and the best model by the monitored validation metric; `Checkpoints` says when to write them.
 
@@ -43,6 +71,7 @@ class KeepBest(keras.callbacks.Callback):
     def __init__(self, folder: RunFolder | None, setup: TrainingSetup) -> None:
         super().__init__()
         self.folder, self.setup = folder, setup
+        self.averages = Averages(setup.training_copy, setup.place.cluster.scope)
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
         self.fitting = 0.0  # seconds, of processes before this one too
@@ -71,19 +100,29 @@ class KeepBest(keras.callbacks.Callback):
         self._before = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
-        numbers = {name: float(value) for name, value in logs.items()}
+        numbers = dict(logs or {})
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self._spent(), 3)})
         self.fitting += self._spent()
-        monitor, sign = self.setup.monitor
-        score = sign * numbers[monitor]
-        equal = score == self._best and numbers["val_loss"] < self.rows[self.best_epoch - 1]["val_loss"]
+        score = self._score(self.rows[-1])
+        losses = [row.get("val_loss", 0.0) for row in (self.rows[-1], self.rows[self.best_epoch - 1])]
+        equal = score == self._best and losses[0] < losses[1]
         better = score > self._best or equal or not self._saved()
-        self._improved = better and math.isfinite(numbers["loss"])  # weights that gave no loss are not worth keeping
+        self._improved = better and math.isfinite(numbers.get("loss", 0.0))  # weights without a loss are worth nothing
         if self._improved:
             self._best, self.best_epoch = score, epoch + 1
             if self.setup.head is not self.model:
                 self.setup.head.set_weights(self.model.get_weights())
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        monitor = self.setup.monitor[0]
+        if self.folder and all(math.isnan(row.get(monitor, math.nan)) for row in self.rows):
+            print(f"NOTE: {monitor} was not a number in any epoch; the best was chosen by val_loss", flush=True)
+
+    def _score(self, row: dict[str, float]) -> float:
+        """Higher is better; whatever is not a number is worse than all numbers."""
+        monitor, sign = self.setup.monitor
+        value = row.get(monitor, math.nan)
+        return -math.inf if math.isnan(value) else sign * value
 
     def write(self, folder: RunFolder) -> None:
         """Write the model if the last epoch's is the best so far, and the history."""
@@ -191,6 +230,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _write(self, folder: RunFolder, epoch: int, step: int) -> None:
         self.keeper.write(folder)
+        self.keeper.averages.hide()
         callbacks, arrays = self.user.state()
         position = dataclasses.replace(self.keeper.position(epoch, step), callbacks=callbacks)
         with folder.atomic(CHECKPOINT, durable=True) as path:

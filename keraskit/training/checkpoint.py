@@ -56,8 +56,8 @@ class Position:
     def __post_init__(self) -> None:
         if [row.get("epoch") for row in self.rows] != list(range(1, self.epoch + 1)) or self.best_epoch > self.epoch:
             raise ValueError("its history is not that of its epochs")
-        if any({"loss", "val_loss", "seconds"} - set(row) for row in self.rows):
-            raise ValueError("its history has no losses")
+        if any("seconds" not in row for row in self.rows):
+            raise ValueError("its history has no times")
 
     def __str__(self) -> str:
         return f"epoch {self.epoch + 1}, step {self.step + 1}"

@@ -1,51 +1,64 @@
-"""Evaluation: one inference of a split, from which metrics and predictions both come."""
+"""Evaluation: Keras's own `evaluate` of a split, which keeps the predictions it makes on the way."""
 
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.splits import Split
+from keraskit.results import history
 from keraskit.results.split_predictions import SplitPredictions
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
 
 
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
-    """What `Model.evaluate` and `Model.predict` would give for each split, in one pass over it.
+    """What `Model.evaluate` and `Model.predict` give for each split, in one pass over it.
 
-    Returns metrics by name, and targets and predictions, of each split, in the order given. The model is compiled.
+    Args:
+        model: compiled. A `test_step` of its own is called, and `predict_step` beside it.
+        splits: by name.
+        batch_size: the one that the model was trained with, since a loss or metric may depend on it.
+
+    Returns:
+        Metrics by name, and targets and predictions, of each split, in the order given.
     """
+    own = type(model).test_step is not keras.Model.test_step or type(model).predict_step is not keras.Model.predict_step
+    call = model.call
 
-    @tf.function(autograph=False)  # as Keras has it of its own steps
-    def step(x: Any, y: Any) -> tuple[tf.Tensor, Any]:
-        predictions = model(x, training=False)
-        loss = model.compute_loss(x, y, predictions, training=False)
-        model.compute_metrics(x, y, predictions)
-        return loss, predictions
+    @tf.function(autograph=False, reduce_retracing=True)
+    def step(iterator: Any) -> tuple[Any, Any, Any]:
+        data, given = iterator.get_next(), []
+
+        def kept(*args: Any, **options: Any) -> Any:
+            given.append(call(*args, **options))
+            return given[-1]
+
+        with mock.patch.object(model, "call", kept):
+            logs = model.test_step(data)
+        return logs, data[1], model.predict_step(data) if own else given[0]
 
     return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
 
 
 def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Evaluated:
-    model.reset_metrics()
-    losses, sizes = [], []
     kept: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-    batches = split.in_order(batch_size)
-    step = step.get_concrete_function(*batches.element_spec[:2])  # for batches of any size, and all splits alike
-    for x, y, *_ in batches:
-        loss, given = step(x, y)
-        losses.append(float(loss))
-        sizes.append(len(tf.nest.flatten(x)[0]))
+
+    def test_function(iterator: Any) -> Any:
+        logs, y, given = step(iterator)
         true = by_output(y)
         kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in by_output(given).items()}))
-    measured = {name: float(value) for name, value in model.get_metrics_result().items()}
+        return logs
+
+    with mock.patch.multiple(model, test_function=test_function, steps_per_execution=1):
+        measured = history.flat(model.evaluate(split.in_order(batch_size), verbose=0, return_dict=True))
+    metrics = {name: measured[name] for name in sorted(measured, key=lambda name: name != "loss")}
     targets, predictions = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
     names = list(split.names)[: split.size] if split.names is not None else None
-    loss = float(np.average(losses, weights=sizes))
-    return measured | {"loss": loss}, SplitPredictions(split.labels, targets, predictions, names)
+    return metrics, SplitPredictions(split.labels, targets, predictions, names)
 
 
 def by_output(values: Any) -> dict[str, np.ndarray]:

@@ -11,8 +11,9 @@ from keraskit import signals
 from keraskit.distributed.cluster import StopTogether
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.pipeline import stopping
+from keraskit.results import history
 from keraskit.training import progress
-from keraskit.training.callbacks import Checkpoints, KeepBest, SetEpoch
+from keraskit.training.callbacks import Averages, Checkpoints, KeepBest, SetEpoch
 from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import UserCallbacks
@@ -31,7 +32,7 @@ def fit(
         UserError: the loss is no number any more, or nothing can be saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
-    validation = setup.training_data.validation.in_order(2 * settings.batch_size, cluster.share)
+    validation = setup.training_data.validation.in_order(settings.batch_size, cluster.share)
     verbose, shown = progress.for_this_output()
     patience, position = signals.Patience(), start.position if start else Position()
     stop = StopTogether(cluster, patience)
@@ -70,7 +71,7 @@ def fit(
         epochs=settings.epochs,
         steps=epochs.steps,
     )
-    callbacks.done, callbacks.restore = position.step, restore
+    callbacks.averages, callbacks.done, callbacks.restore = keeper.averages, position.step, restore
     begun, stopped = position.epoch, position.stopped
     precision = setup.choices.precision.value
     agreed = {"the first epoch": begun + 1, "--precision": precision, "steps in an epoch": epochs.steps}
@@ -109,6 +110,7 @@ class _Callbacks(keras.callbacks.CallbackList):
     It counts the steps from the epoch's first, where `fit` is given only those that remain; and not past its last.
     """
 
+    averages: Averages
     done = 0  # steps of the first epoch
     begun = False
     restore: Callable[[], None]  # puts everything back as the checkpoint has it, whatever a beginning has changed
@@ -131,6 +133,14 @@ class _Callbacks(keras.callbacks.CallbackList):
         super().on_epoch_begin(epoch, logs)
         if self.done:
             self.restore()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.averages.show()
+        super().on_test_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, history.flat(logs))
+        self.averages.hide()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_begin(self.done + batch, logs)

@@ -78,7 +78,7 @@ def train(
     splits = load(recipe, settings)
     timings.mark("data")
     setup = prepare(recipe, settings, splits, place)
-    callbacks = user_callbacks.own(recipe, settings.callbacks)
+    callbacks = user_callbacks.own(setup)
     if place.cluster.chief:
         resources.check_disk(unfinished.folder.path if unfinished else settings.output_dir, setup)
     announce(setup)
@@ -153,7 +153,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
         model.load_weights(folder.file(MODEL))
     with setup.place.scope:
         judged = {"validation": splits.validation, "test": splits.test}
-        found = infer(model, judged, 2 * setup.settings.batch_size)
+        found = infer(model, judged, setup.settings.batch_size)
         sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})

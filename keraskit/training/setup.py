@@ -22,7 +22,7 @@ from keraskit.models import applications
 from keraskit.options import call
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
-from keraskit.training import checkpoint, hardware, lstm, resources
+from keraskit.training import checkpoint, hardware, lstm, monitor, resources
 from keraskit.training.micro_batches import MicroBatched, hindrance
 
 
@@ -44,6 +44,7 @@ class TrainingSetup:
         place: where it computes.
         choices: device, precision and the like, each with its reason.
         monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
+        measured: the names of what validation measures; none where workers alone could tell.
         needs: what memory the run will take, where that is worth saying.
     """
 
@@ -59,6 +60,7 @@ class TrainingSetup:
     place: hardware.Place
     choices: hardware.Choices
     monitor: tuple[str, float]
+    measured: list[str]
     needs: str | None
 
 
@@ -111,6 +113,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
                 copy = compiled(copy, choices)
             needs = resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head))
             checkpoint.complete(copy, epochs.dataset.element_spec)
+            known = [] if cluster.workers else monitor.measured(copy, epochs.dataset.element_spec)
         for each in {id(m): m for m in (head, model) if m is not copy}.values():
             # Frozen layers may lie below the head, for which the choices were not made.
             compiled(each, choices if each is head else None)
@@ -126,7 +129,8 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         epochs=epochs,
         place=place,
         choices=choices,
-        monitor=monitored(recipe, copy, check=not cluster.workers),
+        monitor=monitor.monitored(recipe, copy, known),
+        measured=known,
         needs=needs,
     )
 
@@ -197,30 +201,6 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
     return made
 
 
-def monitored(recipe: Recipe, model: keras.Model, check: bool) -> tuple[str, float]:
-    """The recipe's monitor, and 1 where higher is better, -1 where lower is: as Keras has it of its own metrics.
-
-    With `check`, raises UserError where it, or an expected metric, will not be measured: of workers that takes all.
-    """
-    monitor, wanted = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
-    known = list(model.get_metrics_result()) if check else []
-    for measured in (monitor, *recipe.expected) if check else ():
-        if measured.removeprefix("val_").removeprefix("test_") not in known:
-            problem = f"{recipe.name} has no metric {measured}. Its model measures {', '.join(known)};"
-            raise UserError(problem, "add it, or change it.")
-    if not monitor.startswith("val_"):
-        raise UserError(f"{recipe.name} monitors {monitor}.", f"Validation decides: monitor val_{monitor}.")
-    name = monitor.removeprefix("val_")
-    if wanted or name == "loss" or name.endswith("_loss"):
-        return monitor, 1.0 if wanted == "max" else -1.0
-    for metric in (m for each in model.metrics for m in getattr(each, "metrics", [each])):
-        rises = getattr(metric, "_direction", None)
-        if rises in ("up", "down") and (name == metric.name or name.endswith(f"_{metric.name}")):
-            return monitor, 1.0 if rises == "up" else -1.0
-    problem = f"{recipe.name}: whether {monitor} should rise or fall is not known."
-    raise UserError(problem, f'Say monitor=("{monitor}", "min") or "max" in the recipe.')
-
-
 def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
     """Fill the model from `--weights`. Raises UserError where the recipe or the file does not fit."""
     if weights in (None, "none"):
@@ -256,6 +236,13 @@ def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
     if not getattr(model, "inputs", None):
         problem = f"The inputs of {recipe.name}'s model, a {type(model).__name__}, are not known before it is called."
         raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            problem = f"{layer.name} keeps its state between batches (stateful=True), but these are shuffled."
+            raise UserError(problem, "Leave stateful out: then every example begins anew.")
+    if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
+        problem = f"{recipe.name}'s model takes batches of {fixed[0]} examples alone; an epoch's last may be smaller."
+        raise UserError(problem, "Give keras.Input a shape, and no batch_shape or batch_size.")
     outputs = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     expected = (None, len(splits.classes))
     if splits.classes and outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):

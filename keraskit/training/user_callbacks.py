@@ -9,9 +9,10 @@ import keras
 import numpy as np
 
 from keraskit.errors import UserError
-from keraskit.recipe import Recipe
 from keraskit.registry import import_file
+from keraskit.training import monitor
 from keraskit.training.checkpoint import Checkpoint
+from keraskit.training.setup import TrainingSetup
 
 KERAS = {"_model", "_params", "params", "model", "validation_data"}  # attributes that `fit` sets anew
 KINDS = {"list": list, "tuple": tuple, "dict": dict}  # what may hold others
@@ -90,10 +91,15 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return getattr(keras.ops, held) if kind == "operation" else KINDS[kind](_decoded(each, arrays) for each in held)
 
 
-def own(recipe: Recipe, file: str | None) -> UserCallbacks:
-    """The recipe's callbacks, and those of `--callbacks`. Raises UserError where the file or its function fails."""
-    made = list(recipe.callbacks()) if recipe.callbacks else []
-    return UserCallbacks(made + (from_file(file) if file else []))
+def own(setup: TrainingSetup) -> UserCallbacks:
+    """The recipe's callbacks, and those of `--callbacks`. Raises UserError where they fail, or cannot do their work.
+
+    Without SwapEMAWeights: every run validates, keeps and tests an optimizer's averages.
+    """
+    file, recipe = setup.settings.callbacks, setup.recipe
+    made = [*(recipe.callbacks() if recipe.callbacks else []), *(from_file(file) if file else [])]
+    monitor.check_callbacks(made, setup.training_copy, setup.measured)
+    return UserCallbacks([each for each in made if not isinstance(each, keras.callbacks.SwapEMAWeights)])
 
 
 def from_file(word: str) -> list[keras.callbacks.Callback]:

@@ -96,7 +96,7 @@ def check(folder: RunFolder) -> list[Fact]:
     used = "/".join(f"{count:,}" for count in splits.sizes().values())
     found = [Fact("data", same, f"{splits.source['name']}, {used} examples, sha256 {splits.source.get('sha256')}")]
     with run.place.scope:
-        measured = infer(model, {"validation": splits.validation, "test": splits.test}, 2 * run.batch_size)
+        measured = infer(model, {"validation": splits.validation, "test": splits.test}, run.batch_size)
 
     weights = digest(model.get_weights())
     found.append(Fact("weights", weights == recorded.get("weights_sha256"), f"sha256 {weights[:16]}"))

@@ -28,7 +28,7 @@ OF_INSTANCES = {  # attributes that only an instance has
     "a variable's _value": "models/initializers.py leaves a layer alone that was built without its weights",
     "a compiled model's _loss_tracker": "training/micro_batches.py adds the loss of micro-batches up",
     "a compiled model's _compile_loss": "training/micro_batches.py adds each output's loss up",
-    "a metric's _direction": "training/setup.py knows whether a monitored metric should rise or fall",
+    "a metric's _direction": "training/monitor.py knows whether a monitored metric should rise or fall",
     "a callback list's _model": "training/fit.py sees whether a callback has stopped the training",
 }
 

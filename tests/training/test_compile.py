@@ -100,13 +100,13 @@ def by_hand(name):
         chosen = order.examples(epoch, 0, steps)
         row = model.fit(
             x_train[chosen], y_train[chosen], BATCH, initial_epoch=epoch, epochs=epoch + 1, shuffle=False,
-            validation_data=held, validation_batch_size=2 * BATCH, verbose=0,
+            validation_data=held, validation_batch_size=BATCH, verbose=0,
             class_weight={k: (weights or {}).get(k, 1.0) for k in range(3)} if weights else None,
         ).history  # fmt: skip
         history.append({key: values[0] for key, values in row.items()})
         best[row["val_loss"][0]] = model.get_weights()
     model.set_weights(best[min(best)])
-    return history, best[min(best)], model.evaluate(x[120:], y[120:], 2 * BATCH, verbose=0, return_dict=True)
+    return history, best[min(best)], model.evaluate(x[120:], y[120:], BATCH, verbose=0, return_dict=True)
 
 
 @pytest.mark.parametrize("name", RUNS)

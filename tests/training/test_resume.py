@@ -407,7 +407,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
     recipe = load_recipe("cats_dogs_augmented")
 
     def breaks(labels, said):
-        factor = keras.ops.cast(keras.ops.logical_not(keras.ops.equal(counter.value, 7)), "float32")
+        factor = keras.ops.cast(keras.ops.less(counter.value, 7), "float32")
         counter.assign_add(1)
         return keras.losses.binary_crossentropy(labels, said) / factor
 
@@ -490,7 +490,7 @@ WRONG = [
     *({name: value} for name in ("epoch", "step", "best_epoch") for value in ("x", -1, 1.5, 1e308, None, 10**30, [])),
     *({name: value} for name in ("spent", "fitting") for value in ("x", -1.0, float("nan"), float("inf"), None)),
     *({"rows": value} for value in (None, {}, [1], [[1]], [ROW | {"loss": "x"}], [ROW | {"epoch": 2}], [], [ROW] * 2)),
-    *({"rows": [{k: v for k, v in ROW.items() if k != name}]} for name in ROW),
+    *({"rows": [{k: v for k, v in ROW.items() if k != name}]} for name in ("epoch", "seconds")),
     *({"best": value} for value in ("x", None, [])),
     *({name: value} for name in ("model_sha256", "stopped", "callbacks") for value in (5, {}, [[]], [5])),
     *({"callbacks": [{"x": value}]} for value in ({"array": 7}, {"tuple": 5}, {"none": []}, {}, {"operation": "no"})),

@@ -67,7 +67,7 @@ def test_the_best_epoch_is_the_one_that_the_monitor_means(monitor, best, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"monitor": "val_accuracy"}, "no metric val_accuracy. Its model measures .*mae"),
+        ({"monitor": "val_accuracy"}, "no metric val_accuracy. Measured are .*mae"),
         ({"monitor": ("val_closenes", "max")}, "no metric val_closenes"),
         ({"monitor": "val_closeness"}, r'rise or fall is not known. Say monitor=\("val_closeness", "min"\)'),
         ({"monitor": "mae"}, "Validation decides: monitor val_mae"),

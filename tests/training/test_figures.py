@@ -1,0 +1,221 @@
+"""A run's figures are what `evaluate` says of its saved model, at its batch size: plain Keras is the oracle."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.errors import UserError
+from keraskit.results import split_predictions
+from keraskit.results.run_folder import RunFolder
+
+random = np.random.default_rng(0)
+X = random.normal(size=(170, 6)).astype("float32")
+Y = (X @ random.normal(size=(6, 2))).astype("float32")
+ONE_HOT = np.eye(2, dtype="float32")[(Y[:, 0] > 0).astype(int)]
+BATCH = 16  # of which neither 50 test examples nor 20 of validation are a multiple
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+
+
+class OwnTestStep(keras.Model):
+    """Adds a penalty to the loss in `test_step`, and calls the model twice."""
+
+    def test_step(self, data):
+        x, y, *_ = data
+        self(x + 1.0, training=False)
+        loss = self.compute_loss(x, y, self(x, training=False), training=False) + 10.0
+        self._loss_tracker.update_state(loss)
+        return self.compute_metrics(x, y, self(x, training=False))
+
+
+class OwnLoss(keras.Model):
+    """Overrides `compute_loss` and `compute_metrics`."""
+
+    def __init__(self, inputs, outputs, **options):
+        super().__init__(inputs, outputs, **options)
+        self.largest = keras.metrics.Mean(name="largest")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.max(ops.abs(y - y_pred)) + ops.mean(ops.abs(x))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        self.largest.update_state(ops.max(y_pred))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+class OwnSteps(keras.Model):
+    """Compiled without a loss, as variational autoencoders are; never calls itself; its logs have other names."""
+
+    def __init__(self, inputs, outputs, **options):
+        super().__init__(inputs, outputs, **options)
+        self.total, self.part = keras.metrics.Mean(name="total_tracker"), keras.metrics.Mean(name="part")
+
+    @property
+    def metrics(self):
+        return [self.total, self.part]
+
+    def seen(self, data):
+        part = ops.mean(ops.square(data[1] - self.layers[-1](self.layers[-2](data[0]))))
+        loss = part + ops.mean(ops.abs(self.layers[-1].kernel))
+        self.total.update_state(loss)
+        self.part.update_state(part)
+        return loss, {"loss": self.total.result(), "part": self.part.result()}
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            loss, logs = self.seen(data)
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
+        )
+        return logs
+
+    def test_step(self, data):
+        return self.seen(data)[1]
+
+
+class Adds(layers.Layer):
+    """A loss and a metric of a layer's own."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.size = keras.metrics.Mean(name="size")
+
+    def call(self, inputs):
+        self.add_loss(ops.sum(ops.square(inputs)) * 0.01)
+        self.size.update_state(ops.mean(ops.abs(inputs)))
+        return inputs
+
+
+def model(kind=keras.Model, inside=lambda x: x, **last):
+    def build() -> keras.Model:
+        inputs = keras.Input((6,), name="input")
+        hidden = inside(layers.Dense(4, activation="tanh", name="hidden")(inputs))
+        return kind(inputs, layers.Dense(2, name="output", **last)(hidden))
+
+    return build
+
+
+def two() -> keras.Model:
+    inputs = keras.Input((6,), name="input")
+    return keras.Model(inputs, {name: layers.Dense(1, name=name)(inputs) for name in ("one", "other")})
+
+
+def spread(y, predicted):
+    """Looks at the whole batch."""
+    return ops.mean(ops.square(y - predicted)) + ops.std(predicted)
+
+
+by = keras.losses.MeanSquaredError
+BOTH = {"one": Y[:, :1], "other": Y[:, 1:]}
+MODELS = {  # how it is built, compiled, and what it learns
+    "summed loss": (model(), {"loss": by(reduction="sum"), "metrics": ["mse"]}, Y),
+    "mean with sample weight": (model(), {"loss": by(reduction="mean_with_sample_weight")}, Y),
+    "loss of a batch": (model(), {"loss": spread}, Y),
+    "weighted metrics": (model(), {"loss": "mse", "weighted_metrics": ["mae"]}, Y),
+    "add_loss": (model(inside=lambda x: Adds(name="adds")(x)), {"loss": "mse"}, Y),
+    "regularized": (model(kernel_regularizer="l2", activity_regularizer="l1"), {"loss": "mae"}, Y),
+    "own test_step": (model(OwnTestStep), {"loss": "mse", "metrics": ["mae"]}, Y),
+    "own compute_loss": (model(OwnLoss), {"loss": "mse", "metrics": ["mae"]}, Y),
+    "own steps": (model(OwnSteps), {}, Y),
+    "several outputs": (
+        two,
+        {"loss": {"one": "mse", "other": by(reduction="sum")}, "loss_weights": {"one": 1.0, "other": 0.1}},
+        BOTH,
+    ),
+    "metrics of many values": (
+        model(activation="softmax"),
+        {
+            "loss": "categorical_crossentropy",
+            "metrics": [keras.metrics.F1Score(), keras.metrics.Precision(thresholds=[0.3, 0.5, 0.7], name="precision")],
+        },
+        ONE_HOT,
+    ),
+    "r2 of each": (model(), {"loss": "mse", "metrics": [keras.metrics.R2Score(class_aggregation=None)]}, Y),
+}
+
+
+def recipe(name, **more):
+    build, rest, y = MODELS[name]
+    rest = dict(rest)
+    metrics = rest.pop("metrics", [])
+
+    def of(where):
+        return {key: value[where] for key, value in y.items()} if isinstance(y, dict) else y[where]
+
+    def compile_model(model):
+        fresh = [each if isinstance(each, str) else each.from_config(each.get_config()) for each in metrics]
+        model.compile(keras.optimizers.SGD(0.01), metrics=fresh, **rest)
+
+    splits = slice(0, 100), slice(100, 120), slice(120, 170)
+    train, validation, test = ((X[s], of(s)) for s in splits)
+    data = from_arrays(*train, *test, x_validation=validation[0], y_validation=validation[1])
+    known = {"data": data, "epochs": 2, "batch_size": BATCH, "monitor": ("val_loss", "min")} | more
+    return Recipe(build=build, compile=compile_model, **known), validation, test
+
+
+def named(logs):
+    """Every value under a name of its own."""
+    return {
+        f"{name}_{i}" if np.ndim(value) else name: float(each)
+        for name, value in logs.items()
+        for i, each in enumerate(np.ravel(value))
+    }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_validation_and_test_are_what_evaluate_says_of_the_saved_model(name, tmp_path):
+    ours, *pairs = recipe(name)
+    result = keraskit.run(ours, output_dir=tmp_path)
+    folder = RunFolder(result.folder)
+    saved = ours.build()
+    saved.load_weights(folder.path / "model.keras")
+    ours.compile(saved)
+    written = folder.read_json("metrics.json")
+    for split, (x, y) in zip(("validation", "test"), pairs, strict=True):
+        says = named(saved.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True))
+        assert written[split] == pytest.approx(says, abs=1e-6), split
+        kept = split_predictions.read(folder, split).predictions
+        predicted = saved.predict(x, verbose=0)
+        for output, values in (predicted if isinstance(predicted, dict) else {"": predicted}).items():
+            np.testing.assert_allclose(kept[output], values, atol=1e-6)
+    assert result.metrics == written["test"]
+    best = folder.read_history()[written["best_epoch"] - 1]
+    assert {k: best[f"val_{k}"] for k in written["validation"]} == pytest.approx(written["validation"], abs=1e-5)
+
+
+def test_predictions_come_from_the_pass_that_evaluates(tmp_path):
+    calls = []
+
+    class Counts(layers.Layer):
+        def call(self, inputs):
+            tf.py_function(lambda: calls.append(1), [], [])
+            return inputs
+
+    ours, *_ = recipe("summed loss", epochs=1)
+    counted = dataclasses.replace(ours, build=model(inside=lambda x: Counts(name="counts")(x)))
+    keraskit.run(counted, output_dir=tmp_path, xla="off")
+    train, validation, test = 7, 2, 4  # batches
+    assert len(calls) == train + 2 * validation + test
+
+
+def test_a_fixed_batch_or_a_state_is_refused_before_training(tmp_path):
+    def fixed() -> keras.Model:
+        inputs = keras.Input(batch_shape=(16, 6))
+        return keras.Model(inputs, layers.Dense(2)(inputs))
+
+    def stateful() -> keras.Model:
+        inputs = keras.Input(batch_shape=(16, 6))
+        steps = layers.Reshape((6, 1))(inputs)
+        return keras.Model(inputs, layers.Dense(2)(layers.LSTM(3, stateful=True, name="remembers")(steps)))
+
+    for build, says in ((fixed, "batches of 16"), (stateful, "remembers keeps its state")):
+        ours, *_ = recipe("summed loss")
+        with pytest.raises(UserError, match=says):
+            keraskit.run(dataclasses.replace(ours, build=build), output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,127 @@
+"""What decides: monitors that are not a number, values of vector metrics, and callbacks, checked before training."""
+
+import keras
+import numpy as np
+import pytest
+from keras.callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.errors import UserError
+from keraskit.results import compare, history
+from keraskit.results.run_folder import RunFolder
+
+random = np.random.default_rng(0)
+X = random.normal(size=(120, 6)).astype("float32")
+Y = np.eye(3, dtype="float32")[X[:, :3].argmax(1)]
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+
+
+def build() -> keras.Model:
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
+
+
+def run(folder, metrics=("accuracy",), rate=0.1, **more):
+    def compile_model(model):
+        made = [each if isinstance(each, str) else each() for each in metrics]
+        model.compile(keras.optimizers.SGD(rate), "categorical_crossentropy", metrics=made)
+
+    data = from_arrays(X[:60], Y[:60], X[60:90], Y[60:90], x_validation=X[90:], y_validation=Y[90:])
+    known = {"build": build, "compile": compile_model, "data": data, "epochs": 3, "batch_size": 20} | more
+    return keraskit.run(Recipe(**known), output_dir=folder)
+
+
+class Undefined(keras.metrics.Metric):
+    """Not a number in the first epochs, as F1 is before anything was predicted; then, lower and lower."""
+
+    def __init__(self, until=2):
+        super().__init__(name="undefined")
+        self.until, self.seen = until, self.add_variable((), "zeros", name="seen")
+
+    def reset_state(self):
+        pass
+
+    def update_state(self, y, predicted, sample_weight=None):
+        self.seen.assign_add(1.0)
+
+    def result(self):
+        batches = 3 + 2  # of training and validation, in an epoch
+        return keras.ops.where(self.seen <= self.until * batches, np.nan, -self.seen)
+
+
+def test_a_number_is_better_than_none_and_none_is_never_better(tmp_path, capsys):
+    result = run(tmp_path, [Undefined], epochs=5, monitor=("val_undefined", "max"))
+    values = [row["val_undefined"] for row in result.history]
+    assert np.isnan(values[:2]).all() and not np.isnan(values[2:]).any()
+    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + np.nanargmax(values) == 3
+    assert "was not a number" not in capsys.readouterr().out
+
+
+def test_a_monitor_that_never_is_a_number_is_said_and_the_loss_decides(tmp_path, capsys):
+    result = run(tmp_path, [lambda: Undefined(until=9)], monitor=("val_undefined", "max"))
+    losses = [row["val_loss"] for row in result.history]
+    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + np.argmin(losses) == 3
+    assert "val_undefined was not a number in any epoch" in capsys.readouterr().out
+
+
+def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys):
+    said = {}
+
+    class Sees(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            said.update(logs)
+
+    many = [keras.metrics.F1Score, lambda: keras.metrics.Precision(thresholds=[0.2, 0.5], name="precision")]
+    stop = EarlyStopping("val_precision_1", patience=9)
+    result = run(tmp_path, many, monitor="val_f1_score_2", callbacks=lambda: [stop, Sees()])
+    names = {"loss", *(f"f1_score_{i}" for i in range(3)), "precision_0", "precision_1"}
+    assert set(result.metrics) == names and stop.mode == "max"
+    rows = RunFolder(result.folder).read_history()
+    assert set(rows[0]) - {"epoch", "seconds"} == names | {f"val_{name}" for name in names} == set(said)
+    assert "test f1 score 2" in capsys.readouterr().out
+    assert "test f1 score 2" in (result.folder / "report.html").read_text()
+    run(tmp_path, many, monitor="val_f1_score_2", epochs=1)
+    rows = compare.compared([tmp_path])
+    value = max(result.history, key=lambda row: row["val_f1_score_2"])["val_f1_score_0"]
+    assert any(f"{value:.4f}" in cell for line in compare.table(rows) for cell in line)
+
+
+def test_logs_become_numbers_under_their_own_names():
+    logs = {"a": 1, "b": np.array([0.5]), "c": keras.ops.convert_to_tensor([[1.0, 2.0], [3.0, 4.0]])}
+    assert history.flat(logs) == {"a": 1.0, "b_0": 0.5, "c_0": 1.0, "c_1": 2.0, "c_2": 3.0, "c_3": 4.0}
+    assert history.flat(None) == {}
+
+
+SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        (
+            {"callbacks": lambda: [EarlyStopping("val_acc")]},
+            "EarlyStopping watches val_acc.* Did you mean val_accuracy",
+        ),
+        ({"callbacks": lambda: [ReduceLROnPlateau("val_auc")]}, "Measured are loss, accuracy, val_loss, val_accuracy"),
+        ({"callbacks": lambda: [ModelCheckpoint("x.keras", "f1", save_best_only=True)]}, "ModelCheckpoint watches f1"),
+        ({"callbacks": lambda: [ReduceLROnPlateau()], "rate": SCHEDULE}, "ReduceLROnPlateau sets the learning rate"),
+        ({"callbacks": lambda: [LearningRateScheduler(lambda _: 0.1)], "rate": SCHEDULE}, "follows a schedule"),
+        ({"metrics": [keras.metrics.F1Score], "monitor": "val_f1_score"}, "Measured are loss, f1_score_0, f1_score_1"),
+    ],
+)
+def test_what_cannot_be_watched_or_set_is_refused_before_training(knobs, says, tmp_path):
+    with pytest.raises(UserError, match=says) as error:
+        run(tmp_path, **knobs)
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_what_callbacks_may_add_themselves_is_left_to_them(tmp_path):
+    class Adds(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["mine"] = float(epoch)
+
+    stop = EarlyStopping("mine", mode="min", patience=0)
+    result = run(tmp_path, callbacks=lambda: [Adds(), ModelCheckpoint(tmp_path / "{epoch}.keras"), stop])
+    assert len(result.history) == 2
