@@ -1,6 +1,7 @@
 """Writes files whole or not at all; sees beforehand whether a place can be written, and what may be read."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from keraskit.errors import UserError, printable
 from keraskit.system import cache_folder, expanded
 
 MODEL = "model.keras"  # of a run
+LISTED = "files.json"  # in a folder that may be replaced by us: what we wrote into it
 MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
 MOST_OF_ARRAYS = 100_000_000_000  # of a file that holds arrays
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
@@ -43,23 +45,52 @@ def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def check_replaceable(folder: Path) -> None:
+    """Raise UserError where a folder is there already, unless all in it is as `replaced_folder` left it."""
+    if not os.path.lexists(folder):
+        return
+    try:
+        kept = json.loads(regular(folder / LISTED, folder).read_text("utf-8"))
+        whole = not folder.is_symlink() and kept == _listed(folder)
+    except (OSError, ValueError, UserError):  # no list, or none of ours
+        whole = False
+    if not whole:
+        problem = f"{folder} is there already, and not as an export left it: something was added, changed or removed."
+        raise UserError(problem, "Name another folder with --output-dir, or move this one away.")
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """All that lies below a folder but `LISTED`, by its path: of a file the sha256."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        what = "link" if path.is_symlink() else "folder" if path.is_dir() else "neither"
+        if what == "neither" and path.is_file():
+            with path.open("rb") as file:
+                what = hashlib.file_digest(file, "sha256").hexdigest()
+        found[path.relative_to(folder).as_posix()] = what
+    found.pop(LISTED, None)
+    return found
+
+
 @contextmanager
-def replaced_folder(target: Path, mark: str) -> Iterator[Path]:
+def replaced_folder(target: Path) -> Iterator[Path]:
     """A folder beside `target` to fill; it takes its place if the block succeeds, and is removed otherwise.
 
-    Args:
-        target: the folder; one that is there already is replaced.
-        mark: a file that is in every folder of this kind. Raises UserError where `target` has none.
+    `LISTED` in it has the sha256 of all its files. A folder that is there already is replaced only where all is as its
+    own list says; raises UserError otherwise, and leaves it as it is.
     """
-    if target.exists() and not (target / mark).is_file():
-        raise UserError(f"{target} is there already, and is none that could be replaced.", "Name another.")
+    check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(3)}")
+    beside, before = (target.with_name(f".{target.name}.{secrets.token_hex(3)}") for _ in range(2))
     beside.mkdir()
     try:
         yield beside
-        shutil.rmtree(target, ignore_errors=True)
+        write_text(beside / LISTED, json.dumps(_listed(beside), indent=2) + "\n")
+        check_replaceable(target)  # once more: filling takes its time
+        if target.exists():
+            target.rename(before)
         beside.rename(target)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from keraskit.errors import UserError, printable
-from keraskit.files import PICTURES, check_file, check_folder, check_outputs, write_text
+from keraskit.files import PICTURES, check_file, check_folder, check_outputs, check_replaceable, write_text
 from keraskit.kinds import check_counts
 from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
@@ -229,6 +229,8 @@ def export(
     from keraskit.results import formats
 
     names = formats.chosen(format, int8)
+    for name in names:
+        check_replaceable(to / name)
     wait_for_tensorflow()
     from keraskit.results import export as exporting
     from keraskit.training.verify import reopen

@@ -28,12 +28,14 @@ class Inputs:
         scale: "pixels" from 0 to 255; "unit" from 0 to 1; "standard", by the mean and deviation of MNIST; "caffe",
             blue, green, red, each less ImageNet's mean, which the VGG networks were trained on.
         shape: of the model's input without the batch; of several inputs each one's, (height, width, channels), by name.
+        bits: how many of their 16 those pictures use that have 16 bits a channel; a file is read accordingly.
     """
 
     size: tuple[Side, Side]
     channels: Literal[1, 3]
     scale: Scale
     shape: Shape | dict[str, Shape]
+    bits: Annotated[int, Strict(), Interval(ge=8, le=16)] = 16
 
     def __post_init__(self) -> None:
         if not isinstance(self.shape, dict) and math.prod(self.shape) != math.prod(self.size) * self.channels:

@@ -164,7 +164,7 @@ def kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
 def _opened(network: Network, path: Path) -> np.ndarray:
     """A picture file in the run's size. Raises UserError where it is none."""
     try:
-        return network.prepare(decode.read(decode.contents(path)))[0]
+        return network.read(path)[0]
     except (OSError, decode.BadPicture) as error:
         raise UserError(f"{path} {error}.") from error
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from PIL import ExifTags, Image
 
+from keraskit.datasets.images import decode
+from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
 from keraskit.files import replaced_folder
 from keraskit.models.raw_input import with_raw_input
 from keraskit.results import formats, scores, significance
-from keraskit.results.formats import ABOUT, INT8, Answers, Arrays
+from keraskit.results.formats import INT8, Answers, Arrays
 from keraskit.terminal import short
 
 HEAD = ["format", "bytes", "largest difference", "test accuracy", "ms an example", "folder"]
@@ -35,6 +39,7 @@ class Exportable:
         expected: what Keras answers to them, by output.
         labels: the class of each; None without classes.
         training: examples of the training split, by input, for int8's ranges.
+        files: the bytes of picture files, and what the run reads them as; none where it learned from no pictures.
     """
 
     model: keras.Model
@@ -43,6 +48,7 @@ class Exportable:
     expected: Arrays
     labels: np.ndarray | None
     training: Arrays
+    files: Sequence[tuple[bytes, np.ndarray]] = ()
 
     def right(self, answers: Arrays) -> np.ndarray | None:
         """Which answers name the right class; None without classes."""
@@ -90,9 +96,11 @@ def exportable(
         "classes": facts.get("classes") or [],
         "class_output": facts.get("class_output") or next(iter(expected)),
     }
+    files: Sequence[tuple[bytes, np.ndarray]] = ()
     if pictures and raw_input is not False:
         assert test.inputs and test.pictures and train.pictures
-        about["input"] = {"size": list(test.inputs.size), "mode": "RGB" if test.inputs.channels == 3 else "L"}
+        files = _files(test.pictures(np.arange(1))[0], test.inputs)
+        about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
         count = len(about["classes"])
         if count == 2 and len(expected) == 1:
             expected = {name: scores.both(p) for name, p in expected.items()}
@@ -105,7 +113,29 @@ def exportable(
         x = _joined([_by_input(each, list(takes)) for each in fed])
         training = _by_input(train.take(chosen)[0], list(takes))
     exported.predict_on_batch(_alone({name: values[:1] for name, values in x.items()}))  # Keras asks for one call
-    return Exportable(exported, about, x, expected, test.labels, training)
+    return Exportable(exported, about, x, expected, test.labels, training, files)
+
+
+def _files(picture: np.ndarray, inputs: Inputs) -> list[tuple[bytes, np.ndarray]]:
+    """Files of a picture of every kind that a reader can get wrong, and what training makes of each."""
+    image, exif = Image.fromarray(picture), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned
+    clear, deep = image.convert("RGBA"), np.asarray(image.convert("L"), np.uint16) << (inputs.bits - 8)
+    clear.putalpha(image.convert("L"))
+    kinds: list[tuple[Image.Image, str, dict[str, Any]]] = [
+        (image, "PNG", {}),
+        (clear, "PNG", {}),
+        (clear.quantize(), "GIF", {"transparency": 0}),
+        (Image.fromarray(deep), "PNG", {}),
+        (image, "JPEG", {"exif": exif}),
+    ]
+    found = []
+    for each, form, words in kinds:
+        file = io.BytesIO()
+        each.save(file, form, **words)
+        read = decode.read(file.getvalue(), bits=inputs.bits)
+        found.append((file.getvalue(), decode.pixels(read, inputs.size, inputs.channels)))
+    return found
 
 
 def _by_name(outputs: Any) -> dict[str, Any]:
@@ -145,9 +175,12 @@ def export(asked: Exportable, names: Sequence[str], to: Path) -> tuple[list[Expo
     for name in names:
         print(f"export         {name}, asked {len(next(iter(asked.x.values()))):,} examples", flush=True)
         try:
-            with replaced_folder(to / name, ABOUT) as folder:
+            with replaced_folder(to / name) as folder:
                 size = formats.write(name, asked.model, asked.training, asked.about, folder)
-                found: Answers = formats.ask(name, folder, asked.x, 1 if name.startswith("litert") else BATCH)
+                batch = 1 if name.startswith("litert") else BATCH
+                found: Answers = formats.ask(name, folder, asked.x, batch, [data for data, _ in asked.files])
+                if not all(map(np.array_equal, found.read, [read for _, read in asked.files])):
+                    raise ValueError("its predict.py reads picture files otherwise than the run")
                 difference = _difference(asked.expected, found.answers)
                 if name != INT8 and not difference <= TOLERANCE:
                     raise ValueError(f"differs from Keras by {difference:.2g}; {TOLERANCE:g} is allowed")

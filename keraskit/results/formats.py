@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib.util
+import inspect
 import json
 import os
 import subprocess
@@ -17,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keraskit import files, startup
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
-from keraskit.results import templates
+from keraskit.results import answers, templates
 
 if TYPE_CHECKING:
     import keras
@@ -36,10 +39,11 @@ WAIT = 3_600  # seconds for a runtime to answer all examples
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """A runtime's answers by output, and the median time of one example."""
+    """A runtime's answers by output, the median time of one example, and what its predict.py made of picture files."""
 
     answers: Arrays
     milliseconds: float
+    read: np.ndarray
 
 
 def chosen(asked: Sequence[str], int8: bool = False) -> list[str]:
@@ -86,9 +90,15 @@ def write(name: str, model: keras.Model, training: Arrays, about: dict[str, Any]
     files.write_text(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     outputs = list(model.output) if isinstance(model.output, dict) else ["output"]
     known = {"format": kind, "file": FILES[kind], "needs": NEEDS[kind], "about": about}
-    page = templates.render("predict.py", inputs=list(training), outputs=outputs, **known)
+    page = templates.render("predict.py", inputs=list(training), outputs=outputs, reader=_reader(), **known)
     files.write_text(folder / PREDICT, f"{page}\n")
     return size
+
+
+def _reader() -> str:
+    """The text of `decode`, all but its docstring."""
+    text = inspect.getsource(decode)
+    return "\n".join(text.splitlines()[ast.parse(text).body[0].end_lineno :]).strip()
 
 
 def _write_litert(model: keras.Model, training: Arrays, path: Path, int8: bool) -> None:
@@ -115,7 +125,7 @@ def _write_litert(model: keras.Model, training: Arrays, path: Path, int8: bool) 
     model.export(str(path), format="litert", input_signature=[specs if others else only], verbose=False, **knobs)
 
 
-def ask(name: str, folder: Path, x: Arrays, batch: int) -> Answers:
+def ask(name: str, folder: Path, x: Arrays, batch: int, pictures: Sequence[bytes] = ()) -> Answers:
     """What the format's own runtime answers, asked by the export's own predict.py in a fresh process.
 
     Args:
@@ -123,6 +133,7 @@ def ask(name: str, folder: Path, x: Arrays, batch: int) -> Answers:
         folder: what `write` filled.
         x: examples by input.
         batch: how many of them at once.
+        pictures: the bytes of picture files.
 
     Raises:
         ValueError: the runtime refuses the file.
@@ -130,13 +141,17 @@ def ask(name: str, folder: Path, x: Arrays, batch: int) -> Answers:
     with tempfile.TemporaryDirectory() as place:
         given, got = Path(place) / "x.npz", Path(place) / "answers.npz"
         np.savez(given, allow_pickle=False, **x)
-        line = [sys.executable, "-m", "keraskit.results.answers", *map(str, (folder, given, got, batch))]
+        shown = [Path(place) / f"{i}.picture" for i in range(len(pictures))]
+        for path, data in zip(shown, pictures, strict=True):
+            path.write_bytes(data)
+        # -P, and the script's own path: a numpy.py in the folder where the user works is none of ours.
+        line = [sys.executable, "-P", answers.__file__, *map(str, (folder, given, got, batch, *shown))]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=WAIT, env=environment)
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise ValueError(f"its runtime refuses it: {said[-1]}")
         with np.load(got, allow_pickle=False) as found:
-            answers = {output: found[output] for output in found.files}
-    milliseconds = answers.pop("milliseconds")
-    return Answers(answers, float(milliseconds))
+            by_output = {output: found[output] for output in found.files}
+    milliseconds, read = by_output.pop("milliseconds"), by_output.pop("read")
+    return Answers(by_output, float(milliseconds), read)

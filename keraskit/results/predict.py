@@ -106,7 +106,7 @@ class Predictor:
         def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
             return prepared(image, self.inputs, self.trained, invert, prepare)
 
-        return predictions.Network(as_the_runs, self.fed, self.model)
+        return predictions.Network(as_the_runs, self.fed, self.model, self.inputs.bits)
 
 
 def predict_arrays(run: Path, file: Path, batch_size: int = 32) -> tuple[list[str], np.ndarray]:

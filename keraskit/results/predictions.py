@@ -39,6 +39,7 @@ class Prediction:
         note: what was done to the picture that its owner should know.
         error: why there is no prediction.
         truth: the true class, where it is known.
+        bits: how many of its 16 a file of 16 bits was taken to use.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Prediction:
     note: str = ""
     error: str = ""
     truth: str = ""
+    bits: int = 16
 
     @property
     def right(self) -> bool | None:
@@ -71,11 +73,17 @@ class Network:
         prepare: makes a uint8 array of the model's size from a picture, and a note.
         fed: makes the model's input of a batch of such arrays.
         model: gives out a probability for each class, or that of the second of two.
+        bits: how many of its 16 a file of 16 bits uses.
     """
 
     prepare: Callable[[Image.Image], tuple[np.ndarray, str]]
     fed: Callable[[np.ndarray], Any]
     model: Any
+    bits: int = 16
+
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
+        """A file as `prepare` makes it. Raises OSError and BadPicture."""
+        return self.prepare(decode.read(decode.contents(path), bits=self.bits))
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """Shape (n, classes)."""
@@ -103,8 +111,8 @@ def predictions(
 
     def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
         try:
-            array, note = asked.prepare(decode.read(decode.contents(path)))
-            return array, Prediction(path, network, note=note)
+            array, note = asked.read(path)
+            return array, Prediction(path, network, note=note, bits=asked.bits)
         except BadPicture as error:
             return None, Prediction(path, network, error=str(error))
         except OSError as error:
@@ -258,6 +266,6 @@ def _caption(row: Prediction, network: str) -> str:
 
 def _thumbnail(row: Prediction) -> np.ndarray:
     """The picture on a square of white paper, whatever its shape, so that no line or column of the sheet is empty."""
-    image = decode.read(decode.contents(row.path)).convert("RGB")
+    image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
     frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
     return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))

@@ -1,7 +1,9 @@
 """`keraskit export`: the runtimes' own answers against Keras's, in processes and environments of their own."""
 
 import importlib.util
+import inspect
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,8 +16,10 @@ import pytest
 from PIL import Image
 
 import keraskit
+from keraskit import files
 from keraskit.cli import app
 from keraskit.config import RunConfig
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
 from keraskit.results import export, formats
 from keraskit.results.run_folder import RunFolder
@@ -80,13 +84,13 @@ def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, tmp_path, 
         assert Path(file).name == "digit.png"
         assert best.split()[0] == str(known.argmax())
         assert float(best.split()[1]) == pytest.approx(known.max(), abs=0.1 if name == "litert_int8" else 6e-4)
-        assert len((folder / "predict.py").read_text().splitlines()) <= 45
+        assert inspect.getsource(decode.read) in (folder / "predict.py").read_text()
 
 
-def untrained(name):
+def untrained(name, **options):
     """A recipe's model with its initial weights, and eight examples."""
     recipe = keraskit.load_recipe(name)
-    settings = settle(recipe, RunConfig(quick=True, limit=16), {})
+    settings = settle(recipe, RunConfig(quick=True, limit=16), options)
     splits = load(recipe, settings)
     options = follow_data(recipe, settings.options, splits)
     model = build(recipe, options)
@@ -110,6 +114,50 @@ def test_every_recipe(name, tmp_path):
     if recurrent:
         kept, failed = export.export(asked, [formats.INT8], tmp_path)
         assert kept == [] and "recurrent" in failed[0] and not (tmp_path / formats.INT8).exists()
+
+
+@needs_all
+def test_predict_py_reads_files_as_training_does(tmp_path, elsewhere):
+    """Transparent on white, 12 bits as the data set's, upright, a palette; no traceback for what is no picture."""
+    random = np.random.default_rng(0)
+    grey = random.integers(0, 256, (40, 30)).astype(np.uint8)
+    for kind in ("cat", "dog"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for i in range(8):
+            deep = random.integers(0, 4096, (40, 30)).astype(np.uint16)
+            Image.fromarray(deep).save(tmp_path / "data" / kind / f"{i}.png")
+    asked = untrained("cats_dogs", data_dir=tmp_path / "data")
+    (kept,), failed = export.export(asked, ["onnx"], tmp_path / "out")
+    assert failed == []
+
+    alpha = random.integers(0, 256, grey.shape)
+    Image.fromarray(np.dstack([grey] * 3 + [alpha.astype(np.uint8)])).save(tmp_path / "clear.png")
+    Image.fromarray(grey.astype(np.uint16) * 16 + 5).save(tmp_path / "deep.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    Image.fromarray(grey[::-1, ::-1]).save(tmp_path / "turned.png", exif=turned)
+    (tmp_path / "note.jpg").write_text("no picture")
+    names = ["clear.png", "deep.png", "palette.png", "turned.png", "note.jpg", "gone.png"]
+    line = [elsewhere, kept.folder / "predict.py", *(tmp_path / name for name in names)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert [line.split()[0].rpartition("/")[2] for line in done.stderr.splitlines()] == names[4:]
+
+    assert [line.split("\t")[0].rpartition("/")[2] for line in done.stdout.splitlines()] == names[:4]
+    picture = runpy.run_path(str(kept.folder / "predict.py"))["picture"]
+    shown = [np.round(255 + (grey - 255.0) * (alpha / 255)), grey, grey, grey]
+    for name, known in zip(names, shown, strict=False):
+        image = Image.fromarray(known.astype(np.uint8)).convert("RGB").resize((150, 150), Image.Resampling.BILINEAR)
+        assert np.abs(picture(tmp_path / name)[0].astype(int) - np.asarray(image)).max() <= 2, name
+
+
+@needs_all
+def test_an_export_whose_predict_py_reads_otherwise_is_not_kept(tmp_path, monkeypatch):
+    reader = formats._reader().replace("if image.has_transparency_data:", "if False:")
+    monkeypatch.setattr(formats, "_reader", lambda: reader)
+    kept, failed = export.export(untrained("cnn"), ["onnx"], tmp_path)
+    assert kept == [] and "reads picture files otherwise" in failed[0] and [*tmp_path.iterdir()] == []
 
 
 OWN = """
@@ -222,10 +270,6 @@ def refused(capsys, *words):
 
 def test_refusals(tiny_run, tmp_path, monkeypatch, capsys):
     run = tiny_run.folder
-    (tmp_path / "keras").mkdir()
-    (tmp_path / "keras" / "mine.txt").touch()
-    said = refused(capsys, "export", run, "--format", "keras", "--limit", 2, "--output-dir", tmp_path)
-    assert "there already" in said and [path.name for path in tmp_path.rglob("*")] == ["keras", "mine.txt"]
     assert "--limit" in refused(capsys, "export", run, "--limit", 0)
     assert "no run folder" in refused(capsys, "export", tmp_path / "nowhere")
     assert "torch" in refused(capsys, "export", run, "--format", "torch")
@@ -243,3 +287,55 @@ def test_the_model_of_a_run_opens_in_plain_keras_without_a_warning(tiny_run, tmp
     assert done.returncode == 0 and done.stdout.split() == ["541794"]
     assert "Skipping" not in done.stderr and "warn" not in done.stderr.lower().replace("warning: all log", "")
     assert json.loads((tiny_run.folder / "run.json").read_text())["parameters"] == 541_794
+
+
+CHANGES = {
+    "nothing": lambda folder: None,
+    "a file more": lambda folder: (folder / "thesis.txt").write_text("mine"),
+    "a file below": lambda folder: (folder / "below" / "thesis.txt").write_text("mine"),
+    "an empty folder more": lambda folder: (folder / "mine").mkdir(),
+    "a file changed": lambda folder: (folder / "model.json").write_text("{}"),
+    "a file less": lambda folder: (folder / "model.json").unlink(),
+    "a link": lambda folder: (folder / "data").symlink_to(folder.parent),
+    "a file that became a link": lambda folder: (
+        (folder / "model.json").rename(folder.parent / "model.json"),
+        (folder / "model.json").symlink_to(folder.parent / "model.json"),
+    ),
+    "no list": lambda folder: (folder / "files.json").unlink(),
+    "another list": lambda folder: (folder / "files.json").write_text('{"model.json": ""}'),
+    "a link to the folder": lambda folder: (folder.rename(folder.parent / "x"), folder.symlink_to(folder.parent / "x")),
+}
+
+
+def everything(folder):
+    return {str(path): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_only_a_folder_that_is_as_we_left_it_is_replaced(change, tmp_path):
+    def write(text):
+        with files.replaced_folder(tmp_path / "to" / "onnx") as folder:
+            (folder / "below").mkdir()
+            (folder / "model.json").write_text(text)
+            (folder / "below" / "weights").write_bytes(b"1")
+
+    write("one")
+    CHANGES[change](tmp_path / "to" / "onnx")
+    before = everything(tmp_path)
+    if change == "nothing":
+        write("two")
+        assert (tmp_path / "to" / "onnx" / "model.json").read_text() == "two"
+        assert everything(tmp_path).keys() == before.keys()
+    else:
+        with pytest.raises(UserError, match="is there already, and not as an export left it"):
+            write("two")
+        assert everything(tmp_path) == before
+
+
+def test_export_looks_before_it_begins(tiny_run, tmp_path, capsys):
+    """A folder that is refused stops all, those that come before it too."""
+    words = "export", tiny_run.folder, "--format", "keras", "saved_model", "--limit", 2, "--output-dir", tmp_path
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model" / "model.json").touch()
+    before = everything(tmp_path)
+    assert "there already" in refused(capsys, *words) and everything(tmp_path) == before

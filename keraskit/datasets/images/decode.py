@@ -1,15 +1,17 @@
-"""Reads a picture whatever its format: upright, 8 bits, in colour or grey; or says in a few words what is wrong."""
+"""Reads a picture whatever its format: upright, 8 bits, in colour or grey; or says in a few words what is wrong.
+
+It needs Pillow and NumPy alone, for every export carries this text as it stands.
+"""
 
 import io
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
-
-from keraskit.errors import UserError
 
 FORMATS = (
     "JPEG",
@@ -23,6 +25,7 @@ ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", "
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
 MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file
+DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras and scanners, stored in 16
 
 
 class BadPicture(ValueError):
@@ -42,41 +45,88 @@ def contents(path: Path) -> bytes:
         raise OSError(str(error)) from error
 
 
-def read(data: bytes, spend: Callable[[int], None] = lambda size: None) -> Image.Image:
+def read(data: bytes, spend: Callable[[int], None] = lambda size: None, bits: int = 16) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
 
-    `spend` is told how many bytes it will decode to, before; it may raise UserError. Raises BadPicture where the file
-    is empty, damaged, of another format, or too large.
+    Args:
+        data: the file's bytes.
+        spend: is told how many bytes it will decode to, before; it may raise.
+        bits: how many of its 16 a picture of 16 bits uses, as `depth` finds for a data set.
+
+    Raises BadPicture where the file is empty, damaged, of another format, or too large.
     """
+    image = _opened(data)
+    spend(image.width * image.height * len(image.getbands()))
+    deep = _deep(image)
+    with _damage():
+        image.load()
+        return _plain(ImageOps.exif_transpose(image), bits, deep)
+
+
+def highest(data: bytes) -> int:
+    """The highest value of a picture of 16 bits a channel, 0 for one of 8. Raises BadPicture as `read` does."""
+    image = _opened(data)
+    deep = _deep(image)
+    with _damage():
+        if image.mode.startswith("I"):
+            return int(np.asarray(image).max())
+        return int(np.asarray(image.convert("RGB")).max()) << 8 | 255 if deep else 0  # Pillow keeps the upper 8 bits
+
+
+def depth(highest: int) -> int:
+    """How many of their 16 bits the pictures of a data set use, of which this is the highest value; 16 for none."""
+    return next(bits for bits in DEPTHS if highest < 1 << bits or bits == 16) if highest else 16
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture, not decoded yet."""
     if not data:
         raise BadPicture("is empty")
+    with _damage():
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    pixels = image.width * image.height
+    if pixels > MOST_PIXELS or max(image.size) > MOST_SIDE:
+        most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
+        raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
+    if not pixels:
+        raise BadPicture("has no pixels")
+    return image
+
+
+def _deep(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a channel; those of a bitmap's pixel, BGR;16, are another thing."""
+    return ";16" in (stored := str(image.tile)) and "BGR" not in stored
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Raise BadPicture for whatever a decoder raises."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels > MOST_PIXELS or max(image.size) > MOST_SIDE:
-                most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
-                raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
-            if not pixels:
-                raise BadPicture("has no pixels")
-            spend(pixels * len(image.getbands()))
-            image.load()
-            return _plain(ImageOps.exif_transpose(image))
-    except (BadPicture, UserError, MemoryError):
+        yield
+    except (BadPicture, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
         raise BadPicture(f"is no picture ({', '.join(FORMATS)})") from error
-    except Exception as error:  # a damaged file makes decoders raise anything
+    except Exception as error:
         raise BadPicture(f"is damaged: {error}") from error
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """8 bits a channel, no palette, no transparency."""
+def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
+    """8 bits a channel, no palette, no transparency. `deep` pictures were stored in 16 bits, of which they use some."""
+    if image.mode == "F":
+        raise BadPicture("has floating-point values; save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):  # 16 bits grey; Pillow's own conversion would clip
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65_535:
+            raise BadPicture(f"has values from {values.min():,} to {values.max():,}; save it with 8 or 16 bits")
+        grey = (values >> (bits - 8)).clip(0, 255)
+        grey[values == image.info.get("transparency", -1)] = 255
+        return Image.fromarray(grey.astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")
+    image = image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")
+    return image.point(lambda value: min(255, value << (16 - bits))) if deep and bits < 16 else image
 
 
 def middle(image: Image.Image, share: float = 0.875) -> Image.Image:

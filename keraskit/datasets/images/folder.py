@@ -39,8 +39,9 @@ def splits(
     """
     found = {split: _mixed(pairs, limit) for split, pairs in layout.splits.items()}
     prints: dict[str, np.ndarray] = {}
+    bits = 16
     if not files.trusted:
-        bad, digests = check(files, [name for pairs in found.values() for name, _ in pairs])
+        bad, digests, highest = check(files, [name for pairs in found.values() for name, _ in pairs])
         found = {split: [pair for pair in pairs if pair[0] not in bad] for split, pairs in found.items()}
         labels = {split: labels_of(pairs) for split, pairs in found.items()}
         names = {split: [name for name, _ in pairs] for split, pairs in found.items()}
@@ -52,10 +53,12 @@ def splits(
             notes += splitting.check_classes(labels, layout.classes, files.root)
         source = source | {"sha256": total(digests), "left_out": bad, "skipped": dict(files.skipped)}
         source |= {"split": layout.how, "split_seed": splitting.SEED, "notes": notes + _notes(bad, layout, files)}
+        if (bits := decode.depth(highest)) < 16:
+            source["notes"].append(f"16-bit pictures: no value is above {highest:,}, so they are read as {bits}-bit")
     source = source | {"counts": {split: len(pairs) for split, pairs in found.items()}}
 
     def made(shape: tuple[int, ...], cached: bool, known: dict[str, Any], reshape: Any = None) -> Splits:
-        inputs = Inputs((shape[0], shape[1]), 3, scale, shape)
+        inputs = Inputs((shape[0], shape[1]), 3, scale, shape, bits)
         train, validation, test = (_split(files, found[split], inputs, cached, prints.get(split)) for split in SPLITS)
         return Splits(train, validation, test, layout.classes, source | known, reshape)
 
@@ -109,7 +112,7 @@ def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool, p
 
     def picture(name: str) -> np.ndarray:
         try:
-            return decode.pixels(decode.read(files.read(name)), inputs.size)
+            return decode.pixels(decode.read(files.read(name), bits=inputs.bits), inputs.size)
         except (OSError, decode.BadPicture, MemoryError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else error
             problem = f"{name} of {files.root}, which was a picture when the run began, is none now: {why}"

@@ -21,23 +21,24 @@ SHOWN = 5
 FREE, PER_BYTE, MOST_EMPTY = 3_000_000, 300, 500_000_000
 
 
-def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str], int]:
     """Read each picture, and decode it unless these very bytes have been decoded before.
 
-    Returns what is wrong, by name, with the pictures that cannot be used; and the sha256 of each. Raises UserError
-    where more than 5 % cannot be used, or they are vast and empty.
+    Returns what is wrong, by name, with the pictures that cannot be used; the sha256 of each; and the highest value
+    of pictures of 16 bits, 0 without. Raises UserError where more than 5 % cannot be used, or they are vast and empty.
     """
     memory = f"pictures-{hashlib.sha256(os.fsencode(files.root.resolve())).hexdigest()[:16]}.json"
     known = {digest: str(problem) for digest, problem in remembered(memory).items()}
     found = _examined(files, names, known)
-    if now := {digest: problem for digest, problem in found.values() if digest and known.get(digest) != problem}:
+    if now := {digest: problem for digest, problem, _ in found.values() if digest and known.get(digest) != problem}:
         remember(memory, known | now)
 
     bad = {name: found[name][1] for name in names if found[name][1]}
     if len(bad) > MOST_BAD * len(names):
         share = f"{len(bad):,} of {len(names):,} pictures in {files.root} cannot be used"
         raise UserError(f"{share}: {listed(bad)}.", f"Up to {MOST_BAD:.0%} are left out; repair or remove these.")
-    return bad, {name: digest for name, (digest, _) in found.items()}
+    highest = max((highest for *_, highest in found.values()), default=0)
+    return bad, {name: digest for name, (digest, *_) in found.items()}, highest
 
 
 def total(digests: Mapping[str, str]) -> str:
@@ -52,14 +53,14 @@ def listed(bad: dict[str, str]) -> str:
     return "; ".join(f"{name} {problem}" for name, problem in list(bad.items())[:SHOWN]) + more
 
 
-def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """The sha256 of each picture and what is wrong with it, several at a time; `known` has problems by sha256."""
+def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) -> dict[str, tuple[str, str, int]]:
+    """The sha256 of each picture, what is wrong with it, its highest value; `known` has problems by sha256."""
     from rich.console import Console
     from rich.progress import track
 
     empty, lock = 0, threading.Lock()
 
-    def examine(name: str) -> tuple[str, str]:
+    def examine(name: str) -> tuple[str, str, int]:
         def spend(size: int) -> None:
             nonlocal empty
             more = max(0, size - FREE - PER_BYTE * len(data))
@@ -74,13 +75,14 @@ def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) 
             digest = hashlib.sha256(data).hexdigest()
             if digest not in known:
                 decode.read(data, spend)
-            return digest, known.get(digest, "")
+            problem = known.get(digest, "")
+            return digest, problem, 0 if problem else decode.highest(data)
         except OSError as error:
-            return "", f"cannot be read: {error.strerror or error}"
+            return "", f"cannot be read: {error.strerror or error}", 0
         except decode.BadPicture as error:
-            return digest, str(error)
+            return digest, str(error), 0
 
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, int]] = []
     starts = range(0, len(names), CHUNK)
     quiet = not sys.stderr.isatty() or not names
     if quiet and len(names) > 10_000:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit.datasets.images import decode, verify
+from keraskit.datasets.images import cats_and_dogs, decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.names import group_of
 from keraskit.datasets.images.sources import Archive, Folder, find, open_files
@@ -98,7 +98,7 @@ def test_what_is_no_archive_or_is_damaged_is_one_line(tmp_path, archive):
     data = bytearray(path.read_bytes())
     data[60:64] = b"\0\0\0\0"  # within the first member's data
     path.write_bytes(data)
-    bad, _ = verify.check(Archive(path), Archive(path).names)
+    bad, *_ = verify.check(Archive(path), Archive(path).names)
     assert list(bad) == ["cat/0.png"] and "cannot be read" in bad["cat/0.png"]
 
 
@@ -308,7 +308,7 @@ def pets(tmp_path, monkeypatch):
 
 def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatch):
     files = Folder(pets)
-    bad, digests = verify.check(files, files.names)
+    bad, digests, _ = verify.check(files, files.names)
     assert {name: problem.split(":")[0] for name, problem in bad.items()} == {
         "cat/7.jpg": "is empty",
         "dog/8.jpg": "is damaged",
@@ -316,10 +316,10 @@ def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatc
     }
     decoded, real = [], decode.read
     monkeypatch.setattr(decode, "read", lambda data, spend: decoded.append(data) or real(data, spend))
-    assert verify.check(files, files.names) == (bad, digests) and not decoded
+    assert verify.check(files, files.names) == (bad, digests, 0) and not decoded
     os.utime(pets / "cat" / "7.jpg", (1, 1))
     (pets / "dog" / "8.jpg").write_bytes(picture())
-    again, others = verify.check(files, files.names)
+    again, others, _ = verify.check(files, files.names)
     assert decoded == [picture()] and "dog/8.jpg" not in again and others != digests
 
 
@@ -360,7 +360,7 @@ def test_more_than_one_in_twenty_stops_before_training(pets):
 
 def test_a_damaged_memory_and_a_home_that_cannot_be_written_do_not_matter(pets, monkeypatch, tmp_path):
     files = Folder(pets)
-    bad, _ = verify.check(files, files.names)
+    bad, *_ = verify.check(files, files.names)
     (memory,) = (tmp_path / "cache").rglob("*.json")
     memory.write_text('{"cat/1.jpg": 5, ')
     assert verify.check(files, files.names)[0] == bad
@@ -380,3 +380,22 @@ def test_names_sort_as_numbers():
     layout = arrange(names_of("ab", 12)[::-1], "here", shares=(50, 25, 25), by="name")
     assert [n for n, label in layout.splits["train"] if label == 0] == [f"a/{i}.jpg" for i in range(6)]
     assert np.concatenate([[label for _, label in pairs] for pairs in layout.splits.values()]).sum() == 12
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, tmp_path, monkeypatch):
+    """One scale for the data set, so that dark pictures stay darker than bright ones."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for kind, most in (("dark", 100), ("light", 256)):
+        for i in range(8):
+            grey = random.integers(0, most, (30, 40))
+            for name, pixels in (("few", grey.astype(np.uint8)), ("many", (grey << bits - 8).astype(np.uint16))):
+                (tmp_path / name / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / name / kind / f"{i}.png")
+    few, many = (cats_and_dogs.unit(data_dir=tmp_path / name) for name in ("few", "many"))
+    for split in ("train", "validation", "test"):
+        one, other = (getattr(each, split) for each in (few, many))
+        assert np.array_equal(one.pictures(np.arange(one.size)), other.pictures(np.arange(one.size)))
+    assert (few.train.inputs.bits, many.train.inputs.bits) == (16, bits)
+    assert any("16-bit pictures" in note for note in many.source["notes"]) == (bits < 16)
