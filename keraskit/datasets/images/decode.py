@@ -95,7 +95,7 @@ def _opened(data: bytes) -> Image.Image:
 
 def _deep(image: Image.Image) -> bool:
     """Whether the file has 16 bits a channel; those of a bitmap's pixel, BGR;16, are another thing."""
-    return ";16" in (stored := str(image.tile)) and "BGR" not in stored
+    return ";16" in (stored := str(getattr(image, "tile", ""))) and "BGR" not in stored
 
 
 @contextmanager
