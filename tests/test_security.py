@@ -2,6 +2,9 @@
 
 import ast
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -46,3 +49,21 @@ def test_no_shell_no_pickle_no_unpacking(path):
             assert arguments["safe_mode"] == "True" and path.name == "weights.py"
         if name.endswith("np.load"):
             assert arguments["allow_pickle"] == "False"
+
+
+@pytest.mark.parametrize("words", [["export", "RUN", "--format", "keras", "--limit", "2", "--output-dir", "out"],
+                                   ["launch", "--workers", "2", "--", "run", "mlp", "--help"]])  # fmt: skip
+def test_modules_lying_where_one_works_are_not_run(words, tiny_run, tmp_path):
+    for name in ("numpy", "json", "keras", "tensorflow", "keraskit", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'a').write('{name}, ')")
+    line = [Path(sys.executable).with_name("keraskit"), *(tiny_run.folder if word == "RUN" else word for word in words)]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert not (tmp_path / "mark").exists(), (tmp_path / "mark").read_text()
+
+
+def test_every_python_of_ours_leaves_the_working_folder_out():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            words = [ast.unparse(word) for word in node.elts] if isinstance(node, ast.List) else []
+            assert "sys.executable" not in words or words[1] == "'-P'", path

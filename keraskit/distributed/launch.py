@@ -78,7 +78,7 @@ def free_ports(count: int) -> list[int]:
 def _start(words: Sequence[str], addresses: list[str], index: int, log: object) -> subprocess.Popen[bytes]:
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
-    command = [sys.executable, "-m", "keraskit", *words]
+    command = [sys.executable, "-P", "-m", "keraskit", *words]  # -P: a numpy.py lying here is none of ours
     return subprocess.Popen(  # type: ignore[call-overload]
         command,
         env=environment,
