@@ -110,6 +110,12 @@ class Split:
             weights=gathered(self.weights, stored),
         )
 
+    def in_a_column(self) -> Split:
+        """With targets of shape (n, 1) in place of (n,)."""
+        targets = self.targets
+        assert targets
+        return dataclasses.replace(self, targets=lambda pictures, y: targets(pictures, y)[:, None])
+
     def balanced(self) -> Split:
         """With weights by which each class counts the same: n / (classes * examples of the class)."""
         if self.weights is not None or self.labels is None:

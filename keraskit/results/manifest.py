@@ -24,6 +24,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "weights_sha256": str,
     "parameters": int,
     "best_epoch": int,
+    "balanced_accuracy": float,
     "seconds_per_epoch": float,
     "class_output": str,
     "classes": [str],

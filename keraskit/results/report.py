@@ -88,6 +88,8 @@ def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, s
 
 def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
     found = [(f"test {name.replace('_', ' ')}", history.number(value)) for name, value in _known(run, "test").items()]
+    if run.get("balanced_accuracy") is not None:
+        found.append(("test balanced accuracy", history.number(run["balanced_accuracy"])))
     found.sort(key=lambda figure: figure[0] == "test loss")
     if run.get("best_epoch"):
         found.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))

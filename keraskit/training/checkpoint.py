@@ -67,9 +67,16 @@ def complete(model: keras.Model, element_spec: Any) -> None:
     """Create metric and optimizer variables before the training step is traced.
 
     TensorFlow traces a function that creates variables a second time. `element_spec` is of the training batches.
+    Raises UserError where loss or metrics do not take the targets.
     """
     batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
-    model._symbolic_build(data_batch=batch)
+    try:
+        model._symbolic_build(data_batch=batch)
+    except (ValueError, TypeError) as error:
+        targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
+        problem = f"The model's loss or metrics do not take the targets, {targets}: {sentence(error)}"
+        advice = "Labels as numbers go with sparse losses and metrics, one-hot rows with categorical ones and F1Score."
+        raise UserError(problem, advice) from error
 
 
 def write(path: Path, model: keras.Model, position: Position, more: dict[str, np.ndarray] | None = None) -> None:

@@ -111,12 +111,13 @@ def train(
             fit.fit(setup, keeper, callbacks, start, command)
             timings.mark("fit")
             timings.add({"fit": start.position.fitting} if start else {})
-            metrics = evaluate(setup, keeper, folder)
+            metrics, beside = evaluate(setup, keeper, folder)
             timings.mark("evaluate and draw")
             words = verdict.judge(recipe, splits, config, options, metrics)
             found = learned(setup, keeper.rows, folder, command, words)
             folder.update_manifest(
                 test=metrics,
+                **beside,
                 best_epoch=keeper.best_epoch,
                 verdict=words,
                 **found,
@@ -127,7 +128,7 @@ def train(
         resume.close(folder)
     place.cluster.leave()
 
-    verdict.show(metrics, words, **found)
+    verdict.show(metrics | beside, words, **found)
     print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {printable(short(folder.path / REPORT))}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
@@ -146,8 +147,12 @@ def train_seeds(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> R
     return results[-1]
 
 
-def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[str, float]:
-    """Take the best weights, read the test split once, and write metrics, predictions and figures."""
+def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple[dict[str, float], dict[str, float]]:
+    """Take the best weights, read the test split once, and write metrics, predictions and figures.
+
+    Returns what the model measures, and what stands beside it: balanced accuracy, where classes differ by more than
+    twice.
+    """
     recipe, model, splits = setup.recipe, setup.model, setup.splits
     with uncompiled(model):  # the file holds no optimizer
         model.load_weights(folder.file(MODEL))
@@ -157,23 +162,23 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> dict[
         sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
+    beside: dict[str, float] = {}
     written: dict[str, Any] = {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
     if known := test.of_classes({"classes": splits.classes, "class_output": recipe.class_output}):
         labels, probabilities = known
         counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
-        uneven = any(map(scores.unbalanced, (splits.train.labels, labels)))
-        if uneven and any(name.endswith("accuracy") for name in metrics):
-            metrics.setdefault("balanced_accuracy", scores.balanced_accuracy(counts))
+        uneven = any(scores.unbalanced(each) for each in (splits.train.labels, labels) if each is not None)
+        beside = {"balanced_accuracy": scores.balanced_accuracy(counts)} if uneven else {}
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
         sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
         sheets["right"] = figures.right(splits.test, splits.classes, probabilities)
-        written["confusion"] = counts.tolist()
+        written |= {"confusion": counts.tolist(), **beside}
     with folder.atomic("curves.png") as path:
         plots.curves(keeper.rows, keeper.best_epoch, path)
     figures.draw(folder, {**sheets, "augmented": figures.augmented(splits.train, setup.settings.seed)})
     folder.write_json("metrics.json", written)
-    return metrics
+    return metrics, beside
 
 
 def learned(

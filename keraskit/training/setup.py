@@ -232,7 +232,7 @@ def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict
 
 
 def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
-    """The data in the shape of the model's input. Refuses a model that cannot learn from it."""
+    """The data in the shape of the model's input and output. Refuses a model that cannot learn from it."""
     if not getattr(model, "inputs", None):
         problem = f"The inputs of {recipe.name}'s model, a {type(model).__name__}, are not known before it is called."
         raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
@@ -249,4 +249,11 @@ def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
         needed = f"one label per example of {splits.source['name']} needs {expected[1:]}"
         advice = "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats."
         raise UserError(f"The model ends in {outputs[1:]}; {needed}.", advice)
-    return splits.reshape(model.input_shape[1:]) if splits.reshape else splits
+    splits = splits.reshape(model.input_shape[1:]) if splits.reshape else splits
+    x, y, *_ = splits.train.in_order(1).element_spec
+    if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
+        problem = f"{splits.source['name']} and {recipe.name}'s model differ: one has text as input, the other numbers"
+        raise UserError(f"{problem}.", 'Numbers as text become some by .astype(float); text takes a dtype="string".')
+    if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
+        return splits.map(Split.in_a_column)  # as F1Score, R2Score and others of Keras's metrics want targets
+    return splits

@@ -8,6 +8,7 @@ import pytest
 
 import keraskit
 from keraskit import Recipe, from_arrays
+from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
 from keraskit.results.run_folder import RunFolder
 
@@ -60,7 +61,8 @@ def test_the_best_epoch_is_the_one_that_the_monitor_means(monitor, best, tmp_pat
     scores = [row[name] for row in result.history]
     assert np.argmax(scores) != np.argmin(scores)
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best(scores) + 1
-    validation = result.model.evaluate(X[:90][5::6], Y[:90][5::6], verbose=0, return_dict=True)
+    held = cut(90, (5, 1))[1]
+    validation = result.model.evaluate(X[held], Y[held], verbose=0, return_dict=True)
     assert validation[name.removeprefix("val_")] == pytest.approx(scores[best(scores)], rel=1e-4)
 
 

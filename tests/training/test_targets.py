@@ -1,0 +1,66 @@
+"""Targets that a model's loss and metrics take, or one line; inputs and outputs in lists, as `fit` takes them."""
+
+import keras
+import numpy as np
+import pytest
+
+import keraskit
+from keraskit.datasets.arrays import from_arrays
+from keraskit.errors import UserError
+from keraskit.recipe import Recipe
+
+X = np.random.default_rng(0).random((60, 4)).astype("float32")
+Y = (X.sum(axis=1) > 2).astype("int64")
+
+
+def made(units, end, loss, metrics, x=X, y=Y, **more):
+    """A recipe of one dense layer."""
+
+    def build():
+        inputs = keras.Input((4,))
+        glorot = keras.initializers.GlorotUniform(seed=1)
+        return keras.Model(inputs, keras.layers.Dense(units, end, kernel_initializer=glorot)(inputs))
+
+    def compile_model(model):
+        model.compile("sgd", loss, metrics=metrics())
+
+    data = from_arrays(x, y, x, y)
+    return Recipe(build=build, compile=compile_model, data=data, monitor="val_loss", epochs=1, batch_size=16, **more)
+
+
+@pytest.mark.parametrize("kind", ["labels", "floats"])
+def test_metrics_that_want_columns_take_what_one_unit_learns(kind, tmp_path):
+    f1 = lambda: [keras.metrics.F1Score("micro", 0.5, name="f1"), "accuracy"]  # noqa: E731
+    r2 = lambda: [keras.metrics.R2Score(name="r2")]  # noqa: E731
+    labels = kind == "labels"
+    recipe = made(1, "sigmoid", "binary_crossentropy", f1) if labels else made(1, None, "mse", r2, y=X.sum(axis=1))
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off")
+    plain = result.model
+    recipe.compile(plain)
+    expected = plain.evaluate(X, (Y if labels else X.sum(axis=1))[:, None], verbose=0, return_dict=True)
+    assert {name: result.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "metrics", "words"),
+    [
+        (
+            np.eye(2)[Y],
+            "sparse_categorical_crossentropy",
+            ["accuracy"],
+            r"the targets, float64 \(None, 2\)",
+        ),
+        (Y, keras.losses.CategoricalCrossentropy(label_smoothing=0.1), [], r"the targets, int64 \(None,\)"),
+        (Y, "sparse_categorical_crossentropy", [keras.metrics.F1Score()], "FBetaScore expects 2D"),
+    ],
+)
+def test_targets_that_do_not_fit_are_one_line_before_training(y, loss, metrics, words, tmp_path):
+    with pytest.raises(UserError, match=words + ".* Labels as numbers go with sparse losses"):
+        keraskit.run(made(2, "softmax", loss, lambda: metrics, y=y), output_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_as_text_are_refused_where_the_model_takes_numbers(tmp_path):
+    recipe = made(2, "softmax", "sparse_categorical_crossentropy", lambda: ["accuracy"], x=X.astype(str))
+    with pytest.raises(UserError, match=r"one has text as input, the other numbers\. .*astype\(float\)"):
+        keraskit.run(recipe, output_dir=tmp_path)
