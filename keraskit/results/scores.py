@@ -38,15 +38,16 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
     return counts
 
 
-def balanced_accuracy(counts: np.ndarray) -> float:
-    """The mean recall of the classes that have examples, from confusion counts: accuracy if all had as many."""
-    return float(by_class(counts)["recall"][counts.sum(axis=1) > 0].mean())
+def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str, float]:
+    """Balanced accuracy, where one class has more than twice the examples of another; otherwise nothing.
 
-
-def unbalanced(labels: np.ndarray) -> bool:
-    """Whether one class has more than twice the examples of another. `labels` int, shape (n,)."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return bool(counts.max() > 2 * counts.min())
+    It is the mean recall of the classes that have examples, from confusion counts. `trained` are the training labels.
+    """
+    support = counts.sum(axis=1)
+    learned = support if trained is None else np.bincount(trained)
+    if all(each[each > 0].max() <= 2 * each[each > 0].min() for each in (support, learned)):
+        return {}
+    return {"balanced_accuracy": float(by_class(counts)["recall"][support > 0].mean())}
 
 
 def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:

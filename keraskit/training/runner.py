@@ -148,11 +148,7 @@ def train_seeds(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> R
 
 
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple[dict[str, float], dict[str, float]]:
-    """Take the best weights, read the test split once, and write metrics, predictions and figures.
-
-    Returns what the model measures, and what stands beside it: balanced accuracy, where classes differ by more than
-    twice.
-    """
+    """Take the best weights, read the test once, write metrics and figures; return metrics, and what stands beside."""
     recipe, model, splits = setup.recipe, setup.model, setup.splits
     with uncompiled(model):  # the file holds no optimizer
         model.load_weights(folder.file(MODEL))
@@ -162,13 +158,11 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple
         sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
-    beside: dict[str, float] = {}
-    written: dict[str, Any] = {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
+    beside, written = {}, {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
     if known := test.of_classes({"classes": splits.classes, "class_output": recipe.class_output}):
         labels, probabilities = known
         counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
-        uneven = any(scores.unbalanced(each) for each in (splits.train.labels, labels) if each is not None)
-        beside = {"balanced_accuracy": scores.balanced_accuracy(counts)} if uneven else {}
+        beside = scores.beside_accuracy(counts, splits.train.labels)
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
         sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
