@@ -7,7 +7,6 @@ chooses, and once more one by one; medians, examples a second, and the most memo
 device tells. Recurrent layers run on cuDNN where XLA is off. `make docs` makes the table of it.
 """
 
-import dataclasses
 import itertools
 import json
 import tempfile
@@ -31,7 +30,7 @@ def variant(name: str, config: RunConfig, folder: Path) -> TrainingSetup:
     """A recipe, ready to be trained in one way."""
     recipe = load_recipe(name)
     settings = settle(recipe, config, {"data_dir": folder} if name.startswith("cats_dogs") else {})
-    settings = dataclasses.replace(settings, steps_per_epoch=None)
+    settings = settings.replace(steps_per_epoch=None)
     place = hardware.occupy(settings)
     return prepare(recipe, settings, runner.load(recipe, settings), place)
 

@@ -150,7 +150,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict[str, Any]:
     """One network, all ways in alternation."""
     recipe = load_recipe(name)
     options = {"data_dir": folder} if name == "cats_dogs" else {}
-    settings = dataclasses.replace(settle(recipe, RunConfig(epochs=1), options), steps_per_epoch=None)
+    settings = settle(recipe, RunConfig(epochs=1), options).replace(steps_per_epoch=None)
     place = hardware.occupy(settings)
     setup = prepare(recipe, settings, runner.load(recipe, settings), place)
     batch, most = settings.batch_size, setup.epochs.steps

@@ -8,7 +8,6 @@ layers, forward and twice backward. The loop by hand makes the same choices: pre
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import statistics
@@ -178,7 +177,7 @@ def set_up(name: str, folder: Path) -> tuple[Settings, TrainingSetup]:
     recipe = load_recipe(name)
     pets = {"data_dir": folder} if "cats_dogs" in name or name == "vgg16" else {}
     asked = RunConfig(batch_size=BATCH.get(name), weights="none", epochs=1)
-    settings = dataclasses.replace(settle(recipe, asked, OPTIONS.get(name, {}) | pets), steps_per_epoch=None)
+    settings = settle(recipe, asked, OPTIONS.get(name, {}) | pets).replace(steps_per_epoch=None)
     place = hardware.occupy(settings)
     return settings, prepare(recipe, settings, runner.load(recipe, settings), place)
 

@@ -1,17 +1,16 @@
 """RunConfig: every knob of a run, once, typed and documented; Settings: the same with nothing left open."""
 
-import dataclasses
 import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval  # of pydantic, which itself is loaded where there is something to check
+from annotated_types import Interval
 from cyclopts import Group, Parameter
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from keraskit.augment import Augmentation
-from keraskit.errors import UserError
-from keraskit.kinds import fitted
+from keraskit.typed import Typed
 
 SPLITS = ("train", "validation", "test")
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
@@ -21,10 +20,16 @@ DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
     for place, title in enumerate(("What to train on", "Training", "Model", "Augmentation", "Hardware"))
 )
 _hardware = Parameter(group=HARDWARE)
+_beside = Field(exclude=True)  # what makes no difference to a run's result, nor to which run it is
 
 
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
+def _a_device(name: str) -> str:
+    if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", name):
+        raise ValueError("expected auto, cpu, gpu, or gpu:1")
+    return name
+
+
+class RunConfig(Typed):
     """The knobs of one run. `None` means: as the recipe says. A recipe's own functions add flags of theirs."""
 
     epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None
@@ -33,7 +38,7 @@ class RunConfig:
     """Examples in one step."""
     seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
-    seeds: Annotated[int, Interval(ge=1, le=1_000)] = dataclasses.field(default=1, compare=False)
+    seeds: Annotated[int, Interval(ge=1, le=1_000), _beside] = 1
     """Train so many times, with this seed and those after it, and end with the mean and its standard error."""
     limit: Annotated[int | None, Interval(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
     """Use at most this many examples of each split."""
@@ -45,19 +50,17 @@ class RunConfig:
     """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
     output_dir: Path = Path("runs")
     """Folder under which the run makes its own folder."""
-    weights: str | None = None
+    weights: Annotated[str | None, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)] = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
-    device: Annotated[str, _hardware] = "auto"
+    device: Annotated[str, AfterValidator(_a_device), _hardware] = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
     devices: Annotated[int | None, Interval(ge=1, le=1_024), _hardware] = None
     """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""
-    workers: Annotated[str | None, _hardware] = dataclasses.field(default=None, compare=False)
+    workers: Annotated[str | None, _hardware, _beside] = None
     """Machines that train together, host:port of each with commas between, the same on all (docs/distributed.md)."""
-    worker_index: Annotated[int | None, Interval(ge=0, le=65_535), _hardware] = dataclasses.field(
-        default=None, compare=False
-    )
+    worker_index: Annotated[int | None, Interval(ge=0, le=65_535), _hardware, _beside] = None
     """Which of --workers this process is, counted from 0."""
-    wait: Annotated[int, Interval(ge=1, le=86_400), _hardware] = dataclasses.field(default=120, compare=False)
+    wait: Annotated[int, Interval(ge=1, le=86_400), _hardware, _beside] = 120
     """Seconds that a worker waits for the others at the start."""
     threads: Annotated[int | None, Interval(ge=1, le=4_096), _hardware] = None
     """Threads that compute (default: one per core)."""
@@ -69,30 +72,18 @@ class RunConfig:
     """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
     save_every: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """Save the training's state after every so many steps too, not only after every epoch."""
-    resume: bool = dataclasses.field(default=False, compare=False)
+    resume: Annotated[bool, _beside] = False
     """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
-    like: Path | None = dataclasses.field(default=None, compare=False)
+    like: Annotated[Path | None, _beside] = None
     """Take the flags of this earlier run of the recipe, a run folder, but for those given here."""
     callbacks: str | None = None
     """Keras callbacks of your own, file.py:function; the function returns a list of them."""
     tensorboard: bool = False
     """Write curves for TensorBoard into the run's folder, epoch by epoch (`keras.callbacks.TensorBoard`)."""
-    augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Augmentation()  # noqa: RUF009  (frozen)
+    augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Augmentation()
     """Random transforms of the training pictures, and their standardisation."""
 
-    def __post_init__(self) -> None:
-        if isinstance(self.augment, dict):  # as JSON has it
-            object.__setattr__(self, "augment", Augmentation.of(self.augment))
-        if isinstance(self.weights, Path):
-            object.__setattr__(self, "weights", str(self.weights))
-        for field in dataclasses.fields(RunConfig):
-            if (value := getattr(self, field.name)) is not field.default:
-                object.__setattr__(self, field.name, fitted(value, field.type, flag(field.name)))
-        if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", self.device):
-            raise UserError(f"--device {self.device} makes no sense: expected auto, cpu, gpu, or gpu:1.")
 
-
-@dataclasses.dataclass(frozen=True)
 class Settings(RunConfig):
     """A run's knobs with nothing left open.
 
@@ -103,31 +94,24 @@ class Settings(RunConfig):
 
     epochs: int = 0
     batch_size: int = 0
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    options: dict[str, Any] = Field(default={})
 
 
-KNOBS = tuple(field.name for field in dataclasses.fields(RunConfig))
+KNOBS = tuple(RunConfig.model_fields)
 
 
 def flags(knobs: dict[str, Any], prefix: str = "") -> str:
     """`{"batch_size": 64, "quick": True}` as the flags that give them, quoted: `--batch-size 64 --quick`."""
     words: list[str] = []
     for name, value in knobs.items():
-        if isinstance(value, Augmentation):
-            words.append(flags(changed(value), f"{prefix}{name}."))
+        if isinstance(value, dict):
+            words.append(flags(value, f"{prefix}{name}."))
         elif isinstance(value, bool):
             words.append(flag(name, prefix, "" if value else "no-"))
         else:
             several = value if isinstance(value, list | tuple) else [value]
             words += [flag(name, prefix), *(shlex.quote(str(v)) for v in several)]
     return " ".join(words)
-
-
-def changed(described: Any) -> dict[str, Any]:
-    """The fields of a dataclass that differ from their defaults, by name."""
-    fields = dataclasses.fields(described)
-    values = {f.name: getattr(described, f.name) for f in fields if f.compare}
-    return {f.name: values[f.name] for f in fields if f.compare and values[f.name] != f.default}
 
 
 def flag(name: str, prefix: str = "", negation: str = "") -> str:

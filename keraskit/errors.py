@@ -1,6 +1,7 @@
 """UserError, one line that says what is wrong and what to do next; and text that a terminal can be shown."""
 
 import re
+from typing import Any
 
 
 class UserError(Exception):
@@ -21,6 +22,27 @@ class RunStopped(UserError):
     """What was given is right, but something around the run failed: a machine, a disk. The exit code is 1."""
 
     code = 1
+
+
+_EXPECTED = {  # where pydantic's own sentence speaks of parsing
+    **dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "expected a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "expected a number"),
+}
+
+
+def unfit(error: Any, flag: str = "") -> UserError:
+    """What pydantic's ValidationError says, in a line: the flag, the field's unless it is named, value and reason."""
+    first = error.errors()[0]
+    names = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part.isidentifier()]
+    flag, value = flag or f"--{'.'.join(names)}", first["input"]
+    if first["type"] == "extra_forbidden":
+        return UserError(f"There is no {flag}.")
+    if first["type"] == "missing":
+        return UserError(f"{flag} needs a value.")
+    said = _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, "))
+    words = value if isinstance(value, list) else [value]
+    shown = " ".join(each if isinstance(each, str) and each else repr(each) for each in words)
+    return UserError(f"{flag} {printable(shown[:200])} makes no sense: {said[0].lower()}{said[1:]}.")
 
 
 def sentence(error: object, most: int = 300) -> str:

@@ -7,6 +7,7 @@ The document gave shear_range 1.25 and 0.2 to a Keras that took radians; in degr
 """
 
 from pathlib import Path
+from typing import Annotated
 
 import keraskit
 from keraskit import Augmentation, Program, startup
@@ -14,12 +15,13 @@ from keraskit.datasets import mnist
 from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.images.sources import SHIPPED
 from keraskit.files import check_folder
-from keraskit.kinds import check_counts
 from keraskit.results import plots
 from keraskit.results.preview import clipped, preview, visible
 from keraskit.results.run_folder import RunFolder, now
+from keraskit.typed import Count
 
 import numpy as np
+from annotated_types import Interval
 from PIL import Image
 
 SHEETS = {
@@ -41,7 +43,7 @@ SEVEN_TRANSFORMS = Augmentation(
 )
 
 
-def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9) -> Path:
+def write_sheets(output_dir: Path = Path("runs"), seed: Annotated[int, Interval(ge=0)] = 0, digits: Count = 9) -> Path:
     """Write the document's pictures into a new folder, and return it.
 
     Args:
@@ -50,8 +52,6 @@ def write_sheets(output_dir: Path = Path("runs"), seed: int = 0, digits: int = 9
         digits: How many digits a sheet shows.
     """
     check_folder(output_dir)
-    check_counts(digits=digits, most=100)
-    check_counts(seed=seed, least=0)
     arrays, source = mnist.load()
     folder = RunFolder.create(output_dir, "augmentation")
     with folder.recorded(recipe="augmentation", started=now(startup.spent()), seed=seed, data=source):

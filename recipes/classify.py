@@ -17,10 +17,10 @@ from keraskit import Program, UserError
 from keraskit.datasets.images import decode, imagenet
 from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
-from keraskit.kinds import check_counts
 from keraskit.models import applications
 from keraskit.results import accuracy, predictions
 from keraskit.results import explain as explanations
+from keraskit.typed import Count
 
 import numpy as np
 from PIL import Image
@@ -43,13 +43,13 @@ def network(name: str, weights: str, alpha: float, size: int | None, crop: bool,
 def classify(
     *photos: Path,
     model: str = "mobilenet",
-    top: int = 5,
+    top: Count = 5,
     alpha: float = 1.0,
     size: int | None = None,
     weights: str = "imagenet",
     resize: Literal["nearest", "bilinear"] | None = None,
     crop: bool = False,
-    batch_size: int = 32,
+    batch_size: Count = 32,
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
@@ -79,7 +79,6 @@ def classify(
     networks = SEVEN if model == "all" else tuple(model.split(","))
     if len(networks) > 1 and weights not in ("imagenet", "none"):
         raise UserError(f"--weights {weights} fits one network, not {len(networks)}.", "Name that one with --model.")
-    check_counts(top=top, batch_size=batch_size)
     check_outputs(json, csv, sheet, show, evaluate, explain)
     truth, notes = imagenet.labels().of_pictures(photos) if evaluate else ({}, [])
     paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet.names()

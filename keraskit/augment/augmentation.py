@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@dataclasses.dataclass(frozen=True)
 class Augmentation(Description):
     """What may happen to pictures, in ImageDataGenerator's own words and units; see `Description` for each."""
 
@@ -25,7 +23,7 @@ class Augmentation(Description):
         """
         from keraskit.augment.statistics import measure
 
-        return dataclasses.replace(self, statistics=measure(self, images))
+        return self.with_statistics(measure(self, images))
 
     def transform(self, images: Any, seed: tuple[int, int]) -> tf.Tensor:
         """Randomly transformed pictures, float32. The same seed gives the same, whatever else is going on.
@@ -101,5 +99,4 @@ class Augmentation(Description):
         """Today's ImageDataGenerator with the same parameters, to compare. docs/ERRATA.md says where it is wrong."""
         from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no public name is left for it
 
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "statistics"}
-        return ImageDataGenerator(**values)
+        return ImageDataGenerator(**dict(self) | {"zoom_range": self.zoom})

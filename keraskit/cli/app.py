@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import functools
 import inspect
@@ -11,7 +10,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +20,15 @@ from keraskit import files, signals, startup, system, terminal
 from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
-from keraskit.config import DATA, MODEL, TRAINING, RunConfig, changed, flag
+from keraskit.config import TRAINING, RunConfig
 from keraskit.errors import UserError, printable, sentence
-from keraskit.options import Functions, checked, options_of
+from keraskit.options import Functions, filled, options_of
 from keraskit.recipe import Program, Recipe
 from keraskit.registry import Card, find_card, recipes_available
+from keraskit.typed import Typed
 
 BAD_INPUT = 2
-FLAT = Parameter(name="*", negative=())  # a dataclass whose fields are flags
+FLAT = Parameter(name="*", negative_iterable=())  # a model whose fields are flags
 ABOUT = """A classic Keras tutorial as software.
 
     keraskit list
@@ -149,7 +149,7 @@ def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | Non
         recipe: itself, where it is loaded already.
     """
     functions = recipe.functions if recipe else card.functions
-    load = functools.partial(_load, card, functions, recipe)
+    load = functools.partial(_load, card, recipe)
     doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
     known = defaults(vars(recipe) if recipe else card.declared)
     app = _made(name, doc, card.summary, defaults=known, version_flags=[])
@@ -163,29 +163,17 @@ def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | Non
     return app
 
 
-def _load(
-    card: Card,
-    functions: Functions,
-    recipe: Any,
-    config: RunConfig | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> Any:
-    """The recipe; before TensorFlow is imported, the flags are looked at if there are any, and the places they name."""
-    if config:
-        from keraskit.cli import places
-
-        places.check(config, options or {}, card.reader)
-        checked(functions, options or {}, card.name)
+def _load(card: Card, recipe: Any) -> Any:
     startup.wait_for_tensorflow()
     return recipe or card.load()
 
 
 def _training_command(verb: str, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
-    options_type = flags_type(functions)
+    options_type = options_of(functions)
 
-    def command(*, config: Any = RunConfig(), options: Any = options_type()) -> None:  # noqa: B008
-        given = changed(options)
-        recipe = load(config, given)
+    def command(*, config: Any = RunConfig(), options: Any = None) -> None:  # noqa: B008
+        given = Typed.given(options) if options else {}
+        recipe = load()
         if verb == "autotune":
             from keraskit.training.autotune import autotune
 
@@ -195,20 +183,22 @@ def _training_command(verb: str, functions: Functions, load: Callable[..., Any])
 
             train(recipe, config, given)
 
-    command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type, FLAT]}
+    command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type | None, FLAT]}
     return command
 
 
 def _show_command(card: Card, build: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:
-    options_type = flags_type({"build": build})
+    options_type = options_of({"build": build})
 
-    def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = options_type()) -> None:  # noqa: B008
+    def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = None) -> None:
         files.check_file(graph)
         recipe = load()
         from keraskit.models.graph import draw
+        from keraskit.training.settings import settle
         from keraskit.training.setup import build
 
-        built = build(recipe, changed(options))
+        settings = settle(recipe, RunConfig(), Typed.given(options) if options else {})
+        built = build(recipe, settings.options, filled(settings))
         _show_source(card)
         built.summary()
         try:
@@ -218,7 +208,10 @@ def _show_command(card: Card, build: Callable[..., Any], load: Callable[..., Any
         print(f"graph: {printable(graph)}")
 
     graph_help = Parameter(help="File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot.")
-    show.__annotations__ = {"graph": Annotated[Path, graph_help], "options": Annotated[options_type, FLAT]}
+    show.__annotations__ = {
+        "graph": Annotated[Path, graph_help],
+        "options": Annotated[options_type | None, FLAT],
+    }
     return show
 
 
@@ -230,29 +223,9 @@ def _program_command(function: Callable[..., Any], load: Callable[..., Any]) -> 
     """A command with the function's own signature."""
 
     def run(*args: Any, **kwargs: Any) -> None:
-        from keraskit.cli import places
-
-        places.check_arguments(args, kwargs)
         load().run(*args, **kwargs)
 
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     run.__annotations__ = {name: p.annotation for name, p in inspect.signature(function).parameters.items()}
     run.__doc__ = function.__doc__
     return run
-
-
-def flags_type(functions: Functions) -> Any:
-    """A dataclass with the arguments of a recipe's functions, each a flag in its section of the help page."""
-    sections = {"data": DATA, "build": MODEL, "compile": TRAINING}
-    fields = []
-    for name, option in options_of(functions).items():
-        parameter = Parameter(
-            flag(name),
-            help=option.help,
-            group=sections[option.function],
-            consume_multiple=True,
-            negative=None if option.default is True else (),  # nobody turns off what is off
-            negative_iterable=(),
-        )
-        fields.append((name, Annotated[option.kind, parameter], dataclasses.field(default=option.default)))
-    return dataclasses.make_dataclass("Options", fields, frozen=True, namespace={"__module__": __name__})

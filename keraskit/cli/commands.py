@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Interval
 from cyclopts import Parameter
 
 from keraskit.augment import Augmentation
@@ -14,7 +15,6 @@ from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.errors import printable
 from keraskit.files import PICTURES, check_file
-from keraskit.kinds import check_counts
 from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
 from keraskit.startup import wait_for_tensorflow
@@ -69,9 +69,9 @@ def augment(
     *,
     preview: Path,
     output: Path = Path("augmented.png"),
-    versions: int = 7,
-    seed: int = 0,
-    augmentation: Annotated[Augmentation, Parameter(name="*", negative=())] = Augmentation(),  # noqa: B008
+    versions: Annotated[int, Interval(ge=1, le=50)] = 7,
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0,
+    augmentation: Annotated[Augmentation, Parameter(name="*")] = Augmentation(),  # noqa: B008
 ) -> None:
     """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.
 
@@ -82,8 +82,6 @@ def augment(
         seed: Decides them.
         augmentation: What may happen.
     """
-    check_counts(versions=versions, most=50)
-    check_counts(seed=seed, least=0, most=2**31 - 1)
     check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
 

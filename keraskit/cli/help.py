@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from keraskit.augment import Augmentation
-from keraskit.config import changed
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -75,7 +74,7 @@ class HelpPage:
 def defaults(recipe: Mapping[str, Any]) -> dict[str, str]:
     """The knobs that a recipe declares, as flags and what they are without the user's word."""
     augment = recipe.get("augment") or Augmentation()
-    moves = {f"augment.{name}": value for name, value in changed(augment).items()}
+    moves = {f"augment.{name}": value for name, value in augment.given().items()}
     declared = {name: recipe.get(name) for name in ("epochs", "batch_size", "steps_per_epoch")}
     declared["weights"] = getattr(recipe.get("pretrained"), "weights", None)
     return {

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Interval
 from cyclopts import Parameter
 
 from keraskit.errors import UserError, printable
 from keraskit.files import PICTURES, check_file, check_folder, check_outputs, check_replaceable, write_text
-from keraskit.kinds import check_counts
 from keraskit.results.run_folder import RunFolder
 from keraskit.startup import wait_for_tensorflow
 from keraskit.terminal import print_table
+from keraskit.typed import Count
 
 # Columns set to the right.
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
@@ -24,8 +25,8 @@ Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
 def predict(
     run: Path,
     *pictures: Path,
-    top: int = 3,
-    batch_size: int = 32,
+    top: Count = 3,
+    batch_size: Count = 32,
     invert: Literal["auto", "yes", "no"] = "auto",
     prepare: Literal["auto", "no"] = "auto",
     json: Path | None = None,
@@ -54,7 +55,6 @@ def predict(
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
-    check_counts(top=top, batch_size=batch_size)
     check_outputs(json, csv, sheet, show, evaluate)
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
@@ -79,7 +79,7 @@ def predict(
     predictions.write(rows, json, csv, sheet, top, show)
 
 
-def resume(run: Path, *, epochs: int | None = None) -> None:
+def resume(run: Path, *, epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None) -> None:
     """Go on with a run that was interrupted, killed, or failed, from its last checkpoint; or train a finished one on.
 
     Args:
@@ -88,8 +88,6 @@ def resume(run: Path, *, epochs: int | None = None) -> None:
             learning rate stays as it is; a schedule over the run's steps becomes one over all epochs, and a line says
             where the rate goes on.
     """
-    if epochs is not None:
-        check_counts(epochs=epochs, most=100_000)
     from keraskit.training.resume import unfinished
 
     found = unfinished(run, epochs)
@@ -207,7 +205,7 @@ def export(
     format: Annotated[list[Format], Parameter(consume_multiple=(1, 4), negative=())] = [],  # noqa: B006
     raw_input: bool | None = None,
     int8: Annotated[bool, Parameter(negative=())] = False,
-    limit: int | None = None,
+    limit: Count | None = None,
     output_dir: Path | None = None,
 ) -> None:
     """Write a finished run's model for other runtimes, each with a predict.py that needs no keraskit.
@@ -222,7 +220,6 @@ def export(
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
     """
-    check_counts(limit=1 if limit is None else limit)
     folder = RunFolder.newest(run)
     to = output_dir or folder.path / "exports"
     check_folder(to)

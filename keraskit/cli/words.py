@@ -8,6 +8,7 @@ from typing import Any
 
 from cyclopts import (
     UNSET,
+    ConsumeMultipleError,
     CycloptsError,
     MissingArgumentError,
     UnknownCommandError,
@@ -16,11 +17,10 @@ from cyclopts import (
     ValidationError,
 )
 
-from keraskit.errors import UserError
-from keraskit.kinds import leaves
-from keraskit.kinds import refusal as unfit
+from keraskit.errors import UserError, unfit
 from keraskit.registry import find_card, is_file, plain_name, recipes_available
 from keraskit.suggest import did_you_mean, nearest
+from keraskit.typed import leaves
 
 OF_RECIPES = {  # verbs that a recipe's name follows
     "run": "Train a recipe, evaluate it, save and plot.",
@@ -69,7 +69,7 @@ def refusal(error: CycloptsError, words: Sequence[str], name: str) -> UserError:
         case UnknownOptionError():
             flag = (error.token.keyword or error.token.value).partition("=")[0]
             leaves = [argument for argument in error.argument_collection if argument.show and not argument.children]
-            names = [name for argument in leaves for name in argument.names]
+            names = [name for argument in leaves for name in argument.names if name not in argument.negatives]
             meant = did_you_mean(flag, names)
             return UserError(f"`{command}` has no flag {flag}. {meant}", advice)
         case UnusedCliTokensError():
@@ -81,8 +81,10 @@ def refusal(error: CycloptsError, words: Sequence[str], name: str) -> UserError:
                 return UserError(f"{error.keyword or argument.tokens[0].keyword} needs {wanted}.", advice)
             missing = argument.name if argument.index is None else argument.name.lstrip("-").upper()
             return UserError(f"`{command}` needs {missing}.", advice)
-        case ValidationError(argument=argument) if argument is not None and hasattr(error.__cause__, "errors"):
-            return unfit(argument.tokens[0].keyword or argument.name, argument.value, error.__cause__)
+        case ConsumeMultipleError(keyword=keyword, argument=argument):
+            return UserError(f"{keyword or (argument and argument.name)} needs a value.", advice)
+        case ValidationError() if hasattr(error.__cause__, "errors"):
+            return unfit(error.__cause__)
     return UserError(str(error), advice)
 
 
@@ -103,22 +105,26 @@ def _unknown_command(error: UnknownCommandError, words: Sequence[str], command: 
 
 
 def check_values(app: Any, commands: Any, arguments: Any) -> None:
-    """Refuse what cyclopts would make something of: 3.5 for a whole number, '' for a path, `--model` alone.
+    """Have pydantic judge the numbers among a verb's own arguments (a model judges its own), and refuse what is empty.
 
     A hook of cyclopts, called before it converts.
     """
+    from pydantic import TypeAdapter
+    from pydantic import ValidationError as Unfit
+
     for argument in arguments:
-        kinds = leaves(argument.hint)
         for token in argument.tokens:
             flag = token.keyword or argument.name
             if argument.children:
                 raise UserError(
                     f"{flag} alone is no flag.", f"Say which: {argument.children[0].names[-1]}, for example."
                 )
-            if not token.value and token.implicit_value is UNSET and argument.field_info.default != "":
+            if argument.keys or token.implicit_value is not UNSET:
+                continue
+            if not token.value:
                 raise UserError(f"{flag} '' makes no sense: expected a value.", "Leave it out, or name one.")
-            if int in kinds and not kinds & {float, str} and token.value:
+            if leaves(argument.hint) & {int, float}:
                 try:
-                    int(token.value)
-                except ValueError:
-                    raise UserError(f"{flag} {token.value} makes no sense: expected a whole number.") from None
+                    TypeAdapter(argument.field_info.annotation).validate_python(token.value)
+                except Unfit as error:
+                    raise unfit(error, flag) from error

@@ -76,8 +76,8 @@ class Cluster:
         """Raise UserError on every worker unless all train the same: flags, the recipe's code, data, weights to begin
         with. Places may differ: of files, what is in them counts."""
         if self.coordination:
-            knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.compare}
-            augment = {f"augment.{name}": value for name, value in vars(knobs.pop("augment")).items()}
+            knobs = settings.model_dump()
+            augment = {f"augment.{name}": value for name, value in knobs.pop("augment").items()}
             knobs |= augment | knobs.pop("options")
             own = {flag(name): _same(name, value) for name, value in knobs.items() if name not in HERE}
             sizes = " + ".join(f"{size:,}" for size in splits.sizes().values())

@@ -246,7 +246,7 @@ def _preparation(folder: RunFolder, config: dict, inputs: Inputs) -> Callable[[n
         raise UserError("This run used a function of your own on its pictures, which no folder can hold.")
     augmentation = Augmentation.of(described)
     if augmentation.needs_fit:
-        augmentation = dataclasses.replace(augmentation, statistics=Statistics.load(folder.file(STATISTICS)))
+        augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
     nothing = np.empty(0, np.int64)
     fed = Split(0, lambda i: (i, i), nothing, lambda i: i, inputs, augmentation=augmentation).fed
     fed(np.zeros((1, *inputs.size, 3)[: 3 + (inputs.channels == 3)], np.uint8))  # statistics of other pictures end here

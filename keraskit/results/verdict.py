@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keraskit.config import RunConfig, changed
+from keraskit.config import RunConfig
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
 from keraskit.recipe import Recipe
@@ -33,12 +33,14 @@ UNLIKE = 0.01  # p-value below which validation and test differ; every healthy r
 NAMED = 5  # classes
 
 
-def judge(recipe: Recipe, splits: Splits, config: RunConfig, options: dict[str, Any], metrics: dict[str, float]) -> str:
-    """Compare a run with what the recipe promises; empty where that was measured with other flags or of other data."""
+def judge(recipe: Recipe, splits: Splits, config: RunConfig, given: dict[str, Any], metrics: dict[str, float]) -> str:
+    """Compare a run with what the recipe promises; empty where that was measured with other flags or of other data.
+
+    `given` is what the run has otherwise than the recipe by itself.
+    """
     if config.quick:
         return "a quick run shows that everything runs, not what the recipe reaches"
     of_data = inspect.signature(recipe.data).parameters
-    given = {**options, **changed(config)}
     given = {name: value for name, value in given.items() if name not in HARMLESS and name not in of_data}
     wanted = dict(recipe.expected_with)
     if config.weights in (None, recipe.pretrained and recipe.pretrained.weights):

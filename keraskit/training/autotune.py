@@ -1,7 +1,6 @@
 """Measure a recipe's training step in each precision, with and without XLA, and print the flags of the fastest."""
 
 import collections
-import dataclasses
 import statistics
 import time
 from typing import Any
@@ -23,14 +22,14 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     """
     settings = settle(recipe, config, options)
     place = hardware.occupy(settings)
-    settings = dataclasses.replace(settings, epochs=1, weights=settings.weights if recipe.features else "none")
+    settings = settings.replace(epochs=1, weights=settings.weights if recipe.features else "none")
     splits = load(recipe, settings)
     candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
     for precision in precisions(place.device.value):
         for xla in ("off", "on"):
             print(f"compiling {precision}, xla {xla} ...", flush=True)
             this_way: dict[str, Any] = {"precision": precision, "xla": xla}
-            setup = prepare(recipe, dataclasses.replace(settings, **this_way), splits, place)
+            setup = prepare(recipe, settings.replace(**this_way), splits, place)
             steps = setup.choices.steps_per_execution.value
             run(setup, steps)  # compiles
             count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))

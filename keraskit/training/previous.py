@@ -28,7 +28,8 @@ def find(recipe: Recipe, settings: Settings, cluster: Cluster) -> tuple[Path | N
     """
     assert recipe.pretrained and recipe.pretrained.after
     before: Recipe = load_recipe(recipe.pretrained.after)
-    names = {name for name, option in options_of(before.functions).items() if option.function != "compile"}
+    takes = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
+    names = takes & set(options_of(before.functions).model_fields)
     options = {name: value for name, value in settings.options.items() if name in names}
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}
     builds = {*inspect.signature(before.build).parameters, *options} - {"classes"}

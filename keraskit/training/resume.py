@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keraskit import system
-from keraskit.config import KNOBS, RunConfig, changed
+from keraskit.config import KNOBS, RunConfig
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
@@ -196,8 +196,8 @@ def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[Ru
     if earlier.facts["recipe"] != recipe.name:
         raise UserError(f"{config.like} is a run of {earlier.facts['recipe']}, not of {recipe.name}.", "Name another.")
     knobs, known = earlier.asked
-    given = {**changed(config), "output_dir": config.output_dir, "resume": config.resume}
-    return dataclasses.replace(knobs, **given), {**known, **options}
+    given = {**config.given(), "output_dir": config.output_dir, "resume": config.resume}
+    return knobs.replace(**given), {**known, **options}
 
 
 def close(folder: RunFolder) -> None:

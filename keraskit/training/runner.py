@@ -14,7 +14,7 @@ import numpy as np
 
 from keraskit import files, startup, system
 from keraskit.augment import Augmentation
-from keraskit.config import RunConfig, Settings, changed, flags
+from keraskit.config import RunConfig, Settings, flags
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
 from keraskit.errors import printable
@@ -30,7 +30,7 @@ from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import by_output, infer
 from keraskit.training.resume import Unfinished
-from keraskit.training.settings import record, settle
+from keraskit.training.settings import different, record, settle
 from keraskit.training.setup import TrainingSetup, load, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
@@ -72,7 +72,7 @@ def train(
         files.check_folder(settings.output_dir)
     place = hardware.occupy(settings)
     if recipe.pretrained and recipe.pretrained.after and not previous.is_run(settings.weights):
-        settings = dataclasses.replace(settings, weights=str(_run_before(recipe, config, settings, place)))
+        settings = settings.replace(weights=str(_run_before(recipe, config, settings, place)))
     timings.mark("before")
 
     splits = load(recipe, settings)
@@ -113,7 +113,7 @@ def train(
             timings.add({"fit": start.position.fitting} if start else {})
             metrics, beside = evaluate(setup, keeper, folder)
             timings.mark("evaluate and draw")
-            words = verdict.judge(recipe, splits, config, options, metrics)
+            words = verdict.judge(recipe, splits, config, different(recipe, settings), metrics)
             found = learned(setup, keeper.rows, folder, command, words)
             folder.update_manifest(
                 test=metrics,
@@ -139,7 +139,7 @@ def train_seeds(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> R
     results: list[RunResult] = []
     for seed in range(config.seed, config.seed + config.seeds):
         print(f"seed           {seed}, {len(results) + 1} of {config.seeds}", flush=True)
-        results.append(train(recipe, dataclasses.replace(config, seed=seed, seeds=1), options))
+        results.append(train(recipe, config.replace(seed=seed, seeds=1), options))
     for name in results[0].metrics:
         values = np.array([result.metrics[name] for result in results])
         error = values.std(ddof=1) / math.sqrt(len(values))
@@ -204,8 +204,9 @@ def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: ha
         print(f"{recipe.name} goes on from {found}", flush=True)
         return found
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
-    its_own: dict[str, Any] = dict.fromkeys(("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks"))
-    result = train(before, dataclasses.replace(config, **its_own, augment=Augmentation()), options)
+    its_own = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")
+    words = {name: getattr(config, name) for name in config.model_fields_set if name not in its_own}
+    result = train(before, RunConfig(**words), options)
     print(flush=True)
     assert result.folder
     return result.folder.absolute()
@@ -233,7 +234,7 @@ class Timings:
 def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
-    knobs = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunConfig) if f.compare}
+    knobs = settings.model_dump(exclude={"options"})
     own = recipe.source.is_file() and not Card(recipe.source).ours  # a file of the user's
     started = shlex.quote(short(recipe.source.resolve())) if own else recipe.name
     inputs, seen = splits.train.inputs, None
@@ -245,9 +246,9 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "source": str(recipe.source.resolve()) if own else None,
         "section": recipe.section,
         "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
-        "command": " ".join(f"keraskit run {started} {flags(changed(config))} {flags(options)}".split()),
+        "command": " ".join(f"keraskit run {started} {flags(config.given())} {flags(options)}".split()),
         "seed": settings.seed,
-        "config": knobs | {"output_dir": str(settings.output_dir), "augment": changed(settings.augment)},
+        "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
         "options": {**settings.options, **setup.options},
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
         "monitor": setup.monitor[0],
@@ -290,7 +291,7 @@ def announce(setup: TrainingSetup) -> None:
     if "cache" in splits.source:
         print(f"cache          {splits.source['cache']}")
     if settings.augment != Augmentation():
-        print(f"augmentation   {flags(changed(settings.augment)).replace('--', '')}")
+        print(f"augmentation   {flags(settings.augment.given()).replace('--', '')}")
     if settings.weights:
         print(f"weights        from {printable(settings.weights)}")
     for name, choice in vars(setup.choices).items():

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.augment import Augmentation
-from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings, changed
+from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
-from keraskit.options import checked
+from keraskit.options import checked, defaults
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 
@@ -29,12 +29,14 @@ def settle(
     epochs, batch_size, limit = config.epochs or recipe.epochs, config.batch_size or recipe.batch_size, config.limit
     if config.quick:
         quick = dict(recipe.quick)
-        limit = min(limit or QUICK_EXAMPLES, quick.pop("limit", QUICK_EXAMPLES))
-        batch_size = config.batch_size or quick.pop("batch_size", recipe.batch_size)
-        quick.pop("batch_size", None)
+        limit = limit or quick.get("limit", QUICK_EXAMPLES)
+        batch_size = config.batch_size or quick.get("batch_size", recipe.batch_size)
         epochs = config.epochs or min(epochs, QUICK_EPOCHS)
         options = {**quick, **options}
-    augment = dataclasses.replace(recipe.augment, **changed(config.augment))
+    known = defaults(recipe.functions)
+    knobs = ("limit", "batch_size")  # of `quick`
+    options = {n: v for n, v in options.items() if n not in knobs and not (n in known and v == known[n])}
+    augment = recipe.augment.replace(**config.augment.given())
     pretrained = recipe.pretrained
     if recipe.features and augment != Augmentation():
         problem = f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch."
@@ -52,9 +54,15 @@ def settle(
     return Settings(**{**settled, **(chosen or {})})
 
 
+def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
+    """What a run has otherwise than the recipe by itself, by name."""
+    mine, plain = settings.model_dump(exclude={"options"}), settle(recipe, RunConfig(), {}).model_dump()
+    return {name: value for name, value in mine.items() if value != plain[name]} | settings.options
+
+
 def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
     """How a run was asked for, as JSON holds it: what equals this is the same run."""
-    knobs = {name: _plain(name, value) for name, value in changed(config).items() if name != "output_dir"}
+    knobs = {name: _plain(name, value) for name, value in config.given().items() if name != "output_dir"}
     given = {name: _plain(name, value) for name, value in options.items()}
     fields = {f.name: lasting(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
     digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
@@ -72,8 +80,6 @@ def code(source: Path) -> str | None:
 
 def _plain(name: str, value: Any) -> Any:
     """A knob's value as JSON holds it; a path as one that holds in another folder too."""
-    if isinstance(value, Augmentation):
-        return changed(value)
     if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
         return str(Path(value).absolute())
     return value

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import re
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -19,7 +22,7 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
-from keraskit.options import call
+from keraskit.options import call, filled
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.training import checkpoint, hardware, lstm, monitor, resources
@@ -66,7 +69,7 @@ class TrainingSetup:
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
     """The recipe's data, at most `limit` examples of each split, weighted as `class_weight` says."""
-    splits = call(recipe.data, settings.options, limit=settings.limit, seed=settings.seed).limited(settings.limit)
+    splits = call(recipe.data, settings.options, **filled(settings)).limited(settings.limit)
     return splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
 
 
@@ -76,21 +79,23 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
     cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
     options = follow_data(recipe, settings.options, splits)
+    steps = settings.steps_per_epoch or math.ceil(splits.train.size / settings.batch_size)
+    values = {**filled(settings), "steps": settings.epochs * steps}
     with place.scope:
-        model = build(recipe, options)
+        model = build(recipe, options, values)
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
-        load_weights(recipe, settings.weights, model)
+        if "weights" not in inspect.signature(recipe.build).parameters:  # else it has taken them
+            load_weights(recipe, settings.weights, model)
         head = above(model, recipe.features)
         training_data = computed(model, recipe.features, splits) if recipe.features else splits
     train = training_data.train
     epochs = ShuffledEpochs(train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
     choose = functools.partial(hardware.choose, head, settings, place, epochs.steps, named=train.names is not None)
     choices = choose()
-    filled = {"steps": settings.epochs * epochs.steps, "batch_size": settings.batch_size, "seed": settings.seed}
 
     def compiled(model: keras.Model, chosen: hardware.Choices | None = None) -> keras.Model:
         """Have the recipe compile a model, and set what is the runner's to choose."""
-        call(recipe.compile, options, model=model, **filled)
+        call(recipe.compile, options, **values, model=model)
         if not model.compiled:
             raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -103,7 +108,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
 
     with place.scope, cluster.together():
         with cluster.scope():
-            copy = compiled(copied(choices.policy, recipe, options, head), choices)
+            copy = compiled(copied(choices.policy, recipe, options, head, values), choices)
             by_xla = choices.xla.value == "on" and place.device.value.startswith("cpu")
             if choices.micro_batches.value > 1 or (by_xla and any(map(lstm.is_plain, copy._flatten_layers()))):
                 if reason := hindrance(copy):
@@ -135,14 +140,14 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
     )
 
 
-def build(recipe: Recipe, options: dict[str, Any]) -> keras.Model:
-    """Call the recipe's builder. What Keras refuses becomes one line."""
+def build(recipe: Recipe, options: dict[str, Any], values: Mapping[str, Any] = MappingProxyType({})) -> keras.Model:
+    """Call the recipe's builder with these flags of its own, and the run's values. What Keras refuses is one line."""
     takes = inspect.signature(recipe.build).parameters
     own = {name: value for name, value in options.items() if name in takes}
     try:
         if own:
             resources.check_build(recipe.build, own)
-        model = recipe.build(**own)
+        model = call(recipe.build, own, **values)
         for layer in model._flatten_layers():
             if not re.fullmatch(r"[\w./-]+", layer.name, re.ASCII):  # TensorFlow takes no others, nor does a graph
                 raise ValueError(f"{layer.name!r} is no name of a layer: expected letters, digits, _, -, . and /")
@@ -162,14 +167,16 @@ def _why_not(error: Exception) -> str:
     return sentence(said)
 
 
-def copied(policy: str, recipe: Recipe, options: dict[str, Any], head: keras.Model) -> keras.Model:
+def copied(
+    policy: str, recipe: Recipe, options: dict[str, Any], head: keras.Model, values: dict[str, Any]
+) -> keras.Model:
     """The same layers and weights, in another precision or on several devices; else the head itself."""
     if policy == "float32" and not tf.distribute.has_strategy():
         return head
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        copy = above(build(recipe, options), recipe.features)
+        copy = above(build(recipe, options, values), recipe.features)
     finally:
         keras.config.set_dtype_policy(before)
     copy.set_weights(head.get_weights())
@@ -224,11 +231,13 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
 
 def follow_data(recipe: Recipe, options: dict[str, Any], splits: Splits) -> dict[str, Any]:
     """The options of model and optimizer, with as many classes as the data has where `build` takes their number."""
-    own = {n: v for n, v in options.items() if n not in inspect.signature(recipe.data).parameters}
-    parameter = inspect.signature(recipe.build).parameters.get("classes")
-    if parameter and splits.classes and parameter.default != len(splits.classes):
-        return {**own, "classes": len(splits.classes)}
-    return own
+    builds = inspect.signature(recipe.build).parameters
+    takes = {*builds, *inspect.signature(recipe.compile).parameters}
+    own = {name: value for name, value in options.items() if name in takes}
+    if "classes" not in builds or not splits.classes:
+        return own
+    classes = {"classes": len(splits.classes)} if builds["classes"].default != len(splits.classes) else {}
+    return {name: value for name, value in own.items() if name != "classes"} | classes
 
 
 def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:

@@ -10,7 +10,7 @@ import numpy as np
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
-from keraskit.options import call
+from keraskit.options import call, filled
 from keraskit.recipe import Recipe
 from keraskit.results import manifest, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder
@@ -80,10 +80,10 @@ def reopen(folder: RunFolder) -> Reopened:
     splits = load(recipe, settings)
     options = follow_data(recipe, settings.options, splits)
     with place.scope:
-        model = build(recipe, options)
+        model = build(recipe, options, filled(settings))
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
         model.load_weights(folder.file(MODEL))
-        call(recipe.compile, options, model=model, steps=1, batch_size=settings.batch_size, seed=settings.seed)
+        call(recipe.compile, options, **filled(settings), model=model, steps=1)
     return Reopened(recipe, run.facts, splits, model, place, settings.batch_size)
 
 

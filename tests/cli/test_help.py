@@ -1,6 +1,5 @@
 """Help pages: complete, in sections, no name broken at any width, defaults as the recipes have them; and completion."""
 
-import dataclasses
 import os
 import re
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 import keraskit
 from keraskit.cli import app
 from keraskit.cli import help as cli_help
-from keraskit.config import RunConfig, changed
+from keraskit.config import RunConfig
 from keraskit.recipe import BEYOND, Recipe
 from keraskit.registry import recipes_available
 
@@ -58,7 +57,12 @@ def test_a_page_fits_and_breaks_no_name(page, words, columns):
         found = found[word]
     if found.default_command:
         arguments = [a for a in found.assemble_argument_collection() if a.show and not a.children]
-        names = {name for argument in arguments for name in argument.names if not name.startswith("--no-")}
+        names = {
+            name
+            for argument in arguments
+            for name in argument.names
+            if ".no-" not in name and not name.startswith("--no-")
+        }
         assert names and {name for name in names if name.startswith("-")} <= set(" ".join(lines).split())
 
 
@@ -82,11 +86,12 @@ def test_a_recipe_has_its_own_commands_and_defaults(page, name):
     assert "[default: None]" not in " ".join(lines)
     flags = {flag: text for section in found.values() for flag, text in section.items()}
     wanted = {"--epochs": recipe.epochs, "--batch-size": recipe.batch_size, "--seed": 0}
-    wanted |= {f"--augment.{k.replace('_', '-')}": v for k, v in changed(recipe.augment).items()}
+    wanted |= {f"--augment.{k.replace('_', '-')}": v for k, v in recipe.augment.given().items()}
     wanted |= {"--weights": recipe.pretrained.weights} if recipe.pretrained and recipe.pretrained.weights else {}
     for flag, value in wanted.items():
-        assert f"[default: {'on' if value is True else value}]" in flags[flag], flag
-    knobs = {f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(RunConfig)} - {"--augment"}
+        shown = value[0] if isinstance(value, tuple) else value
+        assert f"[default: {'on' if value is True else shown}]" in flags[flag], flag
+    knobs = {f"--{name.replace('_', '-')}" for name in RunConfig.model_fields} - {"--augment"}
     assert knobs <= set(flags)
 
 

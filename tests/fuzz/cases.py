@@ -24,7 +24,7 @@ from run_files import check_run, damage
 import keraskit
 from keraskit import augment, files, registry
 from keraskit.cli import app, commands, doctor, run_commands
-from keraskit.config import RunConfig, changed, flags
+from keraskit.config import RunConfig, flags
 from keraskit.distributed import launch
 from keraskit.options import options_of
 from keraskit.results.run_folder import RunFolder
@@ -83,10 +83,10 @@ RECIPES = (
     "./pipe",
     "run/run.json",
 )
-KNOB_FLAGS = tuple(f"--{f.replace('_', '-')}" for f in RunConfig.__dataclass_fields__ if f != "augment")
-AUGMENT_FLAGS = tuple(f.replace("_", "-") for f in augment.Augmentation.__dataclass_fields__)
+KNOB_FLAGS = tuple(f"--{f.replace('_', '-')}" for f in RunConfig.model_fields if f != "augment")
+AUGMENT_FLAGS = tuple(f.replace("_", "-") for f in augment.Augmentation.model_fields)
 MLP = registry.find_card("mlp")
-OPTIONS = tuple({**options_of(MLP.functions), **options_of(registry.find_card("cats_dogs").functions)})
+OPTIONS = tuple(n for name in ("mlp", "cats_dogs") for n in options_of(registry.find_card(name).functions).model_fields)
 RUN_FLAGS = (
     *KNOB_FLAGS,
     *(f"--augment.{f}" for f in AUGMENT_FLAGS),
@@ -138,9 +138,9 @@ def run_command(words, box):
 # Knobs given from Python
 
 NAMES = TEXT.filter(lambda name: name != "recipe")
-KNOBS = st.dictionaries(st.one_of(st.sampled_from(list(RunConfig.__dataclass_fields__)), NAMES), VALUE, max_size=4)
+KNOBS = st.dictionaries(st.one_of(st.sampled_from(list(RunConfig.model_fields)), NAMES), VALUE, max_size=4)
 DRAWN = st.dictionaries(
-    st.one_of(st.sampled_from([f for f in augment.Augmentation.__dataclass_fields__ if f != "statistics"]), TEXT),
+    st.one_of(st.sampled_from(list(augment.Augmentation.model_fields)), TEXT),
     st.one_of(VALUE, st.lists(NUMBER, max_size=3)),
     max_size=3,
 )
@@ -159,10 +159,10 @@ def check_config(knobs, box):
         keraskit.run("no such recipe", **knobs)
 
     laws.reads(call)
-    own = {name: value for name, value in knobs.items() if name not in RunConfig.__dataclass_fields__}
+    own = {name: value for name, value in knobs.items() if name not in RunConfig.model_fields}
     config = laws.reads(lambda: RunConfig(**{name: value for name, value in knobs.items() if name not in own}))
     if config is not None:
-        assert "--" in flags(changed(config)) or config == RunConfig()
+        assert "--" in flags(config.given()) or config == RunConfig()
     for recipe in ("mlp", "cats_dogs"):
         settings = laws.reads(lambda: settle(keraskit.load_recipe(recipe), RunConfig(), own))  # noqa: B023
         if settings is not None:
@@ -195,7 +195,7 @@ def without_training(patch):
         if asked.like:
             asked, options = resume.like(known, asked, options or {})
         settings = settle(known, asked, options or {}, unfinished.chosen if unfinished else None)
-        flags(changed(settings)), flags(settings.options)
+        flags(settings.options)
         if unfinished and (start := unfinished.checkpoint()):
             start.check(settings.epochs, 4)
         files.check_folder(settings.output_dir)

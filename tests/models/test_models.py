@@ -112,7 +112,7 @@ def test_vgg16_scales_the_learning_rate_with_the_batch_and_says_so(tmp_path):
     result = keraskit.run("vgg16", quick=True, epochs=1, output_dir=tmp_path)
     run = RunFolder(result.folder).read_json("run.json")
     assert run["optimizer"]["learning_rate"] == pytest.approx(0.01 * 16 / 256)
-    assert "At a batch of 256" in options_of(load_recipe("vgg16").functions)["learning_rate"].help
+    assert "At a batch of 256" in options_of(load_recipe("vgg16").functions).model_fields["learning_rate"].description
     assert run["data"]["name"] == "drawn pets" and "photograph" not in run["data"]["name"]
 
 

@@ -17,7 +17,7 @@ from breaking import at, call, kill, only, outcome, send
 
 import keraskit
 from keraskit import signals
-from keraskit.config import KNOBS, changed
+from keraskit.config import KNOBS
 from keraskit.config import flags as words
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
@@ -62,7 +62,7 @@ def unbroken(tmp_path_factory):
 def flags(recipe, knobs, output):
     config = keraskit.RunConfig(**{k: v for k, v in knobs.items() if k in KNOBS}, output_dir=output)
     options = {k: v for k, v in knobs.items() if k not in KNOBS}
-    return ["run", recipe, *words(changed(config)).split(), *words(options).split()]
+    return ["run", recipe, *words(config.given()).split(), *words(options).split()]
 
 
 def at_rest(output):

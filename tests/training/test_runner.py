@@ -32,6 +32,7 @@ from keraskit.results import compare, runs, verdict
 from keraskit.results.run_folder import RunFolder
 from keraskit.training import progress, setup
 from keraskit.training.callbacks import KeepBest
+from keraskit.training.settings import different, settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 TINY = "run mlp --limit 64 --epochs 2 --hidden 8 --xla off"
@@ -245,7 +246,9 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(tmp_path):
 def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
     """The verdict on a run of a recipe, with these flags and so many test examples."""
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
-    return verdict.judge(load_recipe(name), splits, RunConfig(**knobs), dict(options), {"accuracy": accuracy})
+    recipe, config = load_recipe(name), RunConfig(**knobs)
+    mine = different(recipe, settle(recipe, config, dict(options)))
+    return verdict.judge(recipe, splits, config, mine, {"accuracy": accuracy})
 
 
 def test_the_verdict_names_its_interval():
@@ -266,7 +269,8 @@ def test_the_interval_is_that_of_the_binomial_distribution(share, count):
 def test_a_verdict_is_given_only_where_the_expected_figures_hold():
     file = "mobilenet_2_5_224_tf_no_top.h5"
     narrow = {"alpha": 0.25}
-    for knobs in ({}, {"seed": 3, "threads": 1, "options": {"classes": "names.txt", "dataset": "mnist"}}):
+    given = {"epochs": 10, "options": {"hidden": (512, 216, 128)}}  # what the recipe has by itself
+    for knobs in ({}, given, {"seed": 3, "threads": 1, "options": {"classes": "names.txt", "dataset": "mnist"}}):
         assert judged("mlp", 0.98, **knobs)
     assert "not what the recipe reaches" in judged("mlp", 0.98, quick=True)
     for knobs in ({"epochs": 1}, {"limit": 100}, {"options": {"hidden": (3,)}}, {"reference": False}):
@@ -304,7 +308,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
     for options, says in [
         ({"hidden": 64}, r"--hidden 64 makes no sense: input should be a valid tuple"),
-        ({"hidden": (64, 3.5)}, r"--hidden \(64, 3.5\) makes no sense"),
+        ({"hidden": (64, 3.5)}, "--hidden 3.5 makes no sense: expected a whole number"),
         ({"learning_rate": True}, "--learning-rate True makes no sense"),
         ({"hiden": (64,)}, r"no flag hiden. Did you mean hidden\? Its own are .*hidden"),
     ]:

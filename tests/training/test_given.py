@@ -1,0 +1,92 @@
+"""A flag that was given counts, also where it equals a default; a run's own values reach a recipe's functions."""
+
+import json
+
+import pytest
+
+import keraskit
+from keraskit import Augmentation
+from keraskit.cli import app
+from keraskit.errors import UserError
+from keraskit.training import runner
+from keraskit.training.settings import settle
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+
+AUGMENTED = "cats_dogs_augmented"
+GIVEN = [
+    (AUGMENTED, "--augment.rotation-range 0", {"augment": Augmentation(rotation_range=0)}, ("rotation_range", 0)),
+    (AUGMENTED, "--augment.no-horizontal-flip", {"augment": {"horizontal_flip": False}}, ("horizontal_flip", False)),
+    (AUGMENTED, "--augment.zoom-range 0", {"augment": {"zoom_range": 0}}, ("zoom_range", (0,))),
+    ("vgg16", "--quick --width 1.0", {"quick": True, "width": 1.0}, ("width", 1.0)),
+    ("mlp", "--quick --limit 2000", {"quick": True, "limit": 2000}, ("limit", 2000)),
+    ("cats_dogs", "--quick --limit 512", {"quick": True, "limit": 512}, ("limit", 512)),
+    ("mlp", "--quick --epochs 5", {"quick": True, "epochs": 5}, ("epochs", 5)),
+    ("mlp", "--quick --batch-size 128", {"quick": True, "batch_size": 128}, ("batch_size", 128)),
+    ("cats_dogs", "--quick --steps-per-epoch 100", {"quick": True, "steps_per_epoch": 100}, ("steps_per_epoch", 100)),
+]
+
+
+@pytest.mark.parametrize("way", ["words", "Python"])
+@pytest.mark.parametrize(("recipe", "words", "values", "wanted"), GIVEN, ids=lambda value: str(value)[:40])
+def test_what_was_given_counts_also_where_it_is_a_default(recipe, words, values, wanted, way, monkeypatch):
+    taken = []
+    monkeypatch.setattr(runner, "train", lambda *given: taken.append(settle(*given)))
+    if way == "words":
+        with pytest.raises(SystemExit) as end:
+            app.command_line(["run", recipe, *words.split()])
+        assert end.value.code == 0
+    else:
+        keraskit.run(recipe, **values)
+    (settings,) = taken
+    name, value = wanted
+    assert {"width": 1.0, **dict(settings.augment), **dict(settings), **settings.options}[name] == value
+    assert settings.augment.width_shift_range == keraskit.load_recipe(recipe).augment.width_shift_range
+
+
+def test_an_augmentation_says_of_itself_only_what_was_given():
+    given = Augmentation(rotation_range=0)
+    assert given == Augmentation() and given.given() == {"rotation_range": 0}
+    changed = keraskit.load_recipe("cats_dogs_augmented").augment.replace(**given.given())
+    assert (changed.rotation_range, changed.width_shift_range, changed.zoom) == (0, 0.2, (0.8, 1.2))
+
+
+FILLED = """
+import keraskit
+import keras
+import numpy as np
+from keraskit import Recipe, from_arrays
+
+seen = {}
+
+def data(size: int = 3, seed: int = -1, batch_size: int = -1, limit: int = -1):
+    seen["data"] = size, seed, batch_size, limit
+    x = np.random.default_rng(0).normal(size=(96, size)).astype("float32")
+    return from_arrays(x, x[:, :1], x, x[:, :1])()
+
+def build(size: int = 5, seed: int = -1, weights: str | None = "mine", batch_size: int = -1, steps: int = -1):
+    seen["build"] = size, seed, weights, batch_size, steps
+    inputs = keras.Input((size,))
+    return keras.Model(inputs, keras.layers.Dense(1)(inputs))
+
+def compile_model(model, steps, epochs: int, seed: int = -1, size: int = -1):
+    seen["compile"] = steps, epochs, seed, size
+    model.compile("adam", "mse")
+
+recipe = Recipe(build=build, compile=compile_model, data=data, epochs=2, batch_size=16, monitor="val_loss")
+"""
+
+
+@pytest.mark.parametrize("size", [3, 4])  # 3 is what data has by default, and build has not
+def test_the_runs_values_and_shared_flags_reach_every_function(tmp_path, size):
+    (tmp_path / "mine.py").write_text(FILLED)
+    recipe = keraskit.load_recipe(str(tmp_path / "mine.py"))
+    seen = recipe.build.__globals__["seen"]
+    result = keraskit.run(recipe, size=size, seed=7, epochs=3, batch_size=20, xla="off", output_dir=tmp_path / "runs")
+    assert seen == {"data": (size, 7, 20, -1), "build": (size, 7, "mine", 20, 12), "compile": (12, 3, 7, size)}
+    asked = json.loads((result.folder / "run.json").read_text())["asked"]
+    assert asked["options"] == {"size": size} and asked["knobs"]["seed"] == 7
+    keraskit.run(recipe, size=4, weights="none", xla="off", output_dir=tmp_path / "runs")
+    assert seen["build"][2] is None
+    with pytest.raises(UserError, match="has no flag steps"):
+        keraskit.run(recipe, steps=3)
