@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from keraskit.registry import Card
 from keraskit.results import figures, plots, regression, report, scores, split_predictions, verdict
 from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
 from keraskit.terminal import counted, short
-from keraskit.training import fit, hardware, previous, resources, resume, user_callbacks
+from keraskit.training import fit, hardware, previous, resources, resume, seeds, user_callbacks
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import by_output, infer
@@ -58,7 +57,7 @@ def train(
 ) -> RunResult:
     """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with."""
     if config.seeds > 1:
-        return train_seeds(recipe, config, options)
+        return seeds.train_seeds(recipe, config, options, train)
     timings = Timings(startup.spent())
     timings.mark("start-up")
     if config.like:
@@ -132,19 +131,6 @@ def train(
     print(f"time           training {report.training_time(timings.seconds)}")
     print(f"report         {printable(short(folder.path / REPORT))}", flush=True)
     return RunResult(setup.model, keeper.rows, metrics, folder.path)
-
-
-def train_seeds(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunResult:
-    """Train once with each of `config.seeds` seeds, print means with standard errors, and return the last result."""
-    results: list[RunResult] = []
-    for seed in range(config.seed, config.seed + config.seeds):
-        print(f"seed           {seed}, {len(results) + 1} of {config.seeds}", flush=True)
-        results.append(train(recipe, config.replace(seed=seed, seeds=1), options))
-    for name in results[0].metrics:
-        values = np.array([result.metrics[name] for result in results])
-        error = values.std(ddof=1) / math.sqrt(len(values))
-        print(f"mean {name.replace('_', ' '):16} {values.mean():.4f} ± {error:.4f}, of {len(values)} seeds", flush=True)
-    return results[-1]
 
 
 def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple[dict[str, float], dict[str, float]]:
