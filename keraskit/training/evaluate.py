@@ -49,8 +49,8 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
 
     def test_function(iterator: Any) -> Any:
         logs, y, given = step(iterator)
-        true = by_output(y)
-        kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in by_output(given).items()}))
+        true, answers = by_output(y, model), by_output(given, model)
+        kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in answers.items()}))
         return logs
 
     with mock.patch.multiple(model, test_function=test_function, steps_per_execution=1):
@@ -61,10 +61,11 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
     return metrics, SplitPredictions(split.labels, targets, predictions, names)
 
 
-def by_output(values: Any) -> dict[str, np.ndarray]:
-    """Each output's values; a model's only one is called ""."""
+def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
+    """Each output's values by the model's name for it; a model's only one is called ""."""
     if isinstance(values, list | tuple):
-        values = {str(i): value for i, value in enumerate(values)}
+        names = getattr(model, "output_names", ())
+        values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
     return {str(k): v.numpy() for k, v in values.items()} if isinstance(values, dict) else {"": values.numpy()}
 
 

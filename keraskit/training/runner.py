@@ -166,7 +166,7 @@ def learned(
 ) -> dict[str, Any]:
     """What a learner should know of a run: warnings, a regression's errors, and advice unless all is as promised."""
     optimizer, splits = setup.training_copy.optimizer, setup.splits
-    rate = float(getattr(optimizer, "inner_optimizer", optimizer).learning_rate)
+    rate = float(keras.ops.convert_to_numpy(getattr(optimizer, "inner_optimizer", optimizer).learning_rate))
     if known := inspect.signature(setup.recipe.compile).parameters.get("learning_rate"):
         rate = setup.options.get("learning_rate", known.default)  # a schedule may have ended at 0
     epochs = f"--epochs {2 * setup.settings.epochs}"
@@ -176,7 +176,7 @@ def learned(
     answers = {name: each for name in split_predictions.SPLITS if (each := split_predictions.read(folder, name))}
     found: dict[str, Any] = verdict.findings(splits, rows, setup.recipe.class_output, answers, rate, going_on)
     if any(True for _ in regression.outputs(answers["test"])):
-        targets = [by_output(y) for _, y, *_ in splits.train.in_order(1_024)]
+        targets = [by_output(y, setup.model) for _, y, *_ in splits.train.in_order(1_024)]
         means = {name: np.concatenate([each[name] for each in targets]).mean(axis=0) for name in targets[0]}
         found["regression"], worse = regression.against_mean(answers["test"], means)
         found["warnings"] += worse

@@ -8,6 +8,8 @@ import keraskit
 from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
+from keraskit.results import split_predictions
+from keraskit.results.run_folder import RunFolder
 
 X = np.random.default_rng(0).random((60, 4)).astype("float32")
 Y = (X.sum(axis=1) > 2).astype("int64")
@@ -64,3 +66,68 @@ def test_numbers_as_text_are_refused_where_the_model_takes_numbers(tmp_path):
     recipe = made(2, "softmax", "sparse_categorical_crossentropy", lambda: ["accuracy"], x=X.astype(str))
     with pytest.raises(UserError, match=r"one has text as input, the other numbers\. .*astype\(float\)"):
         keraskit.run(recipe, output_dir=tmp_path)
+
+
+def lists(several):
+    """Data and a model of two inputs and two outputs, in a list or tuple."""
+    x = several([X, X[:, :2]])
+    y = several([X.sum(axis=1), Y.astype("float32")])
+
+    def build():
+        one, two = keras.Input((4,)), keras.Input((2,))
+        joined = keras.layers.Concatenate()([one, two])
+        glorot = keras.initializers.GlorotUniform(seed=1)
+        ends = (("price", None), ("sold", "sigmoid"))
+        heads = [keras.layers.Dense(1, end, kernel_initializer=glorot, name=name)(joined) for name, end in ends]
+        return keras.Model([one, two], heads)
+
+    def compile_model(model):
+        model.compile("sgd", ["mse", "binary_crossentropy"], metrics=[["mae"], ["accuracy"]], loss_weights=[0.1, 1.0])
+
+    data = from_arrays(x, y, x, y, x_validation=x, y_validation=y)
+    return (
+        x,
+        y,
+        Recipe(build=build, compile=compile_model, data=data, monitor="val_sold_accuracy", epochs=2, batch_size=60),
+    )
+
+
+@pytest.mark.parametrize("several", [list, tuple])
+def test_inputs_and_outputs_in_lists_are_taken_as_fit_takes_them(several, tmp_path):
+    x, y, recipe = lists(several)
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off")
+    model = recipe.build()
+    recipe.compile(model)
+    history = model.fit(list(x), list(y), 60, epochs=2, verbose=0, validation_data=(list(x), list(y))).history
+    for epoch, row in enumerate(result.history):
+        assert {name: row[name] for name in history} == pytest.approx({k: v[epoch] for k, v in history.items()})
+    expected = result.model.predict(list(x), verbose=0)
+    found = split_predictions.read(RunFolder(result.folder))
+    assert list(found.predictions) == list(found.targets) == ["price", "sold"]
+    for name, target, predicted in zip(("price", "sold"), y, expected, strict=True):
+        assert np.array_equal(found.targets[name], target)
+        np.testing.assert_allclose(found.predictions[name], predicted, rtol=1e-5)
+    assert "sold accuracy" in (result.folder / "report.html").read_text("utf-8")
+
+
+def test_an_autoencoders_run_learns_pictures_on_their_scale(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (60, 6, 6), np.uint8)
+
+    def build():
+        inputs = keras.Input((6, 6, 1))
+        return keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs))
+
+    def compile_model(model):
+        model.compile("sgd", "mse", metrics=["mae"])
+
+    recipe = Recipe(
+        build=build, compile=compile_model, data=from_arrays(x, x, x, x, scale="unit"), monitor="val_loss",
+        epochs=1, batch_size=16,
+    )  # fmt: skip
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off", augment={"horizontal_flip": True})
+    plain, pictures = result.model, x[..., None] / 255
+    recipe.compile(plain)
+    expected = plain.evaluate(pictures, pictures, verbose=0, return_dict=True)
+    assert result.metrics == pytest.approx(expected, rel=1e-4) and expected["loss"] < 1
+    targets = split_predictions.read(RunFolder(result.folder)).targets[""]
+    assert targets.max() <= 1 and np.allclose(targets, pictures)
