@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -13,6 +14,8 @@ from keraskit.config import flags
 from keraskit.errors import UserError
 from keraskit.results import history, manifest, scores
 from keraskit.results.run_folder import MANIFEST, RunFolder
+
+MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,13 @@ class Run:
     def test(self) -> float | None:
         """What the test split gave."""
         return (self.facts.get("test") or {}).get(self.metric)
+
+    @property
+    def home(self) -> Path:
+        """The folder it was handed in: the one above the run's and the recipe's own, as a run makes them."""
+        path = self.folder.path.resolve()
+        path = path.parent if MADE.fullmatch(path.name) else path
+        return path.parent if path.name == self.facts["recipe"] else path
 
     @property
     def weights(self) -> str:
@@ -113,9 +123,8 @@ def _names(values: Iterable[str]) -> dict[str, str]:
 
 
 def places(runs: Sequence[Run]) -> list[str]:
-    """The folders above each run that differ, but for the recipe's own: the name of who handed it in."""
-    above = [run.folder.path.resolve().parts[:-1] for run in runs]
-    parts = [each[:-1] if each[-1] == run.facts["recipe"] else each for each, run in zip(above, runs, strict=True)]
+    """What differs in the folders that runs were handed in, such as students' names."""
+    parts = [run.home.parts for run in runs]
     shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
 
@@ -167,7 +176,7 @@ def rows(runs: Sequence[Run]) -> list[Row]:
     """Runs of one folder, with the same flags on the same data, whose seeds differ, are one row."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
-        same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.folder.path.resolve().parent
+        same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.home
         seeds = [each.facts.get("seed") for each in groups.get(same, [])]
         key = (*same, run.folder.path) if run.facts.get("seed") in seeds or not run.history else same
         groups.setdefault(key, []).append(run)

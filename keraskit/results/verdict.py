@@ -70,22 +70,22 @@ def sampling_error(share: float, count: int) -> float:
 
 
 def findings(
-    splits: Splits, rows: Rows, output: str | None, answers: Mapping[str, SplitPredictions], rate: float, resume: str
+    splits: Splits, rows: Rows, run: dict[str, Any], answers: Mapping[str, SplitPredictions], rate: float, resume: str
 ) -> dict[str, list[str]]:
     """What a learner should know of a run: `warnings`, of a result that is worth nothing, and `advice`.
 
     Args:
         splits: what it learned from.
         rows: its history.
-        output: the one that names the class, where the model has several.
+        run: its manifest, which says what its outputs are.
         answers: what its best model answered, by split.
         rate: the learning rate.
         resume: how to train on; empty where the run is none to go on with.
     """
-    loss = f"{output}_loss" if f"{output}_loss" in rows[0] else "loss"
+    loss = f"{run.get('class_output')}_loss"
+    loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    facts = {"classes": splits.classes, "class_output": output}
-    test, validation = (answers[split].of_classes(facts) for split in ("test", "validation"))
+    test, validation = (answers[split].of_classes(run) for split in ("test", "validation"))
     warnings, advice, guessing, guesses = [], [], math.inf, False
     if test and validation and splits.train.labels is not None:
         shares = np.bincount(splits.train.labels)[np.unique(splits.train.labels)] / splits.train.size

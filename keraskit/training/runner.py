@@ -174,7 +174,7 @@ def learned(
         "" if setup.settings.quick else f"{command} {epochs}" if command.startswith("keraskit resume") else epochs
     )
     answers = {name: each for name in split_predictions.SPLITS if (each := split_predictions.read(folder, name))}
-    found: dict[str, Any] = verdict.findings(splits, rows, setup.recipe.class_output, answers, rate, going_on)
+    found: dict[str, Any] = verdict.findings(splits, rows, folder.read_json("run.json"), answers, rate, going_on)
     if any(True for _ in regression.outputs(answers["test"])):
         targets = [by_output(y, setup.model) for _, y, *_ in splits.train.in_order(1_024)]
         means = {name: np.concatenate([each[name] for each in targets]).mean(axis=0) for name in targets[0]}

@@ -87,7 +87,9 @@ def found(losses, answers, labels, validation=None, accuracies=None, **knobs):
     each = types.SimpleNamespace(size=len(labels), labels=labels)
     splits = types.SimpleNamespace(train=each, validation=each, test=each, classes=("ant", "bee"))
     given = {"test": split(labels, answers), "validation": split(labels, answers if validation is None else validation)}
-    return verdict.findings(splits, rows, None, given, 0.001, "keraskit resume it --epochs 6", **knobs)
+    return verdict.findings(
+        splits, rows, {"classes": ["ant", "bee"]}, given, 0.001, "keraskit resume it --epochs 6", **knobs
+    )
 
 
 CALM = [(0.5, 0.5, 0.7, 0.7)] * 3
