@@ -11,6 +11,7 @@ import tensorflow as tf
 from keraskit.datasets.splits import Split
 from keraskit.results import history
 from keraskit.results.split_predictions import SplitPredictions
+from keraskit.training import resources
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
 
@@ -41,7 +42,8 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
             logs = model.test_step(data)
         return logs, data[1], model.predict_step(data) if own else given[0]
 
-    return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
+    with resources.enough_memory(batch_size):
+        return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
 
 
 def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Evaluated:
@@ -49,6 +51,7 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
 
     def test_function(iterator: Any) -> Any:
         logs, y, given = step(iterator)
+        y = y if split.labels is None else keras.tree.map_structure(_labels, y)
         true, answers = by_output(y, model), by_output(given, model)
         kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in answers.items()}))
         return logs
@@ -67,6 +70,11 @@ def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
         names = getattr(model, "output_names", ())
         values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
     return {str(k): v.numpy() for k, v in values.items()} if isinstance(values, dict) else {"": values.numpy()}
+
+
+def _labels(y: tf.Tensor) -> tf.Tensor:
+    """Labels of shape (batch,), where the model takes a column of them."""
+    return y[:, 0] if y.shape.rank == 2 and y.shape[1] == 1 else y
 
 
 def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:

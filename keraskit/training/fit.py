@@ -12,7 +12,7 @@ from keraskit.distributed.cluster import StopTogether
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.pipeline import stopping
 from keraskit.results import history
-from keraskit.training import progress
+from keraskit.training import progress, resources
 from keraskit.training.callbacks import Averages, Checkpoints, KeepBest, SetEpoch
 from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
@@ -75,7 +75,15 @@ def fit(
     begun, stopped = position.epoch, position.stopped
     precision = setup.choices.precision.value
     agreed = {"the first epoch": begun + 1, "--precision": precision, "steps in an epoch": epochs.steps}
-    with signals.sent_to(patience), _saving_what_is_left(saving), setup.place.scope, cluster.together(), stopping():
+    enough = resources.enough_memory(settings.batch_size)
+    with (
+        signals.sent_to(patience),
+        _saving_what_is_left(saving),
+        setup.place.scope,
+        cluster.together(),
+        enough,
+        stopping(),
+    ):
         cluster.agree(**agreed)
         with _averages_left(model.optimizer):
             if callbacks.done:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.recipe import Recipe
 from keraskit.results import history
 from keraskit.suggest import did_you_mean
@@ -23,6 +23,9 @@ def measured(model: keras.Model, element_spec: Any) -> list[str]:
 
     Args:
         element_spec: of the batches.
+
+    Raises:
+        UserError: it has no loss, or its steps fail.
     """
     if model._compile_loss is not None and all(getattr(type(model), s) is getattr(keras.Model, s) for s in STEPS):
         return list(history.flat(model.get_metrics_result()))
@@ -33,7 +36,11 @@ def measured(model: keras.Model, element_spec: Any) -> list[str]:
         logs = strategy.run(model.test_step, args=(data,))
         return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
-    found = step.get_concrete_function(element_spec).structured_outputs
+    try:
+        found = step.get_concrete_function(element_spec).structured_outputs
+    except (ValueError, TypeError) as error:
+        problem = f"The model cannot be evaluated: {sentence(error)}"
+        raise UserError(problem, "Compile it with a loss, or give it a test_step of its own.") from error
     return list(history.flat({name: np.zeros(value.shape) for name, value in found.items()}))
 
 

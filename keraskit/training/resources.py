@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import tensorflow as tf
 
 from keraskit import system
 from keraskit.config import flags
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.files import existing
 from keraskit.models import weights
 
@@ -41,6 +44,18 @@ def check_memory(model: keras.Model, optimizer: keras.optimizers.Optimizer, copi
         raise UserError(f"{problem}; {free / 1e9:.1f} are free.", advice)
     left = f"; {free / 1e9:.1f} GB free" if free is not None else ""
     return f"{needed / 1e9:.1f} GB for weights, gradients and optimizer{left}"
+
+
+@contextmanager
+def enough_memory(batch_size: int) -> Iterator[None]:
+    """Make one line of a device's memory that does not hold a batch."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        said = re.search(r"OOM when allocating tensor with shape\[[\d,]+\]|Out of memory[^\n.]*", str(error))
+        why = sentence(said[0] if said else error)
+        problem = f"A batch of {batch_size} does not fit into the memory of the device: {why}"
+        raise UserError(problem, f"Take less at once, such as --batch-size {max(batch_size // 2, 1)}.") from error
 
 
 def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> None:

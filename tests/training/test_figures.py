@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from sklearn.metrics import f1_score
 
 import keraskit
 from keraskit import Recipe, from_arrays
@@ -219,3 +220,49 @@ def test_a_fixed_batch_or_a_state_is_refused_before_training(tmp_path):
         with pytest.raises(UserError, match=says):
             keraskit.run(dataclasses.replace(ours, build=build), output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def compiled(loss, metric=None):
+    def compile_model(model):
+        model.compile("sgd", loss, metrics=[metric] if metric else None)
+
+    return compile_model
+
+
+LABELS = (Y[:, 0] > 0).astype(int)
+OF_LABELS = from_arrays(
+    X[:100], LABELS[:100], X[120:], LABELS[120:], x_validation=X[100:120], y_validation=LABELS[100:120]
+)
+
+
+def test_f1_of_one_sigmoid_and_labels_is_scikit_learns(tmp_path):
+    def build() -> keras.Model:
+        inputs = keras.Input((6,), name="input")
+        return keras.Model(inputs, layers.Dense(1, activation="sigmoid", name="output")(inputs))
+
+    f1 = keras.metrics.F1Score(average="micro", threshold=0.5, name="f1")
+    ours, *_ = recipe("summed loss", data=OF_LABELS)
+    ours = dataclasses.replace(ours, build=build, compile=compiled("binary_crossentropy", f1))
+    result = keraskit.run(ours, output_dir=tmp_path)
+    predicted = result.model.predict(X[120:], verbose=0)[:, 0] > 0.5
+    assert result.metrics["f1"] == pytest.approx(f1_score(LABELS[120:], predicted))
+    np.testing.assert_array_equal(split_predictions.read(RunFolder(result.folder)).targets[""], LABELS[120:])
+
+
+def test_a_model_without_a_loss_is_refused_before_training(tmp_path):
+    ours, *_ = recipe("summed loss")
+    with pytest.raises(UserError, match=r"cannot be evaluated: No loss .* test_step") as error:
+        keraskit.run(dataclasses.replace(ours, compile=compiled(None)), output_dir=tmp_path)
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_a_batch_that_the_device_cannot_hold_is_one_line_that_names_a_smaller_one(tmp_path):
+    class Large(layers.Layer):
+        def call(self, inputs):
+            return inputs + ops.mean(ops.ones((ops.shape(inputs)[0], 10**6, 10**6)) * inputs[:1, :1, None])
+
+    ours, *_ = recipe("summed loss")
+    ours = dataclasses.replace(ours, build=model(inside=lambda x: Large(name="large")(x)))
+    with pytest.raises(UserError, match=r"A batch of 16 .* --batch-size 8\.") as error:
+        keraskit.run(ours, output_dir=tmp_path, xla="off")
+    assert "\n" not in str(error.value)
