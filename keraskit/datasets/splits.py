@@ -118,9 +118,13 @@ class Split:
 
     def balanced(self) -> Split:
         """With weights by which each class counts the same: n / (classes * examples of the class)."""
-        if self.weights is not None or self.labels is None:
-            problem = "The data has weights already" if self.labels is not None else "The data has no classes"
-            raise UserError(f"{problem}, so --class-weight makes no sense.", "Leave it out.")
+        if self.labels is None:
+            advice = (
+                "Labels are whole numbers, text or one-hot rows; floats are some where from_arrays is given classes."
+            )
+            raise UserError("The data has no classes, so --class-weight makes no sense.", advice)
+        if self.weights is not None:
+            raise UserError("The data has weights already, so --class-weight makes no sense.", "Leave one out.")
         counts = np.bincount(self.labels)
         return dataclasses.replace(
             self, weights=tensors(self.size / (np.count_nonzero(counts) * counts[self.labels]).astype(np.float32))
@@ -186,6 +190,11 @@ class Splits:
         if self.train.inputs is None:
             name = self.source["name"]
             raise UserError(f"{name} holds no pictures, so there is nothing to augment.", "Leave the augmentation out.")
+        if augmentation.is_random and self.train.targets is Split.targets:
+            targets = tf.nest.flatten(self.train.in_order(1).element_spec[1])
+            if any(tuple(each.shape[1:3]) == self.train.inputs.size for each in targets):
+                problem = f"The targets of {self.source['name']} are pictures, which random transforms would not move"
+                raise UserError(f"{problem} as they move the inputs.", "Leave the augmentation out.")
         if augmentation.needs_fit and augmentation.statistics is None:
             augmentation = self.train.measured(augmentation)
         return self.map(lambda split: dataclasses.replace(split, augmentation=augmentation))

@@ -89,6 +89,19 @@ def test_text_that_does_not_fit_is_one_line(changed, words):
         from_arrays(**arrays | changed)
 
 
+@pytest.mark.parametrize("named", ["=so so\nwell\nill", "a\nb\nc"])
+def test_names_beside_labels_that_are_text_are_the_same_or_refused(named, tmp_path):
+    x = np.random.default_rng(0).integers(0, 255, (24, 28, 28), np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=x, x_test=x, y_train=TEXT[Y], y_test=TEXT[Y])
+    (tmp_path / "labels.txt").write_text(named)
+    if "well" in named:
+        splits = digits.images(dataset=str(tmp_path / "own.npz"))
+        assert np.array_equal(np.array(splits.classes)[splits.test.labels], TEXT[Y])
+    else:
+        with pytest.raises(UserError, match=r"own\.npz has the labels .*ill.*, labels\.txt .*'a'.* Name the same"):
+            digits.images(dataset=str(tmp_path / "own.npz"))
+
+
 def test_text_among_several_targets_is_refused():
     with pytest.raises(UserError, match=r"y_train\['b'\] holds <U\d, expected numbers"):
         from_arrays(X, {"a": Y, "b": TEXT[Y]}, X, {"a": Y, "b": TEXT[Y]})
@@ -137,8 +150,11 @@ def test_targets_that_are_the_inputs_are_scaled_and_augmented_with_them(shape):
     train = splits.augmented(Augmentation(rotation_range=30, horizontal_flip=True)).train
     inputs, targets = train.fetch(np.arange(10), draws(10, (0, 0)))
     assert np.array_equal(inputs, targets) and not np.allclose(inputs, train.fetch(np.arange(10))[0])
-    other = from_arrays(x, x[::-1], x, x[::-1], scale="unit")().test.take(np.arange(12))[1]
-    assert np.array_equal(other, x[::-1])
+    other = from_arrays(x, x[::-1], x, x[::-1], scale="unit")()  # masks, or pictures to be mended
+    assert np.array_equal(other.test.take(np.arange(12))[1], x[::-1])
+    assert other.augmented(Augmentation(featurewise_center=True)).train.augmentation.statistics
+    with pytest.raises(UserError, match="targets of arrays are pictures, which random transforms would not move"):
+        other.augmented(Augmentation(rotation_range=30))
 
 
 @pytest.mark.parametrize("several", [list, tuple, dict])
