@@ -81,7 +81,7 @@ def classify(
         raise UserError(f"--weights {weights} fits one network, not {len(networks)}.", "Name that one with --model.")
     check_outputs(json, csv, sheet, show, evaluate, explain)
     truth, notes = imagenet.labels().of_pictures(photos) if evaluate else ({}, [])
-    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet.names()
+    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"], notes), imagenet.names()
     rows, explained = [], []
     for name in networks:
         asked = network(name, weights, alpha, size, crop, resize or ("bilinear" if crop else "nearest"))

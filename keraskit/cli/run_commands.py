@@ -69,10 +69,12 @@ def predict(
         return
     classes = manifest.read(folder, "classes")["classes"]
     truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
-    paths = list(truth) or find(pictures)
+    paths = list(truth) or find(pictures, notes)
     wait_for_tensorflow()
     from keraskit.results import accuracy, predictions
     from keraskit.results.predict import predict
+
+    notes += accuracy.trained_on(folder, truth)
 
     rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare))
     accuracy.show(rows, classes, truth, notes, top)

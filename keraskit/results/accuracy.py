@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from rich.cells import cell_len
 
+from keraskit.datasets import array_files
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.verify import listed
 from keraskit.errors import UserError, printable
 from keraskit.results import predictions, scores
 from keraskit.results.predictions import Prediction, mistakes
+from keraskit.results.run_folder import TRAINED_ON, RunFolder
 from keraskit.terminal import counted, print_table, shortened
 
 TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
@@ -33,11 +38,30 @@ def show(
     """
     if not truth:
         predictions.show(rows, top)
+        print(*map(printable, notes), sep="\n", end="\n" if notes else "")
         return
     for row in rows:
         row.truth = truth[row.path]
     for network in dict.fromkeys(row.network for row in rows):
         report([row for row in rows if row.network == network], classes, notes)
+
+
+def trained_on(folder: RunFolder, paths: Iterable[Path]) -> list[str]:
+    """A line on how many of these files are, byte for byte, what a run was trained on; none where that is not known."""
+    try:
+        file = folder.file(TRAINED_ON)
+    except FileNotFoundError:
+        return []
+    with array_files.reading(file, ".npy"):
+        known = np.load(file, allow_pickle=False)
+    digests = []
+    for path in paths:
+        with suppress(OSError):  # said of the picture itself
+            digests.append(int(hashlib.sha256(decode.contents(path)).hexdigest()[:16], 16))
+    count = int(np.isin(np.array(digests, np.uint64), known).sum())
+    return (
+        [f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them"] if count else []
+    )
 
 
 def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[str] = ()) -> None:

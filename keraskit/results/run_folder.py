@@ -24,6 +24,7 @@ MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # the traceback of what nobody expected
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 TRAINED = "trained.npz"  # the last checkpoint of a finished run, from which more epochs go on
+TRAINED_ON = "trained_on.npy"  # of each training picture's file, 64 bits of its sha256
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
 

@@ -22,7 +22,7 @@ from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.results import figures, plots, regression, report, scores, split_predictions, verdict
-from keraskit.results.run_folder import MODEL, REPORT, RunFolder, now
+from keraskit.results.run_folder import MODEL, REPORT, TRAINED_ON, RunFolder, now
 from keraskit.terminal import counted, short
 from keraskit.training import fit, hardware, previous, resources, resume, seeds, user_callbacks
 from keraskit.training.callbacks import KeepBest, uncompiled
@@ -105,6 +105,9 @@ def train(
         with resume.advising(command), folder.recorded(**facts, timings=timings.seconds), stopping():
             with uncompiled(setup.model) as model:
                 figures.draw_model(folder, model, graph.summary(model))
+            if (prints := setup.splits.train.prints) is not None:
+                with folder.atomic(TRAINED_ON) as path:
+                    np.save(path, prints)
             keeper = KeepBest(folder, setup)
             timings.mark("build")
             fit.fit(setup, keeper, callbacks, start, command)

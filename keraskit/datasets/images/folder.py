@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -83,13 +84,17 @@ def _notes(bad: dict[str, str], layout: Layout, files: PictureFiles) -> list[str
     if bad:
         notes.append(f"left out {len(bad):,} that cannot be used: {listed(bad)}")
     if layout.strangers:
-        places = dict.fromkeys(name[: name.rfind("/") + 1] or name for name in sorted(layout.strangers))
-        more = f" and {len(places) - SHOWN:,} more places" if len(places) > SHOWN else ""
-        shown = ", ".join(list(places)[:SHOWN]) + more
-        notes.append(f"left out {len(layout.strangers):,} pictures of no class or split: {shown}")
-    if files.skipped:
-        notes.append("skipped " + ", ".join(f"{count:,} {why}" for why, count in sorted(files.skipped.items())))
-    return notes
+        counts = Counter(map(_folder, layout.strangers))
+        shown = {_folder(name) if counts[_folder(name)] > 1 else name for name in layout.strangers}
+        more = f" and {len(shown) - SHOWN:,} more places" if len(shown) > SHOWN else ""
+        words = ", ".join(sorted(shown)[:SHOWN]) + more
+        notes.append(f"left out {len(layout.strangers):,} pictures of no class or split: {words}")
+    return notes + files.left_out()
+
+
+def _folder(name: str) -> str:
+    """The folder of a picture, with a slash at the end; of one at the top the picture itself."""
+    return name[: name.rfind("/") + 1] or name
 
 
 def _cache(asked: str, size: int) -> tuple[bool, str]:

@@ -45,6 +45,11 @@ class PictureFiles:
         self.skipped[f"of the type {suffix or 'without ending'}"] += 1
         return False
 
+    def left_out(self) -> list[str]:
+        """What is skipped, in a line if there is any."""
+        counts = ", ".join(f"{count:,} {why}" for why, count in sorted(self.skipped.items()))
+        return [f"skipped {counts}"] if counts else []
+
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises OSError."""
         raise NotImplementedError
@@ -66,21 +71,28 @@ def open_files(root: Path) -> PictureFiles:
     return files
 
 
-def find(words: Sequence[str | Path]) -> list[Path]:
-    """The picture files that words name: files, folders with all below them, patterns. Raises UserError for none."""
+def find(words: Sequence[str | Path], notes: list[str] | None = None) -> list[Path]:
+    """The picture files that words name: files, folders with all below them, patterns.
+
+    What is left out of folders is added to `notes`. Raises UserError where a word names no picture.
+    """
     found: dict[Path, None] = {}
     for word in words:
-        path = system.expanded(word)
+        path, skipped = system.expanded(word), list[str]()
         if path.is_dir():
-            below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+            files = Folder(path)
+            below, skipped = sorted(p for name in files.names if (p := path / name).is_file()), files.left_out()
         elif path.exists():
             below = [path]
         else:
             below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
         if not below:
-            problem = f"{path} {'holds no pictures' if path.is_dir() else 'does not exist'}."
-            raise UserError(problem, "Name a picture, a folder, or a pattern such as '*.jpg'.")
+            problem = f"{path} holds no pictures" if path.is_dir() else f"{path} does not exist"
+            more = f": {skipped[0]}" if skipped else ""
+            raise UserError(f"{problem}{more}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
+        if notes is not None:
+            notes += [f"{path}: {line}" for line in skipped]
     return list(found)
 
 
@@ -89,22 +101,24 @@ class Folder(PictureFiles):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        seen = set()
-        for folder, folders, files in os.walk(root, followlinks=True):
-            real = os.path.realpath(folder)
-            below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
-            below = "" if below == "." else f"{below.replace(os.sep, '/')}/"
-            if real in seen or RUN in files:
-                folders.clear()
-                self.skipped[f"folder that is read already: the link {below[:-1]}"] += real in seen
-                continue
-            folders[:] = sorted(f for f in folders if not hidden(f))
-            folders.sort(key=lambda f: Path(folder, f).is_symlink())  # a link to a folder beside it is the one left out
-            seen.add(real)
-            if not folders and all(map(hidden, files)):
-                self.others.append(below)
-            for file in files:
-                self._sort(f"{below}{file}")
+        seen, links = set(), [str(root)]
+        for link in links:  # to folders; those are read that no folder or link before has
+            for folder, folders, files in os.walk(link):
+                below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
+                below = "" if below == "." else f"{below.replace(os.sep, '/')}/"
+                real = os.path.realpath(folder)
+                if real in seen or RUN in files:
+                    folders.clear()
+                    if real in seen:
+                        self.skipped[f"folder that is read already: the link {below[:-1]}"] += 1
+                    continue
+                seen.add(real)
+                folders[:] = sorted(f for f in folders if not hidden(f))
+                links += [path for f in folders if os.path.islink(path := f"{folder}/{f}")]  # noqa: PTH114
+                if not folders and all(map(hidden, files)):
+                    self.others.append(below)
+                for file in files:
+                    self._sort(f"{below}{file}")
 
     def read(self, name: str) -> bytes:
         """The file's bytes, if it is a regular file. Raises OSError."""

@@ -65,7 +65,7 @@ class Labels:
                 truth[root / name] = self.names[classes[top] if top in classes else self.of_file(root / name)]
             if empty := sorted(set(subfolders) - set(tops.values())):
                 notes.append(f"no pictures in {_listed(empty)}")
-            notes += [f"skipped {count:,} {why}" for why, count in sorted(files.skipped.items())]
+            notes += files.left_out()
         if not truth:
             problem = f"{', '.join(map(str, folders))} holds no pictures."
             raise UserError(problem, "Put some into a subfolder per class.")

@@ -183,3 +183,19 @@ def test_the_real_photographs_are_found_whole_and_quickly():
     assert splits.sizes() == {"train": 300, "validation": 300, "test": 300}
     x, _ = splits.reshape((150, 150, 3)).train.take(np.arange(8))
     assert 0.2 < x.mean() < 0.7 and x.std() > 0.1
+
+
+def test_strangers_are_named_in_a_note(photographs):
+    for name in ("preview.png", "docs/1.png", "docs/2.png", "extra/a/1.png"):
+        (photographs / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (7, len(name))).save(photographs / name)
+    for split, numbers in (("train", range(12)), ("test", range(12, 16))):
+        for kind in ("red", "blue"):
+            (photographs / split / kind).mkdir(parents=True)
+            for i in numbers:
+                Image.new("RGB", (i + 1, 60), kind).save(photographs / split / kind / f"{i}.png")
+    splits = cats_and_dogs.unit(data_dir=photographs)
+    assert splits.classes == ("blue", "red") and splits.sizes() == {"train": 20, "validation": 4, "test": 8}
+    assert splits.source["notes"][1].startswith(
+        "left out 32 pictures of no class or split: blue/, docs/, extra/a/1.png,"
+    )

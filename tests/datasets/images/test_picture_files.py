@@ -119,7 +119,8 @@ def test_figures_of_runs_are_no_data(tmp_path):
     for name in ("cat/1.png", "runs/mlp/one/curves.png", "runs/mlp/one/run.json", "dog/1.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(picture())
-    assert sorted(Folder(tmp_path).names) == ["cat/1.png", "dog/1.png"]
+    files = Folder(tmp_path)
+    assert sorted(files.names) == ["cat/1.png", "dog/1.png"] and not files.skipped
 
 
 def test_a_folder_of_other_work_is_no_set_of_pictures(tmp_path, monkeypatch):
@@ -366,6 +367,19 @@ def test_a_damaged_memory_and_a_home_that_cannot_be_written_do_not_matter(pets, 
     assert verify.check(files, files.names)[0] == bad
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     assert verify.check(files, files.names)[0] == bad
+
+
+def test_find_says_what_it_leaves_out_of_a_folder(pets):
+    notes = []
+    (pets / "cat" / "new.HEIC").touch()
+    (pets / "cat" / "mirror").symlink_to(pets / "dog")
+    found = find([pets], notes)
+    assert len(found) == 100 and pets / "dog" / "1.jpg" in found  # and not as a cat, by the link
+    assert notes == [f"{pets}: skipped 1 folder that is read already: the link cat/mirror, 1 of the type .heic"]
+    (pets / "new").mkdir()
+    (pets / "cat" / "new.HEIC").rename(pets / "new" / "new.HEIC")
+    with pytest.raises(UserError, match=r"new holds no pictures: skipped 1 of the type .heic"):
+        find([pets / "new"])
 
 
 def test_find_takes_files_folders_and_patterns_once(pets):
