@@ -58,7 +58,7 @@ class Card:
         """What the module does: its source without comments, docstrings, and what it says of itself."""
         tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Recipe":
                 node.keywords = [keyword for keyword in node.keywords if keyword.arg not in SAID]
             elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]

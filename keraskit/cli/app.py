@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -80,7 +81,8 @@ def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -
         except CycloptsError as error:
             return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
         except UserError as error:
-            return _fail(str(error), error.code)
+            whole = f" Type: {name} {shlex.join(typed)} {error.flag}" if error.flag else ""
+            return _fail(f"{error}{whole}", error.code)
         except KeyboardInterrupt as stopped:
             return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
         except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so

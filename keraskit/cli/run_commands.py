@@ -34,11 +34,12 @@ def predict(
     sheet: Path | None = None,
     show: Literal["mistakes", "unsure", "first"] | None = None,
     evaluate: Annotated[bool, Parameter(negative=())] = False,
+    recipe: Path | None = None,
 ) -> None:
     """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest is taken.
+        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
         pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
         top: Classes to name for each.
         batch_size: Pictures in one call of the model.
@@ -52,6 +53,7 @@ def predict(
             ones (default: mistakes with --evaluate, else first).
         evaluate: Measure accuracy. The pictures are then folders with a subfolder per class of the run, called by
             the class's name or index, or with files called like cat.0.jpg.
+        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
@@ -60,12 +62,17 @@ def predict(
     from keraskit.datasets.images.truth import Labels
     from keraskit.results import manifest
 
-    folder = RunFolder.newest(run)
+    folder = RunFolder.newest(run, unfinished=True)
+    facts = manifest.read(folder)
+    if (status := facts.get("status")) != "finished":
+        epochs = (facts.get("config") or {}).get("epochs", "?")
+        best = f"its model is the best of {len(folder.read_history())} of {epochs} epochs"
+        print(f"NOTE           {printable(folder.path)} is {printable(status)}: {best}", flush=True)
     if len(pictures) == 1 and pictures[0].suffix in (".npy", ".npz"):
         wait_for_tensorflow()
         from keraskit.results.predict import predict_arrays, show_arrays
 
-        show_arrays(*predict_arrays(folder.path, pictures[0], batch_size), json, csv)
+        show_arrays(*predict_arrays(folder.path, pictures[0], batch_size, recipe), json, csv)
         return
     classes = manifest.read(folder, "classes")["classes"]
     truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
@@ -76,12 +83,14 @@ def predict(
 
     notes += accuracy.trained_on(folder, truth)
 
-    rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare))
+    rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare, recipe))
     accuracy.show(rows, classes, truth, notes, top)
     predictions.write(rows, json, csv, sheet, top, show)
 
 
-def resume(run: Path, *, epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None) -> None:
+def resume(
+    run: Path, *, epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None, recipe: Path | None = None
+) -> None:
     """Go on with a run that was interrupted, killed, or failed, from its last checkpoint; or train a finished one on.
 
     Args:
@@ -89,6 +98,7 @@ def resume(run: Path, *, epochs: Annotated[int | None, Interval(ge=1, le=100_000
         epochs: How many the run is to have in all: a finished run goes on with its optimizer and history. A constant
             learning rate stays as it is; a schedule over the run's steps becomes one over all epochs, and a line says
             where the rate goes on.
+        recipe: Your recipe's file, for a run of your own recipe whose file was changed or moved since it began.
     """
     from keraskit.training.resume import unfinished
 
@@ -100,9 +110,7 @@ def resume(run: Path, *, epochs: Annotated[int | None, Interval(ge=1, le=100_000
     wait_for_tensorflow()
     from keraskit.training.runner import train
 
-    recipe = found.card.load()
-    found.check_recipe(recipe)
-    train(recipe, config, options, found)
+    train(found.recipe(recipe, resuming=True), config, options, found)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:
@@ -156,16 +164,18 @@ def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negativ
         print(f"page: {printable(page)}")
 
 
-def verify(run: Path) -> None:
+def verify(run: Path, *, recipe: Path | None = None) -> None:
     """Evaluate a finished run's model again, and see that its figures, weights, data and predictions agree.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest is taken.
+        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
+        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
+    folder = RunFolder.newest(run)
     wait_for_tensorflow()
     from keraskit.training.verify import verify
 
-    verify(run)
+    verify(folder.path, recipe)
 
 
 def explain(
@@ -175,16 +185,18 @@ def explain(
     layer: str | None = None,
     maps: Annotated[bool, Parameter(negative=())] = False,
     output: Path = Path("explained.png"),
+    recipe: Path | None = None,
 ) -> None:
     """Show where in pictures a run's model saw its answer: Grad-CAM, or saliency without convolutions; each map tested.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest is taken.
+        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
         pictures: Files, folders, patterns such as '*.jpg'.
         mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
         layer: Whose channels are weighed (default: the last convolution).
         maps: Show what the layer's channels make of the first picture, and its filters, instead.
         output: The PNG to write.
+        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     if not pictures and (maps or not mistakes):
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run, or say --mistakes.")
@@ -192,13 +204,14 @@ def explain(
     from keraskit.datasets.images.sources import find
 
     paths = find(pictures) if pictures else []
+    folder = RunFolder.newest(run)
     wait_for_tensorflow()
     from keraskit.results import explain as explaining
 
     if maps:
-        explaining.draw_maps(run, paths[0], layer, output)
+        explaining.draw_maps(folder.path, paths[0], layer, output, recipe)
     else:
-        explaining.explain(run, paths, mistakes, layer, output)
+        explaining.explain(folder.path, paths, mistakes, layer, output, recipe)
 
 
 def export(
@@ -209,18 +222,20 @@ def export(
     int8: Annotated[bool, Parameter(negative=())] = False,
     limit: Count | None = None,
     output_dir: Path | None = None,
+    recipe: Path | None = None,
 ) -> None:
     """Write a finished run's model for other runtimes, each with a predict.py that needs no keraskit.
 
     A file is kept only where its own runtime, in a fresh process, answers the test split as Keras does.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest is taken.
+        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
         format: One or several: keras, saved_model, onnx, litert, or all (default: all that can be made here).
         raw_input: Put preprocessing inside, so that the model takes uint8 pictures (default: for pictures).
         int8: Beside LiteRT's model one of 8 bits, with ranges from the training split.
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
+        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     folder = RunFolder.newest(run)
     to = output_dir or folder.path / "exports"
@@ -234,7 +249,7 @@ def export(
     from keraskit.results import export as exporting
     from keraskit.training.verify import reopen
 
-    found = reopen(folder)
+    found = reopen(folder, recipe)
     splits = found.splits
     asked = exporting.exportable(found.model, found.facts, splits.test.limited(limit), splits.train, raw_input)
     kept, failed = exporting.export(asked, names, to)
@@ -244,19 +259,20 @@ def export(
     exporting.check(failed)
 
 
-def demo(run: Path, *, output: Path | None = None) -> None:
+def demo(run: Path, *, output: Path | None = None, recipe: Path | None = None) -> None:
     """Make one page, which needs no network, where a run's model answers for what is drawn or dropped on it.
 
     Args:
-        run: The folder of a run on pictures, or a folder of runs, of which the newest is taken.
+        run: The folder of a run on pictures, or a folder of runs, of which the newest finished one is taken.
         output: The page to write (default: demo.html in the run's folder).
+        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     check_file(output, (".html", ".htm"))
     folder = RunFolder.newest(run)
     wait_for_tensorflow()
     from keraskit.results.demo import write_demo
 
-    page = write_demo(folder.path, output)
+    page = write_demo(folder.path, output, recipe)
     print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import random
+import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 import h5py
 import keras
 from keras.src.backend.common import global_state  # no public name; see `unallocated`
+
+from keraskit.errors import UserError, sentence
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes one and a half million
@@ -106,25 +109,43 @@ def own_objects(build: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def why_not_loaded(model: keras.Model) -> str:
-    """Keras's reason not to load this model again once it is saved; empty where it would. Nothing is allocated.
+def why_not_loaded(model: keras.Model, build: Callable[..., Any]) -> str:
+    """The layer because of which Keras would not load this model once it is saved, and why; empty where it would.
 
-    Raises what Keras raises where it could not even be saved.
+    Nothing is allocated. The classes and functions of the module of `build`, which made it, are known.
+
+    Raises:
+        UserError: it could not even be saved.
     """
-    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+
+    def problem(layer: keras.Layer) -> str:
+        text = json.dumps({**keras.saving.serialize_keras_object(layer), "compile_config": None})
+        if not re.search(r'"registered_name": "|"__lambda__"', text):
+            return ""  # nothing but Keras's own
+        try:
+            with unallocated(), keras.saving.custom_object_scope(own_objects(build)):
+                again = keras.saving.deserialize_keras_object(json.loads(text), safe_mode=True)
+        except Exception as error:  # from layers of anybody's
+            return reason(error)
+        had, has = (sorted(tuple(variable.shape) for variable in each.variables) for each in (layer, again))
+        return "" if had == has else f"it has {len(had)} variables, and {len(has)} once loaded"
+
     try:
-        with unallocated():
-            again = _made(config)
-    except Exception as error:  # from layers of anybody's
-        return reason(error)
-    had, has = (sorted(tuple(variable.shape) for variable in each.variables) for each in (model, again))
-    return "" if had == has else f"loaded again it has {len(has)} variables, and {len(had)} here"
+        if not (found := problem(model)):
+            return ""
+        where = [(layer.name, said) for layer in model._flatten_layers(include_self=False) if (said := problem(layer))]
+    except Exception as error:
+        said = str(error).strip().partition("\n\n")[0].replace("\n", " ")  # before an example
+        raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(said)}") from error
+    name, said = where[-1] if where else (model.name, found)  # the innermost
+    return f"{name}: {sentence(said)}"
 
 
 def reason(error: Exception) -> str:
     """The innermost of the reasons that Keras gives, one within another."""
-    said = str(error).rpartition("Exception encountered: ")[2].strip()
-    return said.partition(":\n\n")[2].strip() or said or type(error).__name__
+    said = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0].strip()
+    several = "objects could not be loaded" in said  # the first of which an empty line comes before
+    return (said.partition("\n\n")[2].strip() if several else said) or type(error).__name__
 
 
 @contextmanager

@@ -35,17 +35,16 @@ ALLOWED: dict[str, tuple[Any, ...]] = {  # settings that have these values there
 SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences", *ALLOWED)
 
 
-def write_demo(run: Path, output: Path | None = None) -> Path:
+def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None) -> Path:
     """Write the page of a run, or of the newest of several: `output`, or demo.html in its folder. Returns its path.
+
+    `recipe` is a file of the user's own, whose layers the model has.
 
     Raises UserError where the run has not finished, or knows no pictures; and where a layer, or all, are beyond a page.
     """
     folder = RunFolder.newest(run)
     facts = manifest.read(folder, "recipe", "data.name", "config")
-    if (status := facts.get("status")) != "finished":
-        problem = f"{folder.path} is {status or 'not finished'}, and a demo shows a finished run."
-        raise UserError(problem, "`keraskit resume` goes on with it.")
-    asked = Predictor.of(folder.path)
+    asked = Predictor.of(folder.path, recipe)
     if Augmentation.of(facts["config"].get("augment") or {}).standardizes:
         raise UserError(f"{folder.path}: its pictures were standardised by flags, which no page does.")
     network = Network(asked.whole)

@@ -89,7 +89,9 @@ def of_predictions(network: Network, rows: Sequence[Prediction], classes: Sequen
     return of_pictures(network, shown, classes)
 
 
-def explain(run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None, target: Path) -> None:
+def explain(
+    run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None, target: Path, recipe: Path | None = None
+) -> None:
     """Explain a run's answers for picture files, or for its worst mistakes and as many right answers.
 
     The latter stand in its page from then on.
@@ -100,8 +102,9 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, layer: str | None,
         mistakes: take the test examples that the run has kept in place of files.
         layer: whose channels Grad-CAM weighs (default: the last convolution).
         target: the PNG to write.
+        recipe: the file of a recipe of the user's own, whose layers the model has.
     """
-    asked = Predictor.of(run)
+    asked = Predictor.of(run, recipe)
     network = asked.network()
     if mistakes:
         sheet = write(of_pictures(network, kept(asked), asked.classes, layer), target)
@@ -169,9 +172,9 @@ def _opened(network: Network, path: Path) -> np.ndarray:
         raise UserError(f"{path} {error}.") from error
 
 
-def draw_maps(run: Path, path: Path, layer: str | None, target: Path) -> None:
+def draw_maps(run: Path, path: Path, layer: str | None, target: Path, recipe: Path | None = None) -> None:
     """Write what a layer's channels make of a picture, and its filters; the last convolution's unless one is named."""
-    asked = Predictor.of(run)
+    asked = Predictor.of(run, recipe)
     if (found := attribution.layer_of(asked.model, layer)) is None:
         raise UserError(f"{asked.folder.path} has no convolutions.", "Name a layer with --layer.")
     picture = _opened(asked.network(), path)

@@ -39,7 +39,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "choices": {str: {"reason": str}},
     "hardware": {"cpu": str, "cores": int, "gpus": [str], "system": str},
     "versions": {str: str},
-    "asked": {"knobs": {}, "options": {}, "recipe": str, "code": str},
+    "asked": {"knobs": {}, "options": {}, "code": str, "callbacks": str},
 }
 WORDS = {str: "text", int: "a whole number", float: "a number"}
 

@@ -22,8 +22,8 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
-from keraskit.models import weights
 from keraskit.results import manifest, predictions
+from keraskit.results.opening import load_model
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
 from keraskit.results.scores import both
 from keraskit.terminal import print_table
@@ -42,6 +42,7 @@ def predict(
     batch_size: int = predictions.BATCH,
     invert: Invert = "auto",
     prepare: Prepare = "auto",
+    recipe: Path | None = None,
 ) -> Iterator[predictions.Prediction]:
     """A prediction for each file, from the folder of a run alone.
 
@@ -52,11 +53,12 @@ def predict(
         batch_size: pictures in one call of the model.
         invert: whether dark and bright are swapped; "auto" asks how the run's grey training pictures were.
         prepare: "auto" cuts digits out, as MNIST's were, for a run on such; "no" takes every picture whole.
+        recipe: the file of a recipe of the user's own, whose layers the model has.
 
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
     """
-    asked = Predictor.of(run)
+    asked = Predictor.of(run, recipe)
     return predictions.predictions(paths, asked.network(invert, prepare), asked.classes, top, batch_size)
 
 
@@ -83,15 +85,15 @@ class Predictor:
     trained: dict[str, float]
 
     @classmethod
-    def of(cls, run: Path) -> Predictor:
+    def of(cls, run: Path, recipe: Path | None = None) -> Predictor:
         """The run in a folder, or the newest of several. Raises UserError as `predict` does."""
-        folder = RunFolder.newest(run)
+        folder = RunFolder.newest(run, unfinished=True)
         facts = manifest.read(folder, "recipe", "classes", "config")
         if not facts.get("inputs"):
             raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
         try:
             inputs = Inputs.from_json(facts["inputs"])
-            whole = load_model(folder)
+            whole = load_model(folder, recipe)
             model = model_of(whole, facts, inputs)
             fed = _preparation(folder, facts["config"], inputs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -109,13 +111,16 @@ class Predictor:
         return predictions.Network(as_the_runs, self.fed, self.model, self.inputs.bits)
 
 
-def predict_arrays(run: Path, file: Path, batch_size: int = 32) -> tuple[list[str], np.ndarray]:
+def predict_arrays(
+    run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None
+) -> tuple[list[str], np.ndarray]:
     """The model's outputs for each example of a file, and their names.
 
     Args:
         run: a run's folder.
         file: an .npy file with the inputs, or an .npz with an array for each input of the model, by its name.
         batch_size: examples in one call of the model.
+        recipe: the file of a recipe of the user's own, whose layers the model has.
 
     Returns:
         The names of the columns, and the predictions, shape (examples, columns).
@@ -123,9 +128,9 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32) -> tuple[list[st
     Raises:
         UserError: the file cannot be read, or does not fit the model.
     """
-    folder = RunFolder.newest(run)
+    folder = RunFolder.newest(run, unfinished=True)
     classes = manifest.read(folder, "recipe").get("classes") or []
-    x, model = _arrays(file), load_model(folder)
+    x, model = _arrays(file), load_model(folder, recipe)
     try:
         outputs: Any = model.predict(x, batch_size=batch_size, verbose=0)
     except Exception as error:  # Keras raises anything for arrays of another shape
@@ -157,7 +162,9 @@ def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_
 def _arrays(file: Path) -> Any:
     with reading(file, ".npy or .npz"):
         found = np.load(regular(file, most=MOST_OF_ARRAYS), allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+        arrays = {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    fed = {name: tf.constant(array) if array.dtype.kind == "U" else array for name, array in arrays.items()}
+    return fed.get("", fed)  # Keras takes no text of NumPy's
 
 
 def model_of(model: keras.Model, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
@@ -172,19 +179,6 @@ def model_of(model: keras.Model, facts: dict[str, Any], inputs: Inputs) -> keras
     if model.output_shape != (None, count) and (model.output_shape, count) != ((None, 1), 2):
         raise ValueError(f"the model gives out {model.output_shape}, and there are {count} classes")
     return model
-
-
-def load_model(folder: RunFolder) -> keras.Model:
-    """The run's best model. Raises UserError where there is none, or the file is not what a run wrote."""
-    try:
-        path = folder.file(MODEL)
-    except FileNotFoundError as error:
-        raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.") from error
-    try:
-        return weights.load(path)
-    except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
-        raise UserError(problem) from error
 
 
 def prepared(

@@ -57,18 +57,30 @@ class RunFolder:
                 raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
 
     @classmethod
-    def newest(cls, path: Path) -> RunFolder:
-        """This run folder, or the newest run with a model in a folder of runs, or of folders of them.
+    def newest(cls, path: Path, unfinished: bool = False) -> RunFolder:
+        """This run's folder, or the newest finished run's in a folder of runs, or of folders of them.
 
-        Raises UserError where there is none.
+        Where that has not finished, or none has, raises UserError, unless an `unfinished` one with a model will do.
         """
         if not path.is_dir():
             raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-        found = (model.parent for below in ("*", "*/*") for model in path.glob(f"{below}/{MODEL}"))
-        inside = sorted((run for run in found if (run / MANIFEST).exists()), key=lambda run: run.name)
-        folder = cls(inside[-1] if inside and not (path / MANIFEST).exists() else path)
-        folder.read_json(MANIFEST)
-        return folder
+        found = [file.parent for below in ("*", "*/*") for file in path.glob(f"{below}/{MANIFEST}")]
+        inside = [path] if (path / MANIFEST).exists() or not found else sorted(found, key=lambda run: run.name)
+        status = {}
+        for folder in map(cls, inside):
+            try:
+                status[folder] = dict(folder.read_json(MANIFEST)).get("status")
+            except (UserError, TypeError, ValueError):  # of several, a damaged one does not count
+                if len(inside) == 1:
+                    raise
+        for folder in reversed(status):
+            if status[folder] == "finished":
+                return folder
+        with_model = [folder for folder in status if (folder.path / MODEL).exists()] or list(status)
+        if not unfinished:
+            problem = f"{with_model[-1].path} has not finished: it is {status[with_model[-1]] or 'of unknown status'}."
+            raise UserError(problem, "`keraskit resume` goes on with it.")
+        return with_model[-1]
 
     def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:
         """A path beside `name` to write to; renamed to `name` if the block succeeds (`files.atomic`)."""

@@ -140,6 +140,16 @@ class Checkpoint:
         Raises:
             UserError: the file is damaged, or of another model.
         """
+        for variable, array in self._found(model):
+            variable.assign(array)
+
+    def check_variables(self, model: keras.Model) -> None:
+        """Read everything, and raise as `restore` does; the model stays as it is."""
+        for _ in self._found(model):
+            pass
+
+    def _found(self, model: keras.Model) -> Iterator[tuple[Any, np.ndarray]]:
+        """Every variable of a complete model with its value."""
         with self._reading(), np.load(self._path, allow_pickle=False) as arrays:
             self.more = {name: arrays[name] for name in arrays.files if name.startswith("callbacks/")}
             for name, variable in _variables(model, within_epoch=self.position.step > 0).items():
@@ -148,7 +158,7 @@ class Checkpoint:
                     raise UserError(problem, "Has the recipe changed? Start a new run.")
                 if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
                     array = array.view(variable.numpy().dtype)
-                variable.assign(array)
+                yield variable, array
 
     def check(self, epochs: int, steps: int) -> None:
         """Raise UserError unless it is a place in a training of so many epochs of so many steps."""
@@ -157,4 +167,5 @@ class Checkpoint:
 
     def damaged(self, error: object) -> UserError:
         """What to tell the user."""
-        return UserError(f"{self._path} is damaged: {error}.", "Remove it, and the run begins anew.")
+        advice = "Start a new run." if self._path.name == TRAINED else "Remove it, and the run begins anew."
+        return UserError(f"{self._path} is damaged: {error}.", advice)

@@ -1,4 +1,4 @@
-"""What a run will need of memory and disk, against what is left."""
+"""What a run will need of memory and disk, against what is left; and whether its model can be opened again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from keraskit import system
 from keraskit.config import flags
-from keraskit.errors import UserError, sentence
-from keraskit.files import existing
+from keraskit.errors import UserError, printable, sentence
+from keraskit.files import MODEL, existing
 from keraskit.models import weights
 
 if TYPE_CHECKING:
+    from keraskit.recipe import Recipe
     from keraskit.training.setup import TrainingSetup
 
 WORTH_SAYING = 100e6  # bytes of memory
@@ -66,6 +67,13 @@ def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> N
     if free is not None and needed > free:
         problem = f"With {flags(options)} the weights need {needed / 1e9:,.1f} GB; {free / 1e9:.1f} are free."
         raise UserError(problem, "Build it smaller.")
+
+
+def check_saving(recipe: Recipe, model: keras.Model) -> None:
+    """Note why Keras would not load the model once it is saved. Raises UserError where it could not even be saved."""
+    if reason := weights.why_not_loaded(model, recipe.build):
+        mend = "register its classes and name its functions, or open the run with --recipe FILE."
+        print(f"NOTE           Keras would not load {MODEL} again, for its layer {printable(reason)} Mend: {mend}")
 
 
 def slots(optimizer: keras.optimizers.Optimizer) -> int:

@@ -15,15 +15,17 @@ from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.results import manifest
-from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, TRAINED, RunFolder, now
+from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, MODEL, TRAINED, RunFolder, now
 from keraskit.signals import Stopped
 from keraskit.terminal import short
-from keraskit.training.settings import code, record
+from keraskit.training.settings import callbacks_file, code, differing, record
 
 if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
     from keraskit.training.checkpoint import Checkpoint
     from keraskit.training.hardware import Choices
+    from keraskit.training.setup import TrainingSetup
+    from keraskit.training.user_callbacks import UserCallbacks
 
 DECIDE_BITS = ("python", "tensorflow", "keras", "numpy", "pillow")  # another version may compute other last digits
 CHOSEN = ("device", "precision", "xla")  # knobs that a run keeps as it chose them
@@ -68,19 +70,42 @@ class Unfinished:
             chosen["weights"] = weights
         return chosen
 
-    @property
-    def card(self) -> Card:
-        """The run's recipe, where it is. Raises UserError where it is not there any more."""
-        return find_card(self.facts.get("source") or self.facts["recipe"])
+    def recipe(self, named: Path | None = None, resuming: bool = False) -> Recipe:
+        """Import the run's recipe: keraskit's own by its name, a user's file where the user has named it.
 
-    def check_recipe(self, recipe: Recipe) -> None:
-        """Raise UserError if it was of another recipe of this name."""
-        if record(recipe, RunConfig(), {})["recipe"] != self.facts["asked"]["recipe"]:
-            problem = f"This run's recipe was not {recipe.name} as it is now."
+        To resume, a file that lies outside of the run's folder and is as it was when the run began will do. Raises
+        UserError where the file is to be named, or the recipe is another.
+        """
+        source, asked = self.facts.get("source"), self.facts["asked"]
+        if named:
+            card = find_card(str(named))
+        elif source is None and self.facts["recipe"] in recipes_available():
+            card = recipes_available()[self.facts["recipe"]]
+        elif source and resuming and self._as_it_was(Path(source), asked.get("code")):
+            card = Card(Path(source))
+            print(f"recipe's file  {printable(source)}, as it was when the run began", flush=True)
+        else:
+            why = f"a file of your own, {source or 'which it does not name'}"
+            why += ", which is not there as it was when the run began" if resuming else ""
+            advice = "Name it, and it is imported as it is now; or start a new run."
+            raise UserError(f"This run's recipe is {why}.", advice, f"--recipe {shlex.quote(source or 'FILE.py')}")
+        file = callbacks_file(self.asked[0].callbacks) if resuming else None
+        if file and not self._as_it_was(file, asked.get("callbacks")):
+            problem = f"{file}, this run's --callbacks, is not there as it was when the run began."
+            raise UserError(problem, f"With the file as it is now: {self.facts.get('command')} --resume")
+        recipe: Recipe = card.load()
+        if changes := differing(asked, record(recipe, RunConfig(), {})):
+            problem = f"This run's recipe was not {recipe.name} as it is now: {'; '.join(changes)}."
             advice = "If it was changed in Python, call keraskit.run there with resume=True; else start a new run."
             raise UserError(problem, advice)
+        return recipe
 
-    def check(self, splits: Splits, choices: Choices, hardware: dict[str, Any]) -> None:
+    def _as_it_was(self, file: Path, recorded: str | None) -> bool:
+        """Whether a file outside of the run's folder has the code that the run recorded."""
+        outside = file.is_absolute() and not file.resolve().is_relative_to(self.folder.path.resolve())
+        return outside and recorded is not None and code(file) == recorded
+
+    def check(self, recipe: Recipe, splits: Splits, choices: Choices, hardware: dict[str, Any]) -> None:
         """Refuse other data; note what may change the last digits of the result."""
         facts, before, today = self.facts, self.facts["data"], splits.source
         same = before.get("sha256") == today.get("sha256") and before["used"] == splits.sizes()
@@ -92,10 +117,11 @@ class Unfinished:
             **{n: (then.get("value"), chosen[n].value) for n, then in facts["choices"].items() if n in chosen},
             **{name: (facts["hardware"].get(name), hardware[name]) for name in ("cpu", "cores", "gpus")},
             **{name: (facts["versions"].get(name), versions.get(name)) for name in DECIDE_BITS},
-            "recipe's code": (facts["asked"].get("code"), code(self.card.source)),
         }
-        if differing := [f"{name} {then}, now {this}" for name, (then, this) in pairs.items() if then != this]:
-            begun = printable("; ".join(differing))
+        if facts["asked"].get("code") != code(recipe.source):
+            print(f"NOTE           {recipe.name}'s code was changed since this run began: it goes on with the new")
+        if others := [f"{name} {then}, now {this}" for name, (then, this) in pairs.items() if then != this]:
+            begun = printable("; ".join(others))
             print(f"NOTE           begun with {begun}: the last digits of the result may differ")
 
     def checkpoint(self) -> Checkpoint | None:
@@ -104,19 +130,24 @@ class Unfinished:
 
         return Checkpoint.of(self.folder)
 
-    def begin(self, facts: dict[str, Any]) -> Checkpoint | None:
+    def begin(self, setup: TrainingSetup, user: UserCallbacks, facts: dict[str, Any]) -> Checkpoint | None:
         """Where it goes on, said and recorded; None where nothing was saved. The folder is locked.
 
         `facts`, where it is to have other epochs, are those of its manifest as they would be if it began now. Raises
-        UserError where another process was at it, or it cannot have so many epochs.
+        UserError, before anything is changed, where another process was at it, it cannot have so many epochs, or its
+        checkpoint is not of this training.
         """
         if self.folder.read_json(MANIFEST) != self.facts:
             problem = f"Another process has gone on with {self.folder.path} meanwhile."
             raise UserError(problem, "Start the same command again, which then sees how far it is.")
-        self.folder.sweep()
         start = self.checkpoint()
         if self.epochs:
             self._check_epochs(self.epochs, start)
+        if start:
+            start.check(setup.settings.epochs, setup.epochs.steps)
+            start.check_variables(setup.training_copy)
+            user.restored(start)
+        self.folder.sweep()
         if (self.folder.path / TRAINED).exists():  # a kill in between: the run is finished, and can begin to go on
             (self.folder.path / TRAINED).replace(self.folder.path / CHECKPOINT)
             start = self.checkpoint()
@@ -143,14 +174,31 @@ class Unfinished:
         if finished and start and start.position.stopped:
             problem = f"A callback ended this run after epoch {done}, and would end it again."
             raise UserError(problem, "Start a new run with other callbacks.")
+        if finished and start and start.position.model_sha256 != self.folder.sha256(MODEL):
+            problem = f"{self.folder.path / TRAINED} was not written with {MODEL} beside it."
+            raise UserError(problem, "Put back the file of this run, or start a new one.")
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
-    """The newest run of the output folder that was asked for in these words and has not finished; says so if none."""
-    wanted = record(recipe, config, options)
+    """The newest run of the output folder that was asked for in these words and has not finished; says so if none.
+
+    Raises UserError where there is one, and the recipe's code was changed since.
+    """
+    wanted, edited = record(recipe, config, options), None
     for folder, facts in _runs(Path(config.output_dir) / recipe.name):
-        if facts.get("asked") == wanted:
+        asked = facts.get("asked") or {}
+        if (asked.get("knobs"), asked.get("options")) != (wanted["knobs"], wanted["options"]):
+            continue
+        changes = differing(asked, wanted)
+        if asked.get("code") != wanted["code"]:
+            named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
+            go_on = f"`{command(folder, facts)}{named}` goes on with it as it is now." if not changes else ""
+            what = f"{recipe.name}'s code was changed since {short(folder.path)} began{': ' * bool(changes)}"
+            edited = edited or (f"{what}{'; '.join(changes)}.", f"{go_on} Without --resume a new run begins.")
+        elif not changes:
             return _read(folder)
+    if edited:
+        raise UserError(*edited)
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
     return None
 
@@ -169,15 +217,18 @@ def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
     folder = several[0]
     with folder.alone():
         facts = _read(folder, "recipe").facts
-        if facts.get("status") == "finished" and (folder.path / CHECKPOINT).exists():
-            close(folder)  # it was killed in its very last moment
     if facts.get("source") is None and facts["recipe"] not in recipes_available():
         problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
         raise UserError(problem, f"Its own command goes on: {command(folder, facts)}")
     found = _read(folder)
     if epochs != found.facts["config"]["epochs"]:
         found = dataclasses.replace(found, epochs=epochs)
-    return None if facts.get("status") == "finished" and not found.epochs else found
+    if facts.get("status") != "finished" or found.epochs:
+        return found
+    with folder.alone():
+        if (folder.path / CHECKPOINT).exists():
+            close(folder)  # it was killed in its very last moment
+    return None
 
 
 def _read(folder: RunFolder, *needed: str) -> Unfinished:

@@ -89,7 +89,7 @@ def train(
         return RunResult(setup.training_copy, keeper.rows, {}, None)
     facts: dict[str, Any] = {}
     if unfinished:
-        unfinished.check(setup.splits, setup.choices, hardware.describe())
+        unfinished.check(recipe, setup.splits, setup.choices, hardware.describe())
     if not unfinished or unfinished.epochs:
         facts = describe(setup, config, options) | {"started": timings.started}
     folder = unfinished.folder if unfinished else RunFolder.create(settings.output_dir, recipe.name)
@@ -98,7 +98,7 @@ def train(
     timings.mark("build")
 
     with folder.alone():
-        start = unfinished.begin(facts) if unfinished else None
+        start = unfinished.begin(setup, callbacks, facts) if unfinished else None
         if start and facts:
             say_schedule(setup, start.position)
         facts = {} if unfinished else facts

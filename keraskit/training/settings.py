@@ -1,7 +1,6 @@
 """A run's knobs: settled, from the user, the recipe and a run that is resumed; and as its manifest says them."""
 
 import dataclasses
-import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,7 @@ from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
 from keraskit.options import checked, defaults
 from keraskit.recipe import Recipe
-from keraskit.registry import Card
+from keraskit.registry import SAID, Card
 
 
 def settle(
@@ -61,17 +60,32 @@ def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
 
 
 def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
-    """How a run was asked for, as JSON holds it: what equals this is the same run."""
+    """How a run was asked for, as JSON holds it: knobs, options, and of the recipe all that decides the result."""
     knobs = {name: _plain(name, value) for name, value in config.given().items() if name != "output_dir"}
     given = {name: _plain(name, value) for name, value in options.items()}
-    fields = {f.name: lasting(getattr(recipe, f.name)) for f in dataclasses.fields(recipe) if f.name != "source"}
-    digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
-    asked = {"knobs": knobs, "options": given, "recipe": digest, "code": code(recipe.source)}
+    names = {field.name for field in dataclasses.fields(recipe)} - SAID - {"name", "source", "figure"}
+    fields = {name: lasting(getattr(recipe, name)) for name in sorted(names)}
+    of_files = {"code": code(recipe.source), "callbacks": code(callbacks_file(config.callbacks))}
+    asked = {"knobs": knobs, "options": given, "recipe": fields, **of_files}
     return json.loads(json.dumps(asked, default=lasting))
 
 
-def code(source: Path) -> str | None:
-    """Identifies a recipe's code; None for one that is not there."""
+def differing(asked: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What was recorded of a recipe and is something else now, in words; a digest of older runs says nothing."""
+    known, this = asked.get("recipe"), now["recipe"]
+    pairs = known.items() if isinstance(known, dict) else ()
+    return [f"{name} {then}, now {this[name]}" for name, then in pairs if name in this and this[name] != then]
+
+
+def callbacks_file(word: str | None) -> Path | None:
+    """The file of `--callbacks file.py:function`."""
+    return Path(word.rpartition(":")[0]) if word else None
+
+
+def code(source: Path | None) -> str | None:
+    """Identifies the code in a file; None where there is none."""
+    if source is None or not source.is_file():
+        return None
     try:
         return Card(source).sha256
     except (OSError, UserError):
@@ -80,6 +94,6 @@ def code(source: Path) -> str | None:
 
 def _plain(name: str, value: Any) -> Any:
     """A knob's value as JSON holds it; a path as one that holds in another folder too."""
-    if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()):
+    if isinstance(value, Path) or (name in {"dataset", "weights"} and Path(value).exists()) or name == "callbacks":
         return str(Path(value).absolute())
     return value

@@ -49,14 +49,18 @@ class UserCallbacks(keras.callbacks.Callback):
 
     def restore(self, start: Checkpoint) -> None:
         """Give the callbacks back what they held. Raises UserError where the checkpoint does not say it."""
+        for callback, held in zip(self.callbacks, self.restored(start), strict=True):
+            for name, value in held.items():
+                setattr(callback, name, value)
+
+    def restored(self, start: Checkpoint) -> list[dict[str, Any]]:
+        """What each callback held. Raises UserError as `restore` does."""
         known = start.position.callbacks
         if len(known) != len(self.callbacks):
             problem = f"This run began with {len(known)} callbacks; now there are {len(self.callbacks)}."
             raise UserError(problem, "Put them back, or start a new run.")
         try:
-            for callback, held in zip(self.callbacks, known, strict=True):
-                for name, value in held.items():
-                    setattr(callback, name, _decoded(value, start.more))
+            return [{name: _decoded(value, start.more) for name, value in held.items()} for held in known]
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise start.damaged(error) from error
 

@@ -10,6 +10,7 @@ import numpy as np
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
+from keraskit.models import applications
 from keraskit.options import call, filled
 from keraskit.recipe import Recipe
 from keraskit.results import manifest, split_predictions
@@ -33,13 +34,13 @@ class Fact:
     said: str
 
 
-def verify(path: Path) -> None:
-    """Check a run and print a line for each fact.
+def verify(path: Path, recipe: Path | None = None) -> None:
+    """Check a run, of a recipe in a file of the user's own where one is named, and print a line for each fact.
 
     Raises UserError where it has not finished, or its recipe or data are not there; RunStopped, whose exit code is 1,
     where something does not agree.
     """
-    facts = check(RunFolder.newest(path))
+    facts = check(RunFolder.newest(path), recipe)
     for fact in facts:
         print(f"{fact.name:22} {'agrees' if fact.holds else 'DIFFERS'}: {printable(fact.said)}", flush=True)
     wrong = [fact.name for fact in facts if not fact.holds]
@@ -68,12 +69,13 @@ class Reopened:
     batch_size: int
 
 
-def reopen(folder: RunFolder) -> Reopened:
-    """Load a run's data and model again. Raises UserError where the run has not finished, or its recipe or data are
-    not there."""
+def reopen(folder: RunFolder, named: Path | None = None) -> Reopened:
+    """Load a run's data and model again. `named` is the file of the user's own recipe.
+
+    Raises UserError where the run has not finished, its recipe is to be named, or is another, or data are not there.
+    """
     run = Unfinished(folder, manifest.read(folder, *NEEDED, "test", "best_epoch"))
-    recipe = run.card.load()
-    run.check_recipe(recipe)
+    recipe = run.recipe(named)
     config, given = run.asked
     settings = settle(recipe, config, given, run.chosen)
     place = hardware.occupy(settings)
@@ -82,14 +84,14 @@ def reopen(folder: RunFolder) -> Reopened:
     with place.scope:
         model = build(recipe, options, filled(settings))
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
-        model.load_weights(folder.file(MODEL))
+        applications.load_file(model, folder.file(MODEL))
         call(recipe.compile, options, **filled(settings), model=model, steps=1)
     return Reopened(recipe, run.facts, splits, model, place, settings.batch_size)
 
 
-def check(folder: RunFolder) -> list[Fact]:
+def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:
     """The facts of a finished run, each found again from its model and the data."""
-    run = reopen(folder)
+    run = reopen(folder, named)
     recorded, splits, model = run.facts, run.splits, run.model
     data = recorded["data"]
     same = data.get("sha256") == splits.source.get("sha256") and data["used"] == splits.sizes()

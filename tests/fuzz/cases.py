@@ -215,7 +215,7 @@ def without_training(patch):
     patch.setattr(setup, "build", lambda *_: tiny)
     patch.setattr("keraskit.models.graph.draw", lambda _, path: Path(path).write_text("graph"))
     patch.setattr(launch, "launch", lambda *_: None)
-    patch.setattr("keraskit.training.verify.verify", lambda path: RunFolder.newest(path))
+    patch.setattr("keraskit.training.verify.verify", lambda path, _: RunFolder.newest(path))
     patch.setattr(doctor, "examine", lambda *_: None)
     patch.setattr(registry.Card, "load", loaded)
     for module in (app.startup, commands, run_commands):

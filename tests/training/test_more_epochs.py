@@ -1,6 +1,10 @@
 """A finished run is given more epochs, and ends as one that was to have them from the beginning: that is the oracle."""
 
+import os
+import shutil
+
 import keras
+import numpy as np
 import pytest
 from breaking import at, call, kill, only, outcome
 
@@ -87,6 +91,45 @@ def test_a_schedule_goes_on_as_one_over_all_epochs_and_a_line_says_where(here, c
     assert RunFolder(folder).read_json("run.json")["optimizer"]["learning_rate"]["config"]["decay_steps"] == 4 * STEPS
 
 
+def hashes(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+REFUSALS = {
+    "another run's": (lambda folder, other: shutil.copy(other / "trained.npz", folder), "was not written with"),
+    "another model's": (lambda folder, _: smaller(folder / "trained.npz"), "does not fit the model"),
+    "damaged": (lambda folder, _: os.truncate(folder / "trained.npz", 900), "is damaged"),
+    "other data": (lambda folder, _: manifest(folder, data={"sha256": "0"}), "data is not what this run began with"),
+    "other recipe": (lambda folder, _: manifest(folder, asked={"recipe": {"epochs": "9"}}), "now: epochs 9, now 3"),
+}
+
+
+def smaller(path):
+    with np.load(path) as arrays:
+        np.savez(path, **{name: arrays[name] if name == "position" else np.zeros(0) for name in arrays.files})
+
+
+def manifest(folder, **changes):
+    known = RunFolder(folder).read_json("run.json")
+    RunFolder(folder).update_manifest(**{name: known[name] | more for name, more in changes.items()})
+
+
+def test_a_refusal_leaves_every_byte_of_the_folder_as_it_was(here, capsys):
+    folder, other = runs("--epochs", "2"), runs("--epochs", "2", "--seed", "1", output="others")
+    kept = hashes(folder)
+    for name, (spoil, says) in REFUSALS.items():
+        spoil(folder, other)
+        before = hashes(folder)
+        capsys.readouterr()
+        assert (name, call("resume", folder, "--epochs", "4", "--recipe", "mine.py")) == (name, 2)
+        said = capsys.readouterr().err
+        assert says in said and said.count("\n") == 1 and "Remove it" not in said, said
+        assert hashes(folder) == before
+        for name, data in kept.items():
+            (folder / name).write_bytes(data)
+    assert call("resume", folder, "--epochs", "4") == 0
+
+
 def test_what_cannot_have_more_epochs_is_one_line_and_stays_finished(here, capsys):
     folder = runs("--epochs", "3")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -107,7 +150,8 @@ def test_what_cannot_have_more_epochs_is_one_line_and_stays_finished(here, capsy
     assert {path.name: path.read_bytes() for path in folder.iterdir()}.keys() == before.keys()
 
     stopped = runs("--epochs", "90", output="stopped", recipe="stops")
+    before = hashes(stopped)
     capsys.readouterr()
     assert call("resume", stopped, "--epochs", "95") == 2
     assert "A callback ended this run after epoch" in capsys.readouterr().err
-    assert RunFolder(stopped).read_json("run.json")["status"] == "finished"
+    assert hashes(stopped) == before

@@ -238,7 +238,7 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
     facts = RunFolder(broken).read_json("run.json")
     refused(copy("names", classes=list("abcdefghij")), 2, "data is not what this run began with")
     refused(copy("data", data=facts["data"] | {"sha256": "0" * 64}), 2, "data is not what this run began with")
-    refused(copy("recipe", asked=facts["asked"] | {"recipe": "another"}), 2, "recipe was not cnn as it is now")
+    refused(copy("recipe", asked=facts["asked"] | {"recipe": {"epochs": "9"}}), 2, "not cnn as it is now: epochs 9")
     refused(copy("none", asked=None), 2, "does not say how")
     refused(copy("knobs", asked=facts["asked"] | {"knobs": {"epoch": 3}}), 2, "does not say how")
     refused(copy("choices", choices=[]), 2, "does not say how")

@@ -1,0 +1,193 @@
+"""A run's own model is opened by every verb, and no file of code runs but that which the user names."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import keraskit
+from keraskit.cli import app
+from keraskit.results.predict import predict_arrays
+from keraskit.results.run_folder import RunFolder
+
+SOURCE = '''"""Layers of one's own."""
+
+from keraskit import Recipe, from_arrays
+
+import keras
+import numpy as np
+
+KIND = "Scale"
+TEXTS = np.array(["a good film", "a bad film"] * 30)
+
+
+class Scale(keras.layers.Layer):
+    def __init__(self, factor=2.0, **more):
+        super().__init__(**more)
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("own")
+class Registered(Scale):
+    pass
+
+
+class Mine(keras.Model):
+    pass
+
+
+class Wordless(keras.layers.Layer):
+    def __init__(self, function):
+        super().__init__(name="wordless")
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+def build(kind: str = KIND):
+    inputs = x = keras.Input((3,), name="x")
+    if kind == "text":
+        known = keras.layers.TextVectorization(max_tokens=9, output_sequence_length=3)
+        known.adapt(TEXTS)
+        inputs = keras.Input((), dtype="string", name="x")
+        x = keras.layers.Embedding(9, 3)(known(inputs))
+        return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+    if kind in ("Scale", "Registered"):
+        x = globals()[kind](0.5)(x)
+    if kind == "Wordless":
+        x = Wordless(lambda x: 2 * x)(x)
+    start = (lambda shape, dtype=None: keras.ops.full(shape, 0.5, dtype)) if kind == "lambda" else "ones"
+    return (Mine if kind == "Model" else keras.Model)(inputs, keras.layers.Dense(1, kernel_initializer=start)(x))
+
+
+def compile_model(model):
+    model.compile("adam", "mse")
+
+
+x = TEXTS if KIND == "text" else np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
+y = np.ones((60, 1), "float32")
+data = from_arrays(x[:40], y[:40], x[40:], y[40:])
+recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=16, monitor="val_loss")
+'''
+
+
+pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # neither is looked at here
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The working folder, with a recipe in it and something to predict."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(SOURCE)
+    np.save("x.npy", np.ones((2, 3), "float32"))
+    return tmp_path
+
+
+@pytest.fixture
+def say(capsys):
+    """Exit code, stdout and stderr of a command line, in this process."""
+
+    def call(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            app.command_line([str(word) for word in words])
+        return end.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("kind", ["Scale", "Registered", "Model", "lambda", "text"])
+def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_named(here, say, kind):
+    (here / "mine.py").write_text(SOURCE.replace('KIND = "Scale"', f"KIND = {kind!r}"))
+    result = keraskit.run("./mine.py")
+    x = np.array(["a bad film", "good"]) if kind == "text" else np.ones((2, 3), "float32")
+    np.save("x.npy", x)
+    expected = result.model.predict(keras.ops.convert_to_tensor(x) if kind == "text" else x, verbose=0)
+    code, out, err = say("predict", "runs", "x.npy")
+    if kind in ("Scale", "Model", "lambda"):
+        assert (code, out) == (2, "") and err.count("\n") == 1
+        assert err.endswith(f"Type: keraskit predict runs x.npy --recipe {here / 'mine.py'}\n")
+    else:
+        assert code == 0  # text is Keras's own, and this process has registered the other
+    names, outputs = predict_arrays(here / "runs", here / "x.npy", recipe=here / "mine.py")
+    assert names == ["0"] and np.array_equal(outputs, expected)
+    code, out, err = say("verify", "runs", "--recipe", "mine.py")
+    assert (code, err) == (0, "") and "DIFFERS" not in out
+
+
+def test_what_keras_would_not_load_is_said_before_training(here, say):
+    code, out, err = say("run", "./mine.py", "--kind", "Wordless")
+    assert code == 2 and "Wordless was created by passing non-serializable argument values" in err
+    assert not (here / "runs").exists() and "epoch 1" not in out
+    for kind in ("lambda", "Registered"):
+        code, out, _ = say("run", "./mine.py", "--kind", kind)
+        assert code == 0 and ("NOTE           Keras would not load model.keras again, for its layer dense" in out) == (
+            kind == "lambda"
+        )
+
+
+VERBS = {"verify": (), "export": ("--format", "keras"), "predict": ("x.npy",), "demo": (), "explain": ("x.png",)}
+
+
+@pytest.mark.parametrize("place", ["inside", "relative", "changed"])
+def test_no_verb_runs_the_file_that_a_manifest_names(here, say, place):
+    keraskit.run("./mine.py")
+    (here / "x.png").touch()
+    folder = RunFolder.newest(here / "runs")
+    evil = folder.path / "evil.py" if place == "inside" else here / "evil.py"
+    evil.write_text(SOURCE + 'open("ran", "w").close()\n')
+    asked = folder.read_json("run.json")["asked"]
+    if place != "changed":
+        from keraskit.training.settings import code
+
+        asked["code"] = code(evil)
+    named = evil.name if place == "relative" else str(evil)
+    folder.update_manifest(source=named, asked=asked)
+    for verb, words in VERBS.items():
+        code, _, err = say(verb, "runs", *words)
+        assert code == 2 and err.count("\n") == 1, (verb, err)
+    folder.update_manifest(status="interrupted")
+    code, _, err = say("resume", "runs/mine")
+    assert code == 2 and err.endswith(f"Type: keraskit resume runs/mine --recipe {named}\n")
+    assert not (here / "ran").exists()
+
+
+def test_callbacks_that_a_manifest_names_run_as_they_were_alone(here, say):
+    (here / "stop.py").write_text("def make():\n    return []\n")
+    keraskit.run("./mine.py", callbacks="stop.py:make")
+    folder = RunFolder.newest(here / "runs")
+    folder.update_manifest(status="interrupted")
+    (here / "stop.py").write_text('def make():\n    open("ran", "w").close()\n    return []\n')
+    code, _, err = say("resume", folder.path)
+    assert code == 2 and "is not there as it was" in err and "keraskit run mine.py" in err and "--resume" in err
+    assert not (here / "ran").exists()
+    assert say("run", "./mine.py", "--callbacks", "stop.py:make", "--resume")[0] == 0 and (here / "ran").exists()
+
+
+def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, say, tiny_run):
+    for name, status in (("20250101T000000Z-a", "finished"), ("20250102T000000Z-b", "interrupted")):
+        folder = RunFolder(shutil.copytree(tiny_run.folder, here / "runs" / "mlp" / name))
+        folder.update_manifest(status=status)
+    (here / "runs" / "mlp" / "20250103T000000Z-c").mkdir()
+    (here / "runs" / "mlp" / "20250103T000000Z-c" / "run.json").write_text("{")  # damaged
+    np.save("x.npy", np.zeros((2, 784), "float32"))
+    assert RunFolder.newest(here / "runs").path.name == RunFolder.newest(here / "runs", True).path.name
+    assert RunFolder.newest(here / "runs").path.name == "20250101T000000Z-a"
+    code, out, _ = say("predict", folder.path, "x.npy", "--json", "x.json")
+    rows = len(folder.read_history())
+    assert code == 0 and out.startswith(
+        f"NOTE           {folder.path} is interrupted: its model is the best of {rows} of"
+    )
+    assert len(json.loads((here / "x.json").read_text())) == 2
+    for verb in ("demo", "export", "verify"):
+        code, _, err = say(verb, folder.path)
+        assert code == 2 and err.count("\n") == 1 and "has not finished: it is interrupted" in err
