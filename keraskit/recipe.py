@@ -52,7 +52,8 @@ class Recipe:
     Args:
         build: returns the uncompiled model.
         compile: given the model, calls `model.compile`. An argument `steps` is filled in with the steps of the whole
-            run, for schedules, and `batch_size` with the batch's.
+            run, for schedules, and `batch_size` with the batch's. Averages of weights (`use_ema=True`) are what is
+            validated, saved and tested.
         data: returns the splits that the model learns from, or what `from_arrays` returns.
         epochs: passes over the training split.
         batch_size: examples in one step.
@@ -65,6 +66,7 @@ class Recipe:
         augment: what happens to training pictures unless flags say otherwise.
         monitor: the validation metric that decides which epoch's weights are kept; with its direction, as in
             `("val_mine", "max")`, where Keras does not know it. Of equals, the lower `val_loss` decides.
+            Of a metric of several values it names one: `val_f1_score_0`.
         class_output: the output that names the class, where the model has several.
         figure: makes the sheet of samples, pictures and captions, from the names of the classes, and targets and
             predictions of the first test examples, of several outputs by name, of sequences the most probable classes,

@@ -32,6 +32,7 @@ FAMILIES = (  # for letters that matplotlib's own font lacks
     *("Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI", "Noto Emoji", "Segoe UI Symbol"),
 )
 MOST = 1e30  # that is drawn
+CURVES = 12  # metrics at most that are drawn; each value of a vector is one
 WIDE = 0.05  # a gap between training and validation accuracy that is drawn
 COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
@@ -112,8 +113,8 @@ def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
 
 
 def metrics_of(rows: Sequence[dict[str, float]]) -> list[str]:
-    """What was measured in training, in the history's order."""
-    return [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}]
+    """What was measured in training, in the history's order: the first of very many."""
+    return [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
 
 
 def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:

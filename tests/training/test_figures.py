@@ -11,9 +11,11 @@ from sklearn.metrics import f1_score
 
 import keraskit
 from keraskit import Recipe, from_arrays
+from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
 from keraskit.results import split_predictions
 from keraskit.results.run_folder import RunFolder
+from keraskit.training import evaluate
 
 random = np.random.default_rng(0)
 X = random.normal(size=(170, 6)).astype("float32")
@@ -266,3 +268,20 @@ def test_a_batch_that_the_device_cannot_hold_is_one_line_that_names_a_smaller_on
     with pytest.raises(UserError, match=r"A batch of 16 .* --batch-size 8\.") as error:
         keraskit.run(ours, output_dir=tmp_path, xla="off")
     assert "\n" not in str(error.value)
+
+
+def test_what_draws_at_random_is_measured_the_same_again():
+    class Draws(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.seeds = keras.random.SeedGenerator()
+
+        def call(self, inputs):
+            return inputs + keras.random.normal(ops.shape(inputs), seed=self.seeds)
+
+    drawn = model(inside=lambda x: Draws(name="draws")(x))()
+    drawn.compile("sgd", "mse")
+    first, again = (evaluate.infer(drawn, {"test": Split.of(X, Y)}, BATCH)["test"] for _ in range(2))
+    assert first[0] == again[0]
+    np.testing.assert_array_equal(first[1].predictions[""], again[1].predictions[""])
+    assert np.abs(drawn.predict(X, verbose=0) - first[1].predictions[""]).max() > 0.1
