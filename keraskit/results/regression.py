@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from keraskit.results.scores import Z
 from keraskit.results.split_predictions import SplitPredictions
 
+Values = tuple[str, np.ndarray, np.ndarray]
 
-def outputs(test: SplitPredictions) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+
+def outputs(test: SplitPredictions) -> Iterator[Values]:
     """Name, targets and predictions, shape (n, values), of each output that predicts values and no probabilities."""
     for name, predictions in test.predictions.items():
         targets = test.targets.get(name, np.empty(0))
@@ -21,10 +23,13 @@ def outputs(test: SplitPredictions) -> Iterator[tuple[str, np.ndarray, np.ndarra
             yield name, targets.reshape(shape).astype(np.float64), predictions.reshape(shape).astype(np.float64)
 
 
-def against_mean(test: SplitPredictions, means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str]]:
-    """A sentence on the errors of each output, and a warning of each that errs more than its training mean, `means`."""
-    said, warnings = [], []
-    for name, targets, predictions in outputs(test):
+def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str], bool]:
+    """Compare outputs with their training means.
+
+    Returns a sentence on each, a warning of each that errs more, and whether one does so ten times more.
+    """
+    said, warnings, far = [], [], False
+    for name, targets, predictions in values:
         errors = [each - targets for each in (predictions, means[name].reshape(-1))]
         (absolute, least), (squared, lowest) = [
             [power(each).mean(axis=1) for each in errors] for power in (np.abs, np.square)
@@ -34,10 +39,11 @@ def against_mean(test: SplitPredictions, means: Mapping[str, np.ndarray]) -> tup
             f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
             f"{lowest.mean():.4g}."
         )
+        far = far or bool(squared.mean() > 10 * lowest.mean())
         if (worse := squared - lowest).mean() >= 0:
             word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
-    return said, warnings
+    return said, warnings, far
 
 
 def _mean(values: np.ndarray) -> str:

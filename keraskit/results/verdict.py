@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,14 @@ def sampling_error(share: float, count: int) -> float:
 
 
 def findings(
-    splits: Splits, rows: Rows, run: dict[str, Any], answers: Mapping[str, SplitPredictions], rate: float, resume: str
+    splits: Splits,
+    rows: Rows,
+    run: dict[str, Any],
+    validation: SplitPredictions | None,
+    test: SplitPredictions | None,
+    rate: float,
+    resume: str,
+    far: bool = False,
 ) -> dict[str, list[str]]:
     """What a learner should know of a run: `warnings`, of a result that is worth nothing, and `advice`.
 
@@ -78,25 +85,26 @@ def findings(
         splits: what it learned from.
         rows: its history.
         run: its manifest, which says what its outputs are.
-        answers: what its best model answered, by split.
+        validation, test: what its best model answered; None where that was too large to keep.
         rate: the learning rate.
         resume: how to train on; empty where the run is none to go on with.
+        far: whether predicted values are further off than any that were learned.
     """
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    test, validation = (answers[split].of_classes(run) for split in ("test", "validation"))
+    known, held = (each.of_classes(run) if each else None for each in (test, validation))
     warnings, advice, guessing, guesses = [], [], math.inf, False
-    if test and validation and splits.train.labels is not None:
+    if known and held and splits.train.labels is not None:
         shares = np.bincount(splits.train.labels)[np.unique(splits.train.labels)] / splits.train.size
-        right = {name: _right(*known) for name, known in (("validation", validation), ("test", test))}
+        right = {"validation": _right(*held), "test": _right(*known)}
         guessing = float(-(shares * np.log(shares)).sum())  # nats, as cross-entropy
-        entropy = -np.log(np.maximum(test[1][np.arange(len(test[0])), test[0]], 1e-7)).mean()
-        guesses = interval(*right["test"])[0] <= scores.chance(test[0]) or entropy > 2 * guessing
-        warnings = _worthless(*test, splits.classes)
+        entropy = -np.log(np.maximum(known[1][np.arange(len(known[0])), known[0]], 1e-7)).mean()
+        guesses = interval(*right["test"])[0] <= scores.chance(known[0]) or entropy > 2 * guessing
+        warnings = _worthless(*known, splits.classes)
         advice = [_stuck(trained, guessing) if guesses else "", _unlike(**right), _open(*right["test"])]
-    if trained[-1] > FAR * min(trained[0], guessing if guesses else math.inf):
-        lower = f"train anew with a tenth of the learning rate {rate:.3g}, or less"
+    if far or trained[-1] > FAR * min(trained[0], guessing if guesses else math.inf):
+        lower = f"train anew with a tenth of the learning rate {rate:g}, or less"
         return {
             "warnings": [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings],
             "advice": [],

@@ -169,20 +169,22 @@ def learned(
 ) -> dict[str, Any]:
     """What a learner should know of a run: warnings, a regression's errors, and advice unless all is as promised."""
     optimizer, splits = setup.training_copy.optimizer, setup.splits
-    rate = float(keras.ops.convert_to_numpy(getattr(optimizer, "inner_optimizer", optimizer).learning_rate))
-    if known := inspect.signature(setup.recipe.compile).parameters.get("learning_rate"):
-        rate = setup.options.get("learning_rate", known.default)  # a schedule may have ended at 0
+    flag = inspect.signature(setup.recipe.compile).parameters.get("learning_rate")
+    rate = setup.options.get("learning_rate", flag.default if flag else None)
+    if not isinstance(rate, int | float):  # a schedule may have ended at 0, so the flag comes first
+        rate = float(keras.ops.convert_to_numpy(getattr(optimizer, "inner_optimizer", optimizer).learning_rate))
     epochs = f"--epochs {2 * setup.settings.epochs}"
-    going_on = (
-        "" if setup.settings.quick else f"{command} {epochs}" if command.startswith("keraskit resume") else epochs
-    )
-    answers = {name: each for name in split_predictions.SPLITS if (each := split_predictions.read(folder, name))}
-    found: dict[str, Any] = verdict.findings(splits, rows, folder.read_json("run.json"), answers, rate, going_on)
-    if any(True for _ in regression.outputs(answers["test"])):
-        targets = [by_output(y, setup.model) for _, y, *_ in splits.train.in_order(1_024)]
-        means = {name: np.concatenate([each[name] for each in targets]).mean(axis=0) for name in targets[0]}
-        found["regression"], worse = regression.against_mean(answers["test"], means)
-        found["warnings"] += worse
+    going_on = f"{command} {epochs}" if command.startswith("keraskit resume") else epochs
+    going_on = "" if setup.settings.quick else going_on
+    validation, test = (split_predictions.read(folder, name) for name in split_predictions.SPLITS)
+    values = list(regression.outputs(test)) if test else []
+    targets = (by_output(y, setup.model) for _, y, *_ in splits.train.in_order(1_024)) if values else ()
+    sums = [{name: each[name].sum(axis=0) for name, *_ in values} for each in targets]
+    means = {name: np.sum([each[name] for each in sums], axis=0) / splits.train.size for name, *_ in values}
+    errors, worse, far = regression.against_mean(values, means)
+    run = folder.read_json("run.json")
+    found: dict[str, Any] = verdict.findings(splits, rows, run, validation, test, rate, going_on, far)
+    found |= {"warnings": found["warnings"] + worse, "regression": errors}
     return found | ({"advice": []} if " expected (" in words and "BELOW" not in words else {})
 
 

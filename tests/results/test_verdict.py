@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.results import compare, history, regression, verdict
+from keraskit.results import compare, history, regression, split_predictions, verdict
 from keraskit.results.run_folder import RunFolder
 from keraskit.results.significance import two_proportions
 from keraskit.results.split_predictions import SplitPredictions
@@ -88,7 +88,14 @@ def found(losses, answers, labels, validation=None, accuracies=None, **knobs):
     splits = types.SimpleNamespace(train=each, validation=each, test=each, classes=("ant", "bee"))
     given = {"test": split(labels, answers), "validation": split(labels, answers if validation is None else validation)}
     return verdict.findings(
-        splits, rows, {"classes": ["ant", "bee"]}, given, 0.001, "keraskit resume it --epochs 6", **knobs
+        splits,
+        rows,
+        {"classes": ["ant", "bee"]},
+        given["validation"],
+        given["test"],
+        0.001,
+        "keraskit resume it --epochs 6",
+        **knobs,
     )
 
 
@@ -168,6 +175,19 @@ def test_a_regression_has_an_interval_and_the_means_errors_beside_it(tmp_path, c
     assert sentence in said and sentence in page and f" to {high:.4g})" in sentence
     warning = "WARNING: The model is WORSE than always predicting the training mean."
     assert (warning in said) == warned == (warning.removeprefix("WARNING: ") in page.split("<main>")[0])
+
+
+def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
+    said, _ = told(capsys, regressing(1_000.0)[0], epochs=2, output_dir=tmp_path)
+    assert (
+        "WARNING: Training DIVERGED" in said and "a tenth of the learning rate 1000," in said and "train on" not in said
+    )
+
+
+def test_answers_too_large_to_keep_leave_the_losses(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(split_predictions, "read", lambda *_: None)
+    said, _ = told(capsys, regressing()[0], epochs=3, output_dir=tmp_path)
+    assert "still falls" in said and "mean absolute error" not in said
 
 
 def test_what_predicts_no_values_is_no_regression():
