@@ -15,6 +15,9 @@ assert str(pathlib.Path(keraskit.__file__)).startswith(sys.argv[1])
 assert 'tensorflow' not in sys.modules
 from keraskit.datasets import mnist
 assert all('repository' not in why for why, _ in mnist.search_path())
+from keraskit.datasets.images.sources import SHIPPED
+assert str(SHIPPED).startswith(sys.argv[1])
+assert {path.name for path in SHIPPED.iterdir()} == {'chelsea.png', 'coffee.png', 'LICENSE.txt'}
 result = keraskit.run('mlp', quick=True, data_dir=pathlib.Path(sys.argv[2]))
 assert (result.folder / 'report.html').stat().st_size > 50_000
 """
@@ -26,7 +29,11 @@ def dist(tmp_path_factory):
     out, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source") / "keraskit"
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
     for name in names.stdout.split():
-        if name.startswith(("keraskit/", "recipes/")) or name in {"pyproject.toml", "README.md", "LICENSE"}:
+        if name.startswith(("keraskit/", "recipes/", "data/photos/")) or name in {
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+        }:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]

@@ -28,7 +28,7 @@ def predict(
     top: Count = 3,
     batch_size: Count = 32,
     invert: Literal["auto", "yes", "no"] = "auto",
-    prepare: Literal["auto", "no"] = "auto",
+    prepare: Literal["auto", "yes", "no"] = "auto",
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
@@ -45,7 +45,7 @@ def predict(
         batch_size: Pictures in one call of the model.
         invert: Swap dark and bright; auto does so with grey pictures that differ from the training pictures.
         prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
-            away, the ink scaled to 20x20 pixels and centred; a picture of the run's own size stays. no takes all whole.
+            away, the ink scaled to 20x20 pixels and centred; what is so already stays. yes does it to all, no to none.
         json: Write the predictions to this file too.
         csv: The same as CSV.
         sheet: A PNG with the pictures and what was predicted.

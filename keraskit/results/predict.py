@@ -32,7 +32,7 @@ SHOWN = 10  # examples of arrays that are printed
 NEARLY_ALL = 0.95  # of a run's training pictures
 UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of runs that do not say
 Invert = Literal["auto", "yes", "no"]
-Prepare = Literal["auto", "no"]
+Prepare = Literal["auto", "yes", "no"]
 
 
 def predict(
@@ -52,7 +52,8 @@ def predict(
         top: how many classes to name.
         batch_size: pictures in one call of the model.
         invert: whether dark and bright are swapped; "auto" asks how the run's grey training pictures were.
-        prepare: "auto" cuts digits out, as MNIST's were, for a run on such; "no" takes every picture whole.
+        prepare: "auto" cuts digits out, as MNIST's were, for a run on such, where they are not so already; "yes" does
+            it always; "no" takes every picture whole.
         recipe: the file of a recipe of the user's own, whose layers the model has.
 
     Raises:
@@ -104,6 +105,9 @@ class Predictor:
 
     def network(self, invert: Invert = "auto", prepare: Prepare = "auto") -> predictions.Network:
         """The model, fed with pictures as the run's were; what else is done to one is noted."""
+        if prepare == "yes" and (*self.inputs.size, self.inputs.channels) != digit_pictures.SHAPE:
+            problem = "--prepare yes cuts digits out for a run on grey pictures of 28x28 pixels, which this is not."
+            raise UserError(problem, "Leave it out.")
 
         def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
             return prepared(image, self.inputs, self.trained, invert, prepare)
@@ -195,7 +199,8 @@ def prepared(
     bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
     paper, ink = ("bright", "dark") if bright_paper else ("dark", "bright")
     notes = []
-    if prepare == "auto" and as_mnist(inputs, trained) and image.size != inputs.size[::-1]:
+    wanted = prepare == "auto" and as_mnist(inputs, trained) and not digit_pictures.is_prepared(image)
+    if wanted or prepare == "yes":
         dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
         if found := digit_pictures.cut_out(image, dark_ink):
             array, dark_ink = found

@@ -11,9 +11,10 @@ from PIL import Image
 import keraskit
 from keraskit.datasets import mnist
 from keraskit.datasets.images.sources import find
+from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
 from keraskit.results import predictions
-from keraskit.results.predict import predict
+from keraskit.results.predict import Predictor, predict
 from keraskit.results.run_folder import RunFolder
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
@@ -121,6 +122,24 @@ def test_a_run_reaches_its_own_accuracy_on_files_of_either_shade(own, tmp_path):
     assert accuracy(predict(result.folder, files, invert="no"), y) < 0.3
     sworn = list(predict(result.folder, files, invert="yes"))
     assert [row.best for row in sworn] == [row.best for row in rows] and {row.note for row in sworn} == {"inverted"}
+
+
+def test_digits_of_the_runs_own_size_are_prepared_too_where_they_are_not_yet(own, tmp_path):
+    result, x, y, _ = own
+    small = [np.asarray(Image.fromarray(digit[4:24, 4:24]).resize((15, 15), Image.Resampling.BOX)) for digit in x[:60]]
+    files = saved([np.pad(255 - digit, ((2, 11), (11, 2)), constant_values=255) for digit in small], tmp_path)
+    rows = list(predict(result.folder, files))
+    assert all(row.note.startswith(CUT_OUT) for row in rows)
+    assert accuracy(rows, y[:60]) > result.metrics["accuracy"] - 0.12  # of 15 pixels
+    assert accuracy(predict(result.folder, files, prepare="no"), y[:60]) < 0.6
+    as_they_are = saved(x[:5], tmp_path)
+    assert all(row.note.startswith(CUT_OUT) for row in predict(result.folder, as_they_are, prepare="yes"))
+
+
+def test_what_is_no_run_on_digits_cannot_prepare_them(tmp_path):
+    model = Predictor(None, None, None, [], Inputs((8, 8), 3, "unit", (8, 8, 3)), None, {})
+    with pytest.raises(UserError, match="--prepare yes cuts digits out for a run on grey pictures of 28x28"):
+        model.network(prepare="yes")
 
 
 def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):

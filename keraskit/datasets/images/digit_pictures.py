@@ -39,6 +39,11 @@ def border(pictures: np.ndarray) -> np.ndarray:
     return np.concatenate(sides, axis=1).mean(axis=1)
 
 
+def is_prepared(image: Image.Image) -> bool:
+    """Whether a picture is as MNIST's are, whether its ink is bright or dark."""
+    return measure(np.asarray(image.convert("L"))[None])["as_mnist"] == 1
+
+
 def _is_prepared(ink: np.ndarray) -> bool:
     """Whether ink from 0 to 255 has the size and place of MNIST's, give or take two pixels and one."""
     ink = np.where(ink < FAINT * 255, 0, ink)

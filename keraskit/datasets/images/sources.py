@@ -12,7 +12,8 @@ from keraskit import system
 from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
-SHIPPED = Path(__file__).resolve().parents[3] / "data" / "photos"  # where keraskit is used from its repository
+HOME = Path(__file__).resolve().parents[2]
+SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # of a wheel; a checkout
 # A photograph hardly shrinks in a zip. What shrinks like this, or claims so much, is made to fill the memory: a member
 # a hundred times, if it is large; all of them, whose data may overlap, twenty times as large as the archive.
 MOST_RATIO, RATIO_FROM = 100, 10_000_000
