@@ -58,7 +58,9 @@ class Labels:
 
     def targets(self, split: str, y: np.ndarray) -> np.ndarray:
         """What a model is to learn of a split's labels: as they are given, text as indices, counted from 0."""
-        return self.indices[split] if self.first is None else y - self.first if self.first else y
+        if self.first is None:
+            return self.indices[split]
+        return y.astype(np.int64) if y.dtype == bool else y - self.first if self.first else y
 
 
 def encode(

@@ -107,6 +107,14 @@ def test_text_among_several_targets_is_refused():
         from_arrays(X, {"a": Y, "b": TEXT[Y]}, X, {"a": Y, "b": TEXT[Y]})
 
 
+@pytest.mark.parametrize("y", [Y > 0, np.eye(2, dtype=bool)[np.minimum(Y, 1)]], ids=["one", "rows"])
+def test_yes_and_no_are_classes_as_numbers(y):
+    splits = from_arrays(X, y, X, y)()
+    targets = splits.test.take(np.arange(24))[1]
+    assert splits.classes == ("0", "1") and targets.dtype == np.int64 and np.array_equal(targets, y)
+    assert np.array_equal(splits.test.labels, Y > 0)
+
+
 def test_one_hot_rows_are_classes_and_stay_as_they_are():
     eye = np.eye(3, dtype="float32")[Y]
     splits = from_arrays(X, eye, X, eye, classes=["a", "b", "c"], class_weight={2: 4.0})()
