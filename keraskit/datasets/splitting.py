@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -82,16 +81,16 @@ def fingerprints(*arrays: np.ndarray) -> np.ndarray:
 
 def apart(
     prints: Mapping[str, np.ndarray],
-    labels: Mapping[str, np.ndarray] | None = None,
-    classes: Sequence[str] = (),
-    names: Mapping[str, Sequence[Any]] | None = None,
+    labels: Mapping[str, np.ndarray],
+    names: Mapping[str, Sequence[str]],
+    classes: Sequence[str],
 ) -> tuple[np.ndarray, list[str]]:
     """Find exact copies in two splits. Those in training are to be left out, so that the test split stays whole.
 
     Args:
         prints: `fingerprints` of train, validation and test.
-        labels, classes: the class of each example, and the classes' names, where there are classes.
-        names: of the examples (default: their indices).
+        labels, names: the class and the name of each example.
+        classes: their names.
 
     Returns:
         Which training examples to keep, bool, and lines to show: how many copies there are, and which have two classes.
@@ -103,17 +102,16 @@ def apart(
         notes.append(f"left out of training: {dropped:,} exact copies of examples in validation or test")
     if shared := int(np.isin(validation, test).sum()):
         notes.append(f"in validation, which chooses the epoch: {shared:,} exact copies of test examples")
-    if labels is not None:
-        which = np.unique(np.concatenate([*prints.values()]), return_inverse=True)[1]
-        label = np.concatenate([labels[split] for split in prints])
-        torn = np.flatnonzero(np.bincount(np.unique(np.stack([which, label]), axis=1)[0]) > 1)
-        called = [f"{s} {i}" if names is None else names[s][i] for s in prints for i in range(len(prints[s]))]
-        for each in torn[:NAMED]:
-            same = {int(label[i]): called[i] for i in np.flatnonzero(which == each)[::-1]}
-            words = " and ".join(f"{name} ({classes[k] if classes else k})" for k, name in sorted(same.items())[:NAMED])
-            notes.append(f"the same bytes in two classes: {words}")
-        if len(torn) > NAMED:
-            notes.append(f"the same bytes in two classes: {len(torn) - NAMED:,} more")
+    which = np.unique(np.concatenate([*prints.values()]), return_inverse=True)[1]
+    label = np.concatenate([labels[split] for split in prints])
+    called = [name for split in prints for name in names[split]]
+    torn = np.flatnonzero(np.bincount(np.unique(np.stack([which, label]), axis=1)[0]) > 1)
+    for each in torn[:NAMED]:
+        same = {int(label[i]): called[i] for i in np.flatnonzero(which == each)[::-1]}
+        words = " and ".join(f"{name} ({classes[k]})" for k, name in sorted(same.items())[:NAMED])
+        notes.append(f"the same bytes in two classes: {words}")
+    if len(torn) > NAMED:
+        notes.append(f"the same bytes in two classes: {len(torn) - NAMED:,} more")
     return keep, notes
 
 

@@ -48,11 +48,12 @@ def test_copies_leave_training_alone_and_those_of_two_classes_are_named():
     rows = {"train": x[[0, 1, 2, 3, 3]], "validation": x[[1, 4]], "test": x[[2, 4, 5]]}
     labels = {"train": np.array([0, 1, 0, 0, 1]), "validation": np.array([1, 0]), "test": np.array([0, 0, 1])}
     prints = {split: fingerprints(rows[split], rows[split] * 2) for split in rows}
-    keep, notes = apart(prints, labels, ("cat", "dog"))
+    names = {split: [f"{split}/{i}" for i in range(len(rows[split]))] for split in rows}
+    keep, notes = apart(prints, labels, names, ("cat", "dog"))
     assert keep.tolist() == [True, False, False, True, True]
     assert notes[0] == "left out of training: 2 exact copies of examples in validation or test"
     assert notes[1] == "in validation, which chooses the epoch: 1 exact copies of test examples"
-    assert notes[2:] == ["the same bytes in two classes: train 3 (cat) and train 4 (dog)"]
+    assert notes[2:] == ["the same bytes in two classes: train/3 (cat) and train/4 (dog)"]
     assert fingerprints(x, x).tolist() != fingerprints(x, x[::-1]).tolist()
 
 

@@ -47,7 +47,7 @@ def splits(
         labels = {split: labels_of(pairs) for split, pairs in found.items()}
         names = {split: [name for name, _ in pairs] for split, pairs in found.items()}
         prints = {split: np.array([int(digests[n][:16], 16) for n in names[split]], np.uint64) for split in SPLITS}
-        keep, notes = splitting.apart(prints, labels, layout.classes, names)
+        keep, notes = splitting.apart(prints, labels, names, layout.classes)
         found["train"], prints["train"] = list(itertools.compress(found["train"], keep)), prints["train"][keep]
         if not limit:
             labels["train"] = labels_of(found["train"])
