@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keraskit.recipe import Recipe
-    from keraskit.training.runner import RunResult
+    from keraskit.training.result import RunResult
 
 _HOMES = {
     "Augmentation": "keraskit.augment",
@@ -15,7 +15,7 @@ _HOMES = {
     "Program": "keraskit.recipe",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",
-    "RunResult": "keraskit.training.runner",
+    "RunResult": "keraskit.training.result",
     "UserError": "keraskit.errors",
     "from_arrays": "keraskit.datasets.arrays",
     "load_recipe": "keraskit.registry",

@@ -38,13 +38,13 @@ def unfit(error: Any, flag: str = "") -> UserError:
     names = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part.isidentifier()]
     flag, value = flag or f"--{'.'.join(names)}", first["input"]
     if first["type"] == "extra_forbidden":
-        return UserError(f"There is no {flag}.")
+        return UserError(f"There is no {printable(first['loc'][-1])}.")
     if first["type"] == "missing":
         return UserError(f"{flag} needs a value.")
     said = _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, "))
     words = value if isinstance(value, list) else [value]
     shown = " ".join(each if isinstance(each, str) and each else repr(each) for each in words)
-    return UserError(f"{flag} {printable(shown[:200])} makes no sense: {said[0].lower()}{said[1:]}.")
+    return UserError(f"{flag} {printable(shown[:200] or repr(value))} makes no sense: {said[0].lower()}{said[1:]}.")
 
 
 def sentence(error: object, most: int = 300) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from keraskit.augment import Augmentation
+from keraskit.errors import UserError
 
 if TYPE_CHECKING:
     import keras
@@ -20,10 +22,28 @@ if TYPE_CHECKING:
 BEYOND = "beyond the document"
 
 
-def _declared_in() -> Path:
-    """The file that calls a dataclass's constructor; where there is none, as in a notebook, recipe.py here."""
-    frame = sys._getframe(2)  # above this function and __init__
-    return Path(frame.f_globals.get("__file__") or "recipe.py")
+def _declared_in() -> Path | None:
+    """The file that calls a dataclass's constructor; None in a notebook, which is none."""
+    file = sys._getframe(2).f_globals.get("__file__")  # above this function and __init__
+    return Path(file) if file and Path(file).is_file() else None  # `python -` calls itself <stdin>
+
+
+class _Named:
+    """What has a name: its own, or else its file's."""
+
+    name: str
+    source: Path | None
+
+    def __post_init__(self) -> None:
+        name = self.name or (self.source.stem if self.source else "recipe")
+        if Path(name).name != name or not name.isprintable():
+            raise UserError(f"A recipe cannot be called {name!r}.", "Its runs lie in a folder of this name.")
+        object.__setattr__(self, "name", name)
+
+    def at(self, source: Path) -> Self:
+        """The same as the recipe of this file, and called like it unless it has a name of its own."""
+        known = self.source.stem if self.source else "recipe"
+        return dataclasses.replace(self, source=source, name="" if self.name == known else self.name)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,7 @@ class Pretrained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(_Named):
     """A model and how it is trained. The keyword arguments of `build`, `compile` and `data` are the recipe's flags.
 
     Args:
@@ -73,7 +93,8 @@ class Recipe:
             where pictures with their class would not show what the model does.
         pretrained: where the first weights come from, unless they are drawn at random.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
-        source: the file of the recipe (default: where this is called); its name is the recipe's.
+        name: what it is called (default: like its file; where there is none, as in a notebook, "recipe").
+        source: the file of the recipe (default: where this is called, if that is a file).
     """
 
     build: Callable[..., keras.Model]
@@ -92,12 +113,8 @@ class Recipe:
     figure: Callable[[Sequence[str], Any, Any], tuple[np.ndarray, list[str]]] | None = None
     pretrained: Pretrained | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
-    source: Path = field(default_factory=_declared_in)
-
-    @property
-    def name(self) -> str:
-        """The recipe's name is its file's."""
-        return self.source.stem
+    name: str = ""
+    source: Path | None = field(default_factory=_declared_in)
 
     @property
     def features(self) -> str | None:
@@ -111,23 +128,19 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
+class Program(_Named):
     """A recipe that trains nothing.
 
     Args:
         run: the program; its arguments become flags.
         section: as in Recipe.
-        source: the file of the recipe (default: where this is called).
+        name, source: as in Recipe.
     """
 
     run: Callable[..., Any]
     section: str = ""
-    source: Path = field(default_factory=_declared_in)
-
-    @property
-    def name(self) -> str:
-        """The recipe's name is its file's."""
-        return self.source.stem
+    name: str = ""
+    source: Path | None = field(default_factory=_declared_in)
 
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:

@@ -4,7 +4,9 @@ import ast
 import contextlib
 import hashlib
 import importlib.util
+import io
 import re
+import runpy
 import sys
 import typing
 from collections.abc import Callable
@@ -13,25 +15,28 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from keraskit import stand_ins, typed
 from keraskit.augment import Augmentation
 from keraskit.config import flags
 from keraskit.errors import UserError
-from keraskit.recipe import Pretrained
+from keraskit.recipe import Pretrained, Program, Recipe
 from keraskit.suggest import did_you_mean
 
 PACKAGE = "keraskit.recipes"
 SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
-FUNCTIONS = ("data", "build", "compile", "run")  # of a recipe, whose arguments are flags
+FUNCTIONS = ("data", "build", "compile")  # of a recipe, whose arguments are flags
 
 
 class Card:
     """What the source of one recipe says of it, read without executing it where that is possible."""
 
-    def __init__(self, source: Path) -> None:
-        self.source, self.name = source, source.stem
+    def __init__(self, source: Path | None, name: str = "") -> None:
+        self.source, self.name = source or Path(), name or (source.stem if source else "")
 
     @cached_property
     def _tree(self) -> ast.Module:
+        if self.source == Path():  # of a recipe without a file
+            return ast.Module([], [])
         try:
             return ast.parse(self.source.read_bytes())
         except (OSError, SyntaxError, ValueError) as error:
@@ -70,29 +75,45 @@ class Card:
         return hashlib.sha256(self.code.encode()).hexdigest()[:16]
 
     @cached_property
-    def _call(self) -> ast.Call:
-        for node in self._tree.body:
+    def _call(self) -> ast.Call | None:
+        """The call in the one line `recipe = Recipe(...)`; None where the recipe is made otherwise."""
+        bound = [n for n in ast.walk(self._tree) if isinstance(n, ast.Name | ast.alias) and _binds(n, "recipe")]
+        for node in self._tree.body if len(bound) == 1 else ():
             match node:
-                case ast.Assign(
-                    targets=[ast.Name("recipe")], value=ast.Call(func=ast.Name("Recipe" | "Program")) as call
+                case (
+                    ast.Assign(targets=[ast.Name("recipe")], value=ast.Call() as call)
+                    | ast.AnnAssign(target=ast.Name("recipe"), value=ast.Call() as call)
+                ) if ast.unparse(call.func).rpartition(".")[2] in ("Recipe", "Program") and all(
+                    k.arg for k in call.keywords
                 ):
                     return call
-        raise UserError(f"{self.source.name} has no line `recipe = Recipe(...)`.", "See any recipe for how it looks.")
+        return None
+
+    @cached_property
+    def _recipe(self) -> Recipe | Program:
+        """The recipe, for what is written of it: its file is imported with stand-ins for Keras where that works."""
+        if "keras" in sys.modules:
+            return self.load()
+        path = str(self.source.resolve().parent)
+        try:
+            with stand_ins.standing_in(), contextlib.redirect_stdout(io.StringIO()):
+                sys.path.append(path)  # not first: its files would stand in the way of NumPy's and others'
+                try:
+                    return held(runpy.run_path(str(self.source), run_name=f"keraskit_{self.name}"), self.source)
+                finally:
+                    sys.path.remove(path)
+        except Exception:
+            return self.load()
 
     @property
     def trains(self) -> bool:
         """Whether it is a Recipe, not a Program."""
-        return isinstance(self._call.func, ast.Name) and self._call.func.id == "Recipe"
+        return ast.unparse(self._call.func).endswith("Recipe") if self._call else isinstance(self._recipe, Recipe)
 
     @cached_property
     def declared(self) -> dict[str, Any]:
         """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size, augment."""
-        return _literals(self._call)
-
-    @property
-    def reader(self) -> str:
-        """The function that reads the recipe's data, as its source names it, such as `digits.flat`."""
-        return next((ast.unparse(keyword.value) for keyword in self._call.keywords if keyword.arg == "data"), "")
+        return _literals(self._call) if self._call else vars(self._recipe)
 
     @property
     def measured_with(self) -> str:
@@ -101,12 +122,13 @@ class Card:
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """The recipe's functions: signatures and docstrings alone, or the module's own where these cannot be read."""
+        """The recipe's functions: signatures and docstrings alone where these can be read from the source."""
         try:
-            given = {keyword.arg: keyword.value for keyword in self._call.keywords}
-            return {name: _stub(self._tree, given[name], self.source) for name in FUNCTIONS if name in given}
+            given = {keyword.arg: keyword.value for keyword in self._call.keywords} if self._call else {}
+            wanted = FUNCTIONS if self.trains else ("run",)
+            return {name: _stub(self._tree, given[name], self.source) for name in wanted}
         except (LookupError, NameError, OSError, TypeError, ValueError, AttributeError):
-            return self.load().functions
+            return self._recipe.functions
 
     @property
     def ours(self) -> bool:
@@ -124,9 +146,23 @@ class Card:
             return import_module(f"{PACKAGE}.{self.name}").recipe
         main = sys.modules["__main__"]
         if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path and hasattr(main, "recipe"):
-            return main.recipe
+            return held(vars(main), self.source)
         name = f"keraskit_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-        return (sys.modules.get(name) or import_file(self.source, name)).recipe
+        return held(vars(sys.modules.get(name) or import_file(self.source, name)), self.source)
+
+
+def held(names: dict[str, Any], source: Path) -> Recipe | Program:
+    """The recipe that a file holds, as this file's whatever module has made it."""
+    recipe = names.get("recipe")
+    if not isinstance(recipe, Recipe | Program):
+        raise UserError(f"{source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
+    return recipe if recipe.source and recipe.source.resolve() == source.resolve() else recipe.at(source)
+
+
+def _binds(node: ast.Name | ast.alias, name: str) -> bool:
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name) == name
+    return node.id == name and isinstance(node.ctx, ast.Store)
 
 
 def import_file(source: Path, name: str) -> Any:
@@ -135,7 +171,8 @@ def import_file(source: Path, name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # as Python does for a script
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # as Python does for a script, for what its functions import too
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -144,8 +181,6 @@ def import_file(source: Path, name: str) -> Any:
             raise
         problem = f"{source} cannot be imported: {type(error).__name__}: {error}."
         raise UserError(problem, f"`python {source}` shows where.") from error
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 
@@ -162,7 +197,7 @@ def _stub(tree: ast.Module, value: ast.expr, source: Path) -> Callable[..., Any]
             return _stub_of(_imported(tree, module), name)
         case ast.Name(id=name):
             for node in tree.body:
-                if isinstance(node, ast.FunctionDef) and node.name == name:
+                if isinstance(node, ast.FunctionDef) and node.name == name and not node.decorator_list:
                     return _without_body(node, source, ast.get_docstring(tree))
             parent, _, name = _imported(tree, name).rpartition(".")
             return _stub_of(parent, name)
@@ -190,12 +225,12 @@ def _stub_of(module: str, name: str) -> Callable[..., Any]:
 def _without_body(function: ast.FunctionDef, source: Path, doc: str | None) -> Callable[..., Any]:
     node = ast.parse(ast.unparse(function)).body[0]  # a copy, so that the tree stays as it was read
     assert isinstance(node, ast.FunctionDef)
-    node.returns, node.decorator_list = None, []
+    node.returns = None
     node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
     required = len(node.args.args) - len(node.args.defaults)
     for argument in node.args.args[:required]:  # filled in by the runner: keras.Model is not imported here
         argument.annotation = None
-    known = {**vars(typing), "Path": Path, "__doc__": doc}
+    known = {**vars(typing), **vars(typed), "Path": Path, "__doc__": doc}
     names: dict[str, Any] = {}
     exec(compile(ast.Module([node], []), str(source), "exec", dont_inherit=True), known, names)
     return names[node.name]

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from keraskit import stand_ins
 from keraskit.errors import UserError
 
 _CHATTER = (
@@ -84,7 +85,7 @@ def import_keras() -> None:
 
     Takes 3 to 5 seconds the first time.
     """
-    if _started:
+    if _started or stand_ins.active():
         return
     collecting = gc.isenabled()
     gc.disable()  # to look through a million objects that stay for good takes a fifth of the time

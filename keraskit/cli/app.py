@@ -25,7 +25,7 @@ from keraskit.config import TRAINING, RunConfig
 from keraskit.errors import UserError, printable, sentence
 from keraskit.options import Functions, filled, options_of
 from keraskit.recipe import Program, Recipe
-from keraskit.registry import Card, find_card, recipes_available
+from keraskit.registry import Card, find_card, held, recipes_available
 from keraskit.typed import Typed
 
 BAD_INPUT = 2
@@ -57,8 +57,11 @@ def main(recipe: Recipe | Program) -> None:
     """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
     startup.begin(system.process_age())
     startup.keep_tensorflow()
-    card = Card(recipe.source)
-    name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {recipe.source.name}"
+    program = vars(sys.modules["__main__"])
+    if program.get("recipe") is recipe and Path(program.get("__file__") or "").is_file():
+        recipe = held(program, Path(program["__file__"]))  # whatever module has made it
+    card = Card(recipe.source, recipe.name)
+    name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {card.source.name or '-'}"
     app = _recipe_app("run", name, card, recipe)
     app["--help"].show = False  # as below `keraskit run`
     sys.exit(_guarded(lambda typed: app(typed, **_QUIET), sys.argv[1:], name))
@@ -161,7 +164,7 @@ def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | Non
         app.default(_show_command(card, functions["build"], load))
     else:
         app.group_parameters = TRAINING
-        app.default(_training_command(verb, functions, load))
+        app.default(_training_command(verb, card, functions, load))
     return app
 
 
@@ -170,11 +173,16 @@ def _load(card: Card, recipe: Any) -> Any:
     return recipe or card.load()
 
 
-def _training_command(verb: str, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
+def _training_command(verb: str, card: Card, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
     options_type = options_of(functions)
 
     def command(*, config: Any = RunConfig(), options: Any = None) -> None:  # noqa: B008
         given = Typed.given(options) if options else {}
+        if verb == "run" and config.seeds > 1 and card.source.is_file():
+            from keraskit.training import seeds
+
+            seeds.in_processes(card, config, given)
+            return
         recipe = load()
         if verb == "autotune":
             from keraskit.training.autotune import autotune

@@ -82,7 +82,7 @@ class Cluster:
             own = {flag(name): _same(name, value) for name, value in knobs.items() if name not in HERE}
             sizes = " + ".join(f"{size:,}" for size in splits.sizes().values())
             data = f"{splits.source['name']}, {sizes} examples, {str(splits.source.get('sha256'))[:12]}"
-            self.agree(**own, data=data, recipe=f"{recipe.name}, {_content(recipe.source)}")
+            self.agree(**own, data=data, recipe=f"{recipe.name}, {recipe.source and _content(recipe.source)}")
 
     def leave(self) -> None:
         """End the work together, when the chief has ended its own."""

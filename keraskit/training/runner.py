@@ -28,6 +28,7 @@ from keraskit.training import fit, hardware, previous, resources, resume, seeds,
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
 from keraskit.training.evaluate import by_output, infer
+from keraskit.training.result import RunResult
 from keraskit.training.resume import Unfinished
 from keraskit.training.settings import different, record, settle
 from keraskit.training.setup import TrainingSetup, load, prepare
@@ -35,29 +36,12 @@ from keraskit.training.setup import TrainingSetup, load, prepare
 LABELS = {"steps_per_execution": "steps at once"}
 
 
-@dataclasses.dataclass(frozen=True)
-class RunResult:
-    """What a run gives back.
-
-    Args:
-        model: the trained model with its best weights by validation, in float32.
-        history: one row per epoch: epoch, metrics, validation metrics, seconds.
-        metrics: of the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
-        folder: where everything lies; None for a worker that is not the chief.
-    """
-
-    model: keras.Model
-    history: list[dict[str, float]] = dataclasses.field(repr=False)
-    metrics: dict[str, float]
-    folder: Path | None
-
-
 def train(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], unfinished: Unfinished | None = None
 ) -> RunResult:
     """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with."""
     if config.seeds > 1:
-        return seeds.train_seeds(recipe, config, options, train)
+        return seeds.in_this_process(recipe, config, options, train)
     timings = Timings(startup.spent())
     timings.mark("start-up")
     if config.like:
@@ -226,17 +210,18 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
     """The manifest's facts that are known before training."""
     recipe, settings, splits = setup.recipe, setup.settings, setup.splits
     knobs = settings.model_dump(exclude={"options"})
-    own = recipe.source.is_file() and not Card(recipe.source).ours  # a file of the user's
-    started = shlex.quote(short(recipe.source.resolve())) if own else recipe.name
+    card = Card(recipe.source, recipe.name)
+    own = card.source.resolve() if card.source.is_file() and not card.ours else None  # a file of the user's
+    started = shlex.quote(short(own)) if own else recipe.name
     inputs, seen = splits.train.inputs, None
     if inputs and inputs.channels == 1 and splits.train.pictures:
         first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
         seen = digit_pictures.measure(splits.train.pictures(first))
     return {
         "recipe": recipe.name,
-        "source": str(recipe.source.resolve()) if own else None,
+        "source": str(own) if own else None,
         "section": recipe.section,
-        "summary": Card(recipe.source).summary if recipe.source.is_file() else recipe.name,
+        "summary": card.summary if card.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {flags(config.given())} {flags(options)}".split()),
         "seed": settings.seed,
         "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},

@@ -59,15 +59,19 @@ def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in mine.items() if value != plain[name]} | settings.options
 
 
-def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
-    """How a run was asked for, as JSON holds it: knobs, options, and of the recipe all that decides the result."""
+def words(config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
+    """What was given for a run, as JSON holds it."""
     knobs = {name: _plain(name, value) for name, value in config.given().items() if name != "output_dir"}
     given = {name: _plain(name, value) for name, value in options.items()}
+    return json.loads(json.dumps({"knobs": knobs, "options": given}, default=lasting))
+
+
+def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
+    """How a run was asked for, as JSON holds it: knobs, options, and of the recipe all that decides the result."""
     names = {field.name for field in dataclasses.fields(recipe)} - SAID - {"name", "source", "figure"}
     fields = {name: lasting(getattr(recipe, name)) for name in sorted(names)}
     of_files = {"code": code(recipe.source), "callbacks": code(callbacks_file(config.callbacks))}
-    asked = {"knobs": knobs, "options": given, "recipe": fields, **of_files}
-    return json.loads(json.dumps(asked, default=lasting))
+    return {**words(config, options), "recipe": json.loads(json.dumps(fields)), **of_files}
 
 
 def differing(asked: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -244,7 +244,7 @@ def test_a_new_run_is_like_an_old_one_but_for_what_is_given(here, keraskit_says)
 
 WRONG = [
     ("run ./gone.py", "There is no file ./gone.py."),
-    ("show ./empty.py", "empty.py has no line `recipe = Recipe(...)`."),
+    ("show ./empty.py", "empty.py makes no `recipe = Recipe(...)`."),
     ("run ./half.py", "half.py cannot be read as Python"),
     ("run ./imports.py", "imports.py cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
     ("run ./mymodel.py --unit 3", "Did you mean --units?"),

@@ -1,0 +1,31 @@
+"""RunResult: what a run gives back, from its end or from the folder of one that has finished."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from keraskit.results.run_folder import MANIFEST, MODEL, RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run gives back.
+
+    Args:
+        model: the trained model with its best weights by validation, in float32.
+        history: one row per epoch: epoch, metrics, validation metrics, seconds.
+        metrics: of the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
+        folder: where everything lies; None for a worker that is not the chief.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]] = dataclasses.field(repr=False)
+    metrics: dict[str, float]
+    folder: Path | None
+
+
+def opened(folder: RunFolder) -> RunResult:
+    """The result of a finished run, by a program that has the classes of its model."""
+    model = keras.saving.load_model(folder.file(MODEL), compile=False)
+    return RunResult(model, folder.read_history(), folder.read_json(MANIFEST)["test"], folder.path)

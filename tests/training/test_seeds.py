@@ -1,0 +1,82 @@
+"""--seeds: each seed in a process of its own, finished ones not again, a notebook's in this one."""
+
+import json
+import os
+import statistics
+
+import pytest
+
+import keraskit
+
+MINE = """
+import os
+import keraskit
+import keras
+import numpy as np
+from keraskit import Recipe, from_arrays
+
+def build():
+    with open(os.environ["BUILT"], "a") as file:
+        print(os.getpid(), file=file)
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.layers.Dense(1)(inputs))
+
+def compile_model(model):
+    model.compile("adam", "mse")
+
+x = np.random.default_rng(0).normal(size=(96, 3)).astype("float32")
+recipe = Recipe(build=build, compile=compile_model, data=from_arrays(x, x[:, :1], x, x[:, :1]), epochs=1,
+    batch_size=32, monitor="val_loss")
+"""
+
+
+def losses(folder):
+    """The test loss of each run, by seed."""
+    runs = [json.loads(file.read_text()) for file in folder.glob("*/run.json")]
+    assert all(run["status"] == "finished" for run in runs)
+    return {run["seed"]: run["test"]["loss"] for run in runs}
+
+
+def mean(values):
+    """What is said of several results."""
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"mean loss             {statistics.mean(values):.4f} ± {error:.4f}, of {len(values)} seeds"
+
+
+@pytest.mark.parametrize("way", ["command", "Python"])
+def test_finished_seeds_are_not_trained_again(way, command, tmp_path, monkeypatch, capsys, undrawn):
+    for name in ("numpy", "json", "keras"):  # nobody's working folder is a place of our modules
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.py").write_text(MINE)
+    monkeypatch.setenv("BUILT", str(tmp_path / "built"))
+    monkeypatch.chdir(tmp_path)
+    recipe = keraskit.load_recipe("mine/mine.py") if way == "Python" else None
+
+    def run(**words):
+        if recipe:
+            result = keraskit.run(recipe, seed=5, xla="off", output_dir="runs", **words)
+            assert result.metrics["loss"] == losses(tmp_path / "runs" / "mine")[4 + words["seeds"]]
+            return capsys.readouterr().out
+        flags = [f"--seeds={words['seeds']}", *(["--resume"] if "resume" in words else [])]
+        done = command("run", "mine/mine.py", "--seed", "5", "--xla", "off", *flags)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    said = run(seeds=2)
+    first = losses(tmp_path / "runs" / "mine")
+    assert sorted(first) == [5, 6] and mean([first[5], first[6]]) in said
+    said = run(seeds=3, resume=True)
+    both = losses(tmp_path / "runs" / "mine")
+    assert sorted(both) == [5, 6, 7] and both.items() > first.items() and mean([both[i] for i in (5, 6, 7)]) in said
+    assert said.count(", finished in runs/mine/") == 2
+    builders = (tmp_path / "built").read_text().split()
+    assert len(builders) == 3 and len(set(builders)) == (1 if recipe else 3)
+    assert (str(os.getpid()) in builders) == bool(recipe) and not (tmp_path / "mark").exists()
+
+
+def test_a_seed_that_fails_ends_them_with_its_line_and_code(command, tmp_path):
+    done = command("run", "mlp", "--seeds", "3", "--quick", "--data-dir", "nowhere")
+    assert done.returncode == 2 and "--data-dir nowhere does not exist" in done.stderr
+    assert done.stderr.endswith("The run of seed 0 ended with code 2. See above; --resume goes on.\n")
+    assert done.stdout.count("seed ") == 1
