@@ -30,7 +30,6 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
     own = type(model).test_step is not keras.Model.test_step or type(model).predict_step is not keras.Model.predict_step
     call = model.call
 
-    @tf.function(autograph=False, reduce_retracing=True)
     def step(iterator: Any) -> tuple[Any, Any, Any]:
         data, given = iterator.get_next(), []
 
@@ -42,6 +41,8 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
             logs = model.test_step(data)
         return logs, data[1], model.predict_step(data) if own else given[0]
 
+    if not model.run_eagerly:
+        step = tf.function(step, autograph=False, reduce_retracing=True)
     with resources.enough_memory(batch_size):
         return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
 

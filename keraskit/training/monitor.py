@@ -19,7 +19,7 @@ STEPS = ("test_step", "compute_metrics", "compute_loss")
 
 
 def measured(model: keras.Model, element_spec: Any) -> list[str]:
-    """Names of what `evaluate` gives of a compiled model; where steps are its own, by tracing one.
+    """Names of what `evaluate` gives of a compiled model; where steps are its own, by tracing one; none if it is eager.
 
     Args:
         element_spec: of the batches.
@@ -29,6 +29,8 @@ def measured(model: keras.Model, element_spec: Any) -> list[str]:
     """
     if model._compile_loss is not None and all(getattr(type(model), s) is getattr(keras.Model, s) for s in STEPS):
         return list(history.flat(model.get_metrics_result()))
+    if model.run_eagerly:
+        return []
     strategy = model.distribute_strategy
 
     @tf.function(autograph=False)

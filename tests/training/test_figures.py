@@ -37,6 +37,15 @@ class OwnTestStep(keras.Model):
         return self.compute_metrics(x, y, self(x, training=False))
 
 
+class Eager(keras.Model):
+    """Looks at values in `test_step`, which no graph has."""
+
+    def test_step(self, data):
+        loss = float(np.abs(data[1].numpy() - self(data[0]).numpy()).max())
+        self._loss_tracker.update_state(loss)
+        return {"loss": self._loss_tracker.result()}
+
+
 class OwnLoss(keras.Model):
     """Overrides `compute_loss` and `compute_metrics`."""
 
@@ -124,6 +133,7 @@ MODELS = {  # how it is built, compiled, and what it learns
     "add_loss": (model(inside=lambda x: Adds(name="adds")(x)), {"loss": "mse"}, Y),
     "regularized": (model(kernel_regularizer="l2", activity_regularizer="l1"), {"loss": "mae"}, Y),
     "own test_step": (model(OwnTestStep), {"loss": "mse", "metrics": ["mae"]}, Y),
+    "eager": (model(Eager), {"loss": "mse", "run_eagerly": True}, Y),
     "own compute_loss": (model(OwnLoss), {"loss": "mse", "metrics": ["mae"]}, Y),
     "own steps": (model(OwnSteps), {}, Y),
     "several outputs": (
@@ -153,7 +163,7 @@ def recipe(name, **more):
 
     def compile_model(model):
         fresh = [each if isinstance(each, str) else each.from_config(each.get_config()) for each in metrics]
-        model.compile(keras.optimizers.SGD(0.01), metrics=fresh, **rest)
+        model.compile(keras.optimizers.SGD(0.01), metrics=fresh or None, **rest)
 
     splits = slice(0, 100), slice(100, 120), slice(120, 170)
     train, validation, test = ((X[s], of(s)) for s in splits)
