@@ -10,6 +10,7 @@ import numpy as np
 from keraskit.results.scores import Z
 from keraskit.results.split_predictions import SplitPredictions
 
+FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
 Values = tuple[str, np.ndarray, np.ndarray]
 
 
@@ -26,7 +27,7 @@ def outputs(test: SplitPredictions) -> Iterator[Values]:
 def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str], bool]:
     """Compare outputs with their training means.
 
-    Returns a sentence on each, a warning of each that errs more, and whether one does so ten times more.
+    Returns a sentence on each, a warning of each that errs more, and whether one is as far off as if it diverged.
     """
     said, warnings, far = [], [], False
     for name, targets, predictions in values:
@@ -39,7 +40,7 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
             f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
             f"{lowest.mean():.4g}."
         )
-        far = far or bool(squared.mean() > 10 * lowest.mean())
+        far = far or bool(squared.mean() > FAR * max(lowest.mean(), np.square(targets).mean()))
         if (worse := squared - lowest).mean() >= 0:
             word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")

@@ -184,6 +184,13 @@ def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
     )
 
 
+def test_a_regression_that_has_hardly_begun_has_not_diverged():
+    targets = np.random.default_rng(0).normal(5, 0.1, 100)
+    for predictions, diverged in ((np.zeros(100), False), (targets - 1_000, True)):
+        _, warnings, far = regression.against_mean([("", targets[:, None], predictions[:, None])], {"": np.array(5.0)})
+        assert far == diverged and warnings == ["The model is WORSE than always predicting the training mean."]
+
+
 def test_answers_too_large_to_keep_leave_the_losses(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(split_predictions, "read", lambda *_: None)
     said, _ = told(capsys, regressing()[0], epochs=3, output_dir=tmp_path)
