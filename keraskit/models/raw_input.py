@@ -1,4 +1,4 @@
-"""Preprocessing as Keras layers in front of a model, which then takes uint8 pictures as they are."""
+"""Keras layers around a model: preprocessing, so that it takes uint8 pictures, and probabilities of its classes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from keraskit.datasets.preprocessing import DEVIATION, IMAGENET_MEAN, MEAN, Inpu
 from keraskit.errors import UserError
 
 
-def with_raw_input(model: keras.Model, inputs: Inputs, augmentation: Augmentation, classes: int) -> keras.Model:
-    """The model with its preprocessing in front, and probabilities of all classes behind where there are classes.
+def with_raw_input(model: keras.Model, inputs: Inputs, augmentation: Augmentation) -> keras.Model:
+    """The model with its preprocessing in front.
 
     Args:
         model: takes what `Inputs.arranged` makes.
         inputs: how its pictures were scaled and shaped.
         augmentation: standardised them, perhaps, with its statistics.
-        classes: how many there are; 0 for other tasks.
 
     Returns:
-        A model of uint8 pictures, shape (n, height, width) or (n, height, width, 3). Of two classes an output of shape
-        (n, 1) is the probability of the second, and becomes (n, 2).
+        A model of uint8 pictures, shape (n, height, width) or (n, height, width, 3).
     """
     picture = keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2], dtype="uint8", name="picture")
     own = augmentation.rescale
     x = layers.Rescaling(own)(picture) if own else _scaled(picture, inputs)
     x = _standardized(x, augmentation)
-    answer = model(_arranged(x, inputs))
-    if classes == 2 and not isinstance(answer, dict) and answer.shape[1:] == (1,):
-        answer = layers.Concatenate(name="probabilities")([1 - answer, answer])
-    return keras.Model(picture, answer, name=model.name)
+    return keras.Model(picture, model(_arranged(x, inputs)), name=model.name)
+
+
+def as_probabilities(outputs: Any, activation: str | None) -> Any:
+    """As `scores.probabilities`: shape (n, classes), from (n, classes) or (n, 1), of which the second of two."""
+    p = layers.Activation(activation, dtype="float32", name="class_probabilities")(outputs) if activation else outputs
+    return p if p.shape[1] > 1 else layers.Concatenate(name="both_classes")([1 - p, p])
 
 
 def _scaled(picture: Any, inputs: Inputs) -> Any:

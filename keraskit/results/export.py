@@ -17,7 +17,7 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
 from keraskit.files import replaced_folder
-from keraskit.models.raw_input import with_raw_input
+from keraskit.models.raw_input import as_probabilities, with_raw_input
 from keraskit.results import formats, scores, significance
 from keraskit.results.formats import INT8, Answers, Arrays
 from keraskit.terminal import short
@@ -33,7 +33,8 @@ class Exportable:
     """A model and the examples that it is proven on.
 
     Args:
-        model: takes uint8 pictures, or what the run's model takes; several inputs, and several outputs, by name.
+        model: takes uint8 pictures, or what the run's model takes, and gives probabilities of all classes; several
+            inputs, and several outputs, by name.
         about: what `predict.py` must know: name, classes, size and mode of pictures, the output that names the class.
         x: test examples by input, each of shape (n, ...).
         expected: what Keras answers to them, by output.
@@ -55,7 +56,7 @@ class Exportable:
         if self.labels is None:
             return None
         answer = answers[self.about["class_output"]]
-        return scores.both(answer.reshape(len(answer), -1)).argmax(axis=1) == self.labels
+        return answer.argmax(axis=1) == self.labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,17 +102,19 @@ def exportable(
         assert test.inputs and test.pictures and train.pictures
         files = _files(test.pictures(np.arange(1))[0], test.inputs)
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
-        count = len(about["classes"])
-        if count == 2 and len(expected) == 1:
-            expected = {name: scores.both(p) for name, p in expected.items()}
-        exported = with_raw_input(model, test.inputs, test.augmentation, count)
+        model = with_raw_input(model, test.inputs, test.augmentation)
         x, training = {"picture": test.pictures(np.arange(test.size))}, {"picture": train.pictures(chosen)}
     else:
-        takes = {tensor.name: tensor for tensor in model.inputs}
-        gives = _by_name(model.outputs[0] if len(model.outputs) == 1 else model.output)
-        exported = keras.Model(_alone(takes), _alone(gives), name=model.name)
-        x = _joined([_by_input(each, list(takes)) for each in fed])
-        training = _by_input(train.take(chosen)[0], list(takes))
+        names = [tensor.name for tensor in model.inputs]
+        x = _joined([_by_input(each, names) for each in fed])
+        training = _by_input(train.take(chosen)[0], names)
+    gives = _by_name(model.outputs[0] if len(model.outputs) == 1 else model.output)
+    if about["classes"]:
+        known, activation = about["class_output"], facts.get("class_activation")
+        gives = {**gives, known: as_probabilities(gives[known], activation)}
+        expected[known] = scores.probabilities(expected[known], activation)
+    takes = {tensor.name: tensor for tensor in model.inputs}
+    exported = keras.Model(_alone(takes), _alone(gives), name=model.name)
     exported.predict_on_batch(_alone({name: values[:1] for name, values in x.items()}))  # Keras asks for one call
     return Exportable(exported, about, x, expected, test.labels, training, files)
 

@@ -27,6 +27,7 @@ KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stand
     "balanced_accuracy": float,
     "seconds_per_epoch": float,
     "class_output": str,
+    "class_activation": str,
     "classes": [str],
     "options": {},
     "source": str,

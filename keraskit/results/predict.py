@@ -22,10 +22,9 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
-from keraskit.results import manifest, predictions
+from keraskit.results import manifest, predictions, scores
 from keraskit.results.opening import load_model
 from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
-from keraskit.results.scores import both
 from keraskit.terminal import print_table
 
 SHOWN = 10  # examples of arrays that are printed
@@ -70,7 +69,7 @@ class Predictor:
     Args:
         folder: where it lies.
         whole: its best model.
-        model: the same, ending in the output that names the class.
+        model: the same, ending in the probabilities of the output that names the class.
         classes: their names.
         inputs: how its pictures were scaled and shaped.
         fed: makes the model's input of a batch of pictures.
@@ -118,7 +117,7 @@ class Predictor:
 def predict_arrays(
     run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None
 ) -> tuple[list[str], np.ndarray]:
-    """The model's outputs for each example of a file, and their names.
+    """The model's outputs for each example of a file, probabilities where they are classes, and their names.
 
     Args:
         run: a run's folder.
@@ -133,7 +132,8 @@ def predict_arrays(
         UserError: the file cannot be read, or does not fit the model.
     """
     folder = RunFolder.newest(run, unfinished=True)
-    classes = manifest.read(folder, "recipe").get("classes") or []
+    facts = manifest.read(folder, "recipe")
+    classes, activation = facts.get("classes") or [], facts.get("class_activation")
     x, model = _arrays(file), load_model(folder, recipe)
     try:
         outputs: Any = model.predict(x, batch_size=batch_size, verbose=0)
@@ -141,11 +141,12 @@ def predict_arrays(
         takes = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
         raise UserError(f"{file} does not fit the model, which takes {takes}: {sentence(error)}") from error
     named = outputs if isinstance(outputs, dict) else {"": outputs}
+    known = facts.get("class_output") or next(iter(named))
     names, columns = [], []
     for name, output in named.items():
         flat = output.reshape(len(output), -1)
-        if classes and flat.shape[1] in (1, len(classes)) and len(named) == 1:
-            flat = both(flat)
+        if classes and name == known:
+            flat = scores.probabilities(flat, activation)
         of_classes = flat.shape[1] == len(classes)
         names += [f"{name} {classes[i] if of_classes else i}".strip() for i in range(flat.shape[1])]
         columns.append(flat)
@@ -172,7 +173,7 @@ def _arrays(file: Path) -> Any:
 
 
 def model_of(model: keras.Model, facts: dict[str, Any], inputs: Inputs) -> keras.Model:
-    """The run's model, ending in the output that names the class. Raises ValueError where run.json says else."""
+    """The run's model, ending in probabilities of the classes. Raises ValueError where run.json says else."""
     if facts.get("class_output"):
         model = keras.Model(model.inputs, model.get_layer(facts["class_output"]).output)
     takes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
@@ -182,6 +183,9 @@ def model_of(model: keras.Model, facts: dict[str, Any], inputs: Inputs) -> keras
     count = len(facts["classes"])
     if model.output_shape != (None, count) and (model.output_shape, count) != ((None, 1), 2):
         raise ValueError(f"the model gives out {model.output_shape}, and there are {count} classes")
+    if activation := facts.get("class_activation"):
+        layer = keras.layers.Activation(activation, dtype="float32", name="class_probabilities")
+        model = keras.Model(model.inputs, layer(model.outputs[0]))
     return model
 
 

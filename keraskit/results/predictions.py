@@ -20,8 +20,7 @@ from keraskit.datasets.images import decode
 from keraskit.datasets.images.decode import BadPicture
 from keraskit.errors import printable
 from keraskit.files import as_csv, atomic, write_text
-from keraskit.results import plots
-from keraskit.results.scores import both
+from keraskit.results import plots, scores
 from keraskit.terminal import print_table, shortened
 
 BATCH, SHEET, COLUMNS = 32, 48, 6
@@ -87,7 +86,7 @@ class Network:
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """Shape (n, classes)."""
-        return both(self.model.predict_on_batch(self.fed(batch)))
+        return scores.probabilities(self.model.predict_on_batch(self.fed(batch)))
 
 
 def predictions(

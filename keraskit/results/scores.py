@@ -12,10 +12,20 @@ BINS = 15  # of confidences, as Guo et al. 2017 have them
 RESAMPLES = 1_000
 
 
-def both(probability_of_second: np.ndarray) -> np.ndarray:
-    """Probabilities of both classes, shape (n, 2), from those of the second alone, shape (n, 1); others as they are."""
-    p = probability_of_second
-    return p if p.shape[1] > 1 else np.concatenate([1 - p, p], axis=1)
+def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
+    """Make probabilities of all classes, shape (n, classes), of what a model gives out for them.
+
+    Args:
+        outputs: shape (n, classes), or (n, 1) for the second of two.
+        activation: "softmax" or "sigmoid" of logits; None of probabilities.
+    """
+    z = outputs.astype(np.float64) if activation else outputs
+    if activation == "softmax":
+        z = np.exp(z - z.max(axis=1, keepdims=True))
+        z = z / z.sum(axis=1, keepdims=True)
+    elif activation == "sigmoid":
+        z = np.exp(-np.logaddexp(0, -z))
+    return z if z.shape[1] > 1 else np.concatenate([1 - z, z], axis=1)
 
 
 def interval(right: int, count: int) -> tuple[float, float]:

@@ -132,7 +132,8 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
     beside, written = {}, {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
-    if known := test.of_classes({"classes": splits.classes, "class_output": recipe.class_output}):
+    facts = {"classes": splits.classes, "class_output": recipe.class_output, "class_activation": setup.activation}
+    if known := test.of_classes(facts):
         labels, probabilities = known
         counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = scores.beside_accuracy(counts, splits.train.labels)
@@ -232,6 +233,7 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "classes": list(splits.classes),
         "data": {**splits.source, "used": splits.sizes()},
         "class_output": recipe.class_output,
+        "class_activation": setup.activation,
         "inputs": dataclasses.asdict(inputs) if inputs else None,
         "training_pictures": seen,
         "choices": dataclasses.asdict(setup.choices),
@@ -272,5 +274,9 @@ def announce(setup: TrainingSetup) -> None:
         print(f"weights        from {printable(settings.weights)}")
     for name, choice in vars(setup.choices).items():
         print(f"{LABELS.get(name, name.replace('_', ' ')):14} {choice}")
+    if setup.activation:
+        print(f"outputs        logits, as the loss takes them; their {setup.activation} makes probabilities")
+    for sentence in setup.wrong:
+        print(f"outputs        {sentence}.")
     if setup.needs:
         print(f"memory         {setup.needs}")

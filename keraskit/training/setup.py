@@ -25,7 +25,7 @@ from keraskit.models import applications
 from keraskit.options import call, filled
 from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
-from keraskit.training import checkpoint, hardware, lstm, monitor, resources
+from keraskit.training import checkpoint, hardware, lstm, monitor, outputs, resources
 from keraskit.training.micro_batches import MicroBatched, hindrance
 
 
@@ -49,6 +49,9 @@ class TrainingSetup:
         monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
         measured: the names of what validation measures; none where workers alone could tell.
         needs: what memory the run will take, where that is worth saying.
+        activation: "softmax" or "sigmoid", which makes probabilities of the logits that the class output gives; None
+            where it gives probabilities.
+        wrong: sentences on outputs, loss and metrics that do not fit each other.
     """
 
     recipe: Recipe
@@ -65,6 +68,8 @@ class TrainingSetup:
     monitor: tuple[str, float]
     measured: list[str]
     needs: str | None
+    activation: str | None
+    wrong: list[str]
 
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
@@ -123,6 +128,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         for each in {id(m): m for m in (head, model) if m is not copy}.values():
             # Frozen layers may lie below the head, for which the choices were not made.
             compiled(each, choices if each is head else None)
+        activation, wrong = outputs.examine(model, splits.train, recipe.class_output)
     return TrainingSetup(
         recipe=recipe,
         settings=settings,
@@ -138,6 +144,8 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         monitor=monitor.monitored(recipe, copy, known),
         measured=known,
         needs=needs,
+        activation=activation,
+        wrong=wrong,
     )
 
 
@@ -253,12 +261,12 @@ def follow_model(recipe: Recipe, model: keras.Model, splits: Splits) -> Splits:
     if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
         problem = f"{recipe.name}'s model takes batches of {fixed[0]} examples alone; an epoch's last may be smaller."
         raise UserError(problem, "Give keras.Input a shape, and no batch_shape or batch_size.")
-    outputs = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
+    shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     expected = (None, len(splits.classes))
-    if splits.classes and outputs != expected and not (outputs == (None, 1) and len(splits.classes) == 2):
+    if splits.classes and shape != expected and not (shape == (None, 1) and len(splits.classes) == 2):
         needed = f"one label per example of {splits.source['name']} needs {expected[1:]}"
         advice = "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats."
-        raise UserError(f"The model ends in {outputs[1:]}; {needed}.", advice)
+        raise UserError(f"The model ends in {shape[1:]}; {needed}.", advice)
     splits = splits.reshape(model.input_shape[1:]) if splits.reshape else splits
     x, y, *_ = splits.train.in_order(1).element_spec
     if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:

@@ -11,7 +11,8 @@ from keraskit.augment import Augmentation
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.models.raw_input import with_raw_input
+from keraskit.models.raw_input import as_probabilities, with_raw_input
+from keraskit.results import scores
 
 GREY, COLOUR = ((9, 7), 1), ((8, 6), 3)
 BOTH = {"grey": (12, 10, 1), "colour": (5, 4, 3)}
@@ -48,7 +49,7 @@ def echo(shape):
 def test_layers_do_what_the_pipeline_does(size, channels, scale, shape, saved, tmp_path):
     inputs, x = Inputs(size, channels, scale, shape), pictures(size, channels)
     wanted = Split(0, None, inputs=inputs).fed(tf.constant(x))
-    model = with_raw_input(echo(shape), inputs, Augmentation(), 0)
+    model = with_raw_input(echo(shape), inputs, Augmentation())
     if saved:
         model.save(tmp_path / "m.keras")
         model = keras.models.load_model(tmp_path / "m.keras")
@@ -76,19 +77,23 @@ def test_standardisation_goes_along(kind, knobs):
     split = Split(400, lambda i: (tf.gather(x, i), i), inputs=inputs)
     augmentation = split.measured(Augmentation(**knobs)) if Augmentation(**knobs).needs_fit else Augmentation(**knobs)
     wanted = dataclasses.replace(split, augmentation=augmentation).fed(tf.constant(x[:5]))
-    found = with_raw_input(echo(inputs.shape), inputs, augmentation, 0).predict(x[:5], verbose=0)
+    found = with_raw_input(echo(inputs.shape), inputs, augmentation).predict(x[:5], verbose=0)
     assert np.abs(wanted).max() > 0.3
     np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
-def test_one_probability_becomes_two_and_a_function_of_ones_own_is_refused():
+def test_outputs_become_probabilities_as_scores_has_them():
+    values = np.random.default_rng(0).normal(0, 5, (20, 3)).astype(np.float32)
+    for columns, activation in ((3, "softmax"), (3, "sigmoid"), (1, "sigmoid"), (3, None), (1, None)):
+        given = values[:, :columns]
+        found = as_probabilities(tf.constant(given), activation)
+        np.testing.assert_allclose(found, scores.probabilities(given, activation), atol=1e-6)
+        assert found.shape == (20, max(2, columns))
+
+
+def test_a_function_of_ones_own_is_refused():
     x = keras.Input((9, 7, 1))
     model = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(x)))
-    inputs, given = Inputs(*GREY, "unit", (9, 7, 1)), pictures(*GREY)
-    second = model.predict(given[..., None] / np.float32(255), verbose=0)
-    found = with_raw_input(model, inputs, Augmentation(), 2).predict(given, verbose=0)
-    np.testing.assert_allclose(found, np.concatenate([1 - second, second], axis=1), atol=1e-6)
-    value = with_raw_input(model, inputs, Augmentation(), 0).predict(given, verbose=0)  # without classes it is one
-    np.testing.assert_allclose(value, second, atol=1e-6)
+    inputs = Inputs(*GREY, "unit", (9, 7, 1))
     with pytest.raises(UserError, match="a function of your own"):
-        with_raw_input(model, inputs, Augmentation(preprocessing_function=lambda x: x), 2)
+        with_raw_input(model, inputs, Augmentation(preprocessing_function=lambda x: x))

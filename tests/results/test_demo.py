@@ -10,6 +10,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from conftest import ROOT
 from drawn_photographs import photograph
 from hostile import NASTY, command
@@ -112,6 +113,15 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     said = Predictor.of(folder).model.predict(x, verbose=0)
     assert said.std(axis=0).mean() > 0.05  # else any page would do
     assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-3
+
+
+def test_a_page_makes_probabilities_of_logits(browser, tiny_run, tmp_path):
+    inputs, pictures = UNIT, mnist.load()[0]["x_test"][:20]
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10)])
+    logits = model.predict(inputs.arranged(inputs.scaled(pictures)), verbose=0)
+    folder = folder_of(tiny_run, tmp_path / "run", model, inputs, class_activation="softmax")
+    known = scipy.special.softmax(logits, axis=1)
+    assert np.abs(answers(browser, demo.write_demo(folder), pictures) - known).max() < 1e-3
 
 
 def all_layers():

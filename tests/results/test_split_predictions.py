@@ -56,7 +56,16 @@ def test_values_of_several_outputs_and_names_come_back_from_the_file(tmp_path):
     assert found.labels is None and found.names == [f"ü{i}.jpg" for i in range(5)]
     assert np.array_equal(found.targets["two"], values + 1) and (found.predictions["one"] == 2).all()
     assert split_predictions.read(RunFolder(tmp_path / "elsewhere")) is None
-    assert np.allclose(scores.both(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
+    assert np.allclose(scores.probabilities(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
+
+
+def test_what_is_not_finite_is_never_written_and_what_is_bfloat16_can_be_read(tmp_path):
+    folder, found = RunFolder(tmp_path), inferred({"": np.float32([[np.inf]])}, {"": np.zeros((5, 1))})
+    with pytest.raises(UserError, match="answers test examples with NaN or infinity"):
+        split_predictions.write(folder, {"test": found})
+    small = keras.ops.convert_to_numpy(keras.ops.ones((5, 1), dtype="bfloat16"))
+    split_predictions.write(folder, {"test": split_predictions.SplitPredictions(None, {}, {"": small})})
+    assert split_predictions.read(folder).predictions[""].tolist() == [[1.0]] * 5
 
 
 def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():
@@ -65,7 +74,7 @@ def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():
     assert kept.predictions[""].dtype == np.uint8 and kept.predictions[""].tolist() == [[2, 0, 1, 1]] * 5
 
 
-@pytest.mark.parametrize("harm", ["cut", "objects", "uneven", "empty"])
+@pytest.mark.parametrize("harm", ["cut", "objects", "uneven", "empty", "text", "scalar", "labels"])
 def test_a_damaged_file_is_one_clear_error(tiny_run, tmp_path, harm):
     good = (tiny_run.folder / "predictions.npz").read_bytes()
     path = tmp_path / "predictions.npz"
@@ -74,7 +83,8 @@ def test_a_damaged_file_is_one_clear_error(tiny_run, tmp_path, harm):
     elif harm == "empty":
         path.write_bytes(b"")
     else:
-        odd = np.array([{}]) if harm == "objects" else np.zeros(3)
-        np.savez(path, **{"test/labels": np.zeros(2, int), "test/predictions/": odd})
+        odd = {"objects": np.array([{}]), "uneven": np.zeros(3), "text": np.array(["a", "b"]), "scalar": np.zeros(())}
+        labels = np.zeros(2) if harm == "labels" else np.zeros(2, int)
+        np.savez(path, **{"test/labels": labels, "test/predictions/": odd.get(harm, np.zeros(2))})
     with pytest.raises(UserError, match=r"predictions\.npz .*(cannot be read|damaged)"):
         split_predictions.read(RunFolder(tmp_path))

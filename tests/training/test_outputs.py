@@ -1,0 +1,190 @@
+"""Logits are taken for what they are: Keras's loss, SciPy's sigmoid and softmax, and scikit-learn are the oracles."""
+
+import functools
+import re
+
+import keras
+import numpy as np
+import pytest
+import scipy.special
+import sklearn.metrics
+import tensorflow as tf
+from PIL import Image
+
+import keraskit
+from keraskit import Recipe, from_arrays
+from keraskit.datasets.splits import Split
+from keraskit.results import compare, export, predict, runs, scores
+from keraskit.results.run_folder import RunFolder
+from keraskit.training import outputs
+
+random = np.random.default_rng(0)
+X, LABELS = random.normal(size=(60, 6)).astype("float32"), random.integers(0, 3, 60)
+LOGITS, L, Z = {"from_logits": True}, keras.layers, keras.losses
+
+
+class Wrapped(Z.Loss):
+    """Another loss inside."""
+
+    def call(self, y, outputs):
+        return Z.SparseCategoricalCrossentropy(**LOGITS)(y, outputs)
+
+
+def of_tensorflow(y, outputs):
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(y, tf.float32), logits=outputs)
+
+
+def dice(y, outputs):
+    return 1 - 2 * keras.ops.sum(y * outputs) / (keras.ops.sum(y) + keras.ops.sum(outputs))
+
+
+def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None):
+    """What is found of a model with these many outputs, and the model with its examples and labels."""
+    inputs = keras.Input((6,))
+    logits = L.Dense(columns, dtype=dtype)(L.Dense(8, activation="relu")(inputs))
+    nested = keras.Sequential([keras.Input((columns,)), L.Activation(end or "linear", dtype=dtype)])
+    model = keras.Model(inputs, nested(logits) if end else logits)
+    model.compile(loss=loss, metrics=metrics)
+    labels = LABELS if columns > 1 else LABELS.clip(0, 1)
+    y = np.eye(columns)[labels] if one_hot else labels if columns > 1 else labels[:, None]
+    return *outputs.examine(model, Split.of(X, y, labels=labels), None), model, y, labels
+
+
+BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "loss", "known", "wanted"),
+    [
+        (1, Z.BinaryCrossentropy(**LOGITS), {}, "sigmoid"),
+        (1, BINARY, {}, "sigmoid"),
+        (1, of_tensorflow, {}, "sigmoid"),
+        (1, "binary_crossentropy", {"end": "sigmoid"}, None),
+        (3, Z.SparseCategoricalCrossentropy(**LOGITS), {}, "softmax"),
+        (3, Z.SparseCategoricalCrossentropy(**LOGITS), {"dtype": "bfloat16"}, "softmax"),
+        (3, Z.CategoricalCrossentropy(**LOGITS), {"one_hot": True}, "softmax"),
+        (3, Wrapped(), {}, "softmax"),
+        (3, "sparse_categorical_crossentropy", {"end": "softmax"}, None),
+        (3, "categorical_crossentropy", {"end": "softmax", "one_hot": True}, None),
+    ],
+)
+def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, known, wanted):
+    activation, wrong, model, y, labels = examined(columns, loss, **known)
+    assert (activation, wrong) == (wanted, [])
+    probabilities = scores.probabilities(model.predict(X, verbose=0), activation)
+    measured = sklearn.metrics.log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
+    assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("columns", "loss", "known", "wanted"),
+    [
+        (1, Z.BinaryFocalCrossentropy(apply_class_balancing=True, **LOGITS), {}, "sigmoid"),
+        (1, Z.BinaryFocalCrossentropy(), {"end": "sigmoid"}, None),
+        (1, "mse", {"end": "sigmoid"}, None),
+        (3, Z.CategoricalFocalCrossentropy(label_smoothing=0.3, **LOGITS), {"one_hot": True}, "softmax"),
+        (3, Z.CategoricalFocalCrossentropy(), {"one_hot": True, "end": "softmax"}, None),
+        (3, Z.BinaryCrossentropy(**LOGITS), {"one_hot": True}, "sigmoid"),
+        (3, "binary_crossentropy", {"one_hot": True, "end": "sigmoid"}, None),
+        (3, dice, {"one_hot": True, "end": "softmax"}, None),
+    ],
+)
+def test_other_losses_say_it_too(columns, loss, known, wanted):
+    assert examined(columns, loss, **known)[:2] == (wanted, [])
+
+
+@pytest.mark.parametrize(
+    ("columns", "loss", "known", "wanted", "says"),
+    [
+        (1, "binary_crossentropy", {}, None, "no probabilities.*end the model in a sigmoid"),
+        (3, "sparse_categorical_crossentropy", {}, None, "no probabilities.*end the model in a softmax"),
+        (3, "sparse_categorical_crossentropy", {"end": "sigmoid"}, None, "sum to .* end the model in a softmax"),
+        (1, Z.BinaryCrossentropy(**LOGITS), {"end": "sigmoid"}, None, "ends in a sigmoid: leave from_logits=True out"),
+        (1, Z.BinaryCrossentropy(**LOGITS), {"metrics": ["mse", "accuracy"]}, "sigmoid", "of accuracy .*threshold=0.0"),
+    ],
+)
+def test_what_does_not_fit_is_said(columns, loss, known, wanted, says):
+    activation, wrong, model, y, labels = examined(columns, loss, **known)
+    assert activation == wanted and len(wrong) == 1
+    assert re.search(says, wrong[0])
+    if known.get("end") == "sigmoid" and columns == 1:  # Keras looks below the sigmoid, so its outputs are right
+        assert sklearn.metrics.log_loss(labels, model.predict(X, verbose=0)) == pytest.approx(
+            model.evaluate(X, y, verbose=0), rel=1e-5
+        )
+
+
+def test_another_outputs_loss_does_not_drown_it():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, {"price": L.Dense(1, name="price")(inputs), "kind": L.Dense(3, name="kind")(inputs)})
+    model.compile(loss={"price": "mse", "kind": Z.SparseCategoricalCrossentropy(**LOGITS)})
+    y = {"price": 1e7 * X[:, :1], "kind": LABELS}
+    assert outputs.examine(model, Split.of(X, y, labels=LABELS), "kind") == ("softmax", [])
+
+
+def pictures(size):
+    """Pictures of three kinds, and their kinds."""
+    labels = np.arange(size) % 3
+    x = random.normal(70 * labels[:, None, None] + 60, 30, (size, 8, 8))
+    return x.clip(0, 255).astype("uint8"), labels
+
+
+ONE, MANY = Z.BinaryCrossentropy(**LOGITS), Z.SparseCategoricalCrossentropy(**LOGITS)
+ACTIVATIONS = {1: scipy.special.expit, 3: functools.partial(scipy.special.softmax, axis=1)}
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
+    (x, y), (a, b) = pictures(120), pictures(60)
+    if columns == 1:
+        y, b = y.clip(0, 1), b.clip(0, 1)
+
+    def build() -> keras.Model:
+        inputs = keras.Input((8, 8, 1))
+        last = L.Dense(columns, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(0.3))
+        return keras.Model(inputs, last(L.Flatten()(inputs)))
+
+    def compile_model(model):
+        model.compile(keras.optimizers.Adam(0.001), ONE if columns == 1 else MANY, metrics=["accuracy"])
+
+    recipe = Recipe(
+        build=build,
+        compile=compile_model,
+        data=from_arrays(x, y, a, b, scale="unit"),
+        epochs=2,
+        batch_size=20,
+        monitor="val_loss",
+    )
+    result = keraskit.run(recipe, output_dir=tmp_path)
+    said, folder = capsys.readouterr().out, RunFolder(result.folder)
+    model = keras.models.load_model(result.folder / "model.keras", compile=False)
+    given = a[..., None] / np.float32(255)
+    known = ACTIVATIONS[columns](model.predict(given, verbose=0).astype(float))
+    known = np.concatenate([1 - known, known], axis=1) if columns == 1 else known
+    right = (known.argmax(axis=1) == b).mean()
+
+    facts, metrics = folder.read_json("run.json"), folder.read_json("metrics.json")
+    assert facts["class_activation"] == {1: "sigmoid", 3: "softmax"}[columns]
+    assert np.array_equal(metrics["confusion"], sklearn.metrics.confusion_matrix(b, known.argmax(axis=1)))
+    assert metrics["test"]["loss"] == pytest.approx(sklearn.metrics.log_loss(b, known), rel=1e-4)
+    if columns == 1:  # the metric stays Keras's, of raw values above 0.5, and that is said twice
+        assert said.count("the threshold of accuracy is 0.5, that of logits is 0") == 1
+        assert metrics["test"]["accuracy"] == pytest.approx(((model.predict(given, verbose=0)[:, 0] > 0.5) == b).mean())
+        assert f"That is {right:.4f}; the metric called accuracy" in (result.folder / "report.html").read_text()
+    else:
+        assert metrics["test"]["accuracy"] == pytest.approx(right)
+    assert compare._answers(runs.read(result.folder))[1].mean() == right
+
+    asked, files = predict.Predictor.of(result.folder), [tmp_path / f"{i}.png" for i in range(3)]
+    assert np.abs(asked.network().probabilities(a) - known).max() < 1e-6
+    for i, file in enumerate(files):
+        Image.fromarray(a[i]).save(file)
+    for i, row in enumerate(predict.predict(result.folder, files, invert="no")):
+        assert row.best[0][1] == pytest.approx(known[i].max(), abs=1e-6)
+    np.save(tmp_path / "x.npy", given)
+    names, columns_of = predict.predict_arrays(result.folder, tmp_path / "x.npy")
+    assert names == facts["classes"] and np.abs(columns_of - known).max() < 1e-6
+    splits = recipe.data()
+    for raw, these in ((None, a), (False, given)):
+        exported = export.exportable(model, facts, splits.test, splits.train, raw)
+        for values in (exported.expected["output"], exported.model.predict(these, verbose=0)):
+            assert np.abs(values - known).max() < 1e-6
