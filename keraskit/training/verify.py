@@ -16,7 +16,7 @@ from keraskit.recipe import Recipe
 from keraskit.results import manifest, split_predictions
 from keraskit.results.run_folder import MODEL, RunFolder
 from keraskit.results.split_predictions import SplitPredictions
-from keraskit.training import hardware
+from keraskit.training import hardware, outputs
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import NEEDED, Unfinished
 from keraskit.training.settings import settle
@@ -99,6 +99,9 @@ def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:
     found = [Fact("data", same, f"{splits.source['name']}, {used} examples, sha256 {splits.source.get('sha256')}")]
     with run.place.scope:
         measured = infer(model, {"validation": splits.validation, "test": splits.test}, run.batch_size)
+        activation, _ = outputs.examine(model, splits.train, recorded.get("class_output"))
+    said = f"logits, of which a {activation} makes probabilities" if activation else "probabilities, or no classes"
+    found.append(Fact("outputs", activation == recorded.get("class_activation"), said))
 
     weights = digest(model.get_weights())
     found.append(Fact("weights", weights == recorded.get("weights_sha256"), f"sha256 {weights[:16]}"))
@@ -128,12 +131,19 @@ def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPred
     name = f"{split} predictions"
     if recorded is None:
         return Fact(name, False, "there is no predictions.npz")
-    far = 0.0
-    for output, values in recorded.predictions.items():
-        now = again.predictions.get(output)
-        if now is None or now.shape != values.shape:
-            return Fact(name, False, f"{values.shape} recorded, {None if now is None else now.shape} found")
-        far = max(far, float(np.abs(now.astype(np.float64) - values).max()))
-    one, other = (np.empty(0) if each.labels is None else each.labels for each in (recorded, again))
-    labels = np.array_equal(one, other)
-    return Fact(name, labels and far <= CLOSE, f"largest difference {far:.2g}{'' if labels else ', other labels'}")
+    kept = split_predictions.kept(again)
+    odd = [what for what in ("labels", "names", "targets") if not _same(getattr(recorded, what), getattr(kept, what))]
+    if {n: a.shape for n, a in recorded.predictions.items()} != {n: a.shape for n, a in kept.predictions.items()}:
+        odd.append("outputs or shapes")
+    if odd:
+        return Fact(name, False, f"other {' and '.join(odd)}")
+    pairs = [(now.astype(np.float64), recorded.predictions[output]) for output, now in kept.predictions.items()]
+    far = max(float((np.abs(now - then) / np.maximum(1, np.abs(now))).max()) for now, then in pairs)
+    return Fact(name, far <= CLOSE, f"largest difference {far:.2g}")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether arrays, lists, dicts of arrays, or None are equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    return (one is None) == (other is None) and np.array_equal(one, other)

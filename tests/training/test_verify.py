@@ -30,7 +30,7 @@ def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run, command):
     run.update_manifest(test={**test, "accuracy": 0.9999})
     done = command("verify", run.path)
     assert done.returncode == 1 and f"DIFFERS: recorded 0.9999, measured {test['accuracy']:.4f}" in done.stdout
-    assert "2 of 10 facts do not agree: test accuracy, metrics.json. See above." in done.stderr
+    assert "2 of 11 facts do not agree: test accuracy, metrics.json. See above." in done.stderr
 
 
 def test_what_was_changed_is_named(run):
@@ -42,9 +42,20 @@ def test_what_was_changed_is_named(run):
 
     with np.load(run.path / "predictions.npz") as file:
         arrays = {name: file[name] for name in file.files}
-    arrays["test/predictions/"][3, 5] += 0.01
-    np.savez(run.path / "predictions.npz", **arrays)
-    assert differing(run) == {"test predictions"}
+    for name, changed in (
+        ("predictions/", arrays["test/predictions/"] + np.float32(0.01)),
+        ("targets/", np.roll(arrays["test/targets/"], 1)),
+        ("labels", np.roll(arrays["test/labels"], 1)),
+        ("names", np.array([f"{i}.png" for i in range(512)])),
+    ):
+        np.savez(run.path / "predictions.npz", **arrays | {f"test/{name}": changed})
+        assert differing(run) == {"test predictions"}, name
+    for harm in (np.nan, np.inf):
+        forged = arrays["test/predictions/"].copy()
+        forged[np.arange(512), arrays["test/labels"]] = harm
+        np.savez(run.path / "predictions.npz", **arrays | {"test/predictions/": forged})
+        with pytest.raises(keraskit.UserError, match=r"predictions\.npz is damaged: .* NaN or infinity"):
+            verify.check(run)
     (run.path / "predictions.npz").unlink()
     assert differing(run) == {"test predictions", "validation predictions"}
     restored()
@@ -62,8 +73,9 @@ def test_what_was_changed_is_named(run):
     assert differing(run) == {"validation loss", "validation accuracy"}
     restored()
 
-    run.update_manifest(best_epoch=7)
-    assert differing(run) == {"history"}
+    run.update_manifest(best_epoch=7, class_activation="softmax")
+    assert differing(run) == {"history", "outputs"}
+    restored()
     data = run.read_json("run.json")["data"]
     run.update_manifest(best_epoch=2, data={**data, "sha256": "0" * 64})
     assert differing(run) == {"data"}
