@@ -183,7 +183,6 @@ def explain(
     *pictures: Path,
     mistakes: Annotated[bool, Parameter(negative=())] = False,
     layer: str | None = None,
-    maps: Annotated[bool, Parameter(negative=())] = False,
     output: Path = Path("explained.png"),
     recipe: Path | None = None,
 ) -> None:
@@ -194,11 +193,10 @@ def explain(
         pictures: Files, folders, patterns such as '*.jpg'.
         mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
         layer: Whose channels are weighed (default: the last convolution).
-        maps: Show what the layer's channels make of the first picture, and its filters, instead.
         output: The PNG to write.
         recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
-    if not pictures and (maps or not mistakes):
+    if not pictures and not mistakes:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run, or say --mistakes.")
     check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
@@ -208,10 +206,7 @@ def explain(
     wait_for_tensorflow()
     from keraskit.results import explain as explaining
 
-    if maps:
-        explaining.draw_maps(folder.path, paths[0], layer, output, recipe)
-    else:
-        explaining.explain(folder.path, paths, mistakes, layer, output, recipe)
+    explaining.explain(folder.path, paths, mistakes, layer, output, recipe)
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Where in its input a model's answer comes from: Grad-CAM, gradient saliency, and tests of such maps.
+"""Where in its input a model's answer comes from: Grad-CAM, gradient saliency, and a test of such maps.
 
 Neither guided backpropagation nor guided Grad-CAM: they hardly change when a network's weights are drawn anew (Adebayo
 et al. 2018, https://arxiv.org/abs/1810.03292), so they show the picture, not the network.
@@ -12,13 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageFilter
 
 from keraskit.errors import UserError
 from keraskit.suggest import did_you_mean
 
-STEPS, ORDERS = 20, 5  # of a deletion curve, and random orders beside it
-SHUFFLES = 3  # of the weights: a coarse map may resemble that of one by chance
+SHUFFLES, TRIED = 3, 12  # maps of shuffled weights to compare with, for one may be alike by chance, and at most tried
+SQUEEZED = 2  # by how much the sides of a map may differ from those of the picture, each in proportion to the other
 ALIKE = 0.5  # rank correlation from which a map shows the picture rather than the network
 FOLLOWS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU)
 Score = Callable[[Any], tf.Tensor]
@@ -35,26 +34,22 @@ class Explanation:
         map: float32 of shape (height, width), from 0 to 1.
         method: how it was made, with the layer's name.
         alike: rank correlation with the map of the same network after its weights were shuffled, the median of
-            several shuffles; near 0 is good.
-        deletion: the mean probability of the class while its pixels are blurred away, the map's highest first.
-        random: the lowest such mean of several random orders; higher than `deletion` is good.
+            several shuffles; near 0 is good. NaN where shuffled weights give no map to compare with.
     """
 
     map: np.ndarray
     method: str
     alike: float
-    deletion: float
-    random: float
 
     @property
     def failure(self) -> str:
         """Why this map explains nothing; empty where it does."""
-        if np.ptp(self.map) == 0:
+        if not np.ptp(self.map) > 0:
             return "the map is the same everywhere"
+        if np.isnan(self.alike):
+            return "shuffled weights give no map to compare it with"
         if self.alike > ALIKE:
             return f"a network that knows nothing has much the same map (rank correlation {self.alike:.2f})"
-        if self.deletion >= self.random:
-            return f"blurring a random order of pixels harms the answer as much ({self.random:.2f})"
         return ""
 
 
@@ -75,43 +70,40 @@ def recorded(layer: keras.Layer) -> Iterator[list[tf.Tensor]]:
         del layer.call
 
 
-@contextmanager
-def before_activation(model: keras.Model) -> Iterator[None]:
-    """The model with its last layers' softmax or sigmoid left out: a saturated one has no gradient to follow."""
-    ends = {id(output) for output in model.outputs}
-    outputs = {layer: keras.tree.flatten(getattr(layer, "output", ())) for layer in model.layers}
-    last = [layer for layer, tensors in outputs.items() if ends & set(map(id, tensors))]
-    known = {layer: layer.activation for layer in last if hasattr(layer, "activation")}
-    for layer in known:
-        layer.activation = keras.activations.linear
-    try:
-        yield
-    finally:
-        for layer, activation in known.items():
-            layer.activation = activation
-
-
 def score_of(model: keras.Model, k: int) -> Score:
-    """The logit of class `k`, shape (n,), of a model that ends in one unit for two classes, or in one for each."""
+    """The logit of class `k`, shape (n,), of a model that ends in one unit for two classes, or in one for each.
+
+    A saturated softmax or sigmoid has no gradient to follow, so what went into it is taken, wherever it lies.
+    """
 
     def score(x: Any) -> tf.Tensor:
-        logits = model(x, training=False)
+        outputs = model(x, training=False)
+        logits = getattr(outputs, "_keras_logits", outputs)  # as Keras's own losses look for them
         return logits[:, k] if logits.shape[-1] > 1 else (1 if k else -1) * logits[:, 0]
 
     return score
 
 
-def last_convolution(model: keras.Model) -> keras.Layer | None:
-    """The last convolution that tells places apart, in nested models too, or what normalises and activates it."""
+def last_convolution(model: keras.Model, size: tuple[int, ...]) -> keras.Layer | None:
+    """The last convolution that tells places of a picture apart, within nested models too, or what activates it."""
     found, near = None, False
     for layer in _in_order(model):
-        if "Conv" in type(layer).__name__ and layer.output.shape[1:3] != (1, 1):  # MobileNet's head is one of 1x1
+        if "Conv" in type(layer).__name__ and _has_places(layer, size):
             found, near = layer, True
         elif near and isinstance(layer, FOLLOWS):
             found = layer
         else:
             near = False
     return found
+
+
+def _has_places(layer: keras.Layer, size: tuple[int, ...]) -> bool:
+    """Whether a layer's output has rows and columns as a picture of this height and width has them."""
+    shape: tuple[Any, ...] = tuple(getattr(layer.output, "shape", ()))
+    if len(shape) != 4 or shape[1:3] == (1, 1):  # MobileNet's head is one of 1x1
+        return False
+    squeezed = (shape[1] or size[0]) / (shape[2] or size[1]) * size[1] / size[0]
+    return 1 / SQUEEZED <= squeezed <= SQUEEZED
 
 
 def _in_order(model: keras.Model) -> Iterator[keras.Layer]:
@@ -136,7 +128,7 @@ def grad_cam(model: keras.Model, layer: keras.Layer, x: Any, score: Score) -> np
 
     Source: https://arxiv.org/abs/1610.02391, equations 1 and 2.
     """
-    with before_activation(model), tf.GradientTape() as tape, recorded(layer) as outputs:
+    with tf.GradientTape() as tape, recorded(layer) as outputs:
         total = tf.reduce_sum(score(x))
     features = outputs[-1]
     weights = tf.reduce_mean(tape.gradient(total, features), axis=(1, 2), keepdims=True)
@@ -146,14 +138,17 @@ def grad_cam(model: keras.Model, layer: keras.Layer, x: Any, score: Score) -> np
 def saliency(model: keras.Model, x: Any, score: Score) -> Any:
     """The gradient of the class's score in each input value, without its sign; in the shape of `x`."""
     inputs = keras.tree.map_structure(tf.convert_to_tensor, x)
-    with before_activation(model), tf.GradientTape() as tape:
+    with tf.GradientTape() as tape:
         tape.watch(inputs)
         total = tf.reduce_sum(score(inputs))
-    return keras.tree.map_structure(lambda g: np.abs(g.numpy()), tape.gradient(total, inputs))
+    gradients = tape.gradient(total, inputs)
+    if any(g is None for g in keras.tree.flatten(gradients)):
+        raise UserError(f"{model.name} does not pass gradients on to its input, so nothing explains its answer.")
+    return keras.tree.map_structure(lambda g: np.abs(g.numpy()), gradients)
 
 
 def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: str | None = None) -> Explanation:
-    """Grad-CAM where the model has convolutions, else saliency, tested twice.
+    """Grad-CAM where the model has convolutions over the picture, else saliency, and its test.
 
     Args:
         model: built; its one output is of a softmax, or of a sigmoid for the second of two classes.
@@ -163,51 +158,47 @@ def explain(model: keras.Model, fed: Fed, picture: np.ndarray, k: int, layer: st
         layer: whose channels Grad-CAM weighs (default: the last convolution).
 
     Raises:
-        UserError: the model has no such layer, or the layer's output has no places.
+        UserError: the model has no such layer, or the layer's output has no places; or its input is no one picture.
     """
-    chosen = layer_of(model, layer)
+    size = picture.shape[:2]
+    chosen = layer_of(model, layer, size)
     score = score_of(model, k)
 
     def map_of() -> np.ndarray:
         x = fed(picture[None])
         if chosen:
             heat = grad_cam(model, chosen, x, score)
-        else:  # the largest gradient at each pixel, of an input with the picture's values in order
-            (values,) = keras.tree.flatten(saliency(model, x, score))
-            heat = values.reshape(1, *picture.shape[:2], -1).max(axis=-1)
-        heat = tf.image.resize(heat[..., None], picture.shape[:2]).numpy()[0, ..., 0]
+        else:  # the largest gradient at each pixel, of an input that has the picture's values in order
+            values = keras.tree.flatten(saliency(model, x, score))
+            if len(values) > 1 or values[0].size % (size[0] * size[1]):
+                raise UserError(f"{model.name} has no convolution over a picture, and its input is no one picture.")
+            heat = values[0].reshape(1, *size, -1).max(axis=-1)
+        heat = tf.image.resize(heat[..., None], size).numpy()[0, ..., 0]
         return heat / heat.max() if heat.max() > 0 else heat
 
-    def probability(pictures: np.ndarray) -> np.ndarray:
-        found = model(fed(pictures), training=False).numpy()
-        return found[:, k] if found.shape[-1] > 1 else found[:, 0] if k else 1 - found[:, 0]
-
-    heat = map_of()
-    alike = []
-    for seed in range(SHUFFLES):
+    heat, alike = map_of(), list[float]()
+    for seed in range(TRIED):
         with shuffled(model, seed):
-            alike.append(rank_correlation(heat, map_of()))
-    random = np.random.default_rng(0)
-    orders = [random.permutation(heat.size) for _ in range(ORDERS)]
-    lowest = min(deletion(probability, picture, order) for order in orders)
-    ours = deletion(probability, picture, np.argsort(-heat, axis=None, kind="stable"))
-    return Explanation(
-        heat, f"Grad-CAM of {chosen.name}" if chosen else "saliency", float(np.median(alike)), ours, lowest
-    )
+            other = map_of()
+        alike += [rank_correlation(heat, other)] if np.ptp(other) > 0 else []
+        if len(alike) == SHUFFLES:
+            break
+    known = float(np.median(alike)) if len(alike) == SHUFFLES else np.nan
+    return Explanation(heat, f"Grad-CAM of {chosen.name}" if chosen else "saliency", known)
 
 
-def layer_of(model: keras.Model, name: str | None) -> keras.Layer | None:
+def layer_of(model: keras.Model, name: str | None, size: tuple[int, ...]) -> keras.Layer | None:
     """The layer of this name, within nested models too, or the last convolution, if there is one.
 
     Raises UserError where the model has no such layer, or the layer's output has no places.
     """
     if name is None:
-        return last_convolution(model)
+        return last_convolution(model, size)
     layers = {layer.name: layer for layer in _in_order(model)}
     if name not in layers:
         raise UserError(f"The model has no layer {name}. {did_you_mean(name, layers)}", f"It has {', '.join(layers)}.")
-    if len(getattr(layers[name].output, "shape", ())) != 4:
-        raise UserError(f"The output of {name} has no rows and columns.", "Name a convolution or a pool.")
+    if not _has_places(layers[name], size):
+        raise UserError(f"The output of {name} has no rows and columns of a picture.", "Name a convolution or a pool.")
     return layers[name]
 
 
@@ -231,14 +222,3 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
     one, other = ranks(a), ranks(b)
     return float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 0.0
-
-
-def deletion(probability: Callable[[np.ndarray], np.ndarray], picture: np.ndarray, order: np.ndarray) -> float:
-    """The mean probability while the pixels of a picture are blurred away in this order, in equal steps."""
-    blurred = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(max(picture.shape[:2]) / 8))
-    gone = np.asarray(blurred).reshape(order.size, -1)
-    left = np.repeat(picture.reshape(1, order.size, -1), STEPS + 1, axis=0)
-    for i, several in enumerate(left):
-        cut = order[: round(order.size * i / STEPS)]
-        several[cut] = gone[cut]
-    return float(probability(left.reshape(-1, *picture.shape)).mean())

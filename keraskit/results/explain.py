@@ -1,4 +1,4 @@
-"""`keraskit explain`: where in a picture a run's model saw what it says, and what its layers make of it."""
+"""`keraskit explain`: where in a picture a run's model saw what it says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import matplotlib
 import numpy as np
 from PIL import Image
@@ -23,8 +22,6 @@ from keraskit.results.predict import Predictor
 from keraskit.results.predictions import CAPTION, Network, Prediction
 
 FIRST = 24  # pictures of predictions that are explained
-EIGHT = 8  # mistakes, and right answers, of a run that are explained
-CHANNELS = 64  # of a layer, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +44,8 @@ class Explained:
 
     def __str__(self) -> str:
         found = self.explanation
-        tests = (
-            f"map of shuffled weights alike {found.alike:.2f}, deletion {found.deletion:.2f} against {found.random:.2f}"
-        )
-        why = f"NO EXPLANATION, {found.failure}" if found.failure else f"{found.method} passes its tests"
-        return f"{self.name}: {self.answer} ({self.probability:.1%}); {why}; {tests}"
+        why = f"NO EXPLANATION, {found.failure}" if found.failure else f"{found.method} passes its test"
+        return f"{self.name}: {self.answer} ({self.probability:.1%}); {why}; shuffled weights alike {found.alike:.2f}"
 
 
 def of_pictures(
@@ -135,7 +129,7 @@ def as_sheet(found: Sequence[Explained]) -> Sheet:
         said = f"no explanation:\n{why}" if failure else each.explanation.method
         captions += [each.name, f"{each.answer}, {each.probability:.2f}\n{said}"]
     passed = sum(not each.explanation.failure for each in found)
-    title = f"Where the network saw its answer: {passed} of {len(found)} maps pass both of their tests"
+    title = f"Where the network saw its answer: {passed} of {len(found)} maps pass their test"
     return Sheet(pictures, captions, title, columns=min(8, 2 * len(found)))
 
 
@@ -154,12 +148,11 @@ def kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
         (f"{kind}: {caption.partition(chr(10))[0]}", data)
         for name, kind in (("mistakes", "wrong"), ("right", "right"))
         if name in sheets
-        for data, caption in list(zip(sheets[name].pictures, sheets[name].captions, strict=True))[:EIGHT]
+        for data, caption in list(zip(sheets[name].pictures, sheets[name].captions, strict=True))[: figures.WHOLE]
     ]
-    if not chosen:
-        raise UserError(
-            f"{asked.folder.path} has kept no pictures of its test.", "Name pictures in place of --mistakes."
-        )
+    if not chosen or not all(data.startswith(b"\x89PNG") for _, data in chosen):
+        kept = "kept pictures of its test as JPEG, which its model did not see" if chosen else "kept no pictures"
+        raise UserError(f"{asked.folder.path} has {kept}.", "Name pictures in place of --mistakes.")
     size, channels = asked.inputs.size, asked.inputs.channels
     return [(name, decode.pixels(decode.read(bytes(data)), size, channels)) for name, data in chosen]
 
@@ -170,38 +163,3 @@ def _opened(network: Network, path: Path) -> np.ndarray:
         return network.read(path)[0]
     except (OSError, decode.BadPicture) as error:
         raise UserError(f"{path} {error}.") from error
-
-
-def draw_maps(run: Path, path: Path, layer: str | None, target: Path, recipe: Path | None = None) -> None:
-    """Write what a layer's channels make of a picture, and its filters; the last convolution's unless one is named."""
-    asked = Predictor.of(run, recipe)
-    if (found := attribution.layer_of(asked.model, layer)) is None:
-        raise UserError(f"{asked.folder.path} has no convolutions.", "Name a layer with --layer.")
-    picture = _opened(asked.network(), path)
-    with attribution.recorded(found) as outputs:
-        asked.model(asked.fed(picture[None]), training=False)
-    maps = outputs[-1].numpy()[0].transpose(2, 0, 1)[:CHANNELS]  # channel by channel
-    filters, of_what = _filters(found)
-    pictures = [picture, *map(_spread, maps), *map(_spread, filters)]
-    captions = [path.name, *(f"{i}, {m.min():.2g} to {m.max():.2g}" for i, m in enumerate(maps))]
-    captions += [f"filter {i}, {f.min():.2g} to {f.max():.2g}" for i, f in enumerate(filters)]
-    title = f"{found.name}: {len(maps)} of {outputs[-1].shape[-1]} channels, each spread over black to white{of_what}"
-    with atomic(target) as beside:
-        plots.sheet(pictures, captions, beside, title)
-    print(f"sheet: {printable(target)}")
-
-
-def _filters(layer: keras.Layer) -> tuple[list[np.ndarray], str]:
-    """A convolution's filters, one for each channel of its output, and words for a title; none of other layers."""
-    if not isinstance(layer, keras.layers.Conv2D) or layer.kernel_size == (1, 1):
-        return [], ""
-    of_channels = np.asarray(layer.kernel).transpose(3, 0, 1, 2)[:CHANNELS]
-    count = of_channels.shape[-1]
-    if count == 3:
-        return [*of_channels], "; then its filters in colour"
-    return [f.mean(axis=-1) for f in of_channels], "; then its filters" + f", means over {count} inputs" * (count > 1)
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    """From black for the lowest to white for the highest, uint8."""
-    return np.asarray(255 * (values - values.min()) / max(float(np.ptp(values)), 1e-9), np.uint8)

@@ -23,6 +23,7 @@ from keraskit.results.split_predictions import SplitPredictions
 SHOWN = 32
 PICTURES, EXPLAINED = "pictures.npz", "explained.npz"
 SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it is, and in the page's pictures
+WHOLE = 8  # mistakes, and right answers, that are kept as the model saw them, so that they can be explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,8 @@ def pack(folder: RunFolder, file: str, sheets: dict[str, Sheet]) -> None:
         arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
         arrays[f"{name}/title"] = np.array([sheet.title, str(sheet.columns)])
         for i, picture in enumerate(sheet.pictures):
-            arrays[f"{name}/{i}"] = np.frombuffer(_encoded(np.asarray(picture)), np.uint8)
+            whole = name in ("mistakes", "right") and i < WHOLE
+            arrays[f"{name}/{i}"] = np.frombuffer(_encoded(np.asarray(picture), whole), np.uint8)
     with folder.atomic(file) as path, path.open("wb") as opened:
         np.savez(opened, **arrays)
 
@@ -144,10 +146,10 @@ def read(folder: RunFolder, file: str = PICTURES) -> dict[str, Sheet]:
     return sheets
 
 
-def _encoded(picture: np.ndarray) -> bytes:
-    """A PNG of a small picture, a JPEG of a larger one, made small enough for a page."""
+def _encoded(picture: np.ndarray, whole: bool) -> bytes:
+    """A PNG of a small picture, or of a whole one; a JPEG of a larger one, made small enough for a page."""
     image, file = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture), io.BytesIO()
-    if max(image.size) <= SMALL:
+    if whole or max(image.size) <= SMALL:
         image.save(file, "PNG", optimize=True)
     else:
         image.thumbnail((LARGEST, LARGEST))

@@ -103,7 +103,7 @@ OWN_FLAGS = {
     "predict": ("--top", "--batch-size", "--json", "--csv", "--sheet", "--show", "--evaluate"),
     "compare": ("--output", "--csv", "--html"),
     "runs": ("--html",),
-    "explain": ("--mistakes", "--layer", "--maps", "--output"),
+    "explain": ("--mistakes", "--layer", "--output"),
     "demo": ("--output",),
     "export": ("--format", "--no-raw-input", "--int8", "--limit", "--output-dir"),
     "data": ("--from", "--to", "--per-class"),

@@ -1,13 +1,14 @@
-"""`keraskit explain`: a run's answers, its mistakes and its layers' channels, as a user asks for them."""
+"""`keraskit explain`: a run's answers and its mistakes, as a user asks for them."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.results import explain, figures, plots
-from keraskit.results.predict import Predictor, load_model
+from keraskit.results import explain, figures, split_predictions
+from keraskit.results.predict import Predictor
 from keraskit.results.run_folder import RunFolder
 
 
@@ -29,8 +30,8 @@ def test_mistakes_and_right_answers_are_explained_in_a_sheet_and_in_the_page(run
     )
     assert all(("Grad-CAM of conv2 passes" in line) != ("NO EXPLANATION" in line) for line in lines[:16])
     page = (run / "report.html").read_text()
-    passed = sum("passes its tests" in line for line in lines)
-    assert "Where it looked" in page and f"{passed} of 16 maps pass both of their tests" in page
+    passed = sum("passes its test" in line for line in lines)
+    assert "Where it looked" in page and f"{passed} of 16 maps pass their test" in page
     assert page.count("<img") == before.count("<img") + 32
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1_000
@@ -47,17 +48,42 @@ def test_what_is_explained_is_what_the_run_predicts(run):
         assert each.explanation.map.shape == each.picture.shape == (28, 28)
 
 
-def test_files_and_channels(run, tmp_path, capsys, monkeypatch):
+def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
+    """What the page shows is what the model saw, to the last bit: its answer to each is the one in predictions.npz."""
+    noise = np.random.default_rng(0).integers(0, 256, (90, 170, 170, 3)).astype("uint8")  # JPEG would spoil these
+    labels = np.arange(90) % 2
+
+    def build() -> keras.Model:
+        inputs = keras.Input((170, 170, 3))
+        return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(inputs)))
+
+    def compile_model(model):
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+
+    data = keraskit.from_arrays(noise[:60], labels[:60], noise[60:], labels[60:], scale="unit")
+    recipe = keraskit.Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=20)
+    folder = RunFolder(keraskit.run(recipe, output_dir=tmp_path).folder)
+    asked = Predictor.of(folder.path)
+    kept = explain.kept(asked)
+    tested = split_predictions.read(folder).of_classes(folder.read_json("run.json"))[1]
+    worst = figures.worst_of(labels[60:], tested)[: figures.WHOLE]
+    good = np.flatnonzero(tested.argmax(axis=1) == labels[60:])[: figures.WHOLE]
+    assert len(kept) == len(worst) + len(good)
+    for (_, picture), i in zip(kept, [*worst, *good], strict=True):
+        assert np.array_equal(picture, noise[60 + i])
+        np.testing.assert_allclose(asked.network().probabilities(picture[None])[0], tested[i], atol=1e-6)
+    for pictures, says in ((noise[:0], "kept no pictures"), (noise[:9], "as JPEG, which its model did not see")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(figures, "WHOLE", 0)
+            captions = ["true 0"] * len(pictures)
+            figures.pack(folder, figures.PICTURES, {"mistakes": figures.Sheet(pictures, captions, "")})
+        with pytest.raises(keraskit.UserError, match=says):
+            explain.kept(asked)
+
+
+def test_files(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "plain.png")
-
-    drawn, draw = [], plots.sheet
-
-    def noting(pictures, captions, *rest, **named):
-        drawn.append((pictures, captions))
-        draw(pictures, captions, *rest, **named)
-
-    monkeypatch.setattr(plots, "sheet", noting)
 
     def call(*words):
         with pytest.raises(SystemExit) as end:
@@ -66,14 +92,6 @@ def test_files_and_channels(run, tmp_path, capsys, monkeypatch):
 
     code, out, err = call(run, "plain.png", "--layer", "pool1")
     assert (code, err) == (0, "") and out.startswith("plain.png: ") and (tmp_path / "explained.png").is_file()
-    code, out, err = call(run, "plain.png", "--maps", "--layer", "conv1", "--output", "maps.png")
-    with Image.open(tmp_path / "maps.png") as maps:
-        assert (code, err) == (0, "") and maps.width > 500
-    maps, _ = drawn[-1]
-    kernels = np.asarray(load_model(RunFolder(run)).get_layer("conv1").kernel)
-    assert len(maps) == 1 + 2 * kernels.shape[-1]
-    for i, filter in enumerate(maps[1 + kernels.shape[-1] :]):  # one for each channel, linear in the weights
-        assert abs(np.corrcoef(filter.ravel(), kernels[..., 0, i].ravel())[0, 1]) > 0.999
     for words, says in (
         ([run], "No pictures are named"),
         ([run, "plain.png", "--layer", "flatten"], "no rows and columns"),
