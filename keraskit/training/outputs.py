@@ -63,15 +63,17 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         pass
     word, wrong = "softmax" if columns > 1 else "sigmoid", []
     if logits and ends:
-        wrong.append(f"the loss expects logits, and the model ends in a {word}: leave from_logits=True out")
+        wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
     if not logits and (said := _no_probabilities(model, x, place, found if ends else None, relative)):
-        wrong.append(f"no probabilities, {said}: end the model in a {word}, or take a loss with from_logits=True")
+        wrong.append(
+            f"The model gives no probabilities, {said}: end it in a {word}, or take a loss with from_logits=True."
+        )
     if activation and columns == 1:
         near, far, out = (_metrics(model, x, y, outputs(margin * (2 * hot - 1))) for margin in (0.25, 4, 40))
         if unfit := [name for name, value in near.items() if value < far[name] == out[name]]:
             wrong.append(
-                f"the threshold of {', '.join(unfit)} is 0.5, that of logits is 0, by which report and compare count: "
-                "say keras.metrics.BinaryAccuracy(threshold=0.0)"
+                f"The threshold of {', '.join(unfit)} is 0.5, that of logits is 0, by which report and compare count: "
+                "say keras.metrics.BinaryAccuracy(threshold=0.0)."
             )
     return activation, wrong
 

@@ -132,8 +132,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple
     metrics, test = found["test"]
     split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
     beside, written = {}, {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
-    facts = {"classes": splits.classes, "class_output": recipe.class_output, "class_activation": setup.activation}
-    if known := test.of_classes(facts):
+    if known := test.of_classes(setup.classes):
         labels, probabilities = known
         counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = scores.beside_accuracy(counts, splits.train.labels)
@@ -169,7 +168,7 @@ def learned(
     errors, worse, far = regression.against_mean(values, means)
     run = folder.read_json("run.json")
     found: dict[str, Any] = verdict.findings(splits, rows, run, validation, test, rate, going_on, far)
-    found |= {"warnings": found["warnings"] + worse, "regression": errors}
+    found |= {"warnings": [*setup.wrong, *found["warnings"], *worse], "regression": errors}
     return found | ({"advice": []} if " expected (" in words and "BELOW" not in words else {})
 
 
@@ -230,10 +229,8 @@ def describe(setup: TrainingSetup, config: RunConfig, options: dict[str, Any]) -
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
         "monitor": setup.monitor[0],
         "parameters": setup.model.count_params(),
-        "classes": list(splits.classes),
+        **setup.classes,
         "data": {**splits.source, "used": splits.sizes()},
-        "class_output": recipe.class_output,
-        "class_activation": setup.activation,
         "inputs": dataclasses.asdict(inputs) if inputs else None,
         "training_pictures": seen,
         "choices": dataclasses.asdict(setup.choices),
@@ -277,6 +274,6 @@ def announce(setup: TrainingSetup) -> None:
     if setup.activation:
         print(f"outputs        logits, as the loss takes them; their {setup.activation} makes probabilities")
     for sentence in setup.wrong:
-        print(f"outputs        {sentence}.")
+        print(f"outputs        {sentence}")
     if setup.needs:
         print(f"memory         {setup.needs}")

@@ -71,6 +71,12 @@ class TrainingSetup:
     activation: str | None
     wrong: list[str]
 
+    @property
+    def classes(self) -> dict[str, Any]:
+        """What the manifest says of them."""
+        given = {"class_output": self.recipe.class_output, "class_activation": self.activation}
+        return {"classes": list(self.splits.classes), **given}
+
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
     """The recipe's data, at most `limit` examples of each split, weighted as `class_weight` says."""

@@ -142,7 +142,9 @@ def test_where_the_network_saw_its_answer(photographs, small, capsys, tmp_path):
     target = tmp_path / "why.png"
     classify(photographs, weights="none", explain=target)
     out = capsys.readouterr().out
-    assert out.count("shuffled weights alike") == 6 and "not read: is no picture" in out  # what is no picture hinders none
+    assert (
+        out.count("shuffled weights alike") == 6 and "not read: is no picture" in out
+    )  # what is no picture hinders none
     assert Image.open(target).width > 600  # eight columns
     classify(photographs / "3.png", model="mobilenet,vgg16", weights="none", explain=target)
     assert re.findall(r"3\.png (\S+): ", capsys.readouterr().out) == ["mobilenet", "vgg16"]
