@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keraskit
-from keraskit import Program, UserError
-from keraskit.datasets.images import decode, imagenet
+from keraskit import Program, UserError, decode
+from keraskit.datasets.images import imagenet
 from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
 from keraskit.models import applications

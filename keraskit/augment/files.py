@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
 import numpy as np
+from PIL import Image
 
+from keraskit import decode
 from keraskit.augment.description import Description
 from keraskit.augment.flow import Batching, endless
 from keraskit.errors import UserError
 from keraskit.lazy import tf
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")  # ImageDataGenerator's
-CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+MAY_HAVE_16_BITS = (".png", ".tif", ".tiff")
+CHANNELS: dict[str, Literal[1, 3]] = {"grayscale": 1, "rgb": 3}
 READING = {"target_size": (256, 256), "color_mode": "rgb", "interpolation": "nearest", "keep_aspect_ratio": False}
 ClassMode = Literal["categorical", "binary", "sparse", "raw", "input"]
 
@@ -61,8 +63,9 @@ def flow_from_directory(
         classes: names of the subfolders, in the order of the labels (default: all, in the alphabet's order).
         class_mode: labels are "categorical", one-hot; "binary", 0.0 or 1.0; "sparse", whole numbers; "input", the
             pictures themselves; None for no labels.
-        words: of `Batching`; `target_size`, height and width in pixels; `color_mode`, `interpolation` and
-            `keep_aspect_ratio`, as `keras.utils.load_img` has them.
+        words: of `Batching`; `target_size`, height and width in pixels; `color_mode`, "rgb" or "grayscale";
+            `interpolation` and `keep_aspect_ratio`, as `keras.utils.load_img` has them. Files are read as a run reads
+            them: upright, transparent parts on white, 16 bits scaled to 8.
 
     Returns:
         The batches, with `class_indices`, `classes` (each picture's label), `filenames`, `filepaths`, `samples`.
@@ -71,7 +74,7 @@ def flow_from_directory(
     if not root.is_dir():
         raise UserError(f"There is no folder {root}.", "Name one with a subfolder of pictures per class.")
     names = list(classes or sorted(path.name for path in root.iterdir() if path.is_dir()))
-    found = {name: sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in ENDINGS) for name in names}
+    found = {name: sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in decode.ENDINGS) for name in names}
     found = {name: paths[batching.part(augmentation, len(paths))] for name, paths in found.items()}
     labels = np.repeat(np.arange(len(names)), [len(paths) for paths in found.values()])
     paths = [path for several in found.values() for path in several]
@@ -133,13 +136,16 @@ def _sorted(words: dict[str, Any]) -> tuple[Batching, dict[str, Any]]:
 
 
 def _flow(augmentation: Description, listing: Listing, batching: Batching, reading: dict[str, Any]) -> tf.data.Dataset:
-    paths, targets = listing.paths, listing.targets
+    if reading["color_mode"] not in CHANNELS:
+        raise UserError(f"color_mode={reading['color_mode']!r} is none of {', '.join(CHANNELS)}.", "Take rgb.")
+    paths, targets, bits = listing.paths, listing.targets, _bits(listing.paths)
     shape = (*reading["target_size"], CHANNELS[reading["color_mode"]])
     shape = (shape[2], *shape[:2]) if augmentation.data_format == "channels_first" else shape
 
     def read(indices: np.ndarray) -> np.ndarray:
-        images = [keras.utils.load_img(paths[i], **reading) for i in indices]
-        return np.stack([keras.utils.img_to_array(image, augmentation.data_format, "float32") for image in images])
+        pictures = np.stack([_read(paths[i], reading, bits) for i in indices]).astype(np.float32)
+        pictures = pictures[..., None] if pictures.ndim == 3 else pictures
+        return np.moveaxis(pictures, -1, 1) if augmentation.data_format == "channels_first" else pictures
 
     def load(indices: tf.Tensor) -> list[tf.Tensor]:
         pictures = tf.ensure_shape(tf.numpy_function(read, [indices], tf.float32, stateful=False), (None, *shape))
@@ -149,3 +155,36 @@ def _flow(augmentation: Description, listing: Listing, batching: Batching, readi
     flow.class_indices, flow.classes = {name: i for i, name in enumerate(listing.names)}, listing.labels
     flow.filepaths, flow.samples = list(map(str, paths)), len(paths)
     return flow
+
+
+def _read(path: Path, reading: dict[str, Any], bits: int) -> np.ndarray:
+    """A picture, uint8, in the size and colours that are asked for. Raises ValueError with the file's name."""
+    height, width = reading["target_size"]
+    with _named(path):
+        image = decode.read(decode.contents(path), bits=bits)
+    if reading["keep_aspect_ratio"]:
+        wide = min(image.width, image.height * width // height)
+        high = min(image.height, image.width * height // width)
+        left, top = (image.width - wide) // 2, (image.height - high) // 2
+        box, how = (left, top, left + wide, top + high), Image.Resampling[reading["interpolation"].upper()]
+        image = image.resize((width, height), how, box)
+    return decode.pixels(image, (height, width), CHANNELS[reading["color_mode"]], reading["interpolation"])
+
+
+def _bits(paths: Sequence[Path]) -> int:
+    """How many of their 16 bits the pictures of 16 bits use, all together."""
+    highest = 0
+    for path in paths:
+        if path.suffix.lower() in MAY_HAVE_16_BITS:
+            with _named(path):
+                highest = max(highest, decode.highest(decode.contents(path)))
+    return decode.depth(highest)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it; of errors in a pipeline TensorFlow hands on the text alone."""
+    try:
+        yield
+    except (OSError, decode.BadPicture) as error:
+        raise ValueError(f"{path} {error}") from error

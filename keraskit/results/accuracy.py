@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from rich.cells import cell_len
 
+from keraskit import decode
 from keraskit.datasets import array_files
-from keraskit.datasets.images import decode
 from keraskit.datasets.images.verify import listed
 from keraskit.errors import UserError, printable
 from keraskit.results import predictions, scores

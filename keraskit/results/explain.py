@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from keraskit.datasets.images import decode
+from keraskit import decode
 from keraskit.errors import UserError, printable
 from keraskit.files import atomic
 from keraskit.models import attribution

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from PIL import ExifTags, Image
 
-from keraskit.datasets.images import decode
+from keraskit import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keraskit import files, startup
-from keraskit.datasets.images import decode
+from keraskit import decode, files, startup
 from keraskit.errors import UserError
 from keraskit.results import answers, templates
 

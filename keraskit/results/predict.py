@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from keraskit import decode
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.datasets.array_files import reading
-from keraskit.datasets.images import decode, digit_pictures
+from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, printable, sentence

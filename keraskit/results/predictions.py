@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from keraskit import system
-from keraskit.datasets.images import decode
-from keraskit.datasets.images.decode import BadPicture
+from keraskit import decode, system
+from keraskit.decode import BadPicture
 from keraskit.errors import printable
 from keraskit.files import as_csv, atomic, write_text
 from keraskit.results import plots, scores

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keraskit import files
+from keraskit import decode, files
 from keraskit.augment import Augmentation
-from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.results import plots
 

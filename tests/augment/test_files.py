@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keraskit.augment import Augmentation
@@ -29,7 +30,7 @@ def folder(tmp_path_factory):
 WORDS = [
     {},
     {"class_mode": "binary", "color_mode": "grayscale", "interpolation": "bilinear"},
-    {"class_mode": "sparse", "classes": ["dogs", "cats"], "color_mode": "rgba"},
+    {"class_mode": "sparse", "classes": ["dogs", "cats"]},
     {"class_mode": None, "subset": "training"},
     {"class_mode": "input", "subset": "validation", "keep_aspect_ratio": True},
 ]
@@ -91,6 +92,22 @@ def test_what_cannot_be_is_one_line(folder, tmp_path):
         Augmentation().flow_from_dataframe(table, folder)
     with pytest.raises(UserError, match="class 'b'"):
         Augmentation().flow_from_dataframe({**table, "filename": ["cats/00.png"] * 2}, folder, classes=["a"])
+
+
+def test_pictures_are_read_as_a_run_reads_them_and_a_damaged_one_is_named(tmp_path):
+    (tmp_path / "a").mkdir()
+    grey = np.arange(0, 240, 2).reshape(10, 12)
+    Image.fromarray((grey * 16 + 3).astype(np.uint16)).save(tmp_path / "a" / "1.png")  # 12 bits
+    clear = Image.fromarray(np.dstack([grey, grey, grey, 0 * grey]).astype(np.uint8))
+    clear.save(tmp_path / "a" / "2.png")
+    words = {"target_size": (10, 12), "class_mode": None, "shuffle": False}
+    found = next(iter(Augmentation().flow_from_directory(tmp_path, **words))).numpy()
+    assert np.array_equal(found[0], np.dstack([grey] * 3)) and (found[1] == 255).all()
+    (tmp_path / "a" / "3.jpg").write_bytes(b"no picture")
+    with pytest.raises(tf.errors.OpError, match=r"a/3\.jpg is no picture"):
+        next(iter(Augmentation().flow_from_directory(tmp_path, **words)))
+    with pytest.raises(UserError, match="color_mode='rgba' is none of grayscale, rgb"):
+        Augmentation().flow_from_directory(tmp_path, color_mode="rgba")
 
 
 ENDS = """

@@ -12,10 +12,10 @@ import pytest
 from hostile import NASTY, command
 from PIL import Image
 
-from keraskit import load_recipe, system
+from keraskit import decode, load_recipe, system
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
-from keraskit.datasets.images import decode, verify
+from keraskit.datasets.images import verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError

@@ -14,8 +14,9 @@ import numpy as np
 from hypothesis import strategies as st
 from made import TEXT, damaged, encoded, small_arrays
 
+from keraskit import decode
 from keraskit.datasets import array_files
-from keraskit.datasets.images import decode, verify
+from keraskit.datasets.images import verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
 from keraskit.models import applications

@@ -12,7 +12,8 @@ from keraskit.recipes.classify import SEVEN, classify, network
 from PIL import Image
 from shared_data import shared
 
-from keraskit.datasets.images import decode, imagenet
+from keraskit import decode
+from keraskit.datasets.images import imagenet
 from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.results.predictions import Prediction, agreement

@@ -17,9 +17,9 @@ from hostile import NASTY, command
 from keras import layers
 from PIL import Image, ImageDraw
 
-from keraskit import spread_gates
+from keraskit import decode, spread_gates
 from keraskit.datasets import mnist
-from keraskit.datasets.images import decode, digit_pictures, drawn_pets
+from keraskit.datasets.images import digit_pictures, drawn_pets
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.registry import find_card
 from keraskit.results import demo

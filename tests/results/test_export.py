@@ -16,10 +16,9 @@ import pytest
 from PIL import Image
 
 import keraskit
-from keraskit import files
+from keraskit import decode, files
 from keraskit.cli import app
 from keraskit.config import RunConfig
-from keraskit.datasets.images import decode
 from keraskit.errors import UserError
 from keraskit.results import export, formats
 from keraskit.results.run_folder import RunFolder

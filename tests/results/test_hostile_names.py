@@ -12,8 +12,8 @@ import pytest
 from hostile import NASTY, command
 from PIL import Image
 
+from keraskit import decode
 from keraskit.cli import app
-from keraskit.datasets.images import decode
 from keraskit.errors import printable
 from keraskit.results import compare, plots, predictions, report
 from keraskit.results.run_folder import RunFolder

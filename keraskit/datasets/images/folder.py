@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from keraskit import pipeline, system
+from keraskit import decode, pipeline, system
 from keraskit.config import SPLITS
 from keraskit.datasets import splitting
-from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout, labels_of
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.datasets.images.verify import SHOWN, check, listed, total
