@@ -148,7 +148,7 @@ def draw_before(limit: int) -> None:
     """Draw the pets that the children will want, once."""
     pets = cats_and_dogs.DrawnPets()
     for pairs in labels.arrange(pets.names, "drawn pets").splits.values():
-        for name, _ in folder._mixed(pairs)[:limit] if limit < 100 else ():
+        for name, _ in folder._mixed(pairs, limit) if limit < 100 else ():
             pets.read(name)
 
 

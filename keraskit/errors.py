@@ -38,7 +38,7 @@ def unfit(error: Any, flag: str = "") -> UserError:
     names = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part.isidentifier()]
     flag, value = flag or f"--{'.'.join(names)}", first["input"]
     if first["type"] == "extra_forbidden":
-        return UserError(f"There is no {printable(first['loc'][-1])}.")
+        return UserError(f"There is no field {printable('.'.join(map(str, first['loc'])))}.")
     if first["type"] == "missing":
         return UserError(f"{flag} needs a value.")
     said = _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, "))

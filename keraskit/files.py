@@ -21,6 +21,7 @@ LISTED = "files.json"  # in a folder that may be replaced by us: what we wrote i
 MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
 MOST_OF_ARRAYS = 100_000_000_000  # of a file that holds arrays
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
+OURS = (b"atplotlib", b'content="keraskit"')  # in pictures that were drawn here, and in pages
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
 
 
@@ -155,7 +156,8 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
     """Raise UserError now if a file that a user wants could not be written, or would harm by it.
 
     It is to be made, or replaced where it is a regular file already: never a device, a pipe, a folder. Where there are
-    `endings`, such as `PICTURES`, its name must have one of them.
+    `endings`, such as `PICTURES`, its name must have one of them, and a file that is there must be of our making:
+    `--sheet *.png` names somebody's first picture.
     """
     if file is None:
         return
@@ -164,6 +166,8 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
         raise UserError(f"{file} is there already, and is no file that could be replaced.", "Name another.")
     if endings and file.suffix.lower() not in endings:
         raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
+    if endings and file.exists() and not any(mark in file.read_bytes() for mark in OURS):
+        raise UserError(f"{file} is there already, and was not made by keraskit.", "Name another, or move it away.")
 
 
 def check_outputs(

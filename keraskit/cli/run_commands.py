@@ -159,7 +159,7 @@ def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negativ
     print_table(["started", "run", "status", "result", "folder"], lines)
     if html:
         page = folder / "index.html"
-        check_file(page)
+        check_file(page, (".html",))
         comparison.write_page(page, f"{len(found)} runs in {folder}", [run for *_, run in found])
         print(f"page: {printable(page)}")
 

@@ -47,6 +47,9 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     asked = Predictor.of(folder.path, recipe)
     if Augmentation.of(facts["config"].get("augment") or {}).standardizes:
         raise UserError(f"{folder.path}: its pictures were standardised by flags, which no page does.")
+    if asked.inputs.bits != 16:
+        problem = f"{folder.path}: its pictures have {asked.inputs.bits} bits, and browsers read all of 16 as dark."
+        raise UserError(problem, "`keraskit predict` and `export` read them as the run did.")
     network = Network(asked.whole)
     described = {
         **dataclasses.asdict(asked.inputs),

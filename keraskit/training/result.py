@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from keraskit.models import weights
 from keraskit.results.run_folder import MANIFEST, MODEL, RunFolder
 
 
@@ -27,5 +28,5 @@ class RunResult:
 
 def opened(folder: RunFolder) -> RunResult:
     """The result of a finished run, by a program that has the classes of its model."""
-    model = keras.saving.load_model(folder.file(MODEL), compile=False)
+    model = weights.load(folder.file(MODEL))
     return RunResult(model, folder.read_history(), folder.read_json(MANIFEST)["test"], folder.path)

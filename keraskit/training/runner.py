@@ -168,7 +168,8 @@ def learned(
     errors, worse, far = regression.against_mean(values, means)
     run = folder.read_json("run.json")
     found: dict[str, Any] = verdict.findings(splits, rows, run, validation, test, rate, going_on, far)
-    found |= {"warnings": [*setup.wrong, *found["warnings"], *worse], "regression": errors}
+    poor = [] if setup.settings.quick else [*found["warnings"], *worse]  # a quick run's verdict says what it is worth
+    found |= {"warnings": [*setup.wrong, *poor], "regression": errors}
     return found | ({"advice": []} if " expected (" in words and "BELOW" not in words else {})
 
 

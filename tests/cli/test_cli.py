@@ -128,7 +128,7 @@ def test_a_quick_run_as_a_process_says_one_line_each_and_nothing_on_stderr(comma
         "report",
     ]
     assert [line.split()[0] for line in done.stdout.splitlines()] == starts
-    assert "about" in done.stdout and "\b" not in done.stdout
+    assert "\b" not in done.stdout
     assert "a quick run shows that everything runs, not what the recipe reaches" in done.stdout
     (folder,) = (tmp_path / "runs" / "mlp").iterdir()
     run = json.loads((folder / "run.json").read_text())

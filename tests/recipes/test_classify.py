@@ -249,7 +249,6 @@ def test_bad_words_are_one_line(photographs, tmp_path):
     for words, given, message in (
         (["nowhere.jpg"], {}, "does not exist"),
         ([photographs], {"model": "vgg61"}, "no application"),
-        ([photographs], {"top": 0}, "--top 0"),
         ([photographs], {"model": "all", "weights": "x.h5"}, "fits one network, not 7"),
         ([photographs], {"weights": str(weights), "alpha": 0.25}, "does not fit mobilenet_0.25_224"),
         ([photographs], {"csv": weights / "a.csv"}, "is a file"),

@@ -387,7 +387,7 @@ REFUSED = {
     "two factors": (lambda: combined(layers.Multiply(), (10,)), {}, "(Multiply)"),
     "other shapes": (lambda: combined(layers.Add(), (1,)), {}, "(Add, size (10,))"),
     "a number": (lambda: dense(bias=keras.initializers.Constant(1e6)), {}, "beyond 65,504"),
-    "unfinished": (dense, {"status": "interrupted"}, "is interrupted, and a demo shows a finished run"),
+    "unfinished": (dense, {"status": "interrupted"}, "has not finished: it is interrupted"),
     "no pictures": (dense, {"inputs": None}, "learned from no pictures"),
     "standardised": (dense, {"config": {"augment": {"samplewise_center": True}}}, "standardised by flags"),
 }

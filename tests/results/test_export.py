@@ -49,9 +49,9 @@ def elsewhere(tmp_path_factory):
     return python
 
 
-def exported(folder, names, limit=None, raw_input=None, to=None):
+def exported(folder, names, limit=None, raw_input=None, to=None, recipe=None):
     """As the verb does it: what was asked, what was kept, what failed."""
-    run = reopen(RunFolder(folder))
+    run = reopen(RunFolder(folder), recipe)
     asked = export.exportable(run.model, run.facts, run.splits.test.limited(limit), run.splits.train, raw_input)
     return asked, *export.export(asked, names, to or folder / "exports")
 
@@ -186,7 +186,7 @@ if __name__ == "__main__":
 def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere):
     (tmp_path / "own.py").write_text(OWN)
     folder = keraskit.run(str(tmp_path / "own.py"), xla="off", output_dir=tmp_path / "runs").folder
-    asked, kept, failed = exported(folder, ["saved_model", *FAST])
+    asked, kept, failed = exported(folder, ["saved_model", *FAST], recipe=tmp_path / "own.py")
     assert failed == [] and set(asked.x) == {"a", "b"} and len(asked.expected) == 2
     assert all(each.difference < 1e-5 for each in kept) and export.table(asked, kept)[1][3] == ""
     np.savez(tmp_path / "x.npz", **{name: values[:2] for name, values in asked.x.items()})
@@ -197,7 +197,7 @@ def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere)
         told = [float(number) for number in done.stdout.splitlines()[0].replace("[", " ").replace("]", " ").split()[1:]]
         np.testing.assert_allclose(told, np.concatenate([v[0].ravel() for v in asked.expected.values()]), rtol=1e-4)
     with pytest.raises(UserError, match="learned from no pictures"):
-        exported(folder, FAST, raw_input=True)
+        exported(folder, FAST, raw_input=True, recipe=tmp_path / "own.py")
 
 
 BRIGHTNESS = """
@@ -225,7 +225,7 @@ if __name__ == "__main__":
 def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path, elsewhere):
     (tmp_path / "own.py").write_text(BRIGHTNESS)
     folder = keraskit.run(str(tmp_path / "own.py"), xla="off", output_dir=tmp_path / "runs").folder
-    asked, kept, failed = exported(folder, FAST)
+    asked, kept, failed = exported(folder, FAST, recipe=tmp_path / "own.py")
     assert failed == [] and asked.x["picture"].dtype == np.uint8 and asked.expected["output"].shape == (60, 1)
     model = keras.models.load_model(folder / "model.keras", compile=False)
     known = model.predict(asked.x["picture"] / np.float32(255), verbose=0)

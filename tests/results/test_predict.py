@@ -180,7 +180,7 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
     assert [row.error.split(":")[0] for row in whole[12:15]] == [
         "is empty",
         "cannot be read",
-        "is no picture (JPEG, PNG, BMP, GIF, WEBP)",
+        "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)",
     ]
     assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
     table = list(csv.reader(predictions.rows_as_csv(whole, 10).splitlines()))

@@ -89,7 +89,7 @@ def test_recipe_and_preview_as_commands(command, tmp_path):
     assert min(Image.open(tmp_path / "sheet.png").size) > 300
     for words, says in [
         (["--preview", "nowhere"], "does not exist"),
-        (["--preview", ROOT / "data" / "README.md"], "is no picture (JPEG, PNG, BMP, GIF, WEBP)"),
+        (["--preview", ROOT / "data" / "README.md"], "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"),
         (["--preview", ROOT / "data" / "photos", "--zoom-range", "2"], "--zoom-range 2 makes no sense"),
         (["--preview", ROOT / "data" / "photos", "--versions", "0"], "--versions 0"),
     ]:

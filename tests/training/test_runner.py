@@ -25,6 +25,7 @@ from keraskit.augment import Augmentation
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.datasets.array_files import digest
+from keraskit.distributed import cluster
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.registry import load_recipe
@@ -141,7 +142,14 @@ def test_test_split_is_read_once_after_training_and_best_weights_by_validation_a
 def test_of_equal_epochs_the_best_has_the_lower_validation_loss(tmp_path, accuracies, losses, best):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     split = SimpleNamespace(augmentation=Augmentation())
-    run = SimpleNamespace(model=model, head=model, monitor=("val_accuracy", 1.0), splits=SimpleNamespace(train=split))
+    run = SimpleNamespace(
+        model=model,
+        head=model,
+        training_copy=model,
+        place=SimpleNamespace(cluster=cluster.ONE),
+        monitor=("val_accuracy", 1.0),
+        splits=SimpleNamespace(train=split),
+    )
     keeper = KeepBest(RunFolder(tmp_path), run)
     keeper.set_model(model)
     for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True)):
