@@ -226,7 +226,7 @@ def _without_body(function: ast.FunctionDef, source: Path, doc: str | None) -> C
     node = ast.parse(ast.unparse(function)).body[0]  # a copy, so that the tree stays as it was read
     assert isinstance(node, ast.FunctionDef)
     node.returns = None
-    node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass()]
+    node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass(lineno=1, col_offset=0)]
     required = len(node.args.args) - len(node.args.defaults)
     for argument in node.args.args[:required]:  # filled in by the runner: keras.Model is not imported here
         argument.annotation = None

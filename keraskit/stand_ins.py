@@ -69,8 +69,8 @@ def standing_in() -> Iterator[None]:
 
 
 def active() -> bool:
-    """Whether Keras is a stand-in now."""
-    return isinstance(sys.modules.get("keras"), StandIn)
+    """Whether Keras is a stand-in now, or will be once it is imported."""
+    return any(isinstance(finder, _Finder) for finder in sys.meta_path)
 
 
 def _has_seen(module: ModuleType, gone: set[str]) -> bool:
