@@ -156,7 +156,12 @@ def _alone(by_name: dict[str, Any]) -> Any:
 
 def _by_input(x: Any, names: Sequence[str]) -> Arrays:
     values = [x[name] for name in names] if isinstance(x, dict) else keras.tree.flatten(x)
-    return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+    return {name: _plain(np.asarray(value)) for name, value in zip(names, values, strict=True)}
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """TensorFlow's text as NumPy's, which files can hold."""
+    return np.char.decode(array.astype(bytes), "utf-8") if array.dtype == object else array
 
 
 def _joined(batches: Sequence[Arrays]) -> Arrays:

@@ -338,3 +338,33 @@ def test_export_looks_before_it_begins(tiny_run, tmp_path, capsys):
     (tmp_path / "saved_model" / "model.json").touch()
     before = everything(tmp_path)
     assert "there already" in refused(capsys, *words) and everything(tmp_path) == before
+
+
+TEXTS = """
+import keras
+import numpy as np
+from keraskit import Recipe, from_arrays
+
+words = np.array(["good", "fine", "bad", "poor"])[np.random.default_rng(0).integers(0, 4, (60, 3))]
+x, y = np.array([" ".join(row) for row in words]), (words[:, 0] == "good").astype("int64")
+
+def build():
+    vocabulary = keras.layers.TextVectorization(max_tokens=9, output_sequence_length=3)
+    vocabulary.adapt(x)
+    inputs = keras.Input((), dtype="string")
+    found = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(9, 4)(vocabulary(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(found))
+
+def compile_model(model):
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+recipe = Recipe(build=build, compile=compile_model, data=from_arrays(x[:40], y[:40], x[40:], y[40:]), epochs=1,
+                batch_size=8)
+"""
+
+
+def test_a_model_that_reads_text_can_be_taken_away(tmp_path):
+    (tmp_path / "texts.py").write_text(TEXTS)
+    folder = keraskit.run(str(tmp_path / "texts.py"), output_dir=tmp_path / "runs").folder
+    _, kept, failed = exported(folder, ["keras", "saved_model"], recipe=tmp_path / "texts.py")
+    assert failed == [] and all(each.difference < 1e-6 for each in kept) and len(kept) == 2
