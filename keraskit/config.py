@@ -74,8 +74,6 @@ class RunConfig(Typed):
     """Save the training's state after every so many steps too, not only after every epoch."""
     resume: Annotated[bool, _beside] = False
     """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
-    like: Annotated[Path | None, _beside] = None
-    """Take the flags of this earlier run of the recipe, a run folder, but for those given here."""
     callbacks: str | None = None
     """Keras callbacks of your own, file.py:function; the function returns a list of them."""
     tensorboard: bool = False

@@ -1,4 +1,4 @@
-"""`keraskit resume`, `--resume` and `--like`: finds a run that can go on, and sees that it goes on as it began."""
+"""`keraskit resume` and `--resume`: finds a run that can go on, and sees that it goes on as it began."""
 
 from __future__ import annotations
 
@@ -238,17 +238,6 @@ def _read(folder: RunFolder, *needed: str) -> Unfinished:
     except UserError as error:
         problem = f"{folder.path / MANIFEST} does not say how this run was started: {error}"
         raise UserError(problem, "Start a new run.") from error
-
-
-def like(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
-    """The flags of the run that `--like` names, but for those given. Raises UserError where it is of another recipe."""
-    assert config.like
-    earlier = _read(RunFolder(config.like))
-    if earlier.facts["recipe"] != recipe.name:
-        raise UserError(f"{config.like} is a run of {earlier.facts['recipe']}, not of {recipe.name}.", "Name another.")
-    knobs, known = earlier.asked
-    given = {**config.given(), "output_dir": config.output_dir, "resume": config.resume}
-    return knobs.replace(**given), {**known, **options}
 
 
 def close(folder: RunFolder) -> None:

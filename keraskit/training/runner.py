@@ -44,8 +44,6 @@ def train(
         return seeds.in_this_process(recipe, config, options, train)
     timings = Timings(startup.spent())
     timings.mark("start-up")
-    if config.like:
-        config, options = resume.like(recipe, config, options)
     if config.resume:
         unfinished = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, unfinished.chosen if unfinished else None)

@@ -231,17 +231,6 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here, 
     assert [each["weights_sha256"] for each in runs(here)] == [run["weights_sha256"]] * 2
 
 
-def test_a_new_run_is_like_an_old_one_but_for_what_is_given(here, keraskit_says):
-    keraskit_says("run", "./mymodel.py", "--epochs", "1", "--units", "3", "--seed", "4")
-    (old,) = (here / "runs" / "mymodel").iterdir()
-    assert keraskit_says("run", "./mymodel.py", "--like", old, "--seed", "5")[0] == 0
-    first, second = runs(here)
-    assert second["options"] == first["options"] == {"units": 3}
-    assert (second["config"]["epochs"], second["seed"]) == (1, 5)
-    code, _, err = keraskit_says("run", "quickstart", "--like", old)
-    assert code == 2 and err.count("\n") == 1 and "is a run of mymodel, not of quickstart" in err
-
-
 WRONG = [
     ("run ./gone.py", "There is no file ./gone.py."),
     ("show ./empty.py", "empty.py makes no `recipe = Recipe(...)`."),

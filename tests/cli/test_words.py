@@ -69,7 +69,7 @@ REFUSED = [
     ("run mlp extra", "`keraskit run mlp` takes no word 'extra'."),
     *(
         (f"run mlp {flag} ''", f"{flag} '' makes no sense: expected a value.")
-        for flag in ("--workers", "--output-dir", "--data-dir", "--dataset", "--weights", "--callbacks", "--like")
+        for flag in ("--workers", "--output-dir", "--data-dir", "--dataset", "--weights", "--callbacks")
     ),
     ("run mlp --hidden 8 ''", "--hidden 8 '' makes no sense"),
     ("predict '' a.png", "--run '' makes no sense"),

@@ -28,7 +28,7 @@ from keraskit.config import RunConfig, flags
 from keraskit.distributed import launch
 from keraskit.options import options_of
 from keraskit.results.run_folder import RunFolder
-from keraskit.training import autotune, resume, runner, setup
+from keraskit.training import autotune, runner, setup
 from keraskit.training.settings import settle
 
 # Command lines
@@ -69,7 +69,6 @@ GOOD = (
     ("show", "mlp", "--hidden", "8"),
     ("autotune", "mlp"),
     ("run", "./mine.py", "--quick", "--hidden", "8", "4"),
-    ("run", "mlp", "--like", "run"),
     ("new", "own", "--from", "cnn"),
     ("launch", "--workers", "2", "--", "run", "mlp"),
 )
@@ -192,8 +191,6 @@ def without_training(patch):
     tiny = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
 
     def settled(known, asked, options=None, unfinished=None):
-        if asked.like:
-            asked, options = resume.like(known, asked, options or {})
         settings = settle(known, asked, options or {}, unfinished.chosen if unfinished else None)
         flags(settings.options)
         if unfinished and (start := unfinished.checkpoint()):
