@@ -57,46 +57,16 @@ class Augmentation(Description):
 
         return flow_from_directory(self, directory, **words)
 
-    def flow_from_dataframe(self, dataframe: Any, *where: Any, **words: Any) -> tf.data.Dataset:
-        """The same of the pictures that a table names; see `augment.files.flow_from_dataframe`."""
-        from keraskit.augment.files import flow_from_dataframe
+    def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """One picture, shape (height, width, channels), transformed at random, float32.
 
-        return flow_from_dataframe(self, dataframe, *where, **words)
-
-    def get_random_transform(self, img_shape: tuple[int, ...], seed: int | None = None) -> dict[str, Any]:
-        """What would happen to a picture, under ImageDataGenerator's names (`augment.transform.parameters`).
-
-        Args:
-            img_shape: of one picture, such as (height, width, channels).
-            seed: decides it (default: NumPy's random state).
+        `seed` decides how (default: NumPy's random state).
         """
         import numpy as np
-
-        from keraskit.augment.transform import draws, parameters, sides
-
-        seed = int(np.random.randint(2**31)) if seed is None else seed
-        values = parameters(self, draws(1, (seed, 0)), *sides(self, (1, *img_shape)))
-        return {name: None if value is None else value.numpy()[0].item() for name, value in values.items()}
-
-    def apply_transform(self, x: np.ndarray, transform_parameters: dict[str, Any]) -> np.ndarray:
-        """One picture, shape (height, width, channels), changed as these parameters say; what is missing stays."""
         import tensorflow as tf
 
-        from keraskit.augment.transform import apply
+        from keraskit.augment.transform import apply, draws, parameters
 
-        still = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1, "flip_horizontal": False}
-        known = {**still, "flip_vertical": False, "channel_shift_intensity": None, "brightness": None}
-        values = {**known, **transform_parameters}
-        kinds = {name: tf.bool if name.startswith("flip") else tf.float32 for name in values}
-        changes = {name: v if v is None else tf.constant([v], kinds[name]) for name, v in values.items()}
-        return apply(self, tf.constant(x)[None], changes, moves=True)[0].numpy()
-
-    def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """One picture, shape (height, width, channels), transformed at random."""
-        return self.apply_transform(x, self.get_random_transform(x.shape, seed))
-
-    def legacy(self) -> Any:
-        """Today's ImageDataGenerator with the same parameters, to compare. docs/ERRATA.md says where it is wrong."""
-        from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no public name is left for it
-
-        return ImageDataGenerator(**dict(self) | {"zoom_range": self.zoom})
+        seed = int(np.random.randint(2**31)) if seed is None else seed
+        changes = parameters(self, draws(1, (seed, 0)), *x.shape[:2])
+        return apply(self, tf.constant(x)[None], changes, self.moves)[0].numpy()

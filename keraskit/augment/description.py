@@ -44,12 +44,10 @@ class Description(Typed):
 
     rotation_range: Annotated[float, Interval(ge=0, le=360)] = 0.0
     """Degrees: turn by an angle from minus this to this, about the picture's centre."""
-    width_shift_range: Share | Annotated[tuple[Share, ...], Len(1)] = 0.0
-    """Move sideways by at most this share of the width, or this many pixels if it is 1 or more; of several numbers, by
-    one of these, to either side."""
-    height_shift_range: Share | Annotated[tuple[Share, ...], Len(1)] = 0.0
-    """Move up or down by at most this share of the height, or this many pixels if it is 1 or more; or by one of
-    several."""
+    width_shift_range: Share = 0.0
+    """Move sideways by at most this share of the width, or this many pixels if it is 1 or more."""
+    height_shift_range: Share = 0.0
+    """Move up or down by at most this share of the height, or this many pixels if it is 1 or more."""
     shear_range: Annotated[float, Interval(ge=0, lt=90)] = 0.0
     """Degrees (radians in Keras 2.1: its 0.2 is 11.5): shear by an angle from minus this to this."""
     zoom_range: Annotated[
@@ -84,10 +82,8 @@ class Description(Typed):
     """Subtract the training split's mean, and decorrelate pixels with its covariance, in place of dividing."""
     zca_epsilon: Annotated[float, Interval(gt=0)] = 1e-6
     """Added to each variance before whitening divides by its root."""
-    data_format: Literal["channels_last", "channels_first"] = "channels_last"
-    """Whether channels are a picture's last or first axis."""
     validation_split: Annotated[float, Interval(ge=0, lt=1), NOT_A_FLAG] = 0.0
-    """The share of pictures, the first ones, that `flow` and its like hand out as their subset "validation"."""
+    """The share of pictures, the first ones, that flows hand out as their subset "validation"."""
     preprocessing_function: Annotated[Callable[[Any], Any] | None, NOT_A_FLAG] = None
     """Called on each picture, a float32 array of rank 3, before anything is rescaled. Only from Python."""
     statistics: ClassVar[Any] = None

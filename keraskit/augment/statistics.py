@@ -78,9 +78,8 @@ def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> St
     scale = augmentation.rescale or 1.0
     mean_of_pixel = total / count * scale
     square_of_pixel = (np.diag(gram) if gram is not None else squares) / count * scale**2
-    axes = (1, 2) if augmentation.data_format == "channels_first" else (0, 1)
-    mean = mean_of_pixel.reshape(shape).mean(axis=axes, keepdims=True)
-    variance = square_of_pixel.reshape(shape).mean(axis=axes, keepdims=True) - mean**2
+    mean = mean_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True)
+    variance = square_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True) - mean**2
     std = np.sqrt(np.maximum(variance, 0)).astype(np.float32) if augmentation.divides else None
     zca = None
     if gram is not None:

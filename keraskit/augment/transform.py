@@ -34,7 +34,7 @@ def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.
         float32, the shape of `images`.
     """
     images = tf.convert_to_tensor(images)
-    single = images.shape.rank == 3 and augmentation.data_format == "channels_last" and images.shape[-1] in (1, 3, 4)
+    single = images.shape.rank == 3 and images.shape[-1] in (1, 3, 4)
     if images.shape.rank not in (3, 4) or single:
         problem = f"Pictures of shape {tuple(images.shape)} are no batch of shape (n, height, width, channels)"
         raise UserError(f"{problem}.", "Give a single picture as x[None], or to random_transform.")
@@ -50,16 +50,10 @@ def _compiled(augmentation: Description) -> Any:
     """The whole transform as one compiled function; one compilation per description and shape."""
 
     def whole(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        height, width = sides(augmentation, tf.unstack(tf.shape(images)))
-        changes = parameters(augmentation, numbers, height, width)
+        changes = parameters(augmentation, numbers, *tf.unstack(tf.shape(images)[1:3]))
         return apply(augmentation, images, changes, augmentation.moves)
 
     return tf.function(whole, jit_compile=True, autograph=False)
-
-
-def sides(augmentation: Description, shape: Any) -> tuple[Any, Any]:
-    """Height and width in the shape of pictures in a batch."""
-    return (shape[2], shape[3]) if augmentation.data_format == "channels_first" and len(shape) == 4 else shape[1:3]
 
 
 def parameters(augmentation: Description, numbers: tf.Tensor, height: Any, width: Any) -> dict[str, Any]:
@@ -86,23 +80,16 @@ def parameters(augmentation: Description, numbers: tf.Tensor, height: Any, width
     }
 
 
-def _shift(most: tuple[float, ...] | float, signed: tf.Tensor, side: Any) -> tf.Tensor:
-    """Pixels: up to `most`, or one of several, to either side; shares of the side where all are below 1."""
-    unit = tf.cast(side, tf.float32) if max(most if isinstance(most, tuple) else (most,)) < 1 else 1.0
-    if isinstance(most, tuple):
-        one = tf.minimum(tf.cast(tf.abs(signed) * len(most), tf.int32), len(most) - 1)
-        return tf.sign(signed) * tf.gather(tf.constant(most, tf.float32), one) * unit
-    return most * unit * signed
+def _shift(most: float, signed: tf.Tensor, side: Any) -> tf.Tensor:
+    """Pixels, up to `most` to either side; a share of the side where that is below 1."""
+    return most * (tf.cast(side, tf.float32) if most < 1 else 1.0) * signed
 
 
 def apply(augmentation: Description, images: tf.Tensor, changes: dict[str, Any], moves: bool) -> tf.Tensor:
     """Pictures of shape (n, height, width, channels) or (n, height, width), changed as `parameters` says; float32."""
     flat = images.shape.rank == 3
-    first = augmentation.data_format == "channels_first"
     if flat:
         images = images[..., None]
-    elif first:
-        images = tf.transpose(images, (0, 2, 3, 1))
     if moves:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         images = resample(images, matrices(changes, height, width), augmentation)
@@ -112,9 +99,7 @@ def apply(augmentation: Description, images: tf.Tensor, changes: dict[str, Any],
         images = tf.clip_by_value(images + shift[:, None, None, None], low, high)
     if (factor := changes["brightness"]) is not None:
         images = tf.clip_by_value(images * factor[:, None, None, None], 0.0, 255.0)
-    if flat:
-        return images[..., 0]
-    return tf.transpose(images, (0, 3, 1, 2)) if first else images
+    return images[..., 0] if flat else images
 
 
 def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> tf.Tensor:

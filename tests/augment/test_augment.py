@@ -134,24 +134,24 @@ def test_a_height_shift_moves_rows_and_a_width_shift_columns(bar):
     assert np.argmax(pixels[:, 20, 0]) == 7
 
 
-def test_todays_generator_moves_it_sideways(bar):
-    legacy = Augmentation(height_shift_range=0.25).legacy()
+def test_todays_generator_moves_it_sideways(bar, generator):
+    legacy = generator(Augmentation(height_shift_range=0.25))
     assert (legacy.apply_transform(bar, {"tx": 5.0}) == bar).all()
 
 
-def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square():
+def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square(generator):
     """Half a turn takes every pixel to its opposite. Today's generator loses the picture."""
     image = pictures((20, 40, 3), 1)[0]
     turned = one(Augmentation(rotation_range=180), image, theta=1.0)
     assert np.abs(turned - image[::-1, ::-1]).max() < 0.01
-    legacy = Augmentation(rotation_range=180).legacy()
+    legacy = generator(Augmentation(rotation_range=180))
     assert np.abs(legacy.apply_transform(image, {"theta": 180}) - image[::-1, ::-1]).max() > 10
 
 
-def test_todays_generator_shears_along_the_other_axis_and_zooms_about_another_point():
+def test_todays_generator_shears_along_the_other_axis_and_zooms_about_another_point(generator):
     line, spot = np.zeros((2, 20, 40, 1), np.float32)
     line[10], spot[9:11, 19:21] = 255, 255
-    legacy = Augmentation().legacy()
+    legacy = generator(Augmentation())
     rows = lambda image: [int(image[:, column, 0].argmax()) for column in (10, 20, 30)]  # noqa: E731
     assert rows(one(Augmentation(shear_range=30), line, shear=1.0)) == [5, 10, 15]
     assert rows(legacy.apply_transform(line, {"shear": 30})) == [9, 9, 9]
@@ -161,16 +161,16 @@ def test_todays_generator_shears_along_the_other_axis_and_zooms_about_another_po
     assert np.abs(np.subtract(ndimage.center_of_mass(theirs[..., 0]), (9.5, 19.5))).max() > 5
 
 
-def test_todays_generator_cuts_values_before_it_brightens_them():
+def test_todays_generator_cuts_values_before_it_brightens_them(generator):
     image = pictures((20, 20, 3), 1)[0]
-    ours, theirs = one(Augmentation(brightness_range=(1.5, 1.5)), image), Augmentation().legacy().apply_transform
+    ours, theirs = one(Augmentation(brightness_range=(1.5, 1.5)), image), generator(Augmentation()).apply_transform
     assert np.allclose(ours, np.clip(image * 1.5, 0, 255))
     whole = np.clip(np.floor(image) * 1.5, 0, 255)
     assert np.abs(theirs(image, {"brightness": 1.5}) - whole).max() <= 0.5
     assert theirs(image / 255, {"brightness": 1.5}).max() == 0
 
 
-def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes():
+def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes(generator):
     """The generator works on the transposed picture; on square ones that is all that is wrong with it."""
     image, row = pictures((30, 30, 3), 1)[0], draws(1, (5, 6)).numpy()
     augmentation = SEVEN.replace(horizontal_flip=False)
@@ -179,7 +179,7 @@ def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes():
         "theta": 40 * r[0], "tx": 6 * r[1], "ty": 6 * r[2], "shear": 11.5 * r[3],
         "zx": 0.8 + 0.4 * row[0, 4], "zy": 0.8 + 0.4 * row[0, 5],
     }  # fmt: skip
-    legacy = augmentation.legacy().apply_transform(image.transpose(1, 0, 2), parameters).transpose(1, 0, 2)
+    legacy = generator(augmentation).apply_transform(image.transpose(1, 0, 2), parameters).transpose(1, 0, 2)
     assert np.abs(transform(augmentation, image[None], row).numpy()[0] - legacy).max() < 0.01
 
 
@@ -228,11 +228,9 @@ def test_flow_repeats_by_seed_differs_by_epoch_and_keeps_pictures_with_labels():
     assert (labels[0] != labels[1]).any() and (labels[0] != labels[2]).any()
 
 
-def test_channels_first_grey_and_bytes_are_the_same_pictures():
+def test_grey_and_bytes_are_the_same_pictures():
     x = np.round(pictures((18, 22, 1), 5)).astype(np.uint8)
     expected = SEVEN.transform(x, (1, 1)).numpy()
-    first = SEVEN.replace(data_format="channels_first").transform(x.transpose(0, 3, 1, 2), (1, 1)).numpy()
-    assert np.array_equal(first.transpose(0, 2, 3, 1), expected)
     assert np.array_equal(SEVEN.transform(x[..., 0], (1, 1)).numpy(), expected[..., 0])
     assert np.array_equal(SEVEN.transform(x.astype(np.float64), (1, 1)).numpy(), expected)
 
@@ -261,31 +259,12 @@ def test_the_nearest_pixel_is_scipys_too():
         assert (np.abs(result - one).max(axis=-1) > 0.01).mean() < 0.002  # halfway, the last bits of float32 decide
 
 
-def test_a_shift_of_several_is_one_of_them_to_either_side(bar):
-    x = np.tile(bar[None], (400, 1, 1, 1))
-    moved = Augmentation(height_shift_range=[1, 4]).transform(x, (0, 0)).numpy()[:, :, 20, 0].argmax(axis=1) - 10
-    assert sorted(set(moved.tolist())) == [-4, -1, 1, 4]
-    assert all(50 < (moved == each).sum() < 150 for each in (-4, -1, 1, 4))
-    shares = Augmentation(height_shift_range=(0.25,)).transform(x, (0, 0)).numpy()[:, :, 20, 0].argmax(axis=1) - 10
-    assert set(shares.tolist()) == {-5, 5}
-
-
-def test_one_picture_at_random_and_by_parameters_is_the_generators():
-    """With the axes that today's generator swaps taken back: on square pictures that is all that differs."""
+def test_one_picture_at_random_is_as_one_of_a_batch():
     image = pictures((30, 30, 3), 1)[0]
-    augmentation = SEVEN.replace(channel_shift_range=20.0)
-    parameters = augmentation.get_random_transform(image.shape, seed=3)
-    assert parameters.keys() == augmentation.legacy().get_random_transform(image.shape).keys()
-    assert parameters == augmentation.get_random_transform(image.shape, seed=3)
-    assert abs(parameters["theta"]) <= 40 and abs(parameters["tx"]) <= 6 and parameters["brightness"] is None
-    made = augmentation.random_transform(image, seed=3)
-    assert np.array_equal(made, augmentation.apply_transform(image, parameters))
-    flips = {"flip_horizontal": parameters["flip_vertical"], "flip_vertical": parameters["flip_horizontal"]}
-    theirs = augmentation.legacy().apply_transform(image.transpose(1, 0, 2), parameters | flips).transpose(1, 0, 2)
-    assert np.abs(made - theirs).max() < 0.01
-    assert np.array_equal(Augmentation().apply_transform(image, {"flip_vertical": True}), image[::-1])
-    assert np.array_equal(Augmentation().apply_transform(image, {"tx": 3})[:-3], image[3:])
-    assert augmentation.random_transform(image).shape == image.shape
+    made = SEVEN.random_transform(image, seed=3)
+    assert np.abs(made - SEVEN.transform(image[None], (3, 0))[0]).max() < 0.01
+    assert np.array_equal(made, SEVEN.random_transform(image, seed=3))
+    assert SEVEN.random_transform(image).shape == image.shape
 
 
 def test_a_single_picture_is_no_batch_of_grey_ones():
@@ -296,8 +275,8 @@ def test_a_single_picture_is_no_batch_of_grey_ones():
 
 
 def test_numpys_numbers_are_numbers():
-    words = {"rotation_range": np.float32(5), "zoom_range": np.float32(0.25), "width_shift_range": np.array([1, 2])}
-    assert Augmentation(**words) == Augmentation(rotation_range=5.0, zoom_range=0.25, width_shift_range=(1, 2))
+    words = {"rotation_range": np.float32(5), "zoom_range": np.float32(0.25)}
+    assert Augmentation(**words) == Augmentation(rotation_range=5.0, zoom_range=0.25)
     json.dumps(Augmentation(**words).given())
 
 
@@ -315,12 +294,14 @@ def test_the_document_s_way_fits_without_steps_and_each_epoch_differs():
     assert (first[:50] != first[50:]).any() and sorted(first[:50]) == sorted(first[50:]) == list(range(50))
 
 
-def test_subsets_and_order_are_the_generators():
+def test_subsets_and_order_are_the_generators(generator):
     x = np.arange(10, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 3, 1))
     augmentation = Augmentation(validation_split=0.3)
     for subset in ("training", "validation", None):
         ours = augmentation.flow(x, np.arange(10), 4, shuffle=False, subset=subset)
-        theirs = augmentation.legacy().flow(x, np.arange(10), 4, shuffle=False, subset=subset, ignore_class_split=True)
+        theirs = generator(augmentation).flow(
+            x, np.arange(10), 4, shuffle=False, subset=subset, ignore_class_split=True
+        )
         assert len(ours) == len(theirs)
         for (a, y), (b, z) in zip(itertools.islice(ours, len(ours)), theirs, strict=False):
             assert np.array_equal(a, b) and np.array_equal(y, z)
@@ -343,9 +324,9 @@ def test_subsets_and_order_are_the_generators():
     ],
     ids=",".join,
 )
-def test_standardisation_is_the_generators(words):
+def test_standardisation_is_the_generators(words, generator):
     augmentation, x = Augmentation(**words), pictures((12, 10, 3), 300)
-    legacy = augmentation.legacy()
+    legacy = generator(augmentation)
     if augmentation.needs_fit:
         legacy.fit(x)
         augmentation = augmentation.fit(x)
@@ -405,9 +386,8 @@ def test_standardising_without_fit_is_refused():
         {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")}, {"width_shift_range": float("inf")},
         {"fill_mode": "mirror"}, {"cval": 300},
         {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)}, {"rescale": 0}, {"zca_epsilon": 0},
-        {"data_format": "nchw"}, {"interpolation_order": 3}, {"validation_split": 1.0},
-        {"width_shift_range": (0.1, -2)},
-        {"height_shift_range": ()}, {"rotation_range": None}, {"rotation_range": True},
+        {"interpolation_order": 3}, {"validation_split": 1.0},
+        {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None}, {"rotation_range": True},
         {"channel_shift_range": -3}, {"channel_shift_range": 256}, {"rotation_range": 400},
     ],
     ids=str,

@@ -21,7 +21,6 @@ USED = {
     "tensorflow.python.eager.context.Context.wait_at_barrier": "distributed/coordination.py",
     "keras.Model._flatten_layers": "layers within layers are counted, looked at, and chosen for",
     "keras.callbacks.CallbackList.set_model": "training/fit.py reads the `_model` that it sets",
-    "keras.src.legacy.preprocessing.image.ImageDataGenerator": "Augmentation.legacy compares with it",
     "keras.src.trainers.epoch_iterator.EpochIterator._enumerate_iterator": "datasets/epochs.py: opened twice",
 }
 OF_INSTANCES = {  # attributes that only an instance has
