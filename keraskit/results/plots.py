@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib import font_manager, get_cachedir
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,6 +35,10 @@ FAMILIES = (  # for letters that matplotlib's own font lacks
 )
 MOST = 1e30  # that is drawn
 CURVES = 12  # metrics at most that are drawn; each value of a vector is one
+DARK = (  # for pages that are dark: the ink of an SVG, and the ground of its legends
+    "@media (prefers-color-scheme: dark) { text { fill: #e6ebf2 } [style*='fill: #ffffff'] { fill: #14181e !important }"
+    " [style*='stroke: #000000'] { stroke: #e6ebf2 !important } }</style>"
+)
 WIDE = 0.05  # a gap between training and validation accuracy that is drawn
 COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
@@ -55,6 +61,14 @@ def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
         figure.savefig(path)
     if any("missing from font" in str(warning.message) for warning in caught):
         _advise()
+
+
+def as_svg(figure: Figure) -> bytes:
+    """A figure as an SVG without a ground of its own, its ink light where the reader's pages are dark."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keraskit"}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return file.getvalue().replace("</style>", DARK, 1).encode()
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.results import figures, history, manifest, plots, regression, scores, split_predictions, svg, templates
+from keraskit.results import figures, history, manifest, plots, regression, scores, split_predictions, templates
 from keraskit.results.run_folder import REPORT, RunFolder
 from keraskit.results.split_predictions import SplitPredictions
 
@@ -116,11 +116,10 @@ def _examples(run: dict[str, Any]) -> str:
 def _curves(rows: list[dict[str, float]], run: dict[str, Any]) -> Markup | None:
     if not rows:
         return None
-    names = plots.metrics_of(rows)
     figure = plots.curves_figure(rows, run.get("best_epoch") or len(rows))
     last = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in rows[-1] if name not in {"epoch", "seconds"})
     described = f"Learning curves of {len(rows)} epochs. In the last one: {last}."
-    return svg.inline(figure, "curves", described, lambda drawn: svg.curve_points(drawn, rows, names))
+    return image(plots.as_svg(figure), described)
 
 
 def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
@@ -157,7 +156,7 @@ def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[st
 def _calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     found = scores.calibration(probabilities, labels)
     described = f"Reliability diagram: expected calibration error {found.error:.3f}."
-    return {"sure": str(found), "reliability": svg.inline(plots.reliability_figure(found), "reliability", described)}
+    return {"sure": str(found), "reliability": image(plots.as_svg(plots.reliability_figure(found)), described)}
 
 
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
@@ -167,7 +166,7 @@ def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
         if targets.shape[1] == 1:
             drawn = plots.scatter_figure(targets[:, 0], predictions[:, 0])
             described = f"Predicted against true values of {len(targets):,} test examples."
-            found["scatter"] = svg.inline(drawn, "scatter", described)
+            found["scatter"] = image(plots.as_svg(drawn), described)
     return found if found["off"] else {}
 
 
@@ -193,8 +192,8 @@ def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | Non
 
 
 def image(data: bytes, text: str) -> Markup:
-    """An `img` element that holds a PNG or a JPEG itself. `text` is for those who cannot see it."""
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    """An `img` element that holds a PNG, a JPEG or an SVG itself. `text` is for those who cannot see it."""
+    kind = {b"\x89": "png", b"<": "svg+xml"}.get(data[:1], "jpeg")
     encoded = base64.b64encode(data).decode()
     return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), kind, encoded)
 
