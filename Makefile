@@ -45,7 +45,6 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/scaling.py --json docs/scaling.json
 	@$(BIN)/python benchmarks/augmentation.py --json docs/augmentation.json
 	@$(BIN)/python benchmarks/recurrent.py --json docs/recurrent.json
-	@$(BIN)/python benchmarks/fuzz.py --json docs/fuzz.json
 	@$(BIN)/python benchmarks/kill.py --json docs/kill.json
 	@$(BIN)/python benchmarks/pages.py
 

@@ -179,27 +179,6 @@ def gpu(record: dict) -> list[str]:
     ]
 
 
-def fuzz(record: dict) -> list[str]:
-    """What the fuzz found, as Markdown."""
-    kinds = record["kinds"]
-    total = sum(row["cases"] for row in kinds.values())
-    failed = sum(row["failures"] for row in kinds.values())
-    cells = (
-        (name, f"{row['cases']:,}", f"{row['failures']:,}", f"{row['seconds']:.0f}", f"{row['slowest']:.2f} s")
-        for name, row in kinds.items()
-    )
-    return [
-        "## Hostile input",
-        "",
-        f"`python benchmarks/fuzz.py --json docs/fuzz.json`: {total:,} cases, seed {record['seed']}, {failed:,} "
-        f"failures, on {machine(record['hardware'])}. A case fails when it ends in a traceback, takes more than 10 s, "
-        "is refused without a reason, prints what a terminal would obey, or writes outside its folder. "
-        "[SECURITY.md](../SECURITY.md) says what is promised.",
-        "",
-        *rows("input | cases> | failures> | seconds> | the slowest>", cells),
-    ]
-
-
 def kill(record: dict) -> list[str]:
     """The runs that were killed as Markdown."""
     cells = (
@@ -321,7 +300,6 @@ PARTS = {
     "pytorch.json": pytorch,
     "gpu.json": gpu,
     "recurrent.json": recurrent,
-    "fuzz.json": fuzz,
     "kill.json": kill,
 }
 

@@ -5,15 +5,16 @@ import io
 import os
 import tracemalloc
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import NASTY, command
+from hostile import EVIL, NASTY, command
 from PIL import Image
 
-from keraskit import decode, load_recipe, system
-from keraskit.config import RunConfig
+from keraskit import Augmentation, decode, load_recipe, system
+from keraskit.config import RunConfig, flags
 from keraskit.datasets import array_files, digits
 from keraskit.datasets.images import verify
 from keraskit.datasets.images.labels import arrange
@@ -258,6 +259,27 @@ def test_knobs_of_the_wrong_kind_are_one_line(knobs):
 def test_flags_of_the_wrong_kind_are_one_line(recipe, options):
     with pytest.raises(UserError, match=rf"^--{next(iter(options)).replace('_', '-')} .* makes no sense: \w"):
         settle(load_recipe(recipe), RunConfig(), options)
+
+
+@pytest.mark.parametrize("knob", [*RunConfig.model_fields, *Augmentation.model_fields])
+def test_any_value_of_a_knob_is_taken_or_refused_and_makes_words_of_a_shell(knob):
+    for value in EVIL:
+        with suppress(UserError):
+            inner = knob in Augmentation.model_fields
+            config = RunConfig(**{"augment": {knob: value}} if inner else {knob: value})
+            assert knob.replace("_", "-") in flags(config.given()) or config.given() in ({}, {knob: {}})
+
+
+@pytest.mark.parametrize("words", ["run", "run mlp --hidden", "run mlp --dataset", "run cats_dogs --data-dir", "show",
+    "predict", "compare", "explain", "demo", "verify", "resume", "export", "augment --preview", "autotune", "",
+    "run mlp --quick --weights", "launch --workers", "run mlp --epochs", "run mlp --device"])  # fmt: skip
+def test_any_word_ends_a_command_in_one_line(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for value in (each for each in EVIL if isinstance(each, str) and each not in ("--help", "0", "con", "true")):
+        code, err = command([*words.split(), value], capsys)
+        assert code == 2 and err.startswith("keraskit: ") and err.count("\n") == 1 and len(err) > 25, (value, err)
+        assert all(c.isprintable() or c == "\n" for c in err), value
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_home_that_nobody_has_is_one_line():

@@ -1,0 +1,187 @@
+"""Files of every format, damaged at random, are read or refused with a reason, soon, and nothing else is written."""
+
+import gzip
+import io
+import shutil
+import signal
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from hostile import damaged
+from PIL import Image
+
+from keraskit import decode
+from keraskit.datasets import array_files
+from keraskit.datasets.images import verify
+from keraskit.datasets.images.labels import arrange
+from keraskit.datasets.images.sources import open_files
+from keraskit.errors import UserError
+from keraskit.models import applications
+
+RAMP = Image.fromarray(np.add.outer(np.arange(10) * 3, np.arange(14) * 5).astype(np.uint8))
+LABELS = np.arange(12, dtype=np.uint8) % 3
+PIXELS = np.random.default_rng(0).integers(0, 255, (12, 28, 28), dtype=np.uint8)
+ARRAYS = {"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS[:6], "y_test": LABELS[:6]}
+
+
+def encoded(form, mode="RGB", **options):
+    """A small picture as a file's bytes."""
+    file = io.BytesIO()
+    (RAMP.convert("RGB").quantize(8) if mode == "P" else RAMP.convert(mode)).save(file, form, **options)
+    return file.getvalue()
+
+
+PICTURES = [
+    *(encoded(form) for form in decode.FORMATS),
+    *(encoded("PNG", mode) for mode in ("L", "LA", "RGBA", "P", "1")),
+    *(encoded("JPEG", mode) for mode in ("L", "CMYK")),
+    encoded("JPEG", progressive=True, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"),
+    *(encoded("GIF", "P"), encoded("WEBP", lossless=True)),
+]
+
+
+def npz(**arrays):
+    """The bytes of an .npz file in Keras's layout, with these arrays in the place of its own."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **ARRAYS | arrays)
+    return file.getvalue()
+
+
+def odd_arrays():
+    """Arrays of other kinds, shapes and scales, and one whose header is a program."""
+    for kind in ("u1", "i8", "f2", "f8", "c8", "?", "O", "U3", "M8[s]", "u1,f4", "S2"):
+        for shape in ((), (0,), (12,), (12, 28, 28), (6, 0, 5), (1, 2, 3, 4, 5)):
+            yield npz(x_train=np.zeros(shape, "f8").astype(kind)), npz(y_test=np.ones(shape, "f8").astype(kind))
+    for scale in (1 / 255, 1.0, 1.01 / 255, 1.5 / 255, np.nan, 1e30):
+        yield (npz(x_train=PIXELS * scale, x_test=PIXELS[:6] * scale),)
+    for header in ("__import__('os').system('touch ran')", "(" * 200, "{'descr': '|u1', 'shape': (-1,)}", "\0"):
+        forged = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+        yield (archive({f"{name}.npy": forged for name in ARRAYS}),)
+
+
+def archive(members):
+    """The bytes of a zip."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        for name, data in members.items():
+            opened.writestr(name, data)
+    return file.getvalue()
+
+
+def idx(array):
+    """The bytes of an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+def weights():
+    """The bytes of the weights of `model`."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        group = opened.create_group("layers/dense/vars")
+        group["0"], group["1"] = np.zeros((4, 2), "f4"), np.zeros(2, "f4")
+    return file.getvalue()
+
+
+def model():
+    """A model that `weights` are for."""
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="dense")])
+
+
+def read_picture(data, folder):
+    """A picture of 8 bits with pixels."""
+    image = decode.read(data)
+    assert image.mode in {"RGB", "L"} and min(image.size) > 0
+    assert decode.pixels(image, (5, 7)).shape == (5, 7, 3) and decode.pixels(image, (5, 7), 1).shape == (5, 7)
+
+
+def read_arrays(path):
+    """Four arrays of the kinds that training takes, as they were written, on one scale, rounded."""
+    arrays, labels, facts = array_files.read(path)[:3]
+    assert {a.dtype.name for a in arrays.values()} == {"uint8"} and labels.indices["train"].dtype == int
+    assert all(len(arrays[f"x_{split}"]) == len(labels.indices[split]) > 0 for split in ("train", "test"))
+    if path.is_file():
+        factor = 255 if facts["scale"].startswith("0 to 1") else 1
+        with np.load(path, allow_pickle=False) as given:
+            for name in ("x_train", "x_test"):
+                read = arrays[name]
+                assert np.abs(read - factor * given[name].astype(float).reshape(read.shape)).max() <= 0.51
+
+
+def read_npz(data, folder):
+    """The same from one file."""
+    (folder / "case.npz").write_bytes(data)
+    read_arrays(folder / "case.npz")
+
+
+def read_idx(data, folder):
+    """The same from four, of which one is odd."""
+    shutil.rmtree(folder / "idx", ignore_errors=True)
+    (folder / "idx").mkdir()
+    for i, (name, array) in enumerate(ARRAYS.items()):
+        odd = len(data) % 4 == i
+        ending = ".gz" if odd and data[:2] == b"\x1f\x8b" else ""
+        (folder / "idx" / f"{array_files.IDX_FILES[name]}-ubyte{ending}").write_bytes(data if odd else idx(array))
+    read_arrays(folder / "idx")
+
+
+def read_archive(data, folder):
+    """Names and pictures of a zip."""
+    (folder / "case.zip").write_bytes(data)
+    files = open_files(folder / "case.zip")
+    arrange(files.names, folder)
+    verify.check(files, files.names)
+
+
+def read_weights(data, folder):
+    """The weights of a model, whose shapes stay."""
+    path, filled = folder / f"case{('.weights.h5', '.h5')[len(data) % 2]}", model()
+    path.write_bytes(data)
+    try:
+        applications.load_file(filled, path)
+    finally:
+        assert [w.shape for w in filled.get_weights()] == [(4, 2), (2,)]
+
+
+PETS = {f"pets/{kind}/{i}.png": PICTURES[1] for kind in ("cat", "dog") for i in range(5)}
+ODD_NAMES = (
+    "../x.png",
+    "/etc/x.png",
+    "c:x.png",
+    "a\\b.png",
+    f"cat/{'9' * 5_000}.png",
+    "\x1b[31m/\n.png",
+    "<b>/é雪.png",
+)
+KINDS = {  # what reads a format, its good files, how many damaged ones, and odd ones
+    "pictures": (read_picture, PICTURES, 400, []),
+    "npz": (read_npz, [npz()], 150, [data for case in odd_arrays() for data in case]),
+    "IDX": (read_idx, [*map(idx, ARRAYS.values()), gzip.compress(idx(LABELS), 1)], 200, []),
+    "zip": (read_archive, [archive(PETS)], 60, [archive(PETS | {name: PICTURES[1]}) for name in ODD_NAMES]),
+    "weights": (read_weights, [weights()], 60, []),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_read_or_refused_with_a_reason_and_nothing_else_is_written(kind, tmp_path, monkeypatch):
+    (tmp_path / "in" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "in" / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "in" / "cache"))
+    read, good, count, odd = KINDS[kind]
+    if kind != "IDX":  # of four files, of which any one is damaged
+        read(good[0], tmp_path / "in")
+    refused = 0
+    for data in [*damaged(good, count), *odd]:
+        signal.alarm(10)
+        try:
+            read(data, tmp_path / "in")
+        except (UserError, decode.BadPicture) as error:
+            assert len(str(error)) > 5
+            refused += 1
+        finally:
+            signal.alarm(0)
+    assert refused > count / 10
+    assert [path.name for path in tmp_path.iterdir()] == ["in"] and not list((tmp_path / "in" / "here").iterdir())
