@@ -4,9 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +69,6 @@ def home() -> Path | None:
         return Path.home()
     except RuntimeError:
         return None
-
-
-def refuges() -> list[Path]:
-    """Folders to save in where a run's own cannot be written: that for temporary files, and home."""
-    found = [home()]
-    with suppress(OSError):  # there is none that can be written
-        found.insert(0, Path(tempfile.gettempdir()))
-    return [place for place in dict.fromkeys(found) if place]
 
 
 def cache_folder() -> Path | None:

@@ -37,7 +37,6 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.facts: dict[str, Any] = {}  # the manifest, should the file go away
         self._lock: int | None = None
 
     @classmethod
@@ -96,23 +95,19 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Keep other processes from writing here while this one does. Raises UserError where one is at it already."""
         try:
-            self.lock()
+            self._take()
             yield
         finally:
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
 
-    def lock(self) -> None:
-        """Take hold of the folder as it is now: one that was deleted and made again is another, with another lock."""
+    def _take(self) -> None:
         try:
             import fcntl
 
             found = os.open(self.path, os.O_RDONLY)  # the folder itself, so that a killed process leaves no lock behind
         except (ImportError, OSError):  # no such locks here
-            return
-        if self._lock is not None and os.path.sameopenfile(self._lock, found):
-            os.close(found)
             return
         try:
             fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,9 +117,14 @@ class RunFolder:
             raise UserError(problem, "Wait until it has ended, or stop it.") from None
         except OSError:  # nor on this file system
             pass
-        if self._lock is not None:
-            os.close(self._lock)
         self._lock = found
+
+    def check(self) -> None:
+        """Raise UserError where the folder was deleted, or another took its place, since it was taken hold of."""
+        with suppress(FileNotFoundError):
+            if self._lock is None or os.path.samestat(os.fstat(self._lock), self.path.stat()):
+                return
+        raise UserError(f"{self.path} was deleted or replaced while its run went on.", "Start a new run.")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -158,9 +158,8 @@ class RunFolder:
 
     def update_manifest(self, **facts: Any) -> None:
         """Add facts to run.json, or make it."""
-        known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else self.facts or {"format": 1}
-        self.facts = {**known, **facts}
-        self.write_json(MANIFEST, self.facts)
+        known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
+        self.write_json(MANIFEST, {**known, **facts})
 
     @contextmanager
     def recorded(self, **facts: Any) -> Iterator[None]:
@@ -172,8 +171,7 @@ class RunFolder:
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError, UserError):  # perhaps a full disk is what went wrong, or another process is here
-                if self._lock is not None:
-                    self.lock()
+                self.check()
                 if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
                     self.write_text(ERROR, "".join(traceback.format_exception(error)))
                     error.add_note(f"{self.path / ERROR} says where.")

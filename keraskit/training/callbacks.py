@@ -2,21 +2,18 @@
 
 import dataclasses
 import math
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keraskit import signals, system
+from keraskit import signals
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
-from keraskit.results.run_folder import CHECKPOINT, MANIFEST, MODEL, STATISTICS, RunFolder
+from keraskit.results.run_folder import CHECKPOINT, MODEL, STATISTICS, RunFolder
 from keraskit.training import checkpoint
 from keraskit.training.checkpoint import Position
 from keraskit.training.monitor import averages
@@ -171,8 +168,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every
         self.patience, self._reached = patience, reached
         self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
-        self._reads_files = setup.epochs.split.names is not None  # which can go away between two steps
-        self._counted: list[tuple[Any, Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
@@ -184,9 +179,6 @@ class Checkpoints(keras.callbacks.Callback):
         more.
         """
         done = batch + 1
-        if self._reads_files:  # a step without a batch changes seeds' states and the optimizer's step alone
-            variables = (*self.model.variables, *self.model.optimizer.variables)
-            self._counted = [(v, v.numpy()) for v in variables if "int" in v.dtype]
         due = self.every and done // self.every > self._reached // self.every
         self._reached = done
         ends = done == self.steps or self.model.stop_training
@@ -199,13 +191,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.save(epoch + 1, 0)
         self.stop_if_asked(f"after epoch {epoch + 1}")
 
-    def save_broken(self) -> None:
-        """Save where training stood before the step that found no batch; in validation, the last save stays."""
-        if self._within and 0 < self._reached < self.steps and self.model.steps_per_execution == 1:
-            for variable, value in self._counted:
-                variable.assign(value)
-            self.save(self._epoch, self._reached)
-
     def stop_if_asked(self, when: str) -> None:
         """Raises Stopped when a signal has come."""
         if self.patience.asked:
@@ -215,42 +200,17 @@ class Checkpoints(keras.callbacks.Callback):
         """Write where training stands, after what must be there when it goes on. A kill in between repeats the epoch.
 
         Raises:
-            UserError: the folder cannot be written; another place has all that the run needs.
+            UserError: the folder cannot be written, or is another by now; what was saved before is whole.
         """
+        self.folder.check()
         try:
-            gone = not self.folder.path.exists()
-            self.folder.path.mkdir(parents=True, exist_ok=True)
-            self.folder.lock()
-            if gone:
-                self.folder.update_manifest()
-                print(f"\nNOTE: {self.folder.path} was deleted; made again with what is left", flush=True)
-            self._write(self.folder, epoch, step)
+            self.keeper.write(self.folder)
+            self.keeper.averages.hide()
+            callbacks, arrays = self.user.state()
+            position = dataclasses.replace(self.keeper.position(epoch, step), callbacks=callbacks)
+            with self.folder.atomic(CHECKPOINT, durable=True) as path:
+                checkpoint.write(path, self.model, position, arrays)
         except OSError as error:
-            raise self._rescued(error, epoch, step) from error
-
-    def _write(self, folder: RunFolder, epoch: int, step: int) -> None:
-        self.keeper.write(folder)
-        self.keeper.averages.hide()
-        callbacks, arrays = self.user.state()
-        position = dataclasses.replace(self.keeper.position(epoch, step), callbacks=callbacks)
-        with folder.atomic(CHECKPOINT, durable=True) as path:
-            checkpoint.write(path, self.model, position, arrays)
-
-    def _rescued(self, error: OSError, epoch: int, step: int) -> UserError:
-        """Save into another place. What to tell the user."""
-        problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
-        for place in system.refuges():
-            path = None
-            try:
-                path = Path(tempfile.mkdtemp(prefix=f"{self.folder.path.name}-", dir=place))
-                if (self.folder.path / MODEL).exists():
-                    shutil.copyfile(self.folder.path / MODEL, path / MODEL)
-                other = RunFolder(path)
-                other.write_json(MANIFEST, self.folder.facts)
-                self._write(other, epoch, step)
-                return UserError(problem, f"All is saved in {path}: `keraskit resume {path}` goes on there.")
-            except OSError:
-                if path:
-                    shutil.rmtree(path, ignore_errors=True)
-        advice = f"Nor can another place. Make room, then `{self.command}` goes on from the last save."
-        return UserError(problem, advice)
+            problem = f"{self.folder.path} cannot be written: {error.strerror or error}."
+            advice = f"What was saved before is whole. When that is mended, go on with: {self.command}"
+            raise UserError(problem, advice) from error

@@ -9,7 +9,7 @@ import keras
 
 from keraskit import signals
 from keraskit.distributed.cluster import StopTogether
-from keraskit.errors import RunStopped, UserError, printable
+from keraskit.errors import UserError, printable
 from keraskit.pipeline import stopping
 from keraskit.results import history
 from keraskit.training import progress, resources
@@ -28,7 +28,7 @@ def fit(
 
     Raises:
         Stopped: a signal came, and everything is saved.
-        RunStopped: an example can no longer be read, and everything until then is saved.
+        RunStopped: an example can no longer be read.
         UserError: the loss is no number any more, or nothing can be saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
@@ -78,7 +78,6 @@ def fit(
     enough = resources.enough_memory(settings.batch_size)
     with (
         signals.sent_to(patience),
-        _saving_what_is_left(saving),
         setup.place.scope,
         cluster.together(),
         enough,
@@ -99,17 +98,6 @@ def fit(
         each.stop_if_asked("after training")
     if patience.asked:
         raise signals.Stopped(patience.asked, "Interrupted after training.")
-
-
-@contextmanager
-def _saving_what_is_left(saving: list[Checkpoints]) -> Iterator[None]:
-    """Save what was learned before an example could no longer be read."""
-    try:
-        yield
-    except RunStopped:
-        for each in saving:
-            each.save_broken()
-        raise
 
 
 class _Callbacks(keras.callbacks.CallbackList):

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -158,14 +157,5 @@ def test_without_any_home(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", lambda _: {}["nobody"])
     assert system.cache_folder() is None and system.home() is None
-    assert system.refuges() == [Path(tempfile.gettempdir())]
     assert system.keras_home() == Path("/tmp/.keras")
-
-    def none():
-        raise FileNotFoundError
-
-    monkeypatch.setattr(tempfile, "gettempdir", none)
-    assert system.refuges() == []
-    monkeypatch.setenv("HOME", "/here")
-    assert system.refuges() == [Path("/here")]
     assert mnist.search_path()[-1][1].name == "mnist.npz"

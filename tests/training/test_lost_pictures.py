@@ -1,4 +1,4 @@
-"""A picture that goes away while a run reads it: the run names it, saves, and goes on to the same bits."""
+"""A picture that goes away while a run reads it: the run names it, and goes on to the same bits."""
 
 import os
 import re
@@ -40,10 +40,8 @@ def unbroken(photos, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize(("loss", "step"), [("removed", 2), ("damaged", 2), ("removed", 11)])
-def test_the_file_is_named_and_the_step_saved_and_resume_ends_with_the_same_bits(
-    loss, step, photos, unbroken, tmp_path, capsys
-):
+@pytest.mark.parametrize("loss", ["removed", "damaged"])
+def test_the_file_is_named_and_resume_ends_with_the_same_bits(loss, photos, unbroken, tmp_path, capsys):
     def lose(_):
         shutil.copytree(photos, tmp_path / "kept")
         for path in photos.rglob("*.png"):
@@ -51,7 +49,7 @@ def test_the_file_is_named_and_the_step_saved_and_resume_ends_with_the_same_bits
 
     words = ["run", "cats_dogs_augmented", "--data-dir", photos, "--output-dir", tmp_path / "runs"]
     flags = [word for name, value in KNOBS.items() for word in (f"--{name.replace('_', '-')}", value)]
-    with at(1, step, lose):
+    with at(1, 2, lose):
         code, said = command([*words, *flags], capsys)
     folder = only(tmp_path / "runs")
     why = "No such file or directory" if loss == "removed" else "is no picture"
@@ -65,8 +63,7 @@ def test_the_file_is_named_and_the_step_saved_and_resume_ends_with_the_same_bits
     shutil.copytree(tmp_path / "kept", photos, dirs_exist_ok=True)
     assert command(["resume", folder], capsys) == (0, "")
     resumed = RunFolder(folder).read_json("run.json")
-    at_step = resumed["resumed"][-1]["step"]  # some batches are made ahead
-    assert resumed["resumed"][-1]["epoch"] == 1 and (3 <= at_step < 12 if step == 2 else at_step == 0)
+    assert (resumed["resumed"][-1]["epoch"], resumed["resumed"][-1]["step"]) == (1, 0)
     assert outcome(folder) == unbroken
 
 
