@@ -1,6 +1,8 @@
 """UserError, one line that says what is wrong and what to do next; and text that a terminal can be shown."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -24,6 +26,12 @@ class RunStopped(UserError):
     """What was given is right, but something around the run failed: a machine, a disk. The exit code is 1."""
 
     code = 1
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """The known name that an unknown word is likest to, as a question; empty where none is like it."""
+    found = difflib.get_close_matches(word, list(names), n=1)
+    return f"Did you mean {found[0]}?" if found else ""
 
 
 _EXPECTED = {  # where pydantic's own sentence speaks of parsing

@@ -10,13 +10,13 @@ from cyclopts import Parameter
 from pydantic import Field, create_model
 
 from keraskit.config import DATA, KNOBS, MODEL, TRAINING, Settings, flag
-from keraskit.errors import UserError
-from keraskit.suggest import did_you_mean
+from keraskit.errors import UserError, did_you_mean
 from keraskit.typed import Typed
 
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
 FOLLOWED = ("build", "classes")  # as many as the data has
 BOUNDS = dict.fromkeys(("learning_rate", "width", "alpha"), Interval(gt=0, le=10))  # of floats that are called so
+ALIASES = {"learning_rate": "--lr"}
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -43,6 +43,7 @@ def options_of(functions: Functions) -> type[Typed]:
                 kind = type(default) if default not in (None, parameter.empty) else str | None
             word = Parameter(
                 flag(name),
+                alias=ALIASES.get(name),
                 group=SECTIONS.get(which),
                 consume_multiple=1,
                 negative=None if default is True else (),  # nobody turns off what is off

@@ -18,9 +18,8 @@ from typing import Any
 from keraskit import stand_ins, typed
 from keraskit.augment import Augmentation
 from keraskit.config import flags
-from keraskit.errors import UserError
+from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import Pretrained, Program, Recipe
-from keraskit.suggest import did_you_mean
 
 PACKAGE = "keraskit.recipes"
 SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does

@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +45,6 @@ def command_line(argv: Sequence[str] | None = None) -> None:
     startup.begin(system.process_age() if argv is None else 0.0)
 
     def command(typed: list[str]) -> None:
-        typed[:] = words.ordered(typed)
         if typed[:1] == ["launch"]:
             check(commands.launched(typed))  # before any worker starts
         _app(typed)(typed, **_QUIET)
@@ -82,7 +81,7 @@ def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -
                 raise out.lost
             return 0
         except CycloptsError as error:
-            return _fail(str(words.refusal(error, typed, name)), BAD_INPUT)
+            return _fail(str(words.refusal(error, name)), BAD_INPUT)
         except UserError as error:
             whole = f" Type: {name} {shlex.join(typed)} {error.flag}" if error.flag else ""
             return _fail(f"{error}{whole}", error.code)
@@ -108,36 +107,37 @@ def _fail(message: str, code: int) -> int:
 
 def check(typed: Sequence[str]) -> None:
     """Raise a UserError if `keraskit TYPED` would refuse its words, without running anything."""
-    typed = words.ordered(typed)
     try:
         _app(typed).parse_args(typed, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        raise words.refusal(error, typed, "keraskit") from error
+        raise words.refusal(error, "keraskit") from error
 
 
-def _made(name: str, doc: str, help: str = "", **more: Any) -> App:
-    """A command with subcommands, or a default one to be; `help` is its line in the list of commands."""
-    page = HelpPage(doc, more.pop("defaults", {}))
+def _made(name: str, doc: str, known: Mapping[str, str], **more: Any) -> App:
+    """A command with subcommands, or a default one to be; `known` are defaults of flags that its type does not say."""
     settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
-    return App(name=name, help=help or doc, help_format="plaintext", help_formatter=page, **settings, **more)
+    return App(name=name, help=doc, help_format="plaintext", help_formatter=HelpPage(doc, known), **settings, **more)
 
 
 def _app(typed: Sequence[str]) -> App:
     """All verbs. `run`, `show` and `autotune` have the flags of the recipe that is named, read from its source."""
-    app = _made("keraskit", ABOUT)
+    app = _made("keraskit", ABOUT, {})
     for name, command in commands.VERBS.items():
-        app.command(command, name=name, help_formatter=HelpPage(command.__doc__ or ""))
+        app.command(command, name=name, help_formatter=HelpPage(command.__doc__ or "", {}))
     about = "Make the shell complete commands, recipes and flags."
-    app.register_install_completion_command(INSTALL, help=about, help_formatter=HelpPage(about))
+    app.register_install_completion_command(INSTALL, help=about, help_formatter=HelpPage(about, {}))
     cards = recipes_available() if typed[:1] == [INSTALL] else {}
-    if len(typed) > 1 and typed[0] in OF_RECIPES and not typed[1].startswith("-"):
+    if typed and typed[0] in OF_RECIPES and typed[1:2] not in (["--help"], ["-h"]):
+        if not typed[1:] or typed[1].startswith("-"):
+            problem = f"`keraskit {typed[0]}` needs a recipe's name first: `keraskit {typed[0]} NAME`."
+            raise UserError(problem, f"NAME is one of {', '.join(recipes_available())}.")
         cards = {typed[1]: find_card(typed[1])}
         if typed[0] == "autotune" and not cards[typed[1]].trains:
             raise UserError(f"{typed[1]} trains no model, so there is nothing to measure.", "See `keraskit list`.")
     for verb, about in OF_RECIPES.items():
         names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {', '.join(recipes_available())}."
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
-        app.command(sub := _made(verb, f"{about}\n\n{names}", about, usage=usage))
+        app.command(sub := _made(verb, f"{about}\n\n{names}", {}, usage=usage))
         for name, card in cards.items():
             if card.trains or verb != "autotune":
                 sub.command(_recipe_app(verb, name, card))
@@ -157,7 +157,7 @@ def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | Non
     load = functools.partial(_load, card, recipe)
     doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
     known = defaults(vars(recipe) if recipe else card.declared)
-    app = _made(name, doc, card.summary, defaults=known, version_flags=[])
+    app = _made(name, doc, known, version_flags=[])
     if "run" in functions:
         app.default((lambda: _show_source(card)) if verb == "show" else _program_command(functions["run"], load))
     elif verb == "show":

@@ -11,18 +11,18 @@ import h5py
 import keras
 
 from keraskit import system
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.models import weights
-from keraskit.suggest import did_you_mean, plain
 
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
-    known = {plain(n): n for n in dir(keras.applications) if n[0].isupper()}
-    if plain(name) not in known:
+    known = {n.lower(): n for n in dir(keras.applications) if n[0].isupper()}
+    plain = re.sub(r"[\W_]", "", name.lower())
+    if plain not in known:
         meant = did_you_mean(name, known.values())
         raise UserError(f"Keras has no application {name!r}. {meant}", f"It has {', '.join(sorted(known.values()))}.")
-    builder = getattr(keras.applications, known[plain(name)])
+    builder = getattr(keras.applications, known[plain])
     module = getattr(keras.applications, builder.__module__.rpartition(".")[2])
     return builder, module.preprocess_input
 
@@ -41,7 +41,7 @@ def create(
     """
     builder, _ = find(name)
     if alpha != 1.0:
-        if not plain(name).startswith("mobilenet"):
+        if not builder.__name__.startswith("MobileNet"):
             raise UserError(f"--alpha is MobileNet's; {name} has none.", "Leave it out.")
         arguments["alpha"] = alpha
     if size:

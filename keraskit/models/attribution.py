@@ -13,8 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.errors import UserError
-from keraskit.suggest import did_you_mean
+from keraskit.errors import UserError, did_you_mean
 
 SHUFFLES, TRIED = 3, 12  # maps of shuffled weights to compare with, for one may be alike by chance, and at most tried
 SQUEEZED = 2  # by how much the sides of a map may differ from those of the picture, each in proportion to the other

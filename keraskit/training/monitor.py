@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.recipe import Recipe
 from keraskit.results import history
-from keraskit.suggest import did_you_mean
 
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 LISTED = 12  # names at most, in one line

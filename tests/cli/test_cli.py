@@ -58,7 +58,7 @@ def test_they_answer_in_half_a_second(command):
         return used.ru_utime + used.ru_stime
 
     times = []
-    tried = [["--help"], ["run", "mlp", "--help"], ["run", "mlp", "--lr", "3"]]
+    tried = [["--help"], ["run", "mlp", "--help"], ["run", "mlp", "--epoch", "3"]]
     for words in tried * 2:
         before = seconds()
         command(*words, whole=True)
@@ -67,11 +67,10 @@ def test_they_answer_in_half_a_second(command):
 
 
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(command, tmp_path):
-    done = command("run", "mlp", "--lr", "3")
+    done = command("run", "mlp", "--epoch", "3")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "keraskit: `keraskit run mlp` has no flag --lr. Did you mean --learning-rate? "
-        "`keraskit run mlp --help` lists what there is.\n"
+        "keraskit: Unknown option: --epoch. Did you mean --epochs? `keraskit run mlp --help` lists what there is.\n"
     )
     assert not list(tmp_path.iterdir())
 

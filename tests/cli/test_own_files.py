@@ -165,7 +165,7 @@ def test_what_trains_nothing_is_not_run_as_if_it_did():
 def test_defaults_that_are_names_or_calls_are_what_they_are(here, keraskit_says):
     code, out, err = keraskit_says("run", "./mymodel.py", "--help")
     assert (code, err) == (0, "")
-    texts = {line.split()[0]: line for line in out.splitlines() if line.startswith("  --")}
+    texts = {line.split()[1]: line.strip("│ ") for line in out.splitlines() if line.startswith("│ --")}
     for flag, default in (("--units", 8), ("--depth", 2), ("--activation", "tanh"), ("--learning-rate", 0.01)):
         assert texts[flag].endswith(f"[default: {default}]")
     assert "Of each hidden layer." in texts["--units"]
@@ -238,7 +238,7 @@ WRONG = [
     ("run ./imports.py", "imports.py cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
     ("run ./mymodel.py --unit 3", "Did you mean --units?"),
     ("run ./mymodel.py --units 3.5", "--units 3.5 makes no sense"),
-    ("run ./mymodel.py --dataset x.npz", "`keraskit run ./mymodel.py` has no flag --dataset."),
+    ("run ./mymodel.py --dataset x.npz", "Unknown option: --dataset."),
     ("run mymodel", "There is no recipe 'mymodel'. Did you mean ./mymodel.py?"),
     ("run ./mymodel.py --callbacks gone.py:make", "--callbacks gone.py:make names no function."),
     ("run ./mymodel.py --callbacks mymodel.py", "--callbacks mymodel.py names no function. Expected file.py:function."),
@@ -246,7 +246,7 @@ WRONG = [
     ("new mymodel", "mymodel.py is there already."),
     ("new my-model", "'my-model' cannot be a Python module's name."),
     ("new other --from classify", "classify trains nothing."),
-    ("new other --from cmm", "Did you mean cnn?"),
+    ("new other --from cnm", "Did you mean cnn?"),
     ("new other --folder mymodel.py", "is a file, so no folder fits below it. Name a folder with --folder."),
 ]
 
