@@ -1,6 +1,5 @@
 """`keraskit launch`: starts several workers of one run on this machine, each with a log file of its own."""
 
-import ctypes
 import json
 import os
 import secrets
@@ -13,11 +12,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
-from keraskit import signals, system
+from keraskit import files, signals, system
 from keraskit.errors import RunStopped, UserError
 
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 INTERRUPTED = [128 + number for number in signals.CAUGHT]  # exit codes
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
 
@@ -38,32 +37,49 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         raise UserError(f"--workers {workers} is not several.", "Leave `keraskit launch --workers N --` out.")
     if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
         words = [*words, "--threads", str(max(1, system.cores() // workers))]
+    files.check_folder(logs, "--logs")
     folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"Cannot make {folder}: {error.strerror}.", "Name a folder with --logs.") from error
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    folder.mkdir(parents=True)
+    outputs = [folder / f"worker-{index}.log" for index in range(workers)]
     print(f"launch         {workers} workers; their output goes to {folder}", flush=True)
-    patience = signals.Patience()
-    with ExitStack() as files:
-        started = [
-            _start(words, addresses, index, files.enter_context((folder / f"worker-{index}.log").open("wb")))
-            for index in range(workers)
-        ]
-        try:
-            with signals.sent_to(patience):
-                failed = _wait(started, folder, patience)
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
+    started: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        for process in started:
+            process.send_signal(number)
+
+    with ExitStack() as stack, signals.sent_to(pass_on):
+        for index, output in enumerate(outputs):
+            config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "keraskit", *words],  # -P: a numpy.py lying here is none of ours
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stdin=subprocess.DEVNULL,
+                stdout=stack.enter_context(output.open("wb")),
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal's Ctrl-C comes here, and is passed on once
+            )
+            started.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        failed, deadline = None, float("inf")
+        shown = stack.enter_context(outputs[0].open("rb"))
+        while True:
+            codes = [process.poll() for process in started]
+            print(shown.read().decode("utf-8", "replace"), end="", flush=True)
+            if failed is None and any(codes):
+                failed = next(i for i, code in enumerate(codes) if code)
+                deadline = time.monotonic() + PATIENCE
+            if None not in codes or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
     code = started[failed or 0].returncode
-    if patience.asked or code in INTERRUPTED:  # here, or the workers by somebody else
-        raise signals.Stopped(patience.asked or code - 128, "Interrupted. The same command with --resume goes on.")
+    if asked or code in INTERRUPTED:  # here, or the workers by somebody else
+        raise signals.Stopped(asked[0] if asked else code - 128, "Interrupted. The same command with --resume goes on.")
     if failed is not None:
-        log = folder / f"worker-{failed}.log"
-        raise RunStopped(f"Worker {failed} {_ended(code, log)}", f"See {log}.")
+        raise RunStopped(f"Worker {failed} {_ended(code, outputs[failed])}", f"See {outputs[failed]}.")
 
 
 def free_ports(count: int) -> list[int]:
@@ -73,49 +89,6 @@ def free_ports(count: int) -> list[int]:
         for each in found:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in found]
-
-
-def _start(words: Sequence[str], addresses: list[str], index: int, log: object) -> subprocess.Popen[bytes]:
-    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-    environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
-    command = [sys.executable, "-P", "-m", "keraskit", *words]  # -P: a numpy.py lying here is none of ours
-    return subprocess.Popen(  # type: ignore[call-overload]
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # a terminal's Ctrl-C comes here, and is passed on once
-        preexec_fn=_end_with_launcher if sys.platform == "linux" else None,
-    )
-
-
-def _end_with_launcher() -> None:
-    """Have the system send this worker SIGTERM when the launcher is gone, whatever ended it."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _wait(started: list[subprocess.Popen[bytes]], folder: Path, patience: signals.Patience) -> int | None:
-    """Show the chief's log as it grows, until all have ended; when one fails, the others have PATIENCE to end too.
-
-    Returns the first that failed. A signal is passed on, once, and they have the time that they need.
-    """
-    failed, deadline, told = None, float("inf"), False
-    with (folder / "worker-0.log").open("rb") as shown:
-        while True:
-            codes = [process.poll() for process in started]
-            sys.stdout.write(shown.read().decode("utf-8", "replace"))
-            sys.stdout.flush()
-            if patience.asked and not told:
-                told = True
-                for process in started:
-                    process.send_signal(patience.asked)
-            if failed is None and any(codes):
-                failed = next(i for i, code in enumerate(codes) if code)
-                deadline = time.monotonic() + PATIENCE
-            if None not in codes or time.monotonic() > deadline:
-                return failed
-            time.sleep(0.1)
 
 
 def _ended(code: int, log: Path) -> str:

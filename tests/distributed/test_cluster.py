@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from unittest import mock
 
 import keras
@@ -241,24 +240,6 @@ def test_signals_reach_python_again_once_tensorflow_has_joined_the_workers(prefo
         for process in started:
             process.kill()
             process.wait()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-def test_workers_end_with_their_launcher_even_when_it_is_killed():
-    code = (
-        "import subprocess, time; from keraskit.distributed import launch\n"
-        f"addresses = {[f'127.0.0.1:{port}' for port in launch.free_ports(2)]}\n"  # where it waits for the other
-        "started = launch._start(['run', 'mlp'], addresses, 0, subprocess.DEVNULL)\n"
-        "print(started.pid, flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
-        worker = Path(f"/proc/{int(parent.stdout.readline())}/stat")
-        assert worker.exists()
-        parent.kill()
-    patience = time.monotonic() + 15
-    while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < patience:
-        time.sleep(0.05)
-    assert not worker.exists() or worker.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_why_a_worker_failed_is_what_keraskit_said_and_not_its_progress(tmp_path):
