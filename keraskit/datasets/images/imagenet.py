@@ -25,6 +25,5 @@ def names() -> list[str]:
 
 @functools.cache
 def labels() -> Labels:
-    """The classes by every name that people use: tench, n01440764, n01440764_tench, tench (n01440764)."""
-    others = [(name, wordnet, f"{wordnet}_{name}", f"{name}_({wordnet})") for wordnet, name in classes()]
-    return Labels(names(), "ImageNet", others)
+    """The classes by name or WordNet id, alone or both: tench, n01440764, n01440764_tench, tench (n01440764)."""
+    return Labels(names(), "ImageNet", [wordnet for wordnet, _ in classes()])
