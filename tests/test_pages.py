@@ -129,8 +129,8 @@ SHOWN = [
 @pytest.mark.parametrize("line", sorted({line for _, line in SHOWN}))
 def test_a_command_that_a_page_shows_is_one(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    own = (ROOT / "recipes" / "cnn.py").read_text("utf-8")  # with the README's flag as well
-    (tmp_path / "mymodel.py").write_text(own.replace("filters: tuple", "units: int = 1, filters: tuple", 1))
+    own = (ROOT / "recipes" / "mlp.py").read_text("utf-8")  # with the README's flag as well
+    (tmp_path / "mymodel.py").write_text(own.replace("hidden: tuple", "units: int = 1, hidden: tuple", 1))
     app.check(shlex.split(line, comments=True)[1:])
 
 

@@ -93,17 +93,16 @@ def augment(
     print(f"sheet: {printable(output)}")
 
 
-def new(name: str, *, start: Annotated[str, Parameter(name="--from")] = "mlp", folder: Path = Path()) -> None:
-    """Begin a recipe of your own: NAME.py, a copy of one of keraskit's that runs at once, and its test.
+def new(name: str, *, folder: Path = Path()) -> None:
+    """Begin a recipe of your own: NAME.py, a copy of mlp that runs at once, and its test.
 
     Args:
         name: Of the recipe, and of its file.
-        start: The recipe to begin with.
         folder: Where to write both files.
     """
     from keraskit.cli.new import new
 
-    recipe, test = new(name, start, folder)
+    recipe, test = new(name, folder)
     print(f"written: {printable(recipe)} and {printable(test)}\nrun it:  keraskit run ./{printable(recipe)} --quick")
 
 

@@ -1,4 +1,4 @@
-"""A recipe that lies in a file of the user's own stands wherever a name does, and begins as a copy of one of ours."""
+"""A recipe that lies in a file of the user's own stands wherever a name does, and begins as a copy of mlp."""
 
 import importlib
 import inspect
@@ -12,9 +12,8 @@ from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.cli import new as beginner
 from keraskit.errors import UserError
-from keraskit.registry import Card, find_card, recipes_available
+from keraskit.registry import Card, find_card
 
 MINE = '''"""Products of two numbers."""
 
@@ -245,8 +244,6 @@ WRONG = [
     ("resume ./mymodel.py", "There is no run folder mymodel.py"),
     ("new mymodel", "mymodel.py is there already."),
     ("new my-model", "'my-model' cannot be a Python module's name."),
-    ("new other --from classify", "classify trains nothing."),
-    ("new other --from cnm", "Did you mean cnn?"),
     ("new other --folder mymodel.py", "is a file, so no folder fits below it. Name a folder with --folder."),
 ]
 
@@ -263,15 +260,17 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(here, keraskit_says, word
 
 
 def test_a_new_recipe_runs_at_once_and_so_does_its_test(here, keraskit_says, monkeypatch, tmp_path):
-    code, out, err = keraskit_says("new", "fresh", "--from", "cnn")
+    code, out, err = keraskit_says("new", "fresh")
     assert (code, err) == (0, "") and "keraskit run ./fresh.py --quick" in out
-    assert keraskit_says("run", "./fresh.py", "--quick", "--epochs", "1", "--filters", "4", "4")[0] == 0
+    assert keraskit_says("run", "./fresh.py", "--quick", "--epochs", "1", "--hidden", "8")[0] == 0
     (run,) = runs(here, "fresh")
-    assert run["options"] == {"filters": [4, 4]} and "expected" not in run["verdict"]
+    assert run["options"] == {"hidden": [8]} and "expected" not in run["verdict"]
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("digit.png")
     code, out, _ = keraskit_says("predict", "runs/fresh", "digit.png")
     assert code == 0 and out.count("%") == 3
 
+    assert Card(here / "fresh.py").code.replace("fresh", "mlp") == find_card("mlp").code
+    assert not {"section", "expected"} & set(Card(here / "fresh.py").declared)
     monkeypatch.syspath_prepend(str(here))
     test = importlib.import_module("test_fresh")
     for name, function in inspect.getmembers(test, inspect.isfunction):
@@ -279,21 +278,3 @@ def test_a_new_recipe_runs_at_once_and_so_does_its_test(here, keraskit_says, mon
             function(*([tmp_path] if inspect.signature(function).parameters else []))
     for name in ("fresh", "test_fresh"):
         sys.modules.pop(name)
-
-
-@pytest.mark.parametrize("name", [name for name, card in recipes_available().items() if card.trains])
-def test_a_new_recipe_is_the_old_one_without_what_holds_for_that_alone(name, tmp_path):
-    file, _ = beginner.new("fresh", name, tmp_path)
-    old, new = find_card(name), Card(file)
-    assert new.code.replace("fresh", name) == old.code, "which leaves out docstrings and what was measured"
-    assert not {"section", "expected", "expected_with"} & set(new.declared)
-    assert new.doc.startswith(f"fresh: begun as {name}.") and f"name='{name}'" not in new.code
-    assert all(inspect.getdoc(new.functions[which]) == inspect.getdoc(old.functions[which]) for which in old.functions)
-
-
-def test_a_new_recipe_may_begin_with_a_file_of_any_layout(here):
-    (here / "bare.py").write_text(MINE.partition("\n\n")[2])
-    for start in ("mymodel", "bare"):
-        file, _ = beginner.new(f"after_{start}", f"./{start}.py", here)
-        assert Card(file).code == Card(here / f"{start}.py").code
-        assert "section" not in file.read_text() and "expected" not in file.read_text()
