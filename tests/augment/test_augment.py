@@ -1,4 +1,4 @@
-"""Augmentation against scipy and ImageDataGenerator: the same matrices, and right where today's generator is wrong."""
+"""Augmentation against scipy, TensorFlow's resampling and ImageDataGenerator: the same matrices and numbers."""
 
 import itertools
 import json
@@ -134,40 +134,11 @@ def test_a_height_shift_moves_rows_and_a_width_shift_columns(bar):
     assert np.argmax(pixels[:, 20, 0]) == 7
 
 
-def test_todays_generator_moves_it_sideways(bar, generator):
-    legacy = generator(Augmentation(height_shift_range=0.25))
-    assert (legacy.apply_transform(bar, {"tx": 5.0}) == bar).all()
-
-
-def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square(generator):
-    """Half a turn takes every pixel to its opposite. Today's generator loses the picture."""
+def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square():
+    """Half a turn takes every pixel to its opposite."""
     image = pictures((20, 40, 3), 1)[0]
     turned = one(Augmentation(rotation_range=180), image, theta=1.0)
     assert np.abs(turned - image[::-1, ::-1]).max() < 0.01
-    legacy = generator(Augmentation(rotation_range=180))
-    assert np.abs(legacy.apply_transform(image, {"theta": 180}) - image[::-1, ::-1]).max() > 10
-
-
-def test_todays_generator_shears_along_the_other_axis_and_zooms_about_another_point(generator):
-    line, spot = np.zeros((2, 20, 40, 1), np.float32)
-    line[10], spot[9:11, 19:21] = 255, 255
-    legacy = generator(Augmentation())
-    rows = lambda image: [int(image[:, column, 0].argmax()) for column in (10, 20, 30)]  # noqa: E731
-    assert rows(one(Augmentation(shear_range=30), line, shear=1.0)) == [5, 10, 15]
-    assert rows(legacy.apply_transform(line, {"shear": 30})) == [9, 9, 9]
-    zoomed = one(Augmentation(zoom_range=(0.5, 0.5)), spot)
-    assert np.allclose(ndimage.center_of_mass(zoomed[..., 0]), (9.5, 19.5))
-    theirs = legacy.apply_transform(spot, {"zx": 0.5, "zy": 0.5})
-    assert np.abs(np.subtract(ndimage.center_of_mass(theirs[..., 0]), (9.5, 19.5))).max() > 5
-
-
-def test_todays_generator_cuts_values_before_it_brightens_them(generator):
-    image = pictures((20, 20, 3), 1)[0]
-    ours, theirs = one(Augmentation(brightness_range=(1.5, 1.5)), image), generator(Augmentation()).apply_transform
-    assert np.allclose(ours, np.clip(image * 1.5, 0, 255))
-    whole = np.clip(np.floor(image) * 1.5, 0, 255)
-    assert np.abs(theirs(image, {"brightness": 1.5}) - whole).max() <= 0.5
-    assert theirs(image / 255, {"brightness": 1.5}).max() == 0
 
 
 def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes(generator):

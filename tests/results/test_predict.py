@@ -188,12 +188,6 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
     assert json.loads(predictions.rows_as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
 
 
-def test_a_spreadsheet_finds_no_formula_and_a_terminal_no_escape():
-    row = predictions.Prediction("=1+1\x1b[31m.jpg", best=[("@class", 1.0)])
-    line = predictions.rows_as_csv([row]).splitlines()[1]
-    assert line.startswith("'=1+1\\x1b[31m.jpg,,'@class,1.000000")
-
-
 def test_it_is_a_command(tiny_run, digits, command, tmp_path):
     done = command(
         "predict", tiny_run.folder, digits, "--top", 2, "--json", "a.json", "--csv", "a.csv", "--sheet", "a.png"

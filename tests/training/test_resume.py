@@ -393,6 +393,8 @@ def test_a_loss_that_is_no_number_names_the_step_and_its_pictures_and_keeps_the_
 def test_of_several_steps_at_once_the_range_is_named(tmp_path):
     with pytest.raises(UserError, match=r"in one of the steps 1 to 32 of epoch 1\."):
         keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=no_number), output_dir=tmp_path, xla="off", **MLP)
+    folder = RunFolder(only(tmp_path))
+    assert folder.read_json("run.json")["status"] == "failed" and not (folder.path / "model.keras").exists()
 
 
 def no_number(model):
@@ -478,12 +480,6 @@ def test_a_position_where_no_training_can_stand_is_one_line(wrong, tmp_path):
     with pytest.raises(UserError, match=r"checkpoint.npz is damaged: .+\. Remove it") as error:
         read(known | wrong if isinstance(wrong, dict) else wrong)
     assert "\n" not in str(error.value)
-
-
-def test_a_pipe_for_a_checkpoint_is_one_line(tmp_path):
-    os.mkfifo(tmp_path / "checkpoint.npz")
-    with pytest.raises(UserError, match="it is no file"):
-        checkpoint.Checkpoint.of(RunFolder(tmp_path))
 
 
 def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before(tmp_path):
