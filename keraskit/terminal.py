@@ -91,9 +91,9 @@ def print_table(
 
     table = Table(box=None, pad_edge=False)
     for head in heads:
-        table.add_column(Text(head), justify="right" if head in right else "left")
+        table.add_column(Text(printable(head)), justify="right" if head in right else "left")
     for line in lines:
-        table.add_row(*map(Text, line))
+        table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in line))
     Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=not wrapped).print(table)
 
 

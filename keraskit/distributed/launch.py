@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from keraskit import files, signals, system
-from keraskit.errors import RunStopped, UserError
+from keraskit.errors import RunStopped, UserError, printable
 
 INTERRUPTED = [128 + number for number in signals.CAUGHT]  # exit codes
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
@@ -41,7 +41,7 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
     outputs = [folder / f"worker-{index}.log" for index in range(workers)]
-    print(f"launch         {workers} workers; their output goes to {folder}", flush=True)
+    print(f"launch         {workers} workers; their output goes to {printable(folder)}", flush=True)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
     started: list[subprocess.Popen[bytes]] = []
     asked: list[int] = []

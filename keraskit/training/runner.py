@@ -175,7 +175,7 @@ def _run_before(recipe: Recipe, config: RunConfig, settings: Settings, place: ha
     """The folder of the run that a recipe starts from: the newest that fits, or one that is trained now."""
     found, before, options = previous.find(recipe, settings, place.cluster)
     if found:
-        print(f"{recipe.name} goes on from {found}", flush=True)
+        print(f"{recipe.name} goes on from {printable(found)}", flush=True)
         return found
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
     its_own = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")
@@ -257,7 +257,7 @@ def announce(setup: TrainingSetup) -> None:
     own = f" with {flags(setup.options)}" if setup.options else ""
     sizes = ", ".join(f"{size:,} {split}" for split, size in splits.sizes().items())
     parameters = f"{setup.model.count_params():,} parameters"
-    print(f"recipe         {setup.recipe.name}{printable(own)}: {parameters}, {passes}, seed {settings.seed}")
+    print(f"recipe         {printable(setup.recipe.name + own)}: {parameters}, {passes}, seed {settings.seed}")
     name, found = splits.source["name"], splits.source["found"]
     print(f"data           {printable(name)}{printable(f' from {found}') if found != name else ''}: {sizes}")
     for note in splits.source.get("notes", ()):
