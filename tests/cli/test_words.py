@@ -3,18 +3,10 @@
 import shlex
 
 import pytest
+from hostile import command
 
-from keraskit.cli import app
 from keraskit.errors import did_you_mean
 from keraskit.registry import recipes_available
-
-
-def command(words, capsys):
-    """Exit code and stderr of a command line, in this process."""
-    with pytest.raises(SystemExit) as end:
-        app.command_line(words)
-    return end.value.code, capsys.readouterr().err
-
 
 REFUSED = [
     ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
