@@ -17,9 +17,8 @@ from keraskit.errors import UserError
 
 
 @pytest.fixture(autouse=True)
-def own_memory(tmp_path_factory, monkeypatch):
-    """What was checked is remembered in a folder of this test; nobody's downloaded archive is used."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+def no_download(tmp_path_factory, monkeypatch):
+    """Nobody's downloaded archive is used."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
 
 
