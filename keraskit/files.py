@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.errors import UserError, printable
-from keraskit.system import expanded
+from keraskit.system import cache_folder, expanded
 
 MODEL = "model.keras"  # of a run
 LISTED = "files.json"  # in a folder that may be replaced by us: what we wrote into it
@@ -100,6 +100,27 @@ def write_text(target: Path, text: str, durable: bool = False) -> None:
     """Write a text file. Names of files need not be text: JSON reads such an escape back."""
     with atomic(target, durable) as path:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def remembered(name: str) -> dict[str, Any]:
+    """What was remembered between runs under a name; empty where nothing was, or what is there is damaged."""
+    place = cache_folder()
+    try:
+        found = json.loads((place / name).read_text("utf-8")) if place else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def remember(name: str, entries: dict[str, Any]) -> Path | None:
+    """Keep this for later runs, in the file that is returned; None where there is no place for it."""
+    place = cache_folder()
+    try:
+        if place:
+            write_text(place / name, json.dumps(entries))
+    except OSError:
+        return None
+    return place and place / name
 
 
 def as_csv(rows: Sequence[Sequence[Any]]) -> str:

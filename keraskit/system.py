@@ -71,6 +71,13 @@ def home() -> Path | None:
         return None
 
 
+def cache_folder() -> Path | None:
+    """Where small things that can be made again are kept between runs; None without a home."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "keraskit"
+    return place / ".cache" / "keraskit" if (place := home()) else None
+
+
 def keras_home() -> Path:
     """Where Keras keeps what it downloads; as Keras does it, below /tmp without a home."""
     given = os.environ.get("KERAS_HOME")

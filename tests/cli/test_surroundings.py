@@ -154,7 +154,8 @@ def test_without_any_home(monkeypatch):
 
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", lambda _: {}["nobody"])
-    assert system.home() is None
+    assert system.cache_folder() is None and system.home() is None
     assert system.keras_home() == Path("/tmp/.keras")
     assert mnist.search_path()[-1][1].name == "mnist.npz"

@@ -1,6 +1,7 @@
-"""Reads every picture before training, so that none is found damaged at step 900."""
+"""Reads every picture before training, so that none is found damaged at step 900; remembers which it has decoded."""
 
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from keraskit import decode, system
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.errors import UserError
+from keraskit.files import remember, remembered
 
 MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
 CHUNK = 256  # pictures between two looks at the clock and at Ctrl-C
@@ -19,12 +21,17 @@ FREE, PER_BYTE, MOST_EMPTY = 3_000_000, 300, 500_000_000
 
 
 def check(files: PictureFiles, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str], int]:
-    """Read and decode each picture.
+    """Read each picture, and decode it unless these very bytes have been decoded before.
 
     Returns what is wrong, by name, with the pictures that cannot be used; the sha256 of each; and the highest value
     of pictures of 16 bits, 0 without. Raises UserError where more than 5 % cannot be used, or they are vast and empty.
     """
-    found = _examined(files, names)
+    memory = f"pictures-{hashlib.sha256(os.fsencode(files.root.resolve())).hexdigest()[:16]}.json"
+    known = {digest: str(problem) for digest, problem in remembered(memory).items()}
+    found = _examined(files, names, known)
+    if now := {digest: problem for digest, problem, _ in found.values() if digest and known.get(digest) != problem}:
+        remember(memory, known | now)
+
     bad = {name: found[name][1] for name in names if found[name][1]}
     if len(bad) > MOST_BAD * len(names):
         share = f"{len(bad):,} of {len(names):,} pictures in {files.root} cannot be used"
@@ -45,8 +52,8 @@ def listed(bad: dict[str, str]) -> str:
     return "; ".join(f"{name} {problem}" for name, problem in list(bad.items())[:SHOWN]) + more
 
 
-def _examined(files: PictureFiles, names: Sequence[str]) -> dict[str, tuple[str, str, int]]:
-    """The sha256 of each picture, what is wrong with it, and its highest value."""
+def _examined(files: PictureFiles, names: Sequence[str], known: dict[str, str]) -> dict[str, tuple[str, str, int]]:
+    """The sha256 of each picture, what is wrong with it, its highest value; `known` has problems by sha256."""
     from rich.console import Console
     from rich.progress import track
 
@@ -65,8 +72,10 @@ def _examined(files: PictureFiles, names: Sequence[str]) -> dict[str, tuple[str,
         try:
             data = files.read(name)
             digest = hashlib.sha256(data).hexdigest()
-            decode.read(data, spend)
-            return digest, "", decode.highest(data)
+            if digest not in known:
+                decode.read(data, spend)
+            problem = known.get(digest, "")
+            return digest, problem, 0 if problem else decode.highest(data)
         except OSError as error:
             return "", f"cannot be read: {error.strerror or error}", 0
         except decode.BadPicture as error:

@@ -17,8 +17,9 @@ from keraskit.errors import UserError
 
 
 @pytest.fixture(autouse=True)
-def no_download(tmp_path_factory, monkeypatch):
-    """Nobody's downloaded archive is used."""
+def own_memory(tmp_path_factory, monkeypatch):
+    """What was checked is remembered in a folder of this test; nobody's downloaded archive is used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
 
 

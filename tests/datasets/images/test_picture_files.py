@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keraskit import decode
 from keraskit.datasets.images import cats_and_dogs, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.names import group_of
@@ -270,8 +271,9 @@ def test_what_cannot_be_split_is_one_line(names, message):
 
 
 @pytest.fixture
-def pets(tmp_path):
-    """100 pictures in a folder, three of which are no pictures."""
+def pets(tmp_path, monkeypatch):
+    """100 pictures in a folder, three of which are no pictures; the memory of checks in a place of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "pets"
     for kind in ("cat", "dog"):
         (root / kind).mkdir(parents=True)
@@ -283,14 +285,21 @@ def pets(tmp_path):
     return root
 
 
-def test_bad_pictures_are_named(pets):
+def test_bad_pictures_are_named_and_what_was_seen_is_remembered(pets, monkeypatch):
     files = Folder(pets)
-    bad, *_ = verify.check(files, files.names)
+    bad, digests, _ = verify.check(files, files.names)
     assert {name: problem.split(":")[0] for name, problem in bad.items()} == {
         "cat/7.jpg": "is empty",
         "dog/8.jpg": "is damaged",
         "dog/9.jpg": "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)",
     }
+    decoded, real = [], decode.read
+    monkeypatch.setattr(decode, "read", lambda data, spend: decoded.append(data) or real(data, spend))
+    assert verify.check(files, files.names) == (bad, digests, 0) and not decoded
+    os.utime(pets / "cat" / "7.jpg", (1, 1))
+    (pets / "dog" / "8.jpg").write_bytes(picture())
+    again, others, _ = verify.check(files, files.names)
+    assert decoded == [picture()] and "dog/8.jpg" not in again and others != digests
 
 
 def test_a_picture_that_was_changed_with_size_and_time_kept_is_another(pets):
@@ -328,6 +337,16 @@ def test_more_than_one_in_twenty_stops_before_training(pets):
         verify.check(files, files.names)
 
 
+def test_a_damaged_memory_and_a_home_that_cannot_be_written_do_not_matter(pets, monkeypatch, tmp_path):
+    files = Folder(pets)
+    bad, *_ = verify.check(files, files.names)
+    (memory,) = (tmp_path / "cache").rglob("*.json")
+    memory.write_text('{"cat/1.jpg": 5, ')
+    assert verify.check(files, files.names)[0] == bad
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert verify.check(files, files.names)[0] == bad
+
+
 def test_find_says_what_it_leaves_out_of_a_folder(pets):
     notes = []
     (pets / "cat" / "new.HEIC").touch()
@@ -356,8 +375,9 @@ def test_names_sort_as_numbers():
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, tmp_path):
+def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, tmp_path, monkeypatch):
     """One scale for the data set, so that dark pictures stay darker than bright ones."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     random = np.random.default_rng(0)
     for kind, most in (("dark", 100), ("light", 256)):
         for i in range(8):
