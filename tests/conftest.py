@@ -142,3 +142,11 @@ def browser():
         opened = running.chromium.launch(executable_path=CHROMIUM, args=words)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def generator():
+    """Make Keras's own ImageDataGenerator with an augmentation's parameters; docs/ERRATA.md says where it is wrong."""
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no public name is left for it
+
+    return lambda augmentation: ImageDataGenerator(**dict(augmentation) | {"zoom_range": augmentation.zoom})
