@@ -14,7 +14,7 @@ import numpy as np
 from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.results import figures, manifest, report, templates
+from keraskit.results import figures, manifest, report, split_predictions, templates
 from keraskit.results.predict import UNRECORDED, Predictor, as_mnist
 from keraskit.results.run_folder import RunFolder
 
@@ -58,9 +58,12 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         "output": network.place(asked.model.outputs[0], network.known),
         "layers": network.layers,
     }
+    answered = split_predictions.read(folder)
+    known = answered.of_classes(facts) if answered else None
     page = templates.render(
         "demo.html",
         run=facts,
+        accuracy=float((known[1].argmax(axis=1) == known[0]).mean()) if known else None,
         parameters=asked.whole.count_params(),
         digits=as_mnist(asked.inputs, asked.trained),
         described=described,

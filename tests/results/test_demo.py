@@ -412,3 +412,13 @@ def test_a_model_too_large_is_refused_and_a_page_goes_where_it_is_asked_for(tiny
     monkeypatch.undo()
     monkeypatch.setattr(demo, "MOST_LAYERS", 4)
     assert command(["demo", tiny_run.folder], capsys)[0] == 2
+
+
+def test_the_page_counts_its_answers_whatever_a_metrics_threshold_makes_of_them(tiny_run, tmp_path):
+    """`accuracy` of one logit has another threshold than its probabilities, and stands in run.json as Keras has it."""
+    shutil.copytree(tiny_run.folder, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    with np.load(tmp_path / "run" / "predictions.npz") as file:
+        right = (file["test/predictions/"].argmax(axis=1) == file["test/labels"]).mean()
+    folder.update_manifest(test=folder.read_json("run.json")["test"] | {"accuracy": 0.0123})
+    assert f"is right for {100 * right:.1f} % of its test pictures" in demo.write_demo(folder.path).read_text()
