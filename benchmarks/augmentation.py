@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from keraskit import startup
+from keraskit import start
 
-startup.start_tensorflow()
+start.start_tensorflow()
 
 import document  # noqa: E402
 import numpy as np  # noqa: E402

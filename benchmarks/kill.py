@@ -26,9 +26,9 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from keraskit import startup
+from keraskit import start
 
-with startup.quietly():
+with start.quietly():
     import keras  # noqa: F401
     import tensorflow as tf  # noqa: F401
 
@@ -41,8 +41,8 @@ from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
 from keraskit.registry import load_recipe
-from keraskit.results import figures, plots
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import figures, plots
+from keraskit.runs.folder import RunFolder
 from keraskit.training import callbacks, hardware, runner
 
 SCENARIOS = {  # recipe, knobs, flags of its own: small, and each with several checkpoints in an epoch

@@ -30,8 +30,8 @@ SIDE, BATCH = 64, 128
 DOCUMENTS = """
 import sys
 from pathlib import Path
-from keraskit import startup
-startup.start_tensorflow()
+from keraskit import start
+start.start_tensorflow()
 import document
 name, folder, steps, batch, count = *sys.argv[1:3], *map(int, sys.argv[3:])
 way = document.WAYS[name](count, Path(folder))

@@ -13,15 +13,15 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from keraskit import startup
+from keraskit import start
 
-startup.start_tensorflow()
+start.start_tensorflow()
 
 import keraskit  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
 from keraskit.options import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
-from keraskit.results.run_folder import MANIFEST, RunFolder  # noqa: E402
+from keraskit.runs.folder import MANIFEST, RunFolder  # noqa: E402
 from keraskit.training import hardware, runner, setup  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
 

@@ -12,9 +12,9 @@ import statistics
 import time
 from pathlib import Path
 
-from keraskit import startup
+from keraskit import start
 
-startup.start_tensorflow()
+start.start_tensorflow()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
@@ -22,7 +22,7 @@ from keras import layers  # noqa: E402
 from keraskit.recipes import lstm, multi_output  # noqa: E402
 
 from keraskit.training import hardware  # noqa: E402
-from keraskit.training.micro_batches import MicroBatched  # noqa: E402
+from keraskit.training.acceleration.micro_batches import MicroBatched  # noqa: E402
 
 EXAMPLES = 55_000
 

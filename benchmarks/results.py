@@ -21,7 +21,7 @@ import table
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.registry import find_card, recipes_available
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 NOT_BY_DEFAULT = {  # days on a small machine; or in want of photographs
     "vgg16",

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from keraskit import startup
+from keraskit import start
 
-startup.start_tensorflow()
+start.start_tensorflow()
 
 import document  # noqa: E402
 import keras  # noqa: E402
@@ -152,8 +152,8 @@ def by_hand(setup: TrainingSetup) -> Timed:
         for epoch in range(epochs):
             shuffled.begin(epoch)
             iterator = iter(shuffled.dataset)
-            for start in range(0, steps, several):
-                train(iterator, tf.constant(min(several, steps - start)))
+            for first in range(0, steps, several):
+                train(iterator, tf.constant(min(several, steps - first)))
 
     return Timed(run, setup.epochs.steps, several)
 

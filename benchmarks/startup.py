@@ -1,6 +1,6 @@
 """How long commands take to answer, and a run to its first step, against a bare script that imports Keras and fits.
 
-    python benchmarks/startup.py [--rounds 7] [--json docs/startup.json]
+    python benchmarks/start.py [--rounds 7] [--json docs/start.json]
 
 Whole processes, in turn in one run, best in an environment with keraskit alone: with scikit-learn, which tests need,
 `import keras` takes longer, and the ratio is smaller. Elsewhere than in a checkout, KERASKIT_DATA names MNIST's folder.
@@ -42,8 +42,8 @@ model.fit(x, y, batch_size=128, verbose=0, callbacks=[First()])
 )
 KERASKIT = """
 import os
-from keraskit import startup
-startup.start_tensorflow()
+from keraskit import start
+start.start_tensorflow()
 from keraskit.training.callbacks import SetEpoch
 SetEpoch.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 from keraskit.cli.app import command_line
@@ -89,9 +89,9 @@ def main() -> None:
         print(f"{name:40} {statistics.median(taken):6.2f} s")
     print(f"to the first step, keraskit takes {ratio:.2f} times as long as the bare script")
     if asked.json:
-        from keraskit import startup
+        from keraskit import start
 
-        startup.start_tensorflow()
+        start.start_tensorflow()
         from keraskit.training.hardware import describe
 
         medians = {name: statistics.median(taken) for name, taken in seconds.items()}

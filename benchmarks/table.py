@@ -11,8 +11,8 @@ from keraskit.config import flags
 from keraskit.errors import UserError
 from keraskit.recipe import BEYOND
 from keraskit.registry import Card, recipes_available
-from keraskit.results import manifest
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import manifest
+from keraskit.runs.folder import RunFolder
 
 RUN = (  # what an entry needs of run.json
     *("parameters", "started", "test", "timings", "options", "seconds_per_epoch"),

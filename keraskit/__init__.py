@@ -38,14 +38,14 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
     Raises:
         UserError: something given cannot be used.
     """
-    from keraskit import config, startup
+    from keraskit import config, start
     from keraskit.errors import UserError
     from keraskit.recipe import Recipe
     from keraskit.registry import load_recipe
 
-    startup.begin()
+    start.begin()
     knobs = config.RunConfig(**{name: value for name, value in given.items() if name in config.KNOBS})
-    startup.start_tensorflow()
+    start.start_tensorflow()
     from keraskit.training.runner import train
 
     options = {name: value for name, value in given.items() if name not in config.KNOBS}
@@ -58,12 +58,12 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
-    from keraskit import startup
+    from keraskit import start
 
-    if name in _ON_KERAS or (name in ("Recipe", "Program") and startup.asked_by_the_program()):
-        startup.import_keras()  # which the next line of a recipe does
+    if name in _ON_KERAS or (name in ("Recipe", "Program") and start.asked_by_the_program()):
+        start.import_keras()  # which the next line of a recipe does
     if name == "RunResult":
-        startup.start_tensorflow()
+        start.start_tensorflow()
     return getattr(import_module(_HOMES[name]), name)
 
 

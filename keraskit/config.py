@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from keraskit.augment import Augmentation
 from keraskit.typed import Typed
 
-SPLITS = ("train", "validation", "test")
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
 # The sections of a help page, in order; what names none of them is the training's.
 DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (

@@ -10,9 +10,9 @@ else:
         """The module, in effect. Raises UserError where Keras computes with something else."""
 
         def __getattr__(self, name: str) -> Any:
-            from keraskit import startup
+            from keraskit import start
 
-            startup.start_tensorflow()
+            start.start_tensorflow()
             import tensorflow
 
             value = getattr(tensorflow, name)

@@ -137,9 +137,9 @@ class Card:
 
     def load(self) -> Any:
         """Import the recipe, and Keras with it. A file of the user's own is imported once, by its path."""
-        from keraskit import startup
+        from keraskit import start
 
-        startup.wait_for_tensorflow()
+        start.wait_for_tensorflow()
         path = self.source.resolve()
         if self.ours:
             return import_module(f"{PACKAGE}.{self.name}").recipe

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keraskit
-from keraskit import Program, UserError, decode
-from keraskit.datasets.images import imagenet
+from keraskit import Program, UserError
+from keraskit.datasets.images import decode, imagenet
 from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
 from keraskit.models import applications
-from keraskit.results import accuracy, predictions
-from keraskit.results import explain as explanations
+from keraskit.runs import accuracy, predictions
+from keraskit.tools.explain import explain as explanations
 from keraskit.typed import Count
 
 import numpy as np

@@ -11,7 +11,7 @@ from pathlib import Path
 import prefork
 import pytest
 
-from keraskit import startup
+from keraskit import start
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def tensorflow():
     """TensorFlow, started once and quietly."""
-    startup.start_tensorflow()
+    start.start_tensorflow()
     gc.freeze()  # as a command does
     gc.set_threshold(10_000, 10, 10)
     gc.callbacks.append(_freeze)
@@ -98,7 +98,7 @@ def tiny_run(tmp_path_factory):
 
 def leave_out_page_pictures(patch):
     """Reports without curves and diagrams, which take longer to draw than all else of them."""
-    from keraskit.results import plots
+    from keraskit.runs import plots
 
     for name in ("curves_figure", "reliability_figure", "as_svg"):
         patch.setattr(plots, name, lambda *_: b"")
@@ -110,7 +110,7 @@ def undrawn(tiny_run):
 
     The shared run comes first, so that it is drawn.
     """
-    from keraskit.results import figures, plots
+    from keraskit.runs import figures, plots
 
     def touch(*given, **_):
         next(each for each in given if isinstance(each, Path)).touch()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 BEFORE = (  # no recipe: that is the program, and Python would say that it was there before
-    *("keraskit.cli.app", "keraskit.cli.run_commands", "keraskit.training.runner", "keraskit.results.report"),
+    *("keraskit.cli.app", "keraskit.cli.run_commands", "keraskit.training.runner", "keraskit.runs.report"),
     *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "PIL.JpegImagePlugin"),
     *("tensorflow.python.autograph.impl.api", "keras.src.backend.tensorflow.trainer", "h5py", "scipy.ndimage"),
 )
@@ -54,10 +54,10 @@ def keep_mnist(replace: Callable = setattr) -> None:
 
 def serve() -> None:
     """Answer requests, one line each, until there are no more. A copy leaves this function to be the command."""
-    from keraskit import startup
+    from keraskit import start
     from keraskit.datasets import mnist
 
-    startup.start_tensorflow()
+    start.start_tensorflow()
     for module in BEFORE:
         importlib.import_module(module)
     keep_mnist()

@@ -45,9 +45,9 @@ def test_wheel_works_from_any_folder_without_a_checkout(dist, tmp_path):
     (wheel,) = dist.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
-        assert "keraskit/recipes/mlp.py" in names and "keraskit/results/report.html.jinja" in names
+        assert "keraskit/recipes/mlp.py" in names and "keraskit/runs/report.html.jinja" in names
         assert {"imagenet_classes.txt", "imagenet_classes.LICENSE"} <= {name.rpartition("/")[2] for name in names}
-        assert "keraskit/results/demo.html.jinja" in names and "keraskit/results/demo_network.js" in names
+        assert "keraskit/tools/demo/demo.html.jinja" in names and "keraskit/tools/demo/demo_network.js" in names
         assert not any(name.endswith(".npz") for name in names)
         file.extractall(tmp_path / "site")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from keraskit.terminal import Stream, counted
+from keraskit.text import Stream, counted
 
 
 class Screen(io.StringIO):

@@ -36,6 +36,18 @@ class Augmentation(Description):
 
         return transform(self, images, draws(len(images), seed))
 
+    def draws(self, count: int, seed: Any) -> tf.Tensor:
+        """Random numbers for `count` pictures that depend on the two integers of `seed` alone."""
+        from keraskit.augment.transform import draws
+
+        return draws(count, seed)
+
+    def apply(self, images: Any, numbers: tf.Tensor) -> tf.Tensor:
+        """Transform each picture as its row of `numbers`, from `draws`, says."""
+        from keraskit.augment.transform import transform
+
+        return transform(self, images, numbers)
+
     def standardize(self, images: Any) -> tf.Tensor:
         """Pictures on the scale that a model trains on: rescaled, centred, normalised, whitened; float32."""
         from keraskit.augment.statistics import standardize

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from keraskit import decode
 from keraskit.augment.description import Description
 from keraskit.augment.flow import Batching, endless
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
 from keraskit.lazy import tf
 

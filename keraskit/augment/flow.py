@@ -18,9 +18,9 @@ from PIL import Image
 from keraskit.augment.description import Description
 from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
+from keraskit.datasets.pipeline import ahead, close, opened_by
 from keraskit.errors import UserError
 from keraskit.lazy import tf
-from keraskit.pipeline import ahead, close, opened_by
 
 FORMATS = ("png", "jpeg", "jpg")
 

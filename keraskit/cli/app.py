@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import files, signals, startup, system, terminal
+from keraskit import files, signals, start, system, text
 from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
@@ -42,7 +42,7 @@ INSTALL = "--install-completion"
 
 def command_line(argv: Sequence[str] | None = None) -> None:
     """Entry point of `keraskit` and `python -m keraskit`."""
-    startup.begin(system.process_age() if argv is None else 0.0)
+    start.begin(system.process_age() if argv is None else 0.0)
 
     def command(typed: list[str]) -> None:
         if typed[:1] == ["launch"]:
@@ -54,8 +54,8 @@ def command_line(argv: Sequence[str] | None = None) -> None:
 
 def main(recipe: Recipe | Program) -> None:
     """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
-    startup.begin(system.process_age())
-    startup.keep_tensorflow()
+    start.begin(system.process_age())
+    start.keep_tensorflow()
     program = vars(sys.modules["__main__"])
     if program.get("recipe") is recipe and Path(program.get("__file__") or "").is_file():
         recipe = held(program, Path(program["__file__"]))  # whatever module has made it
@@ -72,7 +72,7 @@ _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_
 def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
-    with terminal.streams() as (out, _), signals.sent_to(signals.stop):
+    with text.streams() as (out, _), signals.sent_to(signals.stop):
         warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
         try:
             command(typed)
@@ -169,7 +169,7 @@ def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | Non
 
 
 def _load(card: Card, recipe: Any) -> Any:
-    startup.wait_for_tensorflow()
+    start.wait_for_tensorflow()
     return recipe or card.load()
 
 

@@ -17,7 +17,7 @@ from keraskit.errors import printable
 from keraskit.files import PICTURES, check_file
 from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
-from keraskit.startup import wait_for_tensorflow
+from keraskit.start import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
 
@@ -87,7 +87,7 @@ def augment(
 
     paths = find([preview])[:PREVIEWED]
     wait_for_tensorflow()
-    from keraskit.results.preview import preview as write
+    from keraskit.tools.preview import preview as write
 
     write(paths, augmentation, output, versions, seed)
     print(f"sheet: {printable(output)}")

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from keraskit.errors import UserError, printable
 from keraskit.files import PICTURES, check_file, check_folder, check_outputs, check_replaceable, write_text
-from keraskit.results.run_folder import RunFolder
-from keraskit.startup import wait_for_tensorflow
-from keraskit.terminal import print_table
+from keraskit.runs.folder import RunFolder
+from keraskit.start import wait_for_tensorflow
+from keraskit.text import print_table
 from keraskit.typed import Count
 
 # Columns set to the right.
@@ -60,7 +60,7 @@ def predict(
     check_outputs(json, csv, sheet, show, evaluate)
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
-    from keraskit.results import manifest
+    from keraskit.runs import manifest
 
     folder = RunFolder.newest(run, unfinished=True)
     facts = manifest.read(folder)
@@ -70,7 +70,7 @@ def predict(
         print(f"NOTE           {printable(folder.path)} is {printable(status)}: {best}", flush=True)
     if len(pictures) == 1 and pictures[0].suffix in (".npy", ".npz"):
         wait_for_tensorflow()
-        from keraskit.results.predict import predict_arrays, show_arrays
+        from keraskit.tools.predict import predict_arrays, show_arrays
 
         show_arrays(*predict_arrays(folder.path, pictures[0], batch_size, recipe), json, csv)
         return
@@ -78,8 +78,8 @@ def predict(
     truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
     paths = list(truth) or find(pictures, notes)
     wait_for_tensorflow()
-    from keraskit.results import accuracy, predictions
-    from keraskit.results.predict import predict
+    from keraskit.runs import accuracy, predictions
+    from keraskit.tools.predict import predict
 
     notes += accuracy.trained_on(folder, truth)
 
@@ -129,7 +129,7 @@ def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = 
     check_file(output, PICTURES)
     check_file(csv)
     check_file(html, (".html", ".htm"))
-    from keraskit.results import compare as comparison
+    from keraskit.tools import compare as comparison
 
     rows = comparison.compared(runs)
     comparison.draw(rows, output)
@@ -152,7 +152,7 @@ def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negativ
         folder: A folder of runs, or of folders of them, such as a class's hand-ins.
         html: Write index.html into it as well, one page: sortable, with small curves and links to the reports.
     """
-    from keraskit.results import compare as comparison
+    from keraskit.tools import compare as comparison
 
     found = comparison.listed(folder)
     lines = [[*words, str(run.folder.path)] for *words, run in found]
@@ -173,7 +173,7 @@ def verify(run: Path, *, recipe: Path | None = None) -> None:
     """
     folder = RunFolder.newest(run)
     wait_for_tensorflow()
-    from keraskit.training.verify import verify
+    from keraskit.tools.verify import verify
 
     verify(folder.path, recipe)
 
@@ -204,7 +204,7 @@ def explain(
     paths = find(pictures) if pictures else []
     folder = RunFolder.newest(run)
     wait_for_tensorflow()
-    from keraskit.results import explain as explaining
+    from keraskit.tools.explain import explain as explaining
 
     explaining.explain(folder.path, paths, mistakes, layer, output, recipe)
 
@@ -235,14 +235,14 @@ def export(
     folder = RunFolder.newest(run)
     to = output_dir or folder.path / "exports"
     check_folder(to)
-    from keraskit.results import formats
+    from keraskit.tools.export import formats
 
     names = formats.chosen(format, int8)
     for name in names:
         check_replaceable(to / name)
     wait_for_tensorflow()
-    from keraskit.results import export as exporting
-    from keraskit.training.verify import reopen
+    from keraskit.tools.export import export as exporting
+    from keraskit.tools.verify import reopen
 
     found = reopen(folder, recipe)
     splits = found.splits
@@ -265,7 +265,7 @@ def demo(run: Path, *, output: Path | None = None, recipe: Path | None = None) -
     check_file(output, (".html", ".htm"))
     folder = RunFolder.newest(run)
     wait_for_tensorflow()
-    from keraskit.results.demo import write_demo
+    from keraskit.tools.demo.demo import write_demo
 
     page = write_demo(folder.path, output, recipe)
     print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")

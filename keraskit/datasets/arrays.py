@@ -7,12 +7,11 @@ import keras
 import numpy as np
 
 from keraskit import stand_ins
-from keraskit.config import SPLITS
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.checks import FROM_1, Labels, as_text, check_values, encode, notes_of
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
-from keraskit.datasets.splitting import cut
+from keraskit.datasets.splitting import SPLITS, cut
 from keraskit.errors import UserError
 
 SHARES = (5, 1)  # of training and validation, where no validation is given

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keraskit.augment.transform import draws
+from keraskit.datasets.pipeline import opened_by
 from keraskit.datasets.splits import WHOLE, Batch, Share, Split, batches, ranges
 from keraskit.errors import UserError
 from keraskit.lazy import tf
-from keraskit.pipeline import opened_by
 
 
 class ShuffledEpochs:
@@ -97,6 +96,6 @@ class ShuffledEpochs:
                 its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
                 indices = tf.range(i * size, (i + 1) * size, dtype=tf.int64)
                 order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
-                if self.split.augmentation.is_random:
-                    numbers.append(draws(size, its_own))
+                if self.split.augmentation and self.split.augmentation.is_random:
+                    numbers.append(self.split.augmentation.draws(size, its_own))
             return tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keraskit.augment import Augmentation
-from keraskit.augment.transform import draws, transform
-from keraskit.config import SPLITS
+from keraskit.datasets.pipeline import ahead
 from keraskit.datasets.preprocessing import Inputs
-from keraskit.datasets.splitting import order
+from keraskit.datasets.splitting import SPLITS, order
 from keraskit.errors import UserError
 from keraskit.lazy import tf
-from keraskit.pipeline import ahead
+
+if TYPE_CHECKING:
+    from keraskit.augment import Augmentation
 
 Arrays = Any  # a NumPy array; of several inputs or outputs a dict of them by name, or a tuple in the model's order
 Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each in the structure of Arrays
@@ -61,7 +61,7 @@ class Split:
     pictures: Callable[[np.ndarray], np.ndarray] | None = None
     inputs: Inputs | None = None
     targets: Callable[[Any, Any], Any] | None = lambda _, targets: targets
-    augmentation: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    augmentation: Augmentation | None = None
     names: Sequence[str] | None = None
     weights: Any = None
     shuffled: bool = False
@@ -76,8 +76,8 @@ class Split:
     def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
         """What the model is fed for these examples; with random numbers, one row per example, augmented."""
         pictures, targets = self.load(indices)
-        if numbers is not None:
-            pictures = transform(self.augmentation, pictures, numbers)
+        if numbers is not None and self.augmentation:
+            pictures = self.augmentation.apply(pictures, numbers)
         fed = self.fed(pictures)
         batch = fed, self.targets(pictures, targets) if self.targets else fed
         return batch if self.weights is None else (*batch, gathered(self.weights, indices))
@@ -86,11 +86,12 @@ class Split:
         """What the model is fed for these pictures, as they are: a tensor, or a dict of them by input."""
         if self.inputs is None:
             return pictures
-        return self.inputs.arranged(self.augmentation.standardize(self.scaled(pictures)))
+        scaled = self.scaled(pictures)
+        return self.inputs.arranged(self.augmentation.standardize(scaled) if self.augmentation else scaled)
 
     def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
         """Pictures on the model's scale, unless the augmentation rescales from 0 to 255 itself."""
-        own = self.augmentation.rescale or self.augmentation.preprocessing_function
+        own = self.augmentation and (self.augmentation.rescale or self.augmentation.preprocessing_function)
         return self.inputs.scaled(pictures) if self.inputs and not own else pictures
 
     def limited(self, limit: int | None) -> Split:
@@ -145,8 +146,9 @@ class Split:
 
     def augmented(self, indices: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
         """Pictures as training sees them in the epoch of `seed`, float32 from 0 to 255, for a sheet."""
-        numbers = tf.gather(draws(self.size, seed), indices)
-        return transform(self.augmentation, self.load(tf.constant(indices, tf.int64))[0], numbers).numpy()
+        assert self.augmentation
+        numbers = tf.gather(self.augmentation.draws(self.size, seed), indices)
+        return self.augmentation.apply(self.load(tf.constant(indices, tf.int64))[0], numbers).numpy()
 
 
 def tensors(arrays: Arrays) -> Any:
@@ -185,7 +187,7 @@ class Splits:
 
     def augmented(self, augmentation: Augmentation) -> Splits:
         """The same with training pictures augmented, and statistics of the training split where they are needed."""
-        if augmentation == Augmentation():
+        if augmentation == type(augmentation)():
             return self
         if self.train.inputs is None:
             name = self.source["name"]

@@ -7,6 +7,7 @@ import numpy as np
 
 from keraskit.errors import UserError
 
+SPLITS = ("train", "validation", "test")
 SEED = 0  # of every split: what is learned from does not depend on a run's own seed
 NAMED = 3  # examples or classes, in a note
 

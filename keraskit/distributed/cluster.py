@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keraskit import signals, startup, system
+from keraskit import signals, start, system
 from keraskit.config import RunConfig, Settings, flag
 from keraskit.datasets.splits import WHOLE, Share, Splits
 from keraskit.distributed import repairs
@@ -159,7 +159,7 @@ def join(config: RunConfig) -> Cluster:
         coordination = Coordination(len(workers), index, config.wait)
         # Where it waits Python hears no signal, so Ctrl-C ends the process; it takes SIGTERM, which is put back after.
         # What goes wrong there is raised as well as printed.
-        with signals.sent_to(signal.SIG_DFL), startup.quietly(known="^"):
+        with signals.sent_to(signal.SIG_DFL), start.quietly(known="^"):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         cluster = Cluster(len(local), workers, index, how, strategy, coordination)
         cluster.agree(**{"--devices": len(local)}, **{name: system.versions().get(name) for name in COMPUTE})

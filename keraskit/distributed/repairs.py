@@ -9,7 +9,7 @@ from unittest import mock
 import keras
 import tensorflow as tf
 
-from keraskit import pipeline
+from keraskit.datasets import pipeline
 
 
 def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, devices: int) -> Any:

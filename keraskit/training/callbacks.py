@@ -13,7 +13,7 @@ import numpy as np
 from keraskit import signals
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
-from keraskit.results.run_folder import CHECKPOINT, MODEL, STATISTICS, RunFolder
+from keraskit.runs.folder import CHECKPOINT, MODEL, STATISTICS, RunFolder
 from keraskit.training import checkpoint
 from keraskit.training.checkpoint import Position
 from keraskit.training.monitor import averages
@@ -123,7 +123,8 @@ class KeepBest(keras.callbacks.Callback):
 
     def write(self, folder: RunFolder) -> None:
         """Write the model if the last epoch's is the best so far, and the history."""
-        statistics = self.setup.splits.train.augmentation.statistics
+        augmentation = self.setup.splits.train.augmentation
+        statistics = augmentation and augmentation.statistics
         if statistics and not (folder.path / STATISTICS).exists():
             with folder.atomic(STATISTICS) as path:
                 statistics.save(path)

@@ -16,7 +16,7 @@ from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
 
 from keraskit.errors import UserError, sentence
-from keraskit.results.run_folder import CHECKPOINT, TRAINED, RunFolder
+from keraskit.runs.folder import CHECKPOINT, TRAINED, RunFolder
 
 Count = Annotated[int, Interval(ge=0, le=10**9)]
 Seconds = Annotated[float, Interval(ge=0, le=1e12)]

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.splits import Split
-from keraskit.results import history
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs import history
+from keraskit.runs.split_predictions import SplitPredictions
 from keraskit.training import resources
 
 Evaluated = tuple[dict[str, float], SplitPredictions]

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from keraskit import signals
+from keraskit.datasets.pipeline import stopping
 from keraskit.distributed.cluster import StopTogether
 from keraskit.errors import UserError, printable
-from keraskit.pipeline import stopping
-from keraskit.results import history
+from keraskit.runs import history
 from keraskit.training import progress, resources
 from keraskit.training.callbacks import Averages, Checkpoints, KeepBest, SetEpoch
 from keraskit.training.checkpoint import Checkpoint, Position

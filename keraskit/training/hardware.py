@@ -15,7 +15,7 @@ from keraskit.config import RunConfig
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
-from keraskit.training import lstm
+from keraskit.training.acceleration import lstm
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")

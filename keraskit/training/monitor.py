@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.recipe import Recipe
-from keraskit.results import history
+from keraskit.runs import history
 
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 LISTED = 12  # names at most, in one line

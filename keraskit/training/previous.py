@@ -11,8 +11,8 @@ from keraskit.errors import UserError
 from keraskit.options import options_of
 from keraskit.recipe import Recipe
 from keraskit.registry import load_recipe
-from keraskit.results import manifest
-from keraskit.results.run_folder import MODEL, RunFolder
+from keraskit.runs import manifest
+from keraskit.runs.folder import MODEL, RunFolder
 
 
 def is_run(weights: str | None) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 
 from keraskit.models import weights
-from keraskit.results.run_folder import MANIFEST, MODEL, RunFolder
+from keraskit.runs.folder import MANIFEST, MODEL, RunFolder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,10 @@ from keraskit.config import KNOBS, RunConfig
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
-from keraskit.results import manifest
-from keraskit.results.run_folder import CHECKPOINT, ERROR, MANIFEST, MODEL, TRAINED, RunFolder, now
+from keraskit.runs import manifest
+from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, MODEL, TRAINED, RunFolder, now
 from keraskit.signals import Stopped
-from keraskit.terminal import short
+from keraskit.text import short
 from keraskit.training.settings import callbacks_file, code, differing, record
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _read(folder: RunFolder, *needed: str) -> Unfinished:
 
 def close(folder: RunFolder) -> None:
     """Write a finished run's page, and put what more epochs would go on from where no unfinished run has it."""
-    from keraskit.results import report
+    from keraskit.runs import report
 
     report.write_report(folder)
     if (folder.path / CHECKPOINT).exists():

@@ -11,19 +11,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraskit import files, startup, system
+from keraskit import files, system
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, Settings, flags
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
+from keraskit.datasets.pipeline import stopping
 from keraskit.errors import printable
 from keraskit.models import graph
-from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.results import figures, plots, regression, report, scores, split_predictions, verdict
-from keraskit.results.run_folder import MODEL, REPORT, TRAINED_ON, RunFolder, now
-from keraskit.terminal import counted, short
+from keraskit.runs import figures, plots, regression, report, scores, split_predictions, verdict
+from keraskit.runs.folder import MODEL, REPORT, TRAINED_ON, RunFolder, now
+from keraskit.start import spent
+from keraskit.text import counted, short
 from keraskit.training import fit, hardware, previous, resources, resume, seeds, user_callbacks
 from keraskit.training.callbacks import KeepBest, uncompiled
 from keraskit.training.checkpoint import Position
@@ -42,7 +43,7 @@ def train(
     """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with."""
     if config.seeds > 1:
         return seeds.in_this_process(recipe, config, options, train)
-    timings = Timings(startup.spent())
+    timings = Timings(spent())
     timings.mark("start-up")
     if config.resume:
         unfinished = resume.find(recipe, config, options)

@@ -16,9 +16,9 @@ from keraskit import signals
 from keraskit.config import RunConfig, flags
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.registry import Card
-from keraskit.results import manifest
-from keraskit.results.run_folder import MANIFEST, RunFolder
-from keraskit.terminal import short
+from keraskit.runs import manifest
+from keraskit.runs.folder import MANIFEST, RunFolder
+from keraskit.text import short
 from keraskit.training.settings import callbacks_file, code, words
 
 if TYPE_CHECKING:

@@ -18,15 +18,16 @@ import tensorflow as tf
 
 from keraskit.config import Settings, flags
 from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.datasets.pipeline import stopping
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.options import call, filled
-from keraskit.pipeline import stopping
 from keraskit.recipe import Recipe
-from keraskit.training import checkpoint, hardware, lstm, monitor, outputs, resources
-from keraskit.training.micro_batches import MicroBatched, hindrance
+from keraskit.training import checkpoint, hardware, monitor, outputs, resources
+from keraskit.training.acceleration import lstm
+from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -142,7 +142,7 @@ def test_only_a_program_that_declares_a_recipe_has_its_tensorflow_start_quietly(
 
 def test_a_command_does_not_look_through_tensorflow_when_it_ends():
     """Where the collector still does, that takes a second."""
-    code = "import gc; from keraskit import startup; startup.wait_for_tensorflow(); print(gc.get_freeze_count())"
+    code = "import gc; from keraskit import start; start.wait_for_tensorflow(); print(gc.get_freeze_count())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == "" and int(done.stdout) > 100_000
 
@@ -150,8 +150,8 @@ def test_a_command_does_not_look_through_tensorflow_when_it_ends():
 def test_what_matters_of_tensorflows_start_is_passed_on():
     code = """
 import os
-from keraskit import startup
-with startup.quietly():
+from keraskit import start
+with start.quietly():
     os.write(2, b"F cpu_feature_guard.cc:38] compiled to use what this processor lacks\\nhalf a line")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

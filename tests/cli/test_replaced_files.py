@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from keraskit.cli import app
-from keraskit.results import plots
+from keraskit.runs import plots
 
 
 def says(capsys, *words):

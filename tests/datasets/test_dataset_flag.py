@@ -14,7 +14,7 @@ from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
 from keraskit.options import options_of
 from keraskit.registry import find_card, load_recipe
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.training.runner import load
 from keraskit.training.settings import settle
 

@@ -18,7 +18,7 @@ from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
-from keraskit.results.predict import predict
+from keraskit.tools.predict import predict
 from keraskit.training.callbacks import Checkpoints
 
 

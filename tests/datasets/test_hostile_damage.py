@@ -13,9 +13,8 @@ import pytest
 from hostile import damaged
 from PIL import Image
 
-from keraskit import decode
 from keraskit.datasets import array_files
-from keraskit.datasets.images import verify
+from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
 from keraskit.errors import UserError

@@ -14,16 +14,17 @@ import pytest
 from hostile import EVIL, NASTY, command
 from PIL import Image
 
-from keraskit import Augmentation, decode, load_recipe, system
+from keraskit import Augmentation, load_recipe, system
 from keraskit.config import RunConfig, flags
 from keraskit.datasets import array_files, digits
-from keraskit.datasets.images import verify
+from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
-from keraskit.results import compare, manifest, predictions, report, runs
-from keraskit.results.predictions import Network
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import listing, manifest, predictions, report
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.predictions import Network
+from keraskit.tools import compare
 from keraskit.training import resume
 from keraskit.training.settings import settle
 from keraskit.training.user_callbacks import from_file
@@ -208,13 +209,13 @@ def test_json_that_breaks_parsers_is_one_line(run):
 def test_a_damaged_history_is_one_line(run, text, says):
     (run.path / "history.csv").write_text(text)
     with pytest.raises(UserError, match=rf"history\.csv is damaged: .*{says}"):
-        runs.read(run.path)
+        listing.read(run.path)
 
 
 def test_a_best_epoch_that_never_was_and_losses_that_are_no_numbers_are_shown_as_they_are(run, tmp_path):
     run.write_json("run.json", run.read_json("run.json") | {"best_epoch": -7, "recipe": NASTY})
     run.write_history([{"epoch": 1, "loss": float("nan"), "val_loss": float("inf"), "seconds": 0}])
-    (row,) = runs.rows([runs.read(run.path)])
+    (row,) = listing.rows([listing.read(run.path)])
     assert compare.table([row])[0][compare.HEAD.index("validation")] == "inf"
     compare.draw([row, row], tmp_path / "curves.png")
     report.write_report(run)

@@ -20,13 +20,13 @@ from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
 import keraskit
 from keraskit.config import RunConfig
+from keraskit.datasets.pipeline import untuned
 from keraskit.datasets.splits import Share, ranges
 from keraskit.distributed import cluster, launch, repairs
 from keraskit.distributed.workers import find_workers
 from keraskit.errors import UserError
-from keraskit.pipeline import untuned
-from keraskit.results.run_folder import RunFolder
-from keraskit.training.micro_batches import MicroBatched
+from keraskit.runs.folder import RunFolder
+from keraskit.training.acceleration.micro_batches import MicroBatched
 from keraskit.training.settings import settle
 
 # 300 examples in batches of 64: 44 are left for the last step of an epoch.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keraskit.recipes import cats_dogs_features, cnn, multi_input
 
 from keraskit.errors import UserError
-from keraskit.models.attribution import (
+from keraskit.tools.explain.attribution import (
     explain,
     grad_cam,
     last_convolution,
@@ -98,7 +98,7 @@ def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
     picture = np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "keraskit.models.attribution.shuffled", lambda model, seed: recorded(model.layers[-1])
+            "keraskit.tools.explain.attribution.shuffled", lambda model, seed: recorded(model.layers[-1])
         )  # shuffles nothing
         assert "knows nothing" in explain(model, feed, picture, 1).failure
     model.set_weights([np.zeros((36, 2)), np.zeros(2)])
@@ -160,7 +160,7 @@ def test_a_map_that_shuffled_networks_leave_empty_has_passed_no_test():
     picture = np.full((24, 32), 20, np.uint8)
     picture[6:12, 20:28] = 250
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keraskit.models.attribution.shuffled", silenced)
+        patch.setattr("keraskit.tools.explain.attribution.shuffled", silenced)
         found = explain(detector(), feed, picture, 1)
     assert found.map.max() == 1 and np.isnan(found.alike)
     assert found.failure == "shuffled weights give no map to compare it with"

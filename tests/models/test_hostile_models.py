@@ -16,8 +16,8 @@ import keraskit
 from keraskit import system
 from keraskit.errors import UserError
 from keraskit.models import applications, weights
-from keraskit.results.predict import load_model
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.predict import load_model
 from keraskit.training import setup
 
 MARK = "ran"  # a file that the attacks make

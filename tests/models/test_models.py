@@ -12,7 +12,7 @@ from keraskit.datasets import clusters, digits, mnist, preprocessing
 from keraskit.errors import UserError
 from keraskit.options import options_of
 from keraskit.registry import load_recipe
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.training import resources, setup
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here

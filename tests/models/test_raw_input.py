@@ -11,8 +11,8 @@ from keraskit.augment import Augmentation
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.models.raw_input import as_probabilities, with_raw_input
-from keraskit.results import scores
+from keraskit.runs import scores
+from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
 
 GREY, COLOUR = ((9, 7), 1), ((8, 6), 3)
 BOTH = {"grey": (12, 10, 1), "colour": (5, 4, 3)}

@@ -12,11 +12,10 @@ from keraskit.recipes.classify import SEVEN, classify, network
 from PIL import Image
 from shared_data import shared
 
-from keraskit import decode
-from keraskit.datasets.images import imagenet
+from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
 from keraskit.models import applications
-from keraskit.results.predictions import Prediction, agreement
+from keraskit.runs.predictions import Prediction, agreement
 
 KERAS = {  # Keras's own module, builder and input size of each network
     "vgg16": (keras.applications.vgg16, "VGG16", 224),

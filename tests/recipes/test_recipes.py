@@ -14,8 +14,8 @@ from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 from keraskit.models import graph
 from keraskit.options import call
 from keraskit.registry import find_card, load_recipe, recipes_available
-from keraskit.results.figures import draw_model
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.figures import draw_model
+from keraskit.runs.folder import RunFolder
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 

@@ -10,8 +10,8 @@ from keraskit.recipes import cnn
 from PIL import Image
 
 from keraskit.models import graph
-from keraskit.results import report
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import report
+from keraskit.runs.folder import RunFolder
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 CHINESE = ["零", "一号", "二", "三", "四", "五", "六", "七", "八", "非常长的九号类别名称"]

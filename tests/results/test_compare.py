@@ -10,9 +10,10 @@ import scipy.stats
 from PIL import Image
 
 from keraskit.errors import UserError
-from keraskit.results import compare, history, plots, split_predictions
-from keraskit.results.run_folder import RunFolder
-from keraskit.results.runs import Row, read, rows
+from keraskit.runs import history, plots, split_predictions
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.listing import Row, read, rows
+from keraskit.tools import compare
 
 HEART = [
     {"epoch": e, "accuracy": 0.6 + 0.04 * e, "val_accuracy": 0.6 + 0.01 * e, "loss": 1.0, "val_loss": 1.1}

@@ -17,14 +17,14 @@ from hostile import NASTY, command
 from keras import layers
 from PIL import Image, ImageDraw
 
-from keraskit import decode, spread_gates
+from keraskit import spread_gates
 from keraskit.datasets import mnist
-from keraskit.datasets.images import digit_pictures, drawn_pets
+from keraskit.datasets.images import decode, digit_pictures, drawn_pets
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.registry import find_card
-from keraskit.results import demo
-from keraskit.results.predict import Predictor, predict
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.demo import demo
+from keraskit.tools.predict import Predictor, predict
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 UNIT, STANDARD = (Inputs((28, 28), 1, scale, (28, 28, 1)) for scale in ("unit", "standard"))

@@ -11,14 +11,14 @@ from rich.cells import cell_len
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from keraskit import terminal
+from keraskit import text
 from keraskit.datasets import mnist
 from keraskit.datasets.images import imagenet
 from keraskit.datasets.images.truth import Labels
 from keraskit.errors import UserError
-from keraskit.results import accuracy, plots, predictions, scores
-from keraskit.results.predictions import Prediction
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import accuracy, plots, predictions, scores
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.predictions import Prediction
 
 TWICE = ("crane", "maillot")  # names of two classes each
 BY_CASE = ("cardigan", "Cardigan")  # a jacket and a dog
@@ -244,7 +244,7 @@ def test_long_names_keep_both_ends(name, sheet, tmp_path):
     row.best, row.truth, row.note = [(name, 1.0)], f"not {name}", "inverted, for its paper is white"
     lines = sheet([row])["captions"][0].split("\n")
     assert all(cell_len(line) <= predictions.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
-    short = terminal.shortened(name, 26)
+    short = text.shortened(name, 26)
     assert short == name if len(name) < 26 else short[:4] == name[:4] and short[-4:] == name[-4:] and "…" in short
     assert cell_len(short) <= 26
 

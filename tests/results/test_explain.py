@@ -7,9 +7,10 @@ from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.results import explain, figures, split_predictions
-from keraskit.results.predict import Predictor
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import figures, split_predictions
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.explain import explain
+from keraskit.tools.predict import Predictor
 
 
 @pytest.fixture(scope="module")

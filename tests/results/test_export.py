@@ -15,15 +15,16 @@ import pytest
 from PIL import Image
 
 import keraskit
-from keraskit import decode, files
+from keraskit import files
 from keraskit.cli import app
 from keraskit.config import RunConfig
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
-from keraskit.results import export, formats
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.export import export, formats
+from keraskit.tools.verify import reopen
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, follow_data, follow_model, load
-from keraskit.training.verify import reopen
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 needs_all = pytest.mark.skipif(

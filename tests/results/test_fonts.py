@@ -6,7 +6,7 @@ from fontTools.ttLib import TTCollection, TTFont
 from matplotlib import font_manager
 from PIL import Image
 
-from keraskit.results import plots
+from keraskit.runs import plots
 
 
 def has(path, letters):

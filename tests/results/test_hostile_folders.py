@@ -19,15 +19,16 @@ from keraskit import files
 from keraskit.cli import app
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.results import compare, figures, manifest, plots, predict, report, runs, split_predictions
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import figures, listing, manifest, plots, report, split_predictions
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import compare, predict
 from keraskit.training import resume
 from keraskit.training.checkpoint import Checkpoint
 
 PICTURES = {"size": [28, 28], "channels": 1, "scale": "unit", "shape": [784]}
 READERS = {  # of each file of a run
     "run.json": [manifest.read],
-    "history.csv": [RunFolder.read_history, lambda folder: runs.read(folder.path)],
+    "history.csv": [RunFolder.read_history, lambda folder: listing.read(folder.path)],
     "statistics.npz": [
         lambda folder: predict._preparation(
             folder, {"augment": {"featurewise_center": True}}, Inputs.from_json(folder.read_json("run.json")["inputs"])
@@ -134,7 +135,7 @@ def test_any_field_of_the_manifest_may_be_of_any_kind(run, monkeypatch):
     facts = {name: value for name, value in run.read_json("run.json").items() if name not in ("optimizer", "git")}
 
     def comparing():
-        compare.table(runs.rows([runs.read(run.path)]))
+        compare.table(listing.rows([listing.read(run.path)]))
 
     def reporting():
         report.write_report(run)

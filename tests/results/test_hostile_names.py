@@ -12,12 +12,13 @@ import pytest
 from hostile import NASTY, command
 from PIL import Image
 
-from keraskit import decode
 from keraskit.cli import app
+from keraskit.datasets.images import decode
 from keraskit.errors import printable
-from keraskit.results import compare, plots, predictions, report
-from keraskit.results.run_folder import RunFolder
-from keraskit.results.runs import Row, Run
+from keraskit.runs import plots, predictions, report
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.listing import Row, Run
+from keraskit.tools import compare
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 import keraskit
 from keraskit.cli import app
-from keraskit.results.predict import predict_arrays
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.predict import predict_arrays
 
 SOURCE = '''"""Layers of one's own."""
 

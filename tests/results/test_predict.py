@@ -13,9 +13,9 @@ from keraskit.datasets import mnist
 from keraskit.datasets.images.sources import find
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.results import predictions
-from keraskit.results.predict import Predictor, predict
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import predictions
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.predict import Predictor, predict
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
 

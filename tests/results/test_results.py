@@ -11,8 +11,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from keraskit.errors import UserError
-from keraskit.results import plots, report
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import plots, report
+from keraskit.runs.folder import RunFolder
 
 
 def test_folders_made_in_the_same_second_differ(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as metrics
 
-from keraskit.results import scores
+from keraskit.runs import scores
 
 
 @pytest.fixture

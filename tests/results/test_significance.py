@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats as stats
 
-from keraskit.results import significance
+from keraskit.runs import significance
 
 
 def answers(only, alone, both=0, none=0):

@@ -8,8 +8,8 @@ import sklearn.metrics as metrics
 from keraskit.datasets import mnist
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.results import scores, split_predictions
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import scores, split_predictions
+from keraskit.runs.folder import RunFolder
 from keraskit.training.evaluate import infer
 
 

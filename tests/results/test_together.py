@@ -10,14 +10,15 @@ import keras
 import numpy as np
 import pytest
 
-from keraskit.results import compare, report, runs
-from keraskit.results.predict import load_model
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import listing, report
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import compare
+from keraskit.tools.predict import load_model
 
 
 def test_eight_processes_in_one_second_get_eight_folders(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom keraskit.results.run_folder import RunFolder\n"
+        "import sys, time\nfrom pathlib import Path\nfrom keraskit.runs.folder import RunFolder\n"
         "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
         "folder = RunFolder.create(Path(sys.argv[1]), 'mlp')\n"
         "for i in range(20): folder.update_manifest(who=sys.argv[3], step=i)\n"
@@ -75,7 +76,7 @@ def test_readers_of_a_folder_that_is_being_written_see_whole_files(written):
     begun = time.monotonic()
     seen = set()
     while time.monotonic() < begun + 2.5 or (len(seen) < 2 and time.monotonic() < begun + 30):
-        rows = compare.table(runs.rows([runs.read(folder.path), runs.read(folder.path)]))
+        rows = compare.table(listing.rows([listing.read(folder.path), listing.read(folder.path)]))
         seen |= {row[4] for row in rows}
         assert {row[4] for row in rows} <= {"1", "2"} and {row[5] for row in rows} <= {"1", "2"}
         report.write_report(folder)

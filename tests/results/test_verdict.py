@@ -11,10 +11,11 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.results import compare, history, regression, split_predictions, verdict
-from keraskit.results.run_folder import RunFolder
-from keraskit.results.significance import two_proportions
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs import history, regression, split_predictions, verdict
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.significance import two_proportions
+from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.tools import compare
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from keraskit.cli import app
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.training.callbacks import Checkpoints
 
 

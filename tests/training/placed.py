@@ -6,9 +6,9 @@ The CPU is two devices; the second stands for an accelerator.
 import json
 import sys
 
-from keraskit import startup
+from keraskit import start
 
-startup.start_tensorflow()
+start.start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

@@ -9,7 +9,7 @@ import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 random = np.random.default_rng(0)
 X = random.random((170, 6)).astype("float32")

@@ -12,7 +12,7 @@ from breaking import at, kill, only, outcome
 import keraskit
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.training.callbacks import Checkpoints
 
 KNOBS = {"limit": 96, "batch_size": 16, "epochs": 12, "filters": (4, 4), "precision": "float32", "save_every": 2}

@@ -10,7 +10,7 @@ import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splitting import cut
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 random = np.random.default_rng(0)
 X = random.normal(size=(160, 6)).astype("float32")

@@ -8,7 +8,7 @@ import pytest
 from breaking import at, call, kill, only
 
 import keraskit
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 SOURCE = '''"""One number from three."""
 

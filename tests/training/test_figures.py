@@ -13,8 +13,8 @@ import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.results import split_predictions
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import split_predictions
+from keraskit.runs.folder import RunFolder
 from keraskit.training import evaluate
 
 random = np.random.default_rng(0)

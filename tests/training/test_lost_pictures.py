@@ -12,7 +12,7 @@ from hostile import command
 from PIL import Image
 
 import keraskit
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 KNOBS = {"size": 64, "cache": "off", "batch_size": 2, "epochs": 2, "steps_per_epoch": 12, "precision": "float32"}
 

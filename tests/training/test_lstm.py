@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from keraskit import Recipe, from_arrays
 from keraskit.config import RunConfig
-from keraskit.training import hardware, lstm
-from keraskit.training.micro_batches import MicroBatched
+from keraskit.training import hardware
+from keraskit.training.acceleration import lstm
+from keraskit.training.acceleration.micro_batches import MicroBatched
 from keraskit.training.settings import settle
 from keraskit.training.setup import load, prepare
 

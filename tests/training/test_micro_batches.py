@@ -8,9 +8,9 @@ import tensorflow as tf
 import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.config import RunConfig
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.training import hardware
-from keraskit.training.micro_batches import MicroBatched, hindrance
+from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
 from keraskit.training.settings import settle
 from keraskit.training.setup import load, prepare
 

@@ -8,8 +8,9 @@ from keras.callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoin
 import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.errors import UserError
-from keraskit.results import compare, history
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import history
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import compare
 
 random = np.random.default_rng(0)
 X = random.normal(size=(120, 6)).astype("float32")

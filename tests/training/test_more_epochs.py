@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from breaking import at, call, kill, only, outcome
 
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 SOURCE = '''"""A regression of one's own."""
 

@@ -14,8 +14,10 @@ from PIL import Image
 import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.datasets.splits import Split
-from keraskit.results import compare, export, predict, runs, scores
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import listing, scores
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import compare, predict
+from keraskit.tools.export import export
 from keraskit.training import outputs
 
 random = np.random.default_rng(0)
@@ -173,7 +175,7 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
         assert f"That is {right:.4f}; the metric called accuracy" in (result.folder / "report.html").read_text()
     else:
         assert metrics["test"]["accuracy"] == pytest.approx(right)
-    (answers,) = compare._answers(runs.Row("", [runs.read(result.folder)]))[1].values()
+    (answers,) = compare._answers(listing.Row("", [listing.read(result.folder)]))[1].values()
     assert answers.mean() == right
 
     asked, files = predict.Predictor.of(result.folder), [tmp_path / f"{i}.png" for i in range(3)]

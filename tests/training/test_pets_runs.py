@@ -11,8 +11,8 @@ import keraskit
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
 from keraskit.models import applications
-from keraskit.results.accuracy import trained_on
-from keraskit.results.run_folder import TRAINED_ON, RunFolder
+from keraskit.runs.accuracy import trained_on
+from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.training import previous
 
 SMALL = {"alpha": 0.25, "size": 32}

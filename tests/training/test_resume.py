@@ -21,7 +21,7 @@ from keraskit.config import KNOBS
 from keraskit.config import flags as words
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.training import checkpoint, hardware, resources, resume, runner, user_callbacks
 from keraskit.training.callbacks import Checkpoints
 from keraskit.training.settings import settle
@@ -310,7 +310,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(copied, unbroken, monkeypatch, c
 
 
 def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.results.figures.draw", full)
+    monkeypatch.setattr("keraskit.runs.figures.draw", full)
     assert call("resume", copied) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said
@@ -436,7 +436,7 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeyp
 
 
 def test_a_signal_outside_of_training_ends_with_its_code(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.results.figures.draw_model", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("keraskit.runs.figures.draw_model", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert call(*flags("cnn", CNN | {"epochs": 1}, tmp_path)) == 143
     assert RunFolder(only(tmp_path)).read_json("run.json")["status"] == "interrupted"
     monkeypatch.setattr("keraskit.cli.commands.recipes_available", lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -29,8 +29,9 @@ from keraskit.distributed import cluster
 from keraskit.errors import UserError
 from keraskit.options import checked
 from keraskit.registry import load_recipe
-from keraskit.results import compare, runs, verdict
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import listing, verdict
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import compare
 from keraskit.training import progress, setup
 from keraskit.training.callbacks import KeepBest
 from keraskit.training.settings import different, settle
@@ -217,7 +218,7 @@ def test_seconds_agree_with_a_clock_outside(words, tmp_path):
 
     said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
     assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
-    (row,) = compare.table(runs.rows([runs.read(folder)]))
+    (row,) = compare.table(listing.rows([listing.read(folder)]))
     epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())
     assert row[compare.HEAD.index("seconds")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 

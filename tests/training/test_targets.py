@@ -8,8 +8,8 @@ import keraskit
 from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
-from keraskit.results import split_predictions
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import split_predictions
+from keraskit.runs.folder import RunFolder
 
 X = np.random.default_rng(0).random((60, 4)).astype("float32")
 Y = (X.sum(axis=1) > 2).astype("int64")

@@ -6,7 +6,7 @@ import tensorflow as tf
 import keraskit
 from keraskit.cli import app
 from keraskit.errors import UserError
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs.folder import RunFolder
 
 
 def test_curves_are_the_history(tmp_path):

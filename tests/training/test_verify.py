@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import keraskit
-from keraskit.results.run_folder import RunFolder
-from keraskit.training import verify
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import verify
 
 
 @pytest.fixture

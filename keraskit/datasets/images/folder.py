@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from keraskit import decode, pipeline, system
-from keraskit.config import SPLITS
-from keraskit.datasets import splitting
+from keraskit import system
+from keraskit.datasets import pipeline, splitting
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.labels import Labelled, Layout, labels_of
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.datasets.images.verify import SHOWN, check, listed, total
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import RunStopped, UserError
 from keraskit.lazy import tf
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from keraskit.config import SPLITS
 from keraskit.datasets import splitting
 from keraskit.datasets.checks import MOST_CLASSES
 from keraskit.datasets.images.names import group_of, kind_of, places
+from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 
 SHARES, DOCUMENTS = (70, 15, 15), (50, 25, 25)  # percent to train, validate and test

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keraskit import system
-from keraskit.decode import ENDINGS, MOST_BYTES, contents
+from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
 from keraskit.errors import UserError
 
 HOME = Path(__file__).resolve().parents[2]

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from keraskit import decode, system
+from keraskit import system
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.sources import PictureFiles
 from keraskit.errors import UserError
 from keraskit.files import remember, remembered

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from shared_data import shared
 
-from keraskit import decode, system
-from keraskit.config import SPLITS
-from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder
+from keraskit import system
+from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets, folder
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import open_files
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
+from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 
 

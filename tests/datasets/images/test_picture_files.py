@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit import decode
-from keraskit.datasets.images import cats_and_dogs, verify
+from keraskit.datasets.images import cats_and_dogs, decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.names import group_of
 from keraskit.datasets.images.sources import Archive, Folder, find, open_files

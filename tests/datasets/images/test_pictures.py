@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraskit import decode
+from keraskit.datasets.images import decode
 
 RED, GREEN, WHITE = (220, 20, 30), (20, 160, 40), (255, 255, 255)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from keraskit.config import flags
 from keraskit.errors import UserError
-from keraskit.results import history, manifest, scores
-from keraskit.results.run_folder import MANIFEST, RunFolder
+from keraskit.runs import history, manifest, scores
+from keraskit.runs.folder import MANIFEST, RunFolder
 
 MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
 

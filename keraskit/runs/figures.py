@@ -16,9 +16,9 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.models import graph
 from keraskit.recipe import Recipe
-from keraskit.results import plots
-from keraskit.results.run_folder import RunFolder
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs import plots
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.split_predictions import SplitPredictions
 
 SHOWN = 32
 PICTURES, EXPLAINED = "pictures.npz", "explained.npz"
@@ -94,7 +94,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | N
 
 def augmented(train: Split, seed: int) -> Sheet | None:
     """Training pictures, each as it is and below as the model saw it in the first epoch."""
-    if not train.augmentation.is_random or train.pictures is None:
+    if not train.augmentation or not train.augmentation.is_random or train.pictures is None:
         return None
     columns = min(8, train.size)
     rows: list[np.ndarray] = []

@@ -14,11 +14,11 @@ from keraskit.config import RunConfig
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
 from keraskit.recipe import Recipe
-from keraskit.results import history, scores
-from keraskit.results.history import Rows, number
-from keraskit.results.scores import Z, interval
-from keraskit.results.significance import two_proportions
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs import history, scores
+from keraskit.runs.history import Rows, number
+from keraskit.runs.scores import Z, interval
+from keraskit.runs.significance import two_proportions
+from keraskit.runs.split_predictions import SplitPredictions
 
 HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keraskit import decode, files, startup
+from keraskit import files, start
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
-from keraskit.results import answers, templates
+from keraskit.runs import answers, templates
 
 if TYPE_CHECKING:
     import keras
@@ -77,7 +78,7 @@ def write(name: str, model: keras.Model, training: Arrays, about: dict[str, Any]
     kind = "litert" if name == INT8 else name
     path = folder / FILES[kind]
     # What TensorFlow's converters say of themselves concerns nobody who exports.
-    with startup.quietly(), warnings.catch_warnings():
+    with start.quietly(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"In the future `np\.object`", category=FutureWarning)
         if kind == "keras":
             model.save(path)
@@ -89,7 +90,9 @@ def write(name: str, model: keras.Model, training: Arrays, about: dict[str, Any]
     files.write_text(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     outputs = list(model.output) if isinstance(model.output, dict) else ["output"]
     known = {"format": kind, "file": FILES[kind], "needs": NEEDS[kind], "about": about}
-    page = templates.render("predict.py", inputs=list(training), outputs=outputs, reader=_reader(), **known)
+    page = templates.render(
+        "predict.py", "keraskit.tools", inputs=list(training), outputs=outputs, reader=_reader(), **known
+    )
     files.write_text(folder / PREDICT, f"{page}\n")
     return size
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from keraskit.results.scores import Z
+from keraskit.runs.scores import Z
 
 SURE = 0.05  # p-value from which a difference may be chance
 

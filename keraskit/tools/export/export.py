@@ -12,15 +12,17 @@ import keras
 import numpy as np
 from PIL import ExifTags, Image
 
-from keraskit import decode
+from keraskit.augment import Augmentation
+from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
 from keraskit.files import replaced_folder
-from keraskit.models.raw_input import as_probabilities, with_raw_input
-from keraskit.results import formats, scores, significance
-from keraskit.results.formats import INT8, Answers, Arrays
-from keraskit.terminal import short
+from keraskit.runs import scores, significance
+from keraskit.text import short
+from keraskit.tools.export import formats
+from keraskit.tools.export.formats import INT8, Answers, Arrays
+from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
 
 HEAD = ["format", "bytes", "largest difference", "test accuracy", "ms an example", "folder"]
 TOLERANCE = 1e-4  # of probabilities, and of other values relative to the largest; rounding alone makes some 1e-6
@@ -102,7 +104,7 @@ def exportable(
         assert test.inputs and test.pictures and train.pictures
         files = _files(test.pictures(np.arange(1))[0], test.inputs)
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
-        model = with_raw_input(model, test.inputs, test.augmentation)
+        model = with_raw_input(model, test.inputs, test.augmentation or Augmentation())
         x, training = {"picture": test.pictures(np.arange(test.size))}, {"picture": train.pictures(chosen)}
     else:
         names = [tensor.name for tensor in model.inputs]

@@ -14,19 +14,18 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keraskit import decode
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.datasets.array_files import reading
-from keraskit.datasets.images import digit_pictures
+from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
-from keraskit.results import manifest, predictions, scores
-from keraskit.results.opening import load_model
-from keraskit.results.run_folder import MANIFEST, MODEL, STATISTICS, RunFolder
-from keraskit.terminal import print_table
+from keraskit.runs import manifest, predictions, scores
+from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder
+from keraskit.runs.opening import load_model
+from keraskit.text import print_table
 
 SHOWN = 10  # examples of arrays that are printed
 NEARLY_ALL = 0.95  # of a run's training pictures

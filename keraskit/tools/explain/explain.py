@@ -11,15 +11,15 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from keraskit import decode
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.files import atomic
-from keraskit.models import attribution
-from keraskit.models.attribution import Explanation
-from keraskit.results import figures, plots, report
-from keraskit.results.figures import Sheet
-from keraskit.results.predict import Predictor
-from keraskit.results.predictions import CAPTION, Network, Prediction
+from keraskit.runs import figures, plots, report
+from keraskit.runs.figures import Sheet
+from keraskit.runs.predictions import CAPTION, Network, Prediction
+from keraskit.tools.explain import attribution
+from keraskit.tools.explain.attribution import Explanation
+from keraskit.tools.predict import Predictor
 
 FIRST = 24  # pictures of predictions that are explained
 

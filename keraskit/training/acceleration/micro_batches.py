@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keraskit.training import lstm
+from keraskit.training.acceleration import lstm
 
 Found = tuple[tf.Tensor, Any, list[tf.Tensor], list[tf.Tensor]]
 BY_EXAMPLE = {  # layers that do with an example what they would do if it came alone

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from keraskit import decode, system
-from keraskit.decode import BadPicture
+from keraskit import system
+from keraskit.datasets.images import decode
+from keraskit.datasets.images.decode import BadPicture
 from keraskit.errors import printable
 from keraskit.files import as_csv, atomic, write_text
-from keraskit.results import plots, scores
-from keraskit.terminal import print_table, shortened
+from keraskit.runs import plots, scores
+from keraskit.text import print_table, shortened
 
 BATCH, SHEET, COLUMNS = 32, 48, 6
 THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and its frame; letters in a line below

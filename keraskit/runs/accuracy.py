@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from rich.cells import cell_len
 
-from keraskit import decode
 from keraskit.datasets import array_files
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.verify import listed
 from keraskit.errors import UserError, printable
-from keraskit.results import predictions, scores
-from keraskit.results.predictions import Prediction, mistakes
-from keraskit.results.run_folder import TRAINED_ON, RunFolder
-from keraskit.terminal import counted, print_table, shortened
+from keraskit.runs import predictions, scores
+from keraskit.runs.folder import TRAINED_ON, RunFolder
+from keraskit.runs.predictions import Prediction, mistakes
+from keraskit.text import counted, print_table, shortened
 
 TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
 SHOWN = 10  # mistakes, and pairs of classes, that are printed

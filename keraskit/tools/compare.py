@@ -13,10 +13,10 @@ import numpy as np
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import atomic, write_text
-from keraskit.results import history, plots, split_predictions, templates
-from keraskit.results.run_folder import REPORT
-from keraskit.results.runs import Row, Run, find, places, read, rows
-from keraskit.results.significance import SURE, difference, holm, mcnemar, over_seeds
+from keraskit.runs import history, plots, split_predictions, templates
+from keraskit.runs.folder import REPORT
+from keraskit.runs.listing import Row, Run, find, places, read, rows
+from keraskit.runs.significance import SURE, difference, holm, mcnemar, over_seeds
 
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
 NOT_COMPARED = (

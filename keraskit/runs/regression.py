@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from keraskit.results.scores import Z
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs.scores import Z
+from keraskit.runs.split_predictions import SplitPredictions
 
 FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
 Values = tuple[str, np.ndarray, np.ndarray]

@@ -11,8 +11,8 @@ from keraskit.errors import UserError, printable, sentence
 from keraskit.models import applications, weights
 from keraskit.options import call
 from keraskit.registry import find_card, recipes_available
-from keraskit.results import manifest
-from keraskit.results.run_folder import MODEL, RunFolder
+from keraskit.runs import manifest
+from keraskit.runs.folder import MODEL, RunFolder
 
 
 def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:

@@ -10,8 +10,8 @@ import numpy as np
 
 from keraskit.datasets.array_files import reading
 from keraskit.errors import UserError
-from keraskit.results.run_folder import RunFolder
-from keraskit.results.scores import probabilities
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.scores import probabilities
 
 FILE = "predictions.npz"
 SPLITS = ("validation", "test")

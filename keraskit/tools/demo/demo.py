@@ -14,9 +14,9 @@ import numpy as np
 from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.results import figures, manifest, report, split_predictions, templates
-from keraskit.results.predict import UNRECORDED, Predictor, as_mnist
-from keraskit.results.run_folder import RunFolder
+from keraskit.runs import figures, manifest, report, split_predictions, templates
+from keraskit.runs.folder import RunFolder
+from keraskit.tools.predict import UNRECORDED, Predictor, as_mnist
 
 FEW_WEIGHTS, MOST_WEIGHTS, MOST_LAYERS = 1_000_000, 20_000_000, 300  # the most make a page of 53 MB
 AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
@@ -62,6 +62,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     known = answered.of_classes(facts) if answered else None
     page = templates.render(
         "demo.html",
+        "keraskit.tools.demo",
         run=facts,
         accuracy=float((known[1].argmax(axis=1) == known[0]).mean()) if known else None,
         parameters=asked.whole.count_params(),

@@ -12,9 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.results import figures, history, manifest, plots, regression, scores, split_predictions, templates
-from keraskit.results.run_folder import REPORT, RunFolder
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs import figures, history, manifest, plots, regression, scores, split_predictions, templates
+from keraskit.runs.folder import REPORT, RunFolder
+from keraskit.runs.split_predictions import SplitPredictions
 
 LISTED = 40  # names of classes
 TABLE = 20  # classes at most whose confusion is a table; of more, the pairs that are confused most

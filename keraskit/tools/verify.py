@@ -13,9 +13,9 @@ from keraskit.errors import RunStopped, printable
 from keraskit.models import applications
 from keraskit.options import call, filled
 from keraskit.recipe import Recipe
-from keraskit.results import manifest, split_predictions
-from keraskit.results.run_folder import MODEL, RunFolder
-from keraskit.results.split_predictions import SplitPredictions
+from keraskit.runs import manifest, split_predictions
+from keraskit.runs.folder import MODEL, RunFolder
+from keraskit.runs.split_predictions import SplitPredictions
 from keraskit.training import hardware, outputs
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import NEEDED, Unfinished

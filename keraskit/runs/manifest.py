@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keraskit.errors import UserError
-from keraskit.results.run_folder import MANIFEST, RunFolder
+from keraskit.runs.folder import MANIFEST, RunFolder
 
 MOST = 2**62  # of a number; a larger one is no count of anything
 KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stands for any

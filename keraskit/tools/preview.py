@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keraskit import decode, files
+from keraskit import files
 from keraskit.augment import Augmentation
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
-from keraskit.results import plots
+from keraskit.runs import plots
 
 SIDE = 200  # pixels of the longer side on a sheet
 

@@ -1,0 +1,1 @@
+"""A page on which a finished model answers, in the browser."""

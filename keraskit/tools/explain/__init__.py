@@ -1,0 +1,1 @@
+"""What in a picture decides a model's answer."""

@@ -1,0 +1,1 @@
+"""How a training step is computed faster than Keras does it; off by one flag."""
