@@ -1,7 +1,8 @@
-"""What a run will need of memory and disk, against what is left; and whether its model can be opened again."""
+"""What a run will need of memory and disk, against what is left; and whether its model can be saved."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -15,12 +16,11 @@ import tensorflow as tf
 
 from keraskit import system
 from keraskit.config import flags
-from keraskit.errors import UserError, printable, sentence
-from keraskit.files import MODEL, existing
+from keraskit.errors import UserError, sentence
+from keraskit.files import existing
 from keraskit.models import weights
 
 if TYPE_CHECKING:
-    from keraskit.recipe import Recipe
     from keraskit.training.setup import TrainingSetup
 
 WORTH_SAYING = 100e6  # bytes of memory
@@ -69,11 +69,13 @@ def check_build(build: Callable[..., keras.Model], options: dict[str, Any]) -> N
         raise UserError(problem, "Build it smaller.")
 
 
-def check_saving(recipe: Recipe, model: keras.Model) -> None:
-    """Note why Keras would not load the model once it is saved. Raises UserError where it could not even be saved."""
-    if reason := weights.why_not_loaded(model, recipe.build):
-        mend = "register its classes and name its functions, or open the run with --recipe FILE."
-        print(f"NOTE           Keras would not load {MODEL} again, for its layer {printable(reason)} Mend: {mend}")
+def check_saving(model: keras.Model) -> None:
+    """Raise UserError where Keras could not save the model."""
+    try:
+        json.dumps(keras.saving.serialize_keras_object(model))
+    except Exception as error:  # from layers of anybody's
+        said = str(error).strip().partition("\n\n")[0].replace("\n", " ")  # before an example
+        raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(said)}") from error
 
 
 def slots(optimizer: keras.optimizers.Optimizer) -> int:

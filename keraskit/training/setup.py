@@ -98,7 +98,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         splits = follow_model(recipe, model, splits).augmented(settings.augment)
         if "weights" not in inspect.signature(recipe.build).parameters:  # else it has taken them
             load_weights(recipe, settings.weights, model)
-        resources.check_saving(recipe, model)
+        resources.check_saving(model)
         head = above(model, recipe.features)
         training_data = computed(model, recipe.features, splits) if recipe.features else splits
     train = training_data.train
