@@ -18,7 +18,7 @@ from keraskit.datasets.images import decode, imagenet
 from keraskit.datasets.images.sources import SHIPPED, find
 from keraskit.files import check_outputs
 from keraskit.models import applications
-from keraskit.runs import accuracy, predictions
+from keraskit.runs import accuracy, pictures
 from keraskit.tools.explain import explain as explanations
 from keraskit.typed import Count
 
@@ -28,7 +28,7 @@ from PIL import Image
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
 
 
-def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Any) -> predictions.Network:
+def network(name: str, weights: str, alpha: float, size: int | None, crop: bool, resize: Any) -> pictures.Network:
     """What makes a network's pixels of a picture, and its input of a batch of these; and the network."""
     model = applications.create(name, alpha, size, weights)
     (_, preprocess_input), (height, width) = applications.find(name), model.input_shape[1:3]
@@ -37,7 +37,7 @@ def network(name: str, weights: str, alpha: float, size: int | None, crop: bool,
         array = decode.pixels(decode.middle(image) if crop else image, (height, width), resampling=resize)
         return array, "untrained network" if weights == "none" else ""
 
-    return predictions.Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model)
+    return pictures.Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model)
 
 
 def classify(
@@ -56,7 +56,7 @@ def classify(
     show: Literal["mistakes", "unsure", "first"] | None = None,
     evaluate: bool = False,
     explain: Path | None = None,
-) -> list[predictions.Prediction]:
+) -> list[pictures.Prediction]:
     """Print what each photograph shows, or with `evaluate` how often that is right, and return it.
 
     Args:
@@ -85,10 +85,10 @@ def classify(
     rows, explained = [], []
     for name in networks:
         asked = network(name, weights, alpha, size, crop, resize or ("bilinear" if crop else "nearest"))
-        rows += predictions.predictions(paths, asked, names, max(top, 5), batch_size, name)
+        rows += pictures.predictions(paths, asked, names, max(top, 5), batch_size, name)
         explained += explanations.of_predictions(asked, rows[-len(paths) :], names) if explain else []
     accuracy.show(rows, names, truth, notes, top)
-    predictions.write(rows, json, csv, sheet, top, show)
+    pictures.write(rows, json, csv, sheet, top, show)
     explanations.write(explained, explain)
     return rows
 

@@ -78,14 +78,15 @@ def predict(
     truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
     paths = list(truth) or find(pictures, notes)
     wait_for_tensorflow()
-    from keraskit.runs import accuracy, predictions
+    from keraskit.runs import accuracy
+    from keraskit.runs.pictures import write
     from keraskit.tools.predict import predict
 
     notes += accuracy.trained_on(folder, truth)
 
     rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare, recipe))
     accuracy.show(rows, classes, truth, notes, top)
-    predictions.write(rows, json, csv, sheet, top, show)
+    write(rows, json, csv, sheet, top, show)
 
 
 def resume(

@@ -15,9 +15,9 @@ from keraskit.datasets import array_files
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.verify import listed
 from keraskit.errors import UserError, printable
-from keraskit.runs import predictions, scores
+from keraskit.runs import metrics, pictures
 from keraskit.runs.folder import TRAINED_ON, RunFolder
-from keraskit.runs.predictions import Prediction, mistakes
+from keraskit.runs.pictures import Prediction, mistakes
 from keraskit.text import counted, print_table, shortened
 
 TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
@@ -37,7 +37,7 @@ def show(
         top: classes to name for each file.
     """
     if not truth:
-        predictions.show(rows, top)
+        pictures.show(rows, top)
         print(*map(printable, notes), sep="\n", end="\n" if notes else "")
         return
     for row in rows:
@@ -86,7 +86,7 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
     )
     for name, rank in {"accuracy": 1}.items() if few else {"top-1 accuracy": 1, "top-5 accuracy": 5}.items():
         right = sum(row.truth in dict(row.best[:rank]) for row in read)
-        low, high = scores.interval(right, len(read))
+        low, high = metrics.interval(right, len(read))
         print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
     if few:
         print("\nTrue classes in lines, predicted ones in columns:")

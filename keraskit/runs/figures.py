@@ -18,7 +18,7 @@ from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.runs.predictions import SplitPredictions
 
 SHOWN = 32
 PICTURES, EXPLAINED = "pictures.npz", "explained.npz"

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
 from keraskit.runs import history
-from keraskit.runs.scores import Calibration
+from keraskit.runs.metrics import Calibration
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"

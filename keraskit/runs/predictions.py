@@ -1,270 +1,110 @@
-"""Predictions for picture files: read in batches beside the model's work, shown in a table, written to files."""
+"""predictions.npz: what a run's best model answered for every example of validation and test, and what was true."""
 
 from __future__ import annotations
 
-import json
-import sys
-import textwrap
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+import dataclasses
+import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from keraskit import system
-from keraskit.datasets.images import decode
-from keraskit.datasets.images.decode import BadPicture
-from keraskit.errors import printable
-from keraskit.files import as_csv, atomic, write_text
-from keraskit.runs import plots, scores
-from keraskit.text import print_table, shortened
+from keraskit.datasets.array_files import reading
+from keraskit.errors import UserError
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.metrics import Values, probabilities
 
-BATCH, SHEET, COLUMNS = 32, 48, 6
-THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and its frame; letters in a line below
+FILE = "predictions.npz"
+SPLITS = ("validation", "test")
+TYPES = {"labels": "iu", "names": "U", "targets": "biuf", "predictions": "iuf"}  # NumPy's kinds of what is written
+MOST_BYTES = 50_000_000  # of one output's predictions of one split; larger ones, of whole pictures, are left out
 
 
-@dataclass
-class Prediction:
-    """What a model makes of one file.
+@dataclasses.dataclass(frozen=True)
+class SplitPredictions:
+    """One split's, in its order.
 
     Args:
-        path: the file.
-        network: the model's name.
-        best: the most probable classes, the first the best: (name, probability).
-        note: what was done to the picture that its owner should know.
-        error: why there is no prediction.
-        truth: the true class, where it is known.
-        bits: how many of its 16 a file of 16 bits was taken to use.
+        labels: the class of each example, int, shape (n,); None where there are no classes.
+        targets: by output; "" for a model's only one. Class numbers, or values.
+        predictions: by output, shape (n, ...), as the model gives them: probabilities, logits or values; of sequences
+            of classes the most probable ones.
+        names: of the files, where there are any.
     """
 
-    path: Path
-    network: str = ""
-    best: list[tuple[str, float]] = field(default_factory=list)
-    note: str = ""
-    error: str = ""
-    truth: str = ""
-    bits: int = 16
+    labels: np.ndarray | None
+    targets: dict[str, np.ndarray]
+    predictions: dict[str, np.ndarray]
+    names: list[str] | None = None
 
-    @property
-    def right(self) -> bool | None:
-        """Whether the most probable class is the true one; None where one of them is not known."""
-        return self.best[0][0] == self.truth if self.best and self.truth else None
+    def of_classes(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Labels, and probabilities of shape (n, classes), also of logits, or of the second of two alone.
 
-    def cell(self, top: int, narrow: bool = False) -> str:
-        """The most probable classes and the note, or why there are none; in lines where it is narrow."""
-        if self.error:
-            return printable(f"not read: {self.error}")
-        digits = 0 if narrow else 2
-        named = [f"{printable(name)} ({p:.{digits}%})" for name, p in self.best[:top]]
-        note = [f"[{self.note}]"] if self.note else []
-        return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
+        None where the run, by its manifest, has no classes, or others than these.
+        """
+        classes, output = facts.get("classes") or [], facts.get("class_output") or next(iter(self.predictions))
+        if self.labels is None or not classes or self.predictions.get(output, np.empty(0)).ndim != 2:
+            return None
+        found = probabilities(self.predictions[output], facts.get("class_activation"))
+        fits = found.shape[1] == len(classes) and 0 <= self.labels.min() <= self.labels.max() < len(classes)
+        return (self.labels, found) if fits else None
 
-
-@dataclass(frozen=True)
-class Network:
-    """A model for pictures, and what it is fed.
-
-    Args:
-        prepare: makes a uint8 array of the model's size from a picture, and a note.
-        fed: makes the model's input of a batch of such arrays.
-        model: gives out a probability for each class, or that of the second of two.
-        bits: how many of its 16 a file of 16 bits uses.
-    """
-
-    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]
-    fed: Callable[[np.ndarray], Any]
-    model: Any
-    bits: int = 16
-
-    def read(self, path: Path) -> tuple[np.ndarray, str]:
-        """A file as `prepare` makes it. Raises OSError and BadPicture."""
-        return self.prepare(decode.read(decode.contents(path), bits=self.bits))
-
-    def probabilities(self, batch: np.ndarray) -> np.ndarray:
-        """Shape (n, classes)."""
-        return scores.probabilities(self.model.predict_on_batch(self.fed(batch)))
+    def of_values(self) -> Iterator[Values]:
+        """Yield name, targets and predictions, both (n, values), of each output that predicts values."""
+        for name, predictions in self.predictions.items():
+            targets = self.targets.get(name, np.empty(0))
+            values = predictions.dtype.kind == "f" and targets.size == predictions.size and self.labels is None
+            if values and len(targets) > 1 and not np.isin(targets, (0, 1)).all():
+                shape = len(targets), -1
+                yield name, targets.reshape(shape).astype(np.float64), predictions.reshape(shape).astype(np.float64)
 
 
-def predictions(
-    paths: Sequence[Path],
-    asked: Network,
-    classes: Sequence[str],
-    top: int = 3,
-    batch_size: int = BATCH,
-    network: str = "",
-) -> Iterator[Prediction]:
-    """One for each file, in order. Files are read in threads while the model works on those before.
+def kept(found: SplitPredictions) -> SplitPredictions:
+    """What the file keeps of a split: arrays that are not too large, of types that NumPy itself has."""
 
-    Args:
-        paths: the files.
-        asked: the model.
-        classes: their names.
-        top: how many classes to name.
-        batch_size: pictures in one call of the model.
-        network: the model's name.
-    """
+    def of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        small = {output: array for output, array in arrays.items() if array.nbytes <= MOST_BYTES}
+        return {output: array.astype("f4") if array.dtype.kind == "V" else array for output, array in small.items()}
 
-    def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
-        try:
-            array, note = asked.read(path)
-            return array, Prediction(path, network, note=note, bits=asked.bits)
-        except BadPicture as error:
-            return None, Prediction(path, network, error=str(error))
-        except OSError as error:
-            return None, Prediction(path, network, error=f"cannot be read: {error.strerror or error}")
-
-    with ThreadPoolExecutor(system.cores()) as pool:
-        chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-        ahead = [pool.submit(read, path) for path in chunks[0]] if chunks else []
-        for i in _progress(range(len(chunks)), len(paths)):
-            results = [future.result() for future in ahead]
-            ahead = [pool.submit(read, path) for path in chunks[i + 1]] if i + 1 < len(chunks) else []
-            good = [array for array, _ in results if array is not None]
-            predicted = iter(asked.probabilities(np.stack(good))) if good else iter(())
-            for array, row in results:
-                if array is not None:
-                    probabilities = next(predicted)
-                    order = np.argsort(-probabilities, kind="stable")[:top]
-                    row.best = [(classes[k], float(probabilities[k])) for k in order]
-                yield row
+    return dataclasses.replace(found, targets=of(found.targets), predictions=of(found.predictions))
 
 
-def _progress(steps: range, count: int) -> Iterable[int]:
-    from rich.console import Console
-    from rich.progress import track
-
-    quiet = not sys.stderr.isatty() or len(steps) < 4
-    console = Console(file=sys.__stderr__)  # itself, for what is printed through ours moves no cursor
-    return track(steps, f"{count:,} pictures", console=console, transient=True, disable=quiet)
-
-
-def show(rows: Sequence[Prediction], top: int = 3) -> None:
-    """Print a table: a line per file, or side by side what several networks say, and where they agree."""
-    networks = list(dict.fromkeys(row.network for row in rows))
-    if len(networks) < 2:
-        print_table(["picture", "prediction"], [[printable(row.path), row.cell(top)] for row in rows])
-        return
-    by_file: dict[Path, list[Prediction]] = {}
-    for row in rows:
-        by_file.setdefault(row.path, []).append(row)
-    lines = [
-        [printable(path.name), *(row.cell(top, narrow=True) for row in found), agreement(found)]
-        for path, found in by_file.items()
-    ]
-    print_table(["picture", *networks, "agreement"], lines, wrapped=True)
+def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
+    """Write the file. Raises UserError where predictions are not finite."""
+    arrays: dict[str, Any] = {}
+    for split, found in ((split, kept(found)) for split, found in splits.items()):
+        arrays |= {f"{split}/targets/{output}": array for output, array in found.targets.items()}
+        for output, array in found.predictions.items():
+            if not np.isfinite(array).all():
+                problem = f"The best model answers {split} examples with NaN or infinity."
+                raise UserError(problem, "Look at these examples, or lower --learning-rate.")
+            arrays[f"{split}/predictions/{output}"] = array
+        arrays |= {f"{split}/labels": found.labels} if found.labels is not None else {}
+        arrays |= {f"{split}/names": np.array(found.names, dtype=str)} if found.names else {}
+    with folder.atomic(FILE) as path, path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
-def agreement(rows: Sequence[Prediction]) -> str:
-    """How many networks name the class that most of them name first."""
-    named = Counter(row.best[0][0] for row in rows if row.best)
-    if not named:
-        return ""
-    name, count = named.most_common(1)[0]
-    return f"{count} of {len(rows)}: {printable(name)}" if count > 1 else "no two agree"
-
-
-def write(
-    rows: Sequence[Prediction],
-    to_json: Path | None,
-    to_csv: Path | None,
-    to_sheet: Path | None,
-    top: int = 3,
-    show: str | None = None,
-) -> None:
-    """Write the files that were asked for; `show` says what is on the sheet, as `draw` has it."""
-    write_texts({to_json: lambda: rows_as_json(rows, top), to_csv: lambda: rows_as_csv(rows, top)})
-    if to_sheet:
-        with atomic(to_sheet) as path:
-            draw(rows, path, show)
-        print(f"sheet: {printable(to_sheet)}")
-
-
-def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
-    """Write the files that were asked for, and say so."""
-    for path, text in made.items():
-        if path:
-            write_text(path, text())
-            print(f"written: {printable(path)}")
-
-
-def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A list with an object per file; where the truth of any is known, with it."""
-    labelled = any(row.truth for row in rows)
-    entries = [
-        {
-            "picture": printable(row.path),
-            "network": row.network,
-            **({"truth": row.truth, "right": row.right} if labelled else {}),
-            "best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]],
-            "note": row.note,
-            "error": row.error,
-        }
-        for row in rows
-    ]
-    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-
-
-def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A line per file."""
-    labelled = any(row.truth for row in rows)
-    most = max((len(row.best[:top]) for row in rows), default=0)
-    ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
-    table: list[list[Any]] = [
-        ["picture", "network", *(["truth", "right"] if labelled else []), *ranks, "note", "error"]
-    ]
-    for row in rows:
-        best = [cell for name, p in row.best[:top] for cell in (name, f"{p:.6f}")]
-        known = [row.truth, row.right] if labelled else []
-        table.append([row.path, row.network, *known, *best, *[None] * (2 * most - len(best)), row.note, row.error])
-    return as_csv(table)
-
-
-def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
-    """Those that are wrong, the most confident first."""
-    return sorted((row for row in rows if row.right is False), key=lambda row: -row.best[0][1])
-
-
-def draw(rows: Sequence[Prediction], path: Path, show: str | None = None) -> None:
-    """Write a sheet with pictures and what was predicted of them; right and wrong are framed in green and red.
-
-    Args:
-        rows: those that could not be read are left out.
-        path: the PNG to write.
-        show: "mistakes", the most confident first; "unsure", the least probable first; or "first" (default: mistakes,
-            where the truth is known).
-    """
-    read = [row for row in rows if row.best]
-    show = show or ("mistakes" if any(row.truth for row in rows) else "first")
-    chosen = {"mistakes": mistakes(read), "unsure": sorted(read, key=lambda row: row.best[0][1]), "first": read}[show]
-    count, all_of = min(SHEET, len(chosen)), f"{len(read):,} predictions"
-    title = {
-        "mistakes": f"Mistakes, the most confident first: {count} of {len(chosen):,} in {all_of}",
-        "unsure": f"Unsure, the least probable first: {count} of {all_of}",
-        "first": f"The first {count} of {all_of}",
-    }[show]
-    lines = -(-count // COLUMNS)
-    columns = -(-count // max(1, lines))  # as many in each line, so that no column is empty
-    several, shown = len({row.network for row in rows}) > 1, chosen[:SHEET]
-    captions = [_caption(row, row.network if several else "") for row in shown]
-    title = textwrap.fill(title, 24 * max(2, columns))
-    plots.sheet([*map(_thumbnail, shown)], captions, path, title, columns, side=1.8)
-
-
-def _caption(row: Prediction, network: str) -> str:
-    name, probability = row.best[0]
-    verdict = {True: "right", False: f"wrong, true: {row.truth}", None: ""}[row.right]
-    named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
-    note = textwrap.shorten(", ".join(filter(None, (network, row.note))), CAPTION, placeholder="…")
-    lines = [shortened(printable(row.path.name), CAPTION), named, shortened(printable(verdict), CAPTION)]
-    return "\n".join(filter(None, [*lines, printable(note)]))
-
-
-def _thumbnail(row: Prediction) -> np.ndarray:
-    """The picture on a square of white paper, whatever its shape, so that no line or column of the sheet is empty."""
-    image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
-    frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
-    return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))
+def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
+    """One split's predictions; None where the run has none. Raises UserError where no run writes such a file."""
+    try:
+        data = io.BytesIO(folder.read_bytes(FILE))
+    except FileNotFoundError:
+        return None
+    with reading(folder.path / FILE, ".npz"), np.load(data, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name.startswith(f"{split}/")}
+    kinds: dict[str, dict[str, np.ndarray]] = {"targets": {}, "predictions": {}, "labels": {}, "names": {}}
+    for name, array in arrays.items():
+        _, kind, *output = name.split("/", 2)
+        alone = kind in ("labels", "names")
+        if array.dtype.kind not in TYPES.get(kind, "") or not array.ndim or (alone and array.ndim > 1):
+            raise UserError(f"{folder.path / FILE} is damaged: its {name} is {array.dtype}, shape {array.shape}.")
+        if kind == "predictions" and not np.isfinite(array).all():
+            raise UserError(f"{folder.path / FILE} is damaged: its {name} holds NaN or infinity.")
+        kinds[kind]["".join(output)] = array
+    if not kinds["predictions"]:
+        return None
+    if len(lengths := {len(array) for array in arrays.values()}) > 1:
+        raise UserError(f"{folder.path / FILE} is damaged: it holds {len(lengths)} counts of examples.")
+    labels, names = (kinds.pop(kind).get("") for kind in ("labels", "names"))
+    return SplitPredictions(labels, **kinds, names=None if names is None else names.tolist())

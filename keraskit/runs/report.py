@@ -12,9 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.runs import figures, history, manifest, plots, regression, scores, split_predictions, templates
+from keraskit.runs import figures, history, manifest, metrics, plots, predictions, templates
 from keraskit.runs.folder import REPORT, RunFolder
-from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.runs.predictions import SplitPredictions
 
 LISTED = 40  # names of classes
 TABLE = 20  # classes at most whose confusion is a table; of more, the pairs that are confused most
@@ -25,7 +25,7 @@ def write_report(folder: RunFolder) -> None:
     """Write the page. What the run did not leave is left out of it."""
     run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
     rows = folder.read_history()
-    test = split_predictions.read(folder, "test")
+    test = predictions.read(folder, "test")
     headline = _headline(run, test)
     page = templates.render(
         "report.html",
@@ -80,9 +80,9 @@ def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, s
     found = {"name": f"test {name.replace('_', ' ')}", "value": history.number(known[name])}
     labels = None if test is None else test.labels
     if history.counts_examples(name, run) and labels is not None and 0 <= known[name] <= 1:
-        low, high = scores.interval(round(known[name] * len(labels)), len(labels))
+        low, high = metrics.interval(round(known[name] * len(labels)), len(labels))
         found["interval"] = f"95% interval {low:.3f} to {high:.3f}, of {len(labels):,} examples"
-        found["chance"] = f"Always naming the most frequent class would give {scores.chance(labels):.3f}."
+        found["chance"] = f"Always naming the most frequent class would give {metrics.chance(labels):.3f}."
     return found
 
 
@@ -129,7 +129,7 @@ def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, An
     if not (known := test.of_classes(run)):
         return _values(run, test) if test.labels is None else {}
     classes, (labels, probabilities) = run["classes"], known
-    counts = scores.confusion(labels, probabilities.argmax(axis=1), len(classes))
+    counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
     found: dict[str, Any] = {"by_class": _by_class(classes, counts), "right": int(np.trace(counts))}
     found["mistakes"] = len(labels) - found["right"]
     accuracy, reached = found["right"] / len(labels), _known(run, "test")
@@ -148,13 +148,13 @@ def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, An
 
 
 def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[str]]]:
-    table = scores.by_class(counts)
+    table = metrics.by_class(counts)
     rows = zip(classes, *(table[name] for name in ("precision", "recall", "f1", "support")), strict=True)
     return [(name, [f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{n:,}"]) for name, p, r, f, n in rows][: 5 * LISTED]
 
 
 def _calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    found = scores.calibration(probabilities, labels)
+    found = metrics.calibration(probabilities, labels)
     described = f"Reliability diagram: expected calibration error {found.error:.3f}."
     return {"sure": str(found), "reliability": image(plots.as_svg(plots.reliability_figure(found)), described)}
 
@@ -162,9 +162,9 @@ def _calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
     """Of a regression: its errors, and predicted against true values where there is one an example."""
     found: dict[str, Any] = {"off": " ".join(run.get("regression") or [])}
-    for _, targets, predictions in list(regression.outputs(test))[:1]:
+    for _, targets, predicted in list(test.of_values())[:1]:
         if targets.shape[1] == 1:
-            drawn = plots.scatter_figure(targets[:, 0], predictions[:, 0])
+            drawn = plots.scatter_figure(targets[:, 0], predicted[:, 0])
             described = f"Predicted against true values of {len(targets):,} test examples."
             found["scatter"] = image(plots.as_svg(drawn), described)
     return found if found["off"] else {}

@@ -14,11 +14,10 @@ from keraskit.config import RunConfig
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
 from keraskit.recipe import Recipe
-from keraskit.runs import history, scores
+from keraskit.runs import history, metrics
 from keraskit.runs.history import Rows, number
-from keraskit.runs.scores import Z, interval
-from keraskit.runs.significance import two_proportions
-from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.runs.metrics import Z, interval, two_proportions
+from keraskit.runs.predictions import SplitPredictions
 
 HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
@@ -100,7 +99,7 @@ def findings(
         right = {"validation": _right(*held), "test": _right(*known)}
         guessing = float(-(shares * np.log(shares)).sum())  # nats, as cross-entropy
         entropy = -np.log(np.maximum(known[1][np.arange(len(known[0])), known[0]], 1e-7)).mean()
-        guesses = interval(*right["test"])[0] <= scores.chance(known[0]) or entropy > 2 * guessing
+        guesses = interval(*right["test"])[0] <= metrics.chance(known[0]) or entropy > 2 * guessing
         warnings = _worthless(*known, splits.classes)
         advice = [_stuck(trained, guessing) if guesses else "", _unlike(**right), _open(*right["test"])]
     if far or trained[-1] > FAR * min(trained[0], guessing if guesses else math.inf):
@@ -120,13 +119,13 @@ def _right(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int]:
 
 def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
     """Whether naming one class is as good as the model, and which classes it never finds."""
-    (right, count), chance, found = _right(labels, probabilities), scores.chance(labels), []
+    (right, count), chance, found = _right(labels, probabilities), metrics.chance(labels), []
     low, high = interval(right, count)
     if high < chance or (right / count <= chance and high - low < WIDE):
         word = "WORSE than" if high < chance else "NO BETTER than"
         most = f"always naming {classes[int(np.bincount(labels).argmax())]}, which gives {chance:.3f}"
         found.append(f"Test accuracy {right / count:.3f} ({low:.3f} to {high:.3f}) is {word} {most}.")
-    table = scores.by_class(scores.confusion(labels, probabilities.argmax(axis=1), len(classes)))
+    table = metrics.by_class(metrics.confusion(labels, probabilities.argmax(axis=1), len(classes)))
     never = [f"{classes[i]} (of {n:,})" for i, n in enumerate(table["support"]) if n >= FEW and not table["recall"][i]]
     if never:
         more = f" and of {len(never) - NAMED} more classes" if len(never) > NAMED else ""

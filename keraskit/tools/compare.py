@@ -13,10 +13,10 @@ import numpy as np
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import atomic, write_text
-from keraskit.runs import history, plots, split_predictions, templates
+from keraskit.runs import history, plots, predictions, templates
 from keraskit.runs.folder import REPORT
 from keraskit.runs.listing import Row, Run, find, places, read, rows
-from keraskit.runs.significance import SURE, difference, holm, mcnemar, over_seeds
+from keraskit.runs.metrics import SURE, difference, holm, mcnemar, over_seeds
 
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
 NOT_COMPARED = (
@@ -100,7 +100,7 @@ def _answers(row: Row) -> tuple[Any, Right]:
     asked: set[tuple[Any, ...]] = set()
     right: Right = {}
     for run in row.runs:
-        test = split_predictions.read(run.folder)
+        test = predictions.read(run.folder)
         if not test or not (known := test.of_classes(run.facts)):
             return (row.runs[0].task, len(row.runs) > 1), {}
         asked.add((known[0].tobytes(), *(test.names or ())))

@@ -22,7 +22,7 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
-from keraskit.runs import manifest, predictions, scores
+from keraskit.runs import manifest, metrics, pictures
 from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder
 from keraskit.runs.opening import load_model
 from keraskit.text import print_table
@@ -38,11 +38,11 @@ def predict(
     run: Path,
     paths: Sequence[Path],
     top: int = 3,
-    batch_size: int = predictions.BATCH,
+    batch_size: int = pictures.BATCH,
     invert: Invert = "auto",
     prepare: Prepare = "auto",
     recipe: Path | None = None,
-) -> Iterator[predictions.Prediction]:
+) -> Iterator[pictures.Prediction]:
     """A prediction for each file, from the folder of a run alone.
 
     Args:
@@ -59,7 +59,7 @@ def predict(
         UserError: the run has no model, or learned from something else than pictures.
     """
     asked = Predictor.of(run, recipe)
-    return predictions.predictions(paths, asked.network(invert, prepare), asked.classes, top, batch_size)
+    return pictures.predictions(paths, asked.network(invert, prepare), asked.classes, top, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Predictor:
         trained = UNRECORDED if manifest.missing(known, UNRECORDED) else known
         return cls(folder, whole, model, facts["classes"], inputs, fed, trained)
 
-    def network(self, invert: Invert = "auto", prepare: Prepare = "auto") -> predictions.Network:
+    def network(self, invert: Invert = "auto", prepare: Prepare = "auto") -> pictures.Network:
         """The model, fed with pictures as the run's were; what else is done to one is noted."""
         if prepare == "yes" and (*self.inputs.size, self.inputs.channels) != digit_pictures.SHAPE:
             problem = "--prepare yes cuts digits out for a run on grey pictures of 28x28 pixels, which this is not."
@@ -111,7 +111,7 @@ class Predictor:
         def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
             return prepared(image, self.inputs, self.trained, invert, prepare)
 
-        return predictions.Network(as_the_runs, self.fed, self.model, self.inputs.bits)
+        return pictures.Network(as_the_runs, self.fed, self.model, self.inputs.bits)
 
 
 def predict_arrays(
@@ -146,7 +146,7 @@ def predict_arrays(
     for name, output in named.items():
         flat = output.reshape(len(output), -1)
         if classes and name == known:
-            flat = scores.probabilities(flat, activation)
+            flat = metrics.probabilities(flat, activation)
         of_classes = flat.shape[1] == len(classes)
         names += [f"{name} {classes[i] if of_classes else i}".strip() for i in range(flat.shape[1])]
         columns.append(flat)
@@ -161,7 +161,7 @@ def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_
     rows = outputs.tolist()
     entries = [dict(zip(names, row, strict=True)) for row in rows]
     as_json = partial(json.dumps, entries, indent=2, ensure_ascii=False)
-    predictions.write_texts({to_json: lambda: f"{as_json()}\n", to_csv: lambda: as_csv([names, *rows])})
+    pictures.write_texts({to_json: lambda: f"{as_json()}\n", to_csv: lambda: as_csv([names, *rows])})
 
 
 def _arrays(file: Path) -> Any:

@@ -13,9 +13,9 @@ from keraskit.errors import RunStopped, printable
 from keraskit.models import applications
 from keraskit.options import call, filled
 from keraskit.recipe import Recipe
-from keraskit.runs import manifest, split_predictions
+from keraskit.runs import manifest, predictions
 from keraskit.runs.folder import MODEL, RunFolder
-from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.runs.predictions import SplitPredictions
 from keraskit.training import hardware, outputs
 from keraskit.training.evaluate import infer
 from keraskit.training.resume import NEEDED, Unfinished
@@ -109,7 +109,7 @@ def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:
     for split, (metrics, again) in measured.items():
         known = recorded["test"] if split == "test" else _dict(_dict(written).get(split))
         found += [_metric(f"{split} {name}", known.get(name), value) for name, value in metrics.items()]
-        found.append(_predictions(split, split_predictions.read(folder, split), again))
+        found.append(_predictions(split, predictions.read(folder, split), again))
     found.append(Fact("metrics.json", _dict(written).get("test") == recorded["test"], "as run.json has the test"))
     rows, best = len(folder.read_history()), recorded["best_epoch"]
     found.append(Fact("history", 0 < best <= rows, f"{rows} epochs, the best is {best}"))
@@ -131,7 +131,7 @@ def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPred
     name = f"{split} predictions"
     if recorded is None:
         return Fact(name, False, "there is no predictions.npz")
-    kept = split_predictions.kept(again)
+    kept = predictions.kept(again)
     odd = [what for what in ("labels", "names", "targets") if not _same(getattr(recorded, what), getattr(kept, what))]
     if {n: a.shape for n, a in recorded.predictions.items()} != {n: a.shape for n, a in kept.predictions.items()}:
         odd.append("outputs or shapes")

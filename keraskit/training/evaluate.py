@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keraskit.datasets.splits import Split
 from keraskit.runs import history
-from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.runs.predictions import SplitPredictions
 from keraskit.training import resources
 
 Evaluated = tuple[dict[str, float], SplitPredictions]

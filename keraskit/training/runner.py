@@ -21,8 +21,9 @@ from keraskit.errors import printable
 from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
-from keraskit.runs import figures, plots, regression, report, scores, split_predictions, verdict
+from keraskit.runs import figures, plots, predictions, report, verdict
 from keraskit.runs.folder import MODEL, REPORT, TRAINED_ON, RunFolder, now
+from keraskit.runs.metrics import against_mean, beside_accuracy, confusion
 from keraskit.start import spent
 from keraskit.text import counted, short
 from keraskit.training import fit, hardware, previous, resources, resume, seeds, user_callbacks
@@ -129,12 +130,12 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple
         found = infer(model, judged, setup.settings.batch_size)
         sheets = {"samples": figures.samples(recipe, splits, found["test"][1])}
     metrics, test = found["test"]
-    split_predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
+    predictions.write(folder, {name: predictions for name, (_, predictions) in found.items()})
     beside, written = {}, {"test": metrics, "validation": found["validation"][0], "best_epoch": keeper.best_epoch}
     if known := test.of_classes(setup.classes):
         labels, probabilities = known
-        counts = scores.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
-        beside = scores.beside_accuracy(counts, splits.train.labels)
+        counts = confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
+        beside = beside_accuracy(counts, splits.train.labels)
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
         sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
@@ -159,12 +160,12 @@ def learned(
     epochs = f"--epochs {2 * setup.settings.epochs}"
     going_on = f"{command} {epochs}" if command.startswith("keraskit resume") else epochs
     going_on = "" if setup.settings.quick else going_on
-    validation, test = (split_predictions.read(folder, name) for name in split_predictions.SPLITS)
-    values = list(regression.outputs(test)) if test else []
+    validation, test = (predictions.read(folder, name) for name in predictions.SPLITS)
+    values = list(test.of_values()) if test else []
     targets = (by_output(y, setup.model) for _, y, *_ in splits.train.in_order(1_024)) if values else ()
     sums = [{name: each[name].sum(axis=0) for name, *_ in values} for each in targets]
     means = {name: np.sum([each[name] for each in sums], axis=0) / splits.train.size for name, *_ in values}
-    errors, worse, far = regression.against_mean(values, means)
+    errors, worse, far = against_mean(values, means)
     run = folder.read_json("run.json")
     found: dict[str, Any] = verdict.findings(splits, rows, run, validation, test, rate, going_on, far)
     poor = [] if setup.settings.quick else [*found["warnings"], *worse]  # a quick run's verdict says what it is worth

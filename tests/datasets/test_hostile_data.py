@@ -21,9 +21,9 @@ from keraskit.datasets.images import decode, verify
 from keraskit.datasets.images.labels import arrange
 from keraskit.datasets.images.sources import Folder, find, open_files
 from keraskit.errors import UserError
-from keraskit.runs import listing, manifest, predictions, report
+from keraskit.runs import listing, manifest, pictures, report
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.predictions import Network
+from keraskit.runs.pictures import Network
 from keraskit.tools import compare
 from keraskit.training import resume
 from keraskit.training.settings import settle
@@ -113,7 +113,7 @@ def test_pipes_and_devices_among_pictures_are_left_out(odd):
     files = Folder(odd)
     bad, *_ = verify.check(files, files.names)
     assert bad == {name: "cannot be read: it is no regular file" for name in ("cat/pipe.png", "dog/zero.png")}
-    (row,) = predictions.predictions([odd / "cat" / "pipe.png"], Network(lambda _: 1 / 0, lambda _: 1 / 0, None), ["a"])
+    (row,) = pictures.predictions([odd / "cat" / "pipe.png"], Network(lambda _: 1 / 0, lambda _: 1 / 0, None), ["a"])
     assert row.error == "cannot be read: it is no regular file"
     assert odd / "cat" / "pipe.png" not in find([odd])
 

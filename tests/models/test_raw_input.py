@@ -11,7 +11,7 @@ from keraskit.augment import Augmentation
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.runs import scores
+from keraskit.runs import metrics
 from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
 
 GREY, COLOUR = ((9, 7), 1), ((8, 6), 3)
@@ -87,7 +87,7 @@ def test_outputs_become_probabilities_as_scores_has_them():
     for columns, activation in ((3, "softmax"), (3, "sigmoid"), (1, "sigmoid"), (3, None), (1, None)):
         given = values[:, :columns]
         found = as_probabilities(tf.constant(given), activation)
-        np.testing.assert_allclose(found, scores.probabilities(given, activation), atol=1e-6)
+        np.testing.assert_allclose(found, metrics.probabilities(given, activation), atol=1e-6)
         assert found.shape == (20, max(2, columns))
 
 

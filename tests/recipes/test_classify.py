@@ -15,7 +15,7 @@ from shared_data import shared
 from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
 from keraskit.models import applications
-from keraskit.runs.predictions import Prediction, agreement
+from keraskit.runs.pictures import Prediction, agreement
 
 KERAS = {  # Keras's own module, builder and input size of each network
     "vgg16": (keras.applications.vgg16, "VGG16", 224),

@@ -10,7 +10,7 @@ import scipy.stats
 from PIL import Image
 
 from keraskit.errors import UserError
-from keraskit.runs import history, plots, split_predictions
+from keraskit.runs import history, plots, predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, read, rows
 from keraskit.tools import compare
@@ -84,8 +84,8 @@ def run_of(place, right, flags=None, seed=0, status="finished", **facts):
     folder = RunFolder.create(place, "cnn")
     labels = np.arange(len(right)) % 10
     predicted = np.where(right, labels, (labels + 1) % 10)
-    found = split_predictions.SplitPredictions(labels, {"": labels}, {"": np.eye(10, dtype=np.float32)[predicted]})
-    split_predictions.write(folder, {"test": found})
+    found = predictions.SplitPredictions(labels, {"": labels}, {"": np.eye(10, dtype=np.float32)[predicted]})
+    predictions.write(folder, {"test": found})
     data = {"name": "MNIST", "sha256": "a" * 64, "used": {"train": 100, "validation": 20, "test": len(right)}}
     known = {
         "recipe": "cnn", "parameters": 9, "best_epoch": 1, "data": data, "classes": list("0123456789"), "seed": seed,

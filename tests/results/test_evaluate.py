@@ -16,9 +16,9 @@ from keraskit.datasets import mnist
 from keraskit.datasets.images import imagenet
 from keraskit.datasets.images.truth import Labels
 from keraskit.errors import UserError
-from keraskit.runs import accuracy, plots, predictions, scores
+from keraskit.runs import accuracy, metrics, pictures, plots
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.predictions import Prediction
+from keraskit.runs.pictures import Prediction
 
 TWICE = ("crane", "maillot")  # names of two classes each
 BY_CASE = ("cardigan", "Cardigan")  # a jacket and a dog
@@ -147,7 +147,7 @@ def made(count, classes, right=0.6):
 def test_wilsons_interval_is_scipys():
     for right, count in ((0, 5), (3, 7), (555, 1000), (20, 20)):
         expected = binomtest(right, count).proportion_ci(method="wilson")
-        assert scores.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+        assert metrics.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
 @pytest.mark.parametrize("classes", [["cat", "dog"], [f"a very long name of number {k}" for k in range(10)]])
@@ -193,7 +193,7 @@ def sheet(monkeypatch, tmp_path):
     monkeypatch.setattr(plots, "sheet", instead)
 
     def draw(rows, show=None):
-        predictions.draw(rows, tmp_path / "sheet.png", show)
+        pictures.draw(rows, tmp_path / "sheet.png", show)
         return drawn
 
     return draw
@@ -243,7 +243,7 @@ def test_long_names_keep_both_ends(name, sheet, tmp_path):
     (row, *_) = labelled_rows(tmp_path)
     row.best, row.truth, row.note = [(name, 1.0)], f"not {name}", "inverted, for its paper is white"
     lines = sheet([row])["captions"][0].split("\n")
-    assert all(cell_len(line) <= predictions.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
+    assert all(cell_len(line) <= pictures.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
     short = text.shortened(name, 26)
     assert short == name if len(name) < 26 else short[:4] == name[:4] and short[-4:] == name[-4:] and "…" in short
     assert cell_len(short) <= 26
@@ -257,8 +257,8 @@ def test_several_networks_are_told_apart_on_the_sheet(sheet, tmp_path):
 
 def test_files_of_pictures_without_truth_are_as_before():
     row = Prediction("a.png", best=[("cat", 0.5)])
-    assert predictions.rows_as_csv([row]).splitlines()[0] == "picture,network,class_1,probability_1,note,error"
-    assert list(json.loads(predictions.rows_as_json([row]))[0]) == ["picture", "network", "best", "note", "error"]
+    assert pictures.rows_as_csv([row]).splitlines()[0] == "picture,network,class_1,probability_1,note,error"
+    assert list(json.loads(pictures.rows_as_json([row]))[0]) == ["picture", "network", "best", "note", "error"]
 
 
 def test_a_run_is_measured_on_labelled_folders(tiny_run, command, tmp_path):
@@ -274,7 +274,7 @@ def test_a_run_is_measured_on_labelled_folders(tiny_run, command, tmp_path):
     assert done.returncode == 0, done.stderr
     predicted = tiny_run.model.predict(x.reshape(40, 784) / np.float32(255), verbose=0).argmax(1)
     right = int((predicted == y).sum())
-    low, high = scores.interval(right, 40)
+    low, high = metrics.interval(right, 40)
     assert "40 pictures of" in done.stdout and "labelled/5/bad.png is no picture" in done.stdout
     assert f"accuracy {accuracy_score(y, predicted):.4f}, 95% interval {low:.4f} to {high:.4f}" in done.stdout
     lines = done.stdout[done.stdout.index("columns:") :].splitlines()[2:12]

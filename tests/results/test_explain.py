@@ -7,7 +7,7 @@ from PIL import Image
 
 import keraskit
 from keraskit.cli import app
-from keraskit.runs import figures, split_predictions
+from keraskit.runs import figures, predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.explain import explain
 from keraskit.tools.predict import Predictor
@@ -66,7 +66,7 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
     folder = RunFolder(keraskit.run(recipe, output_dir=tmp_path).folder)
     asked = Predictor.of(folder.path)
     kept = explain.kept(asked)
-    tested = split_predictions.read(folder).of_classes(folder.read_json("run.json"))[1]
+    tested = predictions.read(folder).of_classes(folder.read_json("run.json"))[1]
     worst = figures.worst_of(labels[60:], tested)[: figures.WHOLE]
     good = np.flatnonzero(tested.argmax(axis=1) == labels[60:])[: figures.WHOLE]
     assert len(kept) == len(worst) + len(good)

@@ -19,7 +19,7 @@ from keraskit import files
 from keraskit.cli import app
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.runs import figures, listing, manifest, plots, report, split_predictions
+from keraskit.runs import figures, listing, manifest, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare, predict
 from keraskit.training import resume
@@ -35,7 +35,7 @@ READERS = {  # of each file of a run
         )
     ],
     "checkpoint.npz": [Checkpoint.of],
-    "predictions.npz": [split_predictions.read, report.write_report],
+    "predictions.npz": [predictions.read, report.write_report],
     "pictures.npz": [figures.read, report.write_report],
     "model.keras": [
         predict.load_model,

@@ -15,7 +15,7 @@ from PIL import Image
 from keraskit.cli import app
 from keraskit.datasets.images import decode
 from keraskit.errors import printable
-from keraskit.runs import plots, predictions, report
+from keraskit.runs import pictures, plots, report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, Run
 from keraskit.tools import compare
@@ -107,13 +107,13 @@ def test_pictures_are_drawn_of_any_names(tmp_path):
 
 def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
     evil = ("=1", "+1", "-1", "@f", "\t=1", "\r=1", " =1", "＝1", "-rf", "\n=1")
-    rows = [predictions.Prediction(Path(name), name, [(name, 0.5)], name, name) for name in evil]
-    cells = list(csv.reader(io.StringIO(predictions.rows_as_csv(rows))))
+    rows = [pictures.Prediction(Path(name), name, [(name, 0.5)], name, name) for name in evil]
+    cells = list(csv.reader(io.StringIO(pictures.rows_as_csv(rows))))
     assert len(cells) == 1 + len(evil)
     for row in cells[1:]:
         assert float(row.pop(3)) == 0.5
         assert all(not cell.lstrip().startswith(("=", "+", "-", "@", "＝")) and printable(cell) == cell for cell in row)
-    assert json.loads(predictions.rows_as_json(rows))[0]["best"][0] == {"class": "=1", "probability": 0.5}
+    assert json.loads(pictures.rows_as_json(rows))[0]["best"][0] == {"class": "=1", "probability": 0.5}
 
 
 def test_a_picture_that_pillow_warns_of_is_one_line(tmp_path, capsys):

@@ -13,7 +13,7 @@ from keraskit.datasets import mnist
 from keraskit.datasets.images.sources import find
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.runs import predictions
+from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import Predictor, predict
 
@@ -183,9 +183,9 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
         "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)",
     ]
     assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
-    table = list(csv.reader(predictions.rows_as_csv(whole, 10).splitlines()))
+    table = list(csv.reader(pictures.rows_as_csv(whole, 10).splitlines()))
     assert len(table) == 17 and {len(line) for line in table} == {24} and table[13][0] == str(tmp_path / "empty.jpg")
-    assert json.loads(predictions.rows_as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
+    assert json.loads(pictures.rows_as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
 
 
 def test_it_is_a_command(tiny_run, digits, command, tmp_path):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import sklearn.metrics as metrics
+import sklearn.metrics as scikit
 
-from keraskit.runs import scores
+from keraskit.runs import metrics
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def drawn():
 def test_by_class_is_scikit_learns(drawn):
     labels, probabilities = drawn
     predicted = probabilities.argmax(axis=1)
-    counts = scores.confusion(labels, predicted, 5)
-    assert np.array_equal(counts, metrics.confusion_matrix(labels, predicted, labels=range(5)))
-    theirs = metrics.precision_recall_fscore_support(labels, predicted, labels=range(5), zero_division=0)
-    for ours, one in zip(scores.by_class(counts).values(), theirs, strict=True):
+    counts = metrics.confusion(labels, predicted, 5)
+    assert np.array_equal(counts, scikit.confusion_matrix(labels, predicted, labels=range(5)))
+    theirs = scikit.precision_recall_fscore_support(labels, predicted, labels=range(5), zero_division=0)
+    for ours, one in zip(metrics.by_class(counts).values(), theirs, strict=True):
         assert np.allclose(ours, one)
-    assert scores.chance(labels) == pytest.approx(np.mean(labels == 0))
+    assert metrics.chance(labels) == pytest.approx(np.mean(labels == 0))
 
 
 def test_the_calibration_error_is_the_one_of_its_definition(drawn):
@@ -37,9 +37,9 @@ def test_the_calibration_error_is_the_one_of_its_definition(drawn):
         inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
         if inside.any():
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    found = scores.calibration(probabilities, labels)
+    found = metrics.calibration(probabilities, labels)
     assert found.error == pytest.approx(total) and found.counts.sum() == 800
-    assert scores.calibration(np.eye(5)[labels], labels).error == 0
+    assert metrics.calibration(np.eye(5)[labels], labels).error == 0
 
 
 def drawn_answers(count, *bins):
@@ -56,16 +56,16 @@ def test_a_network_is_calibrated_by_its_error_not_by_its_mean():
         ([(0.9, 0.8), (0.7, 0.6)], "not calibrated: over-confident"),
         ([(0.8, 0.9), (0.6, 0.7)], "not calibrated: under-confident"),
     ):
-        found = scores.calibration(*drawn_answers(1_000, *bins))
+        found = metrics.calibration(*drawn_answers(1_000, *bins))
         assert word in str(found), str(found)
         assert found.error == pytest.approx(np.mean([abs(sure - share) for sure, share in bins]), abs=1e-3)
-    assert "is calibrated" in str(scores.calibration(*drawn_answers(10, (0.9, 0.8), (0.5001, 0.6))))  # 20 can't tell
+    assert "is calibrated" in str(metrics.calibration(*drawn_answers(10, (0.9, 0.8), (0.5001, 0.6))))  # 20 can't tell
 
 
 def test_95_of_100_calibrated_networks_are_called_so():
     random, called = np.random.default_rng(1), []
     for _ in range(100):
         p = random.beta(3, 2, 300)
-        found = scores.calibration(np.stack([1 - p, p], axis=1), (random.random(300) < p).astype(int))
+        found = metrics.calibration(np.stack([1 - p, p], axis=1), (random.random(300) < p).astype(int))
         called.append(found.error <= found.noise)
     assert 89 <= sum(called) <= 99  # 95 % of the binomial distribution, and a little

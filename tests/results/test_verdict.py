@@ -11,10 +11,10 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.runs import history, regression, split_predictions, verdict
+from keraskit.runs import history, metrics, predictions, verdict
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.significance import two_proportions
-from keraskit.runs.split_predictions import SplitPredictions
+from keraskit.runs.metrics import two_proportions
+from keraskit.runs.predictions import SplitPredictions
 from keraskit.tools import compare
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -187,18 +187,18 @@ def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
 
 def test_a_regression_that_has_hardly_begun_has_not_diverged():
     targets = np.random.default_rng(0).normal(5, 0.1, 100)
-    for predictions, diverged in ((np.zeros(100), False), (targets - 1_000, True)):
-        _, warnings, far = regression.against_mean([("", targets[:, None], predictions[:, None])], {"": np.array(5.0)})
+    for predicted, diverged in ((np.zeros(100), False), (targets - 1_000, True)):
+        _, warnings, far = metrics.against_mean([("", targets[:, None], predicted[:, None])], {"": np.array(5.0)})
         assert far == diverged and warnings == ["The model is WORSE than always predicting the training mean."]
 
 
 def test_answers_too_large_to_keep_leave_the_losses(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(split_predictions, "read", lambda *_: None)
+    monkeypatch.setattr(predictions, "read", lambda *_: None)
     said, _ = told(capsys, regressing()[0], epochs=3, output_dir=tmp_path)
     assert "still falls" in said and "mean absolute error" not in said
 
 
 def test_what_predicts_no_values_is_no_regression():
     labels = np.array([[0.0, 1.0], [1.0, 1.0]])
-    for targets, predictions in ((labels, labels * 0.9), (np.arange(2), np.ones((2, 3))), (np.arange(2), np.arange(2))):
-        assert list(regression.outputs(SplitPredictions(None, {"": targets}, {"": predictions}))) == []
+    for targets, predicted in ((labels, labels * 0.9), (np.arange(2), np.ones((2, 3))), (np.arange(2), np.arange(2))):
+        assert list(SplitPredictions(None, {"": targets}, {"": predicted}).of_values()) == []

@@ -13,7 +13,7 @@ import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.runs import split_predictions
+from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.training import evaluate
 
@@ -193,7 +193,7 @@ def test_validation_and_test_are_what_evaluate_says_of_the_saved_model(name, tmp
     for split, (x, y) in zip(("validation", "test"), pairs, strict=True):
         says = named(saved.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True))
         assert written[split] == pytest.approx(says, abs=1e-6), split
-        kept = split_predictions.read(folder, split).predictions
+        kept = predictions.read(folder, split).predictions
         predicted = saved.predict(x, verbose=0)
         for output, values in (predicted if isinstance(predicted, dict) else {"": predicted}).items():
             np.testing.assert_allclose(kept[output], values, atol=1e-6)
@@ -258,7 +258,7 @@ def test_f1_of_one_sigmoid_and_labels_is_scikit_learns(tmp_path):
     result = keraskit.run(ours, output_dir=tmp_path)
     predicted = result.model.predict(X[120:], verbose=0)[:, 0] > 0.5
     assert result.metrics["f1"] == pytest.approx(f1_score(LABELS[120:], predicted))
-    np.testing.assert_array_equal(split_predictions.read(RunFolder(result.folder)).targets[""], LABELS[120:])
+    np.testing.assert_array_equal(predictions.read(RunFolder(result.folder)).targets[""], LABELS[120:])
 
 
 def test_a_model_without_a_loss_is_refused_before_training(tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.datasets.splits import Split
-from keraskit.runs import listing, scores
+from keraskit.runs import listing, metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare, predict
 from keraskit.tools.export import export
@@ -73,7 +73,7 @@ BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
 def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, known, wanted):
     activation, wrong, model, y, labels = examined(columns, loss, **known)
     assert (activation, wrong) == (wanted, [])
-    probabilities = scores.probabilities(model.predict(X, verbose=0), activation)
+    probabilities = metrics.probabilities(model.predict(X, verbose=0), activation)
     measured = sklearn.metrics.log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
     assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
 

@@ -8,7 +8,7 @@ import keraskit
 from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
-from keraskit.runs import split_predictions
+from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 
 X = np.random.default_rng(0).random((60, 4)).astype("float32")
@@ -102,7 +102,7 @@ def test_inputs_and_outputs_in_lists_are_taken_as_fit_takes_them(several, tmp_pa
     for epoch, row in enumerate(result.history):
         assert {name: row[name] for name in history} == pytest.approx({k: v[epoch] for k, v in history.items()})
     expected = result.model.predict(list(x), verbose=0)
-    found = split_predictions.read(RunFolder(result.folder))
+    found = predictions.read(RunFolder(result.folder))
     assert list(found.predictions) == list(found.targets) == ["price", "sold"]
     for name, target, predicted in zip(("price", "sold"), y, expected, strict=True):
         assert np.array_equal(found.targets[name], target)
@@ -129,5 +129,5 @@ def test_an_autoencoders_run_learns_pictures_on_their_scale(tmp_path):
     recipe.compile(plain)
     expected = plain.evaluate(pictures, pictures, verbose=0, return_dict=True)
     assert result.metrics == pytest.approx(expected, rel=1e-4) and expected["loss"] < 1
-    targets = split_predictions.read(RunFolder(result.folder)).targets[""]
+    targets = predictions.read(RunFolder(result.folder)).targets[""]
     assert targets.max() <= 1 and np.allclose(targets, pictures)

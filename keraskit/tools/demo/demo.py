@@ -14,7 +14,7 @@ import numpy as np
 from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.runs import figures, manifest, report, split_predictions, templates
+from keraskit.runs import figures, manifest, predictions, report, templates
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import UNRECORDED, Predictor, as_mnist
 
@@ -58,7 +58,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         "output": network.place(asked.model.outputs[0], network.known),
         "layers": network.layers,
     }
-    answered = split_predictions.read(folder)
+    answered = predictions.read(folder)
     known = answered.of_classes(facts) if answered else None
     page = templates.render(
         "demo.html",

@@ -16,7 +16,7 @@ from keraskit.errors import UserError, printable
 from keraskit.files import atomic
 from keraskit.runs import figures, plots, report
 from keraskit.runs.figures import Sheet
-from keraskit.runs.predictions import CAPTION, Network, Prediction
+from keraskit.runs.pictures import CAPTION, Network, Prediction
 from keraskit.tools.explain import attribution
 from keraskit.tools.explain.attribution import Explanation
 from keraskit.tools.predict import Predictor

@@ -18,7 +18,7 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
 from keraskit.files import replaced_folder
-from keraskit.runs import scores, significance
+from keraskit.runs import metrics
 from keraskit.text import short
 from keraskit.tools.export import formats
 from keraskit.tools.export.formats import INT8, Answers, Arrays
@@ -114,7 +114,7 @@ def exportable(
     if about["classes"]:
         known, activation = about["class_output"], facts.get("class_activation")
         gives = {**gives, known: as_probabilities(gives[known], activation)}
-        expected[known] = scores.probabilities(expected[known], activation)
+        expected[known] = metrics.probabilities(expected[known], activation)
     takes = {tensor.name: tensor for tensor in model.inputs}
     exported = keras.Model(_alone(takes), _alone(gives), name=model.name)
     exported.predict_on_batch(_alone({name: values[:1] for name, values in x.items()}))  # Keras asks for one call
@@ -238,7 +238,7 @@ def quantised(asked: Exportable, kept: Collection[Exported]) -> str:
     one, other = asked.right(small.answers), asked.right(whole.answers)
     if one is None or other is None:
         return f"{said}."
-    change, low, high = (100 * value for value in significance.difference(one, other))
+    change, low, high = (100 * value for value in metrics.difference(one, other))
     return f"{said}; accuracy {change:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, of {len(one):,} examples."
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from keraskit import files, start
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError
-from keraskit.runs import answers, templates
+from keraskit.runs import templates
+from keraskit.tools.export import answers
 
 if TYPE_CHECKING:
     import keras

@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
-import sklearn.metrics as metrics
+import sklearn.metrics as scikit
 
 from keraskit.datasets import mnist
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.runs import scores, split_predictions
+from keraskit.runs import metrics, predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.training.evaluate import infer
 
@@ -21,12 +21,12 @@ def test_a_runs_predictions_are_its_saved_models_and_give_its_figures(tiny_run):
     true = {"test": (x_test[:512], arrays["y_test"][:512])}
     true["validation"] = x_train[55_000:][:512], arrays["y_train"][55_000:][:512]
     for split, (x, y) in true.items():
-        found = split_predictions.read(RunFolder(tiny_run.folder), split)
+        found = predictions.read(RunFolder(tiny_run.folder), split)
         assert np.array_equal(found.labels, y) and np.array_equal(found.targets[""], y) and found.names is None
         assert np.abs(found.of_classes(facts)[1] - model.predict(x, verbose=0)).max() < 1e-6
-    labels, probabilities = split_predictions.read(RunFolder(tiny_run.folder)).of_classes(facts)
-    assert metrics.accuracy_score(labels, probabilities.argmax(axis=1)) == pytest.approx(tiny_run.metrics["accuracy"])
-    assert metrics.log_loss(labels, probabilities) == pytest.approx(tiny_run.metrics["loss"], rel=1e-4)
+    labels, probabilities = predictions.read(RunFolder(tiny_run.folder)).of_classes(facts)
+    assert scikit.accuracy_score(labels, probabilities.argmax(axis=1)) == pytest.approx(tiny_run.metrics["accuracy"])
+    assert scikit.log_loss(labels, probabilities) == pytest.approx(tiny_run.metrics["loss"], rel=1e-4)
 
 
 def inferred(outputs, targets, names=None, loss="mse"):
@@ -51,21 +51,21 @@ def test_values_of_several_outputs_and_names_come_back_from_the_file(tmp_path):
         {"one": values, "two": values + 1},
         names=[f"ü{i}.jpg" for i in range(5)],
     )
-    split_predictions.write(folder, {"test": kept})
-    found = split_predictions.read(folder)
+    predictions.write(folder, {"test": kept})
+    found = predictions.read(folder)
     assert found.labels is None and found.names == [f"ü{i}.jpg" for i in range(5)]
     assert np.array_equal(found.targets["two"], values + 1) and (found.predictions["one"] == 2).all()
-    assert split_predictions.read(RunFolder(tmp_path / "elsewhere")) is None
-    assert np.allclose(scores.probabilities(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
+    assert predictions.read(RunFolder(tmp_path / "elsewhere")) is None
+    assert np.allclose(metrics.probabilities(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
 
 
 def test_what_is_not_finite_is_never_written_and_what_is_bfloat16_can_be_read(tmp_path):
     folder, found = RunFolder(tmp_path), inferred({"": np.float32([[np.inf]])}, {"": np.zeros((5, 1))})
     with pytest.raises(UserError, match="answers test examples with NaN or infinity"):
-        split_predictions.write(folder, {"test": found})
+        predictions.write(folder, {"test": found})
     small = keras.ops.convert_to_numpy(keras.ops.ones((5, 1), dtype="bfloat16"))
-    split_predictions.write(folder, {"test": split_predictions.SplitPredictions(None, {}, {"": small})})
-    assert split_predictions.read(folder).predictions[""].tolist() == [[1.0]] * 5
+    predictions.write(folder, {"test": predictions.SplitPredictions(None, {}, {"": small})})
+    assert predictions.read(folder).predictions[""].tolist() == [[1.0]] * 5
 
 
 def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():
@@ -87,4 +87,4 @@ def test_a_damaged_file_is_one_clear_error(tiny_run, tmp_path, harm):
         labels = np.zeros(2) if harm == "labels" else np.zeros(2, int)
         np.savez(path, **{"test/labels": labels, "test/predictions/": odd.get(harm, np.zeros(2))})
     with pytest.raises(UserError, match=r"predictions\.npz .*(cannot be read|damaged)"):
-        split_predictions.read(RunFolder(tmp_path))
+        predictions.read(RunFolder(tmp_path))

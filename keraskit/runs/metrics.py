@@ -1,0 +1,238 @@
+"""Metrics of predictions: per class, calibration, regression errors, and paired tests of two models."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Z = 1.96  # standard deviations on each side of a 95 % interval
+BINS = 15  # of confidences, as Guo et al. 2017 have them
+RESAMPLES = 1_000
+SURE = 0.05  # p-value from which a difference may be chance
+FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
+Values = tuple[str, np.ndarray, np.ndarray]
+
+
+def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
+    """Make probabilities of all classes, shape (n, classes), of what a model gives out for them.
+
+    Args:
+        outputs: shape (n, classes), or (n, 1) for the second of two.
+        activation: "softmax" or "sigmoid" of logits; None of probabilities.
+    """
+    z = outputs.astype(np.float64) if activation else outputs
+    if activation == "softmax":
+        z = np.exp(z - z.max(axis=1, keepdims=True))
+        z = z / z.sum(axis=1, keepdims=True)
+    elif activation == "sigmoid":
+        z = np.exp(-np.logaddexp(0, -z))
+    return z if z.shape[1] > 1 else np.concatenate([1 - z, z], axis=1)
+
+
+def interval(right: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, which holds for few examples and near 0 and 1 too (Wilson 1927)."""
+    share, spread = right / count, Z**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def chance(labels: np.ndarray) -> float:
+    """The accuracy of whoever always names the most frequent class. `labels` int, shape (n,)."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts, shape (classes, classes): true class by predicted."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
+
+
+def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str, float]:
+    """Balanced accuracy, where one class has more than twice the examples of another; otherwise nothing.
+
+    It is the mean recall of the classes that have examples, from confusion counts. `trained` are the training labels.
+    """
+    support = counts.sum(axis=1)
+    learned = support if trained is None else np.bincount(trained)
+    if all(each[each > 0].max() <= 2 * each[each > 0].min() for each in (support, learned)):
+        return {}
+    return {"balanced_accuracy": float(by_class(counts)["recall"][support > 0].mean())}
+
+
+def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, F1 and support of each class, shape (classes,), from its confusion counts.
+
+    0 where nothing was predicted or nothing is there, as scikit-learn has it.
+    """
+    hits, predicted, support = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
+    f1 = 2 * hits / np.maximum(predicted + support, 1)
+    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Whether 0.8 is right in eight cases of ten.
+
+    Args:
+        confidence: mean probability of the predicted class in each bin, from 0 to 1; NaN where a bin is empty.
+        accuracy: the share of right answers in each bin.
+        counts: examples in each bin.
+        noise: the error that 95 % of perfectly calibrated models with these confidences stay below: their labels are
+            drawn from the confidences.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    counts: np.ndarray
+    noise: float
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: how far both are apart, weighed by examples (Guo et al. 2017, equation 3)."""
+        filled = self.counts > 0
+        apart = np.abs(self.accuracy - self.confidence)[filled]
+        return float(np.average(apart, weights=self.counts[filled]))
+
+    def __str__(self) -> str:
+        filled = self.counts > 0
+        sure, share = (np.average(v[filled], weights=self.counts[filled]) for v in (self.confidence, self.accuracy))
+        word = "calibrated, as far as these examples show"
+        if self.error > self.noise:
+            one_way = abs(sure - share) > self.error / 2
+            word = "not calibrated" + ((": over-confident" if sure > share else ": under-confident") if one_way else "")
+        return (
+            f"On average its probability is {sure:.1%}, and {share:.1%} of its answers are right. The expected "
+            f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "
+            f"it is {word}."
+        )
+
+
+def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS, seed: int = 0) -> Calibration:
+    """Confidence beside accuracy, in bins of equal width. `probabilities` of shape (n, classes)."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts, sure = (np.bincount(place, weights=v, minlength=bins) for v in (np.ones(len(place)), confidence))
+    random, errors = np.random.default_rng(seed), []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(place, weights=random.random(len(place)) < confidence, minlength=bins)
+        errors.append(np.abs(drawn - sure).sum() / len(place))
+    with np.errstate(invalid="ignore"):
+        share = np.bincount(place, weights=right, minlength=bins) / counts
+        return Calibration(sure / counts, share, counts.astype(int), float(np.percentile(errors, 95)))
+
+
+def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
+    """McNemar's mid-p-value that two models are equally often right on the same examples (Fagerland et al. 2013).
+
+    `one` and `other` are bool, shape (n,): which examples each model has right.
+    """
+    only, alone = int((one & ~other).sum()), int((other & ~one).sum())
+    tail, term = 0, 1  # binomial coefficients, in integers: exact for any count
+    for i in range(min(only, alone)):
+        tail, term = tail + term, term * (only + alone - i) // (i + 1)
+    return (2 * tail + term) / 2 ** (only + alone)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """Difference of two models' accuracies on the same examples, and its 95 % interval (Agresti and Min 2005).
+
+    `one` and `other` are of shape (n,): whether each example is right, or the share of seeds that have it right. Half
+    an example is added to each cell of the 2x2 table, so the width is never zero.
+    """
+    apart = one.astype(np.float64) - other
+    count = len(apart) + 2
+    middle, spread = apart.sum() / count, math.sqrt((apart @ apart + 1) / count - (apart.sum() / count) ** 2)
+    half = Z * spread / math.sqrt(count)
+    return float(apart.mean()), float(middle - half), float(middle + half)
+
+
+def over_seeds(
+    one: Mapping[int, float], other: Mapping[int, float], finest: float
+) -> tuple[float, float, float, float, str]:
+    """Difference of means over seeds, its 95 % interval, the p-value and the test's name.
+
+    Args:
+        one, other: an accuracy by seed, two at least. The same seeds are paired; otherwise the test is Welch's.
+        finest: the smallest difference an accuracy can show, the spread where all seeds agree.
+    """
+    a, b = (np.array([scores[seed] for seed in sorted(scores)]) for scores in (one, other))
+    if set(one) == set(other):
+        parts, freedom, name = [_spread(a - b, finest) ** 2 / len(a)], len(a) - 1.0, "paired t-test"
+    else:
+        parts, name = [_spread(each, finest) ** 2 / len(each) for each in (a, b)], "Welch's t-test"
+        freedom = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (a, b), strict=True))
+    error, apart = math.sqrt(sum(parts)), float(a.mean() - b.mean())
+    low, high = 0.0, 13.0  # the critical value of one degree of freedom is 12.7
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student(middle, freedom) > SURE else (low, middle)
+    return apart, apart - high * error, apart + high * error, student(apart / error, freedom), name
+
+
+def _spread(values: np.ndarray, finest: float) -> float:
+    spread = float(values.std(ddof=1))
+    return spread if spread > 1e-9 else finest
+
+
+def student(t: float, freedom: float) -> float:
+    """Two-sided p-value of Student's t, by Gauss-Legendre quadrature of its density over atan(t / sqrt(freedom))."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    start = math.atan(abs(t) / math.sqrt(freedom))
+    half = (math.pi / 2 - start) / 2
+    area = half * float(weights @ np.cos(start + half * (nodes + 1)) ** (freedom - 1))
+    return min(1.0, 2 * area * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi))
+
+
+def two_proportions(right: int, count: int, others: int, of: int) -> float:
+    """Two-sided p-value of the z-test that right / count and others / of, of different examples, are equal."""
+    share = (right + others) / (count + of)
+    error = math.sqrt(share * (1 - share) * (1 / count + 1 / of))
+    return math.erfc(abs(right / count - others / of) / error / math.sqrt(2)) if error else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values corrected for their number, in the order given (Holm 1979)."""
+    corrected, least = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        corrected[i] = least = max(least, min(1.0, (len(p) - rank) * p[i]))
+    return corrected
+
+
+def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str], bool]:
+    """Compare outputs with their training means.
+
+    Returns a sentence on each, a warning of each that errs more, and whether one is as far off as if it diverged.
+    """
+    said, warnings, far = [], [], False
+    for name, targets, predictions in values:
+        errors = [each - targets for each in (predictions, means[name].reshape(-1))]
+        (absolute, least), (squared, lowest) = [
+            [power(each).mean(axis=1) for each in errors] for power in (np.abs, np.square)
+        ]
+        said.append(
+            f"{name + ': ' if name else ''}mean absolute error {_mean(absolute)}, mean squared error {_mean(squared)}, "
+            f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
+            f"{lowest.mean():.4g}."
+        )
+        far = far or bool(squared.mean() > FAR * max(lowest.mean(), np.square(targets).mean()))
+        if (worse := squared - lowest).mean() >= 0:
+            word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
+            warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
+    return said, warnings, far
+
+
+def _mean(values: np.ndarray) -> str:
+    """A mean of values that are not negative, with its 95 % interval."""
+    mean, half = values.mean(), _half(values)
+    return f"{mean:.4g} (95% interval {max(0.0, mean - half):.4g} to {mean + half:.4g})"
+
+
+def _half(values: np.ndarray) -> float:
+    """Half the 95 % interval of a mean."""
+    return Z * float(values.std(ddof=1)) / math.sqrt(len(values))

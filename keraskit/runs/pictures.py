@@ -1,0 +1,270 @@
+"""Predictions for picture files: read in batches beside the model's work, shown in a table, written to files."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from keraskit import system
+from keraskit.datasets.images import decode
+from keraskit.datasets.images.decode import BadPicture
+from keraskit.errors import printable
+from keraskit.files import as_csv, atomic, write_text
+from keraskit.runs import metrics, plots
+from keraskit.text import print_table, shortened
+
+BATCH, SHEET, COLUMNS = 32, 48, 6
+THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and its frame; letters in a line below
+
+
+@dataclass
+class Prediction:
+    """What a model makes of one file.
+
+    Args:
+        path: the file.
+        network: the model's name.
+        best: the most probable classes, the first the best: (name, probability).
+        note: what was done to the picture that its owner should know.
+        error: why there is no prediction.
+        truth: the true class, where it is known.
+        bits: how many of its 16 a file of 16 bits was taken to use.
+    """
+
+    path: Path
+    network: str = ""
+    best: list[tuple[str, float]] = field(default_factory=list)
+    note: str = ""
+    error: str = ""
+    truth: str = ""
+    bits: int = 16
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the most probable class is the true one; None where one of them is not known."""
+        return self.best[0][0] == self.truth if self.best and self.truth else None
+
+    def cell(self, top: int, narrow: bool = False) -> str:
+        """The most probable classes and the note, or why there are none; in lines where it is narrow."""
+        if self.error:
+            return printable(f"not read: {self.error}")
+        digits = 0 if narrow else 2
+        named = [f"{printable(name)} ({p:.{digits}%})" for name, p in self.best[:top]]
+        note = [f"[{self.note}]"] if self.note else []
+        return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model for pictures, and what it is fed.
+
+    Args:
+        prepare: makes a uint8 array of the model's size from a picture, and a note.
+        fed: makes the model's input of a batch of such arrays.
+        model: gives out a probability for each class, or that of the second of two.
+        bits: how many of its 16 a file of 16 bits uses.
+    """
+
+    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]
+    fed: Callable[[np.ndarray], Any]
+    model: Any
+    bits: int = 16
+
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
+        """A file as `prepare` makes it. Raises OSError and BadPicture."""
+        return self.prepare(decode.read(decode.contents(path), bits=self.bits))
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """Shape (n, classes)."""
+        return metrics.probabilities(self.model.predict_on_batch(self.fed(batch)))
+
+
+def predictions(
+    paths: Sequence[Path],
+    asked: Network,
+    classes: Sequence[str],
+    top: int = 3,
+    batch_size: int = BATCH,
+    network: str = "",
+) -> Iterator[Prediction]:
+    """One for each file, in order. Files are read in threads while the model works on those before.
+
+    Args:
+        paths: the files.
+        asked: the model.
+        classes: their names.
+        top: how many classes to name.
+        batch_size: pictures in one call of the model.
+        network: the model's name.
+    """
+
+    def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
+        try:
+            array, note = asked.read(path)
+            return array, Prediction(path, network, note=note, bits=asked.bits)
+        except BadPicture as error:
+            return None, Prediction(path, network, error=str(error))
+        except OSError as error:
+            return None, Prediction(path, network, error=f"cannot be read: {error.strerror or error}")
+
+    with ThreadPoolExecutor(system.cores()) as pool:
+        chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+        ahead = [pool.submit(read, path) for path in chunks[0]] if chunks else []
+        for i in _progress(range(len(chunks)), len(paths)):
+            results = [future.result() for future in ahead]
+            ahead = [pool.submit(read, path) for path in chunks[i + 1]] if i + 1 < len(chunks) else []
+            good = [array for array, _ in results if array is not None]
+            predicted = iter(asked.probabilities(np.stack(good))) if good else iter(())
+            for array, row in results:
+                if array is not None:
+                    probabilities = next(predicted)
+                    order = np.argsort(-probabilities, kind="stable")[:top]
+                    row.best = [(classes[k], float(probabilities[k])) for k in order]
+                yield row
+
+
+def _progress(steps: range, count: int) -> Iterable[int]:
+    from rich.console import Console
+    from rich.progress import track
+
+    quiet = not sys.stderr.isatty() or len(steps) < 4
+    console = Console(file=sys.__stderr__)  # itself, for what is printed through ours moves no cursor
+    return track(steps, f"{count:,} pictures", console=console, transient=True, disable=quiet)
+
+
+def show(rows: Sequence[Prediction], top: int = 3) -> None:
+    """Print a table: a line per file, or side by side what several networks say, and where they agree."""
+    networks = list(dict.fromkeys(row.network for row in rows))
+    if len(networks) < 2:
+        print_table(["picture", "prediction"], [[printable(row.path), row.cell(top)] for row in rows])
+        return
+    by_file: dict[Path, list[Prediction]] = {}
+    for row in rows:
+        by_file.setdefault(row.path, []).append(row)
+    lines = [
+        [printable(path.name), *(row.cell(top, narrow=True) for row in found), agreement(found)]
+        for path, found in by_file.items()
+    ]
+    print_table(["picture", *networks, "agreement"], lines, wrapped=True)
+
+
+def agreement(rows: Sequence[Prediction]) -> str:
+    """How many networks name the class that most of them name first."""
+    named = Counter(row.best[0][0] for row in rows if row.best)
+    if not named:
+        return ""
+    name, count = named.most_common(1)[0]
+    return f"{count} of {len(rows)}: {printable(name)}" if count > 1 else "no two agree"
+
+
+def write(
+    rows: Sequence[Prediction],
+    to_json: Path | None,
+    to_csv: Path | None,
+    to_sheet: Path | None,
+    top: int = 3,
+    show: str | None = None,
+) -> None:
+    """Write the files that were asked for; `show` says what is on the sheet, as `draw` has it."""
+    write_texts({to_json: lambda: rows_as_json(rows, top), to_csv: lambda: rows_as_csv(rows, top)})
+    if to_sheet:
+        with atomic(to_sheet) as path:
+            draw(rows, path, show)
+        print(f"sheet: {printable(to_sheet)}")
+
+
+def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
+    """Write the files that were asked for, and say so."""
+    for path, text in made.items():
+        if path:
+            write_text(path, text())
+            print(f"written: {printable(path)}")
+
+
+def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
+    """A list with an object per file; where the truth of any is known, with it."""
+    labelled = any(row.truth for row in rows)
+    entries = [
+        {
+            "picture": printable(row.path),
+            "network": row.network,
+            **({"truth": row.truth, "right": row.right} if labelled else {}),
+            "best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]],
+            "note": row.note,
+            "error": row.error,
+        }
+        for row in rows
+    ]
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+
+def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
+    """A line per file."""
+    labelled = any(row.truth for row in rows)
+    most = max((len(row.best[:top]) for row in rows), default=0)
+    ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
+    table: list[list[Any]] = [
+        ["picture", "network", *(["truth", "right"] if labelled else []), *ranks, "note", "error"]
+    ]
+    for row in rows:
+        best = [cell for name, p in row.best[:top] for cell in (name, f"{p:.6f}")]
+        known = [row.truth, row.right] if labelled else []
+        table.append([row.path, row.network, *known, *best, *[None] * (2 * most - len(best)), row.note, row.error])
+    return as_csv(table)
+
+
+def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
+    """Those that are wrong, the most confident first."""
+    return sorted((row for row in rows if row.right is False), key=lambda row: -row.best[0][1])
+
+
+def draw(rows: Sequence[Prediction], path: Path, show: str | None = None) -> None:
+    """Write a sheet with pictures and what was predicted of them; right and wrong are framed in green and red.
+
+    Args:
+        rows: those that could not be read are left out.
+        path: the PNG to write.
+        show: "mistakes", the most confident first; "unsure", the least probable first; or "first" (default: mistakes,
+            where the truth is known).
+    """
+    read = [row for row in rows if row.best]
+    show = show or ("mistakes" if any(row.truth for row in rows) else "first")
+    chosen = {"mistakes": mistakes(read), "unsure": sorted(read, key=lambda row: row.best[0][1]), "first": read}[show]
+    count, all_of = min(SHEET, len(chosen)), f"{len(read):,} predictions"
+    title = {
+        "mistakes": f"Mistakes, the most confident first: {count} of {len(chosen):,} in {all_of}",
+        "unsure": f"Unsure, the least probable first: {count} of {all_of}",
+        "first": f"The first {count} of {all_of}",
+    }[show]
+    lines = -(-count // COLUMNS)
+    columns = -(-count // max(1, lines))  # as many in each line, so that no column is empty
+    several, shown = len({row.network for row in rows}) > 1, chosen[:SHEET]
+    captions = [_caption(row, row.network if several else "") for row in shown]
+    title = textwrap.fill(title, 24 * max(2, columns))
+    plots.sheet([*map(_thumbnail, shown)], captions, path, title, columns, side=1.8)
+
+
+def _caption(row: Prediction, network: str) -> str:
+    name, probability = row.best[0]
+    verdict = {True: "right", False: f"wrong, true: {row.truth}", None: ""}[row.right]
+    named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
+    note = textwrap.shorten(", ".join(filter(None, (network, row.note))), CAPTION, placeholder="…")
+    lines = [shortened(printable(row.path.name), CAPTION), named, shortened(printable(verdict), CAPTION)]
+    return "\n".join(filter(None, [*lines, printable(note)]))
+
+
+def _thumbnail(row: Prediction) -> np.ndarray:
+    """The picture on a square of white paper, whatever its shape, so that no line or column of the sheet is empty."""
+    image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
+    frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
+    return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))
