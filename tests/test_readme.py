@@ -1,4 +1,4 @@
-"""Every command and every Python example of the README, run as a reader would."""
+"""Every command and every Python example of README and guide, run as a reader would."""
 
 import os
 import re
@@ -19,7 +19,7 @@ import handbook
 import pages
 import table
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text() + (ROOT / "docs" / "guide.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
 BIN = Path(sys.executable).parent
