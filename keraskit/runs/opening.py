@@ -1,18 +1,139 @@
-"""Opens a run's model, with what a recipe of the user's own adds to Keras where the user names its file."""
+"""Opens a finished run for inference: model, classes and preprocessing, from its folder alone."""
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
 
+from keraskit.augment import Augmentation
+from keraskit.augment.statistics import Statistics
+from keraskit.datasets.images import decode, digit_pictures
+from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable, sentence
 from keraskit.models import applications, weights
 from keraskit.options import call
 from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
-from keraskit.runs.folder import MODEL, RunFolder
+from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder
+
+Invert = Literal["auto", "yes", "no"]
+Prepare = Literal["auto", "yes", "no"]
+NEARLY_ALL = 0.95  # of a run's training pictures
+UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of runs that do not say
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedRun:
+    """A finished run, loaded for inference.
+
+    Args:
+        folder: where it lies.
+        facts: its manifest.
+        model: the best by validation, float32, not compiled.
+    """
+
+    folder: RunFolder
+    facts: dict[str, Any]
+    model: keras.Model
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty where there are none."""
+        return self.facts.get("classes") or []
+
+    @cached_property
+    def classifier(self) -> keras.Model:
+        """The model up to the output that names the class, ending in probabilities: (n, classes), or (n, 1) of two."""
+        model, count = self.model, len(self.classes)
+        if output := self.facts.get("class_output"):
+            model = keras.Model(model.inputs, model.get_layer(output).output)
+        if model.output_shape != (None, count) and (model.output_shape, count) != ((None, 1), 2):
+            raise ValueError(f"the model gives out {model.output_shape}, and there are {count} classes")
+        if activation := self.facts.get("class_activation"):
+            layer = keras.layers.Activation(activation, dtype="float32", name="class_probabilities")
+            model = keras.Model(model.inputs, layer(model.outputs[0]))
+        return model
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedPictureRun(OpenedRun):
+    """A finished run that learned from pictures.
+
+    Args:
+        inputs: size, scale and shape of its pictures.
+        augmentation: with the statistics of the training pictures, where it standardises with them.
+    """
+
+    inputs: Inputs
+    augmentation: Augmentation
+
+    @property
+    def trained(self) -> dict[str, float]:
+        """What `digit_pictures.measure` found in the training pictures, or `UNRECORDED`."""
+        known = self.facts.get("training_pictures") or {}
+        return UNRECORDED if manifest.missing(known, UNRECORDED) else known
+
+    def preprocess(self, pictures: np.ndarray) -> Any:
+        """Make the model's input of uint8 pictures, shape (n, height, width) or (n, height, width, 3)."""
+        scaled = pictures if self.augmentation.rescale else self.inputs.scaled(pictures)
+        return self.inputs.arranged(self.augmentation.standardize(scaled))
+
+
+def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedRun:
+    """Open the run in a folder, or the newest of several.
+
+    Args:
+        run: a run's folder, or one that holds several.
+        recipe: the file of a recipe that the user trusts, whose layers the model has.
+        unfinished: also take one that has not finished, if it has a model.
+
+    Raises:
+        UserError: there is none, or its files are damaged.
+    """
+    folder = RunFolder.newest(run, unfinished)
+    return OpenedRun(folder, manifest.read(folder, "recipe"), load_model(folder, recipe))
+
+
+def open_picture_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedPictureRun:
+    """The same of a run that learned classes from pictures.
+
+    Raises UserError where it learned from something else, too, or its files contradict each other.
+    """
+    folder = RunFolder.newest(run, unfinished)
+    facts = manifest.read(folder, "recipe", "classes", "config")
+    if not facts.get("inputs"):
+        raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
+    try:
+        inputs, augmentation = Inputs.from_json(facts["inputs"]), _augmentation(folder, facts["config"])
+        opened = OpenedPictureRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
+        takes = {tensor.name: tuple(tensor.shape[1:]) for tensor in opened.classifier.inputs}
+        wanted = inputs.shape if isinstance(inputs.shape, dict) else dict.fromkeys(list(takes)[:1], inputs.shape)
+        if takes != wanted:
+            raise ValueError(f"the model takes {takes}, the run's pictures are {wanted}")
+        blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
+        opened.preprocess(blank)  # statistics of other pictures end here
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
+    return opened
+
+
+def _augmentation(folder: RunFolder, config: dict[str, Any]) -> Augmentation:
+    """The run's augmentation, of which standardisation is part of preprocessing."""
+    described = config.get("augment") or {}
+    if "preprocessing_function" in described:
+        raise UserError("This run used a function of your own on its pictures, which no folder can hold.")
+    augmentation = Augmentation.of(described)
+    if augmentation.needs_fit:
+        return augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
+    return augmentation
 
 
 def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
@@ -48,3 +169,56 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
         applications.load_file(model, path)
         print(f"NOTE           {printable(problem)} So {own.name} built it, and was given its weights.", flush=True)
         return model
+
+
+def prepared(
+    image: Image.Image, inputs: Inputs, trained: dict[str, float], invert: Invert, prepare: Prepare
+) -> tuple[np.ndarray, str]:
+    """The picture as the run's were, uint8 of their size, and a note of what else was done to it.
+
+    Args:
+        image: from `decode.read`.
+        inputs: the run's.
+        trained: what `digit_pictures.measure` found in its training pictures.
+        invert, prepare: as `predict` has them.
+    """
+    bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
+    paper, ink = ("bright", "dark") if bright_paper else ("dark", "bright")
+    notes = []
+    wanted = prepare == "auto" and as_mnist(inputs, trained) and not digit_pictures.is_prepared(image)
+    if wanted or prepare == "yes":
+        dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
+        if found := digit_pictures.cut_out(image, dark_ink):
+            array, dark_ink = found
+            notes = ["digit cut out, scaled to 20x20 and centred"]
+            if dark_ink != bright_paper:
+                notes.append(f"inverted: {paper} ink, {ink} in training")
+            return 255 - array if bright_paper else array, "; ".join(notes)
+        shade = {None: "", True: "dark ", False: "bright "}[dark_ink]
+        notes = [f"no {shade}ink found, taken whole"]
+    array = decode.pixels(image, inputs.size, inputs.channels)
+    inverted = invert == "yes"
+    if inverted:
+        notes.append("inverted")
+    elif invert == "auto" and inputs.channels == 1 and _differs(array, trained):
+        inverted = True
+        known = f"{paper} is assumed of the training pictures'" if trained is UNRECORDED else f"{paper} in training"
+        notes.append(f"inverted: {ink} border, {known}")
+    if inverted:
+        array = decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels)
+    return array, "; ".join(notes)
+
+
+def as_mnist(inputs: Inputs, trained: dict[str, float]) -> bool:
+    """Whether a run's pictures are digits prepared as MNIST's."""
+    return trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == digit_pictures.SHAPE
+
+
+def _differs(array: np.ndarray, trained: dict[str, float]) -> bool:
+    """Whether the border of a grey picture, once inverted, is nearer to those of the training pictures."""
+
+    def distance(brightness: float) -> float:
+        return max(trained["darkest_border"] - brightness, brightness - trained["brightest_border"], 0)
+
+    brightness = float(digit_pictures.border(array[None])[0])
+    return distance(255 - brightness) < distance(brightness)

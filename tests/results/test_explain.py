@@ -9,8 +9,9 @@ import keraskit
 from keraskit.cli import app
 from keraskit.runs import figures, predictions
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.opening import open_picture_run
+from keraskit.runs.pictures import network
 from keraskit.tools.explain import explain
-from keraskit.tools.predict import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,9 @@ def test_mistakes_and_right_answers_are_explained_in_a_sheet_and_in_the_page(run
 
 def test_what_is_explained_is_what_the_run_predicts(run):
     """The pictures in the page are those of the test, and the answer to each is the one that the run recorded."""
-    asked = Predictor.of(run)
+    asked = open_picture_run(run)
     kept = figures.read(RunFolder(run))["mistakes"]
-    network = asked.network()
-    found = explain.of_pictures(network, explain.kept(asked)[:8], asked.classes)
+    found = explain.of_pictures(network(asked), explain.kept(asked)[:8], asked.classes)
     for each, caption in zip(found, kept.captions, strict=False):
         assert f"predicted {each.answer}, {each.probability:.2f}" in caption
         assert each.explanation.map.shape == each.picture.shape == (28, 28)
@@ -64,7 +64,7 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
     data = keraskit.from_arrays(noise[:60], labels[:60], noise[60:], labels[60:], scale="unit")
     recipe = keraskit.Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=20)
     folder = RunFolder(keraskit.run(recipe, output_dir=tmp_path).folder)
-    asked = Predictor.of(folder.path)
+    asked = open_picture_run(folder.path)
     kept = explain.kept(asked)
     tested = predictions.read(folder).of_classes(folder.read_json("run.json"))[1]
     worst = figures.worst_of(labels[60:], tested)[: figures.WHOLE]
@@ -72,7 +72,7 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
     assert len(kept) == len(worst) + len(good)
     for (_, picture), i in zip(kept, [*worst, *good], strict=True):
         assert np.array_equal(picture, noise[60 + i])
-        np.testing.assert_allclose(asked.network().probabilities(picture[None])[0], tested[i], atol=1e-4)
+        np.testing.assert_allclose(network(asked).probabilities(picture[None])[0], tested[i], atol=1e-4)
     for pictures, says in ((noise[:0], "kept no pictures"), (noise[:9], "as JPEG, which its model did not see")):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(figures, "WHOLE", 0)

@@ -19,7 +19,7 @@ from keraskit import files
 from keraskit.cli import app
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.runs import figures, listing, manifest, plots, predictions, report
+from keraskit.runs import figures, listing, manifest, opening, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare, predict
 from keraskit.training import resume
@@ -30,15 +30,13 @@ READERS = {  # of each file of a run
     "run.json": [manifest.read],
     "history.csv": [RunFolder.read_history, lambda folder: listing.read(folder.path)],
     "statistics.npz": [
-        lambda folder: predict._preparation(
-            folder, {"augment": {"featurewise_center": True}}, Inputs.from_json(folder.read_json("run.json")["inputs"])
-        )
+        lambda folder: opening._augmentation(folder, {"augment": {"featurewise_center": True}}),
     ],
     "checkpoint.npz": [Checkpoint.of],
     "predictions.npz": [predictions.read, report.write_report],
     "pictures.npz": [figures.read, report.write_report],
     "model.keras": [
-        predict.load_model,
+        opening.load_model,
         lambda folder: folder.sha256("model.keras"),
         lambda folder: files.weights_file(str(folder.path)),
     ],
@@ -148,7 +146,7 @@ def test_any_field_of_the_manifest_may_be_of_any_kind(run, monkeypatch):
     def preparing():
         known = manifest.read(run, "recipe", "classes", "config")
         with suppress(ValueError, TypeError):  # one line in `predict`
-            predict._preparation(run, known["config"], Inputs.from_json(known["inputs"]))
+            Inputs.from_json(known["inputs"]), opening._augmentation(run, known["config"])
 
     refused = {}
     for place in places(facts):

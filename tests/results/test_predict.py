@@ -15,7 +15,8 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
-from keraskit.tools.predict import Predictor, predict
+from keraskit.runs.opening import OpenedPictureRun
+from keraskit.tools.predict import predict
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
 
@@ -137,9 +138,9 @@ def test_digits_of_the_runs_own_size_are_prepared_too_where_they_are_not_yet(own
 
 
 def test_what_is_no_run_on_digits_cannot_prepare_them(tmp_path):
-    model = Predictor(None, None, None, [], Inputs((8, 8), 3, "unit", (8, 8, 3)), None, {})
+    run = OpenedPictureRun(None, {}, None, Inputs((8, 8), 3, "unit", (8, 8, 3)), None)
     with pytest.raises(UserError, match="--prepare yes cuts digits out for a run on grey pictures of 28x28"):
-        model.network(prepare="yes")
+        pictures.network(run, prepare="yes")
 
 
 def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):

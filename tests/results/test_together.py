@@ -12,8 +12,8 @@ import pytest
 
 from keraskit.runs import listing, report
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.opening import load_model
 from keraskit.tools import compare
-from keraskit.tools.predict import load_model
 
 
 def test_eight_processes_in_one_second_get_eight_folders(tmp_path):

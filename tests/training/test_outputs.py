@@ -16,6 +16,8 @@ from keraskit import Recipe, from_arrays
 from keraskit.datasets.splits import Split
 from keraskit.runs import listing, metrics
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.opening import open_picture_run
+from keraskit.runs.pictures import network
 from keraskit.tools import compare, predict
 from keraskit.tools.export import export
 from keraskit.training import outputs
@@ -178,8 +180,8 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     (answers,) = compare._answers(listing.Row("", [listing.read(result.folder)]))[1].values()
     assert answers.mean() == right
 
-    asked, files = predict.Predictor.of(result.folder), [tmp_path / f"{i}.png" for i in range(3)]
-    assert np.abs(asked.network().probabilities(a) - known).max() < 1e-6
+    asked, files = open_picture_run(result.folder), [tmp_path / f"{i}.png" for i in range(3)]
+    assert np.abs(network(asked).probabilities(a) - known).max() < 1e-6
     for i, file in enumerate(files):
         Image.fromarray(a[i]).save(file)
     for i, row in enumerate(predict.predict(result.folder, files, invert="no")):

@@ -11,12 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraskit.augment import Augmentation
 from keraskit.errors import UserError
 from keraskit.files import write_text
 from keraskit.runs import figures, manifest, predictions, report, templates
 from keraskit.runs.folder import RunFolder
-from keraskit.tools.predict import UNRECORDED, Predictor, as_mnist
+from keraskit.runs.opening import UNRECORDED, as_mnist, open_picture_run
 
 FEW_WEIGHTS, MOST_WEIGHTS, MOST_LAYERS = 1_000_000, 20_000_000, 300  # the most make a page of 53 MB
 AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
@@ -44,18 +43,18 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     """
     folder = RunFolder.newest(run)
     facts = manifest.read(folder, "recipe", "data.name", "config")
-    asked = Predictor.of(folder.path, recipe)
-    if Augmentation.of(facts["config"].get("augment") or {}).standardizes:
+    asked = open_picture_run(folder.path, recipe)
+    if asked.augmentation.standardizes:
         raise UserError(f"{folder.path}: its pictures were standardised by flags, which no page does.")
     if asked.inputs.bits != 16:
         problem = f"{folder.path}: its pictures have {asked.inputs.bits} bits, and browsers read all of 16 as dark."
         raise UserError(problem, "`keraskit predict` and `export` read them as the run did.")
-    network = Network(asked.whole)
+    network = Network(asked.model)
     described = {
         **dataclasses.asdict(asked.inputs),
         "classes": asked.classes,
         "trained": {**asked.trained, "assumed": asked.trained is UNRECORDED},
-        "output": network.place(asked.model.outputs[0], network.known),
+        "output": network.place(asked.classifier.outputs[0], network.known),
         "layers": network.layers,
     }
     answered = predictions.read(folder)
@@ -65,7 +64,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         "keraskit.tools.demo",
         run=facts,
         accuracy=float((known[1].argmax(axis=1) == known[0]).mean()) if known else None,
-        parameters=asked.whole.count_params(),
+        parameters=asked.model.count_params(),
         digits=as_mnist(asked.inputs, asked.trained),
         described=described,
         weights=network.halves(),

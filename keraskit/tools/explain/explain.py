@@ -14,12 +14,12 @@ from PIL import Image
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.files import atomic
-from keraskit.runs import figures, plots, report
+from keraskit.runs import figures, pictures, plots, report
 from keraskit.runs.figures import Sheet
+from keraskit.runs.opening import OpenedPictureRun, open_picture_run
 from keraskit.runs.pictures import CAPTION, Network, Prediction
 from keraskit.tools.explain import attribution
 from keraskit.tools.explain.attribution import Explanation
-from keraskit.tools.predict import Predictor
 
 FIRST = 24  # pictures of predictions that are explained
 
@@ -98,8 +98,8 @@ def explain(
         target: the PNG to write.
         recipe: the file of a recipe of the user's own, whose layers the model has.
     """
-    asked = Predictor.of(run, recipe)
-    network = asked.network()
+    asked = open_picture_run(run, recipe, unfinished=True)
+    network = pictures.network(asked)
     if mistakes:
         sheet = write(of_pictures(network, kept(asked), asked.classes, layer), target)
         figures.pack(asked.folder, figures.EXPLAINED, {"explained": sheet})
@@ -141,7 +141,7 @@ def overlaid(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.clip(grey * (1 - share) + colours * share, 0, 255).astype(np.uint8)
 
 
-def kept(asked: Predictor) -> list[tuple[str, np.ndarray]]:
+def kept(asked: OpenedPictureRun) -> list[tuple[str, np.ndarray]]:
     """The run's worst mistakes and some right answers, in the model's size."""
     sheets = figures.read(asked.folder)
     chosen = [
