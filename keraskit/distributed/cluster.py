@@ -20,10 +20,8 @@ from keraskit.distributed.workers import find_workers
 from keraskit.errors import RunStopped, UserError, lasting, sentence
 from keraskit.recipe import Recipe
 
-ASKED = "as asked"
-HERE = ("output_dir", "threads")  # knobs that may differ
-FILES = ("weights", "dataset")  # knobs that may name a file, whose content counts
-COMPUTE = ("keraskit", "tensorflow", "keras", "numpy", "pillow")  # whose versions must be the same
+MAY_DIFFER = {"output_dir", "threads", "dataset", "given"}  # knobs; of a data set its content counts
+COMPUTE = {"keraskit", "tensorflow", "keras", "numpy", "pillow"}  # whose versions must be the same
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 
 
@@ -64,38 +62,49 @@ class Cluster:
         return f"worker {self.index} of {len(self.workers)}, {devices} each; {self.how}" if self.workers else self.how
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
-        """A dataset of this process's shares, one device's after another's, as the strategy feeds it."""
+        """Return a dataset of this process's shards, as `fit` takes it under the strategy."""
         return repairs.distribute(dataset, self.strategy, self.devices) if self.strategy else dataset
 
     def agree(self, **facts: Any) -> None:
         """Raise UserError on every worker, the same, unless these facts are the same on all of them."""
-        if self.coordination:
-            refuse_differences(self.coordination.gather(facts))
+        if self.coordination is None:
+            return
+        said = self.coordination.gather({name: lasting(value) for name, value in facts.items()})
+        differing = []
+        for name in dict.fromkeys(name for each in said for name in each):
+            values = [each.get(name, "the default") for each in said]
+            if len(set(values)) > 1:
+                named = (f"{value} on worker {values.index(value)}" for value in dict.fromkeys(values))
+                differing.append(f"{name} is {' but '.join(named)}")
+        if differing:
+            advice = "Start the same command everywhere, with the same data and versions, and one --output-dir for all."
+            raise UserError(f"The workers do not agree: {'; '.join(differing)}.", advice)
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits) -> None:
-        """Raise UserError on every worker unless all train the same: flags, the recipe's code, data, weights to begin
-        with. Places may differ: of files, what is in them counts."""
-        if self.coordination:
-            knobs = settings.model_dump()
-            augment = {f"augment.{name}": value for name, value in knobs.pop("augment").items()}
-            knobs |= augment | knobs.pop("options")
-            own = {flag(name): _same(name, value) for name, value in knobs.items() if name not in HERE}
-            sizes = " + ".join(f"{size:,}" for size in splits.sizes().values())
-            data = f"{splits.source['name']}, {sizes} examples, {str(splits.source.get('sha256'))[:12]}"
-            self.agree(**own, data=data, recipe=f"{recipe.name}, {recipe.source and _content(recipe.source)}")
+        """Raise UserError on every worker unless all train the same: flags, code, data, first weights and versions.
+
+        Places may differ: of files, what is in them counts.
+        """
+        knobs = settings.model_dump(exclude=MAY_DIFFER)
+        augment = {f"augment.{name}": value for name, value in knobs.pop("augment").items()}
+        knobs |= augment | knobs.pop("options") | {"devices": self.devices, "weights": _content(settings.weights)}
+        flags = {flag(name): v for name, v in knobs.items() if name not in MAY_DIFFER and not isinstance(v, Path)}
+        versions = {name: version for name, version in system.versions().items() if name in COMPUTE}
+        data = splits.source["name"], splits.sizes(), splits.source.get("sha256")
+        self.agree(**flags, data=data, recipe=(recipe.name, _content(recipe.source)), **versions)
 
     def leave(self) -> None:
-        """End the work together, when the chief has ended its own."""
+        """Wait for the chief, and end the work together."""
         if self.coordination:
             self.coordination.leave()
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Around whatever makes variables of the model in training."""
+        """Create the variables of the training copy inside this context."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Around fitting the model in training. A worker that is lost becomes one line."""
+        """Fit the training copy inside this context. A worker that is lost becomes one line."""
         with repairs.fit_repaired(self.strategy):
             try:
                 yield
@@ -105,13 +114,10 @@ class Cluster:
                 raise lost(self.index, len(self.workers), error) from error
 
 
-ONE = Cluster()
-
-
 class StopTogether(keras.callbacks.Callback):
-    """When one worker has had a signal, has all of them stop after the same epoch, which the chief saves.
+    """Stop all workers after the same epoch, which the chief saves, when one of them has had a signal.
 
-    What all of them heed is `agreed`: where there is one process alone, this worker's own `patience`.
+    `agreed` is what all of them heed: where there is one process alone, this worker's own `patience`.
     """
 
     def __init__(self, cluster: Cluster, patience: signals.Patience) -> None:
@@ -120,7 +126,7 @@ class StopTogether(keras.callbacks.Callback):
         self.agreed = signals.Patience() if cluster.coordination else patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self.cluster.coordination:
+        if self.cluster.coordination is None:
             return
         self.agreed.asked = max(self.cluster.coordination.gather(self.patience.asked or 0)) or None
         if self.agreed.asked and not self.cluster.chief:
@@ -129,25 +135,28 @@ class StopTogether(keras.callbacks.Callback):
 
 
 def join(config: RunConfig) -> Cluster:
-    """The cluster of a run. TensorFlow takes this before its first computation only.
+    """Return the cluster of a run. Call before TensorFlow's first computation.
 
     Raises:
-        UserError: the devices are not there, the workers are not described well or do not agree, the batch cannot be
-            shared, or TensorFlow has computed already.
+        UserError: the devices are not there, the workers are not described well, the batch cannot be shared evenly, or
+            TensorFlow has computed already.
         RunStopped: workers are missing.
     """
     workers, index, how = find_workers(config)
     if not workers and (config.devices or 1) == 1:
-        return ONE
+        return Cluster(how="as asked") if config.devices else Cluster()
     gpus = [] if config.device == "cpu" else tf.config.list_physical_devices("GPU")
     if workers and not gpus and (config.devices or 1) > 1:
         problem = f"--devices {config.devices} makes parts of one CPU, of which TensorFlow uses one on each worker."
         raise UserError(problem, "Leave it out, or start more workers.")
     try:
         local = _local_devices(gpus, config.devices)
-        _check_batch(config.batch_size or 0, len(local) * max(1, len(workers)))
+        replicas = len(local) * max(1, len(workers))
+        if config.batch_size and config.batch_size % replicas:
+            problem = f"A batch of {config.batch_size} cannot be shared evenly by {replicas} devices."
+            raise UserError(problem, f"Take a multiple of {replicas} as --batch-size.")
         if not workers:
-            return Cluster(len(local), (), 0, ASKED, tf.distribute.MirroredStrategy(local))
+            return Cluster(len(local), how="as asked", strategy=tf.distribute.MirroredStrategy(local))
         print(f"waiting        for {len(workers)} workers, as {how} says; this is worker {index}", flush=True)
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(workers)}),
@@ -161,9 +170,7 @@ def join(config: RunConfig) -> Cluster:
         # What goes wrong there is raised as well as printed.
         with signals.sent_to(signal.SIG_DFL), start.quietly(known="^"):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        cluster = Cluster(len(local), workers, index, how, strategy, coordination)
-        cluster.agree(**{"--devices": len(local)}, **{name: system.versions().get(name) for name in COMPUTE})
-        return cluster
+        return Cluster(len(local), workers, index, how, strategy, coordination)
     except RuntimeError as error:
         problem = f"Several devices or workers come too late: {sentence(error)}"
         raise UserError(problem, "Start a new process.") from error
@@ -175,51 +182,20 @@ def join(config: RunConfig) -> Cluster:
 
 
 def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:
-    """Names of what computes on this machine: GPUs, or parts of the CPU."""
+    """Name the devices of this machine that compute: GPUs, or parts of the CPU, to try it out."""
     if gpus:
         if asked and asked > len(gpus):
             raise UserError(f"--devices {asked}, but TensorFlow sees {len(gpus)} GPUs here.", "Ask for fewer.")
         used = gpus[: asked or len(gpus)]
         tf.config.set_visible_devices(used, "GPU")
         return [f"GPU:{i}" for i in range(len(used))]
-    devices = asked or 1
-    if devices > 1:  # one CPU computes as several devices: for trying it out
+    if asked and asked > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-    return [f"CPU:{i}" for i in range(devices)]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * asked)
+    return [f"CPU:{i}" for i in range(asked or 1)]
 
 
-def _check_batch(batch_size: int, replicas: int) -> None:
-    """Raise UserError where a batch cannot be shared evenly."""
-    if batch_size % replicas:
-        near = [n for n in (batch_size // replicas * replicas, -(-batch_size // replicas) * replicas) if n]
-        advice = f"Take --batch-size {' or '.join(map(str, near))}."
-        raise UserError(f"A batch of {batch_size} cannot be shared evenly by {replicas} devices.", advice)
-
-
-def _same(name: str, value: Any) -> str | None:
-    """A knob's value as text that is the same on every machine; None for a place, where only what is in it counts."""
-    if name in FILES and Path(str(value)).exists():
-        return _content(Path(str(value)))
-    return None if isinstance(value, Path) else lasting(value)
-
-
-def _content(path: Path) -> str | None:
-    """A short hash of a file; of a folder, such as a run's, its name; None where there is none."""
-    if not path.is_file():
-        return path.resolve().name if path.exists() else None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-
-
-def refuse_differences(said: list[dict[str, Any]]) -> None:
-    """Raise UserError where workers, in their order, do not say the same; it names each difference."""
-    differing = []
-    for name in dict.fromkeys(name for facts in said for name in facts):
-        values = [str(facts.get(name, "the default")) for facts in said]
-        if len(set(values)) > 1:
-            named = (f"{value} on worker {values.index(value)}" for value in dict.fromkeys(values))
-            differing.append(f"{name} is {' but '.join(named)}")
-    if differing:
-        advice = "Start the same command everywhere, with the same data and versions, and one --output-dir for all."
-        raise UserError(f"The workers do not agree: {'; '.join(differing)}.", advice)
+def _content(file: str | Path | None) -> str | None:
+    """Identify a file by its content, anything else, such as the folder of a run, by its name."""
+    path = Path(file or "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else path.name

@@ -1,9 +1,8 @@
-"""`keraskit launch`: starts several workers of one run on this machine, each with a log file of its own."""
+"""`keraskit launch`: start several workers of one run on this machine, each with a log file of its own."""
 
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from types import FrameType
 from keraskit import files, signals, system
 from keraskit.errors import RunStopped, UserError, printable
 
-INTERRUPTED = [128 + number for number in signals.CAUGHT]  # exit codes
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
 
 
@@ -31,16 +29,13 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         RunStopped: a worker failed. The others were given time to say why they stop, and then ended.
         Stopped: a signal came, and was passed on.
     """
-    if not words or words[0] != "run":
-        raise UserError("launch starts a training.", "Say `keraskit launch --workers 2 -- run cnn`.")
-    if workers < 2:
-        raise UserError(f"--workers {workers} is not several.", "Leave `keraskit launch --workers N --` out.")
+    if not words or words[0] != "run" or workers < 2:
+        raise UserError("launch starts a training on several workers.", "Say `keraskit launch --workers 2 -- run cnn`.")
     if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
         words = [*words, "--threads", str(max(1, system.cores() // workers))]
     files.check_folder(logs, "--logs")
     folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
-    outputs = [folder / f"worker-{index}.log" for index in range(workers)]
     print(f"launch         {workers} workers; their output goes to {printable(folder)}", flush=True)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
     started: list[subprocess.Popen[bytes]] = []
@@ -52,48 +47,41 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
             process.send_signal(number)
 
     with ExitStack() as stack, signals.sent_to(pass_on):
-        for index, output in enumerate(outputs):
+        for index in range(workers):
             config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keraskit", *words],  # -P: a numpy.py lying here is none of ours
                 env={**os.environ, "TF_CONFIG": json.dumps(config)},
                 stdin=subprocess.DEVNULL,
-                stdout=stack.enter_context(output.open("wb")),
+                stdout=stack.enter_context((folder / f"worker-{index}.log").open("wb")),
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C comes here, and is passed on once
             )
             started.append(stack.enter_context(process))
             stack.callback(process.kill)
+        shown = stack.enter_context((folder / "worker-0.log").open("rb"))
         failed, deadline = None, float("inf")
-        shown = stack.enter_context(outputs[0].open("rb"))
-        while True:
-            codes = [process.poll() for process in started]
+        while time.monotonic() < deadline:
+            running = [process for process in started if process.poll() is None]
             print(shown.read().decode("utf-8", "replace"), end="", flush=True)
-            if failed is None and any(codes):
-                failed = next(i for i, code in enumerate(codes) if code)
+            if failed is None and (failed := next((each for each in started if each.returncode), None)):
                 deadline = time.monotonic() + PATIENCE
-            if None not in codes or time.monotonic() > deadline:
+            if not running:
                 break
             time.sleep(0.1)
-    code = started[failed or 0].returncode
-    if asked or code in INTERRUPTED:  # here, or the workers by somebody else
-        raise signals.Stopped(asked[0] if asked else code - 128, "Interrupted. The same command with --resume goes on.")
-    if failed is not None:
-        raise RunStopped(f"Worker {failed} {_ended(code, outputs[failed])}", f"See {outputs[failed]}.")
+    code = failed.returncode if failed else 0
+    if asked or code - 128 in signals.CAUGHT:  # a signal came here, or to a worker
+        number = asked[0] if asked else code - 128
+        raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
+    if failed:
+        index = started.index(failed)
+        raise RunStopped(f"Worker {index} ended with code {code}.", f"See {folder}/worker-{index}.log.")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on now."""
+    """Return ports of the loopback that nobody listens on now."""
     with ExitStack() as sockets:
         found = [sockets.enter_context(socket.socket()) for _ in range(count)]
         for each in found:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in found]
-
-
-def _ended(code: int, log: Path) -> str:
-    """How a worker ended: by a signal, or with the last line that keraskit said."""
-    if code < 0:
-        return f"was ended by {signal.Signals(-code).name}."
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("keraskit: ")]
-    return f"ended with code {code}{f': {lines[-1]}' if lines else '.'}"
