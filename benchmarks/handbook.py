@@ -16,8 +16,7 @@ from unittest import mock
 from keraskit.cli import app, commands
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import flag
-from keraskit.options import options_of
-from keraskit.recipe import BEYOND
+from keraskit.recipe import BEYOND, options_of
 from keraskit.registry import Card, recipes_available
 
 ROOT = Path(__file__).resolve().parents[1]

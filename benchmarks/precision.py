@@ -19,7 +19,7 @@ start.start_tensorflow()
 
 import keraskit  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
-from keraskit.options import call  # noqa: E402
+from keraskit.recipe import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.runs.folder import MANIFEST, RunFolder  # noqa: E402
 from keraskit.training import hardware, runner, setup  # noqa: E402

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from keraskit.augment import Augmentation
-from keraskit.typed import Typed
+from keraskit.errors import Seed, Typed
 
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
 # The sections of a help page, in order; what names none of them is the training's.
@@ -35,7 +35,7 @@ class RunConfig(Typed):
     """Passes over the training split."""
     batch_size: Annotated[int | None, Interval(ge=1, le=65_536)] = None
     """Examples in one step."""
-    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
+    seed: Seed = 0
     """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
     seeds: Annotated[int, Interval(ge=1, le=1_000), _beside] = 1
     """Train so many times, with this seed and those after it, and end with the mean and its standard error."""

@@ -1,9 +1,23 @@
-"""UserError, one line that says what is wrong and what to do next; and text that a terminal can be shown."""
+"""UserError, one line that says what is wrong; Typed, a record that refuses such values; text a terminal can show."""
 
 import difflib
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, ClassVar, Self
+
+from annotated_types import Interval
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
+    """What cyclopts makes of a word: no more than an int is, where its own rounds 1.5."""
+    return int(tokens[0].value)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+Count = Annotated[Whole, Interval(ge=1, le=1_000_000)]
+Seed = Annotated[Whole, Interval(ge=0, le=2**31 - 1)]
 
 
 class UserError(Exception):
@@ -15,11 +29,11 @@ class UserError(Exception):
         flag: what the command lacks, such as `--recipe mine.py`: the command line then prints the whole command.
     """
 
+    code = 2
+
     def __init__(self, problem: str, advice: str = "", flag: str = "") -> None:
         super().__init__(" ".join(f"{problem} {advice}".split()))
         self.flag = flag
-
-    code = 2
 
 
 class RunStopped(UserError):
@@ -28,31 +42,61 @@ class RunStopped(UserError):
     code = 1
 
 
+class Typed(BaseModel):
+    """A frozen record whose fields are checked against their types. Raises UserError for a value that does not fit."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+        defer_build=True,
+    )
+    func: ClassVar[None] = None  # where cyclopts looks for docstrings: the fields have theirs already
+
+    def __init__(self, /, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise unfit(error) from error
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # a record within another is checked by that
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """Refuse empty text, which is a forgotten value; take NumPy's numbers and arrays for Python's."""
+        if isinstance(value, str) and not value:
+            raise ValueError("expected a value")
+        return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
+
+    def given(self) -> dict[str, Any]:
+        """What was given, by name, also where it equals a default; without what makes no difference to a result."""
+        return {name: value for name, value in self.model_dump(exclude_unset=True).items() if value != {}}
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with other values, which count as given."""
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+
+def unfit(error: ValidationError, flag: str = "") -> UserError:
+    """The first of pydantic's errors in one line: flag (`flag` where it names no field), value and reason."""
+    first = error.errors()[0]
+    names = [part.replace("_", "-") for part in first["loc"] if isinstance(part, str)]
+    flag = f"--{'.'.join(names)}" if names else flag
+    if first["type"] == "missing":
+        return UserError(f"{flag} needs a value.")
+    said = first["msg"].removeprefix("Value error, ")
+    shown = printable(first["input"])[:200] or "''"
+    return UserError(f"{flag} {shown} makes no sense: {said[0].lower()}{said[1:]}.")
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """The known name that an unknown word is likest to, as a question; empty where none is like it."""
     found = difflib.get_close_matches(word, list(names), n=1)
     return f"Did you mean {found[0]}?" if found else ""
-
-
-_EXPECTED = {  # where pydantic's own sentence speaks of parsing
-    **dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "expected a whole number"),
-    **dict.fromkeys(("float_parsing", "float_type"), "expected a number"),
-}
-
-
-def unfit(error: Any, flag: str = "") -> UserError:
-    """What pydantic's ValidationError says, in a line: the flag, the field's unless it is named, value and reason."""
-    first = error.errors()[0]
-    names = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part.isidentifier()]
-    flag, value = flag or f"--{'.'.join(names)}", first["input"]
-    if first["type"] == "extra_forbidden":
-        return UserError(f"There is no field {printable('.'.join(map(str, first['loc'])))}.")
-    if first["type"] == "missing":
-        return UserError(f"{flag} needs a value.")
-    said = _EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, "))
-    words = value if isinstance(value, list) else [value]
-    shown = " ".join(each if isinstance(each, str) and each else repr(each) for each in words)
-    return UserError(f"{flag} {printable(shown[:200] or repr(value))} makes no sense: {said[0].lower()}{said[1:]}.")
 
 
 def sentence(error: object, most: int = 300) -> str:
@@ -64,7 +108,7 @@ def sentence(error: object, most: int = 300) -> str:
 
 
 def lasting(value: object) -> str:
-    """What a value is, in Python's words, without where in memory it lies."""
+    """`repr` without memory addresses."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 

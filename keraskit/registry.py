@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from keraskit import stand_ins, typed
+from keraskit import errors, stand_ins
 from keraskit.augment import Augmentation
 from keraskit.config import flags
 from keraskit.errors import UserError, did_you_mean
@@ -229,7 +229,7 @@ def _without_body(function: ast.FunctionDef, source: Path, doc: str | None) -> C
     required = len(node.args.args) - len(node.args.defaults)
     for argument in node.args.args[:required]:  # filled in by the runner: keras.Model is not imported here
         argument.annotation = None
-    known = {**vars(typing), **vars(typed), "Path": Path, "__doc__": doc}
+    known = {**vars(typing), **vars(errors), "Path": Path, "__doc__": doc}
     names: dict[str, Any] = {}
     exec(compile(ast.Module([node], []), str(source), "exec", dont_inherit=True), known, names)
     return names[node.name]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from keraskit import stand_ins
 from keraskit.errors import UserError
@@ -131,3 +132,19 @@ def keep_tensorflow() -> None:
     if _started and not _frozen:
         _frozen.append(True)
         gc.freeze()
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+
+    class _TensorFlow:
+        """The module, imported at the first use: recipes are read, and their models built, without it."""
+
+        def __getattr__(self, name: str) -> Any:
+            start_tensorflow()
+            import tensorflow
+
+            return getattr(tensorflow, name)
+
+    tf = _TensorFlow()

@@ -14,11 +14,11 @@ from keraskit import Augmentation, Program, start
 from keraskit.datasets import mnist
 from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.images.sources import SHIPPED
+from keraskit.errors import Count
 from keraskit.files import check_folder
 from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder, now
 from keraskit.tools.preview import clipped, preview, visible
-from keraskit.typed import Count
 
 import numpy as np
 from annotated_types import Interval

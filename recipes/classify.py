@@ -16,11 +16,11 @@ import keraskit
 from keraskit import Program, UserError
 from keraskit.datasets.images import decode, imagenet
 from keraskit.datasets.images.sources import SHIPPED, find
+from keraskit.errors import Count
 from keraskit.files import check_outputs
 from keraskit.models import applications
 from keraskit.runs import accuracy, pictures
 from keraskit.tools.explain import explain as explanations
-from keraskit.typed import Count
 
 import numpy as np
 from PIL import Image

@@ -7,8 +7,7 @@ from annotated_types import Interval, Len
 from cyclopts import Parameter
 from pydantic import AfterValidator, BeforeValidator
 
-from keraskit.errors import UserError
-from keraskit.typed import Typed
+from keraskit.errors import Typed, UserError
 
 NOT_A_FLAG = Parameter(parse=False)
 Share = Annotated[float, Interval(ge=0, le=1e300)]

@@ -14,7 +14,7 @@ from keraskit.augment.description import Description
 from keraskit.augment.flow import Batching, endless
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 MAY_HAVE_16_BITS = (".png", ".tif", ".tiff")
 CHANNELS: dict[str, Literal[1, 3]] = {"grayscale": 1, "rgb": 3}

@@ -20,7 +20,7 @@ from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
 from keraskit.datasets.pipeline import ahead, close, opened_by
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 FORMATS = ("png", "jpeg", "jpg")
 

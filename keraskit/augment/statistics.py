@@ -13,7 +13,7 @@ import numpy as np
 from keraskit import system
 from keraskit.augment.description import Description
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
 MOST_BYTES = 2_000_000_000  # of a file of statistics: whitening 150 x 150 pixels takes as much

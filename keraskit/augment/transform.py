@@ -12,7 +12,7 @@ from typing import Any
 
 from keraskit.augment.description import Description
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 DRAWS = 10  # random numbers per picture; the columns are named in `parameters`
 

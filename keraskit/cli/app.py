@@ -22,11 +22,9 @@ from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import TRAINING, RunConfig
-from keraskit.errors import UserError, printable, sentence
-from keraskit.options import Functions, filled, options_of
-from keraskit.recipe import Program, Recipe
+from keraskit.errors import Typed, UserError, printable, sentence
+from keraskit.recipe import Program, Recipe, filled, options_of
 from keraskit.registry import Card, find_card, held, recipes_available
-from keraskit.typed import Typed
 
 BAD_INPUT = 2
 FLAT = Parameter(name="*", negative_iterable=())  # a model whose fields are flags
@@ -115,7 +113,7 @@ def check(typed: Sequence[str]) -> None:
 
 def _made(name: str, doc: str, known: Mapping[str, str], **more: Any) -> App:
     """A command with subcommands, or a default one to be; `known` are defaults of flags that its type does not say."""
-    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False, "config": words.check_values}
+    settings: dict[str, Any] = {"suppress_keyboard_interrupt": False}
     return App(name=name, help=doc, help_format="plaintext", help_formatter=HelpPage(doc, known), **settings, **more)
 
 
@@ -173,7 +171,9 @@ def _load(card: Card, recipe: Any) -> Any:
     return recipe or card.load()
 
 
-def _training_command(verb: str, card: Card, functions: Functions, load: Callable[..., Any]) -> Callable[..., None]:
+def _training_command(
+    verb: str, card: Card, functions: Mapping[str, Callable[..., Any]], load: Callable[..., Any]
+) -> Callable[..., None]:
     options_type = options_of(functions)
 
     def command(*, config: Any = RunConfig(), options: Any = None) -> None:  # noqa: B008

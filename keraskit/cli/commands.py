@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
 from keraskit.config import RunConfig
-from keraskit.errors import printable
+from keraskit.errors import Count, Seed, printable
 from keraskit.files import PICTURES, check_file
 from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
@@ -44,7 +44,7 @@ def _briefly(metric: str) -> str:
 
 
 def launch(
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: int = 2, logs: Path = Path("runs/launch")
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: Count = 2, logs: Path = Path("runs/launch")
 ) -> None:
     """Train on several workers on this machine.
 
@@ -69,8 +69,8 @@ def augment(
     *,
     preview: Path,
     output: Path = Path("augmented.png"),
-    versions: Annotated[int, Interval(ge=1, le=50)] = 7,
-    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0,
+    versions: Annotated[Count, Interval(le=50)] = 7,
+    seed: Seed = 0,
     augmentation: Annotated[Augmentation, Parameter(name="*")] = Augmentation(),  # noqa: B008
 ) -> None:
     """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Interval
 from cyclopts import Parameter
 
-from keraskit.errors import UserError, printable
+from keraskit.errors import Count, UserError, printable
 from keraskit.files import PICTURES, check_file, check_folder, check_outputs, check_replaceable, write_text
 from keraskit.runs.folder import RunFolder
 from keraskit.start import wait_for_tensorflow
 from keraskit.text import print_table
-from keraskit.typed import Count
 
 # Columns set to the right.
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
@@ -89,9 +87,7 @@ def predict(
     write(rows, json, csv, sheet, top, show)
 
 
-def resume(
-    run: Path, *, epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None, recipe: Path | None = None
-) -> None:
+def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None) -> None:
     """Go on with a run that was interrupted, killed, or failed, from its last checkpoint; or train a finished one on.
 
     Args:

@@ -21,7 +21,7 @@ from keraskit.datasets.preprocessing import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
 from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10

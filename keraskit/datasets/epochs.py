@@ -9,7 +9,7 @@ import numpy as np
 from keraskit.datasets.pipeline import opened_by
 from keraskit.datasets.splits import WHOLE, Batch, Share, Split, batches, ranges
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 
 class ShuffledEpochs:

@@ -15,7 +15,7 @@ from typing import Any
 
 from keraskit import system
 from keraskit.errors import RunStopped
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory

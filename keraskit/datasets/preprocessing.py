@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Interval
 from pydantic import Strict, TypeAdapter, ValidationError
 
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red

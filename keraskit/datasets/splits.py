@@ -13,7 +13,7 @@ from keraskit.datasets.pipeline import ahead
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splitting import SPLITS, order
 from keraskit.errors import UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 if TYPE_CHECKING:
     from keraskit.augment import Augmentation

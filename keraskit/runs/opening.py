@@ -19,7 +19,7 @@ from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable, sentence
 from keraskit.models import applications, weights
-from keraskit.options import call
+from keraskit.recipe import call
 from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
 from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder

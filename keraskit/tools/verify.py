@@ -11,8 +11,7 @@ from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
 from keraskit.models import applications
-from keraskit.options import call, filled
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, call, filled
 from keraskit.runs import manifest, predictions
 from keraskit.runs.folder import MODEL, RunFolder
 from keraskit.runs.predictions import SplitPredictions

@@ -8,8 +8,7 @@ from typing import Any
 from keraskit.config import Settings
 from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError
-from keraskit.options import options_of
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, options_of
 from keraskit.registry import load_recipe
 from keraskit.runs import manifest
 from keraskit.runs.folder import MODEL, RunFolder

@@ -9,8 +9,7 @@ from typing import Any
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
-from keraskit.options import checked, defaults
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, checked, defaults
 from keraskit.registry import SAID, Card
 
 

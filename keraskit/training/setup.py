@@ -23,8 +23,7 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
-from keraskit.options import call, filled
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, call, filled
 from keraskit.training import checkpoint, hardware, monitor, outputs, resources
 from keraskit.training.acceleration import lstm
 from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance

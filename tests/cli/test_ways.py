@@ -71,7 +71,7 @@ def here(tmp_path, monkeypatch):
 READ = """
 import sys
 from keraskit.registry import Card
-from keraskit.options import options_of
+from keraskit.recipe import options_of
 from pathlib import Path
 for name in sys.argv[1:]:
     card = Card(Path(f"mine/{name}.py"))

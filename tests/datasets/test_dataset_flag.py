@@ -12,7 +12,7 @@ from keraskit.cli import app
 from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
-from keraskit.options import options_of
+from keraskit.recipe import options_of
 from keraskit.registry import find_card, load_recipe
 from keraskit.runs.folder import RunFolder
 from keraskit.training.runner import load

@@ -10,7 +10,7 @@ import keraskit
 from keraskit import system
 from keraskit.datasets import clusters, digits, mnist, preprocessing
 from keraskit.errors import UserError
-from keraskit.options import options_of
+from keraskit.recipe import options_of
 from keraskit.registry import load_recipe
 from keraskit.runs.folder import RunFolder
 from keraskit.training import resources, setup

@@ -12,7 +12,7 @@ from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
 from keraskit.models import graph
-from keraskit.options import call
+from keraskit.recipe import call
 from keraskit.registry import find_card, load_recipe, recipes_available
 from keraskit.runs.figures import draw_model
 from keraskit.runs.folder import RunFolder

@@ -27,7 +27,7 @@ from keraskit.datasets import mnist
 from keraskit.datasets.array_files import digest
 from keraskit.distributed import cluster
 from keraskit.errors import UserError
-from keraskit.options import checked
+from keraskit.recipe import checked
 from keraskit.registry import load_recipe
 from keraskit.runs import listing, verdict
 from keraskit.runs.folder import RunFolder

@@ -20,7 +20,7 @@ from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import RunStopped, UserError
-from keraskit.lazy import tf
+from keraskit.start import tf
 
 SIZE = 150  # pixels of a side, until a model says what it wants
 CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
