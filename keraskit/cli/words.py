@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import CycloptsError
 from pydantic import ValidationError
 
-from keraskit.errors import UserError, unfit
+from keraskit.errors import UserError, sentence, unfit
 
 OF_RECIPES = {  # verbs that a recipe's name follows
     "run": "Train a recipe, evaluate it, save and plot.",
@@ -18,4 +18,4 @@ def refusal(error: CycloptsError, name: str) -> UserError:
     """What cyclopts says, with what to do next; `name` is the program's."""
     if isinstance(error.__cause__, ValidationError) and error.argument:
         return unfit(error.__cause__, error.argument.name)
-    return UserError(str(error), f"`{' '.join([name, *(error.command_chain or [])])} --help` lists what there is.")
+    return UserError(sentence(error), f"`{' '.join([name, *(error.command_chain or [])])} --help` lists what there is.")
