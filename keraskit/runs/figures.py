@@ -1,10 +1,11 @@
-"""The pictures of a finished run, as sheets to look at and one by one for its page; its model's summary and graph."""
+"""Sheets of pictures with captions, drawn as PNG and kept one by one for the report; the model's summary and graph."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,7 +22,7 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
 SHOWN = 32
-PICTURES, EXPLAINED = "pictures.npz", "explained.npz"
+PICTURES = "pictures.npz"  # of a run; a tool's own end so too, and the report shows what is in any of them
 SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it is, and in the page's pictures
 WHOLE = 8  # mistakes, and right answers, that are kept as the model saw them, so that they can be explained
 
@@ -43,43 +44,39 @@ class Sheet:
     columns: int = 8
 
 
-def mistakes(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> Sheet | None:
-    """The wrong answers, the most confident first; None where the examples are no pictures.
+def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Sheet]:
+    """The most confident mistakes, and the first right predictions; nothing where the examples are no pictures.
 
     Args:
         split: with labels.
         classes: their names.
         probabilities: of the split, shape (examples, classes).
     """
-    truth, predicted = split.labels, probabilities.argmax(axis=1)
-    if split.pictures is None or truth is None:
-        return None
-    worst = worst_of(truth, probabilities)
-    captions = [
-        f"true {classes[truth[i]]}\npredicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
-        for i in worst[:SHOWN]
-    ]
-    title = f"The most confident of {len(worst):,} mistakes on {len(truth):,} test examples"
-    return Sheet(split.pictures(worst[:SHOWN]), captions, title)
-
-
-def right(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> Sheet | None:
-    """The first right answers, to be explained beside mistakes."""
     if split.pictures is None or split.labels is None:
-        return None
-    chosen = np.flatnonzero(probabilities.argmax(axis=1) == split.labels)[: SHOWN // 4]
-    return Sheet(split.pictures(chosen), [classes[split.labels[i]] for i in chosen], "Right answers")
+        return {}
+    predicted, worst = probabilities.argmax(axis=1), worst_of(split.labels, probabilities)
+    captions = []
+    for i in worst[:SHOWN]:
+        file = f"\n{Path(split.names[i]).name[-20:]}" if split.names is not None else ""
+        said = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
+        captions.append(f"true {classes[split.labels[i]]}\n{said}{file}")
+    title = f"The most confident of {len(worst):,} mistakes on {split.size:,} test examples"
+    right = np.flatnonzero(predicted == split.labels)[:WHOLE]
+    return {
+        "mistakes": Sheet(split.pictures(worst[:SHOWN]), captions, title),
+        "right": Sheet(split.pictures(right), [classes[split.labels[i]] for i in right], "Right predictions"),
+    }
 
 
 def worst_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Indices of the wrong answers, the most confident first."""
+    """Indices of the wrong predictions, the most confident first."""
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
 
 
 def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | None:
-    """What the model was shown; or, where the recipe says so, targets and predictions of the first test examples."""
+    """Training pictures; or, where the recipe has a figure, targets and predictions of the first test examples."""
     if recipe.figure:
         first = ({name: array[: SHOWN // 2] for name, array in of.items()} for of in (test.targets, test.predictions))
         pictures, captions = recipe.figure(splits.classes, *(of.get("", of) for of in first))
@@ -93,7 +90,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | N
 
 
 def augmented(train: Split, seed: int) -> Sheet | None:
-    """Training pictures, each as it is and below as the model saw it in the first epoch."""
+    """Training pictures, and below each what the model saw of it in the first epoch."""
     if not train.augmentation or not train.augmentation.is_random or train.pictures is None:
         return None
     columns = min(8, train.size)
@@ -107,18 +104,18 @@ def augmented(train: Split, seed: int) -> Sheet | None:
     return Sheet(rows, captions, "Training pictures in the first epoch", columns)
 
 
-def draw(folder: RunFolder, sheets: dict[str, Sheet | None]) -> None:
-    """Write each sheet as NAME.png, and all their pictures into one file for the page; `right` stands there alone."""
+def draw(folder: RunFolder, sheets: Mapping[str, Sheet | None]) -> None:
+    """Write each sheet as NAME.png, and the pictures of all for the report; `right` stands there alone."""
     known = {name: sheet for name, sheet in sheets.items() if sheet is not None}
     for name, sheet in known.items():
         if name != "right":
             with folder.atomic(f"{name}.png") as path:
                 plots.sheet(sheet.pictures, sheet.captions, path, sheet.title, sheet.columns)
-    pack(folder, PICTURES, known)
+    pack(folder, known)
 
 
-def pack(folder: RunFolder, file: str, sheets: dict[str, Sheet]) -> None:
-    """Write the pictures of sheets one by one, encoded, into one file."""
+def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -> None:
+    """Write the pictures of sheets one by one, encoded, into one file, whose name ends as `PICTURES`."""
     arrays: dict[str, Any] = {}
     for name, sheet in sheets.items():
         arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
@@ -130,19 +127,17 @@ def pack(folder: RunFolder, file: str, sheets: dict[str, Sheet]) -> None:
         np.savez(opened, **arrays)
 
 
-def read(folder: RunFolder, file: str = PICTURES) -> dict[str, Sheet]:
-    """The sheets that `pack` wrote, each picture encoded. Raises UserError where the file is damaged."""
-    try:
-        data = io.BytesIO(folder.read_bytes(file))
-    except FileNotFoundError:
-        return {}
+def read(folder: RunFolder) -> dict[str, Sheet]:
+    """All sheets in a folder by name, each picture encoded. Raises UserError where a file is damaged."""
     sheets = {}
-    with reading(folder.path / file, ".npz"), np.load(data, allow_pickle=False) as found:
-        arrays = {name: found[name] for name in found.files}
-        for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
-            captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
-            pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]
-            sheets[name] = Sheet(pictures, captions, title, int(columns))
+    for place in sorted(folder.path.glob(f"*{PICTURES}"), key=lambda path: path.name != PICTURES):
+        data = io.BytesIO(folder.read_bytes(place.name))
+        with reading(place, ".npz"), np.load(data, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+            for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
+                captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
+                pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]
+                sheets[name] = Sheet(pictures, captions, title, int(columns))
     return sheets
 
 
@@ -158,7 +153,7 @@ def _encoded(picture: np.ndarray, whole: bool) -> bytes:
 
 
 def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
-    """summary.txt and the graph."""
+    """Write summary.txt and the graph of layers."""
     folder.write_text("summary.txt", summary)
     try:
         with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:

@@ -1,97 +1,137 @@
-"""Reads run.json, which may be damaged, of another version, or made by anybody: what is in it is of the right kind."""
+"""run.json, what a run records of itself. The classes are its format; docs/run-folder.md says what each key means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keraskit.errors import UserError
 from keraskit.runs.folder import MANIFEST, RunFolder
 
-MOST = 2**62  # of a number; a larger one is no count of anything
-KINDS: dict[str, Any] = {  # what may be left out, or null; `str` as a key stands for any
-    "recipe": str,
-    "section": str,
-    "summary": str,
-    "command": str,
-    "started": str,
-    "status": str,
-    "verdict": str,
-    "warnings": [str],
-    "advice": [str],
-    "regression": [str],
-    "seed": int,
-    "weights_sha256": str,
-    "parameters": int,
-    "best_epoch": int,
-    "balanced_accuracy": float,
-    "seconds_per_epoch": float,
-    "class_output": str,
-    "class_activation": str,
-    "classes": [str],
-    "options": {},
-    "source": str,
-    "config": {"epochs": int, "augment": {}, "data_dir": str, "weights": str},
-    "data": {"name": str, "path": str, "found": str, "sha256": str, "used": {str: int}, "notes": [str]},
-    "inputs": {},
-    "training_pictures": {str: float},
-    "test": {str: float},
-    "timings": {str: float},
-    "choices": {str: {"reason": str}},
-    "hardware": {"cpu": str, "cores": int, "gpus": [str], "system": str},
-    "versions": {str: str},
-    "asked": {"knobs": {}, "options": {}, "code": str, "callbacks": str},
-}
-WORDS = {str: "text", int: "a whole number", float: "a number"}
+Text = str | None
+Count = Annotated[int, Field(ge=-(2**62), le=2**62)]
+Numbers = dict[str, float | None] | None
+Words = list[str] | None
+
+
+class Keys(BaseModel):
+    """Keys that may be left out or null, and others that are kept as they are."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Choice(Keys):
+    """What was chosen, and why."""
+
+    value: Any = None
+    reason: Text = None
+
+
+class Data(Keys):
+    """The data set."""
+
+    name: Text = None
+    path: Text = None
+    found: Text = None
+    sha256: Text = None
+    used: dict[str, Count] | None = None
+    notes: Words = None
+
+
+class Hardware(Keys):
+    """The machine."""
+
+    cpu: Text = None
+    cores: Count | None = None
+    gpus: Words = None
+    system: Text = None
+
+
+class Config(Keys):
+    """Settings, with nothing left open; RunConfig's fields say more."""
+
+    epochs: Count | None = None
+    augment: dict[str, Any] | None = None
+    weights: Text = None
+
+
+class Asked(Keys):
+    """Flags as they were given, and the recipe's code."""
+
+    knobs: dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+    code: Text = None
+    callbacks: Text = None
+
+
+class Manifest(Keys):
+    """run.json."""
+
+    format: Count | None = None
+    recipe: Text = None
+    source: Text = None
+    section: Text = None
+    summary: Text = None
+    command: Text = None
+    seed: Count | None = None
+    config: Config | None = None
+    options: dict[str, Any] | None = None
+    asked: Asked | None = None
+    optimizer: dict[str, Any] | None = None
+    monitor: Text = None
+    parameters: Count | None = None
+    classes: Words = None
+    class_output: Text = None
+    class_activation: Text = None
+    data: Data | None = None
+    inputs: dict[str, Any] | None = None
+    training_pictures: Numbers = None
+    choices: dict[str, Choice] | None = None
+    hardware: Hardware | None = None
+    versions: dict[str, str] | None = None
+    git: dict[str, Any] | None = None
+    started: Text = None
+    ended: Text = None
+    status: Text = None
+    error: Text = None
+    timings: Numbers = None
+    seconds_per_epoch: float | None = None
+    best_epoch: Count | None = None
+    test: Numbers = None
+    balanced_accuracy: float | None = None
+    verdict: Text = None
+    warnings: Words = None
+    advice: Words = None
+    regression: Words = None
+    weights_sha256: Text = None
 
 
 def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
-    """run.json of a folder.
+    """Read run.json, which anybody may have made.
 
     Args:
         folder: of a run.
-        needed: what must be there, such as "recipe" or "data.name".
+        needed: keys that must have a value, such as "recipe" or "data.name".
 
     Raises:
         UserError: it is missing or damaged; it says where.
     """
     run = folder.read_json(MANIFEST)
-    if problem := wrong(run, KINDS) or missing(run, needed):
+    try:
+        Manifest.model_validate(run)
+        problem = next((f"it lacks {name}" for name in needed if missing(run, name)), "")
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if problem:
         raise UserError(f"{folder.path / MANIFEST} is not what a run writes: {problem}.", "Leave this folder out.")
     return run
 
 
-def missing(values: dict[str, Any], needed: Iterable[str]) -> str:
-    """The first name, such as "data.name", that is not there or null, in words; empty for none."""
-    for name in needed:
-        value: Any = values
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is None:
-            return f"it lacks {name}"
-    return ""
-
-
-def wrong(value: Any, kind: Any, place: str = "") -> str:
-    """The first thing that is of another kind than expected, in words; empty for none."""
-    if isinstance(kind, dict):
-        if not isinstance(value, dict):
-            return f"{place or 'it'} is {_shown(value)}, expected names with values"
-        given = {name: each for name, each in value.items() if not (each is None and name in kind)}
-        pairs = [(name, each, kind.get(name, kind.get(str))) for name, each in given.items()]
-        found = (
-            wrong(each, wanted, f"{place}.{name}".strip(".")) for name, each, wanted in pairs if wanted is not None
-        )
-        return next(filter(None, found), "")
-    if isinstance(kind, list):
-        if not isinstance(value, list):
-            return f"{place} is {_shown(value)}, expected a list"
-        return next(filter(None, (wrong(each, kind[0], place) for each in value)), "")
-    fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-    if fits and not (isinstance(value, int) and abs(value) > MOST):
-        return ""
-    return f"{place} is {_shown(value)}, expected {WORDS[kind]}"
-
-
-def _shown(value: Any) -> str:
-    return f"{value!r:.40}" if isinstance(value, str | float | bool) or value is None else f"a {type(value).__name__}"
+def missing(values: Any, name: str) -> bool:
+    """Whether a key such as "data.name" is not there, or null."""
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values is None

@@ -79,7 +79,7 @@ class OpenedPictureRun(OpenedRun):
     def trained(self) -> dict[str, float]:
         """What `digit_pictures.measure` found in the training pictures, or `UNRECORDED`."""
         known = self.facts.get("training_pictures") or {}
-        return UNRECORDED if manifest.missing(known, UNRECORDED) else known
+        return UNRECORDED if any(manifest.missing(known, name) for name in UNRECORDED) else known
 
     def preprocess(self, pictures: np.ndarray) -> Any:
         """Make the model's input of uint8 pictures, shape (n, height, width) or (n, height, width, 3)."""

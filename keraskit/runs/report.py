@@ -1,10 +1,9 @@
-"""Makes report.html, one page that opens without network, from a run folder's files alone."""
+"""Writes report.html, one page that opens without network, from a run folder's files alone."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +21,25 @@ PAIRS = 12
 
 
 def write_report(folder: RunFolder) -> None:
-    """Write the page. What the run did not leave is left out of it."""
+    """Write the page, with every sheet of pictures that lies in the folder. What is missing there is left out."""
     run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
-    rows = folder.read_history()
-    test = predictions.read(folder, "test")
-    headline = _headline(run, test)
+    rows, test = folder.read_history(), predictions.read(folder)
+    graph = _found(folder, "architecture.svg")
     page = templates.render(
         "report.html",
         run=run,
         cited=_cited(run),
         number=history.number,
         banner=_banner(run),
-        headline=headline,
-        figures=[(name, value) for name, value in _figures(run) if name != headline.get("name")],
+        headline=_headline(run, test),
+        figures=_figures(run),
         examples=_examples(run),
         history=rows,
         curves=_curves(rows, run),
         answers=_answers(run, test),
-        sheets=_sheets(folder, run, test),
-        graph=_graph(folder),
-        model_text=_text(folder, "summary.txt"),
+        sheets=_sheets(folder),
+        graph=image(graph, "The graph of layers") if graph else None,
+        model_text=_found(folder, "summary.txt").decode("utf-8", "replace"),
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, page)
@@ -72,7 +70,7 @@ def _banner(run: dict[str, Any]) -> str:
 
 
 def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, str]:
-    """The figure that counts, with its interval and what chance would have."""
+    """The metric that counts, its 95 % interval and the majority baseline."""
     known = _known(run, "test")
     name = next((n for n in known if n.endswith("accuracy")), next((n for n in known if n != "loss"), ""))
     if not name:
@@ -87,15 +85,17 @@ def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, s
 
 
 def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [(f"test {name.replace('_', ' ')}", history.number(value)) for name, value in _known(run, "test").items()]
+    """Metrics, best epoch, parameters and time, as they stand below the headline."""
+    test = _known(run, "test")
     if run.get("balanced_accuracy") is not None:
-        found.append(("test balanced accuracy", history.number(run["balanced_accuracy"])))
-    found.sort(key=lambda figure: figure[0] == "test loss")
+        test["balanced_accuracy"] = run["balanced_accuracy"]
+    ordered = sorted(test, key=lambda name: name == "loss")
+    found = [(f"test {name.replace('_', ' ')}", history.number(test[name])) for name in ordered]
     if run.get("best_epoch"):
         found.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
     found.append(("parameters", f"{run['parameters']:,}"))
-    if "fit" in _known(run, "timings"):
-        found.append(("training", training_time(_known(run, "timings"))))
+    if "fit" in (timings := _known(run, "timings")):
+        found.append(("training", training_time(timings)))
     return found
 
 
@@ -116,79 +116,64 @@ def _examples(run: dict[str, Any]) -> str:
 def _curves(rows: list[dict[str, float]], run: dict[str, Any]) -> Markup | None:
     if not rows:
         return None
-    figure = plots.curves_figure(rows, run.get("best_epoch") or len(rows))
     last = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in rows[-1] if name not in {"epoch", "seconds"})
     described = f"Learning curves of {len(rows)} epochs. In the last one: {last}."
-    return image(plots.as_svg(figure), described)
+    return image(plots.as_svg(plots.curves_figure(rows, run.get("best_epoch") or len(rows))), described)
 
 
 def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
-    """What the predictions tell: by class and how sure, or how far off."""
-    if test is None:
-        return {}
-    if not (known := test.of_classes(run)):
-        return _values(run, test) if test.labels is None else {}
+    """What the test predictions tell: by class and how sure, or how far off."""
+    known = test.of_classes(run) if test else None
+    if test is None or not known:
+        return _values(run, test) if test and test.labels is None else {}
     classes, (labels, probabilities) = run["classes"], known
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
-    found: dict[str, Any] = {"by_class": _by_class(classes, counts), "right": int(np.trace(counts))}
-    found["mistakes"] = len(labels) - found["right"]
-    accuracy, reached = found["right"] / len(labels), _known(run, "test")
+    right = int(np.trace(counts))
+    found: dict[str, Any] = {"right": right, "mistakes": len(labels) - right}
+    table = metrics.by_class(counts)
+    columns = [[f"{value:.3f}" for value in table[name]] for name in ("precision", "recall", "f1")]
+    cells = zip(*columns, (f"{count:,}" for count in table["support"]), strict=True)
+    found["by_class"] = list(zip(classes, cells, strict=True))[: 5 * LISTED]
+    accuracy, reached = right / len(labels), _known(run, "test")
     metric = reached.get(f"{run.get('class_output')}_accuracy", reached.get("accuracy", accuracy))
     if abs(metric - accuracy) > 0.5 / len(labels):
         found["apart"] = f"That is {accuracy:.4f}; the metric called accuracy, as it was compiled, says {metric:.4f}."
     if len(classes) <= TABLE:
         share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that few are seen, too
-        found["confusion"] = [
-            (name, list(zip(counts[i].tolist(), share[i].tolist(), strict=True))) for i, name in enumerate(classes)
-        ]
+        rows = (list(zip(*row, strict=True)) for row in zip(counts.tolist(), share.tolist(), strict=True))
+        found["confusion"] = list(zip(classes, rows, strict=True))
     off = counts - np.diag(np.diag(counts))
     often = [np.unravel_index(k, off.shape) for k in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
     found["pairs"] = [(classes[i], classes[j], int(off[i, j])) for i, j in often if off[i, j] > 1]
-    return found | _calibration(labels, probabilities)
-
-
-def _by_class(classes: list[str], counts: np.ndarray) -> list[tuple[str, list[str]]]:
-    table = metrics.by_class(counts)
-    rows = zip(classes, *(table[name] for name in ("precision", "recall", "f1", "support")), strict=True)
-    return [(name, [f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{n:,}"]) for name, p, r, f, n in rows][: 5 * LISTED]
-
-
-def _calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    found = metrics.calibration(probabilities, labels)
-    described = f"Reliability diagram: expected calibration error {found.error:.3f}."
-    return {"sure": str(found), "reliability": image(plots.as_svg(plots.reliability_figure(found)), described)}
+    sure = metrics.calibration(probabilities, labels)
+    described = f"Reliability diagram: expected calibration error {sure.error:.3f}."
+    return found | {"sure": str(sure), "reliability": image(plots.as_svg(plots.reliability_figure(sure)), described)}
 
 
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """Of a regression: its errors, and predicted against true values where there is one an example."""
-    found: dict[str, Any] = {"off": " ".join(run.get("regression") or [])}
-    for _, targets, predicted in list(test.of_values())[:1]:
-        if targets.shape[1] == 1:
-            drawn = plots.scatter_figure(targets[:, 0], predicted[:, 0])
-            described = f"Predicted against true values of {len(targets):,} test examples."
-            found["scatter"] = image(plots.as_svg(drawn), described)
-    return found if found["off"] else {}
+    """Errors of a regression, and predicted against true values where there is one an example."""
+    if not run.get("regression"):
+        return {}
+    found: dict[str, Any] = {"off": " ".join(run["regression"])}
+    _, targets, predicted = next(test.of_values(), ("", np.empty((0, 0)), np.empty((0, 0))))
+    if targets.shape[1] == 1:
+        described = f"Predicted against true values of {len(targets):,} test examples."
+        found["scatter"] = image(plots.as_svg(plots.scatter_figure(targets[:, 0], predicted[:, 0])), described)
+    return found
 
 
-def _sheets(folder: RunFolder, run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
-    """The pictures for the page, by sheet: title, and of each picture its element, caption, and file."""
-    sheets: dict[str, Any] = {}
-    for name, sheet in (figures.read(folder) | figures.read(folder, figures.EXPLAINED)).items():
-        files: list[Path | None] = [None] * len(sheet.pictures)
-        root = Path(run["data"].get("path") or "nowhere")
-        if name == "mistakes" and test and test.names and (known := test.of_classes(run)) and root.is_dir():
-            worst = figures.worst_of(*known)[: len(files)]
-            files = [root / test.names[i] for i in worst] if len(worst) == len(files) else files
-        items = [
-            (
-                image(data, f"{name.removesuffix('s')} {i}"),
-                caption.split("\n"),
-                file.absolute().as_uri() if file else "",
-            )
-            for i, (data, caption, file) in enumerate(zip(sheet.pictures, sheet.captions, files, strict=True), 1)
-        ]
-        sheets[name] = {"title": sheet.title, "columns": sheet.columns, "items": items}
-    return sheets
+def _sheets(folder: RunFolder) -> dict[str, Any]:
+    """Title, and of each picture its element and caption, by sheet."""
+    return {
+        name: {
+            "title": sheet.title,
+            "pictures": [
+                (image(data, f"{name.removesuffix('s')} {i}"), caption.split("\n"))
+                for i, (data, caption) in enumerate(zip(sheet.pictures, sheet.captions, strict=True), 1)
+            ],
+        }
+        for name, sheet in figures.read(folder).items()
+    }
 
 
 def image(data: bytes, text: str) -> Markup:
@@ -198,23 +183,9 @@ def image(data: bytes, text: str) -> Markup:
     return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), kind, encoded)
 
 
-def _found(folder: RunFolder, name: str) -> bytes | None:
-    """The bytes of a file that may be missing."""
+def _found(folder: RunFolder, name: str) -> bytes:
+    """The bytes of a file, or none where it is missing."""
     try:
         return folder.read_bytes(name)
     except FileNotFoundError:
-        return None
-
-
-def _graph(folder: RunFolder) -> Markup | None:
-    """The SVG as an image: unlike inline markup, a browser runs no script in it."""
-    if (drawn := _found(folder, "architecture.svg")) is None:
-        return None
-    width = re.search(rb'width="(\d{1,6}(?:\.\d{1,6})?)(pt|px)?"', drawn)
-    pixels = min(0.65 * float(width[1]) * (4 / 3 if width[2] == b"pt" else 1), 900) if width else 400
-    image = '<img alt="The graph of layers" style="width: {}px" src="data:image/svg+xml;base64,{}">'
-    return Markup(image).format(round(pixels), base64.b64encode(drawn).decode())
-
-
-def _text(folder: RunFolder, name: str) -> str:
-    return (_found(folder, name) or b"").decode("utf-8", "replace")
+        return b""

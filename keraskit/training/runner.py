@@ -138,8 +138,7 @@ def evaluate(setup: TrainingSetup, keeper: KeepBest, folder: RunFolder) -> tuple
         beside = beside_accuracy(counts, splits.train.labels)
         with folder.atomic("confusion.png") as path:
             plots.confusion(counts, splits.classes, path)
-        sheets["mistakes"] = figures.mistakes(splits.test, splits.classes, probabilities)
-        sheets["right"] = figures.right(splits.test, splits.classes, probabilities)
+        sheets |= figures.judged(splits.test, splits.classes, probabilities)
         written |= {"confusion": counts.tolist(), **beside}
     with folder.atomic("curves.png") as path:
         plots.curves(keeper.rows, keeper.best_epoch, path)

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 def test_mistakes_and_right_answers_are_explained_in_a_sheet_and_in_the_page(run, command, tmp_path):
     before = (run / "report.html").read_text()
-    assert "Where it looked" not in before
+    assert "Where the network saw" not in before
     done = command("explain", run, "--mistakes", "--output", "sheet.png")
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and done.stderr == "" and lines[-1] == "sheet: sheet.png"
@@ -33,7 +33,7 @@ def test_mistakes_and_right_answers_are_explained_in_a_sheet_and_in_the_page(run
     assert all(("Grad-CAM of conv2 passes" in line) != ("NO EXPLANATION" in line) for line in lines[:16])
     page = (run / "report.html").read_text()
     passed = sum("passes its test" in line for line in lines)
-    assert "Where it looked" in page and f"{passed} of 16 maps pass their test" in page
+    assert "Where the network saw" in page and f"{passed} of 16 maps pass their test" in page
     assert page.count("<img") == before.count("<img") + 32
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1_000
@@ -77,7 +77,7 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(figures, "WHOLE", 0)
             captions = ["true 0"] * len(pictures)
-            figures.pack(folder, figures.PICTURES, {"mistakes": figures.Sheet(pictures, captions, "")})
+            figures.pack(folder, {"mistakes": figures.Sheet(pictures, captions, "")})
         with pytest.raises(keraskit.UserError, match=says):
             explain.kept(asked)
 

@@ -102,7 +102,7 @@ def explain(
     network = pictures.network(asked)
     if mistakes:
         sheet = write(of_pictures(network, kept(asked), asked.classes, layer), target)
-        figures.pack(asked.folder, figures.EXPLAINED, {"explained": sheet})
+        figures.pack(asked.folder, {"explained": sheet}, "explained.pictures.npz")
         report.write_report(asked.folder)
     else:
         write(of_files(network, paths, asked.classes, layer), target)
