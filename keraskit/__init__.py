@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from keraskit.start import QuietImport
 
 if TYPE_CHECKING:
     from keraskit.recipe import Recipe
@@ -23,9 +27,9 @@ _HOMES = {
     "recipes_available": "keraskit.registry",
     "spread_gates": "keraskit.models.initializers",
 }
-_ON_KERAS = ("from_arrays", "spread_gates")
 __all__ = [*_HOMES, "run"]
 __version__ = "0.1.0"
+sys.meta_path.insert(0, QuietImport())
 
 
 def run(recipe: str | Recipe, **given: Any) -> RunResult:
@@ -38,12 +42,12 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
     Raises:
         UserError: something given cannot be used.
     """
+    began = time.perf_counter()
     from keraskit import config, start
     from keraskit.errors import UserError
     from keraskit.recipe import Recipe
     from keraskit.registry import load_recipe
 
-    start.begin()
     knobs = config.RunConfig(**{name: value for name, value in given.items() if name in config.KNOBS})
     start.start_tensorflow()
     from keraskit.training.runner import train
@@ -52,18 +56,12 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
     found = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(found, Recipe):
         raise UserError(f"{found.name} trains no model.", f"Call keraskit.load_recipe({str(recipe)!r}).run.")
-    return train(found, knobs, options)
+    return train(found, knobs, options, ago=time.perf_counter() - began)
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'keraskit' has no attribute {name!r}")
-    from keraskit import start
-
-    if name in _ON_KERAS or (name in ("Recipe", "Program") and start.asked_by_the_program()):
-        start.import_keras()  # which the next line of a recipe does
-    if name == "RunResult":
-        start.start_tensorflow()
     return getattr(import_module(_HOMES[name]), name)
 
 

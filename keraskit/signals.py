@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM)
@@ -36,9 +36,8 @@ class Patience:
         if self.asked is not None:
             raise Stopped(number)
         self.asked = number
-        with suppress(OSError, AttributeError):  # where nobody waits any more
-            if sys.stderr.isatty():
-                os.write(2, b"\nfinishing this step and saving it; once more stops at once\n")
+        if sys.stderr and sys.stderr.isatty():
+            os.write(2, b"\nfinishing this step and saving it; once more stops at once\n")
 
 
 def stop(number: int, frame: FrameType | None) -> None:
@@ -48,11 +47,7 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def sent_to(handler: Handler) -> Iterator[None]:
-    """Let a handler have both signals for the length of a block; then those that were there before.
-
-    Python has signals in its main thread alone, and one that is ignored, as under nohup, stays so: elsewhere this does
-    nothing.
-    """
+    """Handle SIGINT and SIGTERM inside the block; not in other threads, and not those that nohup has ignored."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in CAUGHT:

@@ -68,11 +68,6 @@ def standing_in() -> Iterator[None]:
             del sys.modules[name]
 
 
-def active() -> bool:
-    """Whether Keras is a stand-in now, or will be once it is imported."""
-    return any(isinstance(finder, _Finder) for finder in sys.meta_path)
-
-
 def _has_seen(module: ModuleType, gone: set[str]) -> bool:
     values = list(vars(module).values())
     return any(

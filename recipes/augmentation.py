@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import keraskit
-from keraskit import Augmentation, Program, start
+from keraskit import Augmentation, Program
 from keraskit.datasets import mnist
 from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.images.sources import SHIPPED
@@ -54,7 +54,7 @@ def write_sheets(output_dir: Path = Path("runs"), seed: Annotated[int, Interval(
     check_folder(output_dir)
     arrays, source = mnist.load()
     folder = RunFolder.create(output_dir, "augmentation")
-    with folder.recorded(recipe="augmentation", started=now(start.spent()), seed=seed, data=source):
+    with folder.recorded(recipe="augmentation", started=now(), seed=seed, data=source):
         write_digits(folder, arrays["x_train"][..., None], arrays["y_train"], digits, seed)
         photograph = SHIPPED / "chelsea.png"
         if not photograph.is_file():  # installed without the repository

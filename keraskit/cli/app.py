@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import functools
+import gc
 import inspect
+import io
 import logging
 import os
 import shlex
+import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +20,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from keraskit import files, signals, start, system, text
+from keraskit import files, signals, start
 from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import TRAINING, RunConfig
-from keraskit.errors import Typed, UserError, printable, sentence
+from keraskit.errors import Typed, UserError, printable
 from keraskit.recipe import Program, Recipe, filled, options_of
 from keraskit.registry import Card, find_card, held, recipes_available
 
@@ -40,7 +43,6 @@ INSTALL = "--install-completion"
 
 def command_line(argv: Sequence[str] | None = None) -> None:
     """Entry point of `keraskit` and `python -m keraskit`."""
-    start.begin(system.process_age() if argv is None else 0.0)
 
     def command(typed: list[str]) -> None:
         if typed[:1] == ["launch"]:
@@ -52,8 +54,7 @@ def command_line(argv: Sequence[str] | None = None) -> None:
 
 def main(recipe: Recipe | Program) -> None:
     """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
-    start.begin(system.process_age())
-    start.keep_tensorflow()
+    gc.freeze()  # as `start.wait_for_tensorflow` does
     program = vars(sys.modules["__main__"])
     if program.get("recipe") is recipe and Path(program.get("__file__") or "").is_file():
         recipe = held(program, Path(program["__file__"]))  # whatever module has made it
@@ -69,15 +70,15 @@ _QUIET: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_
 
 def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -> int:
     """Run a command; turn what goes wrong into one line on stderr and an exit code."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
-    with text.streams() as (out, _), signals.sent_to(signals.stop):
-        warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
+    _prepare_output()
+    with signals.sent_to(signals.stop):
         try:
             command(typed)
-            out.flush()
-            if out.lost and out.lost.errno not in (errno.EPIPE, errno.EIO):  # the reader, or the screen, has gone
-                raise out.lost
+            print(end="", flush=True)
             return 0
+        except BrokenPipeError:  # the reader has gone, as in `keraskit list | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+            return 128 + signal.SIGPIPE
         except CycloptsError as error:
             return _fail(str(words.refusal(error, name)), BAD_INPUT)
         except UserError as error:
@@ -85,15 +86,24 @@ def _guarded(command: Callable[[list[str]], Any], typed: list[str], name: str) -
             return _fail(f"{error}{whole}", error.code)
         except KeyboardInterrupt as stopped:
             return _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
-        except SystemExit as end:  # cyclopts, which knows no completion for this shell and has said so
-            return BAD_INPUT if end.code else 0
         except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
             return _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
-        except MemoryError as error:
-            return _fail(f"There is not enough memory: {sentence(error)} Free some, or take less at once.", 1)
         except Exception as error:
             where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
             return _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
+
+
+def _prepare_output() -> None:
+    """Print any letter, also where a terminal does not know it; and warnings as lines of ours."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:  # else the next file would take a closed output's place
+        pass
+    os.close(number)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = lambda message, *_, **__: f"keraskit: warning: {' '.join(printable(message).split())}\n"
+    warnings.filterwarnings("ignore", module="PIL")  # of odd files, which are looked at with care
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
 
 
 def _fail(message: str, code: int) -> int:
@@ -191,7 +201,7 @@ def _training_command(
         else:
             from keraskit.training.runner import train
 
-            train(recipe, config, given)
+            train(recipe, config, given, ago=time.perf_counter() - start.BEGAN)
 
     command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type | None, FLAT]}
     return command

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from keraskit import start
 from keraskit.errors import Count, UserError, printable
 from keraskit.files import PICTURES, check_file, check_folder, check_outputs, check_replaceable, write_text
 from keraskit.runs.folder import RunFolder
@@ -107,7 +109,7 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
     wait_for_tensorflow()
     from keraskit.training.runner import train
 
-    train(found.recipe(recipe, resuming=True), config, options, found)
+    train(found.recipe(recipe, resuming=True), config, options, found, time.perf_counter() - start.BEGAN)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:

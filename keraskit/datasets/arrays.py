@@ -6,7 +6,6 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
-from keraskit import stand_ins
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.checks import FROM_1, Labels, as_text, check_values, encode, notes_of
 from keraskit.datasets.preprocessing import Inputs, Scale
@@ -56,7 +55,7 @@ def from_arrays(
     Raises:
         UserError: the arrays are not as many, hold what is no finite number, or names and labels do not fit.
     """
-    if stand_ins.active():  # nobody trains: the file is read for its flags
+    if not hasattr(keras, "__version__"):  # a stand-in: the file is read for its flags
         return lambda: None  # type: ignore[return-value]
     x = {"train": _arrays(x_train, f"{name}: x_train"), "test": _arrays(x_test, f"{name}: x_test")}
     y = {"train": _arrays(y_train, f"{name}: y_train"), "test": _arrays(y_test, f"{name}: y_test")}

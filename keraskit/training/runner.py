@@ -24,7 +24,6 @@ from keraskit.registry import Card
 from keraskit.runs import figures, plots, predictions, report, verdict
 from keraskit.runs.folder import MODEL, REPORT, TRAINED_ON, RunFolder, now
 from keraskit.runs.metrics import against_mean, beside_accuracy, confusion
-from keraskit.start import spent
 from keraskit.text import counted, short
 from keraskit.training import fit, hardware, previous, resources, resume, seeds, user_callbacks
 from keraskit.training.callbacks import KeepBest, uncompiled
@@ -39,12 +38,12 @@ LABELS = {"steps_per_execution": "steps at once"}
 
 
 def train(
-    recipe: Recipe, config: RunConfig, options: dict[str, Any], unfinished: Unfinished | None = None
+    recipe: Recipe, config: RunConfig, options: dict[str, Any], unfinished: Unfinished | None = None, ago: float = 0.0
 ) -> RunResult:
-    """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with."""
+    """Settle, load, build, fit, evaluate, save, plot. `unfinished` is a run to go on with; `ago`, in s, all began."""
     if config.seeds > 1:
         return seeds.in_this_process(recipe, config, options, train)
-    timings = Timings(spent())
+    timings = Timings(ago)
     timings.mark("start-up")
     if config.resume:
         unfinished = resume.find(recipe, config, options)

@@ -127,19 +127,6 @@ def test_a_recipe_of_ones_own_starts_as_quietly_as_ours(tmp_path):
     assert done.stderr == "keraskit: --epochs 0 makes no sense: input should be greater than or equal to 1.\n"
 
 
-@pytest.mark.parametrize(
-    ("code", "starts"),
-    [("from keraskit import Recipe", 1), ("from keraskit import RunConfig", 0), ("import library", 0)],
-)
-def test_only_a_program_that_declares_a_recipe_has_its_tensorflow_start_quietly(tmp_path, code, starts):
-    (tmp_path / "library.py").write_text("from keraskit import Recipe")
-    looks = f"{code}; import sys; print(int('tensorflow' in sys.modules))"
-    (tmp_path / "program.py").write_text(looks)
-    for line, expected in (["program.py"], starts), (["-c", looks], 0):
-        done = subprocess.run([sys.executable, *line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-        assert (done.stdout, done.stderr) == (f"{expected}\n", "")
-
-
 def test_a_command_does_not_look_through_tensorflow_when_it_ends():
     """Where the collector still does, that takes a second."""
     code = "import gc; from keraskit import start; start.wait_for_tensorflow(); print(gc.get_freeze_count())"

@@ -138,22 +138,6 @@ def test_an_activation_without_a_name_is_drawn(here, keraskit_says):
     assert (code, err) == (0, "") and ">lambda<" in (here / "mine.svg").read_text()
 
 
-WARNING = """
-    import warnings
-    warnings.warn("this is\\nodd \\x1b[31m")
-    if depth < 0:
-        raise ValueError("none is left")
-    inputs ="""
-
-
-def test_warnings_are_lines_of_ours_and_none_beside_a_refusal(here, keraskit_says):
-    (here / "mine.py").write_text(MINE.replace("\n    inputs =", WARNING))
-    code, out, err = keraskit_says("show", "./mine.py", "--depth", "-1")
-    assert (code, out) == (2, "") and err.count("\n") == 1 and "cannot be built with --depth -1: none is left." in err
-    code, out, err = keraskit_says("show", "./mine.py")
-    assert code == 0 and err == "keraskit: warning: this is odd \\x1b[31m\n"
-
-
 def test_what_trains_nothing_is_not_run_as_if_it_did():
     with pytest.raises(
         UserError, match=r"^classify trains no model\. Call keraskit\.load_recipe\('classify'\)\.run\.$"

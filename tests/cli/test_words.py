@@ -75,15 +75,6 @@ def test_refusals_are_one_line_and_say_what_to_type(tmp_path, monkeypatch, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_too_little_memory_is_said_in_one_line(monkeypatch, capsys):
-    def examine(_):
-        raise MemoryError("Unable to allocate 9 GiB")
-
-    monkeypatch.setattr("keraskit.cli.doctor.examine", examine)
-    code, err = command(["doctor"], capsys)
-    assert code == 1 and err.startswith("keraskit: There is not enough memory: Unable to allocate 9 GiB. Free some")
-
-
 @pytest.mark.parametrize("flag", ["--optimizer", "--verbose", "--zz"])
 def test_what_is_like_nothing_suggests_nothing(capsys, flag):
     assert f"Unknown option: {flag}. `keraskit run cnn --help`" in command(["run", "cnn", flag], capsys)[1]
