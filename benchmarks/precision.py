@@ -38,9 +38,9 @@ def measure(name: str, seed: int, precision: str, photographs: Path | None) -> d
         manifest = RunFolder(result.folder).read_json(MANIFEST)
     recipe = load_recipe(name)
     settings = settle(recipe, RunConfig(**knobs), options)
-    splits = setup.follow_model(recipe, result.model, runner.load(recipe, settings))
-    other = setup.copied(hardware.POLICIES["bfloat16"], recipe, manifest["options"], result.model)
-    call(recipe.compile, {}, model=other, steps=1, batch_size=settings.batch_size)
+    splits = setup.follow_model(result.model, runner.load(recipe, settings))
+    other = setup.copied(recipe, settings, 1, result.model, hardware.POLICIES["bfloat16"])
+    call(recipe.compile, settings.arguments, model=other, steps=1)
     test = splits.test.in_order(2 * settings.batch_size)
     return {
         "precision": manifest["choices"]["precision"]["value"],

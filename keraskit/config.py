@@ -87,11 +87,20 @@ class Settings(RunConfig):
     Args:
         epochs, batch_size: the user's, else the recipe's.
         options: the arguments of the recipe's own functions that differ from their defaults, by name.
+        requested: the knobs and the options as the user gave them.
     """
 
     epochs: int = 0
     batch_size: int = 0
     options: dict[str, Any] = Field(default={})
+    requested: dict[str, dict[str, Any]] = Field(default={"knobs": {}, "options": {}})
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What a recipe's functions are called with, by name; None, which leaves it to the recipe, is no value."""
+        values = {name: getattr(self, name) for name in KNOBS}
+        values = {name: value for name, value in values.items() if value is not None} | self.options
+        return values | {"weights": None} if self.weights == "none" else values
 
 
 KNOBS = tuple(RunConfig.model_fields)

@@ -100,8 +100,13 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 
 def sentence(error: object, most: int = 300) -> str:
-    """The first line of what an error says, with a stop at its end; what is too long ends with an ellipsis."""
-    line = (str(error).strip() or type(error).__name__).partition("\n")[0].strip()
+    """The first line of what an error says, with a stop at its end; what is too long ends with an ellipsis.
+
+    Of Keras's, which is printed in bold, it is the line after the one that says which layer was called.
+    """
+    said = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
+    said = said.partition(".call().\n")[2].strip() or said or type(error).__name__
+    line = said.partition("\n")[0].strip()
     if len(line) > most:
         return line[:most].rpartition(" ")[0] + " ..."
     return line if line.endswith((".", "!", "?")) else f"{line}."

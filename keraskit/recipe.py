@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from pydantic import Field, create_model
 
 from keraskit.augment import Augmentation
-from keraskit.config import DATA, KNOBS, MODEL, TRAINING, Settings, flag
+from keraskit.config import DATA, KNOBS, MODEL, TRAINING, flag
 from keraskit.errors import Typed, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -209,15 +209,7 @@ def defaults(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     return {name: several[0] for name, several in found.items() if all(each == several[0] for each in several)}
 
 
-def filled(settings: Settings) -> dict[str, Any]:
-    """The run's own values for arguments of their names; None, which leaves it to the recipe, is no value."""
-    values = {name: getattr(settings, name) for name in KNOBS}
-    return {name: value for name, value in values.items() if value is not None} | (
-        {"weights": None} if settings.weights == "none" else {}
-    )
-
-
-def call(function: Callable[..., Any], options: Mapping[str, Any], **filled: Any) -> Any:
-    """Call one of a recipe's functions with those of its flags and of the runner's values that it takes."""
+def call(function: Callable[..., Any], known: Mapping[str, Any], **filled: Any) -> Any:
+    """Call one of a recipe's functions with those of the known values, and of the runner's, that it takes."""
     takes = inspect.signature(function).parameters
-    return function(**{name: value for name, value in {**options, **filled}.items() if name in takes})
+    return function(**{name: value for name, value in {**known, **filled}.items() if name in takes})

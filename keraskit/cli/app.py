@@ -26,7 +26,7 @@ from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import TRAINING, RunConfig
 from keraskit.errors import Typed, UserError, printable
-from keraskit.recipe import Program, Recipe, filled, options_of
+from keraskit.recipe import Program, Recipe, options_of
 from keraskit.registry import Card, find_card, held, recipes_available
 
 BAD_INPUT = 2
@@ -218,7 +218,7 @@ def _show_command(card: Card, build: Callable[..., Any], load: Callable[..., Any
         from keraskit.training.setup import build
 
         settings = settle(recipe, RunConfig(), Typed.given(options) if options else {})
-        built = build(recipe, settings.options, filled(settings))
+        built = build(recipe, settings)
         _show_source(card)
         built.summary()
         try:

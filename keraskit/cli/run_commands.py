@@ -99,17 +99,18 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
             where the rate goes on.
         recipe: Your recipe's file, for a run of your own recipe whose file was changed or moved since it began.
     """
-    from keraskit.training.resume import unfinished
+    from keraskit.training import resume as resuming
 
-    found = unfinished(run, epochs)
-    if not found:
+    folder = resuming.unfinished(run, epochs)
+    if not folder:
         print(f"{printable(run)} has finished: `--epochs` would give it more")
         return
-    config, options = found.asked
+    asked = resuming.asked(folder, epochs)
     wait_for_tensorflow()
     from keraskit.training.runner import train
 
-    train(found.recipe(recipe, resuming=True), config, options, found, time.perf_counter() - start.BEGAN)
+    found = resuming.recipe_of(folder, recipe, resuming=True)
+    train(found, *asked, run=folder, ago=time.perf_counter() - start.BEGAN)
 
 
 def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:

@@ -20,7 +20,7 @@ from keraskit.distributed.workers import find_workers
 from keraskit.errors import RunStopped, UserError, lasting, sentence
 from keraskit.recipe import Recipe
 
-MAY_DIFFER = {"output_dir", "threads", "dataset", "given"}  # knobs; of a data set its content counts
+MAY_DIFFER = {"output_dir", "threads", "dataset", "requested"}  # knobs; of a data set its content counts
 COMPUTE = {"keraskit", "tensorflow", "keras", "numpy", "pillow"}  # whose versions must be the same
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 

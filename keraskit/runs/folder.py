@@ -9,8 +9,9 @@ import json
 import os
 import re
 import secrets
+import shlex
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.files import MODEL
+from keraskit.registry import recipes_available
+from keraskit.text import short
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # the traceback of what nobody expected
@@ -210,3 +213,12 @@ class RunFolder:
 def now(ago: float = 0.0) -> str:
     """The time, UTC, to the nearest second; or what it was so many seconds ago."""
     return (datetime.now(UTC) - timedelta(seconds=ago - 0.5)).isoformat(timespec="seconds")
+
+
+def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = ()) -> str:
+    """The command that goes on with the run of a folder, by its manifest's facts."""
+    if workers:
+        return f"{facts.get('command')} --resume, on every worker"
+    if facts.get("source") is None and facts.get("recipe") not in recipes_available():
+        return f"{facts.get('command')} --resume"  # its recipe was made in Python
+    return f"keraskit resume {shlex.quote(short(path))}"

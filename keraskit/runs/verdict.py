@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from keraskit.config import RunConfig
+from keraskit.config import Settings
 from keraskit.datasets.splits import Splits
-from keraskit.errors import printable
 from keraskit.recipe import Recipe
 from keraskit.runs import history, metrics
 from keraskit.runs.history import Rows, number
@@ -32,21 +31,22 @@ UNLIKE = 0.01  # p-value below which validation and test differ; every healthy r
 NAMED = 5  # classes
 
 
-def judge(recipe: Recipe, splits: Splits, config: RunConfig, given: dict[str, Any], metrics: dict[str, float]) -> str:
+def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, Any], metrics: dict[str, float]) -> str:
     """Compare a run with what the recipe promises; empty where that was measured with other flags or of other data.
 
     `given` is what the run has otherwise than the recipe by itself.
     """
-    if config.quick:
+    if settings.quick:
         return "a quick run shows that everything runs, not what the recipe reaches"
     of_data = inspect.signature(recipe.data).parameters
     given = {name: value for name, value in given.items() if name not in HARMLESS and name not in of_data}
     wanted = dict(recipe.expected_with)
-    if config.weights in (None, recipe.pretrained and recipe.pretrained.weights):
+    weights = settings.requested["knobs"].get("weights")
+    if weights in (None, recipe.pretrained and recipe.pretrained.weights):
         for flags_of in (given, wanted):  # Keras's published weights, whether from its file or downloaded
             flags_of.pop("weights", None)
     else:
-        given["weights"] = Path(str(config.weights)).name
+        given["weights"] = Path(str(weights)).name
     if given != wanted or not splits.source.get("reference", True):
         return ""
     verdicts = []
@@ -74,7 +74,7 @@ def findings(
     run: dict[str, Any],
     validation: SplitPredictions | None,
     test: SplitPredictions | None,
-    rate: float,
+    rate: float | None,
     resume: str,
     far: bool = False,
 ) -> dict[str, list[str]]:
@@ -85,7 +85,7 @@ def findings(
         rows: its history.
         run: its manifest, which says what its outputs are.
         validation, test: what its best model answered; None where that was too large to keep.
-        rate: the learning rate.
+        rate: the learning rate; None where it is not known.
         resume: how to train on; empty where the run is none to go on with.
         far: whether predicted values are further off than any that were learned.
     """
@@ -103,7 +103,7 @@ def findings(
         warnings = _worthless(*known, splits.classes)
         advice = [_stuck(trained, guessing) if guesses else "", _unlike(**right), _open(*right["test"])]
     if far or trained[-1] > FAR * min(trained[0], guessing if guesses else math.inf):
-        lower = f"train anew with a tenth of the learning rate {rate:g}, or less"
+        lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or less"
         return {
             "warnings": [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings],
             "advice": [],
@@ -174,13 +174,3 @@ def _open(right: int, count: int) -> str:
     if high - low < WIDE:
         return ""
     return f"{right} of {count} right may be anything from {low:.0%} to {high:.0%}: take more test examples to know."
-
-
-def show(
-    metrics: dict[str, float], verdict: str, warnings: list[str], advice: list[str], regression: Sequence[str] = ()
-) -> None:
-    """Print the test split's metrics and all sentences."""
-    for name, value in metrics.items():
-        print(f"test {name.replace('_', ' '):16} {value:.4f}")
-    for sentence in filter(None, (*(f"WARNING: {each}" for each in warnings), *regression, verdict, *advice)):
-        print(printable(sentence))

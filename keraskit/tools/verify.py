@@ -11,15 +11,13 @@ from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
 from keraskit.models import applications
-from keraskit.recipe import Recipe, call, filled
-from keraskit.runs import manifest, predictions
+from keraskit.runs import predictions
 from keraskit.runs.folder import MODEL, RunFolder
 from keraskit.runs.predictions import SplitPredictions
-from keraskit.training import hardware, outputs
+from keraskit.training import hardware, outputs, resume
 from keraskit.training.evaluate import infer
-from keraskit.training.resume import NEEDED, Unfinished
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, follow_data, follow_model, load
+from keraskit.training.setup import build, compile_model, follow_classes, follow_model, load
 
 CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
@@ -52,7 +50,6 @@ class Reopened:
     """A finished run with its data and its best model, compiled.
 
     Args:
-        recipe: its recipe.
         facts: its manifest.
         splits: the data as it was fed.
         model: with the run's weights.
@@ -60,7 +57,6 @@ class Reopened:
         batch_size: the run's.
     """
 
-    recipe: Recipe
     facts: dict[str, Any]
     splits: Splits
     model: keras.Model
@@ -73,19 +69,17 @@ def reopen(folder: RunFolder, named: Path | None = None) -> Reopened:
 
     Raises UserError where the run has not finished, its recipe is to be named, or is another, or data are not there.
     """
-    run = Unfinished(folder, manifest.read(folder, *NEEDED, "test", "best_epoch"))
-    recipe = run.recipe(named)
-    config, given = run.asked
-    settings = settle(recipe, config, given, run.chosen)
+    facts, recipe = resume.read(folder, "test", "best_epoch"), resume.recipe_of(folder, named)
+    settings = settle(recipe, *resume.asked(folder), resume.kept(folder))
     place = hardware.occupy(settings)
     splits = load(recipe, settings)
-    options = follow_data(recipe, settings.options, splits)
+    settings = follow_classes(recipe, settings, splits)
     with place.scope:
-        model = build(recipe, options, filled(settings))
-        splits = follow_model(recipe, model, splits).augmented(settings.augment)
+        model = build(recipe, settings)
+        splits = follow_model(model, splits, recipe.class_output).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
-        call(recipe.compile, options, **filled(settings), model=model, steps=1)
-    return Reopened(recipe, run.facts, splits, model, place, settings.batch_size)
+        compile_model(recipe, settings, 1, model)
+    return Reopened(facts, splits, model, place, settings.batch_size)
 
 
 def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:

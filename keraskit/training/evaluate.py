@@ -10,10 +10,23 @@ import tensorflow as tf
 
 from keraskit.datasets.splits import Split
 from keraskit.runs import history
+from keraskit.runs.folder import MODEL, RunFolder
 from keraskit.runs.predictions import SplitPredictions
+from keraskit.runs.results import by_output
 from keraskit.training import resources
+from keraskit.training.callbacks import uncompiled
+from keraskit.training.setup import TrainingSetup
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
+
+
+def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
+    """Take the best weights by validation, and read the test split, once."""
+    with uncompiled(setup.model) as model:  # the file holds no optimizer
+        model.load_weights(folder.file(MODEL))
+    with setup.place.scope:
+        splits = {"validation": setup.splits.validation, "test": setup.splits.test}
+        return infer(setup.model, splits, setup.settings.batch_size)
 
 
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
@@ -65,14 +78,6 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
     targets, predictions = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
     names = list(split.names)[: split.size] if split.names is not None else None
     return metrics, SplitPredictions(split.labels, targets, predictions, names)
-
-
-def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
-    """Each output's values by the model's name for it; a model's only one is called ""."""
-    if isinstance(values, list | tuple):
-        names = getattr(model, "output_names", ())
-        values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
-    return {str(k): v.numpy() for k, v in values.items()} if isinstance(values, dict) else {"": values.numpy()}
 
 
 def _labels(y: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,9 @@
-"""RunResult: what a run gives back, from its end or from the folder of one that has finished."""
+"""RunResult: what a run gives back."""
 
 import dataclasses
 from pathlib import Path
 
 import keras
-
-from keraskit.models import weights
-from keraskit.runs.folder import MANIFEST, MODEL, RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +21,3 @@ class RunResult:
     history: list[dict[str, float]] = dataclasses.field(repr=False)
     metrics: dict[str, float]
     folder: Path | None
-
-
-def opened(folder: RunFolder) -> RunResult:
-    """The result of a finished run, by a program that has the classes of its model."""
-    model = weights.load(folder.file(MODEL))
-    return RunResult(model, folder.read_history(), folder.read_json(MANIFEST)["test"], folder.path)

@@ -1,29 +1,25 @@
-"""`keraskit resume` and `--resume`: finds a run that can go on, and sees that it goes on as it began."""
+"""Going on with a run: which one, from which command, and whether it is still the same run."""
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keraskit import system
 from keraskit.config import KNOBS, RunConfig
 from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.runs import manifest
-from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, MODEL, TRAINED, RunFolder, now
+from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, MODEL, TRAINED, RunFolder, now, resume_command
 from keraskit.signals import Stopped
 from keraskit.text import short
-from keraskit.training.settings import callbacks_file, code, differing, record
+from keraskit.training.settings import callbacks_file, code, fields, words
 
 if TYPE_CHECKING:
-    from keraskit.datasets.splits import Splits
     from keraskit.training.checkpoint import Checkpoint
-    from keraskit.training.hardware import Choices
     from keraskit.training.setup import TrainingSetup
     from keraskit.training.user_callbacks import UserCallbacks
 
@@ -35,209 +31,242 @@ NEEDED = (  # of a manifest, to go on
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Unfinished:
-    """A run that can go on; `epochs` is how many it is to have, where that is another number than it began with."""
+def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
+    """Find the newest unfinished run in the output folder that was asked for in these words, for `--resume`.
 
-    folder: RunFolder
-    facts: dict[str, Any]
-    epochs: int | None = None
-
-    @property
-    def asked(self) -> tuple[RunConfig, dict[str, Any]]:
-        """The knobs and the builder's arguments as they were given. Raises UserError where nothing can be made of them.
-
-        The folder is where it is now.
-        """
-        knobs = dict(self.facts["asked"]["knobs"])
-        if "preprocessing_function" in knobs.get("augment", {}):
-            advice = "Call keraskit.run with it and resume=True."
-            raise UserError("This run's pictures went through a function of your own.", advice)
-        if self.epochs:
-            knobs["epochs"] = self.epochs
-        if unknown := set(knobs) - set(KNOBS):
-            problem = f"{self.folder.path / MANIFEST} does not say how this run was started: {min(unknown)} is no knob."
-            raise UserError(problem, "Start a new run.")
-        knobs["output_dir"] = self.folder.path.resolve().parent.parent
-        return RunConfig(**knobs), dict(self.facts["asked"]["options"])
-
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """The knobs that the run chose for itself, which it keeps."""
-        chosen = {name: self.facts["choices"][name]["value"] for name in CHOSEN}
-        weights = self.facts["config"].get("weights")
-        if weights and Path(weights).is_absolute():  # as the folder of the run that it started from is
-            chosen["weights"] = weights
-        return chosen
-
-    def recipe(self, named: Path | None = None, resuming: bool = False) -> Recipe:
-        """Import the run's recipe: keraskit's own by its name, a user's file where the user has named it.
-
-        To resume, a file that lies outside of the run's folder and is as it was when the run began will do. Raises
-        UserError where the file is to be named, or the recipe is another.
-        """
-        source, asked = self.facts.get("source"), self.facts["asked"]
-        if named:
-            card = find_card(str(named))
-        elif source is None and self.facts["recipe"] in recipes_available():
-            card = recipes_available()[self.facts["recipe"]]
-        elif source and resuming and self._as_it_was(Path(source), asked.get("code")):
-            card = Card(Path(source))
-            print(f"recipe's file  {printable(source)}, as it was when the run began", flush=True)
-        else:
-            why = f"a file of your own, {source or 'which it does not name'}"
-            why += ", which is not there as it was when the run began" if resuming else ""
-            advice = "Name it, and it is imported as it is now; or start a new run."
-            raise UserError(f"This run's recipe is {why}.", advice, f"--recipe {shlex.quote(source or 'FILE.py')}")
-        file = callbacks_file(self.asked[0].callbacks) if resuming else None
-        if file and not self._as_it_was(file, asked.get("callbacks")):
-            problem = f"{file}, this run's --callbacks, is not there as it was when the run began."
-            raise UserError(problem, f"With the file as it is now: {self.facts.get('command')} --resume")
-        recipe: Recipe = card.load()
-        if changes := differing(asked, record(recipe, RunConfig(), {})):
-            problem = f"This run's recipe was not {recipe.name} as it is now: {'; '.join(changes)}."
-            advice = "If it was changed in Python, call keraskit.run there with resume=True; else start a new run."
-            raise UserError(problem, advice)
-        return recipe
-
-    def _as_it_was(self, file: Path, recorded: str | None) -> bool:
-        """Whether a file outside of the run's folder has the code that the run recorded."""
-        outside = file.is_absolute() and not file.resolve().is_relative_to(self.folder.path.resolve())
-        return outside and recorded is not None and code(file) == recorded
-
-    def check(self, recipe: Recipe, splits: Splits, choices: Choices, hardware: dict[str, Any]) -> None:
-        """Refuse other data; note what may change the last digits of the result."""
-        facts, before, today = self.facts, self.facts["data"], splits.source
-        same = before.get("sha256") == today.get("sha256") and before["used"] == splits.sizes()
-        if not same or facts["classes"] != list(splits.classes):
-            problem = f"The data is not what this run began with: {before['used']} of {before['name']}"
-            raise UserError(f"{problem}, sha256 {before.get('sha256')}.", "Put it back, or start a new run.")
-        chosen, versions = vars(choices), system.versions()
-        pairs = {
-            **{n: (then.get("value"), chosen[n].value) for n, then in facts["choices"].items() if n in chosen},
-            **{name: (facts["hardware"].get(name), hardware[name]) for name in ("cpu", "cores", "gpus")},
-            **{name: (facts["versions"].get(name), versions.get(name)) for name in DECIDE_BITS},
-        }
-        if facts["asked"].get("code") != code(recipe.source):
-            print(f"NOTE           {recipe.name}'s code was changed since this run began: it goes on with the new")
-        if others := [f"{name} {then}, now {this}" for name, (then, this) in pairs.items() if then != this]:
-            begun = printable("; ".join(others))
-            print(f"NOTE           begun with {begun}: the last digits of the result may differ")
-
-    def checkpoint(self) -> Checkpoint | None:
-        """Where training stood; None where nothing was saved."""
-        from keraskit.training.checkpoint import Checkpoint
-
-        return Checkpoint.of(self.folder)
-
-    def begin(self, setup: TrainingSetup, user: UserCallbacks, facts: dict[str, Any]) -> Checkpoint | None:
-        """Where it goes on, said and recorded; None where nothing was saved. The folder is locked.
-
-        `facts`, where it is to have other epochs, are those of its manifest as they would be if it began now. Raises
-        UserError, before anything is changed, where another process was at it, it cannot have so many epochs, or its
-        checkpoint is not of this training.
-        """
-        if self.folder.read_json(MANIFEST) != self.facts:
-            problem = f"Another process has gone on with {self.folder.path} meanwhile."
-            raise UserError(problem, "Start the same command again, which then sees how far it is.")
-        start = self.checkpoint()
-        if self.epochs:
-            self._check_epochs(self.epochs, start)
-        if start:
-            start.check(setup.settings.epochs, setup.epochs.steps)
-            start.check_variables(setup.training_copy)
-            user.restored(start)
-        self.folder.sweep()
-        if (self.folder.path / TRAINED).exists():  # a kill in between: the run is finished, and can begin to go on
-            (self.folder.path / TRAINED).replace(self.folder.path / CHECKPOINT)
-            start = self.checkpoint()
-        epoch, step = (start.position.epoch, start.position.step) if start else (0, 0)
-        earlier = self.facts.get("resumed")
-        resumed = [*(earlier if isinstance(earlier, list) else []), {"at": now(), "epoch": epoch, "step": step}]
-        changed = {name: facts[name] for name in ("asked", "command", "config", "optimizer") if facts}
-        ended = dict.fromkeys(("ended", "error", "test", "verdict", "warnings", "advice", "regression"))
-        self.folder.update_manifest(**changed, **ended, resumed=resumed, status="running")
-        (self.folder.path / ERROR).unlink(missing_ok=True)
-        trained = epoch >= (self.epochs or self.facts["config"]["epochs"])
-        where = f"at {start.position}" if start else "from the beginning: it was stopped before its first checkpoint"
-        print(f"resume         goes on {'after training' if trained else where}", flush=True)
-        return start
-
-    def _check_epochs(self, epochs: int, start: Checkpoint | None) -> None:
-        finished = self.facts.get("status") == "finished"
-        done = start.position.epoch + (start.position.step > 0) if start else 0
-        if finished and not start:
-            problem = f"{self.folder.path} has no {TRAINED}, from which a finished run goes on."
-            raise UserError(problem, "Start a new run with so many epochs.")
-        if done + finished > epochs:
-            raise UserError(f"This run has come to epoch {done} already.", "Ask for more with --epochs.")
-        if finished and start and start.position.stopped:
-            problem = f"A callback ended this run after epoch {done}, and would end it again."
-            raise UserError(problem, "Start a new run with other callbacks.")
-        if finished and start and start.position.model_sha256 != self.folder.sha256(MODEL):
-            problem = f"{self.folder.path / TRAINED} was not written with {MODEL} beside it."
-            raise UserError(problem, "Put back the file of this run, or start a new one.")
-
-
-def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Unfinished | None:
-    """The newest run of the output folder that was asked for in these words and has not finished; says so if none.
-
-    Raises UserError where there is one, and the recipe's code was changed since.
+    Raises UserError where the recipe's code was changed since it began.
     """
-    wanted, edited = record(recipe, config, options), None
-    for folder, facts in _runs(Path(config.output_dir) / recipe.name):
+    wanted = words({"knobs": config.given(), "options": options}, recipe.source)
+    for folder, facts in unfinished_runs(Path(config.output_dir) / recipe.name):
         asked = facts.get("asked") or {}
-        if (asked.get("knobs"), asked.get("options")) != (wanted["knobs"], wanted["options"]):
+        if any(asked.get(name) != wanted[name] for name in ("knobs", "options")):
             continue
-        changes = differing(asked, wanted)
+        changes = changed(recipe, asked)
         if asked.get("code") != wanted["code"]:
-            named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
-            go_on = f"`{command(folder, facts)}{named}` goes on with it as it is now." if not changes else ""
-            what = f"{recipe.name}'s code was changed since {short(folder.path)} began{': ' * bool(changes)}"
-            edited = edited or (f"{what}{'; '.join(changes)}.", f"{go_on} Without --resume a new run begins.")
-        elif not changes:
-            return _read(folder)
-    if edited:
-        raise UserError(*edited)
+            problem = f"{recipe.name}'s code was changed since {short(folder.path)} began"
+            source = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
+            go_on = "" if changes else f"`{resume_command(folder.path, facts)}{source}` goes on with it as it is now. "
+            raise UserError(
+                f"{problem}: {changes}." if changes else f"{problem}.", f"{go_on}Without --resume a new run begins."
+            )
+        if not changes:
+            return folder
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
     return None
 
 
-def unfinished(path: Path, epochs: int | None = None) -> Unfinished | None:
-    """The run in this folder, or the newest unfinished one of a folder of runs; None for a run that has finished.
+def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
+    """Find the run of this folder, or the newest unfinished one of a folder of runs; None where it has finished.
 
-    One that has finished with fewer `epochs` can go on. Raises UserError where there is none, it is still running, or
-    its recipe is not keraskit's.
+    One that has finished with another number of `epochs` goes on. Raises UserError where there is none, or it is still
+    running.
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-    several = [RunFolder(path.resolve())] if (path / MANIFEST).exists() else [folder for folder, _ in _runs(path)]
-    if not several:
+    there = (path / MANIFEST).exists()
+    folder = RunFolder(path.resolve()) if there else next((run for run, _ in unfinished_runs(path)), None)
+    if folder is None:
         raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
-    folder = several[0]
     with folder.alone():
-        facts = _read(folder, "recipe").facts
-    if facts.get("source") is None and facts["recipe"] not in recipes_available():
-        problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
-        raise UserError(problem, f"Its own command goes on: {command(folder, facts)}")
-    found = _read(folder)
-    if epochs != found.facts["config"]["epochs"]:
-        found = dataclasses.replace(found, epochs=epochs)
-    if facts.get("status") != "finished" or found.epochs:
-        return found
-    with folder.alone():
-        if (folder.path / CHECKPOINT).exists():
-            close(folder)  # it was killed in its very last moment
+        facts = read(folder)
+        if facts.get("status") != "finished" or epochs not in (None, facts["config"]["epochs"]):
+            return folder
+        if (folder.path / CHECKPOINT).exists():  # it was killed in its very last moment
+            close(folder)
     return None
 
 
-def _read(folder: RunFolder, *needed: str) -> Unfinished:
-    """A run by its manifest, in which everything is that it takes to go on, or what else is needed."""
+def unfinished_runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+    """The unfinished runs in a folder, the newest first, and their manifests."""
+    for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
+        folder = RunFolder(file.parent.resolve())
+        with suppress(UserError):
+            facts = manifest.read(folder)
+            if facts.get("status") != "finished":
+                yield folder, facts
+
+
+def read(folder: RunFolder, *more: str) -> dict[str, Any]:
+    """The manifest of a run that can go on. Raises UserError where it does not say all that this takes."""
     try:
-        return Unfinished(folder, manifest.read(folder, *(needed or NEEDED)))
+        facts = manifest.read(folder, *NEEDED, *more)
+        if unknown := set(facts["asked"]["knobs"]) - set(KNOBS):
+            raise UserError(f"{min(unknown)} is no knob.")
+        return facts
     except UserError as error:
         problem = f"{folder.path / MANIFEST} does not say how this run was started: {error}"
         raise UserError(problem, "Start a new run.") from error
+
+
+def asked(folder: RunFolder, epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
+    """The knobs and options of a run as they were given, with the folder where it is now."""
+    given = read(folder)["asked"]
+    if "preprocessing_function" in given["knobs"].get("augment", {}):
+        advice = "Call keraskit.run with it and resume=True."
+        raise UserError("This run's pictures went through a function of your own.", advice)
+    knobs = (
+        given["knobs"] | {"output_dir": folder.path.resolve().parent.parent} | ({"epochs": epochs} if epochs else {})
+    )
+    return RunConfig(**knobs), dict(given["options"])
+
+
+def kept(folder: RunFolder) -> dict[str, Any]:
+    """The knobs that a run chose for itself, which it keeps."""
+    facts = read(folder)
+    weights = facts["config"].get("weights")
+    begun_from = {"weights": weights} if weights and Path(weights).is_absolute() else {}  # such as another run's folder
+    return {name: facts["choices"][name]["value"] for name in CHOSEN} | begun_from
+
+
+def recipe_of(folder: RunFolder, named: Path | None = None, resuming: bool = False) -> Recipe:
+    """Import a run's recipe: keraskit's own by its name, a user's file where the user has named it.
+
+    To resume, files that lie outside of the run's folder and are as they were when the run began will do. Raises
+    UserError where the file is to be named, or the recipe is another.
+    """
+    facts = read(folder)
+    source, given = facts.get("source"), facts["asked"]
+
+    def as_it_was(file: Path, name: str) -> bool:
+        outside = file.is_absolute() and not file.resolve().is_relative_to(folder.path.resolve())
+        return resuming and outside and given.get(name) is not None and code(file) == given[name]
+
+    if source is None and not named and facts["recipe"] not in recipes_available():
+        problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
+        raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")
+    if source and not named and not as_it_was(Path(source), "code"):
+        why = ", which is not there as it was when the run began" if resuming else ""
+        problem = f"This run's recipe is a file of your own, {source}{why}."
+        raise UserError(problem, "Name it, and it is imported as it is now.", f"--recipe {shlex.quote(source)}")
+    callbacks = callbacks_file(given["knobs"].get("callbacks"))
+    if resuming and callbacks and not as_it_was(callbacks, "callbacks"):
+        problem = f"{callbacks}, this run's --callbacks, is not there as it was when the run began."
+        raise UserError(problem, f"With the file as it is now: {facts.get('command')} --resume")
+    if source and not named:
+        print(f"recipe's file  {printable(source)}, as it was when the run began", flush=True)
+    card = find_card(str(named)) if named else Card(Path(source)) if source else recipes_available()[facts["recipe"]]
+    recipe: Recipe = card.load()
+    if changes := changed(recipe, given):
+        problem = f"This run's recipe was not {recipe.name} as it is now: {changes}."
+        advice = "If it was changed in Python, call keraskit.run there with resume=True; else start a new run."
+        raise UserError(problem, advice)
+    return recipe
+
+
+def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
+    """What of the recipe is otherwise than when a run was asked for, in words; empty for nothing."""
+    then, today = asked.get("recipe"), fields(recipe)
+    pairs = then.items() if isinstance(then, dict) else ()
+    return "; ".join(f"{name} {was}, now {today[name]}" for name, was in pairs if today.get(name, was) != was)
+
+
+@contextmanager
+def opened(
+    setup: TrainingSetup, callbacks: UserCallbacks, run: RunFolder | None, facts: dict[str, Any]
+) -> Iterator[tuple[RunFolder | None, Checkpoint | None]]:
+    """Open a new run's folder, or that of the `run` that goes on: locked, and recorded as running and as it ends.
+
+    `facts` are for the manifest. Yields the folder, None for a worker that writes nothing; and the checkpoint to go on
+    from, if there is one.
+    """
+    from keraskit.training import resources
+    from keraskit.training.checkpoint import Checkpoint
+
+    if not setup.place.cluster.chief:
+        print("run folder     written by worker 0", flush=True)
+        yield None, Checkpoint.of(run) if run else None
+        return
+    resources.check_disk(run.path if run else setup.settings.output_dir, setup)
+    folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
+    print(f"run folder     {printable(short(folder.path))}", flush=True)
+    with folder.alone():
+        go_on = resume_command(folder.path, read(folder) if run else facts, setup.place.cluster.workers)
+        start, facts = begin(folder, setup, callbacks, facts) if run else (None, facts)
+        with advising(go_on), folder.recorded(**facts):
+            yield folder, start
+        close(folder)
+
+
+def begin(
+    folder: RunFolder, setup: TrainingSetup, callbacks: UserCallbacks, facts: dict[str, Any]
+) -> tuple[Checkpoint | None, dict[str, Any]]:
+    """See whether a run may go on. Return where from, None where nothing was saved, and what its manifest says now.
+
+    Raises UserError, before anything is changed, where data or model are not what it began with, or it has come as far.
+    """
+    from keraskit.training.checkpoint import Checkpoint, Position
+
+    before, epochs, start = read(folder), setup.settings.epochs, Checkpoint.of(folder)
+    check(before, facts)
+    position = start.position if start else Position()
+    if before.get("status") == "finished":
+        check_finished(folder, start, epochs)
+    if start:
+        start.check(epochs, setup.epochs.steps)
+        start.check_variables(setup.training_copy)
+        callbacks.restored(start)
+    folder.sweep()
+    (folder.path / ERROR).unlink(missing_ok=True)
+    if (folder.path / TRAINED).exists():  # a kill in between: the run is finished, and can begin to go on
+        (folder.path / TRAINED).replace(folder.path / CHECKPOINT)
+        start = Checkpoint.of(folder)
+    where = f"at {position}" if position.epoch < epochs else "after training"
+    print(f"resume         goes on {where if start else 'from the beginning, as nothing was saved'}", flush=True)
+    known = dict.fromkeys(("ended", "error", "test", "verdict", "advice", "regression"))
+    if epochs != before["config"]["epochs"]:
+        known |= {name: facts[name] for name in ("asked", "command", "config", "optimizer")}
+        say_schedule(setup, position.epoch * setup.epochs.steps + position.step)
+    resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
+    for stage, seconds in (before.get("timings") or {}).items():
+        if stage != "fit":  # which the checkpoint knows better
+            facts["timings"][stage] = round(seconds + facts["timings"].get(stage, 0.0), 3)
+    earlier = before["resumed"] if isinstance(before.get("resumed"), list) else []
+    known |= {"warnings": facts["warnings"], "timings": facts["timings"]}
+    return start, known | {"resumed": [*earlier, resumed]}
+
+
+def check(before: dict[str, Any], today: dict[str, Any]) -> None:
+    """Compare two manifests of a run: refuse other data; note what may change the last digits of the result."""
+    data, same = before["data"], ("sha256", "used")
+    if any(data.get(name) != today["data"].get(name) for name in same) or before["classes"] != today["classes"]:
+        problem = (
+            f"The data is not what this run began with: {data['used']} of {data['name']}, sha256 {data.get('sha256')}."
+        )
+        raise UserError(problem, "Put it back, or start a new run.")
+    if before["asked"].get("code") != today["asked"]["code"]:
+        print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
+    pairs = [
+        (name, then.get("value"), today["choices"].get(name, then)["value"]) for name, then in before["choices"].items()
+    ]
+    for kind, names in (("hardware", ("cpu", "cores", "gpus")), ("versions", DECIDE_BITS)):
+        pairs += [(name, before[kind].get(name), today[kind].get(name)) for name in names]
+    if others := [f"{name} {then}, now {this}" for name, then, this in pairs if then != this]:
+        print(f"NOTE           begun with {printable('; '.join(others))}: the last digits of the result may differ")
+
+
+def check_finished(folder: RunFolder, start: Checkpoint | None, epochs: int) -> None:
+    """Raise UserError where a finished run cannot be trained on."""
+    if start is None:
+        raise UserError(f"{folder.path} has no {TRAINED}, from which a finished run goes on.", "Start a new run.")
+    if start.position.epoch >= epochs:
+        problem = f"This run has come to epoch {start.position.epoch} already."
+        raise UserError(problem, "Ask for more with --epochs.")
+    if start.position.stopped:
+        problem = f"A callback ended this run after epoch {start.position.epoch}, and would end it again."
+        raise UserError(problem, "Start a new run with other callbacks.")
+    if start.position.model_sha256 != folder.sha256(MODEL):
+        problem = f"{folder.path / TRAINED} was not written with {MODEL} beside it."
+        raise UserError(problem, "Put back the file of this run, or start a new one.")
+
+
+def say_schedule(setup: TrainingSetup, step: int) -> None:
+    """Say where the learning rate goes on, if it follows a schedule, which is one over the new epochs."""
+    optimizer = setup.training_copy.optimizer
+    schedule = getattr(optimizer, "inner_optimizer", optimizer).get_config().get("learning_rate")
+    if isinstance(schedule, dict):
+        optimizer.iterations.assign(step)
+        rate = f"the learning rate goes on at {float(optimizer.learning_rate):.3g}"
+        print(f"schedule       {schedule['class_name']}, now over {setup.settings.epochs} epochs: {rate}")
 
 
 def close(folder: RunFolder) -> None:
@@ -247,15 +276,6 @@ def close(folder: RunFolder) -> None:
     report.write_report(folder)
     if (folder.path / CHECKPOINT).exists():
         (folder.path / CHECKPOINT).replace(folder.path / TRAINED)
-
-
-def command(folder: RunFolder, facts: dict[str, Any], workers: Sequence[str] = ()) -> str:
-    """The command that goes on with a run."""
-    if workers:
-        return f"{facts.get('command')} --resume, on every worker"
-    if facts.get("source") is None and facts.get("recipe") not in recipes_available():
-        return f"{facts.get('command')} --resume"  # its recipe was made in Python
-    return f"keraskit resume {shlex.quote(short(folder.path))}"
 
 
 @contextmanager
@@ -269,20 +289,8 @@ def advising(command: str) -> Iterator[None]:
         raise
     except RunStopped as stopped:
         raise RunStopped(str(stopped), f"Then go on with: {command}") from stopped
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None or isinstance(error, BrokenPipeError):
             raise
         where = f"{error.filename}: " if error.filename else ""
         raise UserError(f"{where}{error.strerror}.", f"When that is mended, go on with: {command}") from error
-
-
-def _runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """The unfinished runs in a folder, the newest first, and their manifests."""
-    for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
-        folder = RunFolder(file.parent.resolve())
-        with suppress(UserError):
-            facts = manifest.read(folder)
-            if facts.get("status") != "finished":
-                yield folder, facts

@@ -1,8 +1,7 @@
-"""--seeds: a run for each of several seeds, and the mean of their results with its standard error."""
+"""--seeds: a run for each of several seeds, in a process of its own, and the mean of their results."""
 
 from __future__ import annotations
 
-import gc
 import math
 import shlex
 import statistics
@@ -19,7 +18,7 @@ from keraskit.registry import Card
 from keraskit.runs import manifest
 from keraskit.runs.folder import MANIFEST, RunFolder
 from keraskit.text import short
-from keraskit.training.settings import callbacks_file, code, words
+from keraskit.training.settings import words
 
 if TYPE_CHECKING:
     from keraskit.recipe import Recipe
@@ -29,18 +28,22 @@ if TYPE_CHECKING:
 def in_processes(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
     """Train once with each seed, each in a process of its own, which gives its memory back.
 
-    Raises RunStopped or Stopped, with its exit code, where one of them fails or is interrupted.
+    With `resume`, seeds that have finished are not trained again. Raises RunStopped or Stopped, with its exit code,
+    where a run fails or is interrupted.
     """
-    results = []
-    for seed, one, folder in _each(config, options, card):
+    recipe, results = card.name if card.ours else str(card.source.resolve()), []
+    for one in each(config):
+        folder = finished(one, options, card) if config.resume else None
+        if folder:
+            print(f"               finished in {printable(short(folder.path))}", flush=True)
+        else:
+            knobs = {n: getattr(one, n) for n in one.model_fields_set - {"seeds"}} | {"augment": one.augment.given()}
+            train([recipe, *shlex.split(flags(knobs)), *shlex.split(flags(options))], one.seed)
+            folder = finished(one, options, card)
         if not folder:
-            given = {name: getattr(one, name) for name in one.model_fields_set if name != "seeds"}
-            given["augment"] = one.augment.given()
-            line = [*shlex.split(flags({k: v for k, v in given.items() if v != {}})), *shlex.split(flags(options))]
-            _run(["run", card.name if card.ours else str(card.source.resolve()), *line], seed)
-            folder = _finished(one, options, card)
-        if not folder:
-            raise RunStopped(f"The run of seed {seed} left no result in {one.output_dir}.", "See what it says above.")
+            raise RunStopped(
+                f"The run of seed {one.seed} left no result in {one.output_dir}.", "See what it says above."
+            )
         results.append(folder.read_json(MANIFEST)["test"])
     say(results)
 
@@ -48,47 +51,26 @@ def in_processes(card: Card, config: RunConfig, options: dict[str, Any]) -> None
 def in_this_process(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], train: Callable[..., RunResult]
 ) -> RunResult:
-    """Train once with each seed, here, where a recipe was made, and return the last result; the others are let go."""
-    import keras
-
-    from keraskit.training.result import opened
-
-    result, results = None, []
-    for _, one, folder in _each(config, options, Card(recipe.source, recipe.name)):
-        result = None
-        keras.utils.clear_session()
-        gc.collect()
-        result = opened(folder) if folder else train(recipe, one, options)
+    """Train once with each seed, here, where a recipe was made in Python, and return the last result."""
+    results: list[dict[str, float]] = []
+    for one in each(config):
+        result = train(recipe, one, options)
         results.append(result.metrics)
-    assert result
     say(results)
     return result
 
 
-def say(results: Sequence[dict[str, float]]) -> None:
-    """Print the mean of each metric and its standard error."""
-    for name in results[0]:
-        values = [result[name] for result in results]
-        error = statistics.stdev(values) / math.sqrt(len(values))
-        shown = f"{statistics.mean(values):.4f} ± {error:.4f}, of {len(values)} seeds"
-        print(f"mean {name.replace('_', ' '):16} {shown}", flush=True)
+def each(config: RunConfig) -> Iterator[RunConfig]:
+    """The knobs of each seed's run."""
+    for seed in range(config.seed, config.seed + config.seeds):
+        print(f"seed           {seed}, {seed - config.seed + 1} of {config.seeds}", flush=True)
+        yield config.replace(seed=seed, seeds=1)
 
 
-def _each(config: RunConfig, options: dict[str, Any], card: Card) -> Iterator[tuple[int, RunConfig, RunFolder | None]]:
-    """Each seed, its knobs, and with --resume the run that has finished with it."""
-    for number, seed in enumerate(range(config.seed, config.seed + config.seeds), 1):
-        one = config.replace(seed=seed, seeds=1)
-        folder = _finished(one, options, card) if config.resume else None
-        known = f", finished in {printable(short(folder.path))}" if folder else ""
-        print(f"seed           {seed}, {number} of {config.seeds}{known}", flush=True)
-        yield seed, one, folder
-
-
-def _finished(config: RunConfig, options: dict[str, Any], card: Card) -> RunFolder | None:
-    """The newest finished run of the recipe as it is now that was asked for in these words."""
+def finished(config: RunConfig, options: dict[str, Any], card: Card) -> RunFolder | None:
+    """Find the newest finished run of the recipe as it is now that was asked for in these words."""
+    wanted = words({"knobs": config.given(), "options": options}, card.source)
     name = card.declared.get("name") or card.name
-    of_files = {"code": code(card.source), "callbacks": code(callbacks_file(config.callbacks))}
-    wanted = {**words(config, options), **of_files}
     for file in sorted((config.output_dir / name).glob(f"*/{MANIFEST}"), reverse=True):
         folder = RunFolder(file.parent)
         with suppress(UserError):
@@ -98,10 +80,11 @@ def _finished(config: RunConfig, options: dict[str, Any], card: Card) -> RunFold
     return None
 
 
-def _run(typed: Sequence[str], seed: int) -> None:
+def train(typed: Sequence[str], seed: int) -> None:
+    """Run `keraskit run` in a new process, and pass a signal on to it, so that it saves where it is."""
     sys.stdout.flush()
-    # Without the working folder among the places of modules; a signal is passed on, so that it saves where it is.
-    process = subprocess.Popen([sys.executable, "-P", "-m", "keraskit", *typed], start_new_session=True)
+    line = [sys.executable, "-P", "-m", "keraskit", "run", *typed]  # -P: a numpy.py lying here is none of ours
+    process = subprocess.Popen(line, start_new_session=True)
     with signals.sent_to(lambda number, frame: process.send_signal(number)):
         code = process.wait()
     if code in (130, 143):
@@ -110,3 +93,12 @@ def _run(typed: Sequence[str], seed: int) -> None:
         stopped = RunStopped(f"The run of seed {seed} ended with code {code}.", "See above; --resume goes on.")
         stopped.code = code if code > 0 else 1
         raise stopped
+
+
+def say(results: Sequence[dict[str, float]]) -> None:
+    """Print the mean of each metric and its standard error."""
+    for name in results[0]:
+        values = [result[name] for result in results]
+        error = statistics.stdev(values) / math.sqrt(len(values))
+        shown = f"{statistics.mean(values):.4f} ± {error:.4f}, of {len(values)} seeds"
+        print(f"mean {name.replace('_', ' '):16} {shown}", flush=True)

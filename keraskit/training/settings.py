@@ -1,4 +1,4 @@
-"""A run's knobs: settled, from the user, the recipe and a run that is resumed; and as its manifest says them."""
+"""Settle a run's knobs: the user's, else the recipe's; and record how a run was asked for."""
 
 import dataclasses
 import json
@@ -13,71 +13,72 @@ from keraskit.recipe import Recipe, checked, defaults
 from keraskit.registry import SAID, Card
 
 
-def settle(
-    recipe: Recipe, config: RunConfig, options: dict[str, Any], chosen: dict[str, Any] | None = None
-) -> Settings:
-    """Every knob with its value: the user's, else the recipe's; `chosen` are those that a resumed run keeps.
+def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any], kept: dict[str, Any] | None = None) -> Settings:
+    """Give every knob its value: the user's, else the recipe's.
+
+    Args:
+        recipe: what is trained.
+        config, options: the knobs and the recipe's own flags, as given.
+        kept: knobs that a resumed run keeps as it chose them.
 
     Raises:
         UserError: the recipe has no such flag, or knobs do not go together.
     """
     if config.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs tensorboard.", "pip install 'keraskit[tensorboard]' brings it.")
-    options = checked(recipe.functions, options, recipe.name)
-    epochs, batch_size, limit = config.epochs or recipe.epochs, config.batch_size or recipe.batch_size, config.limit
-    if config.quick:
-        quick = dict(recipe.quick)
-        limit = limit or quick.get("limit", QUICK_EXAMPLES)
-        batch_size = config.batch_size or quick.get("batch_size", recipe.batch_size)
-        epochs = config.epochs or min(epochs, QUICK_EPOCHS)
-        options = {**quick, **options}
-    known = defaults(recipe.functions)
-    knobs = ("limit", "batch_size")  # of `quick`
-    options = {n: v for n, v in options.items() if n not in knobs and not (n in known and v == known[n])}
+    quick = {"limit": QUICK_EXAMPLES, **recipe.quick} if config.quick else {}
     augment = recipe.augment.replace(**config.augment.given())
-    pretrained = recipe.pretrained
     if recipe.features and augment != Augmentation():
         problem = f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch."
         raise UserError(problem, "Leave the --augment flags out, or take cats_dogs_finetune.")
-    settled = {
+    known = defaults(recipe.functions)
+    own = {**quick, **checked(recipe.functions, options, recipe.name)}
+    knobs = {
         **vars(config),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "limit": limit,
+        "epochs": config.epochs or (min(recipe.epochs, QUICK_EPOCHS) if config.quick else recipe.epochs),
+        "batch_size": config.batch_size or quick.get("batch_size", recipe.batch_size),
+        "limit": config.limit or quick.get("limit"),
         "steps_per_epoch": config.steps_per_epoch or (None if config.quick else recipe.steps_per_epoch),
         "augment": augment,
-        "weights": config.weights or (pretrained.weights if pretrained else None),
-        "options": options,
+        "weights": config.weights or (recipe.pretrained.weights if recipe.pretrained else None),
     }
-    return Settings(**{**settled, **(chosen or {})})
+    return Settings(
+        **{**knobs, **(kept or {})},
+        options={n: v for n, v in own.items() if n not in knobs and not (n in known and v == known[n])},
+        requested={"knobs": config.given(), "options": options},
+    )
 
 
 def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
-    """What a run has otherwise than the recipe by itself, by name."""
-    mine, plain = settings.model_dump(exclude={"options"}), settle(recipe, RunConfig(), {}).model_dump()
-    return {name: value for name, value in mine.items() if value != plain[name]} | settings.options
+    """The values, by name, that are not those of the recipe by itself."""
+    own, plain = (
+        each.model_dump(exclude={"options", "requested"}) for each in (settings, settle(recipe, RunConfig(), {}))
+    )
+    return {name: value for name, value in own.items() if value != plain[name]} | settings.options
 
 
-def words(config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
-    """What was given for a run, as JSON holds it."""
-    knobs = {name: _plain(name, value) for name, value in config.given().items() if name != "output_dir"}
-    given = {name: _plain(name, value) for name, value in options.items()}
-    return json.loads(json.dumps({"knobs": knobs, "options": given}, default=lasting))
+def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str, Any]:
+    """How a run was asked for, as JSON holds it: knobs and options as given, and hashes of the code in its files.
+
+    Args:
+        requested: `Settings.requested`.
+        source: the recipe's file.
+    """
+    knobs, options = ({n: _plain(n, value) for n, value in requested[kind].items()} for kind in ("knobs", "options"))
+    knobs.pop("output_dir", None)
+    hashes = {"code": code(source), "callbacks": code(callbacks_file(knobs.get("callbacks")))}
+    return json.loads(json.dumps({"knobs": knobs, "options": options, **hashes}, default=lasting))
 
 
-def record(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> dict[str, Any]:
-    """How a run was asked for, as JSON holds it: knobs, options, and of the recipe all that decides the result."""
+def record(recipe: Recipe, settings: Settings) -> dict[str, Any]:
+    """How a run was asked for, and all of the recipe that decides the result."""
+    return {**words(settings.requested, recipe.source), "recipe": fields(recipe)}
+
+
+def fields(recipe: Recipe) -> dict[str, str]:
+    """The recipe's fields that decide the result, in words."""
     names = {field.name for field in dataclasses.fields(recipe)} - SAID - {"name", "source", "figure"}
-    fields = {name: lasting(getattr(recipe, name)) for name in sorted(names)}
-    of_files = {"code": code(recipe.source), "callbacks": code(callbacks_file(config.callbacks))}
-    return {**words(config, options), "recipe": json.loads(json.dumps(fields)), **of_files}
-
-
-def differing(asked: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What was recorded of a recipe and is something else now, in words; a digest of older runs says nothing."""
-    known, this = asked.get("recipe"), now["recipe"]
-    pairs = known.items() if isinstance(known, dict) else ()
-    return [f"{name} {then}, now {this[name]}" for name, then in pairs if name in this and this[name] != then]
+    return json.loads(json.dumps({name: lasting(getattr(recipe, name)) for name in sorted(names)}))
 
 
 def callbacks_file(word: str | None) -> Path | None:
@@ -86,7 +87,7 @@ def callbacks_file(word: str | None) -> Path | None:
 
 
 def code(source: Path | None) -> str | None:
-    """Identifies the code in a file; None where there is none."""
+    """Identify the code in a file; None where there is none."""
     if source is None or not source.is_file():
         return None
     try:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keraskit.errors import UserError
+from keraskit.recipe import Recipe
 from keraskit.registry import import_file
 from keraskit.training import monitor
 from keraskit.training.checkpoint import Checkpoint
@@ -95,12 +96,12 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return getattr(keras.ops, held) if kind == "operation" else KINDS[kind](_decoded(each, arrays) for each in held)
 
 
-def own(setup: TrainingSetup) -> UserCallbacks:
+def own(recipe: Recipe, setup: TrainingSetup) -> UserCallbacks:
     """The recipe's callbacks, and those of `--callbacks`. Raises UserError where they fail, or cannot do their work.
 
     Without SwapEMAWeights: every run validates, keeps and tests an optimizer's averages.
     """
-    file, recipe = setup.settings.callbacks, setup.recipe
+    file = setup.settings.callbacks
     made = [*(recipe.callbacks() if recipe.callbacks else []), *(from_file(file) if file else [])]
     monitor.check_callbacks(made, setup.training_copy, setup.measured)
     return UserCallbacks([each for each in made if not isinstance(each, keras.callbacks.SwapEMAWeights)])

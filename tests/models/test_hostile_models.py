@@ -13,12 +13,13 @@ import pytest
 from keras import layers
 
 import keraskit
-from keraskit import system
+from keraskit import RunConfig, system
 from keraskit.errors import UserError
 from keraskit.models import applications, weights
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import load_model
 from keraskit.training import setup
+from keraskit.training.settings import settle
 
 MARK = "ran"  # a file that the attacks make
 
@@ -276,5 +277,5 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
     monkeypatch.setattr(system, "available_memory", lambda: 10**9)
     recipe = keraskit.load_recipe("mlp")
     with pytest.raises(UserError, match=r"With --hidden 10000000000 the weights need 31,800\.0 GB"):
-        setup.build(recipe, {"hidden": (10**10,)})
-    assert setup.build(recipe, {"hidden": (8,)}).count_params() == 6_370
+        setup.build(recipe, settle(recipe, RunConfig(), {"hidden": (10**10,)}))
+    assert setup.build(recipe, settle(recipe, RunConfig(), {"hidden": (8,)})).count_params() == 6_370

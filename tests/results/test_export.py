@@ -24,7 +24,7 @@ from keraskit.runs.folder import RunFolder
 from keraskit.tools.export import export, formats
 from keraskit.tools.verify import reopen
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, follow_data, follow_model, load
+from keraskit.training.setup import build, follow_classes, follow_model, load
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 needs_all = pytest.mark.skipif(
@@ -91,9 +91,8 @@ def untrained(name, **options):
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), options)
     splits = load(recipe, settings)
-    options = follow_data(recipe, settings.options, splits)
-    model = build(recipe, options)
-    splits = follow_model(recipe, model, splits)
+    model = build(recipe, follow_classes(recipe, settings, splits))
+    splits = follow_model(model, splits, recipe.class_output)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
     return export.exportable(model, facts, splits.test.limited(8), splits.train, None)
 

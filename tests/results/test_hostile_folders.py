@@ -140,8 +140,8 @@ def test_any_field_of_the_manifest_may_be_of_any_kind(run, monkeypatch):
 
     def going_on():
         found = resume.unfinished(run.path)
-        for read in (lambda: found.asked, lambda: found.chosen, found.recipe):
-            read()
+        for read in (resume.asked, resume.kept, resume.recipe_of):
+            read(found)
 
     def preparing():
         known = manifest.read(run, "recipe", "classes", "config")

@@ -214,7 +214,7 @@ def test_other_callbacks_than_the_run_began_with_are_one_line(tmp_path):
     folder = only(tmp_path)
     fewer = dataclasses.replace(recipe(), callbacks=lambda: [Diary()])
     facts = RunFolder(folder).read_json("run.json")
-    facts["asked"]["recipe"] = keraskit.training.settings.record(fewer, keraskit.RunConfig(), {})["recipe"]
+    facts["asked"]["recipe"] = keraskit.training.settings.fields(fewer)
     RunFolder(folder).write_json("run.json", facts)
     with pytest.raises(UserError, match="began with 5 callbacks; now there are 1"):
         keraskit.run(fewer, output_dir=tmp_path, **KNOBS, resume=True)

@@ -207,11 +207,12 @@ def test_resume_as_a_flag_finds_the_run_of_the_same_flags_or_begins_anew(copied,
     assert outcome(copied) == unbroken("cnn")
 
 
-def test_a_run_of_ones_own_recipe_names_its_own_command(tmp_path):
-    facts = {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "asked": {}}
+def test_a_run_of_ones_own_recipe_names_its_own_command(tiny_run, tmp_path):
+    facts = RunFolder(tiny_run.folder).read_json("run.json")
+    facts |= {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "source": None}
     RunFolder(tmp_path).write_json("run.json", facts)
     with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
-        resume.unfinished(tmp_path)
+        resume.recipe_of(RunFolder(tmp_path))
 
 
 def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
@@ -252,16 +253,16 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
     assert (smaller / "checkpoint.npz").read_bytes() == (broken / "checkpoint.npz").read_bytes()
 
 
-def test_a_run_that_started_from_another_starts_from_the_same_one(broken):
-    facts = RunFolder(broken).read_json("run.json")
-    facts["config"]["weights"] = "/runs/cats_dogs_features/first"
-    found, cnn = resume.Unfinished(RunFolder(broken), facts), load_recipe("cnn")
+def test_a_run_that_started_from_another_starts_from_the_same_one(copied):
+    folder, cnn = RunFolder(copied), load_recipe("cnn")
+    config = folder.read_json("run.json")["config"]
 
     def settled(weights=None):
-        return settle(cnn, keraskit.RunConfig(weights=weights), found.asked[1], found.chosen)
+        return settle(cnn, keraskit.RunConfig(weights=weights), resume.asked(folder)[1], resume.kept(folder))
 
+    folder.update_manifest(config=config | {"weights": "/runs/cats_dogs_features/first"})
     assert settled("base.h5").weights == "/runs/cats_dogs_features/first"
-    facts["config"]["weights"] = "base.h5"  # relative to where the run was started; what was asked for is absolute
+    folder.update_manifest(config=config | {"weights": "base.h5"})  # relative to where the run was started
     assert settled("/there/base.h5").weights == "/there/base.h5"
     assert settled().precision == "float32" and settled().options == {"filters": (4, 4)}
 
@@ -340,11 +341,11 @@ def test_a_folder_that_was_deleted_or_replaced_in_mid_run_is_left_alone(replaced
 
 def test_a_run_that_another_process_finished_meanwhile_is_not_trained_anew(copied, unbroken):
     found = resume.unfinished(copied)
-    config, options = found.asked
+    asked = resume.asked(found)
     assert call("resume", copied) == 0
     before = (copied / "run.json").read_bytes()
-    with pytest.raises(UserError, match=r"Another process has gone on with .* meanwhile"):
-        runner.train(load_recipe("cnn"), config, options, found)
+    with pytest.raises(UserError, match=r"This run has come to epoch 3 already"):
+        runner.train(load_recipe("cnn"), *asked, found)
     assert (copied / "run.json").read_bytes() == before and outcome(copied) == unbroken("cnn")
 
 

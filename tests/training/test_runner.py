@@ -32,7 +32,7 @@ from keraskit.registry import load_recipe
 from keraskit.runs import listing, verdict
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
-from keraskit.training import progress, setup
+from keraskit.training import progress
 from keraskit.training.callbacks import KeepBest
 from keraskit.training.settings import different, settle
 
@@ -226,9 +226,9 @@ def test_seconds_agree_with_a_clock_outside(words, tmp_path):
 def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
     """The verdict on a run of a recipe, with these flags and so many test examples."""
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
-    recipe, config = load_recipe(name), RunConfig(**knobs)
-    mine = different(recipe, settle(recipe, config, dict(options)))
-    return verdict.judge(recipe, splits, config, mine, {"accuracy": accuracy})
+    recipe = load_recipe(name)
+    settings = settle(recipe, RunConfig(**knobs), dict(options))
+    return verdict.judge(recipe, splits, settings, different(recipe, settings), {"accuracy": accuracy})
 
 
 def test_the_verdict_names_its_interval():
@@ -263,20 +263,13 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
         assert not judged("cats_dogs_features", 0.95, options=narrow, weights=weights)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "size"),
-    [("cnn", {"kernel_size": 99}, "28x28"), ("cnn", {"kernel_size": 13}, "8x8"), ("cats_dogs", {"size": 20}, "1x1")],
-)
-def test_a_kernel_that_does_not_fit_is_said_in_words(name, options, size):
-    with pytest.raises(UserError, match=f"a kernel or pool is larger than the {size} pixels that reach it. `"):
-        setup.build(load_recipe(name), options)
-
-
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"ends in \(4, 4, 10\)"):
         keraskit.run("cnn", quick=True, output_dir=tmp_path, as_printed=True)
     with pytest.raises(UserError, match=r"cannot be built with --hidden -3: .* positive"):
         keraskit.run("mlp", quick=True, output_dir=tmp_path, hidden=(-3,))
+    with pytest.raises(UserError, match=r"cannot be built with --kernel-size 13: .*output size would be zero"):
+        keraskit.run("cnn", quick=True, output_dir=tmp_path, kernel_size=13)
     with pytest.raises(UserError, match=r"mlp has no flag epoch. Did you mean epochs"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
     for options, says in [

@@ -1,0 +1,169 @@
+"""What a run writes of itself: facts before training; predictions, metrics, figures and a verdict after it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keraskit import system
+from keraskit.config import Settings, flags
+from keraskit.datasets.array_files import digest
+from keraskit.datasets.images import digit_pictures
+from keraskit.datasets.splits import Splits
+from keraskit.errors import printable
+from keraskit.models import graph
+from keraskit.recipe import Recipe
+from keraskit.registry import Card
+from keraskit.runs import figures, metrics, plots, predictions, report, verdict
+from keraskit.runs.folder import MANIFEST, REPORT, TRAINED_ON, RunFolder, resume_command
+from keraskit.runs.predictions import SplitPredictions
+from keraskit.text import short
+
+Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and predictions, by split
+
+
+def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, Any]:
+    """The manifest's facts of recipe, flags and data."""
+    card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
+    source = card.source.resolve() if card.source.is_file() and not card.ours else None  # a file of the user's
+    started = shlex.quote(short(source)) if source else recipe.name
+    if inputs and inputs.channels == 1 and splits.train.pictures:
+        first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
+        seen = digit_pictures.measure(splits.train.pictures(first))
+    words = " ".join(flags(settings.requested[kind]) for kind in ("knobs", "options"))
+    knobs = settings.model_dump(exclude={"options", "requested"})
+    return {
+        "recipe": recipe.name,
+        "source": str(source) if source else None,
+        "section": recipe.section,
+        "summary": card.summary if card.source.is_file() else recipe.name,
+        "command": " ".join(f"keraskit run {started} {words}".split()),
+        "seed": settings.seed,
+        "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
+        "options": settings.options,
+        "classes": list(splits.classes),
+        "class_output": recipe.class_output,
+        "data": {**splits.source, "used": splits.sizes()},
+        "inputs": dataclasses.asdict(inputs) if inputs else None,
+        "training_pictures": seen,
+        "versions": system.versions(),
+        "git": system.git_state(),
+    }
+
+
+def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
+    """Write what is known before training: the uncompiled model's summary and graph, and which files it learns from."""
+    figures.draw_model(folder, model, graph.summary(model))
+    if splits.train.prints is not None:
+        with folder.atomic(TRAINED_ON) as path:
+            np.save(path, splits.train.prints)
+
+
+def write(
+    folder: RunFolder,
+    recipe: Recipe,
+    settings: Settings,
+    splits: Splits,
+    model: keras.Model,
+    found: Found,
+    best_epoch: int,
+    different: dict[str, Any],
+) -> None:
+    """Write predictions, metrics, figures, and what a learner should know of the result.
+
+    Args:
+        folder: of the run, with its manifest and history.
+        recipe, settings, splits, model: what was trained, with the best weights.
+        found: of validation and test.
+        best_epoch: from 1.
+        different: the flags that are not the recipe's own.
+    """
+    run, rows, (measured, test) = folder.read_json(MANIFEST), folder.read_history(), found["test"]
+    predictions.write(folder, {split: answers for split, (_, answers) in found.items()})
+    written = {"test": measured, "validation": found["validation"][0], "best_epoch": best_epoch}
+    sheets = {
+        "samples": figures.samples(recipe, splits, test),
+        "augmented": figures.augmented(splits.train, settings.seed),
+    }
+    beside: dict[str, float] = {}
+    if known := test.of_classes(run):
+        labels, probabilities = known
+        counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
+        beside = metrics.beside_accuracy(counts, splits.train.labels)
+        with folder.atomic("confusion.png") as path:
+            plots.confusion(counts, splits.classes, path)
+        sheets |= figures.judged(splits.test, splits.classes, probabilities)
+        written |= {"confusion": counts.tolist(), **beside}
+    with folder.atomic("curves.png") as path:
+        plots.curves(rows, best_epoch, path)
+    figures.draw(folder, sheets)
+    folder.write_json("metrics.json", written)
+    folder.update_manifest(
+        test=measured,
+        **beside,
+        best_epoch=best_epoch,
+        **_learned(folder, run, recipe, settings, splits, model, found, different),
+        weights_sha256=digest(model.get_weights()),
+        seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
+    )
+
+
+def _learned(
+    folder: RunFolder,
+    run: dict[str, Any],
+    recipe: Recipe,
+    settings: Settings,
+    splits: Splits,
+    model: keras.Model,
+    found: Found,
+    different: dict[str, Any],
+) -> dict[str, Any]:
+    """The verdict, warnings, a regression's errors; and advice unless all is as promised."""
+    measured, test = found["test"]
+    words = verdict.judge(recipe, splits, settings, different, measured)
+    values = list(test.of_values())
+    means = _training_means(splits, model, [name for name, *_ in values]) if values else {}
+    errors, worse, far = metrics.against_mean(values, means)
+    more, go_on = f"--epochs {2 * settings.epochs}", resume_command(folder.path, run)
+    go_on = "" if settings.quick else f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
+    rate = settings.options.get("learning_rate", run["optimizer"].get("learning_rate"))
+    if isinstance(rate, dict):  # a schedule
+        rate = rate["config"].get("initial_learning_rate")
+    known = verdict.findings(splits, folder.read_history(), run, found["validation"][1], test, rate, go_on, far)
+    poor = [] if settings.quick else [*known["warnings"], *worse]  # a quick run's verdict says what it is worth
+    advice = [] if " expected (" in words and "BELOW" not in words else known["advice"]
+    warnings = [*run["warnings"], *poor]
+    return {"verdict": words, "warnings": warnings, "advice": advice, "regression": errors}
+
+
+def _training_means(splits: Splits, model: keras.Model, outputs: Sequence[str]) -> dict[str, Any]:
+    """The mean of the training targets, by output."""
+    batches = (by_output(y, model) for _, y, *_ in splits.train.in_order(1_024))
+    sums = [{name: each[name].sum(axis=0) for name in outputs} for each in batches]
+    return {name: np.sum([each[name] for each in sums], axis=0) / splits.train.size for name in outputs}
+
+
+def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
+    """Each output's values by the model's name for it; a model's only one is called ""."""
+    if isinstance(values, list | tuple):
+        names = getattr(model, "output_names", ())
+        values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
+    return {str(k): v.numpy() for k, v in values.items()} if isinstance(values, dict) else {"": values.numpy()}
+
+
+def show(folder: RunFolder) -> None:
+    """Print the test split's metrics, what a learner should know, the time and where the report lies."""
+    run = folder.read_json(MANIFEST)
+    beside = {name: run[name] for name in ("balanced_accuracy",) if name in run}
+    for name, value in {**run["test"], **beside}.items():
+        print(f"test {name.replace('_', ' '):16} {value:.4f}")
+    warnings = [f"WARNING: {sentence}" for sentence in run["warnings"]]
+    for sentence in filter(None, (*warnings, *run["regression"], run["verdict"], *run["advice"])):
+        print(printable(sentence))
+    print(f"time           training {report.training_time(run['timings'])}")
+    print(f"report         {printable(short(folder.path / REPORT))}", flush=True)
