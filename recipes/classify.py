@@ -20,7 +20,7 @@ from keraskit.errors import Count
 from keraskit.files import check_outputs
 from keraskit.models import applications
 from keraskit.runs import accuracy, pictures
-from keraskit.tools.explain import explain as explanations
+from keraskit.tools import explain as explanations
 
 import numpy as np
 from PIL import Image

@@ -18,7 +18,6 @@ from keraskit.text import print_table
 
 # Columns set to the right.
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
-NUMBERS |= {"bytes", "largest difference", "test accuracy", "ms an example"}  # of exports
 Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
 
 
@@ -28,7 +27,7 @@ def predict(
     top: Count = 3,
     batch_size: Count = 32,
     invert: Literal["auto", "yes", "no"] = "auto",
-    prepare: Literal["auto", "yes", "no"] = "auto",
+    prepare: Literal["auto", "no"] = "auto",
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
@@ -45,7 +44,7 @@ def predict(
         batch_size: Pictures in one call of the model.
         invert: Swap dark and bright; auto does so with grey pictures that differ from the training pictures.
         prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
-            away, the ink scaled to 20x20 pixels and centred; what is so already stays. yes does it to all, no to none.
+            away, the ink scaled to 20x20 pixels and centred; what is so already stays. no takes all as they are.
         json: Write the predictions to this file too.
         csv: The same as CSV.
         sheet: A PNG with the pictures and what was predicted.
@@ -150,7 +149,7 @@ def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negativ
 
     Args:
         folder: A folder of runs, or of folders of them, such as a class's hand-ins.
-        html: Write index.html into it as well, one page: sortable, with small curves and links to the reports.
+        html: Write index.html into it as well, one sortable page with links to the reports.
     """
     from keraskit.tools import compare as comparison
 
@@ -204,9 +203,9 @@ def explain(
     paths = find(pictures) if pictures else []
     folder = RunFolder.newest(run)
     wait_for_tensorflow()
-    from keraskit.tools.explain import explain as explaining
+    from keraskit.tools.explain import explain
 
-    explaining.explain(folder.path, paths, mistakes, layer, output, recipe)
+    explain(folder.path, paths, mistakes, layer, output, recipe)
 
 
 def export(
@@ -221,7 +220,7 @@ def export(
 ) -> None:
     """Write a finished run's model for other runtimes, each with a predict.py that needs no keraskit.
 
-    A file is kept only where its own runtime, in a fresh process, answers the test split as Keras does.
+    A file is kept only where its own runtime answers the test split as Keras does.
 
     Args:
         run: A run's folder, or a folder of runs, of which the newest finished one is taken.
@@ -235,23 +234,16 @@ def export(
     folder = RunFolder.newest(run)
     to = output_dir or folder.path / "exports"
     check_folder(to)
-    from keraskit.tools.export import formats
-
-    names = formats.chosen(format, int8)
-    for name in names:
-        check_replaceable(to / name)
     wait_for_tensorflow()
     from keraskit.tools.export import export as exporting
     from keraskit.tools.verify import reopen
 
+    names = exporting.chosen(format, int8)
+    for name in names:
+        check_replaceable(to / name)
     found = reopen(folder, recipe)
-    splits = found.splits
-    asked = exporting.exportable(found.model, found.facts, splits.test.limited(limit), splits.train, raw_input)
-    kept, failed = exporting.export(asked, names, to)
-    print_table(exporting.HEAD, exporting.table(asked, kept), right=NUMBERS)
-    if words := exporting.quantised(asked, kept):
-        print(words)
-    exporting.check(failed)
+    test = found.splits.test.limited(limit)
+    exporting.export(exporting.exportable(found.model, found.facts, test, found.splits.train, raw_input), names, to)
 
 
 def demo(run: Path, *, output: Path | None = None, recipe: Path | None = None) -> None:

@@ -1,7 +1,5 @@
 """Grad-CAM and saliency against models whose answer is known by hand, and tests that tell a map that shows nothing."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -10,16 +8,13 @@ import tensorflow as tf
 from keraskit.recipes import cats_dogs_features, cnn, multi_input
 
 from keraskit.errors import UserError
-from keraskit.tools.explain.attribution import (
-    explain,
-    grad_cam,
-    last_convolution,
-    rank_correlation,
-    recorded,
-    saliency,
-    score_of,
-    shuffled,
-)
+from keraskit.tools.explain import Explanation, grad_cam, layer_of, locate, logit, rank_correlation, saliency
+
+
+def explain(model, fed, picture, k, layer=None):
+    """The explanation of a class."""
+    found = locate(model, fed(picture[None]), picture.shape[:2], k, layer)
+    return Explanation("", picture, "", 1.0, *found)
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +40,17 @@ def test_grad_cam_is_what_its_equations_say_by_hand(convnet):
     features = conv(x).numpy()
     for k in range(4):
         by_hand = np.maximum((features * dense.kernel.numpy()[:, k] / features[0, ..., 0].size).sum(-1), 0)
-        assert np.abs(grad_cam(convnet, conv, x, score_of(convnet, k)) - by_hand).max() < 1e-7
+        assert np.abs(grad_cam(convnet, conv, x, k) - by_hand).max() < 1e-7
     assert np.allclose(convnet(x).numpy().sum(axis=1), 1)  # the softmax is back
 
 
 def test_a_linear_models_saliency_is_its_weights():
     inputs = keras.Input((6,))
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
-    found = saliency(model, pictures(4, 6), score_of(model, 2))
-    assert np.allclose(found, np.abs(model.layers[1].kernel.numpy()[:, 2])[None].repeat(4, 0))
+    found = saliency(model, pictures(1, 6), 2, (3, 2))
+    assert np.allclose(found, np.abs(model.layers[1].kernel.numpy()[:, 2]).reshape(1, 3, 2))
     one = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(inputs))
-    assert np.allclose(score_of(one, 0)(pictures(4, 6)), -score_of(one, 1)(pictures(4, 6)))
+    assert np.allclose(logit(one, pictures(4, 6), 0), -logit(one, pictures(4, 6), 1))
 
 
 def detector():
@@ -81,12 +76,15 @@ def feed(batch):
 def test_the_heat_lies_on_the_object_and_the_map_passes_its_own_tests():
     picture = np.full((24, 32), 20, np.uint8)
     picture[6:12, 20:28] = 250
-    found = explain(detector(), feed, picture, 1)
+    model = detector()
+    before = model.get_weights()
+    found = explain(model, feed, picture, 1)
     inside = np.zeros_like(picture, bool)
     inside[5:13, 19:29] = True
     assert found.map.shape == (24, 32) and found.map.max() == 1 and found.method == "Grad-CAM of conv"
     assert found.map[inside].mean() > 20 * found.map[~inside].mean()
     assert found.failure == "" and found.alike < 0.5
+    assert all(map(np.array_equal, before, model.get_weights()))
 
 
 def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
@@ -97,9 +95,7 @@ def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
     model.set_weights([np.concatenate([-position, position], axis=1), np.zeros(2)])
     picture = np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "keraskit.tools.explain.attribution.shuffled", lambda model, seed: recorded(model.layers[-1])
-        )  # shuffles nothing
+        patch.setattr(model, "set_weights", lambda _: None)  # shuffles nothing
         assert "knows nothing" in explain(model, feed, picture, 1).failure
     model.set_weights([np.zeros((36, 2)), np.zeros(2)])
     assert explain(model, feed, picture, 1).failure == "the map is the same everywhere"
@@ -159,20 +155,12 @@ def test_a_convolution_over_something_else_than_the_picture_is_no_map(shape):
 def test_a_map_that_shuffled_networks_leave_empty_has_passed_no_test():
     picture = np.full((24, 32), 20, np.uint8)
     picture[6:12, 20:28] = 250
+    model = detector()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keraskit.tools.explain.attribution.shuffled", silenced)
-        found = explain(detector(), feed, picture, 1)
+        patch.setattr(model, "set_weights", lambda weights: [each.assign(0 * each) for each in model.weights])
+        found = explain(model, feed, picture, 1)
     assert found.map.max() == 1 and np.isnan(found.alike)
     assert found.failure == "shuffled weights give no map to compare it with"
-
-
-@contextlib.contextmanager
-def silenced(model, seed):
-    """The model with weights of nothing, for which every map is zero."""
-    before = model.get_weights()
-    model.set_weights([0 * each for each in before])
-    yield
-    model.set_weights(before)
 
 
 def test_what_has_no_one_picture_in_it_is_refused():
@@ -191,21 +179,21 @@ def test_what_has_no_one_picture_in_it_is_refused():
 def test_a_head_of_1x1_places_is_no_layer_to_look_at():
     model = keras.applications.MobileNet(alpha=0.25, weights=None)
     assert isinstance(model.get_layer("conv_preds"), keras.layers.Conv2D)  # the last by its place
-    assert last_convolution(model, (224, 224)).name == "conv_pw_13_relu"
+    assert layer_of(model, None, (224, 224)).name == "conv_pw_13_relu"
 
 
 def test_layers_within_frozen_models_and_beside_other_inputs_are_found():
     keras.utils.set_random_seed(0)
     model = cats_dogs_features.build(alpha=0.25, size=64)
-    layer = last_convolution(model, (64, 64))
+    layer = layer_of(model, None, (64, 64))
     assert layer.name == "conv_pw_13_relu" and not layer.trainable_weights
-    heat = grad_cam(model, layer, 255 * pictures(2, 64, 64, 3), score_of(model, 1))
+    heat = grad_cam(model, layer, 255 * pictures(2, 64, 64, 3), 1)
     assert heat.shape == (2, 2, 2) and heat.any()
-    assert last_convolution(cnn.build(), (28, 28)).name == "conv2"
+    assert layer_of(cnn.build(), None, (28, 28)).name == "conv2"
     several = multi_input.build()
     x = {"img_gray_bigsize": pictures(1, 64, 64, 1), "img_rgb_smallsize": pictures(1, 32, 32, 3)}
-    layer = last_convolution(several, (28, 28))
-    assert grad_cam(several, layer, x, score_of(several, 3)).shape == (1, *layer.output.shape[1:3])
+    layer = layer_of(several, None, (28, 28))
+    assert grad_cam(several, layer, x, 3).shape == (1, *layer.output.shape[1:3])
 
 
 def test_a_layer_can_be_named_and_one_without_places_is_refused():
@@ -218,20 +206,9 @@ def test_a_layer_can_be_named_and_one_without_places_is_refused():
             explain(model, feed, picture, 1, layer=name)
 
 
-def test_rank_correlation_is_scipys(convnet):
+def test_rank_correlation_is_scipys():
     random = np.random.default_rng(0)
     for _ in range(5):
         a, b = random.integers(0, 9, (2, 40)).astype(float)
         assert rank_correlation(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
     assert rank_correlation(np.zeros(5), np.arange(5.0)) == 0
-
-
-def test_shuffled_weights_are_the_same_numbers_and_come_back(convnet):
-    before = convnet.get_weights()
-    with shuffled(convnet):
-        now = convnet.get_weights()
-        assert all(
-            np.array_equal(np.sort(a, axis=None), np.sort(b, axis=None)) for a, b in zip(before, now, strict=True)
-        )
-        assert any((a != b).any() for a, b in zip(before, now, strict=True))
-    assert all(np.array_equal(a, b) for a, b in zip(before, convnet.get_weights(), strict=True))

@@ -1,1 +1,0 @@
-"""What in a picture decides a model's answer."""
