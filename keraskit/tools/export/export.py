@@ -2,32 +2,74 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-import io
-from collections.abc import Collection, Sequence
+import importlib.util
+import inspect
+import json
+import runpy
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from PIL import ExifTags, Image
+import tensorflow as tf
 
+from keraskit import files, start
 from keraskit.augment import Augmentation
 from keraskit.datasets.images import decode
-from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
-from keraskit.files import replaced_folder
-from keraskit.runs import metrics
-from keraskit.text import short
-from keraskit.tools.export import formats
-from keraskit.tools.export.formats import INT8, Answers, Arrays
+from keraskit.runs import metrics, templates
+from keraskit.text import print_table, short
 from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
 
-HEAD = ["format", "bytes", "largest difference", "test accuracy", "ms an example", "folder"]
+HEAD = ["format", "bytes", "largest difference", "test accuracy", "folder"]
 TOLERANCE = 1e-4  # of probabilities, and of other values relative to the largest; rounding alone makes some 1e-6
 REPRESENTATIVE = 256  # training examples from which int8 takes its ranges
 BATCH = 64
+FILES = {"keras": "model.keras", "saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite"}
+MODULES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}  # besides TensorFlow
+INT8 = "litert_int8"
+INSTALL = "pip install 'keraskit[export]' brings what is missing."
+PROGRAMS = {  # in predict.py: packages, import, the model, its answer of one output, and of several
+    "keras": (
+        *("tensorflow", "import keras", 'keras.models.load_model(HERE / "model.keras", compile=False)'),
+        *("model.predict_on_batch({x})", "model.predict_on_batch({x})"),
+    ),
+    "saved_model": (
+        *("tensorflow", "import tensorflow as tf", 'tf.saved_model.load(HERE / "model")'),
+        *("model.serve({x})", "model.serve({x})"),
+    ),
+    "onnx": (
+        *("onnxruntime", "import onnxruntime", 'onnxruntime.InferenceSession(HERE / "model.onnx")'),
+        *("model.run(None, x)[0]", "dict(zip(OUTPUTS, model.run(OUTPUTS, x)))"),
+    ),
+    "litert": (
+        *("ai-edge-litert", "from ai_edge_litert.interpreter import Interpreter"),
+        'Interpreter(model_path=str(HERE / "model.tflite")).get_signature_runner()',
+        *("next(iter(model(**x).values()))", "model(**x)"),
+    ),
+}
+Arrays = dict[str, np.ndarray]
+
+
+def chosen(asked: Sequence[str], int8: bool = False) -> list[str]:
+    """The formats to make: those asked for, or all that can be made here; with `int8`, LiteRT's beside its float32.
+
+    Raises UserError for one that cannot be made.
+    """
+    missing = {name: [m for m in MODULES.get(name, ()) if importlib.util.find_spec(m) is None] for name in FILES}
+    wanted = list(FILES) if not asked or "all" in asked else list(dict.fromkeys([*asked, *["litert"] * int8]))
+    left = [name for name in wanted if missing[name]]
+    needed = ", ".join(module for name in left for module in missing[name])
+    if left and (asked or int8):
+        raise UserError(f"--format {' '.join(left)} needs {needed}.", INSTALL)
+    if left:
+        print(f"left out       {', '.join(left)}, which need {needed}: {INSTALL}", flush=True)
+    return [name for name in wanted if name not in left] + [INT8] * int8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +84,6 @@ class Exportable:
         expected: what Keras answers to them, by output.
         labels: the class of each; None without classes.
         training: examples of the training split, by input, for int8's ranges.
-        files: the bytes of picture files, and what the run reads them as; none where it learned from no pictures.
     """
 
     model: keras.Model
@@ -51,26 +92,12 @@ class Exportable:
     expected: Arrays
     labels: np.ndarray | None
     training: Arrays
-    files: Sequence[tuple[bytes, np.ndarray]] = ()
 
-    def right(self, answers: Arrays) -> np.ndarray | None:
-        """Which answers name the right class; None without classes."""
+    def accuracy(self, answers: Arrays) -> str:
+        """The share of right classes; empty without classes."""
         if self.labels is None:
-            return None
-        answer = answers[self.about["class_output"]]
-        return answer.argmax(axis=1) == self.labels
-
-
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """An export that was kept: what its runtime answered, and how far that is from Keras."""
-
-    format: str
-    folder: Path
-    bytes: int
-    answers: Arrays
-    difference: float
-    milliseconds: float
+            return ""
+        return f"{(answers[self.about['class_output']].argmax(axis=1) == self.labels).mean():.4f}"
 
 
 def exportable(
@@ -88,59 +115,29 @@ def exportable(
     Raises:
         UserError: `raw_input` is asked for where there are no pictures.
     """
-    pictures = bool(test.inputs and test.pictures and train.pictures)
-    if raw_input and not pictures:
+    if raw_input and not test.pictures:
         raise UserError(f"{facts['recipe']} learned from no pictures, so none can go in.", "Leave --raw-input out.")
     fed = [x for x, *_ in test.in_order(BATCH)]
     expected = _joined([_by_name(model.predict_on_batch(x)) for x in fed])
-    chosen = np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
-    about = {
-        "name": facts["recipe"],
-        "classes": facts.get("classes") or [],
-        "class_output": facts.get("class_output") or next(iter(expected)),
-    }
-    files: Sequence[tuple[bytes, np.ndarray]] = ()
-    if pictures and raw_input is not False:
-        assert test.inputs and test.pictures and train.pictures
-        files = _files(test.pictures(np.arange(1))[0], test.inputs)
+    sampled = np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
+    known, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
+    about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": known}
+    if test.inputs and test.pictures and train.pictures and raw_input is not False:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
         model = with_raw_input(model, test.inputs, test.augmentation or Augmentation())
-        x, training = {"picture": test.pictures(np.arange(test.size))}, {"picture": train.pictures(chosen)}
+        x, training = {"picture": test.pictures(np.arange(test.size))}, {"picture": train.pictures(sampled)}
     else:
         names = [tensor.name for tensor in model.inputs]
         x = _joined([_by_input(each, names) for each in fed])
-        training = _by_input(train.take(chosen)[0], names)
+        training = _by_input(train.take(sampled)[0], names)
     gives = _by_name(model.outputs[0] if len(model.outputs) == 1 else model.output)
     if about["classes"]:
-        known, activation = about["class_output"], facts.get("class_activation")
         gives = {**gives, known: as_probabilities(gives[known], activation)}
         expected[known] = metrics.probabilities(expected[known], activation)
     takes = {tensor.name: tensor for tensor in model.inputs}
     exported = keras.Model(_alone(takes), _alone(gives), name=model.name)
     exported.predict_on_batch(_alone({name: values[:1] for name, values in x.items()}))  # Keras asks for one call
-    return Exportable(exported, about, x, expected, test.labels, training, files)
-
-
-def _files(picture: np.ndarray, inputs: Inputs) -> list[tuple[bytes, np.ndarray]]:
-    """Files of a picture of every kind that a reader can get wrong, and what training makes of each."""
-    image, exif = Image.fromarray(picture), Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6  # to be turned
-    clear, deep = image.convert("RGBA"), np.asarray(image.convert("L"), np.uint16) << (inputs.bits - 8)
-    clear.putalpha(image.convert("L"))
-    kinds: list[tuple[Image.Image, str, dict[str, Any]]] = [
-        (image, "PNG", {}),
-        (clear, "PNG", {}),
-        (clear.quantize(), "GIF", {"transparency": 0}),
-        (Image.fromarray(deep), "PNG", {}),
-        (image, "JPEG", {"exif": exif}),
-    ]
-    found = []
-    for each, form, words in kinds:
-        file = io.BytesIO()
-        each.save(file, form, **words)
-        read = decode.read(file.getvalue(), bits=inputs.bits)
-        found.append((file.getvalue(), decode.pixels(read, inputs.size, inputs.channels)))
-    return found
+    return Exportable(exported, about, x, expected, test.labels, training)
 
 
 def _by_name(outputs: Any) -> dict[str, Any]:
@@ -157,49 +154,104 @@ def _alone(by_name: dict[str, Any]) -> Any:
 
 
 def _by_input(x: Any, names: Sequence[str]) -> Arrays:
-    values = [x[name] for name in names] if isinstance(x, dict) else keras.tree.flatten(x)
-    return {name: _plain(np.asarray(value)) for name, value in zip(names, values, strict=True)}
-
-
-def _plain(array: np.ndarray) -> np.ndarray:
-    """TensorFlow's text as NumPy's, which files can hold."""
-    return np.char.decode(array.astype(bytes), "utf-8") if array.dtype == object else array
+    """Arrays by input; text as NumPy has it."""
+    values = map(np.asarray, [x[name] for name in names] if isinstance(x, dict) else keras.tree.flatten(x))
+    texts = [np.char.decode(v.astype(bytes), "utf-8") if v.dtype == object else v for v in values]
+    return dict(zip(names, texts, strict=True))
 
 
 def _joined(batches: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def export(asked: Exportable, names: Sequence[str], to: Path) -> tuple[list[Exported], list[str]]:
-    """Write a folder for each format, and keep it where its runtime answers as Keras does.
+def export(asked: Exportable, names: Collection[str], to: Path) -> list[list[str]]:
+    """Write a folder for each format, and keep it where its own predict.py answers as Keras does; print a table.
 
     Args:
         asked: the model and its examples.
-        names: of `formats.FILES`, or `INT8`.
+        names: of `FILES`, or `INT8`.
         to: the folder that gets one for each.
 
     Returns:
-        What was kept, and a sentence for each that was not.
+        A row for Keras and for each format, as `HEAD` has it.
+
+    Raises:
+        RunStopped: something was not kept; says why.
     """
-    kept, failed = [], []
+    rows, failed = [["Keras", "", "", asked.accuracy(asked.expected), ""]], []
     for name in names:
         print(f"export         {name}, asked {len(next(iter(asked.x.values()))):,} examples", flush=True)
         try:
-            with replaced_folder(to / name) as folder:
-                size = formats.write(name, asked.model, asked.training, asked.about, folder)
-                batch = 1 if name.startswith("litert") else BATCH
-                found: Answers = formats.ask(name, folder, asked.x, batch, [data for data, _ in asked.files])
-                if not all(map(np.array_equal, found.read, [read for _, read in asked.files])):
-                    raise ValueError("its predict.py reads picture files otherwise than the run")
-                difference = _difference(asked.expected, found.answers)
+            with files.replaced_folder(to / name) as folder:
+                with start.quietly("XNNPACK delegate"), warnings.catch_warnings(action="ignore"):  # of converters
+                    size = write(name, asked, folder)
+                    answers = ask(folder, asked.x, 1 if name.startswith("litert") else BATCH)
+                difference = _difference(asked.expected, answers)
                 if name != INT8 and not difference <= TOLERANCE:
                     raise ValueError(f"differs from Keras by {difference:.2g}; {TOLERANCE:g} is allowed")
-            kept.append(Exported(name, to / name, size, found.answers, difference, found.milliseconds))
+            rows.append([name, f"{size:,}", f"{difference:.1e}", asked.accuracy(answers), short(to / name)])
         except (KeyboardInterrupt, MemoryError, OSError, UserError):
             raise
         except Exception as error:  # converters and runtimes raise anything
             failed.append(f"{name}: {sentence(error)}")
-    return kept, failed
+    print_table(HEAD, rows, right=HEAD[1:4])
+    if failed:
+        raise RunStopped(f"Not exported, and nothing left of it: {' '.join(failed)}")
+    return rows
+
+
+def write(name: str, asked: Exportable, folder: Path) -> int:
+    """Write the model's file, what is to be known of it, and a program that asks it. Returns the model's bytes."""
+    kind, model = "litert" if name == INT8 else name, asked.model
+    if kind == "keras":
+        model.save(folder / FILES[kind])
+    elif kind == "litert":
+        _write_litert(asked, folder / FILES[kind], name == INT8)
+    else:
+        form = "tf_saved_model" if kind == "saved_model" else kind
+        model.export(str(folder / FILES[kind]), format=form, verbose=False)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    source = inspect.getsource(decode)
+    reader = "\n".join(source.splitlines()[ast.parse(source).body[0].end_lineno :]).strip()  # all but its docstring
+    needs, runtime, opened, *calls = PROGRAMS[kind]
+    outputs, inputs = list(asked.expected), list(asked.x)
+    program = templates.render(
+        "predict.py",
+        "keraskit.tools.export",
+        **{"about": asked.about, "needs": needs, "runtime": runtime, "model": opened, "reader": reader},
+        **{"inputs": inputs, "outputs": outputs, "examples": 1 if kind == "litert" else "n"},
+        call=calls[len(outputs) > 1].format(x="x" if len(inputs) > 1 else f'x["{inputs[0]}"]'),
+    )
+    files.write_text(folder / "model.json", json.dumps(asked.about, indent=2, ensure_ascii=False) + "\n")
+    files.write_text(folder / "predict.py", f"{program}\n")
+    return size
+
+
+def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
+    """One example at a time: so recurrent layers need no operations beyond LiteRT's own."""
+    shapes = {name: (1, *x.shape[1:]) for name, x in asked.x.items()}
+    specs = {name: keras.InputSpec(str(asked.x[name].dtype), shape, name=name) for name, shape in shapes.items()}
+    knobs: dict[str, Any] = {}
+    if int8:
+        recurrent = keras.layers.RNN | keras.layers.Bidirectional
+        if any(isinstance(layer, recurrent) for layer in asked.model._flatten_layers()):
+            # TensorFlow 2.21 ends the whole process there, by a segmentation fault.
+            raise ValueError("TensorFlow's quantisation breaks down at recurrent layers")
+
+        def representative() -> Iterator[Any]:
+            for i in range(len(next(iter(asked.training.values())))):
+                example = {name: x[i : i + 1] for name, x in asked.training.items()}
+                yield example if len(example) > 1 else list(example.values())
+
+        knobs = {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": representative}
+    asked.model.export(str(path), format="litert", input_signature=[_alone(specs)], verbose=False, **knobs)
+
+
+def ask(folder: Path, x: Arrays, batch: int) -> Arrays:
+    """What an export's own predict.py answers to examples by input: arrays by output."""
+    answer, size = runpy.run_path(str(folder / "predict.py"))["answer"], len(next(iter(x.values())))
+    starts = range(0, size, batch)
+    return _joined([answer({name: values[i : i + batch] for name, values in x.items()}) for i in starts])
 
 
 def _difference(expected: Arrays, answers: Arrays) -> float:
@@ -211,38 +263,3 @@ def _difference(expected: Arrays, answers: Arrays) -> float:
         off = np.abs(answers[name].astype(np.float64) - values).max() / max(1.0, float(np.abs(values).max()))
         most = max(most, float(off)) if np.isfinite(off) else np.inf
     return most
-
-
-def table(asked: Exportable, kept: Collection[Exported]) -> list[list[str]]:
-    """A row for Keras and for each format."""
-    rows = [["Keras", "", "", _accuracy(asked, asked.expected), "", ""]]
-    for each in kept:
-        figures = f"{each.bytes:,}", f"{each.difference:.1e}", _accuracy(asked, each.answers)
-        rows.append([each.format, *figures, f"{each.milliseconds:.2f}", short(each.folder)])
-    return rows
-
-
-def _accuracy(asked: Exportable, answers: Arrays) -> str:
-    right = asked.right(answers)
-    return "" if right is None else f"{right.mean():.4f}"
-
-
-def quantised(asked: Exportable, kept: Collection[Exported]) -> str:
-    """In words, what int8 costs and brings beside LiteRT in float32; empty where one of them is not there."""
-    by_name = {each.format: each for each in kept}
-    if not {"litert", INT8} <= set(by_name):
-        return ""
-    small, whole = by_name[INT8], by_name["litert"]
-    size, time = small.bytes / whole.bytes, small.milliseconds / whole.milliseconds
-    said = f"int8: {size:.2f} of float32's bytes, {time:.2f} of its time"
-    one, other = asked.right(small.answers), asked.right(whole.answers)
-    if one is None or other is None:
-        return f"{said}."
-    change, low, high = (100 * value for value in metrics.difference(one, other))
-    return f"{said}; accuracy {change:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, of {len(one):,} examples."
-
-
-def check(failed: Sequence[str]) -> None:
-    """Raise RunStopped where something was not kept."""
-    if failed:
-        raise RunStopped(f"Not exported, and nothing left of it: {' '.join(failed)}")
