@@ -25,7 +25,7 @@ from keraskit.runs import manifest
 from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder
 
 Invert = Literal["auto", "yes", "no"]
-Prepare = Literal["auto", "yes", "no"]
+Prepare = Literal["auto", "no"]
 NEARLY_ALL = 0.95  # of a run's training pictures
 UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of runs that do not say
 
@@ -183,30 +183,16 @@ def prepared(
         invert, prepare: as `predict` has them.
     """
     bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
-    paper, ink = ("bright", "dark") if bright_paper else ("dark", "bright")
-    notes = []
-    wanted = prepare == "auto" and as_mnist(inputs, trained) and not digit_pictures.is_prepared(image)
-    if wanted or prepare == "yes":
+    if prepare == "auto" and as_mnist(inputs, trained) and not digit_pictures.is_prepared(image):
         dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
         if found := digit_pictures.cut_out(image, dark_ink):
             array, dark_ink = found
-            notes = ["digit cut out, scaled to 20x20 and centred"]
-            if dark_ink != bright_paper:
-                notes.append(f"inverted: {paper} ink, {ink} in training")
-            return 255 - array if bright_paper else array, "; ".join(notes)
-        shade = {None: "", True: "dark ", False: "bright "}[dark_ink]
-        notes = [f"no {shade}ink found, taken whole"]
+            note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
+            return 255 - array if bright_paper else array, note
     array = decode.pixels(image, inputs.size, inputs.channels)
-    inverted = invert == "yes"
-    if inverted:
-        notes.append("inverted")
-    elif invert == "auto" and inputs.channels == 1 and _differs(array, trained):
-        inverted = True
-        known = f"{paper} is assumed of the training pictures'" if trained is UNRECORDED else f"{paper} in training"
-        notes.append(f"inverted: {ink} border, {known}")
-    if inverted:
-        array = decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels)
-    return array, "; ".join(notes)
+    if invert == "yes" or (invert == "auto" and inputs.channels == 1 and _differs(array, trained)):
+        return decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels), "inverted"
+    return array, ""
 
 
 def as_mnist(inputs: Inputs, trained: dict[str, float]) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from keraskit import system
-from keraskit.datasets.images import decode, digit_pictures
+from keraskit.datasets.images import decode
 from keraskit.datasets.images.decode import BadPicture
-from keraskit.errors import UserError, printable
+from keraskit.errors import printable
 from keraskit.files import as_csv, atomic, write_text
 from keraskit.runs import metrics, plots
 from keraskit.runs.opening import Invert, OpenedPictureRun, Prepare, prepared
@@ -273,9 +273,6 @@ def _thumbnail(row: Prediction) -> np.ndarray:
 
 def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
     """The classifier, fed with pictures as the run's were; what else is done to one is noted."""
-    if prepare == "yes" and (*run.inputs.size, run.inputs.channels) != digit_pictures.SHAPE:
-        problem = "--prepare yes cuts digits out for a run on grey pictures of 28x28 pixels, which this is not."
-        raise UserError(problem, "Leave it out.")
 
     def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
         return prepared(image, run.inputs, run.trained, invert, prepare)

@@ -38,8 +38,8 @@ def predict(
         top: how many classes to name.
         batch_size: pictures in one call of the model.
         invert: whether dark and bright are swapped; "auto" asks how the run's grey training pictures were.
-        prepare: "auto" cuts digits out, as MNIST's were, for a run on such, where they are not so already; "yes" does
-            it always; "no" takes every picture whole.
+        prepare: "auto" cuts digits out, as MNIST's were, for a run on such, where they are not so already; "no" takes
+            every picture whole.
         recipe: the file of a recipe of the user's own, whose layers the model has.
 
     Raises:

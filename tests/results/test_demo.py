@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import scipy.special
 from conftest import ROOT
-from drawn_photographs import photograph
 from hostile import NASTY, command
 from keras import layers
 from PIL import Image, ImageDraw
@@ -29,13 +28,10 @@ from keraskit.tools.demo import demo
 from keraskit.tools.predict import predict
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-UNIT, STANDARD = (Inputs((28, 28), 1, scale, (28, 28, 1)) for scale in ("unit", "standard"))
+UNIT = Inputs((28, 28), 1, "unit", (28, 28, 1))
 INPUTS = {  # of recipes, and of how many pictures they are asked
-    "mlp": (Inputs((28, 28), 1, "unit", (784,)), 200),
     "cnn": (UNIT, 200),
-    "shared_input": (UNIT, 200),
     "lstm": (Inputs((28, 28), 1, "standard", (784, 1)), 200),
-    "shared_features": (Inputs((28, 28), 1, "standard", (784, 1)), 20),
     "multi_output": (Inputs((28, 28), 1, "standard", (784, 1)), 20),
     "multi_input": (
         Inputs((28, 28), 1, "unit", {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}),
@@ -43,10 +39,11 @@ INPUTS = {  # of recipes, and of how many pictures they are asked
     ),
     "cats_dogs": (Inputs((150, 150), 3, "unit", (150, 150, 3)), 4),
 }
+FLAT = Inputs((28, 28), 1, "unit", (784,))
 BYTES = "text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0))"
 ANSWERS = f"""([text, count]) => {{
     const all = ({BYTES})(text), size = all.length / count, found = [];
-    const network = withWeights(run.layers, [...document.querySelectorAll(".weights")].map(each => each.textContent));
+    const network = withWeights(run.layers, document.getElementById("weights").textContent);
     for (let i = 0; i < count; i++)
         found.push([...compute(network, fed(all.subarray(i * size, (i + 1) * size), run))[run.output].data]);
     return found;
@@ -107,14 +104,12 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     x = inputs.arranged(inputs.scaled(pictures))
     keras.utils.set_random_seed(0)
     model = spread(find_card(name).load().build(), x)
-    if model.count_params() > demo.FEW_WEIGHTS:  # float16 is all that a large page has
-        model.set_weights([w.astype("float16").astype("float32") for w in model.get_weights()])
     classes = {"classes": ["cat", "dog"]} if model.output_shape == (None, 1) else {}
     facts = classes | {"class_output": "output1" if name == "multi_output" else None}
     folder = folder_of(tiny_run, tmp_path / "run", model, inputs, **facts)
     said = open_picture_run(folder).classifier.predict(x, verbose=0)
     assert said.std(axis=0).mean() > 0.05  # else any page would do
-    assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-3
+    assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-4
 
 
 def test_a_page_makes_probabilities_of_logits(browser, tiny_run, tmp_path):
@@ -134,23 +129,18 @@ def all_layers():
     x = layers.ZeroPadding2D(((1, 2), (3, 0)))((whole / 0.5 - 0.25) * 1.5 + 0.1)
     y = layers.BatchNormalization()(layers.Conv2D(6, 5, use_bias=False, activation="silu")(x))
     y = layers.ReLU(6)(layers.DepthwiseConv2D(3, strides=2, padding="same")(y))
-    y = layers.ReLU()(layers.DepthwiseConv2D(2, padding="valid", activation="elu")(y))
-    inner = keras.Sequential(
-        [keras.Input((13, 13, 6)), layers.Conv2D(6, 2, padding="same", activation="softplus")], name="inner"
-    )
+    y = layers.ReLU()(layers.DepthwiseConv2D(2, padding="valid", activation="silu")(y))
+    inner = keras.Sequential([keras.Input((13, 13, 6)), layers.Conv2D(6, 2, padding="same")], name="inner")
     y = layers.Add()([inner(y), inner(layers.Activation("tanh")(y))])
     y = layers.AveragePooling2D(3, strides=2, padding="same")(y)
-    y = layers.MaxPooling2D((2, 3), strides=1, padding="same")(layers.SpatialDropout2D(0.1)(y))
-    pooled = [layers.GlobalAveragePooling2D()(y), layers.GlobalMaxPooling2D(keepdims=True)(y)]
-    pooled[1] = layers.Flatten()(pooled[1])
-    rows = layers.TimeDistributed(layers.Conv2D(2, 3, activation="sigmoid"))(layers.Reshape((4, 7, 28, 1))(inputs))
-    rows = layers.TimeDistributed(layers.Flatten())(rows)
-    rows = layers.TimeDistributed(layers.Dense(5, activation="softmax"))(layers.GaussianNoise(0.1)(rows))
+    y = layers.MaxPooling2D((2, 3), strides=1, padding="same")(y)
+    pooled = layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=True)(y))
+    rows = layers.Dense(5, activation="softmax")(layers.Reshape((4, 196))(inputs))
     rows = layers.LSTM(4, activation="relu", recurrent_activation="tanh", use_bias=False, return_sequences=True)(rows)
     rows = layers.Concatenate(axis=1)([rows, layers.Activation("relu6")(rows)])
     both = layers.Concatenate()([shared(inputs), shared(whole)])
     both = layers.Concatenate(axis=3)([both, shared(whole)])
-    parts = [*pooled, layers.LSTM(7)(rows), layers.GlobalAveragePooling2D()(both), layers.Dropout(0.5)(pooled[0])]
+    parts = [pooled, layers.LSTM(7)(rows), layers.GlobalAveragePooling2D()(both), layers.Dropout(0.5)(pooled)]
     outputs = layers.Dense(10, activation="softmax", name="output")(layers.Concatenate()(parts))
     return keras.Model(inputs, outputs)
 
@@ -163,7 +153,6 @@ def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
             layer.set_weights([random.uniform(0.5, 2, w.shape) for w in layer.get_weights()])
     pictures = mnist.load()[0]["x_test"][:20]
     spread(model, UNIT.scaled(pictures[..., None]))
-    model.set_weights([w.astype("float16").astype("float32") for w in model.get_weights()])
     said = model.predict(UNIT.scaled(pictures[..., None]), verbose=0)
     page = demo.write_demo(folder_of(tiny_run, tmp_path / "run", model, UNIT))
     assert said.std(axis=0).mean() > 0.05
@@ -186,18 +175,16 @@ def seen(tab, image, drawn=False):
 
 
 def pictures():
-    """Pictures as people would drop them: photographs, chalk, small far digits, MNIST's own, blank paper."""
-    random, digits = np.random.default_rng(0), mnist.load()[0]["x_test"]
-    photographs = [photograph(digit, random) for digit in digits[:8]]
-    small = Image.new("RGB", (900, 700), (200, 210, 220))
-    small.paste(Image.fromarray(200 - (digits[0] * 0.6).astype(np.uint8)).resize((90, 90)), (700, 150))
+    """Pictures as people would drop them, on evenly lit paper: strokes, ink, chalk, MNIST's own, blank paper."""
+    digits = mnist.load()[0]["x_test"]
     strokes = Image.new("L", (640, 640))
     ImageDraw.Draw(strokes).line([(200, 150), (420, 160), (300, 520)], fill=255, width=50, joint="curve")
-    colour = Image.merge("RGB", [photographs[0].point(lambda v, k=k: min(255, v * k / 10)) for k in (9, 10, 7)])
-    plain = [Image.fromarray(digits[5]), Image.fromarray(255 - digits[6]), Image.fromarray(np.pad(digits[7], 9))]
-    noise = Image.fromarray(random.integers(180, 190, (150, 200)).astype(np.uint8))
-    chalk = [each.point(lambda v: 255 - v) for each in photographs[:3]]
-    return [*photographs, small, strokes, colour, *plain, noise, Image.new("L", (90, 60), 250), *chalk]
+    small = Image.new("RGB", (900, 720), (200, 210, 220))
+    small.paste(Image.fromarray(210 - (digits[0] * 0.6).astype(np.uint8)).resize((90, 90)), (700, 150))
+    large = Image.fromarray(digits[1].repeat(9, 0).repeat(9, 1))
+    ink = Image.merge("RGB", [large.point(lambda v, k=k: 250 - v * k // 10) for k in (9, 10, 7)])
+    own = [Image.fromarray(digits[5]), Image.fromarray(255 - digits[6]), Image.fromarray(np.pad(digits[7], 9))]
+    return [strokes, small, large, ink, *own, Image.new("L", (90, 60), 250)]
 
 
 def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
@@ -210,7 +197,7 @@ def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
         assert note == said, i
         off = np.abs(found - expected.ravel().astype(int))
         assert off.max() <= 3 and off.mean() < 0.05, (i, off.max(), off.mean())
-    strokes = pictures()[9]
+    strokes = pictures()[0]
     assert np.abs(seen(tab, strokes, True)[0] - digit_pictures.cut_out(strokes, False)[0].ravel()).max() <= 3
     tab.close()
 
@@ -287,27 +274,17 @@ def test_a_finger_draws_and_does_not_scroll(browser, page):
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert answered(tab).sum() == pytest.approx(1, abs=1e-3)
     assert tab.evaluate("scrollY") == 0 and not said
-    for _ in range(5):  # Chromium takes a tap soon after a synthetic stroke for a part of it, and clicks nothing
-        tab.wait_for_timeout(500)
-        tab.tap("#clear")
-        if tab.locator("#verdict b").inner_text() == "?":
-            break
-    until(tab, "document.querySelector('#verdict b').textContent === '?'")
-    assert not tab.evaluate("strokes().data.some((v, i) => i % 4 < 3 && v)")
     tab.context.close()
 
 
 def test_the_keyboard_alone_is_enough(browser, page):
     tab, said, _ = opened(browser, page, reduced_motion="reduce")
-    names = []
     for _ in range(3):
         tab.keyboard.press("Tab")
-        names.append(tab.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
-    assert names[:2] == ["Choose a picture", "Clear"] and names[2].startswith("Test picture: ")
+    name = tab.evaluate("document.activeElement.ariaLabel")
     tab.keyboard.press("Enter")
-    assert answered(tab).sum() == pytest.approx(1, abs=1e-3)
-    until(tab, "document.getElementById('spoken').textContent")
-    assert f"A test picture of {names[2][-1]}." in tab.locator("#note").inner_text()
+    assert name.startswith("Test picture: ") and answered(tab).sum() == pytest.approx(1, abs=1e-3)
+    assert f"A test picture of {name[-1]}." in tab.locator("#note").inner_text()
     tab.keyboard.press("Shift+Tab")
     tab.keyboard.press("Enter")
     assert tab.locator("#verdict b").inner_text() == "?" and not said
@@ -360,45 +337,37 @@ def test_names_made_to_do_harm_stay_text(browser, tiny_run, tmp_path):
     answered(tab)
     names = tab.evaluate("[...document.querySelectorAll('.bars .name')].map(each => each.textContent)")
     assert names == classes and not dialogs and not said and not [url for url in asked if url.endswith("/x")]
-    assert tab.locator("script").count() == 9 and tab.locator("main img[src=x]").count() == 0
+    assert tab.locator("script").count() == 7 and tab.locator("main img[src=x]").count() == 0
     tab.context.close()
 
 
-def dense(activation="softmax", bias="zeros"):
+def dense(activation="softmax", *more):
     """A small model on the tiny run's inputs."""
-    last = layers.Dense(10, activation=activation, bias_initializer=bias, name="last")
-    return keras.Sequential([keras.Input((784,), name="input"), last])
+    last = layers.Dense(10, activation=activation, name="last")
+    return keras.Sequential([keras.Input((784,), name="input"), *more, last])
 
 
-def unknown():
-    """A model with a layer that no page computes."""
-    stack = [keras.Input((784,), name="input"), layers.Reshape((28, 28)), layers.GRU(10, name="reader")]
-    return keras.Sequential(stack)
-
-
-def combined(layer, shape):
-    """A model that combines its answer with something of a shape."""
+def combined(layer, units):
+    """A model that combines its answer with another layer's."""
     inputs = keras.Input((784,), name="input")
-    return keras.Model(inputs, layer([dense()(inputs), layers.Dense(*shape)(inputs)]))
+    return keras.Model(inputs, layer([dense()(inputs), layers.Dense(units)(inputs)]))
 
 
 REFUSED = {
-    "a layer": (unknown, {}, "the layer reader (GRU)"),
-    "an activation": (lambda: dense("mish"), {}, "the layer last (Dense, activation mish)"),
-    "operations": (lambda: keras.Model(i := keras.Input((784,), name="input"), keras.ops.sin(dense()(i))), {}, "(Sin)"),
-    "two factors": (lambda: combined(layers.Multiply(), (10,)), {}, "(Multiply)"),
-    "other shapes": (lambda: combined(layers.Add(), (1,)), {}, "(Add, size (10,))"),
-    "a number": (lambda: dense(bias=keras.initializers.Constant(1e6)), {}, "beyond 65,504"),
-    "unfinished": (dense, {"status": "interrupted"}, "has not finished: it is interrupted"),
-    "no pictures": (dense, {"inputs": None}, "learned from no pictures"),
-    "standardised": (dense, {"config": {"augment": {"samplewise_center": True}}}, "standardised by flags"),
+    "the layer gru (GRU)": (lambda: dense("softmax", layers.Reshape((28, 28)), layers.GRU(10, name="gru")), {}),
+    "the layer last (Dense, activation mish)": (lambda: dense("mish"), {}),
+    "(Multiply)": (lambda: combined(layers.Multiply(), 10), {}),
+    "(Add, size (10,))": (lambda: combined(layers.Add(), 1), {}),
+    "has not finished: it is interrupted": (dense, {"status": "interrupted"}),
+    "learned from no pictures": (dense, {"inputs": None}),
+    "standardised by flags": (dense, {"config": {"augment": {"samplewise_center": True}}}),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_a_page_cannot_do_is_refused_in_one_line(name, tiny_run, tmp_path, capsys):
-    build, facts, problem = REFUSED[name]
-    folder = folder_of(tiny_run, tmp_path / "run", build(), INPUTS["mlp"][0], **facts)
+@pytest.mark.parametrize("problem", REFUSED)
+def test_what_a_page_cannot_do_is_refused_in_one_line(problem, tiny_run, tmp_path, capsys):
+    build, facts = REFUSED[problem]
+    folder = folder_of(tiny_run, tmp_path / "run", build(), FLAT, **facts)
     code, said = command(["demo", folder], capsys)
     assert code == 2 and said.count("\n") == 1 and problem in said
     assert not (folder / "demo.html").exists()
@@ -411,9 +380,6 @@ def test_a_model_too_large_is_refused_and_a_page_goes_where_it_is_asked_for(tiny
     monkeypatch.setattr(demo, "MOST_WEIGHTS", 500_000)
     code, said = command(["demo", tiny_run.folder], capsys)
     assert code == 2 and "541,794 weights in 5 layers; a page has room for 500,000 in 300" in said
-    monkeypatch.undo()
-    monkeypatch.setattr(demo, "MOST_LAYERS", 4)
-    assert command(["demo", tiny_run.folder], capsys)[0] == 2
 
 
 def test_the_page_counts_its_answers_whatever_a_metrics_threshold_makes_of_them(tiny_run, tmp_path):

@@ -13,20 +13,19 @@ import numpy as np
 
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.runs import figures, manifest, predictions, report, templates
-from keraskit.runs.folder import RunFolder
-from keraskit.runs.opening import UNRECORDED, as_mnist, open_picture_run
+from keraskit.runs import figures, predictions, report, templates
+from keraskit.runs.opening import as_mnist, open_picture_run
 
-FEW_WEIGHTS, MOST_WEIGHTS, MOST_LAYERS = 1_000_000, 20_000_000, 300  # the most make a page of 53 MB
+MOST_WEIGHTS, MOST_LAYERS = 10_000_000, 300  # the most make a page of 53 MB
 AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
 KINDS = (  # of layers in demo_network.js
     *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
-    *("GlobalMaxPooling2D", "ZeroPadding2D", "LSTM", "TimeDistributed", "Concatenate", "Add", "Activation", "ReLU"),
-    *("Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise"),
+    *("ZeroPadding2D", "LSTM", "Concatenate", "Add", "Activation", "ReLU", "Flatten", "Reshape", "Dropout"),
 )
-ACTIVATIONS = ("linear", "relu", "relu6", "elu", "silu", "softplus", "sigmoid", "tanh", "softmax")
 ALLOWED: dict[str, tuple[Any, ...]] = {  # settings that have these values there
-    **dict.fromkeys(("activation", "recurrent_activation"), ACTIVATIONS),
+    **dict.fromkeys(
+        ("activation", "recurrent_activation"), ("linear", "relu", "relu6", "silu", "sigmoid", "tanh", "softmax")
+    ),
     **dict.fromkeys(("dilation_rate", "groups", "depth_multiplier"), (1, (1, 1), [1, 1])),
     **dict.fromkeys(("go_backwards", "return_state", "negative_slope", "threshold"), (0,)),
     **{"data_format": ("channels_last",), "max_value": (None, 6), "axis": (-1, 1, 2, 3)},
@@ -41,20 +40,20 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
 
     Raises UserError where the run has not finished, or knows no pictures; and where a layer, or all, are beyond a page.
     """
-    folder = RunFolder.newest(run)
-    facts = manifest.read(folder, "recipe", "data.name", "config")
-    asked = open_picture_run(folder.path, recipe)
-    if asked.augmentation.standardizes:
+    opened = open_picture_run(run, recipe)
+    folder, facts = opened.folder, opened.facts
+    if opened.augmentation.standardizes:
         raise UserError(f"{folder.path}: its pictures were standardised by flags, which no page does.")
-    if asked.inputs.bits != 16:
-        problem = f"{folder.path}: its pictures have {asked.inputs.bits} bits, and browsers read all of 16 as dark."
+    if opened.inputs.bits != 16:
+        problem = f"{folder.path}: its pictures have {opened.inputs.bits} bits, and browsers read all of 16 as dark."
         raise UserError(problem, "`keraskit predict` and `export` read them as the run did.")
-    network = Network(asked.model)
+    network = Network(opened.model)
     described = {
-        **dataclasses.asdict(asked.inputs),
-        "classes": asked.classes,
-        "trained": {**asked.trained, "assumed": asked.trained is UNRECORDED},
-        "output": network.place(asked.classifier.outputs[0], network.known),
+        **dataclasses.asdict(opened.inputs),
+        "classes": opened.classes,
+        "trained": opened.trained,
+        "digits": as_mnist(opened.inputs, opened.trained),
+        "output": network.place(opened.classifier.outputs[0], network.known),
         "layers": network.layers,
     }
     answered = predictions.read(folder)
@@ -64,10 +63,9 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         "keraskit.tools.demo",
         run=facts,
         accuracy=float((known[1].argmax(axis=1) == known[0]).mean()) if known else None,
-        parameters=asked.model.count_params(),
-        digits=as_mnist(asked.inputs, asked.trained),
+        parameters=opened.model.count_params(),
         described=described,
-        weights=network.halves(),
+        weights=network.encoded(),
         sheets=figures.read(folder),
         image=report.image,
     )
@@ -79,12 +77,11 @@ class Network:
     """A model as demo_network.js takes it: its layers in their order, and all weights in a row; or a UserError."""
 
     def __init__(self, model: keras.Model) -> None:
-        weights, count = model.count_params(), len(list(model._flatten_layers(include_self=False)))
+        weights, count = model.count_params(), len(model._flatten_layers(include_self=False))
         if weights > MOST_WEIGHTS or count > MOST_LAYERS:
-            limits = f"a page has room for {MOST_WEIGHTS:,} in {MOST_LAYERS}"
-            raise UserError(
-                f"{model.name} has {weights:,} weights in {count} layers; {limits}.", "Train a smaller one."
-            )
+            problem = f"{model.name} has {weights:,} weights in {count} layers"
+            limits = f"a page has room for {MOST_WEIGHTS:,} in {MOST_LAYERS}."
+            raise UserError(f"{problem}; {limits}", "Train a smaller one.")
         self.layers: list[dict[str, Any]] = []
         self.known: dict[int, int] = {}  # the place in `layers` of the one that makes a tensor, by the tensor's id
         self._stored: dict[int, list[tuple[int, int]]] = {}  # where the weights of each layer begin and end
@@ -108,20 +105,14 @@ class Network:
                 known[id(tensor)] = len(self.layers) - 1
         return known[id(tensor)]
 
-    def halves(self) -> list[str]:
-        """All weights as little-endian float16, in base64; of a few, what that leaves as well, which answers feel."""
-        weights = np.concatenate([np.empty(0, np.float32), *self._weights])
-        with np.errstate(over="ignore"):
-            halves = weights.astype("<f2")
-        if not np.isfinite(halves).all():
-            raise UserError("A weight of this model is not finite, or beyond 65,504, and a page has float16 alone.")
-        kept = [halves, (weights - halves).astype("<f2")] if len(weights) <= FEW_WEIGHTS else [halves]
-        return [base64.b64encode(array.tobytes()).decode() for array in kept]
+    def encoded(self) -> str:
+        """All weights as little-endian float32, in base64."""
+        return base64.b64encode(b"".join(array.astype("<f4").tobytes() for array in self._weights)).decode()
 
-    def _described(self, layer: Any, shape: tuple[int, ...], node: Any = None) -> dict[str, Any]:
+    def _described(self, layer: Any, shape: tuple[int, ...], node: Any) -> dict[str, Any]:
         """A layer's class, settings and weights, each by where it begins and ends. `node` is a call of it."""
         kind, config = type(layer).__name__, layer.get_config() if isinstance(layer, keras.Layer) else {}
-        given = node.input_tensors if node else []
+        given = node.input_tensors
         if kind in AFFINE and given and [*map(id, node.arguments.args[:1])] == [*map(id, given)]:
             return {"kind": "Affine", "shape": shape, **_affine(layer, node)}
         odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
@@ -130,13 +121,12 @@ class Network:
             what = f"No page can compute the layer {layer.name} ({', '.join([kind, *odd])})."
             raise UserError(what, f"It knows {', '.join(dict.fromkeys((*KINDS, *AFFINE)))}.")
         if id(layer) not in self._stored:
-            arrays = [] if kind == "TimeDistributed" else [array.ravel() for array in layer.get_weights()]
+            arrays = [array.ravel() for array in layer.get_weights()]
             ends = itertools.accumulate(map(len, arrays), initial=sum(map(len, self._weights)))
             self._stored[id(layer)] = [*itertools.pairwise(ends)]
             self._weights += arrays
-        inner = {"layer": self._described(layer.layer, shape[1:])} if kind == "TimeDistributed" else {}
         settings = {name: config[name] for name in SETTINGS if name in config}
-        return {"kind": kind, "shape": shape, "weights": self._stored[id(layer)], **settings, **inner}
+        return {"kind": kind, "shape": shape, "weights": self._stored[id(layer)], **settings}
 
 
 def _affine(layer: Any, node: Any) -> dict[str, list[float]]:

@@ -4,10 +4,9 @@
 const run = JSON.parse(document.getElementById("described").textContent);
 const read = new Map();
 run.layers.forEach((layer, i) => layer.from.forEach(from => read.set(from, [...read.get(from) ?? [], i])));
-const plain = ["Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise", "Affine", "ZeroPadding2D"];
-const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, shape, activation}, i}) => {
+const plain = ["InputLayer", "Flatten", "Reshape", "Dropout", "Affine", "ZeroPadding2D"];
+const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, activation}, i}) => {
   if (i === run.output || plain.includes(kind)) return false;
-  if (kind === "InputLayer") return shape.length === 2 || !Array.isArray(run.shape);
   const [after] = read.get(i) ?? [];  // a convolution whose values are changed at once is shown after that
   return activation !== "linear" || !["Affine", "Activation", "ReLU"].includes(run.layers[after]?.kind);
 });
@@ -28,20 +27,14 @@ const by = sides => sides.map(side => number.format(side)).join("×");
 function described({kind, shape, kernel_size, pool_size, return_sequences, from}) {
   const maps = `${number.format(shape[2])} maps of ${by(shape.slice(0, 2))}`, count = number.format(last(shape));
   const steps = `${number.format(shape[0])} steps`, sequence = shape.length === 2 ? `, at each of ${steps}` : "";
-  const pixels = count === "1" ? "one pixel" : `${count} pixels`, tint = shape[2] === 3 ? "colour" : "grey";
   return {
-    InputLayer: () => shape.length === 2
-      ? `the picture as a sequence: ${steps} of ${pixels}`
-      : `the picture in ${by(shape.slice(0, 2))}, in ${tint}`,
     Conv2D: () => `${count} filters of ${by(kernel_size)} look for patterns: ${maps}`,
     DepthwiseConv2D: () => `a filter of ${by(kernel_size)} for each map: ${maps}`,
     MaxPooling2D: () => `the largest of every ${by(pool_size)}: ${maps}`,
     AveragePooling2D: () => `the mean of every ${by(pool_size)}: ${maps}`,
     GlobalAveragePooling2D: () => "the mean of each map",
-    GlobalMaxPooling2D: () => "the largest value of each map",
     Dense: () => `${count} units, each weighs all that came before${sequence}`,
-    LSTM: () => `${count} units with a memory, step after step${return_sequences ? "" : "; the last step goes on"}`,
-    TimeDistributed: () => `the same layer${sequence}`,
+    LSTM: () => `${count} units with a memory, step by step from left to right${return_sequences ? "" : "; the last goes on"}`,
     Concatenate: () => `what ${from.length} branches found, side by side: ${count} values`,
     Add: () => `the sum of ${from.length} branches`,
   }[kind]?.() ?? (shape.length === 3 ? maps : `${count} values`);

@@ -8,9 +8,7 @@ const activations = {
   linear: x => x,
   relu: x => x.map(v => Math.max(v, 0)),
   relu6: x => x.map(v => Math.min(Math.max(v, 0), 6)),
-  elu: x => x.map(v => v > 0 ? v : Math.expm1(v)),
   silu: x => x.map(v => v * sigmoid(v)),
-  softplus: x => x.map(v => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)))),
   sigmoid: x => x.map(sigmoid),
   tanh: x => x.map(Math.tanh),
   softmax(x, classes = x.length) {  // over the last axis; the largest is subtracted, so that nothing overflows
@@ -78,6 +76,18 @@ function filled(shape, bias) {
   return out;
 }
 
+// What windows over each channel hold, put together by `join`, and how many pixels each has.
+function pooled({shape, pool_size, strides, padding}, x, start, join) {
+  const out = new Float32Array(size(shape)).fill(start), counts = new Float32Array(size(shape)), channels = last(shape);
+  slide(x, shape, pool_size, strides, padding, (at, from) => {
+    for (let c = 0; c < channels; c++) {
+      out[at + c] = join(out[at + c], x.data[from + c]);
+      counts[at + c]++;
+    }
+  });
+  return [out, counts];
+}
+
 // What each class of layer makes of its inputs: data of the layer's shape. `seen` collects more to be looked at.
 const kinds = {
   Dense({shape, weights: [kernel, bias], activation}, [x]) {
@@ -96,32 +106,15 @@ const kinds = {
     });
     return activations[activation](out, channels);
   },
-  MaxPooling2D({shape, pool_size, strides, padding}, [x]) {
-    const out = new Float32Array(size(shape)).fill(-Infinity), channels = last(shape);
-    slide(x, shape, pool_size, strides, padding, (at, from) => {
-      for (let c = 0; c < channels; c++) out[at + c] = Math.max(out[at + c], x.data[from + c]);
-    });
-    return out;
-  },
-  AveragePooling2D({shape, pool_size, strides, padding}, [x]) {  // a margin does not count
-    const out = new Float32Array(size(shape)), count = new Float32Array(size(shape)), channels = last(shape);
-    slide(x, shape, pool_size, strides, padding, (at, from) => {
-      for (let c = 0; c < channels; c++) {
-        out[at + c] += x.data[from + c];
-        count[at + c]++;
-      }
-    });
-    return out.map((sum, i) => sum / count[i]);
+  MaxPooling2D: (layer, [x]) => pooled(layer, x, -Infinity, (a, b) => Math.max(a, b))[0],
+  AveragePooling2D(layer, [x]) {  // a margin does not count
+    const [sums, counts] = pooled(layer, x, 0, (a, b) => a + b);
+    return sums.map((sum, i) => sum / counts[i]);
   },
   GlobalAveragePooling2D({shape}, [x]) {
     const channels = size(shape), pixels = x.data.length / channels, out = new Float32Array(channels);
     for (let i = 0; i < x.data.length; i++) out[i % channels] += x.data[i];
     return out.map(sum => sum / pixels);
-  },
-  GlobalMaxPooling2D({shape}, [x]) {
-    const channels = size(shape), out = new Float32Array(channels).fill(-Infinity);
-    for (let i = 0; i < x.data.length; i++) out[i % channels] = Math.max(out[i % channels], x.data[i]);
-    return out;
   },
   ZeroPadding2D({shape, padding: [[top], [left]]}, [x]) {
     const [height, width, channels] = x.shape, out = new Float32Array(size(shape));
@@ -149,14 +142,6 @@ const kinds = {
     seen.states = {shape: [steps, units], data: states};
     return return_sequences ? states : state;
   },
-  TimeDistributed({shape, layer}, [x]) {
-    const steps = shape[0], length = x.data.length / steps, out = new Float32Array(size(shape));
-    for (let step = 0; step < steps; step++) {
-      const one = {shape: x.shape.slice(1), data: x.data.subarray(step * length, (step + 1) * length)};
-      out.set(kinds[layer.kind](layer, [one], {}), step * out.length / steps);
-    }
-    return out;
-  },
   Concatenate({axis, shape}, inputs) {  // of every run of numbers along the axis, one input's after the other's
     const place = axis < 0 ? axis + shape.length : axis - 1;  // Keras counts the batch
     const runs = inputs.map(x => size(x.shape.slice(place))), total = runs.reduce((a, b) => a + b);
@@ -174,26 +159,14 @@ const kinds = {
   Activation: ({activation, shape}, [x]) => activations[activation](x.data.slice(), last(shape)),
   ReLU: ({max_value}, [x]) => activations[max_value ? "relu6" : "relu"](x.data),
 };
-for (const kind of ["Flatten", "Reshape", "Dropout", "SpatialDropout2D", "GaussianNoise"])
+for (const kind of ["Flatten", "Reshape", "Dropout"])
   kinds[kind] = (_, [x]) => x.data;  // the numbers stay, whatever their shape is called
 
-// The numbers of little-endian float16 in base64, as float32.
-function decoded(base64) {
-  const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0)), halves = new DataView(bytes.buffer);
-  const known = Float32Array.from({length: 65536}, (_, bits) => {
-    const sign = bits >> 15 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * fraction / 1024);
-  });
-  return Float32Array.from({length: bytes.length / 2}, (_, i) => known[halves.getUint16(2 * i, true)]);
-}
-
-// Layers with their part of all weights: each names where its own begin and end. What float16 left of them may follow.
-function withWeights(layers, texts) {
-  const [all, rest] = texts.map(decoded);
-  if (rest) rest.forEach((v, i) => all[i] += v);
-  const complete = ({weights = [], layer, ...settings}) =>
-    ({...settings, layer: layer && complete(layer), weights: weights.map(([start, end]) => all.subarray(start, end))});
-  return layers.map(complete);
+// Layers with their part of all weights, little-endian float32 in base64: each names where its own begin and end.
+function withWeights(layers, base64) {
+  const all = new Float32Array(Uint8Array.from(atob(base64), letter => letter.charCodeAt(0)).buffer);
+  const own = ({weights = []}) => weights.map(([start, end]) => all.subarray(start, end));
+  return layers.map(layer => ({...layer, weights: own(layer)}));
 }
 
 // What every layer makes of the input's data, or of several by the names of their layers: a list of {shape, data}, and
@@ -201,8 +174,7 @@ function withWeights(layers, texts) {
 function compute(layers, inputs) {
   const made = [];
   for (const layer of layers) {
-    const seen = {shape: layer.shape};
-    const given = layer.from.map(i => made[i]);
+    const seen = {shape: layer.shape}, given = layer.from.map(i => made[i]);
     seen.data = layer.kind === "InputLayer" ? inputs[layer.name] ?? inputs : kinds[layer.kind](layer, given, seen);
     made.push(seen);
   }

@@ -5,24 +5,22 @@ const photo = $("photo"), ink = $("ink");
 const pen = ink?.getContext("2d", {willReadFrequently: true});
 const PEN = 50;  // of the paper's 640 pixels: about as wide as MNIST's
 const MOST_PIXELS = 12e6;  // of a photograph; some browsers have no larger canvas
-const BARS = 12, MANY = 12;  // classes at most, and layers, that have all their room
-const WAIT = 700;  // milliseconds without a change before an answer is read aloud
+const MANY = 12;  // layers that have all their room
 
-// --- The network, beside the page, so that drawing never waits for it. One question at a time; only the newest waits.
-
+// The network computes beside the page, so that drawing never waits for it. One question at a time; only the newest
+// waits.
 let busy = false, next = null, stale = false, known = "";
 const worker = startWorker();
 
 function startWorker() {
-  const script = name => document.querySelector(`[data-name="${name}"]`).textContent;
-  const code = ["network", "resizing", "pictures"].map(script);
+  const code = ["network", "pictures"].map(name => document.querySelector(`[data-name="${name}"]`).textContent);
   code.push(`let run, layers;
     onmessage = ({data}) => {
       if (data.run) [run, layers] = [data.run, withWeights(data.run.layers, data.weights)];
       else postMessage(answer(run, layers, data.image, data.drawn));
     };`);
   const made = new Worker(URL.createObjectURL(new Blob(code, {type: "text/javascript"})));
-  made.postMessage({run, weights: [...document.querySelectorAll(".weights")].map(each => each.textContent)});
+  made.postMessage({run, weights: $("weights").textContent});
   made.onmessage = ({data}) => {
     if (!stale) show(data);
     busy = stale = false;
@@ -58,46 +56,37 @@ function strokes() {
 function clear() {
   pen?.clearRect(0, 0, ink.width, ink.height);
   photo.getContext("2d").clearRect(0, 0, photo.width, photo.height);
+  photo.dataset.shown = "";
   $("slate").classList.remove("used");
   [next, stale] = [null, busy];
   nothing();
 }
 
 function draw() {
-  let at = null, middle = null;
+  let at = null;
   const place = event => {
     const box = ink.getBoundingClientRect();
     return [(event.clientX - box.left) * ink.width / box.width, (event.clientY - box.top) * ink.height / box.height];
   };
+  const line = to => {
+    pen.beginPath();
+    pen.moveTo(...at);
+    pen.lineTo(...to);
+    pen.stroke();
+    at = to;
+    $("slate").classList.add("used");
+    ask(strokes, true);
+  };
   ink.addEventListener("pointerdown", event => {
     if (event.button || !event.isPrimary) return;
     if (photo.dataset.shown) clear();
-    photo.dataset.shown = "";
     ink.setPointerCapture(event.pointerId);
-    at = middle = place(event);
     Object.assign(pen, {lineCap: "round", lineJoin: "round", lineWidth: PEN, strokeStyle: "#000"});
-    line(at, at, at);
+    at = place(event);
+    line(at);
   });
-  ink.addEventListener("pointermove", event => {
-    if (!at || !event.isPrimary) return;
-    for (const each of event.getCoalescedEvents?.() ?? [event]) {
-      const to = place(each), half = [(at[0] + to[0]) / 2, (at[1] + to[1]) / 2];
-      line(middle, at, half);
-      [at, middle] = [to, half];
-    }
-  });
-  for (const name of ["pointerup", "pointercancel"]) ink.addEventListener(name, () => {
-    if (at) line(middle, at, at);
-    at = null;
-  });
-  function line(from, over, to) {
-    pen.beginPath();
-    pen.moveTo(...from);
-    pen.quadraticCurveTo(...over, ...to);
-    pen.stroke();
-    $("slate").classList.add("used");
-    ask(strokes, true);
-  }
+  ink.addEventListener("pointermove", event => at && event.isPrimary && line(place(event)));
+  for (const name of ["pointerup", "pointercancel"]) ink.addEventListener(name, () => at = null);
 }
 
 async function look(file, truth) {
@@ -125,24 +114,17 @@ async function look(file, truth) {
 }
 
 function takePictures() {
-  const slate = $("slate"), file = $("file");
+  const file = $("file");
   $("choose").addEventListener("click", () => file.click());
-  if (!ink) slate.addEventListener("click", () => file.click());
+  if (!ink) $("slate").addEventListener("click", () => file.click());
   file.addEventListener("change", () => {
     if (file.files[0]) look(file.files[0]);
     file.value = "";
   });
-  for (const name of ["dragenter", "dragover"]) addEventListener(name, event => {
-    event.preventDefault();
-    slate.classList.add("over");
-  });
-  for (const name of ["dragleave", "drop"]) addEventListener(name, () => slate.classList.remove("over"));
+  addEventListener("dragover", event => event.preventDefault());
   addEventListener("drop", event => {
     event.preventDefault();
     if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0]);
-  });
-  addEventListener("paste", event => {
-    if (event.clipboardData.files[0]) look(event.clipboardData.files[0]);
   });
   $("clear").addEventListener("click", clear);
   for (const button of document.querySelectorAll(".examples button"))
@@ -154,53 +136,28 @@ function blobOf(source) {
   return new Blob([Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))], {type});
 }
 
-function element(tag, properties, parent) {
-  const made = Object.assign(document.createElement(tag), properties);
-  parent?.append(made);
-  return made;
-}
-
 // --- What is shown.
 
 function lay() {
-  shown.forEach(({layer, i}, place) => {
+  const element = (tag, properties, parent) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    parent.append(made);
+    return made;
+  };
+  shown.forEach((each, place) => {
     const item = element("li", {}, $("layers"));
-    item.style.setProperty("--i", place);
-    element("h3", {textContent: layer.name}, item);
-    element("p", {textContent: described(layer) + origin(place)}, item);
-    const canvas = element("canvas", {ariaLabel: `Activations of ${layer.name}`}, item);
-    canvas.setAttribute("role", "img");
-    const found = shown[place];
-    found.canvas = canvas;
-    if (layer.shape.length === 2 || layer.kind === "LSTM") {
-      const axis = element("div", {className: "axis"}, item);
-      for (const text of ["first step", "last step"]) element("span", {textContent: text}, axis);
-    }
-    if (layer.shape.length === 2 && layer.activation === "softmax" && layer.shape[0] === run.size[0] * run.size[1]) {
-      const said = `At each step the most probable of ${layer.shape[1]}, in the places of the picture:`;
-      element("p", {textContent: said, className: "said"}, item);
-      found.whole = element("canvas", {className: "whole", ariaLabel: `${layer.name} as a picture`}, item);
-      found.whole.setAttribute("role", "img");
-    }
+    element("h3", {textContent: each.layer.name}, item);
+    element("p", {textContent: described(each.layer) + origin(place)}, item);
+    each.canvas = element("canvas", {role: "img", ariaLabel: `Activations of ${each.layer.name}`}, item);
   });
-  const entries = run.classes.slice(0, BARS);
-  for (const name of entries) {
-    const line = element("li", {}, $("bars"));
-    element("span", {className: "name", textContent: name}, line);
-    element("span", {className: "bar"}, element("span", {className: "track"}, line));
-    element("span", {className: "share"}, line);
-  }
-  const [height, width] = run.size;
-  $("size").textContent = `${by([width, height])} pixels${run.channels === 3 ? " in colour" : ""}.`;
-  $("seen").classList.toggle("smooth", width >= 100);
 }
 
-let latest = null, quiet = 0;
+let latest = null;
 
 // Before there is a picture: everything is dark.
 function nothing() {
   latest = null;
-  document.body.classList.remove("lit", "pulse");
+  document.body.classList.remove("lit");
   $("verdict").className = "unsure";
   const [big, share] = $("verdict").children;
   [big.textContent, big.className, share.textContent] = ["?", "", ""];
@@ -210,7 +167,6 @@ function nothing() {
 }
 
 function show(found) {
-  const first = !latest;
   latest = found;
   const values = [...found.made[run.output].data];
   const probabilities = values.length === 1 ? [1 - values[0], values[0]] : values;
@@ -220,27 +176,21 @@ function show(found) {
   $("verdict").className = sure < 0.5 ? "unsure" : "verdict";
   const done = found.note && `${found.note[0].toUpperCase()}${found.note.slice(1)}.`;
   $("note").textContent = [known, done].join(" ");
-  $("time").textContent = `Computed in ${Math.max(1, Math.round(found.computing))} ms.`;
+  $("time").textContent = `Computed in ${Math.max(1, Math.round(found.milliseconds))} ms.`;
   bars(probabilities);
   document.body.classList.add("lit");
-  if (first) document.body.classList.add("pulse");
   paint();
-  clearTimeout(quiet);
-  quiet = setTimeout(() => $("spoken").textContent = `${name}, ${percent(sure)}`, WAIT);
 }
 
-function percent(share) {
-  const fine = share >= 0.0005 && share < 0.0995 || share >= 0.995 && share < 0.9995;
-  return `${(100 * share).toFixed(fine ? 1 : 0)} %`;
-}
+const percent = share => `${(100 * share).toFixed(1)} %`;
 
 // In the order of the classes; where there are many, the most probable ones first.
 function bars(probabilities) {
   let order = probabilities.map((_, i) => i);
-  if (order.length > BARS) order = order.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, BARS);
-  const best = Math.max(...probabilities);
-  order.forEach((k, i) => {
-    const line = $("bars").children[i], [name, track, share] = line.children;
+  const best = Math.max(...probabilities), lines = [...$("bars").children];
+  if (order.length > lines.length) order = order.sort((a, b) => probabilities[b] - probabilities[a]);
+  lines.forEach((line, i) => {
+    const k = order[i], [name, track, share] = line.children;
     name.textContent = name.title = run.classes[k];
     track.firstChild.style.transform = `scaleX(${Math.min(1, Math.max(0, probabilities[k]))})`;
     share.textContent = latest ? percent(probabilities[k]) : "";
@@ -251,15 +201,13 @@ function bars(probabilities) {
 function paint() {
   if (!palette) mixPalette();
   const room = Math.floor($("layers").clientWidth - parseFloat(getComputedStyle($("layers")).paddingLeft));
-  for (const {layer, i, canvas, whole} of shown) {
+  for (const {layer, i, canvas} of shown) {
     const made = latest?.made[i], still = layer.kind === "LSTM" ? [1, last(layer.shape)] : layer.shape;
     const shape = made ? made.states?.shape ?? layer.shape : still;
     const data = made?.states?.data ?? made?.data ?? new Float32Array(size(shape));
-    if (layer.kind === "InputLayer") paintInput(canvas, shape, data, room);
-    else if (shape.length === 3) paintMaps(canvas, shape, data, room, shown.length > MANY ? 0.6 : 1);
+    if (shape.length === 3) paintMaps(canvas, shape, data, room, shown.length > MANY ? 0.6 : 1);
     else if (shape.length === 2) paintSequence(canvas, shape, data, room);
     else paintUnits(canvas, data, room);
-    if (whole) paintMostProbable(whole, run.size, shape[1], made?.data);
   }
   paintSeen();
 }

@@ -6,21 +6,13 @@ const TILES = 240, UNITS = 70;  // pixels of height, about, that all maps of a l
 let palette;
 
 function mixPalette() {
-  const style = getComputedStyle(document.documentElement);
-  const [soft, up, down, end] = ["--soft", "--train", "--validation", "--ink"].map(name => {
-    const hex = style.getPropertyValue(name).trim();
-    return [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-  });
-  palette = new Uint32Array(511);
-  const bytes = new Uint8Array(palette.buffer);
-  for (let i = 0; i < 511; i++) {
-    const t = Math.abs(i - 255) / 255, to = i < 255 ? down : up, bright = Math.max(0, t - 0.75) * 2.2;
-    for (let c = 0; c < 3; c++) {
-      const middle = soft[c] + (to[c] - soft[c]) * Math.min(1, t / 0.75);
-      bytes[4 * i + c] = middle + (end[c] - middle) * bright;
-    }
-    bytes[4 * i + 3] = 255;
-  }
+  const style = getComputedStyle(document.documentElement), brush = new OffscreenCanvas(511, 1).getContext("2d");
+  const mixed = brush.createLinearGradient(-50, 0, 561, 0);
+  const stops = [["--ink", 0], ["--validation", 0.19], ["--soft", 0.5], ["--train", 0.81], ["--ink", 1]];
+  for (const [name, place] of stops) mixed.addColorStop(place, style.getPropertyValue(name).trim());
+  brush.fillStyle = mixed;
+  brush.fillRect(0, 0, 511, 1);
+  palette = new Uint32Array(brush.getImageData(0, 0, 511, 1).data.buffer);
 }
 
 // Values as pixels of the palette, the largest of all at its end; roots, so that weak ones are seen too.
@@ -88,8 +80,9 @@ function paintUnits(canvas, data, room) {
 }
 
 // Time to the right, a unit a line.
-function paintSequence(canvas, [steps, units], data, room, colours = coloured(data)) {
+function paintSequence(canvas, [steps, units], data, room) {
   const height = units === 1 ? 16 : Math.min(150, Math.max(56, units * 2)), pixels = new Uint32Array(steps * units);
+  const colours = coloured(data);
   const brush = sized(canvas, room, height);
   for (let step = 0; step < steps; step++)
     for (let unit = 0; unit < units; unit++) pixels[unit * steps + step] = colours[step * units + unit];
@@ -98,30 +91,6 @@ function paintSequence(canvas, [steps, units], data, room, colours = coloured(da
 }
 
 const opaque = (red, green, blue) => (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
-
-// What the model is fed, from its darkest value to its brightest.
-function paintInput(canvas, shape, data, room) {
-  const [low, high] = data.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 1e-6]);
-  const level = v => Math.round(255 * (v - low) / (high - low)), grey = v => opaque(level(v), level(v), level(v));
-  if (shape.length === 2) return paintSequence(canvas, shape, data, room, Uint32Array.from(data, grey));
-  const [height, width, channels] = shape, side = Math.max(width * 2, 128);
-  const brush = sized(canvas, side, side * height / width);
-  const colour = (_, k) => opaque(...[0, 1, 2].map(c => level(data[k * channels + Math.min(c, channels - 1)])));
-  brush.imageSmoothingEnabled = false;
-  const pixels = Uint32Array.from({length: width * height}, colour);
-  brush.drawImage(bitmap(pixels, width, height), 0, 0, side, side * height / width);
-}
-
-// At each step the brighter, the higher the number of the most probable class; step by step the rows of a picture.
-function paintMostProbable(canvas, [height, width], classes, data) {
-  const pixels = Uint32Array.from({length: height * width}, (_, step) => {
-    if (!data) return 0;
-    const row = data.subarray(step * classes, (step + 1) * classes), best = row.reduce((a, b) => Math.max(a, b));
-    const level = Math.round(255 * row.indexOf(best) / (classes - 1));
-    return opaque(level, level, level);
-  });
-  paintPixels(canvas, pixels, height, width);
-}
 
 // A picture at its own size, which the page stretches.
 function paintPixels(canvas, pixels, height, width) {

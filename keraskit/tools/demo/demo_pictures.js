@@ -1,7 +1,9 @@
 // Pictures made into what the model was trained on, by the steps that keraskit's predict takes, rounding included:
-// digit_pictures.py says why each is taken. A grey picture is {width, height, data}, its pixels row by row.
+// keraskit's digit_pictures.py says why each is taken. A grey picture is {width, height, data}, its pixels row by row.
 
-const FIELD = 28, BOX = 20, MIDDLE = 14, WORKED = 320, GRID = 32, DIM = 64, FAINT = 0.1, NEARLY_ALL = 0.95;
+const FIELD = 28, BOX = 20, MIDDLE = 14, WORKED = 320, FAINT = 0.1, INK = 0.25;
+// Pillow's filters: how far each reaches, and its weight at a distance.
+const box = [0.5, x => x > -0.5 && x <= 0.5 ? 1 : 0], bilinear = [1, x => Math.max(0, 1 - Math.abs(x))];
 
 // The brightness of a picture from a canvas, which has red, green, blue and opacity, as Pillow weighs it.
 function grey({width, height, data}) {
@@ -11,103 +13,51 @@ function grey({width, height, data}) {
   return {width, height, data: out};
 }
 
-function crop({width, data}, left, top, right, bottom) {
-  const out = new data.constructor((right - left) * (bottom - top));
-  for (let y = top; y < bottom; y++)
-    out.set(data.subarray(y * width + left, y * width + right), (y - top) * (right - left));
-  return {width: right - left, height: bottom - top, data: out};
-}
-
-// The value of the given rank among the nine around each pixel; beyond the border as on it.
-function ranked({width, height, data}, rank) {
-  const out = new data.constructor(data.length), around = new Float32Array(9);
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-    let count = 0;
-    for (let i = -1; i <= 1; i++) for (let j = -1; j <= 1; j++) {
-      const row = Math.min(Math.max(y + i, 0), height - 1), column = Math.min(Math.max(x + j, 0), width - 1);
-      const value = data[row * width + column];
-      let at = count++;  // sorted as they come
-      for (; at > 0 && around[at - 1] > value; at--) around[at] = around[at - 1];
-      around[at] = value;
-    }
-    out[y * width + x] = around[rank];
-  }
-  return {width, height, data: out};
-}
-
-// The value that would stand at a place of the sorted values, which it moves about (Hoare's quickselect).
-function nth(values, place) {
-  for (let low = 0, high = values.length - 1; low < high;) {
-    const pivot = values[low + high >> 1];
-    let i = low, j = high;
-    while (i <= j) {
-      while (values[i] < pivot) i++;
-      while (values[j] > pivot) j--;
-      if (i > j) break;
-      const larger = values[i];
-      values[i++] = values[j];
-      values[j--] = larger;
-    }
-    if (place <= j) high = j;
-    else if (place >= i) low = i;
-    else break;
-  }
-  return values[place];
-}
-
-// As NumPy has it: between two values in proportion.
-function percentile(values, share) {
-  const at = share * (values.length - 1), below = Math.floor(at), low = nth(values, below);
-  return at > below ? low + (at - below) * (nth(values, below + 1) - low) : low;
-}
-
-const strength = ink => {
-  const most = ink.reduce((a, b) => Math.max(a, b));
-  return percentile(ink.filter(v => v > most / 2), 0.75);
-};
-
-// The brightness of the paper under the ink: a surface of second degree, and what remains of it around each cell.
-function paperUnder(picture) {
-  const cells = resize(picture, GRID, GRID, "box").data, terms = [], known = [];
-  for (let i = 0; i < GRID; i++) for (let j = 0; j < GRID; j++) {
-    const y = -1 + 2 * i / (GRID - 1), x = -1 + 2 * j / (GRID - 1);
-    terms.push([1, x, y, x * x, x * y, y * y]);
-    known.push(i % (GRID - 1) && j % (GRID - 1) ? 0.1 : 1);
-  }
-  let weights = known, light;
-  for (let round = 0; round < 20; round++) {
-    const surface = leastSquares(terms, cells, weights);
-    light = terms.map(row => row.reduce((sum, v, k) => sum + v * surface[k], 0));
-    weights = known.map((w, i) => w / Math.sqrt(Math.max(Math.abs(cells[i] - light[i]), 1)));
-  }
-  const reach = Math.trunc(GRID / 3), inside = v => Math.min(Math.max(v, 0), GRID - 1);
-  const around = new Float32Array((2 * reach + 1) ** 2), estimate = new Float32Array(GRID * GRID);
-  for (let y = 0; y < GRID; y++) for (let x = 0; x < GRID; x++) {
-    let k = 0;
-    for (let i = -reach; i <= reach; i++) for (let j = -reach; j <= reach; j++) {
-      const at = inside(y + i) * GRID + inside(x + j);
-      around[k++] = cells[at] - light[at];
-    }
-    estimate[y * GRID + x] = light[y * GRID + x] + nth(around, around.length >> 1);
-  }
-  return resize({width: GRID, height: GRID, data: estimate}, picture.width, picture.height, "bicubic").data;
-}
-
-// The coefficients of the terms that fit values best, each row with its weight: normal equations, eliminated.
-function leastSquares(terms, values, weights) {
-  const n = terms[0].length, rows = Array.from({length: n}, () => new Float64Array(n + 1));
-  terms.forEach((row, i) => {
-    const square = weights[i] ** 2;
-    for (let a = 0; a < n; a++) {
-      for (let b = 0; b < n; b++) rows[a][b] += square * row[a] * row[b];
-      rows[a][n] += square * row[a] * values[i];
-    }
+// For each of `to` pixels, which of `from` pixels it is made of, and their weights, as Pillow has them.
+function taps(from, to, [reach, weight]) {
+  const scale = from / to, wide = Math.max(scale, 1);
+  return Array.from({length: to}, (_, i) => {
+    const centre = (i + 0.5) * scale, first = Math.max(0, Math.trunc(centre - reach * wide + 0.5));
+    const beyond = Math.min(from, Math.trunc(centre + reach * wide + 0.5));
+    const weights = Array.from({length: beyond - first}, (_, k) => weight((first + k - centre + 0.5) / wide));
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return {first, weights: weights.map(w => w / sum)};
   });
-  for (let a = 0; a < n; a++) for (let b = 0; b < n; b++) if (a !== b) {
-    const share = rows[b][a] / rows[a][a];
-    for (let k = a; k <= n; k++) rows[b][k] -= share * rows[a][k];
+}
+
+// A grey picture in another size. Bytes stay bytes.
+function resize({width, height, data}, toWidth, toHeight, filter) {
+  const narrow = weighted(data, taps(width, toWidth, filter), [toWidth, 1], [height, toWidth, width]);
+  const small = weighted(narrow, taps(height, toHeight, filter), [toHeight, toWidth], [toWidth, 1, 1]);
+  return {width: toWidth, height: toHeight, data: small};
+}
+
+// Sums of what lies along lines, as `taps` says. The results of a line are `step` apart; lines begin `next` apart in
+// the results, and `nextFrom` apart in the data.
+function weighted(data, taps, [count, step], [lines, next, nextFrom]) {
+  const out = new data.constructor(count * lines), bytes = data.BYTES_PER_ELEMENT === 1;
+  for (let i = 0; i < count; i++) {
+    const {first, weights} = taps[i], length = weights.length;
+    for (let line = 0; line < lines; line++) {
+      let sum = bytes ? 0.5 : 0;
+      for (let k = 0, at = line * nextFrom + first * step; k < length; k++, at += step) sum += weights[k] * data[at];
+      out[line * next + i * step] = bytes ? Math.min(255, Math.max(0, Math.floor(sum))) : sum;
+    }
   }
-  return rows.map((row, a) => row[n] / row[a]);
+  return out;
+}
+
+// To the nearest whole number, halves to the even one, as Python and NumPy do.
+function even(value) {
+  const below = Math.floor(value);
+  return value - below === 0.5 ? below + below % 2 : Math.round(value);
+}
+
+// The outermost pixels; those in the corners count twice.
+function border({width, height, data}) {
+  const rows = [data.subarray(0, width), data.subarray((height - 1) * width)], column = x =>
+    Array.from({length: height}, (_, y) => data[y * width + x]);
+  return [...rows[0], ...rows[1], ...column(0), ...column(width - 1)];
 }
 
 function bounds({width, height, data}) {
@@ -119,102 +69,84 @@ function bounds({width, height, data}) {
 }
 
 // The digit of a grey picture as MNIST has it, {pixels, dark}: 28x28 bytes, white on black; null where there is no ink.
+// Its paper is taken to be evenly lit: the page is for drawing, and `keraskit predict` for photographs.
 function cutOut(picture, dark = null) {
-  const longer = Math.max(picture.width, picture.height);
-  const [wide, high] = longer > WORKED ? thumbnail(picture.width, picture.height) : [picture.width, picture.height];
-  let small = resize(picture, wide, high, "box");
-  const fine = Math.max(wide, high) >= 100;
-  if (fine) small = ranked(small, 4);
-  const values = Float32Array.from(small.data), paper = paperUnder({width: wide, height: high, data: values});
-  if (dark === null) dark = values.reduce((sum, v, i) => sum + (v - paper[i]) ** 3, 0) < 0;
-  const difference = values.map((v, i) => dark ? paper[i] - v : v - paper[i]);
-  const ink = difference.map((d, i) => d / Math.max(dark ? paper[i] : 255 - paper[i], DIM));
-  const steps = difference.subarray(1).map((d, i) => Math.abs(d - difference[i]));
-  const most = values => values.reduce((a, b) => Math.max(a, b), -Infinity);
-  if (most(ink) < FAINT || most(difference) < (fine ? 20 : 8) * percentile(steps, 0.5)) return null;
-  const full = strength(ink), shaped = data => ({width: wide, height: high, data});
-  const strokes = ranked(shaped(ink.map(v => v > full / 3 ? 1 : 0)), 8).data;  // with their soft edges
-  const digit = shaped(ink.map((v, i) => strokes[i] && v > full / 50 ? v : 0));
-
-  const [top, bottom, left, right] = bounds(digit), side = Math.max(bottom - top, right - left);
-  if (2 * side < Math.max(wide, high)) {  // look again, nearer
-    const scale = longer / Math.max(wide, high), room = side / 2, whole = v => Math.trunc(scale * v);
-    const near = [whole(Math.max(0, left - room)), whole(Math.max(0, top - room))];
-    const far = [Math.min(whole(right + room), picture.width), Math.min(whole(bottom + room), picture.height)];
-    return cutOut(crop(picture, ...near, ...far), dark);
-  }
-  const to = [right - left, bottom - top].map(v => Math.max(1, even(v * BOX / side)));
-  const scaled = resize(digit, ...to, "hamming", [left, top, right, bottom]), strong = strength(scaled.data);
-  return {pixels: centred({...scaled, data: scaled.data.map(v => Math.min(Math.max(v / strong, 0), 1))}), dark};
+  const scale = Math.min(1, WORKED / Math.max(picture.width, picture.height));
+  const [wide, high] = [picture.width, picture.height].map(side => Math.max(1, even(scale * side)));
+  const values = Float32Array.from(resize(picture, wide, high, box).data);
+  const most = values => values.reduce((a, b) => Math.max(a, b));
+  const sides = border({width: wide, height: high, data: values}).sort((a, b) => a - b), half = sides.length / 2;
+  const paper = (sides[half - 1] + sides[half]) / 2;
+  dark ??= paper + most(values.map(v => -v)) > most(values) - paper;
+  const contrast = values.map(v => (dark ? paper - v : v - paper) / 255), strongest = most(contrast);
+  if (strongest < FAINT) return null;
+  const ink = contrast.map(v => v / strongest > INK ? v / strongest : 0);
+  const [top, bottom, left, right] = bounds({width: wide, height: high, data: ink}), width = right - left;
+  const cut = Float32Array.from({length: width * (bottom - top)}, (_, i) =>
+    ink[(top + Math.floor(i / width)) * wide + left + i % width]);
+  const to = side => Math.max(1, even(side * BOX / Math.max(width, bottom - top)));
+  const digit = resize({width, height: bottom - top, data: cut}, to(width), to(bottom - top), box);
+  return {pixels: centred(digit, most(digit.data)), dark};
 }
 
-// The width and height of a picture whose longer side is to be WORKED, as Pillow rounds them.
-function thumbnail(width, height) {
-  const aspect = width / height, nearest = (value, error) => {
-    const [low, high] = [Math.floor(value), Math.ceil(value)];
-    return Math.max(error(high) < error(low) ? high : low, 1);
-  };
-  if (aspect <= 1) return [nearest(WORKED * aspect, n => Math.abs(aspect - n / WORKED)), WORKED];
-  return [WORKED, nearest(WORKED / aspect, n => n ? Math.abs(aspect - WORKED / n) : 0)];
-}
-
-// To the nearest whole number, halves to the even one, as Python and NumPy do.
-function even(value) {
-  const below = Math.floor(value);
-  return value - below === 0.5 ? below + below % 2 : Math.round(value);
-}
-
-// Ink from 0 to 1 of at most 20x20, with its centre of mass in the middle of 28x28 pixels.
-function centred({width, height, data}) {
+// Ink of at most 20x20 as bytes, with its centre of mass in the middle of 28x28 pixels.
+function centred({width, height, data}, strongest) {
   let mass = 0, down = 0, right = 0;
   data.forEach((v, i) => (mass += v, down += v * Math.floor(i / width), right += v * (i % width)));
   const beside = (sum, side) => Math.min(Math.max(even(MIDDLE - sum / mass), 0), FIELD - side);
-  const top = beside(down, height), left = beside(right, width);
-  const field = new Uint8Array(FIELD * FIELD);
-  data.forEach((v, i) => field[(top + Math.floor(i / width)) * FIELD + left + i % width] = even(255 * v));
+  const top = beside(down, height), left = beside(right, width), field = new Uint8Array(FIELD * FIELD);
+  data.forEach((v, i) => field[(top + Math.floor(i / width)) * FIELD + left + i % width] = even(255 * v / strongest));
   return field;
-}
-
-function border({width, height, data}) {
-  let sum = 0;
-  for (let x = 0; x < width; x++) sum += data[x] + data[(height - 1) * width + x];
-  for (let y = 0; y < height; y++) sum += data[y * width] + data[(y + 1) * width - 1];
-  return sum / (2 * (width + height));
 }
 
 // A picture from a canvas in the run's size, {pixels, note}: bytes, with as many channels as the run's had. Of one that
 // was drawn here it is known that its ink is bright.
-function prepared(image, {size: [height, width], channels, trained}, drawn = false) {
+function prepared(image, {size: [height, width], channels, digits, trained}, drawn = false) {
   if (channels === 3) return {pixels: colours(image, width, height), note: ""};
-  const picture = grey(image), bright = trained.darkest_border + trained.brightest_border > 255;
-  const [paper, ink] = bright ? ["bright", "dark"] : ["dark", "bright"];
-  const asMnist = trained.as_mnist >= NEARLY_ALL && width === FIELD && height === FIELD;
-  let notes = [];
-  if (asMnist && (image.width !== width || image.height !== height)) {
+  const bright = trained.darkest_border + trained.brightest_border > 255, picture = grey(image);
+  const inverted = data => data.map(v => 255 - v);
+  if (digits && (image.width !== width || image.height !== height)) {
     const found = cutOut(picture, drawn ? false : null);
-    if (found) {
-      const note = drawn || found.dark === bright ? "" : `; inverted: ${paper} ink, ${ink} in training`;
-      const pixels = bright ? found.pixels.map(v => 255 - v) : found.pixels;
-      return {pixels, note: `digit cut out, scaled to 20x20 and centred${note}`};
-    }
-    notes = ["no ink found, taken whole"];
+    const other = found && !drawn && found.dark !== bright ? "; inverted" : "";
+    const note = `digit cut out, scaled to 20x20 and centred${other}`;
+    if (found) return {pixels: bright ? inverted(found.pixels) : found.pixels, note};
   }
-  const small = resize(picture, width, height, "bilinear"), brightness = border(small);
+  const small = resize(picture, width, height, bilinear), sides = border(small);
+  const brightness = sides.reduce((a, b) => a + b) / sides.length;
   const distance = v => Math.max(trained.darkest_border - v, v - trained.brightest_border, 0);
-  if (distance(255 - brightness) >= distance(brightness)) return {pixels: small.data, note: notes.join()};
-  const known = trained.assumed ? `${paper} is assumed of the training pictures'` : `${paper} in training`;
-  const inverted = {...picture, data: picture.data.map(v => 255 - v)};
-  notes.push(`inverted: ${ink} border, ${known}`);
-  return {pixels: resize(inverted, width, height, "bilinear").data, note: notes.join("; ")};
+  if (distance(255 - brightness) >= distance(brightness)) return {pixels: small.data, note: ""};
+  const other = resize({...picture, data: inverted(picture.data)}, width, height, bilinear);
+  return {pixels: other.data, note: "inverted"};
 }
 
 function colours({width, height, data}, toWidth, toHeight) {
   const out = new Uint8Array(3 * toWidth * toHeight);
   for (let c = 0; c < 3; c++) {
     const channel = {width, height, data: Uint8Array.from({length: width * height}, (_, i) => data[4 * i + c])};
-    resize(channel, toWidth, toHeight, "bilinear").data.forEach((v, i) => out[3 * i + c] = v);
+    resize(channel, toWidth, toHeight, bilinear).data.forEach((v, i) => out[3 * i + c] = v);
   }
   return out;
+}
+
+// Scaled pixels in another size and number of channels, as TensorFlow resizes them: between the four nearest.
+function stretched(x, height, width, channels, [toHeight, toWidth, toChannels]) {
+  const weights = [0.2989, 0.587, 0.114], at = (i, from, to) => {
+    const place = (i + 0.5) * from / to - 0.5, below = Math.floor(place);
+    return [Math.max(below, 0), Math.min(below + 1, from - 1), place - below];
+  };
+  const pixel = (y, xx, c) => {
+    const start = (y * width + xx) * channels;
+    if (channels === toChannels) return x[start + c];
+    return channels === 1 ? x[start] : weights.reduce((sum, w, k) => sum + w * x[start + k], 0);
+  };
+  return Float32Array.from({length: toHeight * toWidth * toChannels}, (_, place) => {
+    const c = place % toChannels, spot = Math.floor(place / toChannels);
+    const i = Math.floor(spot / toWidth), j = spot % toWidth;
+    const [top, bottom, down] = at(i, height, toHeight), [left, right, along] = at(j, width, toWidth);
+    const above = pixel(top, left, c) * (1 - along) + pixel(top, right, c) * along;
+    const below = pixel(bottom, left, c) * (1 - along) + pixel(bottom, right, c) * along;
+    return above * (1 - down) + below * down;
+  });
 }
 
 // Pixels of the run's size as the model is fed them: data, or of several inputs {name: data}.
@@ -233,6 +165,6 @@ function fed(pixels, {size: [height, width], channels, scale, shape}) {
 // Everything the page shows of a picture: what the model saw, what was done to it before, and what each layer made.
 function answer(run, layers, image, drawn) {
   const start = performance.now(), {pixels, note} = prepared(image, run, drawn);
-  const ready = performance.now(), made = compute(layers, fed(pixels, run));
-  return {pixels, note, made, preparing: ready - start, computing: performance.now() - ready};
+  const made = compute(layers, fed(pixels, run));
+  return {pixels, note, made, milliseconds: performance.now() - start};
 }
