@@ -37,28 +37,25 @@ def compared(paths: Sequence[Path]) -> list[Row]:
 
 def table(known: Sequence[Row]) -> list[list[str]]:
     """A line for each row, as `HEAD` has it."""
-    lines = []
-    for row in known:
-        run, metric = row.runs[0], row.runs[0].metric
-        validation = [r.best.get(f"val_{metric}", float("nan")) for r in row.runs]
-        gaps = [history.gap(r.history, metric) for r in row.runs]
-        seconds = [sum(epoch.get("seconds", 0) for epoch in r.history) for r in row.runs]
-        lines.append(
-            [
-                row.label,
-                run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
-                "/".join(f"{count:,}" for count in run.examples.values()),
-                ", ".join(str(r.facts.get("seed", "")) for r in row.runs),
-                f"{run.facts['parameters']:,}",
-                ", ".join(dict.fromkeys(str(len(r.history)) for r in row.runs)),
-                ", ".join(dict.fromkeys(str(r.facts.get("best_epoch") or "") for r in row.runs)),
-                history.number(float(np.mean(validation))),
-                ("+" if (gap := float(np.mean(gaps))) >= 0 else "") + history.number(gap),
-                row.test,
-                history.number(float(np.mean(seconds)), 0),
-            ]
-        )
-    return lines
+    return [_cells(row) for row in known]
+
+
+def _cells(row: Row) -> list[str]:
+    run, metric, runs = row.runs[0], row.runs[0].metric, row.runs
+    gap = float(np.mean([history.gap(r.history, metric) for r in runs]))
+    return [
+        row.label,
+        run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
+        "/".join(f"{count:,}" for count in run.examples.values()),
+        ", ".join(str(r.facts.get("seed", "")) for r in runs),
+        f"{run.facts['parameters']:,}",
+        ", ".join(dict.fromkeys(str(len(r.history)) for r in runs)),
+        ", ".join(dict.fromkeys(str(r.facts.get("best_epoch") or "") for r in runs)),
+        history.number(float(np.mean([r.best.get(f"val_{metric}", float("nan")) for r in runs]))),
+        ("+" if gap >= 0 else "") + history.number(gap),
+        row.test,
+        history.number(float(np.mean([sum(epoch.get("seconds", 0) for epoch in r.history) for r in runs])), 0),
+    ]
 
 
 def verdicts(known: Sequence[Row]) -> list[str]:
@@ -170,45 +167,19 @@ def listed(place: Path) -> list[tuple[str, str, str, str, Run]]:
 
 
 def write_page(target: Path, title: str, runs: Sequence[Run], known: Sequence[Row] = ()) -> None:
-    """One page of runs: sortable, with small curves and links to the reports.
+    """Write one sortable page of runs, with links to their reports, and the verdicts on compared rows.
 
     Args:
         target: the file; links are relative to its folder.
         title: of the page.
         runs: each has a line.
-        known: compared rows, whose verdicts are said below.
+        known: compared rows.
     """
-    names = {run.folder.path: row.label for row in known for run in row.runs}
-    lines = []
+    names, lines = {run.folder.path: row.label for row in known for run in row.runs}, []
     for run, place in zip(runs, places(runs), strict=True):
+        label = names.get(run.folder.path) or f"{run.facts.get('command') or run.facts['recipe']} {place}"
         report = run.folder.path / REPORT
-        link = os.path.relpath(report, target.absolute().parent) if report.is_file() else ""
-        curve = [row.get(f"val_{run.metric}", 0.0) for row in run.history]
-        lines.append(
-            {
-                "label": names.get(run.folder.path) or f"{run.facts.get('command') or run.facts['recipe']} {place}",
-                "link": Path(link).as_posix() if link else "",
-                "facts": run.facts,
-                "data": run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
-                "examples": "/".join(f"{count:,}" for count in run.examples.values()),
-                "metric": run.metric.replace("_", " "),
-                "test": Row("", [run]).test if run.test is not None else "",
-                "value": run.test if run.test is not None else "",
-                "epochs": len(run.history),
-                "seconds": round(sum(each.get("seconds", 0) for each in run.history)),
-                "curve": _sparkline(curve),
-            }
-        )
+        link = Path(os.path.relpath(report, target.absolute().parent)).as_posix() if report.is_file() else ""
+        seconds = round(sum(epoch.get("seconds", 0) for epoch in run.history))
+        lines.append((label, link, run, seconds, Row("", [run]).test if run.test is not None else ""))
     write_text(target, templates.render("runs.html", title=title, lines=lines, verdicts=verdicts(known)))
-
-
-def _sparkline(values: Sequence[float], width: int = 90, height: int = 22) -> list[tuple[float, float]]:
-    """Points of a small curve in a box, the first value at its left."""
-    if not values or not np.isfinite(values).all():
-        return []
-    low, span = min(values), (max(values) - min(values)) or 1.0
-    steps = max(len(values) - 1, 1)
-    return [
-        (round(3 + i * (width - 6) / steps, 1), round(height - 3 - (v - low) / span * (height - 6), 1))
-        for i, v in enumerate(values)
-    ]

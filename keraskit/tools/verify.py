@@ -1,8 +1,7 @@
 """`keraskit verify`: evaluates a finished run's model again, and sees whether all that it recorded agrees."""
 
-import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,8 +21,7 @@ from keraskit.training.setup import build, compile_model, follow_classes, follow
 CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
 
-@dataclasses.dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """Something that a run recorded, whether it was found so again, and that in words."""
 
     name: str
@@ -45,17 +43,8 @@ def verify(path: Path, recipe: Path | None = None) -> None:
         raise RunStopped(f"{len(wrong)} of {len(facts)} facts do not agree: {', '.join(wrong)}.", "See above.")
 
 
-@dataclasses.dataclass(frozen=True)
-class Reopened:
-    """A finished run with its data and its best model, compiled.
-
-    Args:
-        facts: its manifest.
-        splits: the data as it was fed.
-        model: with the run's weights.
-        place: where it computes.
-        batch_size: the run's.
-    """
+class Reopened(NamedTuple):
+    """A finished run: its manifest, the data as it was fed, its best model, compiled, and where it computes."""
 
     facts: dict[str, Any]
     splits: Splits
@@ -121,10 +110,9 @@ def _metric(name: str, recorded: Any, measured: float) -> Fact:
 
 
 def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPredictions) -> Fact:
-    name = f"{split} predictions"
+    name, kept = f"{split} predictions", predictions.kept(again)
     if recorded is None:
         return Fact(name, False, "there is no predictions.npz")
-    kept = predictions.kept(again)
     odd = [what for what in ("labels", "names", "targets") if not _same(getattr(recorded, what), getattr(kept, what))]
     if {n: a.shape for n, a in recorded.predictions.items()} != {n: a.shape for n, a in kept.predictions.items()}:
         odd.append("outputs or shapes")
@@ -137,6 +125,6 @@ def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPred
 
 def _same(one: Any, other: Any) -> bool:
     """Whether arrays, lists, dicts of arrays, or None are equal."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
     return (one is None) == (other is None) and np.array_equal(one, other)

@@ -2,7 +2,6 @@
 
 import csv
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import scipy.stats
 from PIL import Image
 
 from keraskit.errors import UserError
-from keraskit.runs import history, plots, predictions
+from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, read, rows
 from keraskit.tools import compare
@@ -57,20 +56,11 @@ def test_it_is_a_command_and_draws(runs, command, tmp_path):
         assert picture.width > 600
     lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
     assert [line["folders"] for line in lines] == list(map(str, runs)) and lines[2]["test"] == "0.6000"
-    assert (tmp_path / "runs.html").read_text().count("<polyline") == 3
+    assert (tmp_path / "runs.html").read_text().count('<th scope="row"') == 3
     (tmp_path / "empty").mkdir()
     for words, message in (([runs[0]], "1 run cannot be compared"), ([tmp_path / "empty", runs[0]], "has no run.json")):
         failed = command("compare", *words)
         assert failed.returncode == 2 and message in failed.stderr
-
-
-def test_the_axis_names_every_metric_that_is_drawn(runs, tmp_path, monkeypatch):
-    RunFolder(runs[2]).write_history([{"epoch": 1, "loss": 1.0, "val_loss": 1.1, "mae": 0.5, "val_mae": 0.6}])
-    drawn = []
-    monkeypatch.setattr(plots, "comparison", lambda lines, metric, path: drawn.append(metric) or path.touch())
-    compare.draw(compare.compared(runs), tmp_path / "c.png")
-    compare.draw(compare.compared(runs[:2]), tmp_path / "c.png")
-    assert drawn == ["accuracy or mae", "accuracy"]
 
 
 def test_a_run_without_an_epoch_is_refused(runs):
@@ -175,17 +165,6 @@ def test_examples_too_must_show_what_seeds_show(tmp_path):
     assert " may be better than " in sentence and "p = 0.0009" in sentence
 
 
-def test_students_of_equal_models_are_not_told_that_one_is_better(tmp_path, monkeypatch):
-    """With 20 models that are equally good, someone would be best by chance in most classes without a correction."""
-    random, better = np.random.default_rng(0), 0
-    row = lambda i: Row(str(i), [SimpleNamespace(facts={}, folder=None, task=0, weights=str(i))])  # noqa: E731
-    for _ in range(40):
-        rights = [{0: random.random(300) < 0.8} for _ in range(20)]
-        monkeypatch.setattr(compare, "_answers", lambda each, rights=rights: (0, rights[int(each.label)]))
-        better += any("is better" in each for each in compare.verdicts([row(i) for i in range(20)]))
-    assert better <= 4
-
-
 def test_equal_weights_are_the_same_model_and_every_student_is_named(tmp_path):
     for who, sha in (("ada", "a"), ("grace", "a"), ("alan", "b")):
         run_of(tmp_path / who, np.arange(40) < 30, weights_sha256=sha * 64)
@@ -226,15 +205,13 @@ def test_many_runs_of_one_epoch_are_drawn_and_listed(tmp_path, command):
     compare.draw(compare.compared([tmp_path / "runs"]), tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.width > 1_200
-        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
-    assert {(0, 114, 178), (213, 94, 0), (86, 180, 233)} <= colours  # each run's mark, of its one epoch
     done = command("runs", "--html")
     lines = done.stdout.splitlines()
     assert (
         done.returncode == 0 and len(lines) == 11 and "accuracy 0.7000 (0.5" in done.stdout and "failed" in done.stdout
     )
     page = (tmp_path / "runs" / "index.html").read_text()
-    assert page.count("<circle") == 9 and "9 runs in runs" in page
+    assert page.count('<th scope="row"') == 9 and "9 runs in runs" in page
     assert command("runs", "nowhere").returncode == 2
 
 
@@ -245,9 +222,3 @@ def test_an_interval_counts_examples_not_labels(tmp_path):
         RunFolder(folder).update_manifest(**{"classes": list("0123456789"), **facts})
         (row,) = rows([read(folder)])
         assert (row.test == "0.9000 (0.826 to 0.945)") == known and row.test.startswith("0.9000")
-
-
-def test_the_gap_is_drawn(tmp_path):
-    assert history.gap(HEART, "accuracy") == pytest.approx(0.27)
-    plots.curves(HEART, 3, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
