@@ -67,6 +67,8 @@ class RunConfig(Typed):
     """Arithmetic of the forward and backward pass; weights are always kept in float32."""
     xla: Annotated[Literal["auto", "on", "off"], _hardware] = "auto"
     """Compile the training step with XLA."""
+    acceleration: Annotated[bool, _hardware] = True
+    """Compute a batch of a recurrent model in micro-batches side by side, and the gradient of LSTM layers in blocks."""
     deterministic: Annotated[bool, _hardware] = False
     """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
     save_every: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None

@@ -8,6 +8,7 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.distribute.cluster_resolver.slurm_cluster_resolver import expand_hostlist, expand_tasks_per_node
 from tensorflow.python.eager import context
+from tensorflow.python.ops import check_ops
 
 __all__ = ["expand_hostlist", "expand_tasks_per_node"]  # SLURM's lists of nodes and of tasks on each
 
@@ -16,6 +17,8 @@ REDUCE_PER_REPLICA = trainer, "reduce_per_replica"  # asks for the mean along an
 MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fails on values of several replicas
 # And on several devices:
 DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves autotuning on
+# While a step is traced that XLA compiles:
+ASSERT_EQUAL = check_ops, "assert_equal"
 
 
 def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int) -> Any:

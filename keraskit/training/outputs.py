@@ -50,6 +50,12 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         """The loss where the true class has `scale`; of one column, which is the second's, the first 1 - `scale`."""
         return loss(scale * hot if columns > 1 else scale * (hot - 0.5) + 0.5)
 
+    def metrics(margin: float) -> dict[str, float]:
+        """The compiled metrics of logits that are right by this margin."""
+        model.reset_metrics()
+        values = model.compute_metrics(x, y, outputs(margin * (2 * hot - 1)))
+        return {name: float(np.mean(value)) for name, value in values.items()}
+
     ends = hasattr(found, "_keras_logits")  # in a softmax or sigmoid; Keras's losses take what went into it
     relative, logits, activation = columns > 1, False, None
     try:
@@ -64,12 +70,11 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     word, wrong = "softmax" if columns > 1 else "sigmoid", []
     if logits and ends:
         wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
-    if not logits and (said := _no_probabilities(model, x, place, found if ends else None, relative)):
-        wrong.append(
-            f"The model gives no probabilities, {said}: end it in a {word}, or take a loss with from_logits=True."
-        )
+    if not logits and not _are_probabilities(_far_out(model, x, place), relative):
+        wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
     if activation and columns == 1:
-        near, far, out = (_metrics(model, x, y, outputs(margin * (2 * hot - 1))) for margin in (0.25, 4, 40))
+        near, far, out = metrics(0.25), metrics(4), metrics(40)
+        model.reset_metrics()
         if unfit := [name for name, value in near.items() if value < far[name] == out[name]]:
             wrong.append(
                 f"The threshold of {', '.join(unfit)} is 0.5, that of logits is 0, by which report and compare count: "
@@ -78,27 +83,17 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     return activation, wrong
 
 
-def _no_probabilities(model: keras.Model, x: Any, place: int, found: Any, relative: bool) -> str:
-    """How an output of a model is seen to give no probabilities, in words; empty where it gives some.
+def _far_out(model: keras.Model, x: Any, place: int) -> np.ndarray:
+    """Return an output for inputs as they are and far out, where what ends in no softmax or sigmoid shows it."""
 
-    `found` are its values where it ends in a softmax or sigmoid, else None: then inputs far out tell it from one.
-    `relative` are those that should sum to 1.
-    """
-    if found is None:
-        scaled = [
-            keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)
-        ]
-        found = np.concatenate([keras.tree.flatten(model(each, training=False))[place] for each in scaled])
-    values = np.asarray(found, np.float32)
-    sums = values.sum(axis=1)
-    if values.min() < -0.01 or values.max() > 1.01:
-        return "but values below 0 or above 1"
-    return f"since they sum to {sums.min():.2g} to {sums.max():.2g}" if relative and abs(sums - 1).max() > 0.01 else ""
+    def scaled(factor: float) -> Any:
+        return keras.tree.map_structure(lambda v: v * factor if v.dtype.is_floating else v, x)
+
+    found = (model(scaled(factor), training=False) for factor in (1, FAR, -FAR))
+    return np.concatenate([keras.tree.flatten(each)[place] for each in found]).astype(np.float32)
 
 
-def _metrics(model: keras.Model, x: Any, y: Any, outputs: Any) -> dict[str, float]:
-    """What the compiled metrics make of outputs."""
-    model.reset_metrics()
-    found = {name: float(np.mean(value)) for name, value in model.compute_metrics(x, y, outputs).items()}
-    model.reset_metrics()
-    return found
+def _are_probabilities(values: np.ndarray, relative: bool) -> bool:
+    """Whether values lie between 0 and 1, and the `relative` of a row sum to 1; NaN says nothing."""
+    beyond = values.min() < -0.01 or values.max() > 1.01
+    return not (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01))

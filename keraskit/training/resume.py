@@ -169,14 +169,12 @@ def opened(
     `facts` are for the manifest. Yields the folder, None for a worker that writes nothing; and the checkpoint to go on
     from, if there is one.
     """
-    from keraskit.training import resources
     from keraskit.training.checkpoint import Checkpoint
 
     if not setup.place.cluster.chief:
         print("run folder     written by worker 0", flush=True)
         yield None, Checkpoint.of(run) if run else None
         return
-    resources.check_disk(run.path if run else setup.settings.output_dir, setup)
     folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
     print(f"run folder     {printable(short(folder.path))}", flush=True)
     with folder.alone():

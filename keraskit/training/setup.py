@@ -19,9 +19,7 @@ from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import Recipe, call
-from keraskit.training import checkpoint, hardware, monitor, resources
-from keraskit.training.acceleration import lstm
-from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
+from keraskit.training import acceleration, checkpoint, hardware, monitor, resources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,27 +76,23 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         head = above(model, recipe.features)
         data = computed(model, recipe.features, splits) if recipe.features else splits
     epochs = ShuffledEpochs(data.train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
-    named = data.train.names is not None
-    choices = hardware.choose(head, settings, place, epochs.steps, named)
-    with place.scope, cluster.together():
-        with cluster.scope():
-            copy = head
-            if choices.policy != "float32" or cluster.strategy:
-                copy = copied(recipe, settings, steps, head, choices.policy)
-            compile_model(recipe, settings, steps, copy, choices)
-            by_xla = choices.xla.value == "on" and place.device.value.startswith("cpu")
-            if choices.micro_batches.value > 1 or (by_xla and any(map(lstm.is_plain, copy._flatten_layers()))):
-                if reason := hindrance(copy):
-                    choices = hardware.choose(head, settings, place, epochs.steps, named, whole=reason)
-                else:
-                    copy = MicroBatched.of(copy, choices.micro_batches.value, by_xla)
-                compile_model(recipe, settings, steps, copy, choices)
-            if needs := resources.check_memory(model, copy.optimizer, copies=1 + (copy is not head)):
-                print(f"memory         {needs}")
-            checkpoint.complete(copy, epochs.dataset.element_spec)
-            measured = [] if cluster.workers else monitor.measured(copy, epochs.dataset.element_spec)
-        if model is not copy:
-            compile_model(recipe, settings, steps, model)
+    with place.scope:
+        for each in {id(model): model, id(head): head}.values():
+            compile_model(recipe, settings, steps, each)
+    choices = hardware.choose(head, settings, place, epochs.steps, named=data.train.names is not None)
+    with place.scope, cluster.together(), cluster.scope():
+        copy = head
+        if choices.policy != "float32" or cluster.strategy:
+            copy = copied(recipe, settings, steps, head, choices.policy)
+        if settings.acceleration:
+            copy = acceleration.applied(copy, choices, head.loss)
+        if copy is not head:
+            compile_model(recipe, settings, steps, copy)
+        copy.jit_compile = choices.xla.value == "on"
+        copy.steps_per_execution = choices.steps_per_execution.value
+        resources.check_memory(copy)
+        checkpoint.complete(copy, epochs.dataset.element_spec)
+        measured = [] if cluster.workers else monitor.measured(copy, epochs.dataset.element_spec)
     return TrainingSetup(
         settings=settings,
         splits=splits,
@@ -128,15 +122,12 @@ def build(recipe: Recipe, settings: Settings, steps: int = 1) -> keras.Model:
         raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error
 
 
-def compile_model(
-    recipe: Recipe, settings: Settings, steps: int, model: keras.Model, choices: hardware.Choices | None = None
-) -> None:
-    """Have the recipe compile a model, and set what is the runner's to choose."""
+def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.Model) -> None:
+    """Have the recipe compile a model, without XLA, which is the runner's to choose."""
     call(recipe.compile, settings.arguments, model=model, steps=steps)
     if not model.compiled:
         raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
-    model.jit_compile = choices is not None and choices.xla.value == "on" and not isinstance(model, MicroBatched)
-    model.steps_per_execution = choices.steps_per_execution.value if choices else 1
+    model.jit_compile = False
 
 
 def copied(recipe: Recipe, settings: Settings, steps: int, head: keras.Model, policy: str) -> keras.Model:

@@ -122,13 +122,13 @@ def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_
         for o in (keras.optimizers.SGD(), keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam())
     ] == [0, 1, 2]
     model = vgg16.build(width=0.5)
-    weights = 4 * model.count_params()
-    assert resources.check_memory(load_recipe("mlp").build(), keras.optimizers.Adam()) is None
-    monkeypatch.setattr(system, "available_memory", lambda: int(2.5 * weights))
-    assert f"{3 * weights / 1e9:.1f} GB" in resources.check_memory(model, keras.optimizers.SGD(momentum=0.9))
-    monkeypatch.setattr(system, "available_memory", lambda: int(1.5 * weights))
-    with pytest.raises(UserError, match=r"--width"):
-        resources.check_memory(model, keras.optimizers.SGD(momentum=0.9))
+    model.compile(keras.optimizers.SGD(momentum=0.9))
+    needed = 2 * 4 * model.count_params()  # gradients and momentum
+    monkeypatch.setattr(system, "available_memory", lambda: needed)
+    resources.check_memory(model)
+    monkeypatch.setattr(system, "available_memory", lambda: needed - 1)
+    with pytest.raises(UserError, match=r"gradients and optimizer need .* --width"):
+        resources.check_memory(model)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.config import RunConfig
-from keraskit.runs.folder import RunFolder
 from keraskit.training import hardware
 from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
 from keraskit.training.settings import settle
@@ -155,8 +153,8 @@ def learned(name, micro_batches):
     metrics = {name: ["accuracy"] for name in loss} if isinstance(loss, dict) else ["accuracy"]
     model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
     if micro_batches > 1:
-        model = MicroBatched.of(model, micro_batches, False)
-        model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
+        model = MicroBatched.of(model, micro_batches)
+        model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics, jit_compile=False)
     examples = (x, y) if weights is None else (x, y, weights)
     batches = tf.data.Dataset.from_tensor_slices(keras.tree.map_structure(lambda v: np.append(v, v[:11], 0), examples))
     logs = model.fit(batches.batch(22), verbose=0).history
@@ -184,8 +182,8 @@ def test_class_weights_of_fit_are_those_of_keras():
     def trained(micro_batches):
         keras.utils.set_random_seed(1)
         model = layers()()
-        model = MicroBatched.of(model, micro_batches, False) if micro_batches > 1 else model
-        model.compile(keras.optimizers.SGD(0.5), ENTROPY(True))
+        model = MicroBatched.of(model, micro_batches) if micro_batches > 1 else model
+        model.compile(keras.optimizers.SGD(0.5), ENTROPY(True), jit_compile=False)
         model.fit(X, Y, 10, epochs=2, shuffle=False, class_weight=CLASSES, verbose=0)  # batches of 10, 10 and 2
         return model.get_weights()
 
@@ -227,17 +225,3 @@ def test_the_loss_is_scaled_in_half_precision_as_keras_scales_it(tmp_path):
     for ours, theirs, start in zip(copy.get_weights(), plain.get_weights(), before, strict=True):
         np.testing.assert_allclose(ours - start, theirs - start, rtol=0.05, atol=1e-9)
         assert np.count_nonzero(theirs - start), "choose other numbers"
-
-
-def test_a_run_says_why_it_has_one_micro_batch(tmp_path):
-    def build():
-        return layers(lambda: [L.Masking()], sequences=True)()
-
-    def compile_model(model):
-        model.compile("adam", ENTROPY(True))
-
-    data = from_arrays(X, STEPS, X, STEPS)
-    masked = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=11, monitor="val_loss")
-    result = keraskit.run(masked, output_dir=tmp_path)
-    chosen = RunFolder(result.folder).read_json("run.json")["choices"]["micro_batches"]
-    assert chosen["value"] == 1 and ("whole batch" in chosen["reason"] or chosen["reason"] == "one thread")

@@ -102,7 +102,7 @@ def test_other_losses_say_it_too(columns, loss, known, wanted):
     [
         (1, "binary_crossentropy", {}, None, "no probabilities.*end it in a sigmoid"),
         (3, "sparse_categorical_crossentropy", {}, None, "no probabilities.*end it in a softmax"),
-        (3, "sparse_categorical_crossentropy", {"end": "sigmoid"}, None, "sum to .* end it in a softmax"),
+        (3, "sparse_categorical_crossentropy", {"end": "sigmoid"}, None, "no probabilities.*end it in a softmax"),
         (1, Z.BinaryCrossentropy(**LOGITS), {"end": "sigmoid"}, None, "ends in a sigmoid: leave from_logits=True out"),
         (1, Z.BinaryCrossentropy(**LOGITS), {"metrics": ["mse", "accuracy"]}, "sigmoid", "of accuracy .*threshold=0.0"),
     ],

@@ -1,4 +1,4 @@
-"""LSTM layers in XLA on a CPU: Keras's answers, with the gradients of weights in few large products.
+"""LSTM layers in XLA on a CPU: Keras's outputs, with the gradients of weights in few large products.
 
 Keras leaves the loop's gradient to TensorFlow, which adds up each step's product for the weights and has XLA compute
 gates anew for each use. Here a step keeps its gates, and the steps back are taken in blocks: what a block found stays
@@ -23,8 +23,8 @@ ROWS = 6  # what a step keeps: the output and carry that it starts from, and its
 
 @contextmanager
 def in_blocks(model: keras.Model) -> Iterator[None]:
-    """Have the model's LSTM layers compute so, as long as this lasts: while a step is traced."""
-    found = [layer for layer in model._flatten_layers() if is_plain(layer)]
+    """Patch the model's LSTM layers inside this context, in which a step is traced."""
+    found = plain_layers(model)
     for layer in found:
         layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop)
     try:
@@ -34,8 +34,13 @@ def in_blocks(model: keras.Model) -> Iterator[None]:
             del layer.inner_loop
 
 
+def plain_layers(model: keras.Model) -> list[keras.layers.LSTM]:
+    """Return the layers that `in_blocks` patches."""
+    return [layer for layer in model._flatten_layers() if is_plain(layer)]
+
+
 def is_plain(layer: Any) -> bool:
-    """Whether it is an LSTM as Keras makes it by default, in float32."""
+    """Whether a layer is an LSTM as Keras makes it by default, in float32."""
     if type(layer) is not keras.layers.LSTM or layer.compute_dtype != "float32":
         return False
     called = (layer.activation, layer.recurrent_activation) == (keras.activations.tanh, keras.activations.sigmoid)
@@ -51,7 +56,7 @@ def _inner_loop(
     mask: Any,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """What `LSTM.inner_loop` returns: last output, outputs (batch, steps, units), and the last states."""
+    """Return what `LSTM.inner_loop` does: last output, outputs (batch, steps, units), and the last states."""
     if mask is not None or sequences.shape[1] is None:
         return of_keras(sequences, initial_state, mask, training)
     x = tf.transpose(sequences, (1, 0, 2))
@@ -65,10 +70,10 @@ def _inner_loop(
 def lstm(
     every: bool, x: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
-    """Every step's output (steps, batch, units), the last one's, and the last carry; with their gradient.
+    """Return every step's output (steps, batch, units), the last one, and the last carry; and their gradient.
 
     Args:
-        every: Whether anything follows from every step's output; if not, its gradient is not looked at.
+        every: whether anything follows from every step's output; if not, its gradient is not looked at.
         x: (steps, batch, features), the number of steps known.
         h0, c0: what comes before the first step, (batch, units).
         kernel, recurrent, bias: as Keras has them, gates in the order input, forget, carry, output.
@@ -132,5 +137,5 @@ def lstm(
 
 
 def _block(steps: int) -> int:
-    """How many steps to take back at a time: a divisor of their number, or all."""
+    """Return how many steps to take back at a time: a divisor of their number, or all."""
     return next((size for size in range(LONGEST, SHORTEST - 1, -1) if steps % size == 0), steps)

@@ -1,8 +1,8 @@
-"""MicroBatched: computes a batch's gradients in shares side by side, as one recurrent loop keeps one core busy."""
+"""MicroBatched: a batch's gradients in micro-batches side by side, as one recurrent loop keeps one core busy."""
 
+import contextlib
 import inspect
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any, Self
 from unittest import mock
 
@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from keraskit.models import keras_internals
 from keraskit.training.acceleration import lstm
 
 Found = tuple[tf.Tensor, Any, list[tf.Tensor], list[tf.Tensor]]
-BY_EXAMPLE = {  # layers that do with an example what they would do if it came alone
+BY_EXAMPLE = {  # layers that treat each example by itself
     *(layers.InputLayer, layers.Embedding, layers.Dense, layers.Activation, layers.LayerNormalization, layers.Dropout),
     *(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell),
     *(layers.StackedRNNCells, layers.Bidirectional, layers.TimeDistributed, layers.SpatialDropout1D, layers.Rescaling),
@@ -22,19 +23,20 @@ BY_EXAMPLE = {  # layers that do with an example what they would do if it came a
     *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
 }
 OF_A_BATCH = ("dice", "tversky", "circle")  # losses
-UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # they do not say along which axis, or which function they call
+UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # which do not say along which axis, or what they call
 
 
-def hindrance(model: keras.Model) -> str:
-    """Why a batch of this model, which is compiled, cannot be taken apart; empty where it can."""
+def hindrance(model: keras.Model, loss: Any = None) -> str:
+    """Why a batch of this model cannot be split, or ''. The loss is that of a compiled model, unless it is given."""
     operations = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
     if not all(map(_goes_by_example, operations.values())):
         return "a layer, or something of one's own, may look at the whole batch"
-    return "" if all(map(_is_mean, keras.tree.flatten(model.loss))) else "the loss may be no mean over examples"
+    losses = keras.tree.flatten(model.loss if loss is None else loss)
+    return "" if all(map(_is_mean, losses)) else "the loss may be no mean over examples"
 
 
 def _goes_by_example(operation: Any) -> bool:
-    """Whether a layer, or another operation of a graph, treats each example as if it came alone."""
+    """Whether a layer, or another operation of a graph, treats each example by itself."""
     known = type(operation) in BY_EXAMPLE or (isinstance(operation, keras.Model) and _is_keras(type(operation)))
     called = [getattr(operation, name, None) for name in ("activation", "recurrent_activation", "activity_regularizer")]
     return (
@@ -46,12 +48,12 @@ def _goes_by_example(operation: Any) -> bool:
 
 
 def _is_mean(loss: Any) -> bool:
-    """Whether it is one of Keras's that are the mean of each example's."""
+    """Whether a loss is one of Keras's, and the mean over examples."""
     loss = keras.losses.get(loss)
-    kind = loss if inspect.isfunction(loss) else type(loss)
+    made = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
     each = getattr(loss, "axis", -1) == -1 and getattr(loss, "ignore_class", None) is None
-    return mean and each and _is_keras(kind) and kind.__name__.lower() not in OF_A_BATCH + UNKNOWN
+    return mean and each and _is_keras(made) and made.__name__.lower() not in OF_A_BATCH + UNKNOWN
 
 
 def _is_keras(thing: Any) -> bool:
@@ -69,23 +71,36 @@ class MicroBatched(keras.Model):
     by_xla = False
 
     @classmethod
-    def of(cls, model: keras.Model, micro_batches: int, jit_compile: bool) -> Self:
-        """The same layers and weights. XLA compiles what is computed for one micro-batch: together they take turns."""
+    def of(cls, model: keras.Model, micro_batches: int) -> Self:
+        """Return a model of the same layers and weights."""
         inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
-        made.micro_batches, made.by_xla = micro_batches, jit_compile
-        made._micro = tf.function(made._gradients, jit_compile=jit_compile, reduce_retracing=True, autograph=False)
+        made.micro_batches = micro_batches
         return made
 
+    @property
+    def jit_compile(self) -> bool:
+        """Never for the whole step, in which micro-batches would take turns: XLA compiles each by itself."""
+        return False
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        self.by_xla = bool(value)
+        self._micro = tf.function(self._gradients, jit_compile=self.by_xla, reduce_retracing=True, autograph=False)
+
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
-        """What a micro-batch adds to the loss, its predictions, what it adds to gradients and to each output's loss."""
-        with ExitStack() as stack:
+        """Return what a micro-batch adds to the loss, its predictions, its gradients, and each output's loss."""
+        of_outputs: list[tf.Tensor] = []  # Keras's metrics of these would have micro-batches wait for each other
+        kept = SimpleNamespace(update_state=lambda value, sample_weight=None: of_outputs.append(value))
+        with contextlib.ExitStack() as stack:
+            trackers = [kept for _ in self._compile_loss.metrics]
+            stack.enter_context(mock.patch.object(self._compile_loss, "_metrics", trackers))
             tape = stack.enter_context(tf.GradientTape())
-            of_outputs = stack.enter_context(_kept(self._compile_loss))
             if self.by_xla:
                 stack.enter_context(lstm.in_blocks(self))
-                stack.enter_context(_unchecked())
+                # Losses compare shapes as they run, which XLA leaves out with a line for each to the user.
+                stack.enter_context(mock.patch.object(*keras_internals.ASSERT_EQUAL, lambda *_, **__: tf.no_op()))
             predictions = self(x, training=True)
             loss = share * self.compute_loss(x, y, predictions, weights)
             scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
@@ -115,31 +130,6 @@ class MicroBatched(keras.Model):
         return self.compute_metrics(x, y, whole, weights)
 
 
-@contextmanager
-def _kept(compile_loss: Any) -> Iterator[list[tf.Tensor]]:
-    """Keep each output's loss, where there are several: metrics would have micro-batches wait for each other."""
-    found: list[tf.Tensor] = []
-
-    class Kept:
-        def update_state(self, value: tf.Tensor, sample_weight: Any = None) -> None:
-            found.append(value)
-
-    metrics, compile_loss._metrics = compile_loss._metrics, [Kept() for _ in compile_loss._metrics]
-    try:
-        yield found
-    finally:
-        compile_loss._metrics = metrics
-
-
-@contextmanager
-def _unchecked() -> Iterator[None]:
-    """Losses without a comparison of shapes while it runs, which XLA leaves out with a line for each to the user."""
-    from tensorflow.python.ops import check_ops
-
-    with mock.patch.object(check_ops, "assert_equal", lambda *_, **__: tf.no_op()):
-        yield
-
-
 def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:
-    """Some examples of a batch, which may hold NumPy's arrays, as in `train_on_batch`."""
+    """Return some examples of a batch, which may hold NumPy's arrays, as in `train_on_batch`."""
     return keras.tree.map_structure(lambda v: None if v is None else tf.convert_to_tensor(v)[first:end], batch)
