@@ -1,9 +1,8 @@
-"""How often predictions are right: accuracy with an interval, what is taken for what, and the worst mistakes."""
+"""Accuracy on labelled picture files: with its interval, confusion, and the most confident mistakes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -59,9 +58,8 @@ def trained_on(folder: RunFolder, paths: Iterable[Path]) -> list[str]:
         with suppress(OSError):  # said of the picture itself
             digests.append(int(hashlib.sha256(decode.contents(path)).hexdigest()[:16], 16))
     count = int(np.isin(np.array(digests, np.uint64), known).sum())
-    return (
-        [f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them"] if count else []
-    )
+    said = f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them"
+    return [said] if count else []
 
 
 def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[str] = ()) -> None:
@@ -88,14 +86,16 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
         right = sum(row.truth in dict(row.best[:rank]) for row in read)
         low, high = metrics.interval(right, len(read))
         print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
+    index = {name: k for k, name in enumerate(classes)}
+    truth, predicted = np.array([(index[row.truth], index[row.best[0][0]]) for row in read]).T
+    counts = metrics.confusion(truth, predicted, len(classes))
     if few:
         print("\nTrue classes in lines, predicted ones in columns:")
-        _print_counts(confusion(read, classes), [printable(name) for name in classes])
-    pairs = Counter((row.truth, row.best[0][0]) for row in wrong)
-    if not few and (often := [pair for pair in pairs.most_common(SHOWN) if pair[1] > 1]):
+        _print_counts(counts, [printable(name) for name in classes])
+    elif often := [pair for pair in metrics.confused(counts, SHOWN) if pair[2] > 1]:
         print("\nConfused most:")
-        for (true, predicted), count in often:
-            print(f"{count:6,} times {printable(true)} was taken for {printable(predicted)}")
+        for true, named, count in often:
+            print(f"{count:6,} times {printable(classes[true])} was taken for {printable(classes[named])}")
     if wrong:
         print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
         lines = [[printable(row.path), printable(row.truth), row.cell(top=1)] for row in wrong[:SHOWN]]
@@ -105,17 +105,8 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
         print("", *map(printable, [*left_out, *notes]), sep="\n")
 
 
-def confusion(rows: Sequence[Prediction], classes: Sequence[str]) -> np.ndarray:
-    """Counts, shape (classes, classes): true class by predicted class."""
-    index = {name: k for k, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), int)
-    for row in rows:
-        counts[index[row.truth], index[row.best[0][0]]] += 1
-    return counts
-
-
 def _print_counts(counts: np.ndarray, names: Sequence[str]) -> None:
-    """A table; where the names are too long to stand above the columns, their numbers do."""
+    """Print a table; where the names are too long to stand above the columns, their numbers do."""
     names = [shortened(name, 20) for name in names]
     heads = list(names)
     if max(map(cell_len, names)) + sum(2 + max(cell_len(name), len(str(counts.max()))) for name in names) > WIDTH:

@@ -1,11 +1,12 @@
-"""Runs as they lie in folders: found, read, called by what tells them apart, and put into rows that may be compared."""
+"""Find, label and group runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,28 +99,16 @@ def read(path: Path) -> Run:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """Recipe, flags that differ and place of each run; where these are the same, its seed or id too."""
+    """Recipe, flags that differ, and place of each run; its seed and then its id where others are called the same."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
-    short = {k: _names({str(run.flags[k]) for run in runs if k in run.flags}) for k in differing}
-    own = [
-        {k: short[k].get(v, v) if isinstance(v, str) else v for k, v in run.flags.items() if k in differing}
-        for run in runs
-    ]
-    named = zip(runs, own, places(runs), strict=True)
-    made = [" ".join(f"{run.facts['recipe']} {flags(mine)} {place}".split()) for run, mine, place in named]
+    made = []
+    for run, place in zip(runs, places(runs), strict=True):
+        own = flags({name: value for name, value in run.flags.items() if name in differing})
+        made.append(" ".join(f"{run.facts['recipe']} {own} {place}".split()))
     for more in ([f"seed {run.facts.get('seed')}" for run in runs], [run.folder.path.name[-6:] for run in runs]):
-        told: dict[str, set[str]] = {}
-        for label, extra in zip(made, more, strict=True):
-            told.setdefault(label, set()).add(extra)
-        pairs = zip(made, more, strict=True)
-        made = [f"{label} {extra}".strip() if len(told[label]) > 1 else label for label, extra in pairs]
+        counts = Counter(made)
+        made = [f"{name} {extra}" if counts[name] > 1 else name for name, extra in zip(made, more, strict=True)]
     return made
-
-
-def _names(values: Iterable[str]) -> dict[str, str]:
-    """The last part of each path, where these tell them apart as well; what is no path is its own name."""
-    names = {value: Path(value).name if "/" in value else value for value in values}
-    return names if len(set(names.values())) == len(names) else {}
 
 
 def places(runs: Sequence[Run]) -> list[str]:

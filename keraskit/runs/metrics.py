@@ -52,6 +52,13 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
     return counts
 
 
+def confused(counts: np.ndarray, most: int) -> list[tuple[int, int, int]]:
+    """Pairs of classes that are confused most: true class, predicted class, count; of equal ones the first."""
+    off = counts - np.diag(np.diag(counts))
+    places = zip(*np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:most], off.shape), strict=True)
+    return [(int(i), int(j), int(off[i, j])) for i, j in places if off[i, j]]
+
+
 def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str, float]:
     """Balanced accuracy, where one class has more than twice the examples of another; otherwise nothing.
 

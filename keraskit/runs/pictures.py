@@ -1,12 +1,11 @@
-"""Predictions for picture files: read in batches beside the model's work, shown in a table, written to files."""
+"""Classify picture files: read in threads while the model predicts, printed as a table, written to files."""
 
 from __future__ import annotations
 
 import json
 import sys
 import textwrap
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import track
 
 from keraskit import system
 from keraskit.datasets.images import decode
@@ -30,7 +31,7 @@ THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and
 
 @dataclass
 class Prediction:
-    """What a model makes of one file.
+    """Prediction for one picture file.
 
     Args:
         path: the file.
@@ -55,19 +56,17 @@ class Prediction:
         """Whether the most probable class is the true one; None where one of them is not known."""
         return self.best[0][0] == self.truth if self.best and self.truth else None
 
-    def cell(self, top: int, narrow: bool = False) -> str:
-        """The most probable classes and the note, or why there are none; in lines where it is narrow."""
+    def cell(self, top: int) -> str:
+        """The most probable classes and the note, or why there are none."""
         if self.error:
             return printable(f"not read: {self.error}")
-        digits = 0 if narrow else 2
-        named = [f"{printable(name)} ({p:.{digits}%})" for name, p in self.best[:top]]
-        note = [f"[{self.note}]"] if self.note else []
-        return "\n".join(named + note) if narrow else "  ".join([", ".join(named), *note])
+        named = ", ".join(f"{printable(name)} ({p:.2%})" for name, p in self.best[:top])
+        return f"{named}  [{self.note}]" if self.note else named
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model for pictures, and what it is fed.
+    """A model for pictures, and its preprocessing.
 
     Args:
         prepare: makes a uint8 array of the model's size from a picture, and a note.
@@ -88,6 +87,14 @@ class Network:
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """Shape (n, classes)."""
         return metrics.probabilities(self.model.predict_on_batch(self.fed(batch)))
+
+
+def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
+    """The classifier of a run, fed with pictures as the run's were; what else is done to one is noted."""
+    def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
+        return prepared(image, run.inputs, run.trained, invert, prepare)
+
+    return Network(as_the_runs, run.preprocess, run.classifier, run.inputs.bits)
 
 
 def predictions(
@@ -118,12 +125,14 @@ def predictions(
         except OSError as error:
             return None, Prediction(path, network, error=f"cannot be read: {error.strerror or error}")
 
+    chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+    steps = [*chunks[1:], []] if chunks else []
+    console, quiet = Console(file=sys.__stderr__), not sys.stderr.isatty() or len(chunks) < 4
     with ThreadPoolExecutor(system.cores()) as pool:
-        chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
         ahead = [pool.submit(read, path) for path in chunks[0]] if chunks else []
-        for i in _progress(range(len(chunks)), len(paths)):
+        for following in track(steps, f"{len(paths):,} pictures", console=console, transient=True, disable=quiet):
             results = [future.result() for future in ahead]
-            ahead = [pool.submit(read, path) for path in chunks[i + 1]] if i + 1 < len(chunks) else []
+            ahead = [pool.submit(read, path) for path in following]
             good = [array for array, _ in results if array is not None]
             predicted = iter(asked.probabilities(np.stack(good))) if good else iter(())
             for array, row in results:
@@ -134,38 +143,12 @@ def predictions(
                 yield row
 
 
-def _progress(steps: range, count: int) -> Iterable[int]:
-    from rich.console import Console
-    from rich.progress import track
-
-    quiet = not sys.stderr.isatty() or len(steps) < 4
-    console = Console(file=sys.__stderr__)  # itself, for what is printed through ours moves no cursor
-    return track(steps, f"{count:,} pictures", console=console, transient=True, disable=quiet)
-
-
 def show(rows: Sequence[Prediction], top: int = 3) -> None:
-    """Print a table: a line per file, or side by side what several networks say, and where they agree."""
-    networks = list(dict.fromkeys(row.network for row in rows))
-    if len(networks) < 2:
-        print_table(["picture", "prediction"], [[printable(row.path), row.cell(top)] for row in rows])
-        return
-    by_file: dict[Path, list[Prediction]] = {}
-    for row in rows:
-        by_file.setdefault(row.path, []).append(row)
-    lines = [
-        [printable(path.name), *(row.cell(top, narrow=True) for row in found), agreement(found)]
-        for path, found in by_file.items()
-    ]
-    print_table(["picture", *networks, "agreement"], lines, wrapped=True)
-
-
-def agreement(rows: Sequence[Prediction]) -> str:
-    """How many networks name the class that most of them name first."""
-    named = Counter(row.best[0][0] for row in rows if row.best)
-    if not named:
-        return ""
-    name, count = named.most_common(1)[0]
-    return f"{count} of {len(rows)}: {printable(name)}" if count > 1 else "no two agree"
+    """Print a line per file; where there are several networks, one of each."""
+    several = len({row.network for row in rows}) > 1
+    ordered = sorted(rows, key=lambda row: row.path) if several else rows
+    lines = [[printable(row.path), *([row.network] if several else []), row.cell(top)] for row in ordered]
+    print_table(["picture", *(["network"] if several else []), "prediction"], lines)
 
 
 def write(
@@ -269,12 +252,3 @@ def _thumbnail(row: Prediction) -> np.ndarray:
     image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
     frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
     return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))
-
-
-def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
-    """The classifier, fed with pictures as the run's were; what else is done to one is noted."""
-
-    def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
-        return prepared(image, run.inputs, run.trained, invert, prepare)
-
-    return Network(as_the_runs, run.preprocess, run.classifier, run.inputs.bits)

@@ -52,10 +52,10 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
-    """Write the PNG. Of letters that no installed font has, one line says so in place of a warning for each."""
-    if not "".join(names).isascii():
-        for text in figure.findobj(Text):
-            text.set_fontfamily([*text.get_fontfamily(), *_families()])
+    """Write the PNG. One line says where no installed font has the letters of the names, in place of a warning each."""
+    families = [] if "".join(names).isascii() else _families()
+    for text in figure.findobj(Text) if families else ():
+        text.set_fontfamily([*text.get_fontfamily(), *families])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         figure.savefig(path)

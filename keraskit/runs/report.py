@@ -142,9 +142,7 @@ def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, An
         share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that few are seen, too
         rows = (list(zip(*row, strict=True)) for row in zip(counts.tolist(), share.tolist(), strict=True))
         found["confusion"] = list(zip(classes, rows, strict=True))
-    off = counts - np.diag(np.diag(counts))
-    often = [np.unravel_index(k, off.shape) for k in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
-    found["pairs"] = [(classes[i], classes[j], int(off[i, j])) for i, j in often if off[i, j] > 1]
+    found["pairs"] = [(classes[i], classes[j], count) for i, j, count in metrics.confused(counts, PAIRS) if count > 1]
     sure = metrics.calibration(probabilities, labels)
     described = f"Reliability diagram: expected calibration error {sure.error:.3f}."
     return found | {"sure": str(sure), "reliability": image(plots.as_svg(plots.reliability_figure(sure)), described)}

@@ -15,7 +15,6 @@ from shared_data import shared
 from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
 from keraskit.models import applications
-from keraskit.runs.pictures import Prediction, agreement
 
 KERAS = {  # Keras's own module, builder and input size of each network
     "vgg16": (keras.applications.vgg16, "VGG16", 224),
@@ -163,7 +162,7 @@ def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys,
     rows = classify(photographs, model="mobilenet,vgg16", weights="none", top=2, **names)
     assert len(rows) == 14 and [row.network for row in rows] == ["mobilenet"] * 7 + ["vgg16"] * 7
     out = capsys.readouterr().out
-    assert out.count("2 of 2: ") == 6 and "not read: is no picture" in out
+    assert out.count("not read: is no picture") == 2
     assert out.count("[untrained network]") == 12  # every line says that the network is untrained
     table = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert (
@@ -173,12 +172,6 @@ def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys,
     )
     assert json.loads(names["json"].read_text())[13]["error"].startswith("is no picture")
     assert (tmp_path / "a.png").is_file()
-
-
-def test_agreement_in_words(tmp_path):
-    said = [Prediction(tmp_path, best=[(name, 0.5)]) for name in ("cat", "dog", "cat")]
-    assert agreement(said) == "2 of 3: cat" and agreement(said[:2]) == "no two agree"
-    assert agreement([Prediction(tmp_path, error="is empty")]) == ""
 
 
 def test_the_crop_is_the_middle_square(small, tmp_path):

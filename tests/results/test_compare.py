@@ -187,18 +187,6 @@ def test_the_hand_ins_of_a_class_are_told_apart_by_who_handed_them_in(tmp_path):
     assert {row.label for row in compare.compared([tmp_path / "class"])} == {"cnn alan", "cnn kurt"}
 
 
-def test_files_are_called_by_their_names_where_these_tell_them_apart(tmp_path):
-    def called(*weights):
-        place = tmp_path / str(len(list(tmp_path.iterdir())))
-        for each in weights:
-            run_of(place, np.ones(10), {"weights": each})
-        return {row.label for row in compare.compared([place])}
-
-    assert called("/far/away/a.h5", "b.h5") == {"cnn --weights a.h5", "cnn --weights b.h5"}
-    assert called("one/a.h5", "two/a.h5") == {"cnn --weights one/a.h5", "cnn --weights two/a.h5"}
-    assert called("one/a.h5", "a.h5") == {"cnn --weights one/a.h5", "cnn --weights a.h5"}
-
-
 def test_many_runs_of_one_epoch_are_drawn_and_listed(tmp_path, command):
     for i in range(9):
         run_of(tmp_path / "runs", np.arange(40) < 20 + i, {"epochs": i + 1}, status="failed" if i == 8 else "finished")

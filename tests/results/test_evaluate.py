@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.cells import cell_len
-from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from keraskit import text
@@ -142,12 +141,6 @@ def made(count, classes, right=0.6):
             Prediction(f"{i}.png", best=[(str(n), float(q)) for n, q in zip(order, p, strict=True)], truth=truth)
         )
     return rows
-
-
-def test_wilsons_interval_is_scipys():
-    for right, count in ((0, 5), (3, 7), (555, 1000), (20, 20)):
-        expected = binomtest(right, count).proportion_ci(method="wilson")
-        assert metrics.interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
 @pytest.mark.parametrize("classes", [["cat", "dog"], [f"a very long name of number {k}" for k in range(10)]])
