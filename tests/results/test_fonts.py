@@ -57,10 +57,3 @@ def test_without_such_a_font_one_line_says_so(tmp_path, known, capsys):
     assert drawn == other, "a box is as good as another"
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "no font that matplotlib knows has all letters" in said
-
-
-def test_no_font_is_looked_for_where_the_default_has_all(tmp_path, known, capsys):
-    known()
-    pixels(tmp_path, "cat", "dog")
-    pixels(tmp_path, "кошка", "قطة é ½ \udcff\x1b")  # what no terminal can show is drawn as escapes
-    assert capsys.readouterr().out == ""
