@@ -134,7 +134,7 @@ def _learned(
     rate = settings.options.get("learning_rate", run["optimizer"].get("learning_rate"))
     if isinstance(rate, dict):  # a schedule
         rate = rate["config"].get("initial_learning_rate")
-    known = verdict.findings(splits, folder.read_history(), run, found["validation"][1], test, rate, go_on, far)
+    known = verdict.findings(splits, folder.read_history(), run, test, rate, go_on, far)
     poor = [] if settings.quick else [*known["warnings"], *worse]  # a quick run's verdict says what it is worth
     advice = [] if " expected (" in words and "BELOW" not in words else known["advice"]
     warnings = [*run["warnings"], *poor]

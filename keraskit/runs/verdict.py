@@ -1,4 +1,4 @@
-"""The verdict: a result beside what its recipe promises, and what a learner should know of it, where that is sure."""
+"""The verdict: a result beside what its recipe promises; warnings and advice, where they are sure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keraskit.datasets.splits import Splits
 from keraskit.recipe import Recipe
 from keraskit.runs import history, metrics
 from keraskit.runs.history import Rows, number
-from keraskit.runs.metrics import Z, interval, two_proportions
+from keraskit.runs.metrics import Z, interval
 from keraskit.runs.predictions import SplitPredictions
 
 HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
@@ -27,7 +27,6 @@ NEAR = 0.03  # of a loss, relative to that of guessing
 FAR = 10  # times the loss of guessing, or the first, where training has diverged
 WIDE = 0.2  # of an interval that leaves nearly everything open
 FEW = 5  # examples of a class that are all wrong by chance in one of 32 cases, were half its kind recognised
-UNLIKE = 0.01  # p-value below which validation and test differ; every healthy run takes this test
 NAMED = 5  # classes
 
 
@@ -72,19 +71,18 @@ def findings(
     splits: Splits,
     rows: Rows,
     run: dict[str, Any],
-    validation: SplitPredictions | None,
     test: SplitPredictions | None,
     rate: float | None,
     resume: str,
     far: bool = False,
 ) -> dict[str, list[str]]:
-    """What a learner should know of a run: `warnings`, of a result that is worth nothing, and `advice`.
+    """Return `warnings`, of a result that is worth nothing, and `advice`.
 
     Args:
         splits: what it learned from.
         rows: its history.
         run: its manifest, which says what its outputs are.
-        validation, test: what its best model answered; None where that was too large to keep.
+        test: predictions of its best model; None where they were too large to keep.
         rate: the learning rate; None where it is not known.
         resume: how to train on; empty where the run is none to go on with.
         far: whether predicted values are further off than any that were learned.
@@ -92,40 +90,35 @@ def findings(
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    known, held = (each.of_classes(run) if each else None for each in (test, validation))
-    warnings, advice, guessing, guesses = [], [], math.inf, False
-    if known and held and splits.train.labels is not None:
+    known = test.of_classes(run) if test else None
+    warnings, guessing = [], math.inf
+    if known and splits.train.labels is not None:
+        labels, probabilities = known
+        warnings = _worthless(labels, probabilities, splits.classes)
+        right = int((probabilities.argmax(axis=1) == labels).sum())
         shares = np.bincount(splits.train.labels)[np.unique(splits.train.labels)] / splits.train.size
-        right = {"validation": _right(*held), "test": _right(*known)}
-        guessing = float(-(shares * np.log(shares)).sum())  # nats, as cross-entropy
-        entropy = -np.log(np.maximum(known[1][np.arange(len(known[0])), known[0]], 1e-7)).mean()
-        guesses = interval(*right["test"])[0] <= metrics.chance(known[0]) or entropy > 2 * guessing
-        warnings = _worthless(*known, splits.classes)
-        advice = [_stuck(trained, guessing) if guesses else "", _unlike(**right), _open(*right["test"])]
-    if far or trained[-1] > FAR * min(trained[0], guessing if guesses else math.inf):
+        entropy = -float((shares * np.log(shares)).sum())  # nats, the cross-entropy of guessing by frequency
+        reached = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)).mean()
+        if interval(right, len(labels))[0] <= metrics.chance(labels) or reached > 2 * entropy:
+            guessing = entropy
+    if far or trained[-1] > FAR * min(trained[0], guessing):
         lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or less"
-        return {
-            "warnings": [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings],
-            "advice": [],
-        }
-    advice.append(_course(trained, held_out, splits.validation.size, resume))
+        diverged = f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}."
+        return {"warnings": [diverged, *warnings], "advice": []}
+    advice = [_stuck(trained, guessing), _course(trained, held_out, splits.validation.size, resume)]
     return {"warnings": warnings, "advice": [sentence for sentence in advice if sentence]}
-
-
-def _right(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int]:
-    """How many of how many are right."""
-    return int((probabilities.argmax(axis=1) == labels).sum()), len(labels)
 
 
 def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
     """Whether naming one class is as good as the model, and which classes it never finds."""
-    (right, count), chance, found = _right(labels, probabilities), metrics.chance(labels), []
+    counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
+    right, count, chance, found = int(np.trace(counts)), len(labels), metrics.chance(labels), []
     low, high = interval(right, count)
     if high < chance or (right / count <= chance and high - low < WIDE):
         word = "WORSE than" if high < chance else "NO BETTER than"
         most = f"always naming {classes[int(np.bincount(labels).argmax())]}, which gives {chance:.3f}"
         found.append(f"Test accuracy {right / count:.3f} ({low:.3f} to {high:.3f}) is {word} {most}.")
-    table = metrics.by_class(metrics.confusion(labels, probabilities.argmax(axis=1), len(classes)))
+    table = metrics.by_class(counts)
     never = [f"{classes[i]} (of {n:,})" for i, n in enumerate(table["support"]) if n >= FEW and not table["recall"][i]]
     if never:
         more = f" and of {len(never) - NAMED} more classes" if len(never) > NAMED else ""
@@ -136,7 +129,7 @@ def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[
 def _stuck(trained: np.ndarray, guessing: float) -> str:
     """Whether training ends with several epochs where guessing by frequency stands."""
     count = int(np.argmax([*(np.abs(trained - guessing) > NEAR * guessing)[::-1], True]))
-    if count < STUCK:
+    if count < STUCK or not math.isfinite(guessing):
         return ""
     return (
         f"For {count} epochs the loss has stood at {guessing:.2f}, where guessing stands: nothing is learned. "
@@ -155,22 +148,3 @@ def _course(trained: np.ndarray, held_out: np.ndarray, count: int, resume: str) 
     if not resume or not history.falls(held_out):
         return ""
     return f"The validation loss still falls ({number(held_out[-1], 3)} at the end): train on with `{resume}`."
-
-
-def _unlike(validation: tuple[int, int], test: tuple[int, int]) -> str:
-    """Whether the accuracies of two splits differ by more than chance."""
-    if (p := two_proportions(*validation, *test)) >= UNLIKE:
-        return ""
-    one, other = (
-        f"{right / count:.3f} ({interval(right, count)[0]:.3f} to {interval(right, count)[1]:.3f})"
-        for right, count in (validation, test)
-    )
-    return f"Accuracy is {one} in validation and {other} in test: more than chance (p = {p:.1g}), they are not alike."
-
-
-def _open(right: int, count: int) -> str:
-    """How little a small test split tells."""
-    low, high = interval(right, count)
-    if high - low < WIDE:
-        return ""
-    return f"{right} of {count} right may be anything from {low:.0%} to {high:.0%}: take more test examples to know."

@@ -118,14 +118,7 @@ def test_confusion_colours_are_shares_of_the_true_class(tmp_path):
     assert np.linalg.norm(np.diff(colours[[0, 3, 2, 1]].astype(float), axis=0), axis=1).min() > 20
 
 
-def test_a_confusion_matrix_is_white_where_there_is_nothing(tmp_path):
-    plots.confusion(np.array([[900, 0], [0, 0]]), ["a", "b"], tmp_path / "c.png")
-    found = areas(tmp_path / "c.png")
-    dark = {colour: n for colour, n in found.items() if sum(colour) < 200}
-    assert len(dark) == 1 and found[255, 255, 255] > 3 * sum(dark.values())
-
-
-@pytest.mark.parametrize("classes", [2, 10, 40])
+@pytest.mark.parametrize("classes", [2, 40])
 def test_counts_are_whole_numbers_and_shares_are_per_cent(classes, tmp_path, monkeypatch):
     texts = []
     save = plots._save

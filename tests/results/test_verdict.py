@@ -13,7 +13,6 @@ import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.runs import history, predictions, verdict
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.metrics import two_proportions
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.tools import compare
 
@@ -44,8 +43,6 @@ def test_a_network_that_still_learns_is_trained_on_with_the_command(tmp_path, ca
     assert f"`keraskit resume {folder.path} --epochs 6`" in sentence
     stuck, _ = told(capsys, limit=512, epochs=4, learning_rate=1e-9, output_dir=tmp_path)
     assert "For 4 epochs the loss has stood at 2.29, where guessing stands: nothing is learned." in stuck
-    small, _ = told(capsys, limit=14, output_dir=tmp_path, quick=True)
-    assert " of 14 right may be anything from " in small and "train on" not in small
 
 
 CURVES = {  # of the validation loss; the training loss falls
@@ -77,39 +74,25 @@ def test_curves_that_jitter_about_one_value_are_hardly_ever_told_to_over_fit():
         assert np.mean([history.risen_since(each, np.linspace(1, 0.1, epochs), 5_000) > 0 for each in flat]) < 0.05
 
 
-def found(losses, answers, labels, validation=None, accuracies=None, **knobs):
+def found(losses, answers, labels):
     """Warnings and advice of a run of two classes."""
-
-    def split(labels, answers):
-        return SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
-
     labels, answers = np.array(labels), np.array(answers)
     rows = [{"loss": t, "val_loss": v, "accuracy": a, "val_accuracy": b} for t, v, a, b in losses]
     each = types.SimpleNamespace(size=len(labels), labels=labels)
     splits = types.SimpleNamespace(train=each, validation=each, test=each, classes=("ant", "bee"))
-    given = {"test": split(labels, answers), "validation": split(labels, answers if validation is None else validation)}
-    return verdict.findings(
-        splits,
-        rows,
-        {"classes": ["ant", "bee"]},
-        given["validation"],
-        given["test"],
-        0.001,
-        "keraskit resume it --epochs 6",
-        **knobs,
-    )
+    test = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
+    return verdict.findings(splits, rows, {"classes": ["ant", "bee"]}, test, 0.001, "keraskit resume it --epochs 6")
 
 
 CALM = [(0.5, 0.5, 0.7, 0.7)] * 3
 
 
-def test_gaps_of_accuracy_and_few_examples_are_no_verdict():
+def test_gaps_of_accuracy_are_no_verdict():
     """A validation loss below training's, and 11 of 16 right: neither says that anything was learned by heart."""
     half = [0] * 8 + [1] * 8
     losses = [(0.6, 0.5, 1.0, 0.69), (0.5, 0.4, 1.0, 0.69), (0.4, 0.39, 1.0, 0.69)]
     said = found(losses, [0] * 5 + [1] * 3 + [1] * 6 + [0] * 2, half)
-    assert said["warnings"] == [] and "11 of 16 right may be anything from 44% to 86%" in said["advice"][0]
-    assert [each for each in said["advice"] if "over-fit" in each or "by heart" in each] == []
+    assert said["warnings"] == [] and [each[:30] for each in said["advice"]] == ["The validation loss still fall"]
     rises = [(1 - 0.1 * e, 0.5 + 0.05 * abs(e - 3), 0.9, 0.8) for e in range(9)]
     (sentence,) = found(rises, half * 50, half * 50)["advice"]
     assert sentence.startswith(
@@ -127,17 +110,6 @@ def test_a_model_below_the_most_frequent_class_and_a_class_never_found_are_loud(
     assert "is NO BETTER than always naming ant" in only[0] and "of bee (of 30)" in only[1]
     assert found(CALM, [0] * 16, [0] * 12 + [1] * 4)["warnings"] == []  # chance explains both
     assert found(CALM, [0] * 75 + [1] * 25, few)["warnings"] == []
-
-
-def test_splits_that_are_not_alike_are_told():
-    labels = [0, 1] * 200
-    other = np.where(np.arange(400) % 3 == 0, 1 - np.array(labels), labels)
-    (sentence,) = found(CALM, other, labels, validation=np.array(labels))["advice"]
-    assert "1.000 (0.990 to 1.000) in validation and 0.665 (" in sentence and "more than chance" in sentence
-    near = np.where(np.arange(400) % 100 == 0, 1 - np.array(labels), labels)
-    assert found(CALM, labels, labels, validation=near)["advice"] == []
-    table = scipy.stats.chi2_contingency([[90, 10], [70, 30]], correction=False)
-    assert two_proportions(90, 100, 70, 100) == pytest.approx(table.pvalue)
 
 
 def regressing(learning_rate=0.05, seed=0):
