@@ -1,4 +1,4 @@
-"""What a history tells, epoch by epoch: the metric that counts, the gap between training and validation, numbers."""
+"""A history's headline metric, its numbers as text, and whether its losses fall or rise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-SMALL = 0.02  # of a loss, relative: what is not worth more epochs
+SMALL = 0.05  # of a loss, relative: what is not worth more epochs
 Rows = Sequence[dict[str, float]]
 
 
@@ -62,14 +62,7 @@ def risen_since(validation: np.ndarray, training: np.ndarray, count: int) -> int
 
 
 def falls(losses: np.ndarray) -> bool:
-    """Whether each of the last three epochs was lower, or the last third of all is by more than noise."""
+    """Whether the last loss is the lowest, and well below that of three epochs before."""
     if len(losses) < 2 or not np.isfinite(losses).all():
         return False
-    last = losses[-4:]
-    if (np.diff(last) < 0).all():
-        return bool(last[0] - last[-1] > SMALL * abs(last[0]))
-    width = max(1, len(losses) // 3)
-    now, before = losses[-width:], losses[-2 * width : -width]
-    fell = before.mean() - now.mean()
-    sure = max(3 * noise(losses) * math.sqrt(2 / width), SMALL * abs(before.mean()))
-    return bool(fell > sure and now[width // 2 :].mean() < now[: (width + 1) // 2].mean())
+    return bool(losses[-1] == losses.min() and losses[-1] < (1 - SMALL) * losses[-4:][0])

@@ -111,8 +111,8 @@ class Calibration:
         sure, share = (np.average(v[filled], weights=self.counts[filled]) for v in (self.confidence, self.accuracy))
         word = "calibrated, as far as these examples show"
         if self.error > self.noise:
-            one_way = abs(sure - share) > self.error / 2
-            word = "not calibrated" + ((": over-confident" if sure > share else ": under-confident") if one_way else "")
+            way = "over-confident" if sure > share else "under-confident"
+            word = f"not calibrated: {way}" if abs(sure - share) > self.error / 2 else "not calibrated"
         return (
             f"On average its probability is {sure:.1%}, and {share:.1%} of its answers are right. The expected "
             f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "

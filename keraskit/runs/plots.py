@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib import font_manager, get_cachedir
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -49,6 +50,14 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
+
+
+def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
+    """Axes with a grid, alone on a figure or at a place of `add_subplot`."""
+    axes = figure.add_subplot(*place)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    return axes
 
 
 def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
@@ -110,7 +119,7 @@ def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
     epochs = [row["epoch"] for row in rows]
     few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) <= 20 else {}
     for i, name in enumerate(names):
-        axes = figure.add_subplot(lines, columns, i + 1)
+        axes = _axes(figure, "epoch", "", lines, columns, i + 1)
         axes.plot(epochs, trained := _drawn(rows, name), color=TRAIN, label="training", **few)
         if f"val_{name}" in rows[0]:
             held_out = _drawn(rows, f"val_{name}")
@@ -119,9 +128,8 @@ def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
                 label = f"gap, {gap:.2f} at the end"
                 axes.fill_between(epochs, held_out, trained, color=GAP, alpha=0.25, linewidth=0, label=label)
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
-        axes.set(title=_words(name.replace("_", " ")), xlabel="epoch")
+        axes.set_title(_words(name.replace("_", " ")))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure
 
@@ -139,15 +147,14 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
 def reliability_figure(found: Calibration) -> Figure:
     """Accuracy against confidence: on the diagonal the model is as sure as it should be."""
     figure = _figure(4.6, 3.4)
-    axes = figure.add_subplot()
+    axes = _axes(figure, "probability of the predicted class", "share right")
     bins = len(found.counts)
     filled = found.counts > 0
     left = np.arange(bins)[filled] / bins
     axes.bar(left, found.accuracy[filled], 1 / bins, align="edge", color=TRAIN, alpha=0.35, label="share right")
     axes.plot(found.confidence[filled], found.accuracy[filled], "o", color=TRAIN, markersize=4)
     axes.plot([0, 1], [0, 1], ":", color=MARK, label="as sure as right")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the predicted class", ylabel="share right")
-    axes.grid(alpha=0.3)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize=8, loc="upper left")
     return figure
 
@@ -155,12 +162,10 @@ def reliability_figure(found: Calibration) -> Figure:
 def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     """Predicted against true values, both of shape (n,), at most 2,000 of them."""
     figure = _figure(4.6, 3.4)
-    axes = figure.add_subplot()
+    axes = _axes(figure, "true value", "predicted value")
     axes.plot(targets[:2_000], predictions[:2_000], ".", color=TRAIN, alpha=0.5, markersize=4)
     ends = [float(f(f(targets), f(predictions))) for f in (min, max)]
     axes.plot(ends, ends, ":", color=MARK, label="predicted as it is")
-    axes.set(xlabel="true value", ylabel="predicted value")
-    axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
 
@@ -175,7 +180,7 @@ def comparison(runs: Sequence[tuple[str, Sequence[dict[str, float]], str, float]
     """
     beside = len(runs) > len(RUNS)  # then no room is left for the names within the picture
     figure = _figure(8.0 + 3.5 * beside, max(4.6, 0.22 * len(runs)))
-    axes = figure.add_subplot()
+    axes = _axes(figure, "epoch", _words(metric))
     for i, (label, rows, name, best) in enumerate(runs):
         colour, line = RUNS[i % len(RUNS)], LINES[i // len(RUNS) % len(LINES)]
         epochs = range(1, len(rows) + 1)
@@ -183,9 +188,8 @@ def comparison(runs: Sequence[tuple[str, Sequence[dict[str, float]], str, float]
         axes.plot(epochs, _drawn(rows, name), color=colour, linewidth=0.9, linestyle=":", **few)
         named = f"{_words(label)}: {history.number(best, 3)} at best"
         axes.plot(epochs, _drawn(rows, f"val_{name}"), color=colour, linewidth=1.8, linestyle=line, label=named, **few)
-    axes.set(xlabel="epoch", ylabel=_words(metric), title="validation (line) and training (dots)")
+    axes.set_title("validation (line) and training (dots)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
     place: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
     axes.legend(fontsize=8, **place)
     _save(figure, path, [metric, *(label for label, *_ in runs)])
