@@ -103,7 +103,7 @@ def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
             predict_arrays(run.path, tmp_path / name)
 
 
-VALUES = [None, 1e308, "x", ["x"], {"a": {}}, 10**400]
+VALUES = [None, "x", {"a": {}}, 10**400]
 
 
 def places(tree, at=()):
@@ -151,7 +151,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         for value in VALUES:
             text = json.dumps(replaced(facts | {"status": "interrupted"}, place, value))
             (run.path / "run.json").write_text(text)
-            pages = [reporting] if VALUES.index(value) % 3 == len(refused) % 3 else []  # which take longest
+            pages = [reporting] if VALUES.index(value) == len(refused) % 4 else []  # which take longest
             for read in (comparing, *pages, going_on, preparing):
                 try:
                     read()
