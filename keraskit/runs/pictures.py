@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,7 @@ class Network:
 
 def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
     """The classifier of a run, fed with pictures as the run's were; what else is done to one is noted."""
-    def as_the_runs(image: Image.Image) -> tuple[np.ndarray, str]:
-        return prepared(image, run.inputs, run.trained, invert, prepare)
-
+    as_the_runs = partial(prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
     return Network(as_the_runs, run.preprocess, run.classifier, run.inputs.bits)
 
 
