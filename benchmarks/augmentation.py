@@ -23,7 +23,7 @@ import document  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: E402
-from keraskit.recipes.augmentation import SEVEN_TRANSFORMS  # noqa: E402
+from keraskit.recipes.augmentation import IN_WORDS  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from keraskit.augment import Augmentation  # noqa: E402
@@ -69,7 +69,7 @@ def generator(words: Augmentation) -> ImageDataGenerator:
 
 def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
     """Each way as a function that does one pass and returns pictures per second."""
-    legacy = generator(SEVEN_TRANSFORMS)
+    legacy = generator(IN_WORDS["seven"])
     random_layers = document.random_layers()
     auto = tf.data.AUTOTUNE
     stored = tf.data.Dataset.from_tensor_slices(files).map(decoded, num_parallel_calls=auto)
@@ -77,11 +77,11 @@ def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
     count = len(files)
 
     def ours(images: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
-        return transform(SEVEN_TRANSFORMS, images, draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)])))
+        return transform(IN_WORDS["seven"], images, draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)])))
 
     def by_tensorflow(images: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
         numbers = draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)]))
-        where = tf.reshape(matrices(parameters(SEVEN_TRANSFORMS, numbers, *SIZE), *SIZE), (-1, 6))
+        where = tf.reshape(matrices(parameters(IN_WORDS["seven"], numbers, *SIZE), *SIZE), (-1, 6))
         rr, rc, row, cr, cc, column = tf.unstack(where, axis=1)
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=tf.cast(images, tf.float32),
@@ -115,13 +115,13 @@ def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
 def mnist_ways(count: int = 20_000) -> dict[str, Callable[[], float]]:
     """The same on MNIST's arrays, 28x28x1, in batches of 128."""
     x = mnist.load()[0]["x_train"][:count, ..., None]
-    legacy = generator(SEVEN_TRANSFORMS)
+    legacy = generator(IN_WORDS["seven"])
     random_layers = document.random_layers()
     auto = tf.data.AUTOTUNE
     batches = tf.data.Dataset.from_tensor_slices(x).batch(128).cache()
 
     def ours(i: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        return transform(SEVEN_TRANSFORMS, images, draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)])))
+        return transform(IN_WORDS["seven"], images, draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)])))
 
     by_layers = batches.map(lambda b: random_layers(tf.cast(b, tf.float32), training=True), num_parallel_calls=auto)
     by_us = batches.enumerate().map(ours, num_parallel_calls=auto)

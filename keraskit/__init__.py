@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Augmentation": "keraskit.augment",
     "Pretrained": "keraskit.recipe",
-    "Program": "keraskit.recipe",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",
     "RunResult": "keraskit.training.result",
@@ -55,7 +54,7 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
     options = {name: value for name, value in given.items() if name not in config.KNOBS}
     found = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(found, Recipe):
-        raise UserError(f"{found.name} trains no model.", f"Call keraskit.load_recipe({str(recipe)!r}).run.")
+        raise UserError(f"{recipe} trains no model.", f"Call keraskit.load_recipe({recipe!r}).")
     return train(found, knobs, options, ago=time.perf_counter() - began)
 
 

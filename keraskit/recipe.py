@@ -37,24 +37,6 @@ def _declared_in() -> Path | None:
     return Path(file) if file and Path(file).is_file() else None  # `python -` calls itself <stdin>
 
 
-class _Named:
-    """What has a name: its own, or else its file's."""
-
-    name: str
-    source: Path | None
-
-    def __post_init__(self) -> None:
-        name = self.name or (self.source.stem if self.source else "recipe")
-        if Path(name).name != name or not name.isprintable():
-            raise UserError(f"A recipe cannot be called {name!r}.", "Its runs lie in a folder of this name.")
-        object.__setattr__(self, "name", name)
-
-    def at(self, source: Path) -> Self:
-        """The same as the recipe of this file, and called like it unless it has a name of its own."""
-        known = self.source.stem if self.source else "recipe"
-        return dataclasses.replace(self, source=source, name="" if self.name == known else self.name)  # type: ignore[type-var]
-
-
 @dataclass(frozen=True)
 class Pretrained:
     """Where a recipe's first weights come from.
@@ -75,7 +57,7 @@ class Pretrained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(_Named):
+class Recipe:
     """A model and how it is trained. The keyword arguments of `build`, `compile` and `data` are the recipe's flags.
 
     Args:
@@ -93,6 +75,7 @@ class Recipe(_Named):
             the name of Keras's file.
         callbacks: returns Keras callbacks that take part in `fit`.
         augment: what happens to training pictures unless flags say otherwise.
+        augmented_by: the flag of `build` with which the model augments by itself: `augment` is left out then.
         monitor: the validation metric that decides which epoch's weights are kept; with its direction, as in
             `("val_mine", "max")`, where Keras does not know it. Of equals, the lower `val_loss` decides.
             Of a metric of several values it names one: `val_f1_score_0`.
@@ -117,6 +100,7 @@ class Recipe(_Named):
     expected_with: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] | None = None
     augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    augmented_by: str = ""
     monitor: str | tuple[str, Literal["min", "max"]] = "val_accuracy"
     class_output: str | None = None
     figure: Callable[[Sequence[str], Any, Any], tuple[np.ndarray, list[str]]] | None = None
@@ -124,6 +108,17 @@ class Recipe(_Named):
     quick: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     source: Path | None = field(default_factory=_declared_in)
+
+    def __post_init__(self) -> None:
+        name = self.name or (self.source.stem if self.source else "recipe")
+        if Path(name).name != name or not name.isprintable():
+            raise UserError(f"A recipe cannot be called {name!r}.", "Its runs lie in a folder of this name.")
+        object.__setattr__(self, "name", name)
+
+    def at(self, source: Path) -> Self:
+        """The same as the recipe of this file, and called like it unless it has a name of its own."""
+        known = self.source.stem if self.source else "recipe"
+        return dataclasses.replace(self, source=source, name="" if self.name == known else self.name)
 
     @property
     def features(self) -> str | None:
@@ -134,27 +129,6 @@ class Recipe(_Named):
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Those whose keyword arguments are flags."""
         return {"data": self.data, "build": self.build, "compile": self.compile}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program(_Named):
-    """A recipe that trains nothing.
-
-    Args:
-        run: the program; its arguments become flags.
-        section: as in Recipe.
-        name, source: as in Recipe.
-    """
-
-    run: Callable[..., Any]
-    section: str = ""
-    name: str = ""
-    source: Path | None = field(default_factory=_declared_in)
-
-    @property
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """The one whose arguments are flags."""
-        return {"run": self.run}
 
 
 def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:

@@ -8,22 +8,20 @@ import io
 import re
 import runpy
 import sys
-import typing
 from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from keraskit import errors, stand_ins
+from keraskit import stand_ins
 from keraskit.augment import Augmentation
 from keraskit.config import flags
 from keraskit.errors import UserError, did_you_mean
-from keraskit.recipe import Pretrained, Program, Recipe
+from keraskit.recipe import Pretrained, Recipe
 
 PACKAGE = "keraskit.recipes"
 SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
-FUNCTIONS = ("data", "build", "compile")  # of a recipe, whose arguments are flags
 
 
 class Card:
@@ -82,14 +80,24 @@ class Card:
                 case (
                     ast.Assign(targets=[ast.Name("recipe")], value=ast.Call() as call)
                     | ast.AnnAssign(target=ast.Name("recipe"), value=ast.Call() as call)
-                ) if ast.unparse(call.func).rpartition(".")[2] in ("Recipe", "Program") and all(
-                    k.arg for k in call.keywords
-                ):
+                ) if ast.unparse(call.func).rpartition(".")[2] == "Recipe" and all(k.arg for k in call.keywords):
                     return call
         return None
 
     @cached_property
-    def _recipe(self) -> Recipe | Program:
+    def plain(self) -> str:
+        """The function that the file hands to `keraskit.main` in place of a recipe; empty where it trains a model."""
+        functions = {node.name for node in self._tree.body if isinstance(node, ast.FunctionDef)}
+        for node in ast.walk(self._tree):
+            match node:
+                case ast.Call(func=ast.Attribute(ast.Name("keraskit"), "main"), args=[ast.Name(name)]) if (
+                    name in functions
+                ):
+                    return name
+        return ""
+
+    @cached_property
+    def _recipe(self) -> Recipe | Callable[..., Any]:
         """The recipe, for what is written of it: its file is imported with stand-ins for Keras where that works."""
         if "keras" in sys.modules:
             return self.load()
@@ -98,7 +106,7 @@ class Card:
             with stand_ins.standing_in(), contextlib.redirect_stdout(io.StringIO()):
                 sys.path.append(path)  # not first: its files would stand in the way of NumPy's and others'
                 try:
-                    return held(runpy.run_path(str(self.source), run_name=f"keraskit_{self.name}"), self.source)
+                    return self._held(runpy.run_path(str(self.source), run_name=f"keraskit_{self.name}"))
                 finally:
                     sys.path.remove(path)
         except Exception:
@@ -106,12 +114,15 @@ class Card:
 
     @property
     def trains(self) -> bool:
-        """Whether it is a Recipe, not a Program."""
-        return ast.unparse(self._call.func).endswith("Recipe") if self._call else isinstance(self._recipe, Recipe)
+        """Whether it is a Recipe, and no plain function."""
+        return not self.plain
 
     @cached_property
     def declared(self) -> dict[str, Any]:
         """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size, augment."""
+        if self.plain:
+            where = re.search(r"\(document.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])
+            return {"section": ", ".join(re.findall(r"\d[\d.]*", where[0]))} if where else {}
         return _literals(self._call) if self._call else vars(self._recipe)
 
     @property
@@ -121,13 +132,8 @@ class Card:
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """The recipe's functions: signatures and docstrings alone where these can be read from the source."""
-        try:
-            given = {keyword.arg: keyword.value for keyword in self._call.keywords} if self._call else {}
-            wanted = FUNCTIONS if self.trains else ("run",)
-            return {name: _stub(self._tree, given[name], self.source) for name in wanted}
-        except (LookupError, NameError, OSError, TypeError, ValueError, AttributeError):
-            return self._recipe.functions
+        """The recipe's functions, for their signatures and docstrings."""
+        return functions_of(self._recipe)
 
     @property
     def ours(self) -> bool:
@@ -142,18 +148,26 @@ class Card:
         start.wait_for_tensorflow()
         path = self.source.resolve()
         if self.ours:
-            return import_module(f"{PACKAGE}.{self.name}").recipe
+            return self._held(vars(import_module(f"{PACKAGE}.{self.name}")))
         main = sys.modules["__main__"]
         if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path and hasattr(main, "recipe"):
-            return held(vars(main), self.source)
+            return self._held(vars(main))
         name = f"keraskit_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-        return held(vars(sys.modules.get(name) or import_file(self.source, name)), self.source)
+        return self._held(vars(sys.modules.get(name) or import_file(self.source, name)))
+
+    def _held(self, names: dict[str, Any]) -> Recipe | Callable[..., Any]:
+        return names[self.plain] if self.plain else held(names, self.source)
 
 
-def held(names: dict[str, Any], source: Path) -> Recipe | Program:
+def functions_of(recipe: Recipe | Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """The functions whose arguments are flags: a recipe's, or a plain one as "run"."""
+    return recipe.functions if isinstance(recipe, Recipe) else {"run": recipe}
+
+
+def held(names: dict[str, Any], source: Path) -> Recipe:
     """The recipe that a file holds, as this file's whatever module has made it."""
     recipe = names.get("recipe")
-    if not isinstance(recipe, Recipe | Program):
+    if not isinstance(recipe, Recipe):
         raise UserError(f"{source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
     return recipe if recipe.source and recipe.source.resolve() == source.resolve() else recipe.at(source)
 
@@ -181,58 +195,6 @@ def import_file(source: Path, name: str) -> Any:
         problem = f"{source} cannot be imported: {type(error).__name__}: {error}."
         raise UserError(problem, f"`python {source}` shows where.") from error
     return module
-
-
-def _stub(tree: ast.Module, value: ast.expr, source: Path) -> Callable[..., Any]:
-    """A function of the same signature and docstring, made without importing what its body needs.
-
-    `value` names the function: one of this file, or of a module that it imports. Raises LookupError or NameError where
-    it cannot be found, or its defaults are no literals.
-    """
-    match value:
-        case ast.Call(func=ast.Name("from_arrays") | ast.Attribute(attr="from_arrays")):
-            return lambda: None
-        case ast.Attribute(value=ast.Name(id=module), attr=name):
-            return _stub_of(_imported(tree, module), name)
-        case ast.Name(id=name):
-            for node in tree.body:
-                if isinstance(node, ast.FunctionDef) and node.name == name and not node.decorator_list:
-                    return _without_body(node, source, ast.get_docstring(tree))
-            parent, _, name = _imported(tree, name).rpartition(".")
-            return _stub_of(parent, name)
-    raise LookupError(ast.unparse(value))
-
-
-def _imported(tree: ast.Module, name: str) -> str:
-    """The full name of what a file calls `name`."""
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return f"{node.module}.{alias.name}"
-    raise LookupError(name)
-
-
-def _stub_of(module: str, name: str) -> Callable[..., Any]:
-    spec = importlib.util.find_spec(module)  # imports the packages that hold it, which are light in keraskit
-    if spec is None or not spec.origin or not module.startswith("keraskit."):
-        raise LookupError(module)
-    source = Path(spec.origin)
-    return _stub(ast.parse(source.read_bytes()), ast.Name(id=name), source)
-
-
-def _without_body(function: ast.FunctionDef, source: Path, doc: str | None) -> Callable[..., Any]:
-    node = ast.parse(ast.unparse(function)).body[0]  # a copy, so that the tree stays as it was read
-    assert isinstance(node, ast.FunctionDef)
-    node.returns = None
-    node.body = [b for b in node.body[:1] if isinstance(b, ast.Expr)] or [ast.Pass(lineno=1, col_offset=0)]
-    required = len(node.args.args) - len(node.args.defaults)
-    for argument in node.args.args[:required]:  # filled in by the runner: keras.Model is not imported here
-        argument.annotation = None
-    known = {**vars(typing), **vars(errors), "Path": Path, "__doc__": doc}
-    names: dict[str, Any] = {}
-    exec(compile(ast.Module([node], []), str(source), "exec", dont_inherit=True), known, names)
-    return names[node.name]
 
 
 def _literals(call: ast.Call) -> dict[str, Any]:
@@ -286,5 +248,5 @@ def plain_name(word: str) -> str:
 
 
 def load_recipe(word: str) -> Any:
-    """Import one recipe, and Keras with it; a Recipe or a Program."""
+    """Import one recipe, and Keras with it: a Recipe, or the plain function of one that trains nothing."""
     return find_card(word).load()

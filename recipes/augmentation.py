@@ -1,100 +1,92 @@
-"""Image augmentation, shown: the same digits before and after each kind (document, sections 2 and 6.6).
+"""Image augmentation by Keras's own layers, and in ImageDataGenerator's words (document, sections 2 and 6.6).
 
     python -m keraskit.recipes.augmentation
+    python -m keraskit.recipes.cats_dogs_augmented --keras-layers
     keraskit augment --preview PHOTO.jpg --rotation-range 40 --horizontal-flip
 
-The document gave shear_range 1.25 and 0.2 to a Keras that took radians; in degrees: 71.6 and 11.5. Writes nine sheets.
+What differs: each of Keras's layers resamples by itself, so that several blur, where keraskit's Augmentation resamples
+once. RandomShear leaves the upper left corner in place, not the centre, and the width as it is. Keras has no layer
+for ZCA whitening. The document's shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees, and move a pixel by
+up to 0.95 and 0.2 of its distance.
 """
 
 from pathlib import Path
-from typing import Annotated
+
+import keras
+import numpy as np
+from keras import layers
+from matplotlib.figure import Figure
 
 import keraskit
-from keraskit import Augmentation, Program
-from keraskit.datasets import mnist
-from keraskit.datasets.images import drawn_pets
-from keraskit.datasets.images.sources import SHIPPED
-from keraskit.errors import Count
-from keraskit.files import check_folder
-from keraskit.runs import plots
-from keraskit.runs.folder import RunFolder, now
-from keraskit.tools.preview import clipped, preview, visible
+from keraskit import Augmentation
+from keraskit.datasets import digits
 
-import numpy as np
-from annotated_types import Interval
-from PIL import Image
-
-SHEETS = {
-    "2-rotation-90": Augmentation(rotation_range=90),
-    "3-shift-0.2": Augmentation(width_shift_range=0.2, height_shift_range=0.2),
-    "4-shear-71.6-degrees": Augmentation(shear_range=71.6),
-    "5-flips": Augmentation(horizontal_flip=True, vertical_flip=True),
-    "6-featurewise-standardisation": Augmentation(featurewise_center=True, featurewise_std_normalization=True),
-    "7-zca-whitening": Augmentation(featurewise_center=True, zca_whitening=True, zca_epsilon=1e-2),
-}
-SEVEN_TRANSFORMS = Augmentation(
-    rotation_range=40,
-    width_shift_range=0.2,
-    height_shift_range=0.2,
-    shear_range=11.5,
-    zoom_range=0.2,
-    horizontal_flip=True,
-    fill_mode="nearest",
-)
+IN_WORDS = {
+    "rotation": Augmentation(rotation_range=90),
+    "shift": Augmentation(width_shift_range=0.2, height_shift_range=0.2),
+    "shear": Augmentation(shear_range=71.6),
+    "flips": Augmentation(horizontal_flip=True, vertical_flip=True),
+    "standardisation": Augmentation(featurewise_center=True, featurewise_std_normalization=True),
+    "zca": Augmentation(featurewise_center=True, zca_whitening=True, zca_epsilon=1e-2),
+    "seven": Augmentation(
+        rotation_range=40, width_shift_range=0.2, height_shift_range=0.2, shear_range=11.5, zoom_range=0.2,
+        horizontal_flip=True,
+    ),
+}  # fmt: skip
 
 
-def write_sheets(output_dir: Path = Path("runs"), seed: Annotated[int, Interval(ge=0)] = 0, digits: Count = 9) -> Path:
-    """Write the document's pictures into a new folder, and return it.
+def pipeline(kind: str = "seven", data: np.ndarray | None = None) -> keras.Sequential:
+    """Keras's layers for one kind of augmentation: pictures of shape (n, height, width, channels) in, the same out.
 
     Args:
-        output_dir: Folder under which to make it.
-        seed: Decides what is random.
-        digits: How many digits a sheet shows.
+        kind: rotation, shift, shear, flips, standardisation, or seven, the transforms of section 6.6.
+        data: Pictures whose mean and deviation standardisation takes.
     """
-    check_folder(output_dir)
-    arrays, source = mnist.load()
-    folder = RunFolder.create(output_dir, "augmentation")
-    with folder.recorded(recipe="augmentation", started=now(), seed=seed, data=source):
-        write_digits(folder, arrays["x_train"][..., None], arrays["y_train"], digits, seed)
-        photograph = SHIPPED / "chelsea.png"
-        if not photograph.is_file():  # installed without the repository
-            photograph = folder.path / "drawn-cat.png"
-            Image.fromarray(drawn_pets.draw("cat", 0)).save(photograph)
-        preview([photograph], SEVEN_TRANSFORMS, folder.path / "9-seven-transforms.png", versions=7, seed=seed)
-    print(f"sheets         {folder.path}")
-    return folder.path
+    edge = {"fill_mode": "nearest", "dtype": "float32"}  # bfloat16 has too few digits for where a pixel lies
+    kinds = {
+        "rotation": [layers.RandomRotation(90 / 360, **edge)],
+        "shift": [layers.RandomTranslation(0.2, 0.2, **edge)],
+        "shear": [layers.RandomShear(y_factor=0.95, **edge)],
+        "flips": [layers.RandomFlip("horizontal"), layers.RandomFlip("vertical")],  # RandomFlip() mirrors both or none
+        "standardisation": [layers.Normalization()],
+        "seven": [
+            layers.RandomRotation(40 / 360, **edge),
+            layers.RandomTranslation(0.2, 0.2, **edge),
+            layers.RandomShear(y_factor=0.2, **edge),
+            layers.RandomZoom(0.2, 0.2, **edge),
+            layers.RandomFlip("horizontal"),
+        ],
+    }
+    if data is not None and kind == "standardisation":
+        kinds[kind][0].adapt(data)
+    return keras.Sequential(kinds[kind], name=kind)
 
 
-def write_digits(folder: RunFolder, x_train: np.ndarray, labels: np.ndarray, digits: int, seed: int) -> None:
-    """The sheets of digits, 1 to 8."""
-    x = x_train[:digits]
-    with folder.atomic("1-first-images.png") as path:
-        plots.sheet(x, [str(label) for label in labels[:digits]], path, "first images", columns=digits)
-    for name, augmentation in SHEETS.items():
-        if augmentation.needs_fit:
-            augmentation = augmentation.fit(x_train)
-        after = augmentation.standardize(augmentation.transform(x, (seed, 0))).numpy()
-        after = [visible(image) if augmentation.needs_fit else clipped(image) for image in after]
-        side_by_side(folder, f"{name}.png", x, after, name.partition("-")[2].replace("-", " "))
+def augmentation(output: Path = Path("augmentation.png"), seed: int = 0, count: int = 9) -> None:
+    """Draw digits before and after each kind, by layers and in words.
 
-    saved = Augmentation(rotation_range=90).flow(
-        x, batch_size=digits, seed=seed, save_to_dir=folder.path / "saved", save_prefix="aug", save_limit=digits
-    )
-    next(iter(saved))
-    files = sorted((folder.path / "saved").iterdir())
-    pictures = [np.asarray(Image.open(file)) for file in files]
-    with folder.atomic("8-saved-files.png") as path:
-        plots.sheet(pictures, [file.name for file in files], path, "saved files", columns=digits)
+    Args:
+        output: The PNG to write.
+        seed: Decides what is random.
+        count: How many digits.
+    """
+    keras.utils.set_random_seed(seed)
+    x = 255 * digits.images().train.take(np.arange(2_000))[0]
+    rows = {"before": x[:count]}
+    for kind, words in IN_WORDS.items():
+        fitted = words.fit(x) if words.needs_fit else words
+        if kind != "zca":
+            rows[f"{kind}, by layers"] = pipeline(kind, x)(x[:count], training=True)
+        rows[f"{kind}, in words"] = fitted.standardize(fitted.transform(x[:count], (seed, 0)))
+    figure = Figure(figsize=(count, 1.3 * len(rows)))
+    for (name, pictures), line in zip(rows.items(), figure.subplots(len(rows), count, squeeze=False), strict=True):
+        line[0].set_title(name, loc="left")
+        for picture, place in zip(pictures, line, strict=True):
+            place.imshow(np.squeeze(picture), cmap="gray")
+            place.axis("off")
+    figure.savefig(output, bbox_inches="tight")
+    print(f"sheet: {output}")
 
-
-def side_by_side(folder: RunFolder, name: str, before: np.ndarray, after: list[np.ndarray], title: str) -> None:
-    """A sheet with the pictures in the upper row and what became of them in the lower."""
-    captions = ["before"] * len(before) + ["after"] * len(before)
-    with folder.atomic(name) as path:
-        plots.sheet([*before, *after], captions, path, title, columns=len(before))
-
-
-recipe = Program(run=write_sheets, section="2, 6.6")
 
 if __name__ == "__main__":
-    keraskit.main(recipe)
+    keraskit.main(augmentation)

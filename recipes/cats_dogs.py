@@ -12,12 +12,12 @@ Expected: test accuracy 0.73 (validation 0.75) on 1,752 photographs after 30 epo
 bfloat16.
 """
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Recipe
 from keraskit.datasets.images import cats_and_dogs
-
-import keras
-from keras import layers
 
 
 def build(size: int = 150, classes: int = 2, dropout: float = 0.0) -> keras.Model:

@@ -3,6 +3,7 @@
     python -m keraskit.recipes.cats_dogs_augmented --data-dir train.zip
     python -m keraskit.recipes.cats_dogs_augmented --download
     python -m keraskit.recipes.cats_dogs_augmented --augment.rotation-range 15
+    python -m keraskit.recipes.cats_dogs_augmented --keras-layers
 
 The network of cats_dogs. No photograph is ever seen twice alike, so it cannot be learned by heart: the two curves stay
 together. The document's shear_range of 0.2 was meant in radians; that is 11.5 degrees. It reports 0.82.
@@ -11,23 +12,28 @@ Expected: test accuracy 0.81 (validation 0.84) on 1,752 photographs after 50 epo
 bfloat16.
 """
 
+import keras
+
 import keraskit
 from keraskit import Augmentation, Recipe
 from keraskit.datasets.images import cats_and_dogs
-from keraskit.recipes import cats_dogs
-
-import keras
+from keraskit.recipes import augmentation, cats_dogs
 
 
-def build(size: int = 150, classes: int = 2, dropout: float = 0.5) -> keras.Model:
+def build(size: int = 150, classes: int = 2, dropout: float = 0.5, keras_layers: bool = False) -> keras.Model:
     """The network of cats_dogs, with dropout.
 
     Args:
         size: Height and width of the input, in pixels.
         classes: Number of classes.
         dropout: Rate before the dense layers.
+        keras_layers: Augment within the model, by Keras's own layers, and not in ImageDataGenerator's words.
     """
-    return cats_dogs.build(size, classes, dropout)
+    network = cats_dogs.build(size, classes, dropout)
+    if not keras_layers:
+        return network
+    inputs = keras.Input((size, size, 3), name="input")
+    return keras.Sequential([inputs, *augmentation.pipeline("seven").layers, *network.layers], name="cats_dogs")
 
 
 def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.0005) -> None:
@@ -60,6 +66,7 @@ recipe = Recipe(
         horizontal_flip=True,
         fill_mode="nearest",
     ),
+    augmented_by="keras_layers",
     section="6.6",
     expected={"test_accuracy": 0.81},
     quick={"limit": 128},

@@ -11,13 +11,13 @@ Expected: test accuracy 0.948 (three seeds: 0.939 to 0.953) on 1,752 photographs
 on two CPU cores. The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Pretrained, Recipe
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.models import applications
-
-import keras
-from keras import layers
 
 
 def build(

@@ -13,13 +13,13 @@ Expected: test accuracy 0.95 (3 seeds) on 1,752 photographs with --alpha 0.25 af
 The weights of the default alpha of 1 must be downloaded, and were not measured.
 """
 
+import keras
+
 import keraskit
 from keraskit import Augmentation, Pretrained, Recipe
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.models import applications
 from keraskit.recipes import cats_dogs_features
-
-import keras
 
 
 def build(

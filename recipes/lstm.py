@@ -10,12 +10,12 @@ black below half of the digits, so that gates which remember but one hardly know
 Expected: test accuracy 0.97 after 8 epochs, 10 min on two CPU cores.
 """
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Recipe, spread_gates
 from keraskit.datasets import digits
-
-import keras
-from keras import layers
 
 
 def build(units: int = 128, hidden: int = 128, timesteps: int = 784, classes: int = 10) -> keras.Model:

@@ -6,12 +6,12 @@
 Expected: test accuracy 0.982 after 10 epochs, 13 s on two CPU cores.
 """
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Recipe
 from keraskit.datasets import digits
-
-import keras
-from keras import layers
 
 
 def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras.Model:

@@ -8,12 +8,12 @@ predictions, most of them easy. Always "dark" is right for 0.824 of the test pix
 Expected: test output1 accuracy 0.96, test output2 accuracy 0.9 after 8 epochs, 8 min on two CPU cores.
 """
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Recipe, spread_gates
 from keraskit.datasets import digits
-
-import keras
-from keras import layers
 
 
 def build(extract: int = 64, units: int = 32, bins: int = 10, classes: int = 10) -> keras.Model:

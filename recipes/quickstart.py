@@ -8,12 +8,12 @@ The second command is the page itself as plain Keras: compile, fit, evaluate, pr
 Expected: test accuracy 0.92 after 20 epochs, 7 s on two CPU cores.
 """
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Recipe
 from keraskit.datasets import clusters
-
-import keras
-from keras import layers
 
 
 def build(hidden: int = 64, classes: int = 10) -> keras.Model:

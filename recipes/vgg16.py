@@ -12,12 +12,12 @@ Expected: not trained in full on the hardware at hand; weights, gradients and mo
 
 from typing import Literal
 
+import keras
+from keras import layers
+
 import keraskit
 from keraskit import Pretrained, Recipe
 from keraskit.datasets.images import cats_and_dogs
-
-import keras
-from keras import layers
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and their filters, from the paper's column D
 

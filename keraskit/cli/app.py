@@ -25,9 +25,9 @@ from keraskit.cli import commands, words
 from keraskit.cli.help import HelpPage, defaults
 from keraskit.cli.words import OF_RECIPES
 from keraskit.config import TRAINING, RunConfig
-from keraskit.errors import Typed, UserError, printable
-from keraskit.recipe import Program, Recipe, options_of
-from keraskit.registry import Card, find_card, held, recipes_available
+from keraskit.errors import Typed, UserError, printable, sentence
+from keraskit.recipe import Recipe, options_of
+from keraskit.registry import Card, find_card, functions_of, held, recipes_available
 
 BAD_INPUT = 2
 FLAT = Parameter(name="*", negative_iterable=())  # a model whose fields are flags
@@ -52,14 +52,19 @@ def command_line(argv: Sequence[str] | None = None) -> None:
     sys.exit(_guarded(command, list(sys.argv[1:] if argv is None else argv), "keraskit"))
 
 
-def main(recipe: Recipe | Program) -> None:
-    """Run a recipe's file as a program, with the flags of `keraskit run`: the last line of a recipe's module."""
+def main(recipe: Recipe | Callable[..., Any]) -> None:
+    """Run a file as a program, with the flags of `keraskit run`: the last line of a recipe's module.
+
+    Args:
+        recipe: what the module makes; or a plain function, whose arguments are the flags.
+    """
     gc.freeze()  # as `start.wait_for_tensorflow` does
     program = vars(sys.modules["__main__"])
-    if program.get("recipe") is recipe and Path(program.get("__file__") or "").is_file():
-        recipe = held(program, Path(program["__file__"]))  # whatever module has made it
-    card = Card(recipe.source, recipe.name)
-    name = f"python -m keraskit.recipes.{recipe.name}" if card.ours else f"python {card.source.name or '-'}"
+    file = Path(program.get("__file__") or "")
+    if program.get("recipe") is recipe and file.is_file():
+        recipe = held(program, file)  # whatever module has made it
+    card = Card(recipe.source, recipe.name) if isinstance(recipe, Recipe) else Card(file)
+    name = f"python -m keraskit.recipes.{card.name}" if card.ours else f"python {card.source.name or '-'}"
     app = _recipe_app("run", name, card, recipe)
     app["--help"].show = False  # as below `keraskit run`
     sys.exit(_guarded(lambda typed: app(typed, **_QUIET), sys.argv[1:], name))
@@ -152,7 +157,7 @@ def _app(typed: Sequence[str]) -> App:
     return app
 
 
-def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | None = None) -> App:
+def _recipe_app(verb: str, name: str, card: Card, recipe: Any = None) -> App:
     """One verb for one recipe.
 
     Args:
@@ -161,13 +166,13 @@ def _recipe_app(verb: str, name: str, card: Card, recipe: Recipe | Program | Non
         card: what the recipe's source says of itself.
         recipe: itself, where it is loaded already.
     """
-    functions = recipe.functions if recipe else card.functions
+    functions = functions_of(recipe) if recipe else card.functions
     load = functools.partial(_load, card, recipe)
     doc = card.doc if verb == "run" else f"{OF_RECIPES[verb]}\n\n{card.doc}"
     known = defaults(vars(recipe) if recipe else card.declared)
     app = _made(name, doc, known, version_flags=[])
     if "run" in functions:
-        app.default((lambda: _show_source(card)) if verb == "show" else _program_command(functions["run"], load))
+        app.default((lambda: _show_source(card)) if verb == "show" else _plain_command(functions["run"], load))
     elif verb == "show":
         app.default(_show_command(card, functions["build"], load))
     else:
@@ -239,11 +244,14 @@ def _show_source(card: Card) -> None:
     print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("\n" if card.trains else ""))
 
 
-def _program_command(function: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:
+def _plain_command(function: Callable[..., Any], load: Callable[..., Any]) -> Callable[..., None]:
     """A command with the function's own signature."""
 
     def run(*args: Any, **kwargs: Any) -> None:
-        load().run(*args, **kwargs)
+        try:
+            load()(*args, **kwargs)
+        except ValueError as error:  # of its own, or of Keras's
+            raise UserError(f"{function.__name__} cannot do that: {sentence(error)}") from error
 
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     run.__annotations__ = {name: p.annotation for name, p in inspect.signature(function).parameters.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 from cyclopts import Parameter
@@ -14,7 +14,7 @@ from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.errors import Count, Seed, printable
-from keraskit.files import PICTURES, check_file
+from keraskit.files import PICTURES, check_file, check_outputs
 from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
 from keraskit.start import wait_for_tensorflow
@@ -93,6 +93,72 @@ def augment(
     print(f"sheet: {printable(output)}")
 
 
+def classify(
+    *photos: Path,
+    model: str = "mobilenet",
+    top: Count = 5,
+    alpha: float = 1.0,
+    size: int | None = None,
+    weights: str = "imagenet",
+    resize: Literal["nearest", "bilinear"] | None = None,
+    crop: Annotated[bool, Parameter(negative=())] = False,
+    batch_size: Count = 32,
+    json: Path | None = None,
+    csv: Path | None = None,
+    sheet: Path | None = None,
+    show: Literal["mistakes", "unsure", "first"] | None = None,
+    evaluate: Annotated[bool, Parameter(negative=())] = False,
+    explain: Path | None = None,
+) -> None:
+    """Print what each photograph shows, as Keras's pretrained networks see it; or measure how often that is right.
+
+        keraskit classify PHOTOS/ --model all --sheet a.png
+        keraskit classify LABELLED/ --evaluate --crop
+
+    Keras downloads a network's weights once; names ship. Labelled pictures lie so:
+
+        LABELLED/tench/a.jpg               or n01440764/, n01440764_tench/, 0/, its index
+        LABELLED/great-white shark/b.jpg
+        LABELLED/crane (n02012849)/c.jpg   with its WordNet id, for two have this name
+
+    Args:
+        photos: Files, folders, patterns such as '*.jpg'; by default one that ships.
+        model: One of Keras's networks, such as vgg16; several with commas; or all, for the document's seven.
+        top: Classes to name for each photograph.
+        alpha: MobileNet's factor on the number of filters.
+        size: Height and width of the input in pixels, where it is not the network's own.
+        weights: imagenet, a file of Keras's, or none for a network that knows nothing.
+        resize: nearest pixels, as in the document, or bilinear filtering (default: bilinear with --crop, else nearest).
+        crop: Take the middle 87.5 % instead of squeezing all of it in, as the document does; more are right then.
+        batch_size: Photographs in one call of the network.
+        json: Write the predictions to this file too.
+        csv: The same as CSV.
+        sheet: A PNG with the photographs and what was predicted.
+        show: On the sheet: mistakes or those it was unsure of, worst first, or the first (default: mistakes, if known).
+        evaluate: Measure accuracy. Photos are folders laid out as above, or with files such as n01440764_tench.JPEG.
+        explain: A PNG that shows where in each photograph the network saw its answer.
+    """
+    check_outputs(json, csv, sheet, show, evaluate, explain)
+    from keraskit.datasets.images import imagenet
+    from keraskit.datasets.images.sources import SHIPPED, find
+
+    truth, notes = imagenet.labels().of_pictures(photos) if evaluate else ({}, [])
+    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"], notes), imagenet.names()
+    wait_for_tensorflow()
+    from keraskit.runs import accuracy, pictures
+    from keraskit.tools import classify as tool
+    from keraskit.tools import explain as explanations
+
+    rows, explained = [], []
+    how = {"alpha": alpha, "size": size, "crop": crop, "resize": resize}
+    for network, found in tool.classify(paths, model, weights, max(top, 5), batch_size, **how):
+        rows += found
+        explained += explanations.of_predictions(network, found, names) if explain else []
+    accuracy.show(rows, names, truth, notes, top)
+    pictures.write(rows, json, csv, sheet, top, show)
+    explanations.write(explained, explain)
+
+
 def new(name: str, *, folder: Path = Path()) -> None:
     """Begin a recipe of your own: NAME.py, a copy of mlp that runs at once, and its test.
 
@@ -120,5 +186,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "new": new,
     "launch": launch,
     "augment": augment,
+    "classify": classify,
     **run_commands.VERBS,
 }

@@ -9,8 +9,10 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from keraskit import system
+from keraskit.datasets.images import imagenet
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.models import weights
 
@@ -76,6 +78,17 @@ def load_imagenet(model: keras.Model) -> list[str]:
     published = create(name, float(rest or 1.0), base.input_shape[1], include_top=False, weights="imagenet")
     base.set_weights(published.get_weights())
     return []
+
+
+def decode_predictions(probabilities: np.ndarray, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """Keras's function of this name, with class names that ship: (WordNet id, name, probability), the highest first.
+
+    Args:
+        probabilities: shape (n, 1000).
+        top: classes to name of each row.
+    """
+    classes = imagenet.classes()
+    return [[(*classes[k], row[k]) for k in np.argsort(-row, kind="stable")[:top]] for row in probabilities]
 
 
 def nested(model: keras.Model) -> keras.Model | None:

@@ -27,7 +27,8 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any], kept: dic
     if config.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs tensorboard.", "pip install 'keraskit[tensorboard]' brings it.")
     quick = {"limit": QUICK_EXAMPLES, **recipe.quick} if config.quick else {}
-    augment = recipe.augment.replace(**config.augment.given())
+    augment = Augmentation() if options.get(recipe.augmented_by) else recipe.augment
+    augment = augment.replace(**config.augment.given())
     if recipe.features and augment != Augmentation():
         problem = f"{recipe.name} computes what it learns from once, so pictures cannot change from epoch to epoch."
         raise UserError(problem, "Leave the --augment flags out, or take cats_dogs_finetune.")

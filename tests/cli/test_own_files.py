@@ -139,9 +139,7 @@ def test_an_activation_without_a_name_is_drawn(here, keraskit_says):
 
 
 def test_what_trains_nothing_is_not_run_as_if_it_did():
-    with pytest.raises(
-        UserError, match=r"^classify trains no model\. Call keraskit\.load_recipe\('classify'\)\.run\.$"
-    ):
+    with pytest.raises(UserError, match=r"^classify trains no model\. Call keraskit\.load_recipe\('classify'\)\.$"):
         keraskit.run("classify")
 
 

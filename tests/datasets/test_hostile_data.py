@@ -317,7 +317,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path, capsys, monkeypatch):
             ["augment", "--preview", "a.png", "--output", name],
             ["show", "mlp", "--graph", name],
             *(["predict", "run", "a.png", flag, name] for flag in ("--json", "--csv", "--sheet")),
-            ["run", "classify", "a.png", "--csv", name],
+            ["classify", "a.png", "--csv", name],
         ):
             code, err = command(words, capsys)
             assert code == 2 and "no file that could be replaced" in err and err.count("\n") == 1, words

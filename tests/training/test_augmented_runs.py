@@ -70,27 +70,53 @@ def test_features_cannot_be_augmented(tmp_path):
         keraskit.run("quickstart", quick=True, augment=TURN, output_dir=tmp_path)
 
 
-def test_the_recipe_writes_the_documents_sheets(tmp_path):
-    folder = recipe.write_sheets(str(tmp_path), digits=4)
-    names = [p.name for p in sorted(folder.glob("*.png"))]
-    assert [name[0] for name in names] == list("123456789")
-    assert [p.name for p in sorted((folder / "saved").iterdir())] == [f"aug_0000{i}.png" for i in range(4)]
-    assert Image.open(folder / "saved" / "aug_00000.png").size == (28, 28)
-    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+@pytest.mark.parametrize("kind", ["rotation", "shift", "shear", "flips", "seven"])
+def test_keras_layers_change_pictures_in_training_alone_as_far_as_the_words(kind):
+    """A spot of light in the middle stays as near to it as ImageDataGenerator's words have it."""
+    x = np.zeros((200, 41, 41, 1), np.float32)
+    x[:, 20, 20] = 255
+    x[:, 18, 25] = 255
+    model = recipe.pipeline(kind)
+    assert np.array_equal(model(x, training=False), x)
+    changed = model(x, training=True).numpy()
+    assert (np.abs(changed - x).max((1, 2, 3)) > 1).mean() > 0.6
+    if kind in ("flips", "rotation"):
+        mass = np.clip(changed, 0, 255).sum((1, 2, 3))
+        assert np.allclose(mass, 510, rtol=0.35) and (changed[:, 20, 20] > 100).all()
+    if kind == "flips":
+        places = {tuple(np.argwhere(each[..., 0] > 200)[np.newaxis].reshape(-1)) for each in changed}
+        assert len(places) == 4  # each axis by itself
+
+
+def test_the_standardising_layer_is_adapted_and_is_the_words():
+    x = np.random.default_rng(0).uniform(0, 255, (50, 8, 8, 1)).astype(np.float32)
+    words = recipe.IN_WORDS["standardisation"].fit(x)
+    assert np.allclose(recipe.pipeline("standardisation", x)(x), words.standardize(x), atol=1e-3)
+
+
+def test_a_model_that_augments_by_itself_is_not_augmented_again_and_repeats(tmp_path):
+    knobs = {"quick": True, "limit": 16, "epochs": 1, "steps_per_epoch": 1, "size": 64, "output_dir": tmp_path}
+    one, two = (keraskit.run("cats_dogs_augmented", keras_layers=True, **knobs) for _ in range(2))
+    assert json.loads((one.folder / "run.json").read_text())["config"]["augment"] == {}
+    assert {"random_rotation", "random_shear"} <= {layer.name.rstrip("_0123456789") for layer in one.model.layers}
+    assert one.metrics == two.metrics
 
 
 def test_recipe_and_preview_as_commands(command, tmp_path):
-    done = command("run", "augmentation", "--digits", "2")
-    assert (done.returncode, done.stderr) == (0, "") and "sheets" in done.stdout
-    assert "rotation" in command("show", "augmentation").stdout
+    done = command("run", "augmentation", "--count", "2")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "sheet: augmentation.png\n")
+    assert min(Image.open(tmp_path / "augmentation.png").size) > 150
+    assert "RandomShear" in command("show", "augmentation").stdout
     assert command("run", "augmentation", "--digit", "2").returncode == 2
+    done = command("run", "augmentation", "--count", "0")
+    assert done.returncode == 2 and "augmentation cannot do that: Number of columns" in done.stderr
     done = command("augment", "--preview", ROOT / "data" / "photos", "--rotation-range", "40", "--output", "sheet.png")
     assert (done.returncode, done.stderr) == (0, "")
     assert min(Image.open(tmp_path / "sheet.png").size) > 300
     for words, says in [
         (["--preview", "nowhere"], "does not exist"),
         (["--preview", ROOT / "data" / "README.md"], "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"),
-        (["--preview", ROOT / "data" / "photos", "--zoom-range", "2"], "--zoom-range 2 makes no sense"),
+        (["--preview", ROOT / "data" / "photos", "--zoom-range", "2"], "expected two factors above 0"),
         (["--preview", ROOT / "data" / "photos", "--versions", "0"], "--versions 0"),
     ]:
         done = command("augment", *words)
