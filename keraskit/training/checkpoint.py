@@ -16,6 +16,7 @@ from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
 
 from keraskit.errors import UserError, sentence
+from keraskit.models.keras_internals import symbolic_build
 from keraskit.runs.folder import CHECKPOINT, TRAINED, RunFolder
 
 Count = Annotated[int, Interval(ge=0, le=10**9)]
@@ -71,7 +72,7 @@ def complete(model: keras.Model, element_spec: Any) -> None:
     """
     batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
     try:
-        model._symbolic_build(data_batch=batch)
+        symbolic_build(model, data_batch=batch)
     except (ValueError, TypeError) as error:
         targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
         problem = f"The model's loss or metrics do not take the targets, {targets}: {sentence(error)}"

@@ -22,6 +22,7 @@ from keraskit.augment import Augmentation
 from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
+from keraskit.models.keras_internals import flatten_layers
 from keraskit.runs import metrics, templates
 from keraskit.text import print_table, short
 from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
@@ -234,7 +235,7 @@ def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
     knobs: dict[str, Any] = {}
     if int8:
         recurrent = keras.layers.RNN | keras.layers.Bidirectional
-        if any(isinstance(layer, recurrent) for layer in asked.model._flatten_layers()):
+        if any(isinstance(layer, recurrent) for layer in flatten_layers(asked.model)):
             # TensorFlow 2.21 ends the whole process there, by a segmentation fault.
             raise ValueError("TensorFlow's quantisation breaks down at recurrent layers")
 
