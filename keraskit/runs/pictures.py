@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -176,8 +175,24 @@ def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
 
 def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
     """A list with an object per file; where the truth of any is known, with it."""
+    return json.dumps(_entries(rows, top), indent=2, ensure_ascii=False) + "\n"
+
+
+def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
+    """A line per file: the same, with a column for each class and probability."""
+    entries, table = _entries(rows, top), []
+    most = max((len(entry["best"]) for entry in entries), default=0)
+    for entry in entries:
+        best = entry["best"] + [{"class": None, "probability": None}] * (most - len(entry["best"]))
+        columns = {f"{name}_{i}": value for i, each in enumerate(best, 1) for name, value in each.items()}
+        known = {name: value for name, value in entry.items() if name not in ("best", "note", "error")}
+        table.append({**known, **columns, "note": entry["note"], "error": entry["error"]})
+    return as_csv([[*table[0]], *([*line.values()] for line in table)])
+
+
+def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
     labelled = any(row.truth for row in rows)
-    entries = [
+    return [
         {
             "picture": printable(row.path),
             "network": row.network,
@@ -188,22 +203,6 @@ def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
         }
         for row in rows
     ]
-    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-
-
-def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A line per file."""
-    labelled = any(row.truth for row in rows)
-    most = max((len(row.best[:top]) for row in rows), default=0)
-    ranks = [f"{word}_{i + 1}" for i in range(most) for word in ("class", "probability")]
-    table: list[list[Any]] = [
-        ["picture", "network", *(["truth", "right"] if labelled else []), *ranks, "note", "error"]
-    ]
-    for row in rows:
-        best = [cell for name, p in row.best[:top] for cell in (name, f"{p:.6f}")]
-        known = [row.truth, row.right] if labelled else []
-        table.append([row.path, row.network, *known, *best, *[None] * (2 * most - len(best)), row.note, row.error])
-    return as_csv(table)
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
@@ -223,27 +222,18 @@ def draw(rows: Sequence[Prediction], path: Path, show: str | None = None) -> Non
     read = [row for row in rows if row.best]
     show = show or ("mistakes" if any(row.truth for row in rows) else "first")
     chosen = {"mistakes": mistakes(read), "unsure": sorted(read, key=lambda row: row.best[0][1]), "first": read}[show]
-    count, all_of = min(SHEET, len(chosen)), f"{len(read):,} predictions"
-    title = {
-        "mistakes": f"Mistakes, the most confident first: {count} of {len(chosen):,} in {all_of}",
-        "unsure": f"Unsure, the least probable first: {count} of {all_of}",
-        "first": f"The first {count} of {all_of}",
-    }[show]
-    lines = -(-count // COLUMNS)
-    columns = -(-count // max(1, lines))  # as many in each line, so that no column is empty
-    several, shown = len({row.network for row in rows}) > 1, chosen[:SHEET]
-    captions = [_caption(row, row.network if several else "") for row in shown]
-    title = textwrap.fill(title, 24 * max(2, columns))
-    plots.sheet([*map(_thumbnail, shown)], captions, path, title, columns, side=1.8)
+    order = {"mistakes": " mistakes, the most confident first", "unsure": ", the least probable first", "first": ""}
+    shown = chosen[:SHEET]
+    title = f"{len(shown)} of {len(chosen):,}{order[show]}"
+    plots.sheet([*map(_thumbnail, shown)], [*map(_caption, shown)], path, title, COLUMNS, side=1.8)
 
 
-def _caption(row: Prediction, network: str) -> str:
+def _caption(row: Prediction) -> str:
     name, probability = row.best[0]
-    verdict = {True: "right", False: f"wrong, true: {row.truth}", None: ""}[row.right]
     named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
-    note = textwrap.shorten(", ".join(filter(None, (network, row.note))), CAPTION, placeholder="…")
-    lines = [shortened(printable(row.path.name), CAPTION), named, shortened(printable(verdict), CAPTION)]
-    return "\n".join(filter(None, [*lines, printable(note)]))
+    verdict = {True: "right", False: f"wrong, true: {row.truth}", None: ""}[row.right]
+    lines = [row.path.name, named, verdict, row.network, row.note]
+    return "\n".join(shortened(printable(line), CAPTION) for line in lines if line)
 
 
 def _thumbnail(row: Prediction) -> np.ndarray:

