@@ -13,7 +13,7 @@ Rows = Sequence[dict[str, float]]
 
 
 def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
-    """Return logs as numbers; each value of a vector has a name of its own: `f1_score_0`, `f1_score_1`."""
+    """Flatten logs to floats; vectors become `f1_score_0`, `f1_score_1`."""
     numbers = {}
     for name, value in (logs or {}).items():
         for i, each in enumerate(np.ravel(value)):
@@ -22,17 +22,17 @@ def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A metric with so many digits after its point; a huge one, as a loss may become, in the short form."""
+    """Format a metric; above a million in exponent form."""
     return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def metric(rows: Rows) -> str:
-    """The first metric but the loss that was measured in validation too."""
+    """Headline metric: the first but the loss that was measured in validation too."""
     return next((name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss"), "loss")
 
 
 def counts_examples(name: str, run: dict[str, Any]) -> bool:
-    """Whether a metric is the share of right examples: not of labels or pixels, of which an example has several."""
+    """Whether a metric is accuracy by example, not by label or pixel, of which an example has several."""
     output = run.get("class_output") or ""
     return bool(run.get("classes")) and name.startswith(output) and name.endswith("accuracy") and "balanced" not in name
 

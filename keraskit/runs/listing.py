@@ -35,18 +35,18 @@ class Run:
 
     @property
     def metric(self) -> str:
-        """The metric that counts, as training calls it."""
+        """Headline metric."""
         return history.metric(self.history) if self.history else "loss"
 
     @property
     def best(self) -> dict[str, float]:
-        """The history's row of the epoch whose weights were kept, else of the last."""
+        """History row of the best epoch, else of the last."""
         best = self.facts.get("best_epoch") or 0
         return self.history[best - 1] if 0 < best <= len(self.history) else self.history[-1]
 
     @property
     def test(self) -> float | None:
-        """What the test split gave."""
+        """Headline metric of the test split."""
         return (self.facts.get("test") or {}).get(self.metric)
 
     @property
@@ -63,25 +63,25 @@ class Run:
 
     @property
     def flags(self) -> dict[str, Any]:
-        """The flags it was started with, but for its seed."""
+        """Flags as given, without the seed."""
         asked = self.facts.get("asked") or {}
         return {k: v for k, v in {**(asked.get("knobs") or {}), **(asked.get("options") or {})}.items() if k != "seed"}
 
     @property
     def examples(self) -> dict[str, int]:
-        """Of each split."""
+        """Number of examples by split."""
         return self.facts["data"].get("used") or {}
 
     @cached_property
     def task(self) -> tuple[Any, ...]:
-        """What must be the same for two results to be compared: data, examples, and whether it was a real run."""
+        """Data, examples by split, and whether it was quick: equal for runs that may be compared."""
         data = self.facts["data"]
         quick = bool((self.facts.get("config") or {}).get("quick"))
         return data.get("sha256") or data["name"], tuple(sorted(self.examples.items())), quick
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
-    """The run folders that these are, or that lie in them, the oldest first. Raises UserError where there is none."""
+    """Find run folders in and below these, the oldest first. Raises UserError where there is none."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = [path] if (path / MANIFEST).exists() else [file.parent for file in path.glob(f"**/{MANIFEST}")]
@@ -93,7 +93,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
 
 
 def read(path: Path) -> Run:
-    """A run. Raises UserError where its files are damaged."""
+    """Read a run. Raises UserError where its files are damaged."""
     folder = RunFolder(path)
     return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name"), folder.read_history())
 
@@ -137,7 +137,7 @@ class Row:
 
     @property
     def tests(self) -> list[float]:
-        """What the test split gave in each."""
+        """Headline metric of the test split of each run."""
         return [run.test for run in self.runs if run.test is not None]
 
     @property
@@ -154,15 +154,9 @@ class Row:
             return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
         return history.number(known[0])
 
-    @property
-    def typical(self) -> Run:
-        """The run whose result is in the middle."""
-        known = [run for run in self.runs if run.test is not None]
-        return sorted(known, key=lambda run: run.test or 0.0)[(len(known) - 1) // 2] if known else self.runs[0]
-
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Runs of one folder, with the same flags on the same data, whose seeds differ, are one row."""
+    """Group runs of one folder that differ in their seed alone."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.home

@@ -146,7 +146,7 @@ def draw(known: Sequence[Row], path: Path) -> None:
     """All validation curves, and the training curves behind them, in one picture."""
     lines, metrics = [], []
     for row in known:
-        run = row.typical
+        run = row.runs[0]
         metrics.append(run.metric)
         lines.append((row.label, run.history, run.metric, run.best[f"val_{run.metric}"]))
     name = " or ".join(dict.fromkeys(each.replace("_", " ") for each in metrics))

@@ -50,12 +50,7 @@ def interrupted(tiny_run, place):
     return copied(tiny_run, place, ["pictures.npz", "predictions.npz"], status="interrupted", test=None, verdict=None)
 
 
-PAGES = {
-    "classes": lambda run, place: copied(run, place),
-    "chinese": named,
-    "values": regression,
-    "stopped": interrupted,
-}
+PAGES = {"classes": named, "values": regression, "stopped": interrupted}
 
 
 @pytest.fixture(scope="module", params=PAGES)
