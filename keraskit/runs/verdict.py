@@ -71,7 +71,7 @@ def findings(
     splits: Splits,
     rows: Rows,
     run: dict[str, Any],
-    test: SplitPredictions | None,
+    test: SplitPredictions,
     rate: float | None,
     resume: str,
     far: bool = False,
@@ -82,7 +82,7 @@ def findings(
         splits: what it learned from.
         rows: its history.
         run: its manifest, which says what its outputs are.
-        test: predictions of its best model; None where they were too large to keep.
+        test: predictions of its best model.
         rate: the learning rate; None where it is not known.
         resume: how to train on; empty where the run is none to go on with.
         far: whether predicted values are further off than any that were learned.
@@ -90,7 +90,7 @@ def findings(
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    known = test.of_classes(run) if test else None
+    known = test.of_classes(run)
     warnings, guessing = [], math.inf
     if known and splits.train.labels is not None:
         labels, probabilities = known
