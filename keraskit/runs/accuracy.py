@@ -26,7 +26,7 @@ SHOWN = 10  # mistakes, and pairs of classes, that are printed
 def show(
     rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path, str], notes: Sequence[str], top: int
 ) -> None:
-    """Note the true class of each file in its rows and print what they add up to, for each model; or what they say.
+    """Print accuracy for each model where the truth is known, else the predictions.
 
     Args:
         rows: of one model or several; each names its five most probable classes, or all.
@@ -46,7 +46,7 @@ def show(
 
 
 def trained_on(folder: RunFolder, paths: Iterable[Path]) -> list[str]:
-    """A line on how many of these files are, byte for byte, what a run was trained on; none where that is not known."""
+    """Return a line on how many of these files the run was trained on, byte for byte; none if unknown."""
     try:
         file = folder.file(TRAINED_ON)
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def trained_on(folder: RunFolder, paths: Iterable[Path]) -> list[str]:
         known = np.load(file, allow_pickle=False)
     digests = []
     for path in paths:
-        with suppress(OSError):  # said of the picture itself
+        with suppress(OSError):  # reported with the prediction
             digests.append(int(hashlib.sha256(decode.contents(path)).hexdigest()[:16], 16))
     count = int(np.isin(np.array(digests, np.uint64), known).sum())
     said = f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them"
@@ -63,7 +63,7 @@ def trained_on(folder: RunFolder, paths: Iterable[Path]) -> list[str]:
 
 
 def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[str] = ()) -> None:
-    """Print how often rows are right whose truth is known, and how they are wrong.
+    """Print accuracy, confusion and the most confident mistakes.
 
     Args:
         rows: of one model; each names its five most probable classes, or all.
@@ -106,7 +106,7 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
 
 
 def _print_counts(counts: np.ndarray, names: Sequence[str]) -> None:
-    """Print a table; where the names are too long to stand above the columns, their numbers do."""
+    """Print a table of counts; numbers stand above the columns where names are too long."""
     names = [shortened(name, 20) for name in names]
     heads = list(names)
     if max(map(cell_len, names)) + sum(2 + max(cell_len(name), len(str(counts.max()))) for name in names) > WIDTH:

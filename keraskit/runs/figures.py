@@ -22,14 +22,14 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
 SHOWN = 32
-PICTURES = "pictures.npz"  # of a run; a tool's own end so too, and the report shows what is in any of them
+PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz, and the report shows all
 SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it is, and in the page's pictures
-WHOLE = 8  # mistakes, and right answers, that are kept as the model saw them, so that they can be explained
+WHOLE = 8  # mistakes, and right predictions, kept in full size for `explain`
 
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """Pictures that belong together.
+    """Pictures with captions and a title.
 
     Args:
         pictures: uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded, in bytes.
@@ -45,7 +45,7 @@ class Sheet:
 
 
 def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Sheet]:
-    """The most confident mistakes, and the first right predictions; nothing where the examples are no pictures.
+    """Sheets of the most confident mistakes and the first right predictions; empty without pictures.
 
     Args:
         split: with labels.
@@ -142,7 +142,7 @@ def read(folder: RunFolder) -> dict[str, Sheet]:
 
 
 def _encoded(picture: np.ndarray, whole: bool) -> bytes:
-    """A PNG of a small picture, or of a whole one; a JPEG of a larger one, made small enough for a page."""
+    """Encode as PNG if small or `whole`, else as a JPEG thumbnail."""
     image, file = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture), io.BytesIO()
     if whole or max(image.size) <= SMALL:
         image.save(file, "PNG", optimize=True)
@@ -158,5 +158,5 @@ def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
     try:
         with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
             graph.draw(model, svg, png)
-    except UserError as error:  # a run is worth keeping without this picture
+    except UserError as error:  # no layout program, or a model it cannot draw
         print(f"no graph       {error}")

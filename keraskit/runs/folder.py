@@ -1,4 +1,4 @@
-"""RunFolder: one run's folder. A file in it is whole or absent, and run.json says what happened."""
+"""One run's folder: each file is whole or absent, and run.json says what happened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keraskit.registry import recipes_available
 from keraskit.text import short
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
-ERROR = "error.txt"  # the traceback of what nobody expected
+ERROR = "error.txt"  # traceback of an unexpected error
 CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
 TRAINED = "trained.npz"  # the last checkpoint of a finished run, from which more epochs go on
 TRAINED_ON = "trained_on.npy"  # of each training picture's file, 64 bits of its sha256
@@ -44,7 +44,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, output_dir: Path | str, recipe: str) -> RunFolder:
-        """Make a folder that no other run has. Raises UserError where none can be made."""
+        """Make a new folder. Raises UserError where none can be made."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         while True:
             path = Path(output_dir) / recipe / f"{stamp}-{secrets.token_hex(3)}"
@@ -89,14 +89,14 @@ class RunFolder:
         return files.atomic(self.path / name, durable)
 
     def sweep(self) -> None:
-        """Remove what a killed process was writing beside its place."""
+        """Remove temporary files of a killed process."""
         for path in self.path.glob(".*"):
             if re.fullmatch(r"\..+\.[0-9a-f]{6}\.\w+", path.name):
                 path.unlink(missing_ok=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from writing here while this one does. Raises UserError where one is at it already."""
+        """Lock the folder inside the block. Raises UserError where another process has locked it."""
         try:
             self._take()
             yield
@@ -123,7 +123,7 @@ class RunFolder:
         self._lock = found
 
     def check(self) -> None:
-        """Raise UserError where the folder was deleted, or another took its place, since it was taken hold of."""
+        """Raise UserError where the folder was deleted or replaced since it was locked."""
         with suppress(FileNotFoundError):
             if self._lock is None or os.path.samestat(os.fstat(self._lock), self.path.stat()):
                 return
@@ -138,7 +138,7 @@ class RunFolder:
         self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
 
     def file(self, name: str, most: int = files.MOST_OF_ARRAYS) -> Path:
-        """The path of a file to read; nothing here is read but through this.
+        """Check and return the path of a file to read; every reader calls this.
 
         Raises:
             FileNotFoundError: there is none.
@@ -147,7 +147,7 @@ class RunFolder:
         return files.regular(self.path / name, self.path, most)
 
     def read_bytes(self, name: str) -> bytes:
-        """A text's or a picture's bytes. Raises as `file` does."""
+        """Read a text or picture. Raises as `file` does."""
         return self.file(name, files.MOST_BYTES).read_bytes()
 
     def read_json(self, name: str) -> Any:
@@ -160,14 +160,13 @@ class RunFolder:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 
     def update_manifest(self, **facts: Any) -> None:
-        """Add facts to run.json, or make it."""
+        """Add keys to run.json."""
         known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
         self.write_json(MANIFEST, {**known, **facts})
 
     @contextmanager
     def recorded(self, **facts: Any) -> Iterator[None]:
-        """Record in run.json these facts and that the run is running, and then how it ended: finished, interrupted or
-        failed."""
+        """Record these facts, and the status: running, then finished, interrupted or failed."""
         self.update_manifest(**facts, status="running")
         try:
             yield
@@ -191,7 +190,7 @@ class RunFolder:
         self.write_text(HISTORY, text.getvalue())
 
     def read_history(self) -> list[dict[str, float]]:
-        """history.csv as numbers; empty when no epoch has ended."""
+        """Read history.csv; empty when no epoch has ended."""
         try:
             text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
@@ -205,18 +204,18 @@ class RunFolder:
             raise UserError(f"{self.path / HISTORY} is damaged: {error}.") from error
 
     def sha256(self, name: str) -> str:
-        """The hash of one file."""
+        """SHA-256 of a file."""
         with self.file(name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def now(ago: float = 0.0) -> str:
-    """The time, UTC, to the nearest second; or what it was so many seconds ago."""
+    """UTC time in ISO 8601, so many seconds ago."""
     return (datetime.now(UTC) - timedelta(seconds=ago - 0.5)).isoformat(timespec="seconds")
 
 
 def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = ()) -> str:
-    """The command that goes on with the run of a folder, by its manifest's facts."""
+    """Return the command that resumes the run of a folder."""
     if workers:
         return f"{facts.get('command')} --resume, on every worker"
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():

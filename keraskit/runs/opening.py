@@ -27,7 +27,7 @@ from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder
 Invert = Literal["auto", "yes", "no"]
 Prepare = Literal["auto", "no"]
 NEARLY_ALL = 0.95  # of a run's training pictures
-UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of runs that do not say
+UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of older runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def open_picture_run(run: Path, recipe: Path | None = None, unfinished: bool = F
         if takes != wanted:
             raise ValueError(f"the model takes {takes}, the run's pictures are {wanted}")
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
-        opened.preprocess(blank)  # statistics of other pictures end here
+        opened.preprocess(blank)  # raises for statistics of other shapes
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
     return opened
@@ -174,7 +174,7 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
 def prepared(
     image: Image.Image, inputs: Inputs, trained: dict[str, float], invert: Invert, prepare: Prepare
 ) -> tuple[np.ndarray, str]:
-    """The picture as the run's were, uint8 of their size, and a note of what else was done to it.
+    """Return a picture in the run's size, uint8, and a note on what else was done to it.
 
     Args:
         image: from `decode.read`.
@@ -196,7 +196,7 @@ def prepared(
 
 
 def as_mnist(inputs: Inputs, trained: dict[str, float]) -> bool:
-    """Whether a run's pictures are digits prepared as MNIST's."""
+    """Whether the run's pictures are digits prepared as MNIST's."""
     return trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == digit_pictures.SHAPE
 
 

@@ -53,11 +53,11 @@ class Prediction:
 
     @property
     def right(self) -> bool | None:
-        """Whether the most probable class is the true one; None where one of them is not known."""
+        """Whether the most probable class is the true one; None if unknown."""
         return self.best[0][0] == self.truth if self.best and self.truth else None
 
     def cell(self, top: int) -> str:
-        """The most probable classes and the note, or why there are none."""
+        """The most probable classes and the note, or the error."""
         if self.error:
             return printable(f"not read: {self.error}")
         named = ", ".join(f"{printable(name)} ({p:.2%})" for name, p in self.best[:top])
@@ -81,16 +81,16 @@ class Network:
     bits: int = 16
 
     def read(self, path: Path) -> tuple[np.ndarray, str]:
-        """A file as `prepare` makes it. Raises OSError and BadPicture."""
+        """Read and prepare a file. Raises OSError and BadPicture."""
         return self.prepare(decode.read(decode.contents(path), bits=self.bits))
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
-        """Shape (n, classes)."""
+        """Probabilities, shape (n, classes)."""
         return metrics.probabilities(self.model.predict_on_batch(self.fed(batch)))
 
 
 def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
-    """The classifier of a run, fed with pictures as the run's were; what else is done to one is noted."""
+    """Return a run's classifier with the run's own preprocessing."""
     as_the_runs = partial(prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
     return Network(as_the_runs, run.preprocess, run.classifier, run.inputs.bits)
 
@@ -103,7 +103,7 @@ def predictions(
     batch_size: int = BATCH,
     network: str = "",
 ) -> Iterator[Prediction]:
-    """One for each file, in order. Files are read in threads while the model works on those before.
+    """Yield a prediction for each file, in order; files are read in threads ahead of the model.
 
     Args:
         paths: the files.
@@ -157,7 +157,7 @@ def write(
     top: int = 3,
     show: str | None = None,
 ) -> None:
-    """Write the files that were asked for; `show` says what is on the sheet, as `draw` has it."""
+    """Write JSON, CSV and sheet where paths are given; `show` as in `draw`."""
     write_texts({to_json: lambda: rows_as_json(rows, top), to_csv: lambda: rows_as_csv(rows, top)})
     if to_sheet:
         with atomic(to_sheet) as path:
@@ -166,7 +166,7 @@ def write(
 
 
 def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
-    """Write the files that were asked for, and say so."""
+    """Write text files where paths are given."""
     for path, text in made.items():
         if path:
             write_text(path, text())
@@ -174,12 +174,12 @@ def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
 
 
 def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A list with an object per file; where the truth of any is known, with it."""
+    """JSON: an object per file, with truth where it is known."""
     return json.dumps(_entries(rows, top), indent=2, ensure_ascii=False) + "\n"
 
 
 def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """A line per file: the same, with a column for each class and probability."""
+    """CSV: a line per file, with columns for each class and probability."""
     entries, table = _entries(rows, top), []
     most = max((len(entry["best"]) for entry in entries), default=0)
     for entry in entries:
@@ -206,12 +206,12 @@ def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
-    """Those that are wrong, the most confident first."""
+    """Wrong predictions, the most confident first."""
     return sorted((row for row in rows if row.right is False), key=lambda row: -row.best[0][1])
 
 
 def draw(rows: Sequence[Prediction], path: Path, show: str | None = None) -> None:
-    """Write a sheet with pictures and what was predicted of them; right and wrong are framed in green and red.
+    """Draw pictures with their predictions, right ones framed in green, wrong ones in red.
 
     Args:
         rows: those that could not be read are left out.
@@ -237,7 +237,7 @@ def _caption(row: Prediction) -> str:
 
 
 def _thumbnail(row: Prediction) -> np.ndarray:
-    """The picture on a square of white paper, whatever its shape, so that no line or column of the sheet is empty."""
+    """The picture padded to a square and framed."""
     image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
     frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
     return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))

@@ -1,4 +1,4 @@
-"""Plain data to a picture file: curves, confusion matrix, sheets of pictures. Nothing here knows a model."""
+"""Draw curves, confusion matrices and sheets of pictures from plain arrays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAMILIES = (  # for letters that matplotlib's own font lacks
     *("PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS"),
     *("Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI", "Noto Emoji", "Segoe UI Symbol"),
 )
-MOST = 1e30  # that is drawn
+MOST = 1e30  # largest value drawn
 CURVES = 12  # metrics at most that are drawn; each value of a vector is one
 DARK = (  # for pages that are dark: the ink of an SVG, and the ground of its legends
     "@media (prefers-color-scheme: dark) { text { fill: #e6ebf2 } [style*='fill: #ffffff'] { fill: #14181e !important }"
@@ -45,7 +45,7 @@ COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which take
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of its own canvas, in inches: no pyplot, so no global state and no window."""
+    """Make a figure with a canvas of its own, in inches: no pyplot, so no global state and no window."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
@@ -53,7 +53,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
-    """Axes with a grid, alone on a figure or at a place of `add_subplot`."""
+    """Add axes with a grid, at a place of `add_subplot` if given."""
     axes = figure.add_subplot(*place)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
@@ -61,7 +61,7 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
 
 
 def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
-    """Write the PNG. One line says where no installed font has the letters of the names, in place of a warning each."""
+    """Write a PNG; print one note where no installed font has the letters of the names."""
     families = [] if "".join(names).isascii() else _families()
     for text in figure.findobj(Text) if families else ():
         text.set_fontfamily([*text.get_fontfamily(), *families])
@@ -73,7 +73,7 @@ def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
 
 
 def as_svg(figure: Figure) -> bytes:
-    """A figure as an SVG without a ground of its own, its ink light where the reader's pages are dark."""
+    """Render as SVG, transparent, with light ink on dark pages."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keraskit"}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -82,7 +82,7 @@ def as_svg(figure: Figure) -> bytes:
 
 @functools.cache
 def _families() -> list[str]:
-    """Those of FAMILIES that matplotlib knows: it takes each letter from the first that has it."""
+    """Installed fonts of FAMILIES; matplotlib falls back glyph by glyph."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a family without the usual weight will do
     known = set(font_manager.get_font_names())
     return [name for name in FAMILIES if name in known]
@@ -95,18 +95,18 @@ def _advise() -> None:
 
 
 def _words(text: str, most: int = 60) -> str:
-    """Text from a file as it is, not as a formula of TeX, and not longer than a picture has room for."""
+    """Escape TeX and control characters, and cut long lines."""
     return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
 
 
 def _drawn(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
-    """A column of a history, without what no axis can hold, such as a loss of 1e308."""
+    """A column of a history, with NaN for values that no axis can hold."""
     values = np.array([row[name] for row in rows])
     return np.where(np.abs(values) < MOST, values, np.nan)
 
 
 def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
-    """Each metric against the epoch, training and validation, with the best epoch marked.
+    """Plot each metric by epoch, training and validation, and mark the best epoch.
 
     Args:
         rows: one per epoch: `epoch`, metrics, and `val_` metrics.
@@ -135,7 +135,7 @@ def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
 
 
 def metrics_of(rows: Sequence[dict[str, float]]) -> list[str]:
-    """What was measured in training, in the history's order: the first of very many."""
+    """Metrics of training in the history's order, at most CURVES."""
     return [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
 
 
@@ -145,7 +145,7 @@ def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> Non
 
 
 def reliability_figure(found: Calibration) -> Figure:
-    """Accuracy against confidence: on the diagonal the model is as sure as it should be."""
+    """Plot accuracy against confidence; on the diagonal the model is calibrated."""
     figure = _figure(4.6, 3.4)
     axes = _axes(figure, "probability of the predicted class", "share right")
     bins = len(found.counts)
@@ -160,7 +160,7 @@ def reliability_figure(found: Calibration) -> Figure:
 
 
 def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
-    """Predicted against true values, both of shape (n,), at most 2,000 of them."""
+    """Plot predicted against true values, both of shape (n,), at most 2,000."""
     figure = _figure(4.6, 3.4)
     axes = _axes(figure, "true value", "predicted value")
     axes.plot(targets[:2_000], predictions[:2_000], ".", color=TRAIN, alpha=0.5, markersize=4)
@@ -171,7 +171,7 @@ def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
 
 
 def comparison(runs: Sequence[tuple[str, Sequence[dict[str, float]], str, float]], metric: str, path: Path) -> None:
-    """Curves of several runs in one picture: validation in full colour, training thin.
+    """Plot curves of several runs: validation in full colour, training thin.
 
     Args:
         runs: a label, a row per epoch, the metric to draw, and its value in the best epoch.
@@ -196,7 +196,7 @@ def comparison(runs: Sequence[tuple[str, Sequence[dict[str, float]], str, float]
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Counts of true class (rows) against predicted class (columns), each coloured by its share of the true class.
+    """Plot counts of true class (rows) by predicted class (columns), coloured by share of the true class.
 
     Args:
         matrix: counts, shape (classes, classes).
@@ -231,7 +231,7 @@ def sheet(
     columns: int = 8,
     side: float = 1.25,
 ) -> None:
-    """Pictures in rows with a caption under each.
+    """Draw pictures in rows with a caption under each.
 
     Args:
         pictures: uint8, each of shape (height, width), (height, width, 1) or (height, width, 3).

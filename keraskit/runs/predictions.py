@@ -1,4 +1,4 @@
-"""predictions.npz: what a run's best model answered for every example of validation and test, and what was true."""
+"""predictions.npz: targets and predictions of the best model for validation and test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from keraskit.runs.metrics import Values, probabilities
 
 FILE = "predictions.npz"
 SPLITS = ("validation", "test")
-TYPES = {"labels": "iu", "names": "U", "targets": "biuf", "predictions": "iuf"}  # NumPy's kinds of what is written
+TYPES = {"labels": "iu", "names": "U", "targets": "biuf", "predictions": "iuf"}  # NumPy's type codes
 MOST_BYTES = 50_000_000  # of one output's predictions of one split; larger ones, of whole pictures, are left out
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitPredictions:
-    """One split's, in its order.
+    """Targets and predictions of one split, in its order.
 
     Args:
         labels: the class of each example, int, shape (n,); None where there are no classes.
@@ -60,7 +60,7 @@ class SplitPredictions:
 
 
 def kept(found: SplitPredictions) -> SplitPredictions:
-    """What the file keeps of a split: arrays that are not too large, of types that NumPy itself has."""
+    """Drop arrays too large for the file; cast bfloat16 to float32."""
 
     def of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         small = {output: array for output, array in arrays.items() if array.nbytes <= MOST_BYTES}
@@ -86,7 +86,7 @@ def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
 
 
 def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
-    """One split's predictions; None where the run has none. Raises UserError where no run writes such a file."""
+    """Read one split; None if missing. Raises UserError for a damaged file."""
     try:
         data = io.BytesIO(folder.read_bytes(FILE))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Fills the templates of pages and programs; each is read and compiled once in a process."""
+"""Render Jinja templates of pages and programs, each compiled once."""
 
 import functools
 from typing import Any
@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 
 def render(name: str, package: str = "keraskit.runs", **values: Any) -> str:
-    """Fill a package's template; values are escaped in pages and nowhere else."""
+    """Render a package's template; values are escaped in pages."""
     return _environment(package).get_template(f"{name}.jinja").render(**values)
 
 

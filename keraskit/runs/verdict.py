@@ -18,15 +18,15 @@ from keraskit.runs.history import Rows, number
 from keraskit.runs.metrics import Z, interval
 from keraskit.runs.predictions import SplitPredictions
 
-HARMLESS = {  # knobs that leave the expected figures as they are; what data there is, the data says
+HARMLESS = {  # settings that do not change the expected result
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
     "tensorboard",
 }
-STUCK = 3  # epochs at the level of chance that are no accident
+STUCK = 3  # epochs at the loss of guessing
 NEAR = 0.03  # of a loss, relative to that of guessing
 FAR = 10  # times the loss of guessing, or the first, where training has diverged
-WIDE = 0.2  # of an interval that leaves nearly everything open
-FEW = 5  # examples of a class that are all wrong by chance in one of 32 cases, were half its kind recognised
+WIDE = 0.2  # interval of accuracy
+FEW = 5  # examples of a class, all wrong: p = 1/32 at a recall of one half
 NAMED = 5  # classes
 
 
@@ -51,7 +51,7 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, A
     verdicts = []
     for name, expected in recipe.expected.items():
         reached, words = metrics[name.removeprefix("test_")], name.replace("_", " ")
-        if not name.endswith("accuracy"):  # no share, so chance is not known of it, nor which way is better
+        if not name.endswith("accuracy"):  # neither an interval nor a direction is known
             verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
             continue
         margin = sampling_error(expected, splits.test.size)
@@ -110,7 +110,7 @@ def findings(
 
 
 def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """Whether naming one class is as good as the model, and which classes it never finds."""
+    """Warn of accuracy at or below the majority baseline, and of classes with recall 0."""
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
     right, count, chance, found = int(np.trace(counts)), len(labels), metrics.chance(labels), []
     low, high = interval(right, count)
@@ -127,7 +127,7 @@ def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[
 
 
 def _stuck(trained: np.ndarray, guessing: float) -> str:
-    """Whether training ends with several epochs where guessing by frequency stands."""
+    """Advise where the loss stays at that of guessing by frequency."""
     count = int(np.argmax([*(np.abs(trained - guessing) > NEAR * guessing)[::-1], True]))
     if count < STUCK or not math.isfinite(guessing):
         return ""
@@ -138,7 +138,7 @@ def _stuck(trained: np.ndarray, guessing: float) -> str:
 
 
 def _course(trained: np.ndarray, held_out: np.ndarray, count: int, resume: str) -> str:
-    """Whether the validation loss has risen since its best epoch, or falls still."""
+    """Advise on over-fitting, or on more epochs."""
     if best := history.risen_since(held_out, trained, count):
         rose, fell = (f"{number(each[best - 1], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
         return (
