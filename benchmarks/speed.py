@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from keraskit import start
 
@@ -32,8 +33,7 @@ from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.models.graph import operations  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.training import hardware, runner  # noqa: E402
-from keraskit.training.callbacks import SetEpoch  # noqa: E402
-from keraskit.training.fit import StopOnNonFinite  # noqa: E402
+from keraskit.training.fit import StopOnNonFinite, train_function  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
 from keraskit.training.setup import TrainingSetup, prepare  # noqa: E402
 
@@ -148,10 +148,8 @@ def by_hand(setup: TrainingSetup) -> Timed:
             step(*next(iterator))
 
     def run(epochs: int, steps: int) -> None:
-        shuffled = of_length(steps)
-        for epoch in range(epochs):
-            shuffled.begin(epoch)
-            iterator = iter(shuffled.dataset)
+        iterator = iter(of_length(steps).batches())
+        for _ in range(epochs):
             for first in range(0, steps, several):
                 train(iterator, tf.constant(min(several, steps - first)))
 
@@ -161,13 +159,14 @@ def by_hand(setup: TrainingSetup) -> Timed:
 def keraskits(setup: TrainingSetup) -> Timed:
     """keraskit's default, with what a run does at every step: look at the loss, and tell how far it is."""
     of_length = functools.cache(lambda steps: shortened(setup, steps))
+    functions = functools.cache(lambda steps: train_function(setup.training_copy, steps, 0))
     several = setup.choices.steps_per_execution.value
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
-        callbacks = [SetEpoch(shuffled), StopOnNonFinite(setup, None)]
-        with setup.place.scope:
-            setup.training_copy.fit(shuffled.dataset, epochs=epochs, callbacks=callbacks, verbose=0, shuffle=False)
+        model, known = setup.training_copy, {"callbacks": [StopOnNonFinite(shuffled)], "verbose": 0, "shuffle": False}
+        with setup.place.scope, mock.patch.object(model, "train_function", functions(steps)):
+            model.fit(shuffled.batches(end=epochs), steps_per_epoch=steps, epochs=epochs, **known)
 
     return Timed(run, setup.epochs.steps, several)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
+import copy
 import dataclasses
 import functools
 import itertools
 import threading
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from PIL import Image
 from keraskit.augment.description import Description
 from keraskit.augment.statistics import standardize
 from keraskit.augment.transform import draws, transform
-from keraskit.datasets.pipeline import ahead, close, opened_by
+from keraskit.datasets.pipeline import ahead, close_at_exit
 from keraskit.errors import UserError
 from keraskit.start import tf
 
@@ -104,6 +103,7 @@ def endless(
     save = None
     if batching.save_to_dir is not None:
         save = Saver(Path(batching.save_to_dir), batching.save_prefix, batching.save_format, batching.save_limit)
+        close_at_exit()
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         pair = tf.stack([tf.constant(batching.seed, tf.int64), epoch])
@@ -123,14 +123,11 @@ def endless(
 
     made = ahead(tf.data.Dataset.range(2**62).flat_map(one_epoch), batch)
     steps = -(-len(chosen) // batching.batch_size)
-    opened = functools.cache(lambda: _closed_at_exit(iter(made)))
-    return opened_by(made, opened, cardinality=lambda _: tf.constant(steps, tf.int64))
-
-
-def _closed_at_exit(iterator: Any) -> Any:
-    """The iterator, which lets go of its threads before Python ends: they may wait for Python, and it for them."""
-    atexit.register(close, weakref.ref(iterator))
-    return iterator
+    opened = functools.cache(lambda: iter(made))
+    own = {"__iter__": lambda _: opened(), "cardinality": lambda _: tf.constant(steps, tf.int64)}
+    flow = copy.copy(made)
+    flow.__class__ = type("Flow", (type(made),), own)
+    return flow
 
 
 class Saver:

@@ -20,7 +20,7 @@ from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.runs import figures, metrics, plots, predictions, report, verdict
-from keraskit.runs.folder import MANIFEST, REPORT, TRAINED_ON, RunFolder, resume_command
+from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.text import short
 
@@ -62,6 +62,9 @@ def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
     if splits.train.prints is not None:
         with folder.atomic(TRAINED_ON) as path:
             np.save(path, splits.train.prints)
+    if splits.train.augmentation and splits.train.augmentation.statistics:
+        with folder.atomic(STATISTICS) as path:
+            splits.train.augmentation.statistics.save(path)
 
 
 def write(

@@ -22,8 +22,8 @@ Evaluated = tuple[dict[str, float], SplitPredictions]
 
 def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
     """Take the best weights by validation, and read the test split, once."""
-    with uncompiled(setup.model) as model:  # the file holds no optimizer
-        model.load_weights(folder.file(MODEL))
+    with uncompiled(setup.model):  # the file holds no optimizer
+        setup.model.load_weights(folder.file(MODEL))
     with setup.place.scope:
         splits = {"validation": setup.splits.validation, "test": setup.splits.test}
         return infer(setup.model, splits, setup.settings.batch_size)

@@ -1,188 +1,131 @@
-"""Training itself: `fit`, from the first step or from where a checkpoint stands."""
+"""Training itself: Keras's `fit`, from the first step or from where a checkpoint stands."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import keras
+import tensorflow as tf
 
 from keraskit import signals
+from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.pipeline import stopping
 from keraskit.distributed.cluster import StopTogether
 from keraskit.errors import UserError, printable
-from keraskit.runs import history
-from keraskit.training import progress, resources
-from keraskit.training.callbacks import Averages, Checkpoints, KeepBest, SetEpoch
+from keraskit.runs.folder import RunFolder
+from keraskit.training import resources
+from keraskit.training.callbacks import Averages, Checkpoints, KeepBest
 from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
-from keraskit.training.user_callbacks import UserCallbacks
 
 NAMED = 8  # files at most, of a batch that gave no loss
 
 
-def fit(
-    setup: TrainingSetup, keeper: KeepBest, user: UserCallbacks, start: Checkpoint | None = None, command: str = ""
-) -> None:
+def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None = None) -> KeepBest:
     """Train from the first step, or from where `start` stands, and keep on disk what must not be lost.
+
+    A worker that writes nothing has no folder. Returns what knows the history and the best epoch.
 
     Raises:
         Stopped: a signal came, and everything is saved.
         RunStopped: an example can no longer be read.
-        UserError: the loss is no number any more, or nothing can be saved.
+        UserError: the loss is no number any more, or the checkpoint is damaged.
+        OSError: nothing can be saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
     validation = setup.training_data.validation.in_order(settings.batch_size, cluster.share)
-    verbose, shown = progress.for_this_output()
-    patience, position = signals.Patience(), start.position if start else Position()
+    position = start.position if start else Position()
+    end = position.epoch if position.stopped else settings.epochs
+    patience, best = signals.Patience(), KeepBest(setup, folder, position)
     stop = StopTogether(cluster, patience)
-    saving = []
-    if keeper.folder and settings.tensorboard:
-        shown.append(keras.callbacks.TensorBoard(keeper.folder.path / "tensorboard", write_graph=False))
-    if keeper.folder:
-        saving = [Checkpoints(keeper, user, stop.agreed, position.step, command)]
-
-    def restore() -> None:
-        if start:
-            with cluster.scope():
-                start.restore(model)
-            user.restore(start)
-
-    def train(dataset: Any, begun: int, until: int) -> None:
-        model.fit(
-            cluster.distribute(dataset),
-            validation_data=cluster.distribute(validation),
-            initial_epoch=begun,
-            epochs=until,
-            callbacks=callbacks,
-            verbose=verbose,
-            shuffle=False,  # the dataset shuffles itself
-        )
-
-    if start:
-        start.check(settings.epochs, epochs.steps)
-        keeper.take(position)
-    callbacks = _Callbacks(
-        [SetEpoch(epochs), StopOnNonFinite(setup, keeper), keeper, *shown, *user.callbacks, user, stop, *saving],
-        add_history=True,
-        add_progbar=verbose != 0,
-        model=model,
-        verbose=verbose,
-        epochs=settings.epochs,
-        steps=epochs.steps,
-    )
-    callbacks.averages, callbacks.done, callbacks.restore = keeper.averages, position.step, restore
-    begun, stopped = position.epoch, position.stopped
+    callbacks: list[keras.callbacks.Callback] = [StopOnNonFinite(epochs), best, setup.callbacks, stop, Averages()]
+    callbacks.append(Checkpoints(setup, best, start, stop.agreed))
+    if folder and settings.tensorboard:
+        callbacks.insert(2, keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False))
     precision = setup.choices.precision.value
-    agreed = {"the first epoch": begun + 1, "--precision": precision, "steps in an epoch": epochs.steps}
-    enough = resources.enough_memory(settings.batch_size)
+    agreed = {"the first epoch": position.epoch + 1, "--precision": precision, "steps in an epoch": epochs.steps}
     with (
         signals.sent_to(patience),
         setup.place.scope,
         cluster.together(),
-        enough,
+        resources.enough_memory(settings.batch_size),
         stopping(),
+        mock.patch.object(model, "train_function", train_function(model, epochs.steps, position.step)),
     ):
         cluster.agree(**agreed)
-        with _averages_left(model.optimizer):
-            if callbacks.done:
-                train(epochs.after(callbacks.done), begun, begun + 1)
-                begun, callbacks.done, stopped = begun + 1, 0, model.stop_training
-            if begun < settings.epochs and not stopped:
-                train(epochs.dataset, begun, settings.epochs)
-            callbacks.on_train_begin()  # where training had ended before this process
-        model.optimizer.finalize_variable_values(model.trainable_weights)
-        callbacks.end()
-    stop.agreed.asked = patience.asked  # from here on each may stop by itself
-    for each in saving:
-        each.stop_if_asked("after training")
+        model.fit(
+            cluster.distribute(epochs.batches(position.epoch, position.step, end)),
+            steps_per_epoch=epochs.steps,
+            validation_data=cluster.distribute(validation),
+            initial_epoch=position.epoch,
+            epochs=end,
+            callbacks=callbacks,
+            verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # a bar would fill a file
+            shuffle=False,  # the dataset shuffles itself
+        )
     if patience.asked:
-        raise signals.Stopped(patience.asked, "Interrupted after training.")
+        raise signals.Stopped(patience.asked, "Interrupted after training, and saved.")
+    return best
 
 
-class _Callbacks(keras.callbacks.CallbackList):
-    """Keras's list over two calls of `fit`, the rest of a broken epoch and all others: it begins and ends once.
+def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any], dict[str, Any]]:
+    """Return what `fit` calls for an execution of several steps, where an epoch's last one has the steps that remain.
 
-    It counts the steps from the epoch's first, where `fit` is given only those that remain; and not past its last.
+    Keras's own would take the next epoch's. The first `done` steps of all are skipped: the iterator begins after them.
     """
+    most = model.steps_per_execution
+    begins = range(0, steps, most)
+    whole = [min(begin + most, steps) - begin for begin in begins]
+    begun = [min(begin + most, steps) - max(begin, done) for begin in begins]
+    counts = itertools.chain(begun, itertools.cycle(whole))
+    model.make_train_function()
+    one, step = model.train_function, tf.function(model.train_step, autograph=False, jit_compile=model.jit_compile)
 
-    averages: Averages
-    done = 0  # steps of the first epoch
-    begun = False
-    restore: Callable[[], None]  # puts everything back as the checkpoint has it, whatever a beginning has changed
-    _logs: dict[str, Any] | None = None
+    @tf.function(autograph=False)
+    def several(iterator: Any, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        first = step(iterator.get_next())
+        found = tf.while_loop(lambda i, _: i < count, lambda i, _: (i + 1, step(iterator.get_next())), (1, first))
+        return found[1]
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if not self.begun:
-            super().on_train_begin(logs)
-            self.restore()
-        self.begun = True
+    def execute(iterator: Any) -> dict[str, Any]:
+        count = next(counts)
+        if count <= 0:
+            return {}
+        return one(iterator) if most == 1 else several(iterator, tf.constant(count))
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._logs = logs
-
-    def end(self) -> None:
-        """Training has ended."""
-        super().on_train_end(self._logs)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_epoch_begin(epoch, logs)
-        if self.done:
-            self.restore()
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.averages.show()
-        super().on_test_begin(logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_epoch_end(epoch, history.flat(logs))
-        self.averages.hide()
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_train_batch_begin(self.done + batch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_train_batch_end(min(self.done + batch, self.params["steps"] - 1), logs)
-
-
-@contextmanager
-def _averages_left(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Where an optimizer averages weights, Keras sets them to the average after each `fit`: here once, at the end."""
-    optimizer.finalize_variable_values = lambda _: None
-    try:
-        yield
-    finally:
-        del optimizer.finalize_variable_values
+    return execute
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Ends a run at the step whose loss is infinite or not a number, and says which step that was, and of what."""
+    """End a run at the step whose loss is infinite or not a number, and name that step and its files."""
 
-    def __init__(self, setup: TrainingSetup, keeper: KeepBest | None) -> None:
+    def __init__(self, epochs: ShuffledEpochs) -> None:
         super().__init__()
-        self.epochs, self.keeper = setup.epochs, keeper
+        self.epochs = epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epoch, self._next = epoch, 0
+        self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._next = batch
+        self._first = batch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss = (logs or {}).get("loss", 0.0)
         if math.isfinite(loss):
             return
-        where = f"step {batch + 1}" if batch == self._next else f"one of the steps {self._next + 1} to {batch + 1}"
-        kept = ""
-        if self.keeper and self.keeper.folder and self.keeper.best_epoch:
-            kept = f"The best model before, of epoch {self.keeper.best_epoch}, lies in {self.keeper.folder.path}."
-        problem = f"The loss became {'infinite' if math.isinf(loss) else 'not a number'} in {where} of epoch"
-        raise UserError(f"{problem} {self._epoch + 1}{self._files(batch)}.", f"Lower --learning-rate. {kept}")
+        first, last = self._first, min(batch, self.epochs.steps - 1)
+        where = f"step {last + 1}" if first == last else f"one of the steps {first + 1} to {last + 1}"
+        what = "infinite" if math.isinf(loss) else "not a number"
+        problem = f"The loss became {what} in {where} of epoch {self._epoch + 1}{self._files(first, last)}."
+        raise UserError(problem, "Lower --learning-rate.")
 
-    def _files(self, batch: int) -> str:
+    def _files(self, first: int, last: int) -> str:
         names = self.epochs.split.names
         if names is None:
             return ""
-        chosen = [names[i] for i in self.epochs.examples(self._epoch, self._next, batch)]
+        chosen = [names[i] for i in self.epochs.examples(self._epoch, first, last)]
         more = f" and {len(chosen) - NAMED} more" if len(chosen) > NAMED else ""
         return f", of {printable(', '.join(chosen[:NAMED]))}{more}"

@@ -21,7 +21,6 @@ from keraskit.training.settings import callbacks_file, code, fields, words
 if TYPE_CHECKING:
     from keraskit.training.checkpoint import Checkpoint
     from keraskit.training.setup import TrainingSetup
-    from keraskit.training.user_callbacks import UserCallbacks
 
 DECIDE_BITS = ("python", "tensorflow", "keras", "numpy", "pillow")  # another version may compute other last digits
 CHOSEN = ("device", "precision", "xla")  # knobs that a run keeps as it chose them
@@ -162,7 +161,7 @@ def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
 
 @contextmanager
 def opened(
-    setup: TrainingSetup, callbacks: UserCallbacks, run: RunFolder | None, facts: dict[str, Any]
+    setup: TrainingSetup, run: RunFolder | None, facts: dict[str, Any]
 ) -> Iterator[tuple[RunFolder | None, Checkpoint | None]]:
     """Open a new run's folder, or that of the `run` that goes on: locked, and recorded as running and as it ends.
 
@@ -179,15 +178,13 @@ def opened(
     print(f"run folder     {printable(short(folder.path))}", flush=True)
     with folder.alone():
         go_on = resume_command(folder.path, read(folder) if run else facts, setup.place.cluster.workers)
-        start, facts = begin(folder, setup, callbacks, facts) if run else (None, facts)
+        start, facts = begin(folder, setup, facts) if run else (None, facts)
         with advising(go_on), folder.recorded(**facts):
             yield folder, start
         close(folder)
 
 
-def begin(
-    folder: RunFolder, setup: TrainingSetup, callbacks: UserCallbacks, facts: dict[str, Any]
-) -> tuple[Checkpoint | None, dict[str, Any]]:
+def begin(folder: RunFolder, setup: TrainingSetup, facts: dict[str, Any]) -> tuple[Checkpoint | None, dict[str, Any]]:
     """See whether a run may go on. Return where from, None where nothing was saved, and what its manifest says now.
 
     Raises UserError, before anything is changed, where data or model are not what it began with, or it has come as far.
@@ -200,9 +197,7 @@ def begin(
     if before.get("status") == "finished":
         check_finished(folder, start, epochs)
     if start:
-        start.check(epochs, setup.epochs.steps)
-        start.check_variables(setup.training_copy)
-        callbacks.restored(start)
+        start.restore(setup.training_copy, setup.callbacks)
     folder.sweep()
     (folder.path / ERROR).unlink(missing_ok=True)
     if (folder.path / TRAINED).exists():  # a kill in between: the run is finished, and can begin to go on
@@ -282,9 +277,8 @@ def advising(command: str) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        if not str(stopped):
-            raise Stopped(stopped.number, f"Interrupted. What was saved before stays; go on with: {command}") from None
-        raise
+        said = str(stopped) or "Interrupted; what was saved before stays."
+        raise Stopped(stopped.number, f"{said} Go on with: {command}") from None
     except RunStopped as stopped:
         raise RunStopped(str(stopped), f"Then go on with: {command}") from stopped
     except OSError as error:

@@ -13,10 +13,10 @@ from keraskit.datasets.pipeline import stopping
 from keraskit.errors import printable
 from keraskit.recipe import Recipe
 from keraskit.runs import results
-from keraskit.runs.folder import RunFolder, now, resume_command
+from keraskit.runs.folder import RunFolder, now
 from keraskit.text import counted
-from keraskit.training import hardware, outputs, previous, resume, seeds, user_callbacks
-from keraskit.training.callbacks import KeepBest, uncompiled
+from keraskit.training import hardware, outputs, previous, resume, seeds
+from keraskit.training.callbacks import uncompiled
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.result import RunResult
@@ -44,17 +44,15 @@ def train(
     splits = load(recipe, settings)
     clock.mark("data")
     setup = prepare(recipe, settings, splits, place)
-    callbacks = user_callbacks.own(recipe, setup)
     facts = {**describe(setup, recipe), "started": clock.started, "timings": clock.seconds}
     announce(setup, facts)
-    with resume.opened(setup, callbacks, run, facts) as (folder, start), stopping():
+    with resume.opened(setup, run, facts) as (folder, start), stopping():
         if folder:
-            with uncompiled(setup.model) as model:
-                results.begin(folder, model, setup.splits)
+            with uncompiled(setup.model):
+                results.begin(folder, setup.model, setup.splits)
         clock.mark("build")
-        best = KeepBest(folder, setup)
-        fit(setup, best, callbacks, start, resume_command(folder.path, facts, place.cluster.workers) if folder else "")
-        clock.mark("fit", earlier=start.position.fitting if start else 0.0)
+        best = fit(setup, folder, start)
+        clock.mark("fit", earlier=start.position.seconds if start else 0.0)
         if folder is None:  # a worker, whose chief does the rest
             place.cluster.leave()
             return RunResult(setup.training_copy, best.rows, {}, None)

@@ -19,7 +19,8 @@ from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import Recipe, call
-from keraskit.training import acceleration, checkpoint, hardware, monitor, resources
+from keraskit.training import acceleration, checkpoint, hardware, monitor, resources, user_callbacks
+from keraskit.training.user_callbacks import UserCallbacks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +36,10 @@ class TrainingSetup:
         training_copy: the head under the run's dtype policy or strategy, which `fit` trains; the head itself where
             these change nothing.
         epochs: the training batches.
+        callbacks: the recipe's, and those of `--callbacks`.
         place: where it computes.
         choices: device, precision and the like, each with its reason.
         monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
-        measured: the names of what validation measures; none where workers alone could tell.
     """
 
     settings: Settings
@@ -48,10 +49,10 @@ class TrainingSetup:
     head: keras.Model
     training_copy: keras.Model
     epochs: ShuffledEpochs
+    callbacks: UserCallbacks
     place: hardware.Place
     choices: hardware.Choices
     monitor: tuple[str, float]
-    measured: list[str]
 
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
@@ -91,8 +92,9 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         copy.jit_compile = choices.xla.value == "on"
         copy.steps_per_execution = choices.steps_per_execution.value
         resources.check_memory(copy)
-        checkpoint.complete(copy, epochs.dataset.element_spec)
-        measured = [] if cluster.workers else monitor.measured(copy, epochs.dataset.element_spec)
+        spec = epochs.batches().element_spec
+        checkpoint.complete(copy, spec)
+        measured = [] if cluster.workers else monitor.measured(copy, spec)
     return TrainingSetup(
         settings=settings,
         splits=splits,
@@ -101,10 +103,10 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         head=head,
         training_copy=copy,
         epochs=epochs,
+        callbacks=user_callbacks.own(recipe, settings.callbacks, copy.optimizer),
         place=place,
         choices=choices,
         monitor=monitor.monitored(recipe, copy, measured),
-        measured=measured,
     )
 
 

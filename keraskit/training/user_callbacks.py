@@ -1,6 +1,6 @@
 """UserCallbacks: a user's own Keras callbacks, whose state is saved with the checkpoint and put back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,104 +11,98 @@ import numpy as np
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.registry import import_file
-from keraskit.training import monitor
-from keraskit.training.checkpoint import Checkpoint
-from keraskit.training.setup import TrainingSetup
 
-KERAS = {"_model", "_params", "params", "model", "validation_data"}  # attributes that `fit` sets anew
-KINDS = {"list": list, "tuple": tuple, "dict": dict}  # what may hold others
+OF_FIT = {"_model", "_params", "params", "model", "validation_data", "min_delta"}  # `fit` sets them, or their sign
 
 
-class UserCallbacks(keras.callbacks.Callback):
-    """Stands behind the user's callbacks in the list; knows what they hold, and puts it back.
+class UserCallbacks(keras.callbacks.CallbackList):
+    """The user's callbacks, which see nothing of the steps that an earlier process has taken.
 
-    What is plain (a number, text, a list, tuple or dict of such) or an array (best weights) is saved; a function or a
-    path is taken for a constant.
+    Their state are attributes that are numbers, text, arrays, or lists of these.
     """
 
-    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        super().__init__()
-        self.callbacks = callbacks
+    done = 0  # steps of the first epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        for callback, held in zip(self.callbacks, self.state()[0], strict=True):
-            rest = {name: value for name, value in vars(callback).items() if name not in KERAS | set(held)}
+        for callback, state in zip(self.callbacks, self.state()[0], strict=True):
+            rest = {name: value for name, value in vars(callback).items() if name not in OF_FIT | set(state)}
             if lost := [name for name, value in rest.items() if not (callable(value) or isinstance(value, Path))]:
                 what = f"{type(callback).__name__} holds what no checkpoint can: {', '.join(lost)}"
                 print(f"NOTE           {what}; a resumed run begins it anew")
+        super().on_train_begin(logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self.callbacks if batch >= self.done else ():
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self.callbacks if batch >= self.done else ():
+            callback.on_train_batch_end(min(batch, self.params["steps"] - 1), logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.done = 0
+        super().on_epoch_end(epoch, logs)
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-        """What the callbacks hold: one dict each, as JSON can hold it, and the arrays that these speak of."""
-        arrays: list[np.ndarray] = []
-        held: list[dict[str, Any]] = []
-        for callback in self.callbacks:
-            held.append({})
-            for name in vars(callback).keys() - KERAS:
+        """Return each callback's state as JSON can hold it, and the arrays that these name."""
+        arrays: dict[str, np.ndarray] = {}
+        states: list[dict[str, Any]] = [{} for _ in self.callbacks]
+        for callback, state in zip(self.callbacks, states, strict=True):
+            for name in vars(callback).keys() - OF_FIT:
                 with suppress(TypeError):
-                    held[-1][name] = _encoded(getattr(callback, name), arrays)
-        return held, {f"callbacks/{i}": array for i, array in enumerate(arrays)}
+                    state[name] = _encoded(vars(callback)[name], arrays)
+        return states, arrays
 
-    def restore(self, start: Checkpoint) -> None:
-        """Give the callbacks back what they held. Raises UserError where the checkpoint does not say it."""
-        for callback, held in zip(self.callbacks, self.restored(start), strict=True):
-            for name, value in held.items():
-                setattr(callback, name, value)
-
-    def restored(self, start: Checkpoint) -> list[dict[str, Any]]:
-        """What each callback held. Raises UserError as `restore` does."""
-        known = start.position.callbacks
-        if len(known) != len(self.callbacks):
-            problem = f"This run began with {len(known)} callbacks; now there are {len(self.callbacks)}."
+    def restore(self, states: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
+        """Give the callbacks their state back. Raises UserError where there are more or fewer."""
+        if len(states) != len(self.callbacks):
+            problem = f"This run began with {len(states)} callbacks; now there are {len(self.callbacks)}."
             raise UserError(problem, "Put them back, or start a new run.")
-        try:
-            return [{name: _decoded(value, start.more) for name, value in held.items()} for held in known]
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise start.damaged(error) from error
+        for callback, state in zip(self.callbacks, states, strict=True):
+            for name, value in state.items():
+                setattr(callback, name, _decoded(value, arrays))
 
 
-def _encoded(value: Any, arrays: list[np.ndarray]) -> Any:
-    """A value as JSON can hold it, with arrays by their number; what is not plain is named by its kind.
-
-    Raises:
-        TypeError: neither JSON nor an array can hold it.
-    """
+def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the value with its arrays replaced by their names. Raises TypeError where it is no state."""
+    if isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+        arrays[name := f"callbacks/{len(arrays)}"] = np.asarray(value)
+        return {"array": name}
+    if type(value) is list:
+        return [_encoded(each, arrays) for each in value]
     if type(value) in (bool, int, float, str, type(None)):
         return value
-    if isinstance(value, np.ndarray | np.generic) and not np.asarray(value).dtype.hasobject:
-        arrays.append(np.array(value))
-        return {"array": len(arrays) - 1}
-    if (kind := type(value).__name__) in KINDS:
-        return {kind: [_encoded(each, arrays) for each in (value.items() if kind == "dict" else value)]}
-    name = getattr(value, "__name__", "")
-    if callable(value) and getattr(keras.ops, name, None) is value:  # Keras's callbacks set `monitor_op` as they go
-        return {"operation": name}
     raise TypeError(value)
 
 
-def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """What `_encoded` was given."""
-    if not isinstance(value, dict):
-        return value
-    ((kind, held),) = value.items()
-    if kind == "array":
-        array = arrays[f"callbacks/{held}"]
+def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return what `_encoded` was given."""
+    if isinstance(value, list):
+        return [_decoded(each, arrays) for each in value]
+    if isinstance(value, dict):
+        array = arrays[value["array"]]
         return array if array.shape else array[()]
-    return getattr(keras.ops, held) if kind == "operation" else KINDS[kind](_decoded(each, arrays) for each in held)
+    return value
 
 
-def own(recipe: Recipe, setup: TrainingSetup) -> UserCallbacks:
-    """The recipe's callbacks, and those of `--callbacks`. Raises UserError where they fail, or cannot do their work.
+def own(recipe: Recipe, word: str | None, optimizer: keras.optimizers.Optimizer) -> UserCallbacks:
+    """Make the recipe's callbacks, and those of `--callbacks`.
 
-    Without SwapEMAWeights: every run validates, keeps and tests an optimizer's averages.
+    Leave SwapEMAWeights out where it has something to do: every run validates, keeps and tests averages of weights.
     """
-    file = setup.settings.callbacks
-    made = [*(recipe.callbacks() if recipe.callbacks else []), *(from_file(file) if file else [])]
-    monitor.check_callbacks(made, setup.training_copy, setup.measured)
-    return UserCallbacks([each for each in made if not isinstance(each, keras.callbacks.SwapEMAWeights)])
+    made = [*(recipe.callbacks() if recipe.callbacks else []), *(from_file(word) if word else [])]
+    swaps = keras.callbacks.SwapEMAWeights if averages(optimizer) else ()
+    return UserCallbacks([each for each in made if not isinstance(each, swaps)])
+
+
+def averages(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer keeps averages of the weights (`use_ema`)."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return any(each.use_ema for each in getattr(optimizer, "optimizers", [optimizer]))
 
 
 def from_file(word: str) -> list[keras.callbacks.Callback]:
-    """What the function of `file.py:function` returns, for `--callbacks`. Raises UserError where it is no such list."""
+    """Return what the function of `file.py:function` returns. Raises UserError where that is no list of callbacks."""
     file, _, name = word.rpartition(":")
     path = Path(file)
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():

@@ -371,7 +371,7 @@ def test_a_recipe_in_a_file_runs_resumes_and_compares(name, tmp_path, monkeypatc
     real = Checkpoints.on_train_batch_end
 
     def stopped(self, batch, logs=None):
-        if (self._epoch, batch) == (1, self.params["steps"] - 1):
+        if self._epoch == 1 and batch >= self.params["steps"] - 1:
             os.kill(os.getpid(), signal.SIGINT)
         real(self, batch, logs)
 

@@ -78,7 +78,7 @@ def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one
     launched = tmp_path / "launched.log"
     line = [sys.executable, "-m", "keraskit", "launch", "--logs", tmp_path / "logs", "--", *words(tmp_path)]
     with launched.open("wb") as log, subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT) as process:
-        until(launched, "epoch 1/5", process)
+        until(launched, "Epoch 2/5", process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENT) == 143
     assert re.search(

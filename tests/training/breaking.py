@@ -28,7 +28,7 @@ def at(epoch, step, do):
 
     def watched(self, batch, logs=None):
         if (self._epoch, batch) == (epoch, step):
-            do(self.folder.path)
+            do(self.best.folder.path)
         real(self, batch, logs)
 
     Checkpoints.on_train_batch_end = watched

@@ -47,10 +47,9 @@ def of_setup(setup):
     there = {f"{name}'s {k}": v for name, m in models.items() for k, v in of_model(m).items()}
     with setup.place.scope:  # as `fit` and evaluation have it
         splits = setup.splits, setup.training_data
-        batches = [next(iter(setup.epochs.dataset))]
+        batches = [next(iter(setup.epochs.batches()))]
         batches += [next(iter(split.in_order(4))) for each in splits for split in (each.validation, each.test)]
-    pipeline = [v for v in (setup.epochs._order, setup.epochs._numbers) if v is not None]
-    here = {f"{i} of the input pipeline": t.device[-5:] for i, t in enumerate(tf.nest.flatten([pipeline, batches]))}
+    here = {f"{i} of the input pipeline": t.device[-5:] for i, t in enumerate(tf.nest.flatten(batches))}
     return {"there": there, "here": here}
 
 

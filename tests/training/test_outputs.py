@@ -172,7 +172,7 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     assert metrics["test"]["loss"] == pytest.approx(sklearn.metrics.log_loss(b, known), rel=1e-4)
     if columns == 1:  # the metric stays Keras's, of raw values above 0.5, and that is said twice
         assert said.count(warned := "The threshold of accuracy is 0.5, that of logits is 0") == 2  # before and after
-        assert said.index(warned) < said.index("epoch 1/2") and warned in facts["warnings"][0]
+        assert said.index(warned) < said.index("Epoch 1/2") and warned in facts["warnings"][0]
         assert metrics["test"]["accuracy"] == pytest.approx(((model.predict(given, verbose=0)[:, 0] > 0.5) == b).mean())
         assert f"That is {right:.4f}; the metric called accuracy" in (result.folder / "report.html").read_text()
     else:

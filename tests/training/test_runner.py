@@ -32,8 +32,8 @@ from keraskit.registry import load_recipe
 from keraskit.runs import listing, verdict
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
-from keraskit.training import progress
 from keraskit.training.callbacks import KeepBest
+from keraskit.training.checkpoint import Position
 from keraskit.training.settings import different, settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
@@ -107,16 +107,10 @@ def test_test_split_is_read_once_after_training_and_best_weights_by_validation_a
         drawn.append((targets, predictions))
         return np.zeros((len(targets), 9, 9), np.uint8), [classes[label] for label in targets]
 
-    real = progress.for_this_output
-    progress.for_this_output = lambda: (0, [Watch()])
-    try:
-        # A rate that is far too high: validation accuracy goes up and down, so that the best epoch is not the last.
-        result = keraskit.run(
-            dataclasses.replace(recipe, data=spied, compile=at_a_constant_rate, figure=figure),
-            limit=1_000, epochs=6, learning_rate=0.02, output_dir=tmp_path,
-        )  # fmt: skip
-    finally:
-        progress.for_this_output = real
+    # A rate that is far too high: validation accuracy goes up and down, so that the best epoch is not the last.
+    spying = {"data": spied, "compile": at_a_constant_rate, "figure": figure, "callbacks": lambda: [Watch()]}
+    knobs = {"limit": 1_000, "epochs": 6, "learning_rate": 0.02}
+    result = keraskit.run(dataclasses.replace(recipe, **spying), output_dir=tmp_path, **knobs)
     assert sorted(reads) == [(1, i) for i in range(1_000)]  # each example once, and not before
     ((targets, predictions),) = drawn
     first, labels = recipe.data().test.take(np.arange(len(targets)))
@@ -151,13 +145,13 @@ def test_of_equal_epochs_the_best_has_the_lower_validation_loss(tmp_path, accura
         monitor=("val_accuracy", 1.0),
         splits=SimpleNamespace(train=split),
     )
-    keeper = KeepBest(RunFolder(tmp_path), run)
+    model.compile()
+    keeper = KeepBest(run, RunFolder(tmp_path), Position())
     keeper.set_model(model)
     for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True)):
         model.set_weights([np.full((1, 1), epoch + 1.0), np.zeros(1)])
         keeper.on_epoch_begin(epoch)
         keeper.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy, "val_loss": loss})
-        keeper.write(RunFolder(tmp_path))
     assert keeper.best_epoch == best
     assert keras.models.load_model(tmp_path / "model.keras").get_weights()[0] == best
 
