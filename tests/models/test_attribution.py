@@ -87,38 +87,41 @@ def test_the_heat_lies_on_the_object_and_the_map_passes_its_own_tests():
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
-def test_a_map_that_does_not_depend_on_the_weights_is_called_none():
-    """A dense network whose weights are all alike has the same map, shuffled or not."""
-    inputs = keras.Input((6, 6, 1))
-    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(inputs)))
-    position = np.arange(36.0)[:, None] / 36
-    model.set_weights([np.concatenate([-position, position], axis=1), np.zeros(2)])
-    picture = np.random.default_rng(0).integers(0, 256, (6, 6)).astype(np.uint8)
+@pytest.mark.parametrize(
+    ("shuffled", "failure"),
+    [
+        (lambda weights: weights, "a network that knows nothing has much the same map"),
+        (lambda weights: [0 * each for each in weights], "shuffled weights give no map to compare it with"),
+    ],
+)
+def test_a_map_that_shuffled_weights_do_not_change_or_leave_empty_is_called_none(shuffled, failure):
+    model, picture = detector(), np.full((24, 32), 20, np.uint8)
+    picture[6:12, 20:28] = 250
+    weights = model.get_weights()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "set_weights", lambda _: None)  # shuffles nothing
-        assert "knows nothing" in explain(model, feed, picture, 1).failure
-    model.set_weights([np.zeros((36, 2)), np.zeros(2)])
-    assert explain(model, feed, picture, 1).failure == "the map is the same everywhere"
+        change = lambda _: [v.assign(w) for v, w in zip(model.weights, shuffled(weights), strict=True)]  # noqa: E731
+        patch.setattr(model, "set_weights", change)
+        assert explain(model, feed, picture, 1).failure == failure
 
 
-def heads():
-    """Ends of a network that say the same, by their names."""
-    dense, inner = keras.layers.Dense(2), keras.Input((2,))
-    ends = {
-        "softmax layer": lambda x: keras.layers.Softmax()(dense(x)),
-        "activation layer": lambda x: keras.layers.Activation("softmax")(dense(x)),
-        "operation": lambda x: keras.ops.softmax(dense(x)),
-        "nested": keras.Model(inner, keras.layers.Dense(2, activation="softmax")(inner)),
-        "nested twice": keras.Sequential([keras.Sequential([dense]), keras.layers.Softmax()]),
-    }
-    return ends
+def test_a_map_that_is_the_same_everywhere_explains_nothing():
+    model = detector()
+    model.set_weights([0 * each for each in model.get_weights()])
+    assert explain(model, feed, np.zeros((24, 32), np.uint8), 1).failure == "the map is the same everywhere"
 
 
-@pytest.mark.parametrize("name", heads())
+HEADS = {  # ends of a network that say the same
+    "activation layer": lambda x, dense: keras.layers.Activation("softmax")(dense(x)),
+    "operation": lambda x, dense: keras.ops.softmax(dense(x)),
+    "nested": lambda x, dense: keras.Sequential([keras.Sequential([dense]), keras.layers.Softmax()])(x),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("times", [1, 1000], ids=["unsure", "saturated"])
 def test_what_goes_into_a_softmax_is_found_wherever_it_lies(name, times):
     whole = detector()
-    apart = keras.Model(whole.inputs, heads()[name](whole.layers[-2].output))
+    apart = keras.Model(whole.inputs, HEADS[name](whole.layers[-2].output, keras.layers.Dense(2)))
     kernel, *others = whole.get_weights()
     for model in (whole, apart):
         model.set_weights([kernel, others[0], times * others[1], times * others[2]])
@@ -150,17 +153,6 @@ def test_a_convolution_over_something_else_than_the_picture_is_no_map(shape):
     assert found.method == "saliency"
     with pytest.raises(UserError, match="no rows and columns of a picture"):
         explain(model, fed, picture, 1, layer=conv.name)
-
-
-def test_a_map_that_shuffled_networks_leave_empty_has_passed_no_test():
-    picture = np.full((24, 32), 20, np.uint8)
-    picture[6:12, 20:28] = 250
-    model = detector()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "set_weights", lambda weights: [each.assign(0 * each) for each in model.weights])
-        found = explain(model, feed, picture, 1)
-    assert found.map.max() == 1 and np.isnan(found.alike)
-    assert found.failure == "shuffled weights give no map to compare it with"
 
 
 def test_what_has_no_one_picture_in_it_is_refused():

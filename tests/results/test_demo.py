@@ -198,7 +198,8 @@ def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
         off = np.abs(found - expected.ravel().astype(int))
         assert off.max() <= 3 and off.mean() < 0.05, (i, off.max(), off.mean())
     strokes = pictures()[0]
-    assert np.abs(seen(tab, strokes, True)[0] - digit_pictures.cut_out(strokes, False)[0].ravel()).max() <= 3
+    drawn = Image.merge("LA", [Image.new("L", strokes.size), strokes])
+    assert np.abs(seen(tab, drawn, True)[0] - digit_pictures.cut_out(strokes, False)[0].ravel()).max() <= 3
     tab.close()
 
 

@@ -271,12 +271,10 @@ CHANGES = {
     "a file more": lambda folder: (folder / "thesis.txt").write_text("mine"),
     "a file below": lambda folder: (folder / "below" / "thesis.txt").write_text("mine"),
     "a file changed": lambda folder: (folder / "model.json").write_text("{}"),
-    "a file less": lambda folder: (folder / "model.json").unlink(),
     "a file that became a link": lambda folder: (
         (folder / "model.json").rename(folder.parent / "model.json"),
         (folder / "model.json").symlink_to(folder.parent / "model.json"),
     ),
-    "another list": lambda folder: (folder / "files.json").write_text('{"model.json": ""}'),
     "a link to the folder": lambda folder: (folder.rename(folder.parent / "x"), folder.symlink_to(folder.parent / "x")),
 }
 

@@ -11,16 +11,6 @@ const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, 
   return activation !== "linear" || !["Affine", "Activation", "ReLU"].includes(run.layers[after]?.kind);
 });
 
-// The layers that a layer reads, but for those with nothing to show; said where they are not the one before.
-const sources = i => run.layers[i].from.flatMap(from =>
-  run.layers[from].kind === "InputLayer" || shown.some(each => each.i === from) ? [from] : sources(from));
-
-function origin(place) {
-  const from = sources(shown[place].i);
-  if (from.length !== 1 || from[0] === shown[place - 1]?.i || !place) return "";
-  return `; reads ${run.layers[from[0]].name}`;
-}
-
 const number = new Intl.NumberFormat("en");
 const by = sides => sides.map(side => number.format(side)).join("×");
 
@@ -34,7 +24,7 @@ function described({kind, shape, kernel_size, pool_size, return_sequences, from}
     AveragePooling2D: () => `the mean of every ${by(pool_size)}: ${maps}`,
     GlobalAveragePooling2D: () => "the mean of each map",
     Dense: () => `${count} units, each weighs all that came before${sequence}`,
-    LSTM: () => `${count} units with a memory, step by step from left to right${return_sequences ? "" : "; the last goes on"}`,
+    LSTM: () => `${count} units with a memory, from left to right${return_sequences ? "" : "; the last step goes on"}`,
     Concatenate: () => `what ${from.length} branches found, side by side: ${count} values`,
     Add: () => `the sum of ${from.length} branches`,
   }[kind]?.() ?? (shape.length === 3 ? maps : `${count} values`);

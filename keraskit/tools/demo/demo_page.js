@@ -5,7 +5,6 @@ const photo = $("photo"), ink = $("ink");
 const pen = ink?.getContext("2d", {willReadFrequently: true});
 const PEN = 50;  // of the paper's 640 pixels: about as wide as MNIST's
 const MOST_PIXELS = 12e6;  // of a photograph; some browsers have no larger canvas
-const MANY = 12;  // layers that have all their room
 
 // The network computes beside the page, so that drawing never waits for it. One question at a time; only the newest
 // waits.
@@ -29,7 +28,7 @@ function startWorker() {
   return made;
 }
 
-// Asks what a picture is; `image` makes it, {width, height, data} as a canvas has it, once the network is free.
+// Asks what a picture is; `image` makes it, as a canvas has it, once the network is free.
 function ask(image, drawn, truth = "") {
   next = {image, drawn, truth};
   if (!busy) send();
@@ -44,14 +43,7 @@ function send() {
 
 // --- Pictures: drawn, dropped, pasted, chosen, or one of the run's own.
 
-function strokes() {
-  const {width, height} = ink, data = pen.getImageData(0, 0, width, height).data;
-  for (let i = 0; i < data.length; i += 4) {  // bright on dark
-    data[i] = data[i + 1] = data[i + 2] = data[i + 3];
-    data[i + 3] = 255;
-  }
-  return {width, height, data};
-}
+const strokes = () => pen.getImageData(0, 0, ink.width, ink.height);
 
 function clear() {
   pen?.clearRect(0, 0, ink.width, ink.height);
@@ -89,10 +81,11 @@ function draw() {
   for (const name of ["pointerup", "pointercancel"]) ink.addEventListener(name, () => at = null);
 }
 
-async function look(file, truth) {
+// A file, or an element of the page.
+async function look(source, truth) {
   let image;
   try {
-    image = await createImageBitmap(file, {colorSpaceConversion: "none"});
+    image = await createImageBitmap(source, {colorSpaceConversion: "none"});
   } catch {
     clear();
     $("note").textContent = "This browser cannot read that file as a picture.";
@@ -109,8 +102,8 @@ async function look(file, truth) {
   photo.dataset.shown = "1";
   photo.style.imageRendering = photo.width < 100 ? "pixelated" : "";
   $("slate").classList.add("used");
-  const {width, height, data} = brush.getImageData(0, 0, photo.width, photo.height);
-  ask(() => ({width, height, data}), false, truth);
+  const pixels = brush.getImageData(0, 0, photo.width, photo.height);
+  ask(() => pixels, false, truth);
 }
 
 function takePictures() {
@@ -128,12 +121,7 @@ function takePictures() {
   });
   $("clear").addEventListener("click", clear);
   for (const button of document.querySelectorAll(".examples button"))
-    button.addEventListener("click", () => look(blobOf(button.firstElementChild.src), button.dataset.truth));
-}
-
-function blobOf(source) {
-  const [, type, base64] = source.match(/^data:(.*);base64,(.*)$/);
-  return new Blob([Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))], {type});
+    button.addEventListener("click", () => look(button.firstElementChild, button.dataset.truth));
 }
 
 // --- What is shown.
@@ -144,10 +132,10 @@ function lay() {
     parent.append(made);
     return made;
   };
-  shown.forEach((each, place) => {
+  shown.forEach(each => {
     const item = element("li", {}, $("layers"));
     element("h3", {textContent: each.layer.name}, item);
-    element("p", {textContent: described(each.layer) + origin(place)}, item);
+    element("p", {textContent: described(each.layer)}, item);
     each.canvas = element("canvas", {role: "img", ariaLabel: `Activations of ${each.layer.name}`}, item);
   });
 }
@@ -205,7 +193,7 @@ function paint() {
     const made = latest?.made[i], still = layer.kind === "LSTM" ? [1, last(layer.shape)] : layer.shape;
     const shape = made ? made.states?.shape ?? layer.shape : still;
     const data = made?.states?.data ?? made?.data ?? new Float32Array(size(shape));
-    if (shape.length === 3) paintMaps(canvas, shape, data, room, shown.length > MANY ? 0.6 : 1);
+    if (shape.length === 3) paintMaps(canvas, shape, data, room);
     else if (shape.length === 2) paintSequence(canvas, shape, data, room);
     else paintUnits(canvas, data, room);
   }

@@ -50,9 +50,9 @@ function inLine(count, side, room) {
 }
 
 // The channels as tiles.
-function paintMaps(canvas, [height, width, channels], data, room, share) {
-  const most = Math.min(120 * share, Math.max(18, Math.sqrt(TILES * share * room / channels)));
-  const columns = inLine(channels, most, room), tile = Math.min(120 * share, room / columns) - 2;
+function paintMaps(canvas, [height, width, channels], data, room) {
+  const most = Math.min(120, Math.max(18, Math.sqrt(TILES * room / channels)));
+  const columns = inLine(channels, most, room), tile = Math.min(120, room / columns) - 2;
   const high = tile * height / width;
   const brush = sized(canvas, columns * (tile + 2) - 2, Math.ceil(channels / columns) * (high + 2) - 2);
   const colours = coloured(data), one = new Uint32Array(width * height);

@@ -5,11 +5,13 @@ const FIELD = 28, BOX = 20, MIDDLE = 14, WORKED = 320, FAINT = 0.1, INK = 0.25;
 // Pillow's filters: how far each reaches, and its weight at a distance.
 const box = [0.5, x => x > -0.5 && x <= 0.5 ? 1 : 0], bilinear = [1, x => Math.max(0, 1 - Math.abs(x))];
 
-// The brightness of a picture from a canvas, which has red, green, blue and opacity, as Pillow weighs it.
-function grey({width, height, data}) {
+// The brightness of a picture from a canvas, which has red, green, blue and opacity, as Pillow weighs it. What was
+// drawn here is opaque where it is bright.
+function grey({width, height, data}, drawn) {
   const out = new Uint8Array(width * height);
   for (let i = 0; i < out.length; i++)
-    out[i] = data[4 * i] * 19595 + data[4 * i + 1] * 38470 + data[4 * i + 2] * 7471 + 0x8000 >> 16;
+    out[i] = drawn ? data[4 * i + 3]
+      : data[4 * i] * 19595 + data[4 * i + 1] * 38470 + data[4 * i + 2] * 7471 + 0x8000 >> 16;
   return {width, height, data: out};
 }
 
@@ -99,11 +101,10 @@ function centred({width, height, data}, strongest) {
   return field;
 }
 
-// A picture from a canvas in the run's size, {pixels, note}: bytes, with as many channels as the run's had. Of one that
-// was drawn here it is known that its ink is bright.
+// A picture from a canvas in the run's size, {pixels, note}: bytes, with as many channels as the run's had.
 function prepared(image, {size: [height, width], channels, digits, trained}, drawn = false) {
   if (channels === 3) return {pixels: colours(image, width, height), note: ""};
-  const bright = trained.darkest_border + trained.brightest_border > 255, picture = grey(image);
+  const bright = trained.darkest_border + trained.brightest_border > 255, picture = grey(image, drawn);
   const inverted = data => data.map(v => 255 - v);
   if (digits && (image.width !== width || image.height !== height)) {
     const found = cutOut(picture, drawn ? false : null);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib.util
 import inspect
 import json
@@ -11,7 +10,7 @@ import runpy
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -73,18 +72,12 @@ def chosen(asked: Sequence[str], int8: bool = False) -> list[str]:
     return [name for name in wanted if name not in left] + [INT8] * int8
 
 
-@dataclasses.dataclass(frozen=True)
-class Exportable:
+class Exportable(NamedTuple):
     """A model and the examples that it is proven on.
 
-    Args:
-        model: takes uint8 pictures, or what the run's model takes, and gives probabilities of all classes; several
-            inputs, and several outputs, by name.
-        about: what `predict.py` must know: name, classes, size and mode of pictures, the output that names the class.
-        x: test examples by input, each of shape (n, ...).
-        expected: what Keras answers to them, by output.
-        labels: the class of each; None without classes.
-        training: examples of the training split, by input, for int8's ranges.
+    `model` takes `x`, by input uint8 pictures or what the run's model takes, shape (n, ...), and gives `expected`, by
+    output, probabilities of all classes where `labels` are not None. `about` is what predict.py must know: name,
+    classes, pictures' size and channels. int8 takes its ranges from `training`, examples by input.
     """
 
     model: keras.Model
