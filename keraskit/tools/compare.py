@@ -1,4 +1,4 @@
-"""`keraskit compare` and `keraskit runs`: several runs side by side, and whether their difference means anything."""
+"""`keraskit compare` and `keraskit runs`: runs side by side, and whether a difference is more than chance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Right = dict[int, np.ndarray]  # by seed: which test examples the model has righ
 
 
 def compared(paths: Sequence[Path]) -> list[Row]:
-    """The rows of runs and folders of runs. Raises UserError where fewer than two can be compared."""
+    """Read runs, and folders of runs, into rows. Raises UserError where fewer than two can be compared."""
     runs = [read(path) for path in find(paths)]
     if unfinished := [run for run in runs if not run.history]:
         raise UserError(f"{unfinished[0].folder.path} has no finished epoch to compare.", "Leave it out.")
@@ -36,7 +36,7 @@ def compared(paths: Sequence[Path]) -> list[Row]:
 
 
 def table(known: Sequence[Row]) -> list[list[str]]:
-    """A line for each row, as `HEAD` has it."""
+    """Table cells of each row, in the columns of `HEAD`."""
     return [_cells(row) for row in known]
 
 
@@ -59,7 +59,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def verdicts(known: Sequence[Row]) -> list[str]:
-    """Each row against the best of those on the same task, in words; and what is not compared, and why."""
+    """Sentences: the best row of each task against the others, by paired tests; equal models; warnings."""
     groups: dict[Any, list[tuple[Row, Right]]] = {}
     for row in known:
         task, right = _answers(row)
@@ -82,7 +82,7 @@ def verdicts(known: Sequence[Row]) -> list[str]:
 
 
 def _same_models(known: Sequence[Row]) -> list[str]:
-    """The runs whose weights are equal."""
+    """Name the runs whose weights are equal."""
     found: dict[str, list[str]] = {}
     for row in known:
         for run in row.runs:
@@ -93,7 +93,7 @@ def _same_models(known: Sequence[Row]) -> list[str]:
 
 
 def _answers(row: Row) -> tuple[Any, Right]:
-    """What rows must share to be compared, and which test examples each seed has right; none without classes."""
+    """The key that comparable rows share, and which test examples each seed has right; {} without classes."""
     asked: set[tuple[Any, ...]] = set()
     right: Right = {}
     for run in row.runs:
@@ -106,12 +106,12 @@ def _answers(row: Row) -> tuple[Any, Right]:
 
 
 def _shares(right: Right) -> np.ndarray:
-    """The share of seeds that have each example right, shape (n,)."""
+    """Share of seeds that have each example right, shape (n,)."""
     return np.mean(list(right.values()), axis=0)
 
 
 def _measure(one: Right, two: Right) -> tuple[float, bool, str]:
-    """P-value, whether all intervals are above 0, and both in words."""
+    """P-value, whether all intervals lie above 0, and both in words."""
     apart, low, high = difference(_shares(one), _shares(two))
     examples = f"95% interval {100 * low:+.3g} to {100 * high:+.3g}"
     if len(one) == 1:
@@ -125,7 +125,7 @@ def _measure(one: Right, two: Right) -> tuple[float, bool, str]:
 
 
 def _verdict(best: str, other: str, once: bool, corrected: bool, above: bool, count: int) -> str:
-    """ "better" only where the interval and the corrected p-value say so."""
+    """Say "better" only where the interval and the corrected p-value do."""
     if corrected and above:
         return f"{best} is better than {other}"
     if once or above:
@@ -134,7 +134,7 @@ def _verdict(best: str, other: str, once: bool, corrected: bool, above: bool, co
 
 
 def as_csv(known: Sequence[Row]) -> str:
-    """The table, and each row's folders."""
+    """The table with each row's folders, as CSV."""
     lines: list[list[Any]] = [[*HEAD, "folders"]]
     for row, line in zip(known, table(known), strict=True):
         cells = [float(cell) if name == "gap" else cell for name, cell in zip(HEAD, line, strict=True)]  # has a sign
@@ -143,7 +143,7 @@ def as_csv(known: Sequence[Row]) -> str:
 
 
 def draw(known: Sequence[Row], path: Path) -> None:
-    """All validation curves, and the training curves behind them, in one picture."""
+    """Draw all validation curves, with the training curves behind them."""
     lines, metrics = [], []
     for row in known:
         run = row.runs[0]
@@ -155,7 +155,7 @@ def draw(known: Sequence[Row], path: Path) -> None:
 
 
 def listed(place: Path) -> list[tuple[str, str, str, str, Run]]:
-    """Each run below a folder, the newest last: when it began, what it is, its status, its result."""
+    """List the runs below a folder, the newest last: start, command, status, result, run."""
     runs = [read(path) for path in find([place])]
     runs.sort(key=lambda run: run.facts.get("started") or "")
     found = []

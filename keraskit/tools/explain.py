@@ -88,7 +88,7 @@ def explain(
 
 
 def kept(run: OpenedPictureRun) -> list[tuple[str, np.ndarray]]:
-    """The run's worst mistakes and some right answers, as the model saw them."""
+    """The run's most confident mistakes and some right predictions, as the model saw them."""
     sheets = figures.read(run.folder)
     chosen = [
         (f"{kind}: {caption.partition(chr(10))[0]}", data)
@@ -103,7 +103,7 @@ def kept(run: OpenedPictureRun) -> list[tuple[str, np.ndarray]]:
 
 
 def _opened(network: Network, path: Path) -> np.ndarray:
-    """A picture file in the run's size. Raises UserError where it is none."""
+    """Read a picture file in the run's size. Raises UserError where it is none."""
     try:
         return network.read(path)[0]
     except (OSError, decode.BadPicture) as error:
@@ -149,7 +149,7 @@ def write(found: Sequence[Explanation], target: Path | None) -> Sheet:
 
 
 def overlaid(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A picture in grey with heat from 0 to 1 over it, uint8 of shape (height, width, 3)."""
+    """Lay heat from 0 to 1 over a picture in grey; uint8 of shape (height, width, 3)."""
     grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., None]
     share = 0.25 + 0.5 * heat[..., None]
     colours = 255 * matplotlib.colormaps["inferno"](heat)[..., :3]

@@ -1,4 +1,4 @@
-"""`keraskit predict`: a finished run's model on picture files, prepared as the run's own were, or on arrays."""
+"""`keraskit predict`: a finished run's model on picture files, preprocessed as the run's own were, or on arrays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def predict(
     prepare: Prepare = "auto",
     recipe: Path | None = None,
 ) -> Iterator[pictures.Prediction]:
-    """A prediction for each file, from the folder of a run alone.
+    """Predict the class of each picture file.
 
     Args:
         run: its folder, or one of several, of which the newest is taken.
@@ -52,7 +52,7 @@ def predict(
 def predict_arrays(
     run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None
 ) -> tuple[list[str], np.ndarray]:
-    """The model's outputs for each example of a file, probabilities where they are classes, and their names.
+    """Predict the examples of a file: probabilities of classes, or values, with the names of the columns.
 
     Args:
         run: a run's folder.

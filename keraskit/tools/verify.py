@@ -1,4 +1,4 @@
-"""`keraskit verify`: evaluates a finished run's model again, and sees whether all that it recorded agrees."""
+"""`keraskit verify`: evaluate a finished run's model again, and compare with all that it recorded."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
 
 class Fact(NamedTuple):
-    """Something that a run recorded, whether it was found so again, and that in words."""
+    """A recorded fact, whether it holds, and both values in words."""
 
     name: str
     holds: bool
@@ -30,10 +30,10 @@ class Fact(NamedTuple):
 
 
 def verify(path: Path, recipe: Path | None = None) -> None:
-    """Check a run, of a recipe in a file of the user's own where one is named, and print a line for each fact.
+    """Check a run and print a line for each fact. `recipe` is the file of a recipe of the user's own.
 
-    Raises UserError where it has not finished, or its recipe or data are not there; RunStopped, whose exit code is 1,
-    where something does not agree.
+    Raises UserError where the run has not finished, or its recipe or data are not there; RunStopped where a fact does
+    not hold.
     """
     facts = check(RunFolder.newest(path), recipe)
     for fact in facts:
@@ -44,7 +44,7 @@ def verify(path: Path, recipe: Path | None = None) -> None:
 
 
 class Reopened(NamedTuple):
-    """A finished run: its manifest, the data as it was fed, its best model, compiled, and where it computes."""
+    """A finished run: its manifest, data, best model, compiled, and devices."""
 
     facts: dict[str, Any]
     splits: Splits
@@ -72,7 +72,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> Reopened:
 
 
 def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:
-    """The facts of a finished run, each found again from its model and the data."""
+    """Compute the facts of a finished run again from its model and data."""
     run = reopen(folder, named)
     recorded, splits, model = run.facts, run.splits, run.model
     data = recorded["data"]
@@ -124,7 +124,7 @@ def _predictions(split: str, recorded: SplitPredictions | None, again: SplitPred
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether arrays, lists, dicts of arrays, or None are equal."""
+    """Whether two arrays, lists, dicts of arrays, or None are equal."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
     return (one is None) == (other is None) and np.array_equal(one, other)

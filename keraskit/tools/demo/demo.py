@@ -1,4 +1,4 @@
-"""`keraskit demo`: one page with a run's model in it, which answers for what is drawn or dropped, layer by layer."""
+"""`keraskit demo`: one page with a run's model in it, which classifies what is drawn or dropped, layer by layer."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ class Network:
             limits = f"a page has room for {MOST_WEIGHTS:,} in {MOST_LAYERS}."
             raise UserError(f"{problem}; {limits}", "Train a smaller one.")
         self.layers: list[dict[str, Any]] = []
-        self.known: dict[int, int] = {}  # the place in `layers` of the one that makes a tensor, by the tensor's id
+        self.known: dict[int, int] = {}  # index in `layers` by the id of the tensor that it makes
         self._stored: dict[int, list[tuple[int, int]]] = {}  # where the weights of each layer begin and end
         self._weights: list[np.ndarray] = []
         for tensor in model.outputs:
             self.place(tensor, self.known)
 
     def place(self, tensor: Any, known: dict[int, int]) -> int:
-        """The place in `layers` of the one that makes a tensor. Each call of an inner model knows its own inputs."""
+        """Index in `layers` of the one that makes a tensor. Each call of an inner model knows its own inputs."""
         if id(tensor) not in known:
             layer, index, position = keras_internals.made_by(tensor)
             node = keras_internals.nodes(layer)[index]
@@ -111,7 +111,7 @@ class Network:
         return base64.b64encode(b"".join(array.astype("<f4").tobytes() for array in self._weights)).decode()
 
     def _described(self, layer: Any, shape: tuple[int, ...], node: Any) -> dict[str, Any]:
-        """A layer's class, settings and weights, each by where it begins and ends. `node` is a call of it."""
+        """Class, settings and weights (by begin and end) of a layer. `node` is a call of it."""
         kind, config = type(layer).__name__, layer.get_config() if isinstance(layer, keras.Layer) else {}
         given = node.input_tensors
         if kind in AFFINE and given and [*map(id, node.arguments.args[:1])] == [*map(id, given)]:
@@ -131,7 +131,7 @@ class Network:
 
 
 def _affine(layer: Any, node: Any) -> dict[str, list[float]]:
-    """The factors and summands of a layer that has these alone, one for each channel or for each number."""
+    """Scale and offset of an affine layer, per channel or per value."""
     shape = (1, *node.input_tensors[0].shape[1:])
     made = [np.asarray(layer(fill(shape, "float32"), *node.arguments.args[1:])) for fill in (np.zeros, np.ones)]
     found = np.stack([made[1] - made[0], made[0]]).reshape(2, -1, shape[-1])

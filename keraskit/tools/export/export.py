@@ -1,4 +1,4 @@
-"""`keraskit export`: a finished run's model for other runtimes, each of which answers before its file is kept."""
+"""`keraskit export`: a finished run's model for other runtimes, kept where the runtime answers as Keras does."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def chosen(asked: Sequence[str], int8: bool = False) -> list[str]:
-    """The formats to make: those asked for, or all that can be made here; with `int8`, LiteRT's beside its float32.
+    """The formats to write: those asked for, or all that can be written here; with `int8`, LiteRT's in 8 bits too.
 
     Raises UserError for one that cannot be made.
     """
@@ -97,7 +97,7 @@ class Exportable(NamedTuple):
 def exportable(
     model: keras.Model, facts: dict[str, Any], test: Split, train: Split, raw_input: bool | None
 ) -> Exportable:
-    """The model of a run with test examples, and what Keras answers to them.
+    """Put preprocessing and probabilities around a run's model, and predict the test examples.
 
     Args:
         model: the run's best, float32.
@@ -135,7 +135,7 @@ def exportable(
 
 
 def _by_name(outputs: Any) -> dict[str, Any]:
-    """A model's outputs by name; the only one is called output."""
+    """Outputs by name; a single one is called output."""
     if isinstance(outputs, dict):
         return outputs
     values = keras.tree.flatten(outputs)
@@ -143,7 +143,7 @@ def _by_name(outputs: Any) -> dict[str, Any]:
 
 
 def _alone(by_name: dict[str, Any]) -> Any:
-    """Several by name, the only one by itself, as Keras takes them."""
+    """Unwrap a dict of one, as Keras takes a single input or output."""
     return by_name if len(by_name) > 1 else next(iter(by_name.values()))
 
 
@@ -222,7 +222,7 @@ def write(name: str, asked: Exportable, folder: Path) -> int:
 
 
 def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
-    """One example at a time: so recurrent layers need no operations beyond LiteRT's own."""
+    """Write a model for one example: recurrent layers then need no operations beyond LiteRT's own."""
     shapes = {name: (1, *x.shape[1:]) for name, x in asked.x.items()}
     specs = {name: keras.InputSpec(str(asked.x[name].dtype), shape, name=name) for name, shape in shapes.items()}
     knobs: dict[str, Any] = {}
@@ -242,14 +242,14 @@ def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
 
 
 def ask(folder: Path, x: Arrays, batch: int) -> Arrays:
-    """What an export's own predict.py answers to examples by input: arrays by output."""
+    """Run an export's own predict.py on examples by input; return its answers by output."""
     answer, size = runpy.run_path(str(folder / "predict.py"))["answer"], len(next(iter(x.values())))
     starts = range(0, size, batch)
     return _joined([answer({name: values[i : i + batch] for name, values in x.items()}) for i in starts])
 
 
 def _difference(expected: Arrays, answers: Arrays) -> float:
-    """The largest, relative to values above 1. Raises ValueError where shapes differ."""
+    """Largest difference, relative to values above 1. Raises ValueError where shapes differ."""
     most = 0.0
     for name, values in expected.items():
         if answers[name].shape != values.shape:
