@@ -25,7 +25,8 @@ def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, devic
         made.__class__ = type("OneShard", (type(dataset), tf.distribute.DistributedDataset), {})
         return made
     distributed = strategy.distribute_datasets_from_function(lambda _: dataset)
-    keras_internals.set_cardinality(distributed, int(dataset.cardinality()) // devices)
+    if (batches := int(dataset.cardinality())) > 0:  # else it has no end
+        keras_internals.set_cardinality(distributed, batches // devices)
     return distributed
 
 

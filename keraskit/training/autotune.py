@@ -1,6 +1,7 @@
 """Measure a recipe's training step in each precision, with and without XLA, and print the flags of the fastest."""
 
 import collections
+import itertools
 import statistics
 import time
 from typing import Any
@@ -24,16 +25,19 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     place = hardware.occupy(settings)
     settings = settings.replace(epochs=1, weights=settings.weights if recipe.features else "none")
     splits = load(recipe, settings)
+    precisions = ["float32"]  # float16 is terrible on a CPU, and bfloat16 needs one that knows it
+    if place.device.value.startswith("gpu"):
+        precisions += ["float16", "bfloat16"]
+    elif hardware.bfloat16_feature():
+        precisions += ["bfloat16"]
     candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
-    for precision in precisions(place.device.value):
-        for xla in ("off", "on"):
-            print(f"compiling {precision}, xla {xla} ...", flush=True)
-            this_way: dict[str, Any] = {"precision": precision, "xla": xla}
-            setup = prepare(recipe, settings.replace(**this_way), splits, place)
-            steps = setup.choices.steps_per_execution.value
-            run(setup, steps)  # compiles
-            count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
-            candidates[precision, xla] = setup, count
+    for precision, xla in itertools.product(precisions, ("off", "on")):
+        print(f"compiling {precision}, xla {xla} ...", flush=True)
+        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), splits, place)
+        steps = setup.choices.steps_per_execution.value
+        run(setup, steps)  # compiles
+        count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
+        candidates[precision, xla] = setup, count
     for _ in range(ROUNDS):
         for name, candidate in candidates.items():
             seconds[name].append(run(*candidate))
@@ -47,15 +51,8 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     return table
 
 
-def precisions(device: str) -> list[str]:
-    """Those worth trying: float16 is terrible on a CPU, bfloat16 needs a CPU that knows it."""
-    if device.startswith("gpu"):
-        return ["float32", "float16", "bfloat16"]
-    return ["float32", "bfloat16"] if hardware.bfloat16_feature() else ["float32"]
-
-
 def run(setup: TrainingSetup, count: int) -> float:
-    """Train so many steps. Seconds of one."""
+    """Train so many steps, and return the seconds of one."""
     started = time.perf_counter()
     with setup.place.scope:
         setup.training_copy.fit(setup.epochs.batches(), steps_per_epoch=count, verbose=0, shuffle=False)
