@@ -31,8 +31,8 @@ def variant(name: str, config: RunConfig, folder: Path) -> TrainingSetup:
     recipe = load_recipe(name)
     settings = settle(recipe, config, {"data_dir": folder} if name.startswith("cats_dogs") else {})
     settings = settings.replace(steps_per_epoch=None)
-    place = hardware.occupy(settings)
-    return prepare(recipe, settings, runner.load(recipe, settings), place)
+    devices = hardware.configure(settings)
+    return prepare(recipe, settings, runner.load(recipe, settings), devices)
 
 
 def memory(device: str, kind: str) -> int:

@@ -151,8 +151,8 @@ def measure(name: str, rounds: int, folder: Path) -> dict[str, Any]:
     recipe = load_recipe(name)
     options = {"data_dir": folder} if name == "cats_dogs" else {}
     settings = settle(recipe, RunConfig(epochs=1), options).replace(steps_per_epoch=None)
-    place = hardware.occupy(settings)
-    setup = prepare(recipe, settings, runner.load(recipe, settings), place)
+    devices = hardware.configure(settings)
+    setup = prepare(recipe, settings, runner.load(recipe, settings), devices)
     batch, most = settings.batch_size, setup.epochs.steps
     best, timed = fastest(name, batch, most)
     ways = {

@@ -165,7 +165,7 @@ def keraskits(setup: TrainingSetup) -> Timed:
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
         model, known = setup.training_copy, {"callbacks": [StopOnNonFinite(shuffled)], "verbose": 0, "shuffle": False}
-        with setup.place.scope, mock.patch.object(model, "train_function", functions(steps)):
+        with setup.devices.scope, mock.patch.object(model, "train_function", functions(steps)):
             model.fit(shuffled.batches(end=epochs), steps_per_epoch=steps, epochs=epochs, **known)
 
     return Timed(run, setup.epochs.steps, several)
@@ -177,8 +177,8 @@ def set_up(name: str, folder: Path) -> tuple[Settings, TrainingSetup]:
     pets = {"data_dir": folder} if "cats_dogs" in name or name == "vgg16" else {}
     asked = RunConfig(batch_size=BATCH.get(name), weights="none", epochs=1)
     settings = settle(recipe, asked, OPTIONS.get(name, {}) | pets).replace(steps_per_epoch=None)
-    place = hardware.occupy(settings)
-    return settings, prepare(recipe, settings, runner.load(recipe, settings), place)
+    devices = hardware.configure(settings)
+    return settings, prepare(recipe, settings, runner.load(recipe, settings), devices)
 
 
 def measure(name: str, rounds: int, folder: Path) -> dict:

@@ -49,7 +49,7 @@ class Reopened(NamedTuple):
     facts: dict[str, Any]
     splits: Splits
     model: keras.Model
-    place: hardware.Place
+    devices: hardware.Devices
     batch_size: int
 
 
@@ -60,15 +60,15 @@ def reopen(folder: RunFolder, named: Path | None = None) -> Reopened:
     """
     facts, recipe = resume.read(folder, "test", "best_epoch"), resume.recipe_of(folder, named)
     settings = settle(recipe, *resume.asked(folder), resume.kept(folder))
-    place = hardware.occupy(settings)
+    devices = hardware.configure(settings)
     splits = load(recipe, settings)
     settings = follow_classes(recipe, settings, splits)
-    with place.scope:
+    with devices.scope:
         model = build(recipe, settings)
         splits = follow_model(model, splits, recipe.class_output).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
         compile_model(recipe, settings, 1, model)
-    return Reopened(facts, splits, model, place, settings.batch_size)
+    return Reopened(facts, splits, model, devices, settings.batch_size)
 
 
 def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:
@@ -79,7 +79,7 @@ def check(folder: RunFolder, named: Path | None = None) -> list[Fact]:
     same = data.get("sha256") == splits.source.get("sha256") and data["used"] == splits.sizes()
     used = "/".join(f"{count:,}" for count in splits.sizes().values())
     found = [Fact("data", same, f"{splits.source['name']}, {used} examples, sha256 {splits.source.get('sha256')}")]
-    with run.place.scope:
+    with run.devices.scope:
         measured = infer(model, {"validation": splits.validation, "test": splits.test}, run.batch_size)
         activation, _ = outputs.examine(model, splits.train, recorded.get("class_output"))
     said = f"logits, of which a {activation} makes probabilities" if activation else "probabilities, or no classes"

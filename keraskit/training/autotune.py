@@ -22,18 +22,18 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     Returns precision, XLA and milliseconds of each, the fastest first.
     """
     settings = settle(recipe, config, options)
-    place = hardware.occupy(settings)
+    devices = hardware.configure(settings)
     settings = settings.replace(epochs=1, weights=settings.weights if recipe.features else "none")
     splits = load(recipe, settings)
     precisions = ["float32"]  # float16 is terrible on a CPU, and bfloat16 needs one that knows it
-    if place.device.value.startswith("gpu"):
+    if devices.device.value.startswith("gpu"):
         precisions += ["float16", "bfloat16"]
     elif hardware.bfloat16_feature():
         precisions += ["bfloat16"]
     candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
     for precision, xla in itertools.product(precisions, ("off", "on")):
         print(f"compiling {precision}, xla {xla} ...", flush=True)
-        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), splits, place)
+        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), splits, devices)
         steps = setup.choices.steps_per_execution.value
         run(setup, steps)  # compiles
         count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
@@ -54,6 +54,6 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
 def run(setup: TrainingSetup, count: int) -> float:
     """Train so many steps, and return the seconds of one."""
     started = time.perf_counter()
-    with setup.place.scope:
+    with setup.devices.scope:
         setup.training_copy.fit(setup.epochs.batches(), steps_per_epoch=count, verbose=0, shuffle=False)
     return (time.perf_counter() - started) / count

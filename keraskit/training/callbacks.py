@@ -126,7 +126,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.best, self.start, self.patience, self.user = best, start, patience, setup.callbacks
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every or setup.epochs.steps
-        self._within = not setup.place.cluster.workers  # else reading an epoch's metrics takes all workers
+        self._within = not setup.devices.cluster.workers  # else reading an epoch's metrics takes all workers
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.start:

@@ -24,7 +24,7 @@ def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
     """Take the best weights by validation, and read the test split, once."""
     with uncompiled(setup.model):  # the file holds no optimizer
         setup.model.load_weights(folder.file(MODEL))
-    with setup.place.scope:
+    with setup.devices.scope:
         splits = {"validation": setup.splits.validation, "test": setup.splits.test}
         return infer(setup.model, splits, setup.settings.batch_size)
 

@@ -35,7 +35,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
         UserError: the loss is no number any more, or the checkpoint is damaged.
         OSError: nothing can be saved.
     """
-    model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.place.cluster
+    model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.devices.cluster
     validation = setup.training_data.validation.in_order(settings.batch_size, cluster.share)
     position = start.position if start else Position()
     end = position.epoch if position.stopped else settings.epochs
@@ -49,7 +49,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
     agreed = {"the first epoch": position.epoch + 1, "--precision": precision, "steps in an epoch": epochs.steps}
     with (
         signals.sent_to(patience),
-        setup.place.scope,
+        setup.devices.scope,
         cluster.together(),
         resources.enough_memory(settings.batch_size),
         stopping(),

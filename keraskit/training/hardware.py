@@ -38,7 +38,7 @@ class Choice:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Devices:
     """Where a run computes; settled before any tensor exists."""
 
     device: Choice
@@ -54,7 +54,7 @@ class Place:
         return tf.device(f"/{name.upper()}:{number or 0}")
 
 
-def occupy(config: RunConfig) -> Place:
+def configure(config: RunConfig) -> Devices:
     """Configure threads, device, memory growth and cluster. Call before creating tensors.
 
     Raises:
@@ -71,7 +71,7 @@ def occupy(config: RunConfig) -> Place:
                 raise UserError(problem, "Start a new process.") from error
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()  # it holds for the whole process
-    return Place(_device(config.device), threads, join(config))
+    return Devices(_device(config.device), threads, join(config))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,38 +92,38 @@ class Choices:
         return POLICIES[self.precision.value]
 
 
-def choose(model: keras.Model, settings: RunConfig, place: Place, steps: int, named: bool = False) -> Choices:
+def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int, named: bool = False) -> Choices:
     """Decide for a model on this machine; a flag other than `auto` is obeyed.
 
     Args:
         model: compiled, in float32.
-        settings, place: by which to decide.
+        settings, devices: by which to decide.
         steps: in one epoch.
         named: whether examples come from named files, to be told if their loss is no number.
 
     Raises:
         UserError: what was asked for cannot go together.
     """
-    replicas = place.cluster.share.replicas
+    replicas = devices.cluster.share.replicas
     if settings.xla == "on" and (settings.deterministic or replicas > 1):
         problem = "XLA compiles neither what must be deterministic nor what several devices train together."
         raise UserError(problem, "Leave --xla on out.")
-    types, gpu = layer_types(model), place.device.value.startswith("gpu")
+    types, gpu = layer_types(model), devices.device.value.startswith("gpu")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
-        precision = _precision(types, gpu, place.device.value)
+        precision = _precision(types, gpu, devices.device.value)
     if xla.value == "auto":
         blocks = precision.value == "float32" and not whole and acceleration.all_in_blocks(model)
         xla = _xla(types, gpu, blocks, settings.deterministic, replicas)
     return Choices(
-        place.device,
-        place.threads,
+        devices.device,
+        devices.threads,
         precision,
         xla,
         _steps_per_execution(model, types, settings, steps, named, replicas),
-        _micro_batches(types, gpu or replicas > 1, place.threads.value, whole),
-        Choice(replicas, str(place.cluster)),
+        _micro_batches(types, gpu or replicas > 1, devices.threads.value, whole),
+        Choice(replicas, str(devices.cluster)),
     )
 
 

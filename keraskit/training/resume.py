@@ -170,14 +170,14 @@ def opened(
     """
     from keraskit.training.checkpoint import Checkpoint
 
-    if not setup.place.cluster.chief:
+    if not setup.devices.cluster.chief:
         print("run folder     written by worker 0", flush=True)
         yield None, Checkpoint.of(run) if run else None
         return
     folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
     print(f"run folder     {printable(short(folder.path))}", flush=True)
     with folder.alone():
-        go_on = resume_command(folder.path, read(folder) if run else facts, setup.place.cluster.workers)
+        go_on = resume_command(folder.path, read(folder) if run else facts, setup.devices.cluster.workers)
         start, facts = begin(folder, setup, facts) if run else (None, facts)
         with advising(go_on), folder.recorded(**facts):
             yield folder, start

@@ -38,12 +38,12 @@ def train(
         run = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, resume.kept(run) if run else None)
     files.check_folder(settings.output_dir)
-    place = hardware.occupy(settings)  # before any tensor exists
-    settings = previous.begin_from(recipe, settings, place.cluster, train)
+    devices = hardware.configure(settings)  # before any tensor exists
+    settings = previous.begin_from(recipe, settings, devices.cluster, train)
     clock.mark("before")
     splits = load(recipe, settings)
     clock.mark("data")
-    setup = prepare(recipe, settings, splits, place)
+    setup = prepare(recipe, settings, splits, devices)
     facts = {**describe(setup, recipe), "started": clock.started, "timings": clock.seconds}
     announce(setup, facts)
     with resume.opened(setup, run, facts) as (folder, start), stopping():
@@ -54,14 +54,14 @@ def train(
         best = fit(setup, folder, start)
         clock.mark("fit", earlier=start.position.seconds if start else 0.0)
         if folder is None:  # a worker, whose chief does the rest
-            place.cluster.leave()
+            devices.cluster.leave()
             return RunResult(setup.training_copy, best.rows, {}, None)
         found = evaluate(setup, folder)
         others = different(recipe, settings)
         results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch, others)
         clock.mark("evaluate and draw")
         folder.update_manifest(timings=clock.seconds)
-    place.cluster.leave()
+    devices.cluster.leave()
     results.show(folder)
     return RunResult(setup.model, best.rows, found["test"][0], folder.path)
 
@@ -82,7 +82,7 @@ class Clock:
 
 def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     """The manifest's facts that are known before training."""
-    with setup.place.scope:
+    with setup.devices.scope:
         activation, wrong = outputs.examine(setup.model, setup.splits.train, recipe.class_output)
     return results.describe(recipe, setup.settings, setup.splits) | {
         "asked": record(recipe, setup.settings),

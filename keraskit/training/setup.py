@@ -37,7 +37,7 @@ class TrainingSetup:
             these change nothing.
         epochs: the training batches.
         callbacks: the recipe's, and those of `--callbacks`.
-        place: where it computes.
+        devices: where it computes.
         choices: device, precision and the like, each with its reason.
         monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
     """
@@ -50,7 +50,7 @@ class TrainingSetup:
     training_copy: keras.Model
     epochs: ShuffledEpochs
     callbacks: UserCallbacks
-    place: hardware.Place
+    devices: hardware.Devices
     choices: hardware.Choices
     monitor: tuple[str, float]
 
@@ -61,14 +61,14 @@ def load(recipe: Recipe, settings: Settings) -> Splits:
     return splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
 
 
-def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.Place) -> TrainingSetup:
+def prepare(recipe: Recipe, settings: Settings, splits: Splits, devices: hardware.Devices) -> TrainingSetup:
     """Build, initialise and compile the model, and fit data and model to each other."""
-    cluster = place.cluster
+    cluster = devices.cluster
     cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
     settings = follow_classes(recipe, settings, splits)
     steps = settings.epochs * (settings.steps_per_epoch or math.ceil(splits.train.size / settings.batch_size))
-    with place.scope:
+    with devices.scope:
         model = build(recipe, settings, steps)
         splits = follow_model(model, splits, recipe.class_output).augmented(settings.augment)
         if "weights" not in inspect.signature(recipe.build).parameters:  # else it has taken them
@@ -77,11 +77,11 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         head = above(model, recipe.features)
         data = computed(model, recipe.features, splits) if recipe.features else splits
     epochs = ShuffledEpochs(data.train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
-    with place.scope:
+    with devices.scope:
         for each in {id(model): model, id(head): head}.values():
             compile_model(recipe, settings, steps, each)
-    choices = hardware.choose(head, settings, place, epochs.steps, named=data.train.names is not None)
-    with place.scope, cluster.together(), cluster.scope():
+    choices = hardware.choose(head, settings, devices, epochs.steps, named=data.train.names is not None)
+    with devices.scope, cluster.together(), cluster.scope():
         copy = head
         if choices.policy != "float32" or cluster.strategy:
             copy = copied(recipe, settings, steps, head, choices.policy)
@@ -104,7 +104,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, place: hardware.
         training_copy=copy,
         epochs=epochs,
         callbacks=user_callbacks.own(recipe, settings.callbacks, copy.optimizer),
-        place=place,
+        devices=devices,
         choices=choices,
         monitor=monitor.monitored(recipe, copy, measured),
     )

@@ -32,7 +32,7 @@ SMALL = {
     "cats_dogs_finetune": PRETRAINED,
 }
 KNOBS = {"device": "cpu:1", "epochs": 1, "batch_size": 4, "weights": "none"}
-occupy, save = hardware.occupy, Checkpoints.save
+configure, save = hardware.configure, Checkpoints.save
 saved = {}
 
 
@@ -45,7 +45,7 @@ def of_setup(setup):
     """Devices by what lies there, in two groups."""
     models = {"model": setup.model, "head": setup.head, "training copy": setup.training_copy}
     there = {f"{name}'s {k}": v for name, m in models.items() for k, v in of_model(m).items()}
-    with setup.place.scope:  # as `fit` and evaluation have it
+    with setup.devices.scope:  # as `fit` and evaluation have it
         splits = setup.splits, setup.training_data
         batches = [next(iter(setup.epochs.batches()))]
         batches += [next(iter(split.in_order(4))) for each in splits for split in (each.validation, each.test)]
@@ -63,8 +63,8 @@ def first(config):
     """TensorFlow refuses this once any tensor exists."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    hardware.occupy = occupy
-    return occupy(config)
+    hardware.configure = configure
+    return configure(config)
 
 
 def spied(self, *where):
@@ -73,7 +73,7 @@ def spied(self, *where):
     save(self, *where)
 
 
-hardware.occupy, Checkpoints.save = first, spied
+hardware.configure, Checkpoints.save = first, spied
 result = keraskit.run("mlp", limit=64, output_dir=sys.argv[1], hidden=(8,), **KNOBS)
 there = saved | of_model(result.model)
 again = keraskit.run("mlp", limit=64, output_dir=sys.argv[1], hidden=(8,), **KNOBS | {"device": "cpu"})
@@ -82,6 +82,6 @@ found = {"a run": {"there": there, "here": {}, "equal": equal}}
 for name in (name for name, card in recipes_available().items() if card.trains):
     recipe = load_recipe(name)
     settings = settle(recipe, RunConfig(limit=8, steps_per_epoch=2, **KNOBS), SMALL.get(name, {}))
-    place = hardware.occupy(settings)
-    found[name] = of_setup(prepare(recipe, settings, runner.load(recipe, settings), place))
+    devices = hardware.configure(settings)
+    found[name] = of_setup(prepare(recipe, settings, runner.load(recipe, settings), devices))
 print(json.dumps(found))

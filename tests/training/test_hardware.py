@@ -16,7 +16,7 @@ def choose(model, steps=100, named=False, **knobs):
     """What is chosen for a model by these flags."""
     config = RunConfig(**knobs)
     model.compile(loss="mse", jit_compile=False)
-    return hardware.choose(model, config, hardware.occupy(config), steps, named)
+    return hardware.choose(model, config, hardware.configure(config), steps, named)
 
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
@@ -57,7 +57,7 @@ def test_a_gpu_is_used_when_there_is_one(monkeypatch):
     with pytest.raises(UserError, match="gpu:1, but TensorFlow sees 1 GPUs here, counted from 0"):
         choose(load_recipe("cnn").build(), device="gpu:1")
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU", "another"])
-    second = hardware.occupy(RunConfig(device="gpu:1"))
+    second = hardware.configure(RunConfig(device="gpu:1"))
     assert second.device.value == "gpu:1" and "GPU:1" in str(second.scope._device_name)
 
 
@@ -89,14 +89,14 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
 def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path, preforked):
     program = tmp_path / "program.py"
     program.write_text(
-        "from keraskit.training import hardware; hardware.occupy(hardware.RunConfig(threads=1)); "
+        "from keraskit.training import hardware; hardware.configure(hardware.RunConfig(threads=1)); "
         "assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
     )
     done = preforked.run(program, [], tmp_path, dict(os.environ))
     assert done.returncode == 0, done.stderr
     keras.ops.zeros(1)
     with pytest.raises(UserError, match="comes too late"):
-        hardware.occupy(RunConfig(threads=7))
+        hardware.configure(RunConfig(threads=7))
 
 
 def test_arithmetic_of_models_of_ones_own():

@@ -180,7 +180,7 @@ small = Recipe(
 def test_the_loss_is_scaled_in_half_precision_as_keras_scales_it(tmp_path):
     config = RunConfig(precision="float16", threads=None, xla="off", output_dir=tmp_path)
     settings = settle(small, config, {})
-    setup = prepare(small, settings, load(small, settings), hardware.occupy(settings))
+    setup = prepare(small, settings, load(small, settings), hardware.configure(settings))
     if setup.choices.threads.value == 1:
         pytest.skip("one core: one micro-batch")
     assert setup.choices.micro_batches.value > 1, setup.choices.micro_batches

@@ -105,8 +105,8 @@ def test_deterministic_operations_are_used_where_they_are_asked_for(tmp_path):
     assert "--deterministic" in run["command"] and run["choices"]["xla"]["value"] == "off"
     assert not result.model.jit_compile
     with pytest.raises(UserError, match="must be deterministic"):
-        place = hardware.occupy(keraskit.RunConfig())
-        hardware.choose(result.model, keraskit.RunConfig(deterministic=True, xla="on"), place, 1)
+        devices = hardware.configure(keraskit.RunConfig())
+        hardware.choose(result.model, keraskit.RunConfig(deterministic=True, xla="on"), devices, 1)
 
 
 def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken, tmp_path):
