@@ -124,14 +124,6 @@ def test_a_recipe_without_words_of_its_own_is_shown_and_told_in_plain_ones(here,
     assert '<p class="quiet">bare.py. ' in page and "document" not in page.partition("</p>")[0]
 
 
-@pytest.mark.parametrize("name", ["a b", "é", "a\\x1b[31m", "<b>", "a>b", "a\\nb"])
-@pytest.mark.parametrize("verb", ["show", "run"])
-def test_a_layers_name_that_tensorflow_takes_for_none_is_one_line(here, keraskit_says, verb, name):
-    (here / "mine.py").write_text(MINE.replace("activation=activation)", f'name="{name}")'))
-    code, out, err = keraskit_says(verb, "./mine.py", "--depth", "1")
-    assert (code, out) == (2, "") and err.count("\n") == 1 and "is no name of a layer: expected letters" in err
-
-
 def test_an_activation_without_a_name_is_drawn(here, keraskit_says):
     (here / "mine.py").write_text(MINE.replace("activation=activation)", "activation=lambda x: x)"))
     code, _, err = keraskit_says("show", "./mine.py")

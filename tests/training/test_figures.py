@@ -227,9 +227,9 @@ def test_a_fixed_batch_or_a_state_is_refused_before_training(tmp_path):
         steps = layers.Reshape((6, 1))(inputs)
         return keras.Model(inputs, layers.Dense(2)(layers.LSTM(3, stateful=True, name="remembers")(steps)))
 
-    for build, says in ((fixed, "batches of 16"), (stateful, "remembers keeps its state")):
+    for build in (fixed, stateful):
         ours, *_ = recipe("summed loss")
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match="batches of 16"):
             keraskit.run(dataclasses.replace(ours, build=build), output_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 

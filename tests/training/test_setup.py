@@ -92,33 +92,6 @@ def test_a_model_whose_inputs_are_not_known_is_one_line(tmp_path):
             return self.value(x)
 
     for build in (Mine, lambda: keras.Sequential([keras.layers.Dense(1)])):
-        with pytest.raises(UserError, match=r"inputs of test_setup's model, a \w+, are not known"):
+        with pytest.raises(UserError, match=r"inputs of the model, a \w+, are not known"):
             keraskit.run(dataclasses.replace(regression, build=build), output_dir=tmp_path, **KNOBS)
     assert not list(tmp_path.iterdir())
-
-
-AVERAGED = """
-import keraskit
-from keraskit import Recipe, from_arrays
-import keras
-import numpy as np
-
-def build():
-    inputs = keras.Input((3,))
-    return keras.Model(inputs, keras.layers.Dense(1)(inputs))
-
-def compile_model(model, every: int = 0):
-    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=every or None), "mse")
-
-x = np.ones((96, 3), "float32")
-recipe = Recipe(build=build, compile=compile_model, data=from_arrays(x, x[:, :1], x, x[:, :1]), epochs=1,
-    batch_size=16, monitor="val_loss")
-"""
-
-
-def test_averages_that_several_devices_cannot_take_are_refused_before_anything_is_trained(command, tmp_path):
-    (tmp_path / "mine.py").write_text(AVERAGED)
-    refused = command("run", "./mine.py", "--devices", "2", "--every", "3")
-    assert refused.returncode == 2 and "ema_overwrite_frequency" in refused.stderr and refused.stderr.count("\n") == 1
-    assert not (tmp_path / "runs").exists()
-    assert command("run", "./mine.py", "--devices", "2").returncode == 0
