@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -128,6 +130,14 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
     if problem:
         raise UserError(f"{folder.path / MANIFEST} is not what a run writes: {problem}.", "Leave this folder out.")
     return run
+
+
+def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+    """The runs that lie in a folder, the newest first, each with its manifest; damaged ones are left out."""
+    for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
+        folder = RunFolder(file.parent.resolve())
+        with suppress(UserError):
+            yield folder, read(folder)
 
 
 def missing(values: Any, name: str) -> bool:

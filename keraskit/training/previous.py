@@ -12,7 +12,7 @@ from keraskit.errors import UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import load_recipe
 from keraskit.runs import manifest
-from keraskit.runs.folder import MODEL, RunFolder
+from keraskit.runs.folder import MODEL
 
 ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run of the two
 
@@ -28,23 +28,15 @@ def begin_from(recipe: Recipe, settings: Settings, cluster: Cluster, train: Call
     before: Recipe = load_recipe(recipe.pretrained.after)
     flags = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
     options = {name: value for name, value in settings.options.items() if name in flags}
-    alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}
-
-    def same(run: dict[str, Any]) -> bool:
-        known, wanted = (
-            {name: value for name, value in each.items() if name in flags - {"classes"}}  # which the data decides
-            for each in (run["options"], json.loads(json.dumps(options, default=str)))
-        )
-        return known == wanted and alike.items() <= run["config"].items() and run.get("status") == "finished"
-
-    for path in sorted((settings.output_dir / before.name).glob("*/"), reverse=True):
-        try:
-            run = manifest.read(RunFolder(path), "config", "options")
-        except UserError:
-            continue
-        if same(run) and (path / MODEL).is_file():
-            print(f"{recipe.name} goes on from {printable(path)}", flush=True)
-            return settings.replace(weights=str(path.absolute()))
+    wanted = {name: value for name, value in options.items() if name != "classes"}  # of which the data decides
+    wanted = json.loads(json.dumps(wanted, default=str))  # as a manifest has it
+    alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
+    for folder, run in manifest.runs(settings.output_dir / before.name):
+        made = {n: v for n, v in (run.get("options") or {}).items() if n in flags and n != "classes"}
+        same = made == wanted and alike <= (run.get("config") or {}).items()
+        if same and run.get("status") == "finished" and (folder.path / MODEL).is_file():
+            print(f"{recipe.name} goes on from {printable(folder.path)}", flush=True)
+            return settings.replace(weights=str(folder.path))
     if cluster.workers:
         problem = f"{recipe.name} starts from a run of {before.name}, and there is none with these flags."
         raise UserError(problem, f"First `keraskit run {before.name}` on one machine.")

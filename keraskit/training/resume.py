@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +36,10 @@ def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolde
     Raises UserError where the recipe's code was changed since it began.
     """
     wanted = words({"knobs": config.given(), "options": options}, recipe.source)
-    for folder, facts in unfinished_runs(Path(config.output_dir) / recipe.name):
+    for folder, facts in manifest.runs(Path(config.output_dir) / recipe.name):
         asked = facts.get("asked") or {}
-        if any(asked.get(name) != wanted[name] for name in ("knobs", "options")):
+        same = all(asked.get(name) == wanted[name] for name in ("knobs", "options"))
+        if not same or facts.get("status") == "finished":
             continue
         changes = changed(recipe, asked)
         if asked.get("code") != wanted["code"]:
@@ -62,8 +63,8 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-    there = (path / MANIFEST).exists()
-    folder = RunFolder(path.resolve()) if there else next((run for run, _ in unfinished_runs(path)), None)
+    several = [run for run, facts in manifest.runs(path) if facts.get("status") != "finished"]
+    folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(several), None)
     if folder is None:
         raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
     with folder.alone():
@@ -73,16 +74,6 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
         if (folder.path / CHECKPOINT).exists():  # it was killed in its very last moment
             close(folder)
     return None
-
-
-def unfinished_runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """The unfinished runs in a folder, the newest first, and their manifests."""
-    for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
-        folder = RunFolder(file.parent.resolve())
-        with suppress(UserError):
-            facts = manifest.read(folder)
-            if facts.get("status") != "finished":
-                yield folder, facts
 
 
 def read(folder: RunFolder, *more: str) -> dict[str, Any]:

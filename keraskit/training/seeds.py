@@ -8,15 +8,14 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from keraskit import signals
 from keraskit.config import RunConfig, flags
-from keraskit.errors import RunStopped, UserError, printable
+from keraskit.errors import RunStopped, printable
 from keraskit.registry import Card
 from keraskit.runs import manifest
-from keraskit.runs.folder import MANIFEST, RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.text import short
 from keraskit.training.settings import words
 
@@ -33,18 +32,16 @@ def in_processes(card: Card, config: RunConfig, options: dict[str, Any]) -> None
     """
     recipe, results = card.name if card.ours else str(card.source.resolve()), []
     for one in each(config):
-        folder = finished(one, options, card) if config.resume else None
-        if folder:
-            print(f"               finished in {printable(short(folder.path))}", flush=True)
+        found = finished(one, options, card) if config.resume else None
+        if found:
+            print(f"               finished in {printable(short(found[0].path))}", flush=True)
         else:
             knobs = {n: getattr(one, n) for n in one.model_fields_set - {"seeds"}} | {"augment": one.augment.given()}
             train([recipe, *shlex.split(flags(knobs)), *shlex.split(flags(options))], one.seed)
-            folder = finished(one, options, card)
-        if not folder:
-            raise RunStopped(
-                f"The run of seed {one.seed} left no result in {one.output_dir}.", "See what it says above."
-            )
-        results.append(folder.read_json(MANIFEST)["test"])
+            found = finished(one, options, card)
+        if not found:
+            raise RunStopped(f"The run of seed {one.seed} left no result in {one.output_dir}.", "See above.")
+        results.append(found[1])
     say(results)
 
 
@@ -67,16 +64,14 @@ def each(config: RunConfig) -> Iterator[RunConfig]:
         yield config.replace(seed=seed, seeds=1)
 
 
-def finished(config: RunConfig, options: dict[str, Any], card: Card) -> RunFolder | None:
-    """Find the newest finished run of the recipe as it is now that was asked for in these words."""
+def finished(config: RunConfig, options: dict[str, Any], card: Card) -> tuple[RunFolder, dict[str, float]] | None:
+    """Find the newest finished run of the recipe as it is now that was asked for in these words, and its metrics."""
     wanted = words({"knobs": config.given(), "options": options}, card.source)
     name = card.declared.get("name") or card.name
-    for file in sorted((config.output_dir / name).glob(f"*/{MANIFEST}"), reverse=True):
-        folder = RunFolder(file.parent)
-        with suppress(UserError):
-            facts = manifest.read(folder, "asked.knobs", "asked.options", "test")
-            if facts.get("status") == "finished" and wanted == {key: facts["asked"].get(key) for key in wanted}:
-                return folder
+    for folder, facts in manifest.runs(config.output_dir / name):
+        asked = facts.get("asked") or {}
+        if facts.get("status") == "finished" and facts.get("test") and wanted.items() <= asked.items():
+            return folder, facts["test"]
     return None
 
 
