@@ -194,7 +194,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
         for way in ways.values():
             way.measure()
     precision = setup.choices.precision.value
-    arithmetic = 3 * operations(setup.head) * settings.batch_size
+    arithmetic = 3 * operations(setup.training_copy) * settings.batch_size
     row: dict = {key: way.step for key, way in ways.items()}
     for key, way in ways.items():
         if key != "keraskit":

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import h5py
 import keras
@@ -106,3 +107,8 @@ def unallocated() -> Iterator[None]:
         for name, value in before.items():
             keras_internals.set_global_attribute(name, value)
         random.setstate(seeds)
+
+
+def uncompiled(model: keras.Model) -> contextlib.AbstractContextManager[object]:
+    """The model without its optimizer, as it is summarised and saved: plain Keras then loads it without a warning."""
+    return mock.patch.multiple(model, compiled=False, optimizer=None)

@@ -16,7 +16,7 @@ from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable
-from keraskit.models import graph
+from keraskit.models import graph, weights
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.runs import figures, metrics, plots, predictions, report, verdict
@@ -57,8 +57,9 @@ def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, An
 
 
 def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
-    """Write what is known before training: the uncompiled model's summary and graph, and which files it learns from."""
-    figures.draw_model(folder, model, graph.summary(model))
+    """Write what is known before training: the model's summary and graph, and which files it learns from."""
+    with weights.uncompiled(model):
+        figures.draw_model(folder, model, graph.summary(model))
     if splits.train.prints is not None:
         with folder.atomic(TRAINED_ON) as path:
             np.save(path, splits.train.prints)

@@ -2,13 +2,12 @@
 
 import math
 import time
-from contextlib import AbstractContextManager
 from typing import Any
-from unittest import mock
 
 import keras
 
 from keraskit import signals
+from keraskit.models import weights
 from keraskit.runs import history
 from keraskit.runs.folder import CHECKPOINT, MODEL, RunFolder
 from keraskit.training import checkpoint
@@ -56,10 +55,10 @@ class KeepBest(keras.callbacks.Callback):
         better = score > self._best or not self._saved()
         if better and math.isfinite(numbers.get("loss", 0.0)):  # weights without a loss are worth nothing
             self._best, self.best_epoch = score, epoch + 1
-            if self.setup.head is not self.model:
-                self.setup.head.set_weights(self.model.get_weights())
+            if self.setup.model is not self.model:
+                self.setup.update_model()
             if self.folder:
-                with self.folder.atomic(MODEL, durable=True) as path, uncompiled(self.setup.model):
+                with self.folder.atomic(MODEL, durable=True) as path, weights.uncompiled(self.setup.model):
                     self.setup.model.save(path)
                 self.model_sha256 = self.folder.sha256(MODEL)
         if self.folder:
@@ -82,11 +81,6 @@ class KeepBest(keras.callbacks.Callback):
         monitor, sign = self.setup.monitor
         score, loss = sign * row.get(monitor, math.nan), row.get("val_loss", 0.0)
         return -math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss
-
-
-def uncompiled(model: keras.Model) -> AbstractContextManager[object]:
-    """The model without its optimizer, as it is summarised and saved: plain Keras then loads it without a warning."""
-    return mock.patch.multiple(model, compiled=False, optimizer=None)
 
 
 class Averages(keras.callbacks.Callback):

@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.splits import Split
+from keraskit.models import weights
 from keraskit.runs import history
 from keraskit.runs.folder import MODEL, RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.runs.results import by_output
 from keraskit.training import resources
-from keraskit.training.callbacks import uncompiled
 from keraskit.training.setup import TrainingSetup
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
@@ -22,7 +22,7 @@ Evaluated = tuple[dict[str, float], SplitPredictions]
 
 def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
     """Take the best weights by validation, and read the test split, once."""
-    with uncompiled(setup.model):  # the file holds no optimizer
+    with weights.uncompiled(setup.model):  # the file holds no optimizer
         setup.model.load_weights(folder.file(MODEL))
     with setup.devices.scope:
         splits = {"validation": setup.splits.validation, "test": setup.splits.test}

@@ -13,7 +13,7 @@ from keraskit.errors import RunStopped, UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.runs import manifest
-from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, MODEL, TRAINED, RunFolder, now, resume_command
+from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, TRAINED, RunFolder, now, resume_command
 from keraskit.signals import Stopped
 from keraskit.text import short
 from keraskit.training.settings import callbacks_file, code, fields, words
@@ -238,9 +238,6 @@ def check_finished(folder: RunFolder, start: Checkpoint | None, epochs: int) -> 
     if start.position.stopped:
         problem = f"A callback ended this run after epoch {start.position.epoch}, and would end it again."
         raise UserError(problem, "Start a new run with other callbacks.")
-    if start.position.model_sha256 != folder.sha256(MODEL):
-        problem = f"{folder.path / TRAINED} was not written with {MODEL} beside it."
-        raise UserError(problem, "Put back the file of this run, or start a new one.")
 
 
 def say_schedule(setup: TrainingSetup, step: int) -> None:

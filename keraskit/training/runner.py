@@ -16,7 +16,6 @@ from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now
 from keraskit.text import counted
 from keraskit.training import hardware, outputs, previous, resume, seeds
-from keraskit.training.callbacks import uncompiled
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.result import RunResult
@@ -48,8 +47,7 @@ def train(
     announce(setup, facts)
     with resume.opened(setup, run, facts) as (folder, start), stopping():
         if folder:
-            with uncompiled(setup.model):
-                results.begin(folder, setup.model, setup.splits)
+            results.begin(folder, setup.model, setup.splits)
         clock.mark("build")
         best = fit(setup, folder, start)
         clock.mark("fit", earlier=start.position.seconds if start else 0.0)

@@ -32,9 +32,8 @@ class TrainingSetup:
         splits: the examples, as the whole model takes them.
         training_data: what is learned from: these, or features of them.
         model: the float32 model that is saved, evaluated and handed back.
-        head: this model, or the layers of it that are trained above features.
-        training_copy: the head under the run's dtype policy or strategy, which `fit` trains; the head itself where
-            these change nothing.
+        training_copy: the model, or its layers above features, under the run's dtype policy or strategy, which `fit`
+            trains; these layers themselves where policy and strategy change nothing.
         epochs: the training batches.
         callbacks: the recipe's, and those of `--callbacks`.
         devices: where it computes.
@@ -46,13 +45,18 @@ class TrainingSetup:
     splits: Splits
     training_data: Splits
     model: keras.Model
-    head: keras.Model
     training_copy: keras.Model
     epochs: ShuffledEpochs
     callbacks: UserCallbacks
     devices: hardware.Devices
     choices: hardware.Choices
     monitor: tuple[str, float]
+
+    def update_model(self) -> None:
+        """Give the model the weights of the training copy: all, or the last ones, above features."""
+        trained = self.training_copy.get_weights()
+        for variable, value in zip(self.model.weights[-len(trained) :], trained, strict=True):
+            variable.assign(value)
 
 
 def load(recipe: Recipe, settings: Settings) -> Splits:
@@ -100,7 +104,6 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, devices: hardwar
         splits=splits,
         training_data=data,
         model=model,
-        head=head,
         training_copy=copy,
         epochs=epochs,
         callbacks=user_callbacks.own(recipe, settings.callbacks, copy.optimizer),

@@ -43,7 +43,7 @@ def of_variables(variables):
 
 def of_setup(setup):
     """Devices by what lies there, in two groups."""
-    models = {"model": setup.model, "head": setup.head, "training copy": setup.training_copy}
+    models = {"model": setup.model, "training copy": setup.training_copy}
     there = {f"{name}'s {k}": v for name, m in models.items() for k, v in of_model(m).items()}
     with setup.devices.scope:  # as `fit` and evaluation have it
         splits = setup.splits, setup.training_data

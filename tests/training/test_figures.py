@@ -46,21 +46,6 @@ class Eager(keras.Model):
         return {"loss": self._loss_tracker.result()}
 
 
-class OwnLoss(keras.Model):
-    """Overrides `compute_loss` and `compute_metrics`."""
-
-    def __init__(self, inputs, outputs, **options):
-        super().__init__(inputs, outputs, **options)
-        self.largest = keras.metrics.Mean(name="largest")
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return ops.max(ops.abs(y - y_pred)) + ops.mean(ops.abs(x))
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        self.largest.update_state(ops.max(y_pred))
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-
 class OwnSteps(keras.Model):
     """Compiled without a loss, as variational autoencoders are; never calls itself; its logs have other names."""
 
@@ -127,14 +112,11 @@ by = keras.losses.MeanSquaredError
 BOTH = {"one": Y[:, :1], "other": Y[:, 1:]}
 MODELS = {  # how it is built, compiled, and what it learns
     "summed loss": (model(), {"loss": by(reduction="sum"), "metrics": ["mse"]}, Y),
-    "mean with sample weight": (model(), {"loss": by(reduction="mean_with_sample_weight")}, Y),
     "loss of a batch": (model(), {"loss": spread}, Y),
     "weighted metrics": (model(), {"loss": "mse", "weighted_metrics": ["mae"]}, Y),
     "add_loss": (model(inside=lambda x: Adds(name="adds")(x)), {"loss": "mse"}, Y),
-    "regularized": (model(kernel_regularizer="l2", activity_regularizer="l1"), {"loss": "mae"}, Y),
     "own test_step": (model(OwnTestStep), {"loss": "mse", "metrics": ["mae"]}, Y),
     "eager": (model(Eager), {"loss": "mse", "run_eagerly": True}, Y),
-    "own compute_loss": (model(OwnLoss), {"loss": "mse", "metrics": ["mae"]}, Y),
     "own steps": (model(OwnSteps), {}, Y),
     "several outputs": (
         two,
@@ -149,7 +131,6 @@ MODELS = {  # how it is built, compiled, and what it learns
         },
         ONE_HOT,
     ),
-    "r2 of each": (model(), {"loss": "mse", "metrics": [keras.metrics.R2Score(class_aggregation=None)]}, Y),
 }
 
 
