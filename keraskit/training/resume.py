@@ -19,7 +19,7 @@ from keraskit.text import short
 from keraskit.training.settings import callbacks_file, code, fields, words
 
 if TYPE_CHECKING:
-    from keraskit.training.checkpoint import Checkpoint
+    from keraskit.training.checkpoint import Checkpoint, Position
     from keraskit.training.setup import TrainingSetup
 
 DECIDE_BITS = ("python", "tensorflow", "keras", "numpy", "pillow")  # another version may compute other last digits
@@ -46,9 +46,8 @@ def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolde
             problem = f"{recipe.name}'s code was changed since {short(folder.path)} began"
             source = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
             go_on = "" if changes else f"`{resume_command(folder.path, facts)}{source}` goes on with it as it is now. "
-            raise UserError(
-                f"{problem}: {changes}." if changes else f"{problem}.", f"{go_on}Without --resume a new run begins."
-            )
+            advice = f"{go_on}Without --resume a new run begins."
+            raise UserError(f"{problem}: {changes}." if changes else f"{problem}.", advice)
         if not changes:
             return folder
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
@@ -91,13 +90,8 @@ def read(folder: RunFolder, *more: str) -> dict[str, Any]:
 def asked(folder: RunFolder, epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The knobs and options of a run as they were given, with the folder where it is now."""
     given = read(folder)["asked"]
-    if "preprocessing_function" in given["knobs"].get("augment", {}):
-        advice = "Call keraskit.run with it and resume=True."
-        raise UserError("This run's pictures went through a function of your own.", advice)
-    knobs = (
-        given["knobs"] | {"output_dir": folder.path.resolve().parent.parent} | ({"epochs": epochs} if epochs else {})
-    )
-    return RunConfig(**knobs), dict(given["options"])
+    knobs = given["knobs"] | {"output_dir": folder.path.resolve().parent.parent}
+    return RunConfig(**knobs | ({"epochs": epochs} if epochs else {})), dict(given["options"])
 
 
 def kept(folder: RunFolder) -> dict[str, Any]:
@@ -121,20 +115,24 @@ def recipe_of(folder: RunFolder, named: Path | None = None, resuming: bool = Fal
         outside = file.is_absolute() and not file.resolve().is_relative_to(folder.path.resolve())
         return resuming and outside and given.get(name) is not None and code(file) == given[name]
 
-    if source is None and not named and facts["recipe"] not in recipes_available():
-        problem = f"The recipe {facts['recipe']} of this run is not one of keraskit's, nor does a file hold it."
-        raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")
-    if source and not named and not as_it_was(Path(source), "code"):
-        why = ", which is not there as it was when the run began" if resuming else ""
-        problem = f"This run's recipe is a file of your own, {source}{why}."
-        raise UserError(problem, "Name it, and it is imported as it is now.", f"--recipe {shlex.quote(source)}")
     callbacks = callbacks_file(given["knobs"].get("callbacks"))
     if resuming and callbacks and not as_it_was(callbacks, "callbacks"):
         problem = f"{callbacks}, this run's --callbacks, is not there as it was when the run began."
         raise UserError(problem, f"With the file as it is now: {facts.get('command')} --resume")
-    if source and not named:
+    if named:
+        card = find_card(str(named))
+    elif source is None and facts["recipe"] in recipes_available():
+        card = recipes_available()[facts["recipe"]]
+    elif source and as_it_was(Path(source), "code"):
+        card = Card(Path(source))
         print(f"recipe's file  {printable(source)}, as it was when the run began", flush=True)
-    card = find_card(str(named)) if named else Card(Path(source)) if source else recipes_available()[facts["recipe"]]
+    elif source:
+        why = ", which is not there as it was when the run began" if resuming else ""
+        problem = f"This run's recipe is a file of your own, {source}{why}."
+        raise UserError(problem, "Name it, and it is imported as it is now.", f"--recipe {shlex.quote(source)}")
+    else:
+        problem = f"This run's recipe, {facts['recipe']}, was made in Python."
+        raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")
     recipe: Recipe = card.load()
     if changes := changed(recipe, given):
         problem = f"This run's recipe was not {recipe.name} as it is now: {changes}."
@@ -184,9 +182,8 @@ def begin(folder: RunFolder, setup: TrainingSetup, facts: dict[str, Any]) -> tup
 
     before, epochs, start = read(folder), setup.settings.epochs, Checkpoint.of(folder)
     check(before, facts)
+    check_epochs(before, start.position if start else None, epochs)
     position = start.position if start else Position()
-    if before.get("status") == "finished":
-        check_finished(folder, start, epochs)
     if start:
         start.restore(setup.training_copy, setup.callbacks)
     folder.sweep()
@@ -211,32 +208,31 @@ def begin(folder: RunFolder, setup: TrainingSetup, facts: dict[str, Any]) -> tup
 
 def check(before: dict[str, Any], today: dict[str, Any]) -> None:
     """Compare two manifests of a run: refuse other data; note what may change the last digits of the result."""
-    data, same = before["data"], ("sha256", "used")
-    if any(data.get(name) != today["data"].get(name) for name in same) or before["classes"] != today["classes"]:
-        problem = (
-            f"The data is not what this run began with: {data['used']} of {data['name']}, sha256 {data.get('sha256')}."
-        )
-        raise UserError(problem, "Put it back, or start a new run.")
+    data, now = before["data"], today["data"]
+    if any(data.get(n) != now.get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
+        problem = f"The data is not what this run began with: {data['used']} of {data['name']}"
+        raise UserError(f"{problem}, sha256 {data.get('sha256')}.", "Put it back, or start a new run.")
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
-    pairs = [
-        (name, then.get("value"), today["choices"].get(name, then)["value"]) for name, then in before["choices"].items()
-    ]
+    known = {name: choice for name, choice in before["choices"].items() if name in today["choices"]}
+    pairs = [(name, choice.get("value"), today["choices"][name]["value"]) for name, choice in known.items()]
     for kind, names in (("hardware", ("cpu", "cores", "gpus")), ("versions", DECIDE_BITS)):
         pairs += [(name, before[kind].get(name), today[kind].get(name)) for name in names]
     if others := [f"{name} {then}, now {this}" for name, then, this in pairs if then != this]:
         print(f"NOTE           begun with {printable('; '.join(others))}: the last digits of the result may differ")
 
 
-def check_finished(folder: RunFolder, start: Checkpoint | None, epochs: int) -> None:
-    """Raise UserError where a finished run cannot be trained on."""
-    if start is None:
-        raise UserError(f"{folder.path} has no {TRAINED}, from which a finished run goes on.", "Start a new run.")
-    if start.position.epoch >= epochs:
-        problem = f"This run has come to epoch {start.position.epoch} already."
-        raise UserError(problem, "Ask for more with --epochs.")
-    if start.position.stopped:
-        problem = f"A callback ended this run after epoch {start.position.epoch}, and would end it again."
+def check_epochs(before: dict[str, Any], position: Position | None, epochs: int) -> None:
+    """Raise UserError where a run has come as far, or where a finished one cannot be trained on."""
+    finished, done = before.get("status") == "finished", 0
+    if position:
+        done = position.epoch + (position.step > 0)
+    elif finished:
+        raise UserError(f"There is no {TRAINED}, from which a finished run goes on.", "Start a new run.")
+    if done + finished > epochs:
+        raise UserError(f"This run has come to epoch {done} already.", "Ask for more with --epochs.")
+    if finished and position and position.stopped:
+        problem = f"A callback ended this run after epoch {done}, and would end it again."
         raise UserError(problem, "Start a new run with other callbacks.")
 
 

@@ -142,7 +142,7 @@ def test_what_cannot_have_more_epochs_is_one_line_and_stays_finished(here, capsy
     refused("--epochs 0 makes no sense", "--epochs", "0")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (folder / "trained.npz").rename(here / "kept.npz")
-    refused("has no trained.npz", "--epochs", "4")
+    refused("There is no trained.npz", "--epochs", "4")
     (here / "kept.npz").rename(folder / "checkpoint.npz")  # killed before the manifest says that it goes on
     assert call("resume", folder) == 0 and "has finished" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in folder.iterdir()}.keys() == before.keys()

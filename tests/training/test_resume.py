@@ -199,7 +199,7 @@ def test_a_run_of_ones_own_recipe_names_its_own_command(tiny_run, tmp_path):
     facts = RunFolder(tiny_run.folder).read_json("run.json")
     facts |= {"command": "python my_recipe.py --epochs 3", "recipe": "my_recipe", "source": None}
     RunFolder(tmp_path).write_json("run.json", facts)
-    with pytest.raises(UserError, match=r"my_recipe .* not one .* python my_recipe.py --epochs 3 --resume"):
+    with pytest.raises(UserError, match=r"my_recipe, was made in Python\. .* python my_recipe.py --epochs 3 --resume"):
         resume.recipe_of(RunFolder(tmp_path))
 
 
