@@ -1,7 +1,6 @@
 """Keras's pretrained networks by name: how each is built, the pixels it expects, and filling it with weights."""
 
 import os
-import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from keraskit.models import weights
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
     known = {n.lower(): n for n in dir(keras.applications) if n[0].isupper()}
-    plain = re.sub(r"[\W_]", "", name.lower())
+    plain = "".join(filter(str.isalnum, name.lower()))
     if plain not in known:
         meant = did_you_mean(name, known.values())
         raise UserError(f"Keras has no application {name!r}. {meant}", f"It has {', '.join(sorted(known.values()))}.")
@@ -60,22 +59,22 @@ def create(
 
 
 def unavailable(error: Exception) -> UserError:
-    """What to tell a user whose weights Keras could not download: the file, where it belongs, and the other way."""
-    home = system.keras_home() / "models"
-    file = re.search(r"[^/ ]+\.h5", str(error))
-    problem = f"Keras could not download {file[0] if file else 'the weights'}: {sentence(error)}"
-    advice = f"Put the file into {home}, or name it with --weights FILE; --weights none is an untrained network."
-    return UserError(problem, advice)
+    """What to tell a user whose weights Keras could not download: where the file belongs, and the other ways."""
+    advice = f"Put the file into {system.keras_home() / 'models'}, or name it with --weights FILE; or --weights none."
+    return UserError(f"Keras could not download the weights: {sentence(error)}", advice)
 
 
 def load_imagenet(model: keras.Model) -> list[str]:
     """Fill the application within a model with Keras's published weights. Returns the layers without any: none."""
-    base = nested(model)
-    assert base is not None, "a model around an application"
-    name, _, rest = (
-        base.name.rpartition("_")[0].partition("_") if base.name.startswith("mobilenet") else (base.name, "", "")
-    )
-    published = create(name, float(rest or 1.0), base.input_shape[1], include_top=False, weights="imagenet")
+    base, alpha = nested(model), "1"
+    if base is None:
+        raise UserError(f"{model.name} holds no application of Keras.", "Name a file with --weights.")
+    name, _, rest = base.name.partition("_")
+    if name.startswith("mobilenet") and rest:  # such as mobilenet_0.25_224
+        alpha = rest.partition("_")[0]
+    else:
+        name = base.name
+    published = create(name, float(alpha), base.input_shape[1], include_top=False, weights="imagenet")
     base.set_weights(published.get_weights())
     return []
 

@@ -10,7 +10,6 @@ import tensorflow as tf
 from keraskit.augment import Augmentation
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splits import Split
-from keraskit.errors import UserError
 from keraskit.runs import metrics
 from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
 
@@ -89,11 +88,3 @@ def test_outputs_become_probabilities_as_scores_has_them():
         found = as_probabilities(tf.constant(given), activation)
         np.testing.assert_allclose(found, metrics.probabilities(given, activation), atol=1e-6)
         assert found.shape == (20, max(2, columns))
-
-
-def test_a_function_of_ones_own_is_refused():
-    x = keras.Input((9, 7, 1))
-    model = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(x)))
-    inputs = Inputs(*GREY, "unit", (9, 7, 1))
-    with pytest.raises(UserError, match="a function of your own"):
-        with_raw_input(model, inputs, Augmentation(preprocessing_function=lambda x: x))
