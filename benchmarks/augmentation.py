@@ -64,7 +64,7 @@ def consume(batches: Iterable, count: int) -> float:
 
 def generator(words: Augmentation) -> ImageDataGenerator:
     """Today's ImageDataGenerator with the same parameters."""
-    return ImageDataGenerator(**dict(words) | {"zoom_range": words.zoom})
+    return ImageDataGenerator(**dict(words))
 
 
 def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:

@@ -149,4 +149,4 @@ def generator():
     """Make Keras's own ImageDataGenerator with an augmentation's parameters; docs/ERRATA.md says where it is wrong."""
     from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no public name is left for it
 
-    return lambda augmentation: ImageDataGenerator(**dict(augmentation) | {"zoom_range": augmentation.zoom})
+    return lambda augmentation: ImageDataGenerator(**dict(augmentation))

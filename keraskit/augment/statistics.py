@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from keras import ops
 
 from keraskit import system
-from keraskit.augment.description import Description
 from keraskit.errors import UserError
-from keraskit.start import tf
+
+if TYPE_CHECKING:
+    from keraskit.augment import Augmentation
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
 MOST_BYTES = 2_000_000_000  # of a file of statistics: whitening 150 x 150 pixels takes as much
@@ -30,7 +33,7 @@ class Statistics:
         zca: float32, shape (pixels, pixels); a flattened picture is multiplied with it.
     """
 
-    mean: np.ndarray | None = None
+    mean: np.ndarray
     std: np.ndarray | None = None
     zca: np.ndarray | None = None
 
@@ -51,24 +54,18 @@ class Statistics:
             raise UserError(f"{path} holds no statistics of pictures: {error}.") from error
 
 
-def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> Statistics:
+def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:
     """Mean, deviation and whitening matrix, holding a batch and the matrix. Raises UserError where that is too much."""
-    count = 0
-    total: Any = 0.0
-    squares: Any = 0.0
-    gram: np.ndarray | None = None
-    shape: tuple[int, ...] = ()
+    count, total, squares, shape = 0, np.zeros(()), np.zeros(()), ()
+    gram: Any = None
     for batch in _chunks(images):
-        if augmentation.preprocessing_function:
-            batch = np.stack([augmentation.preprocessing_function(picture.astype(np.float32)) for picture in batch])
         shape = batch.shape[1:]
         flat = batch.reshape(len(batch), -1)
         count += len(flat)
         total = total + flat.sum(axis=0, dtype=np.float64)
         if augmentation.zca_whitening:
-            if gram is None:
-                gram = _room_for(flat.shape[1])
-            exact: np.ndarray = flat.astype(np.float32 if flat.dtype == np.uint8 else np.float64)
+            gram = _room_for(flat.shape[1]) if gram is None else gram
+            exact: Any = flat.astype(np.float32 if flat.dtype == np.uint8 else np.float64)
             gram += exact.T @ exact
         else:
             wide = flat.astype(np.float64)
@@ -77,52 +74,49 @@ def measure(augmentation: Description, images: np.ndarray | Iterable[Any]) -> St
         raise UserError("There are no pictures to measure statistics on.")
     scale = augmentation.rescale or 1.0
     mean_of_pixel = total / count * scale
-    square_of_pixel = (np.diag(gram) if gram is not None else squares) / count * scale**2
+    square_of_pixel = (squares if gram is None else np.diag(gram)) / count * scale**2
     mean = mean_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True)
     variance = square_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True) - mean**2
-    std = np.sqrt(np.maximum(variance, 0)).astype(np.float32) if augmentation.divides else None
-    zca = None
+    std = zca = None
     if gram is not None:
         m = np.broadcast_to(mean, shape).reshape(-1)
         outer = np.outer(m, mean_of_pixel)
         # The symmetric matrix that makes the identity of the covariance.
         values, vectors = np.linalg.eigh(gram / count * scale**2 - outer - outer.T + np.outer(m, m))
         zca = ((vectors / np.sqrt(np.maximum(values, 0) + augmentation.zca_epsilon)) @ vectors.T).astype(np.float32)
+    elif augmentation.featurewise_std_normalization:  # whitening takes the place of it
+        std = np.sqrt(np.maximum(variance, 0)).astype(np.float32)
     return Statistics(mean.astype(np.float32), std, zca)
 
 
-def standardize(augmentation: Description, images: Any) -> tf.Tensor:
+def standardize(augmentation: Augmentation, images: Any) -> Any:
     """Pictures on the model's scale, in ImageDataGenerator's order; float32, the shape of `images`."""
     if not augmentation.standardizes:
         return images
-    images = tf.cast(images, tf.float32)
-    axes = tuple(range(1, images.shape.rank))
-    if augmentation.preprocessing_function:
-        images = tf.ensure_shape(_each(augmentation.preprocessing_function, images), images.shape)
+    images = ops.cast(images, "float32")
+    axes = tuple(range(1, len(images.shape)))
     if augmentation.rescale:
-        images *= augmentation.rescale
+        images = images * augmentation.rescale
     if augmentation.centers_samples:
-        images -= tf.reduce_mean(images, axis=axes, keepdims=True)
+        images = images - ops.mean(images, axis=axes, keepdims=True)
     if augmentation.samplewise_std_normalization:
-        images /= tf.math.reduce_std(images, axis=axes, keepdims=True) + EPSILON
+        images = images / (ops.std(images, axis=axes, keepdims=True) + EPSILON)
     if not augmentation.needs_fit:
         return images
     known: Statistics | None = augmentation.statistics
     if known is None:
         raise UserError("This augmentation needs statistics of the training pictures.", "Call fit(x_train) first.")
-    if known.mean is not None:
-        images -= _fitting(known.mean, images)
+    images = images - _fitting(known.mean, images)
     if known.std is not None:
-        images /= _fitting(known.std, images) + EPSILON
+        images = images / (_fitting(known.std, images) + EPSILON)
     if known.zca is not None:
-        shape = tf.shape(images)
-        images = tf.reshape(tf.reshape(images, (shape[0], -1)) @ known.zca, shape)
+        flat = ops.reshape(images, (-1, math.prod(images.shape[1:])))
+        images = ops.reshape(ops.matmul(flat, known.zca), (-1, *images.shape[1:]))
     return images
 
 
 def _chunks(images: np.ndarray | Iterable[Any]) -> Iterator[np.ndarray]:
-    batches = [images] if isinstance(images, np.ndarray) else images
-    for batch in batches:
+    for batch in [images] if isinstance(images, np.ndarray) else images:
         array = np.asarray(batch)
         array = array[..., None] if array.ndim == 3 else array
         for start in range(0, len(array), CHUNK):
@@ -134,21 +128,10 @@ def _room_for(pixels: int) -> np.ndarray:
     size, free = 8 * pixels**2, system.available_memory()
     if free is not None and 3 * size > free:
         problem = f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over"
-        advice = "Use smaller pictures, or featurewise standardisation."
-        raise UserError(f"{problem}; {free / 1e9:.1f} GB are free.", advice)
+        raise UserError(f"{problem}; {free / 1e9:.1f} GB are free.", "Use smaller pictures.")
     return np.zeros((pixels, pixels))
 
 
-def _fitting(statistic: np.ndarray, images: tf.Tensor) -> np.ndarray:
+def _fitting(statistic: np.ndarray, images: Any) -> np.ndarray:
     """Per-channel numbers for pictures with a channel axis, or for grey ones without."""
-    return statistic.reshape(()) if images.shape.rank == 3 and statistic.size == 1 else statistic
-
-
-def _each(function: Any, images: tf.Tensor) -> tf.Tensor:
-    """A Python function on each picture of a batch; it is handed a channel axis if there is none."""
-
-    def on_arrays(batch: np.ndarray) -> np.ndarray:
-        pictures = batch[..., None] if batch.ndim == 3 else batch
-        return np.stack([np.float32(function(picture)) for picture in pictures]).reshape(batch.shape)
-
-    return tf.numpy_function(on_arrays, [images], tf.float32)
+    return statistic.reshape(()) if len(images.shape) == 3 and statistic.size == 1 else statistic

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keraskit.augment.description import Description
 from keraskit.errors import UserError
 from keraskit.start import tf
 
-DRAWS = 10  # random numbers per picture; the columns are named in `parameters`
+if TYPE_CHECKING:
+    from keraskit.augment import Augmentation
+
+DRAWS = 10  # random numbers per picture: rotation, shifts, shear, two zooms, two flips, channels, brightness
 
 
 def draws(count: Any, seed: Any) -> tf.Tensor:
@@ -22,7 +24,7 @@ def draws(count: Any, seed: Any) -> tf.Tensor:
     return tf.random.stateless_uniform((count, DRAWS), seed=seed)
 
 
-def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.Tensor:
+def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf.Tensor:
     """Transform each picture as its row of `numbers` says.
 
     Args:
@@ -34,10 +36,9 @@ def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.
         float32, the shape of `images`.
     """
     images = tf.convert_to_tensor(images)
-    single = images.shape.rank == 3 and images.shape[-1] in (1, 3, 4)
-    if images.shape.rank not in (3, 4) or single:
+    if images.shape.rank not in (3, 4) or (images.shape.rank == 3 and images.shape[-1] in (1, 3, 4)):
         problem = f"Pictures of shape {tuple(images.shape)} are no batch of shape (n, height, width, channels)"
-        raise UserError(f"{problem}.", "Give a single picture as x[None], or to random_transform.")
+        raise UserError(f"{problem}.", "Give a single picture as x[None].")
     if images.dtype != tf.uint8:
         images = tf.cast(images, tf.float32)
     if not augmentation.is_random:
@@ -46,85 +47,77 @@ def transform(augmentation: Description, images: Any, numbers: tf.Tensor) -> tf.
 
 
 @functools.cache
-def _compiled(augmentation: Description) -> Any:
-    """The whole transform as one compiled function; one compilation per description and shape."""
+def _compiled(augmentation: Augmentation) -> Any:
+    """The whole transform as one compiled function; one compilation per augmentation and shape."""
 
     def whole(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        changes = parameters(augmentation, numbers, *tf.unstack(tf.shape(images)[1:3]))
-        return apply(augmentation, images, changes, augmentation.moves)
+        flat = images.shape.rank == 3
+        images = images[..., None] if flat else images
+        if augmentation.moves:
+            images = resample(augmentation, images, matrices(augmentation, numbers, *tf.unstack(tf.shape(images)[1:3])))
+        images = tf.cast(images, tf.float32)
+        if most := augmentation.channel_shift_range:
+            low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+            images = tf.clip_by_value(images + most * (2 * numbers[:, 8, None, None, None] - 1), low, high)
+        if augmentation.brightness_range is not None:
+            dark, bright = augmentation.brightness_range
+            images = tf.clip_by_value(images * (dark + (bright - dark) * numbers[:, 9, None, None, None]), 0.0, 255.0)
+        return images[..., 0] if flat else images
 
     return tf.function(whole, jit_compile=True, autograph=False)
 
 
-def parameters(augmentation: Description, numbers: tf.Tensor, height: Any, width: Any) -> dict[str, Any]:
-    """What happens to each picture, under ImageDataGenerator's names, shape (n,) each; None for what never happens.
+def matrices(augmentation: Augmentation, numbers: tf.Tensor, height: Any, width: Any) -> tf.Tensor:
+    """For each picture a matrix of shape (2, 3): where in the original each row and column of the result comes from.
 
-    `theta` and `shear` in degrees, `tx` down the rows and `ty` along the columns in pixels, `zx` and `zy` likewise.
+    ImageDataGenerator's convention, counted from the centre: rotation @ shift @ shear @ zoom, and flips first of all.
     """
     signed = 2 * numbers - 1
-    low, high = augmentation.zoom
-    dark, bright = augmentation.brightness_range or (1.0, 1.0)
-    return {
-        "theta": augmentation.rotation_range * signed[:, 0],
-        "tx": _shift(augmentation.height_shift_range, signed[:, 1], height),
-        "ty": _shift(augmentation.width_shift_range, signed[:, 2], width),
-        "shear": augmentation.shear_range * signed[:, 3],
-        "zx": low + (high - low) * numbers[:, 4],
-        "zy": low + (high - low) * numbers[:, 5],
-        "flip_horizontal": (numbers[:, 6] < 0.5) & augmentation.horizontal_flip,
-        "flip_vertical": (numbers[:, 7] < 0.5) & augmentation.vertical_flip,
-        "channel_shift_intensity": augmentation.channel_shift_range * signed[:, 8]
-        if augmentation.channel_shift_range
-        else None,
-        "brightness": dark + (bright - dark) * numbers[:, 9] if augmentation.brightness_range is not None else None,
-    }
+    theta = math.pi / 180 * (augmentation.rotation_range * signed[:, 0])
+    down = _pixels(augmentation.height_shift_range, height) * signed[:, 1]
+    right = _pixels(augmentation.width_shift_range, width) * signed[:, 2]
+    shear = math.pi / 180 * (augmentation.shear_range * signed[:, 3])
+    low, high = augmentation.zoom_range
+    row_zoom, column_zoom = (low + (high - low) * numbers[:, k] for k in (4, 5))
+    column_zoom *= tf.where((numbers[:, 6] < 0.5) & augmentation.horizontal_flip, -1.0, 1.0)
+    row_zoom *= tf.where((numbers[:, 7] < 0.5) & augmentation.vertical_flip, -1.0, 1.0)
+    cos, sin = tf.cos(theta), tf.sin(theta)
+    # The product [[cos, -sin], [sin, cos]] @ [[1, -sin(shear)], [0, cos(shear)]] @ diag(zooms), written out.
+    rr, cr = cos * row_zoom, sin * row_zoom
+    rc = -(cos * tf.sin(shear) + sin * tf.cos(shear)) * column_zoom
+    cc = (cos * tf.cos(shear) - sin * tf.sin(shear)) * column_zoom
+    middle_row, middle_column = (tf.cast(side, tf.float32) / 2 - 0.5 for side in (height, width))
+    row = middle_row + cos * down - sin * right - rr * middle_row - rc * middle_column
+    column = middle_column + sin * down + cos * right - cr * middle_row - cc * middle_column
+    return tf.stack([tf.stack([rr, rc, row], axis=1), tf.stack([cr, cc, column], axis=1)], axis=1)
 
 
-def _shift(most: float, signed: tf.Tensor, side: Any) -> tf.Tensor:
-    """Pixels, up to `most` to either side; a share of the side where that is below 1."""
-    return most * (tf.cast(side, tf.float32) if most < 1 else 1.0) * signed
+def _pixels(most: float, side: Any) -> Any:
+    """A shift in pixels, which below 1 is a share of the side."""
+    return most * (tf.cast(side, tf.float32) if most < 1 else 1.0)
 
 
-def apply(augmentation: Description, images: tf.Tensor, changes: dict[str, Any], moves: bool) -> tf.Tensor:
-    """Pictures of shape (n, height, width, channels) or (n, height, width), changed as `parameters` says; float32."""
-    flat = images.shape.rank == 3
-    if flat:
-        images = images[..., None]
-    if moves:
-        height, width = tf.shape(images)[1], tf.shape(images)[2]
-        images = resample(images, matrices(changes, height, width), augmentation)
-    images = tf.cast(images, tf.float32)
-    if (shift := changes["channel_shift_intensity"]) is not None:
-        low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
-        images = tf.clip_by_value(images + shift[:, None, None, None], low, high)
-    if (factor := changes["brightness"]) is not None:
-        images = tf.clip_by_value(images * factor[:, None, None, None], 0.0, 255.0)
-    return images[..., 0] if flat else images
-
-
-def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> tf.Tensor:
+def resample(augmentation: Augmentation, images: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
     """Resampling of each picture where its matrix says: bilinear, or the nearest pixel.
 
     Beyond the border lies what scipy's modes nearest, reflect, grid-wrap and grid-constant put there.
 
     Args:
+        augmentation: for the fill mode, cval, and how to interpolate.
         images: shape (n, height, width, channels).
         where: from `matrices`, shape (n, 2, 3): the row and column in the original, from a result's row, column, and 1.
-        augmentation: for the fill mode, cval, and how to interpolate.
     """
     count, height, width, channels = tf.unstack(tf.shape(images))
-    rows = tf.range(height)[None, :, None]
-    columns = tf.range(width)[None, None, :]
     # In float64 products of float32 numbers are exact. In float32 XLA, which may compute a coordinate twice, once fused
     # with an addition and once not, gets other last bits, and where a coordinate is whole, floor and fraction disagree.
-    here = (tf.cast(rows, tf.float64), tf.cast(columns, tf.float64))
+    down, right = tf.cast(tf.range(height)[:, None], tf.float64), tf.cast(tf.range(width), tf.float64)
     parts = tf.unstack(tf.reshape(tf.cast(where, tf.float64), (-1, 6))[:, :, None, None], axis=1)
-    row = parts[0] * here[0] + parts[1] * here[1] + parts[2]
-    column = parts[3] * here[0] + parts[4] * here[1] + parts[5]
+    row = parts[0] * down + parts[1] * right + parts[2]
+    column = parts[3] * down + parts[4] * right + parts[5]
     if augmentation.interpolation_order == 0:
         row, column = tf.floor(row + 0.5), tf.floor(column + 0.5)
     top, left = tf.floor(row), tf.floor(column)
-    down, right = (tf.cast(x[..., None], tf.float32) for x in (row - top, column - left))
+    below, beside = (tf.cast(each[..., None], tf.float32) for each in (row - top, column - left))
     top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
     pixels = tf.reshape(images, (-1, channels))
     start = tf.range(count)[:, None, None] * (height * width)
@@ -138,9 +131,9 @@ def resample(images: tf.Tensor, where: tf.Tensor, augmentation: Description) -> 
 
     if augmentation.interpolation_order == 0:
         return pixel(top, left)
-    above = pixel(top, left) * (1 - right) + pixel(top, left + 1) * right
-    below = pixel(top + 1, left) * (1 - right) + pixel(top + 1, left + 1) * right
-    return above * (1 - down) + below * down
+    upper = pixel(top, left) * (1 - beside) + pixel(top, left + 1) * beside
+    lower = pixel(top + 1, left) * (1 - beside) + pixel(top + 1, left + 1) * beside
+    return upper * (1 - below) + lower * below
 
 
 def _inside(index: tf.Tensor, side: tf.Tensor, fill_mode: str) -> tf.Tensor:
@@ -151,23 +144,3 @@ def _inside(index: tf.Tensor, side: tf.Tensor, fill_mode: str) -> tf.Tensor:
         index = tf.math.floormod(index, 2 * side)
         return tf.minimum(index, 2 * side - 1 - index)
     return tf.clip_by_value(index, 0, side - 1)
-
-
-def matrices(changes: dict[str, Any], height: Any, width: Any) -> tf.Tensor:
-    """For each picture a matrix of shape (2, 3): where in the original each row and column of the result comes from.
-
-    ImageDataGenerator's convention, counted from the centre: rotation @ shift @ shear @ zoom, and flips first of all.
-    """
-    theta, shear = (math.pi / 180 * changes[name] for name in ("theta", "shear"))
-    down, right = changes["tx"], changes["ty"]
-    row_zoom = changes["zx"] * tf.where(changes["flip_vertical"], -1.0, 1.0)
-    column_zoom = changes["zy"] * tf.where(changes["flip_horizontal"], -1.0, 1.0)
-    cos, sin = tf.cos(theta), tf.sin(theta)
-    # The product [[cos, -sin], [sin, cos]] @ [[1, -sin(shear)], [0, cos(shear)]] @ diag(zooms), written out.
-    rr, cr = cos * row_zoom, sin * row_zoom
-    rc = -(cos * tf.sin(shear) + sin * tf.cos(shear)) * column_zoom
-    cc = (cos * tf.cos(shear) - sin * tf.sin(shear)) * column_zoom
-    middle_row, middle_column = (tf.cast(side, tf.float32) / 2 - 0.5 for side in (height, width))
-    row = middle_row + cos * down - sin * right - rr * middle_row - rc * middle_column
-    column = middle_column + sin * down + cos * right - cr * middle_row - cc * middle_column
-    return tf.stack([tf.stack([rr, rc, row], axis=1), tf.stack([cr, cc, column], axis=1)], axis=1)

@@ -91,7 +91,7 @@ class Split:
 
     def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
         """Pictures on the model's scale, unless the augmentation rescales from 0 to 255 itself."""
-        own = self.augmentation and (self.augmentation.rescale or self.augmentation.preprocessing_function)
+        own = self.augmentation and self.augmentation.rescale
         return self.inputs.scaled(pictures) if self.inputs and not own else pictures
 
     def limited(self, limit: int | None) -> Split:

@@ -127,10 +127,7 @@ def open_picture_run(run: Path, recipe: Path | None = None, unfinished: bool = F
 
 def _augmentation(folder: RunFolder, config: dict[str, Any]) -> Augmentation:
     """The run's augmentation, of which standardisation is part of preprocessing."""
-    described = config.get("augment") or {}
-    if "preprocessing_function" in described:
-        raise UserError("This run used a function of your own on its pictures, which no folder can hold.")
-    augmentation = Augmentation.of(described)
+    augmentation = Augmentation(**config.get("augment") or {})
     if augmentation.needs_fit:
         return augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
     return augmentation

@@ -17,7 +17,7 @@ AUGMENTED = "cats_dogs_augmented"
 GIVEN = [
     (AUGMENTED, "--augment.rotation-range 0", {"augment": Augmentation(rotation_range=0)}, ("rotation_range", 0)),
     (AUGMENTED, "--augment.no-horizontal-flip", {"augment": {"horizontal_flip": False}}, ("horizontal_flip", False)),
-    (AUGMENTED, "--augment.zoom-range 0", {"augment": {"zoom_range": 0}}, ("zoom_range", (0,))),
+    (AUGMENTED, "--augment.zoom-range 0", {"augment": {"zoom_range": 0}}, ("zoom_range", (1, 1))),
     ("vgg16", "--quick --width 1.0", {"quick": True, "width": 1.0}, ("width", 1.0)),
     ("mlp", "--quick --limit 2000", {"quick": True, "limit": 2000}, ("limit", 2000)),
     ("cats_dogs", "--quick --limit 512", {"quick": True, "limit": 512}, ("limit", 512)),
@@ -48,7 +48,7 @@ def test_an_augmentation_says_of_itself_only_what_was_given():
     given = Augmentation(rotation_range=0)
     assert given == Augmentation() and given.given() == {"rotation_range": 0}
     changed = keraskit.load_recipe("cats_dogs_augmented").augment.replace(**given.given())
-    assert (changed.rotation_range, changed.width_shift_range, changed.zoom) == (0, 0.2, (0.8, 1.2))
+    assert (changed.rotation_range, changed.width_shift_range, changed.zoom_range) == (0, 0.2, (0.8, 1.2))
 
 
 FILLED = """

@@ -11,7 +11,6 @@ from keras import layers, ops
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import EPSILON
 from keraskit.datasets.preprocessing import DEVIATION, IMAGENET_MEAN, MEAN, Inputs
-from keraskit.errors import UserError
 
 
 def with_raw_input(model: keras.Model, inputs: Inputs, augmentation: Augmentation) -> keras.Model:
@@ -51,10 +50,6 @@ def _scaled(picture: Any, inputs: Inputs) -> Any:
 
 def _standardized(x: Any, augmentation: Augmentation) -> Any:
     """As `statistics.standardize`."""
-    if augmentation.preprocessing_function:
-        raise UserError(
-            "This run used a function of your own on its pictures, which no export holds.", "Say --no-raw-input."
-        )
     axes = list(range(1, len(x.shape)))
     if augmentation.centers_samples:
         x = x - ops.mean(x, axis=axes, keepdims=True)
