@@ -57,14 +57,16 @@ class Card:
 
     @cached_property
     def code(self) -> str:
-        """What the module does: its source without comments, docstrings, and what it says of itself."""
+        """What the module does: without comments, docstrings, the order of imports, and what it says of itself."""
         tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Recipe":
                 node.keywords = [keyword for keyword in node.keywords if keyword.arg not in SAID]
             elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
-        return ast.unparse(tree)
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        rest = [node for node in tree.body if node not in imports]
+        return "\n".join([*sorted(map(ast.unparse, imports)), *map(ast.unparse, rest)])
 
     @property
     def sha256(self) -> str:
