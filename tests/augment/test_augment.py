@@ -324,7 +324,7 @@ def test_standardising_without_fit_is_refused():
         {"fill_mode": "mirror"}, {"cval": 300},
         {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)}, {"rescale": 0}, {"zca_epsilon": 0},
         {"interpolation_order": 3}, {"validation_split": 1.0},
-        {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None}, {"rotation_range": True},
+        {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None},
         {"channel_shift_range": -3}, {"channel_shift_range": 256}, {"rotation_range": 400},
     ],
     ids=str,
