@@ -31,7 +31,7 @@ GIVEN = [
 @pytest.mark.parametrize(("recipe", "words", "values", "wanted"), GIVEN, ids=lambda value: str(value)[:40])
 def test_what_was_given_counts_also_where_it_is_a_default(recipe, words, values, wanted, way, monkeypatch):
     taken = []
-    monkeypatch.setattr(runner, "train", lambda *given: taken.append(settle(*given)))
+    monkeypatch.setattr(runner, "train", lambda *given, **_: taken.append(settle(*given)))
     if way == "words":
         with pytest.raises(SystemExit) as end:
             app.command_line(["run", recipe, *words.split()])
