@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from keraskit.cli import app, commands
 from keraskit.cli.words import OF_RECIPES
+
+from keraskit.cli import app, commands
 from keraskit.config import flag
 from keraskit.recipe import BEYOND, options_of
 from keraskit.registry import Card, recipes_available

@@ -1,7 +1,6 @@
-"""Writes files whole or not at all; sees beforehand whether a place can be written, and what may be read."""
+"""Writes files whole or not at all, and never over somebody else's; sees what may be read."""
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -17,7 +16,6 @@ from keraskit.errors import UserError, printable
 from keraskit.system import cache_folder, expanded
 
 MODEL = "model.keras"  # of a run
-LISTED = "files.json"  # in a folder that may be replaced by us: what we wrote into it
 MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
 MOST_OF_ARRAYS = 100_000_000_000  # of a file that holds arrays
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
@@ -46,81 +44,38 @@ def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-def check_replaceable(folder: Path) -> None:
-    """Raise UserError where a folder is there already, unless all in it is as `replaced_folder` left it."""
-    if not os.path.lexists(folder):
-        return
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        kept = json.loads(regular(folder / LISTED, folder).read_text("utf-8"))
-        whole = not folder.is_symlink() and kept == _listed(folder)
-    except (OSError, ValueError, UserError):  # no list, or none of ours
-        whole = False
-    if not whole:
-        problem = f"{folder} is there already, and not as an export left it: something was added, changed or removed."
-        raise UserError(problem, "Name another folder with --output-dir, or move this one away.")
-
-
-def _listed(folder: Path) -> dict[str, str]:
-    """All that lies below a folder but `LISTED`, by its path: of a file the sha256."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        what = "link" if path.is_symlink() else "folder" if path.is_dir() else "neither"
-        if what == "neither" and path.is_file():
-            with path.open("rb") as file:
-                what = hashlib.file_digest(file, "sha256").hexdigest()
-        found[path.relative_to(folder).as_posix()] = what
-    found.pop(LISTED, None)
-    return found
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
-def replaced_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` to fill; it takes its place if the block succeeds, and is removed otherwise.
-
-    `LISTED` in it has the sha256 of all its files. A folder that is there already is replaced only where all is as its
-    own list says; raises UserError otherwise, and leaves it as it is.
-    """
-    check_replaceable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside, before = (target.with_name(f".{target.name}.{secrets.token_hex(3)}") for _ in range(2))
-    beside.mkdir()
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target` to fill, renamed to it if the block succeeds. Raises UserError where it is there."""
+    check_new(target)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(3)}")
+    beside.mkdir(parents=True)
     try:
         yield beside
-        write_text(beside / LISTED, json.dumps(_listed(beside), indent=2) + "\n")
-        check_replaceable(target)  # once more: filling takes its time
-        if target.exists():
-            target.rename(before)
         beside.rename(target)
-        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_new(folder: Path) -> None:
+    """Raise UserError where there is something of this name."""
+    if os.path.lexists(folder):
+        raise UserError(f"{folder} is there already.", "Name another folder with --output-dir, or move this one away.")
 
 
 def write_text(target: Path, text: str, durable: bool = False) -> None:
     """Write a text file. Names of files need not be text: JSON reads such an escape back."""
     with atomic(target, durable) as path:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def remembered(name: str) -> dict[str, Any]:
-    """What was remembered between runs under a name; empty where nothing was, or what is there is damaged."""
-    place = cache_folder()
-    try:
-        found = json.loads((place / name).read_text("utf-8")) if place else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def remember(name: str, entries: dict[str, Any]) -> Path | None:
-    """Keep this for later runs, in the file that is returned; None where there is no place for it."""
-    place = cache_folder()
-    try:
-        if place:
-            write_text(place / name, json.dumps(entries))
-    except OSError:
-        return None
-    return place and place / name
 
 
 def as_csv(rows: Sequence[Sequence[Any]]) -> str:
@@ -143,50 +98,20 @@ def existing(place: Path) -> Path:
     return place if place.exists() else existing(place.parent)
 
 
-def check_folder(folder: Path | str, flag: str = "--output-dir") -> None:
-    """Raise UserError now if nothing could be written in a folder that may not be there yet; `flag` names another."""
-    place = existing(Path(folder))
-    if not place.is_dir():
-        raise UserError(f"{place} is a file, so no folder fits below it.", f"Name a folder with {flag}.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"{place} cannot be written.", f"Name a folder you may write with {flag}.")
-
-
 def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
-    """Raise UserError now if a file that a user wants could not be written, or would harm by it.
+    """Raise UserError where a file that a user names for a result is somebody else's, a device, a pipe or a folder.
 
-    It is to be made, or replaced where it is a regular file already: never a device, a pipe, a folder. Where there are
-    `endings`, such as `PICTURES`, its name must have one of them, and a file that is there must be of our making:
-    `--sheet *.png` names somebody's first picture.
+    Where there are `endings`, such as `PICTURES`, its name must have one of them, and a file that is there must be of
+    our making: `--sheet *.png` names somebody's first picture.
     """
     if file is None:
         return
-    check_folder(file.absolute().parent, "its path")
     if file.exists() and not file.is_file():
         raise UserError(f"{file} is there already, and is no file that could be replaced.", "Name another.")
     if endings and file.suffix.lower() not in endings:
         raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
     if endings and file.exists() and not any(mark in file.read_bytes() for mark in OURS):
         raise UserError(f"{file} is there already, and was not made by keraskit.", "Name another, or move it away.")
-
-
-def check_outputs(
-    json: Path | None,
-    csv: Path | None,
-    sheet: Path | None,
-    show: str | None,
-    evaluate: bool,
-    explained: Path | None = None,
-) -> None:
-    """Raise UserError before the work if predictions cannot be written to these files, or not be shown as asked."""
-    if show and not sheet:
-        raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
-    if show == "mistakes" and not evaluate:
-        raise UserError("--show mistakes needs pictures whose class is known.", "Name their folder with --evaluate.")
-    check_file(json)
-    check_file(csv)
-    check_file(sheet, PICTURES)
-    check_file(explained, PICTURES)
 
 
 def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> Path:
@@ -202,10 +127,9 @@ def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> P
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise UserError(f"{path} cannot be read: {error}.") from error
     if not stat.S_ISREG(found.st_mode) or (within and not real.is_relative_to(within.resolve())):
-        place = "of this folder" if within else "that could be read"
-        raise UserError(f"{path} is refused: it is no file {place}.", "No run writes such a thing." if within else "")
+        raise UserError(f"{path} is refused: it is no file of {within or 'its folder'}.")
     if found.st_size > most:
         raise UserError(f"{path} is refused: it has {found.st_size:,} bytes; {most:,} are allowed.")
     return path
@@ -216,22 +140,29 @@ def weights_file(weights: str) -> Path:
     path = expanded(weights)
     folder = path if path.is_dir() else None
     try:
-        path = regular(folder / MODEL if folder else path, folder, MOST_OF_ARRAYS)
-        with path.open("rb") as file:
-            start = file.read(8)
+        return regular(folder / MODEL if folder else path, folder, MOST_OF_ARRAYS)
     except FileNotFoundError as error:
         missing = f"the folder holds no {MODEL}" if folder else "there is no such file"
         advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
         raise UserError(f"--weights {weights}: {missing}.", advice) from error
-    if not start.startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")):
-        raise UserError(f"--weights {weights}: neither a .keras nor an HDF5 file, or half of one.")
-    return path
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+def remembered(name: str) -> dict[str, Any]:
+    """What was remembered between runs under a name; empty where nothing was, or what is there is damaged."""
+    place = cache_folder()
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        found = json.loads((place / name).read_text("utf-8")) if place else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def remember(name: str, entries: dict[str, Any]) -> Path | None:
+    """Keep this for later runs, in the file that is returned; None where there is no place for it."""
+    place = cache_folder()
+    try:
+        if place:
+            write_text(place / name, json.dumps(entries))
+    except OSError:
+        return None
+    return place and place / name

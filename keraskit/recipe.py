@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from pydantic import Field, create_model
@@ -25,16 +23,11 @@ if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
 
 BEYOND = "beyond the document"
+NAMELESS = "recipe"  # what a recipe is called that has neither a name nor a file
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
 FOLLOWED = ("build", "classes")  # as many as the data has
 ALIASES = {"learning_rate": "--lr"}
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
-
-
-def _declared_in() -> Path | None:
-    """The file that calls a dataclass's constructor; None in a notebook, which is none."""
-    file = sys._getframe(2).f_globals.get("__file__")  # above this function and __init__
-    return Path(file) if file and Path(file).is_file() else None  # `python -` calls itself <stdin>
 
 
 @dataclass(frozen=True)
@@ -86,7 +79,7 @@ class Recipe:
         pretrained: where the first weights come from, unless they are drawn at random.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
         name: what it is called (default: like its file; where there is none, as in a notebook, "recipe").
-        source: the file of the recipe (default: where this is called, if that is a file).
+        source: its file; whatever loads the recipe knows it.
     """
 
     build: Callable[..., keras.Model]
@@ -106,19 +99,12 @@ class Recipe:
     figure: Callable[[Sequence[str], Any, Any], tuple[np.ndarray, list[str]]] | None = None
     pretrained: Pretrained | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-    source: Path | None = field(default_factory=_declared_in)
+    name: str = NAMELESS
+    source: Path | None = None
 
     def __post_init__(self) -> None:
-        name = self.name or (self.source.stem if self.source else "recipe")
-        if Path(name).name != name or not name.isprintable():
-            raise UserError(f"A recipe cannot be called {name!r}.", "Its runs lie in a folder of this name.")
-        object.__setattr__(self, "name", name)
-
-    def at(self, source: Path) -> Self:
-        """The same as the recipe of this file, and called like it unless it has a name of its own."""
-        known = self.source.stem if self.source else "recipe"
-        return dataclasses.replace(self, source=source, name="" if self.name == known else self.name)
+        if Path(self.name).name != self.name or not self.name.isprintable():
+            raise UserError(f"A recipe cannot be called {self.name!r}.", "Its runs lie in a folder of this name.")
 
     @property
     def features(self) -> str | None:

@@ -1,31 +1,32 @@
-"""The registry: finds recipes by name or by file, and reads what they declare from their sources."""
+"""The registry: finds recipes by name or by file and imports them; for their flags alone, with stand-ins for Keras."""
 
 import ast
 import contextlib
+import dataclasses
 import hashlib
 import importlib.util
 import io
 import re
-import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import import_module
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from keraskit import stand_ins
-from keraskit.augment import Augmentation
+from keraskit import start
 from keraskit.config import flags
 from keraskit.errors import UserError, did_you_mean
-from keraskit.recipe import Pretrained, Recipe
+from keraskit.recipe import NAMELESS, Recipe
 
 PACKAGE = "keraskit.recipes"
 SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
 
 
 class Card:
-    """What the source of one recipe says of it, read without executing it where that is possible."""
+    """A recipe's file: what its text says, and what it makes, a Recipe or a plain function."""
 
     def __init__(self, source: Path | None, name: str = "") -> None:
         self.source, self.name = source or Path(), name or (source.stem if source else "")
@@ -74,45 +75,13 @@ class Card:
         return hashlib.sha256(self.code.encode()).hexdigest()[:16]
 
     @cached_property
-    def _call(self) -> ast.Call | None:
-        """The call in the one line `recipe = Recipe(...)`; None where the recipe is made otherwise."""
-        bound = [n for n in ast.walk(self._tree) if isinstance(n, ast.Name | ast.alias) and _binds(n, "recipe")]
-        for node in self._tree.body if len(bound) == 1 else ():
-            match node:
-                case (
-                    ast.Assign(targets=[ast.Name("recipe")], value=ast.Call() as call)
-                    | ast.AnnAssign(target=ast.Name("recipe"), value=ast.Call() as call)
-                ) if ast.unparse(call.func).rpartition(".")[2] == "Recipe" and all(k.arg for k in call.keywords):
-                    return call
-        return None
-
-    @cached_property
     def plain(self) -> str:
         """The function that the file hands to `keraskit.main` in place of a recipe; empty where it trains a model."""
-        functions = {node.name for node in self._tree.body if isinstance(node, ast.FunctionDef)}
         for node in ast.walk(self._tree):
             match node:
-                case ast.Call(func=ast.Attribute(ast.Name("keraskit"), "main"), args=[ast.Name(name)]) if (
-                    name in functions
-                ):
+                case ast.Call(func=ast.Attribute(attr="main"), args=[ast.Name(name)]) if name != "recipe":
                     return name
         return ""
-
-    @cached_property
-    def _recipe(self) -> Recipe | Callable[..., Any]:
-        """The recipe, for what is written of it: its file is imported with stand-ins for Keras where that works."""
-        if "keras" in sys.modules:
-            return self.load()
-        path = str(self.source.resolve().parent)
-        try:
-            with stand_ins.standing_in(), contextlib.redirect_stdout(io.StringIO()):
-                sys.path.append(path)  # not first: its files would stand in the way of NumPy's and others'
-                try:
-                    return self._held(runpy.run_path(str(self.source), run_name=f"keraskit_{self.name}"))
-                finally:
-                    sys.path.remove(path)
-        except Exception:
-            return self.load()
 
     @property
     def trains(self) -> bool:
@@ -121,21 +90,20 @@ class Card:
 
     @cached_property
     def declared(self) -> dict[str, Any]:
-        """The literal arguments of `recipe = Recipe(...)`: section, expected, epochs, batch_size, augment."""
-        if self.plain:
-            where = re.search(r"\(document.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])
-            return {"section": ", ".join(re.findall(r"\d[\d.]*", where[0]))} if where else {}
-        return _literals(self._call) if self._call else vars(self._recipe)
+        """What the text declares, as far as it is literal: section, expected, epochs, batch_size."""
+        found: dict[str, Any] = {}
+        if self.plain and (where := re.search(r"\(document.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])):
+            found["section"] = ", ".join(re.findall(r"\d[\d.]*", where[0]))
+        calls = [node for node in ast.walk(self._tree) if isinstance(node, ast.Call)]
+        for keyword in [k for call in calls if ast.unparse(call.func).endswith("Recipe") for k in call.keywords]:
+            with contextlib.suppress(ValueError):  # a name or another call
+                found[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        return found
 
     @property
     def measured_with(self) -> str:
         """The recipe's own flags that its expected figures were measured with; empty for the defaults."""
         return flags({k: v for k, v in self.declared.get("expected_with", {}).items() if k != "weights"})
-
-    @cached_property
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """The recipe's functions, for their signatures and docstrings."""
-        return functions_of(self._recipe)
 
     @property
     def ours(self) -> bool:
@@ -143,22 +111,41 @@ class Card:
         known = recipes_available().get(self.name)
         return known is not None and known.source.resolve() == self.source.resolve()
 
+    @cached_property
+    def recipe(self) -> Recipe | Callable[..., Any]:
+        """The recipe for its flags: imported with stand-ins for Keras, or in earnest where that fails."""
+        if "keras" not in sys.modules:
+            with contextlib.suppress(Exception), standing_in(), contextlib.redirect_stdout(io.StringIO()):
+                return self._imported()
+        recipe: Recipe | Callable[..., Any] = self.load()
+        return recipe
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Those whose arguments are flags."""
+        return functions_of(self.recipe)
+
     def load(self) -> Any:
         """Import the recipe, and Keras with it. A file of the user's own is imported once, by its path."""
-        from keraskit import start
-
         start.wait_for_tensorflow()
-        path = self.source.resolve()
-        if self.ours:
-            return self._held(vars(import_module(f"{PACKAGE}.{self.name}")))
-        main = sys.modules["__main__"]
-        if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path and hasattr(main, "recipe"):
-            return self._held(vars(main))
-        name = f"keraskit_file_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-        return self._held(vars(sys.modules.get(name) or import_file(self.source, name)))
+        return self._imported()
 
-    def _held(self, names: dict[str, Any]) -> Recipe | Callable[..., Any]:
-        return names[self.plain] if self.plain else held(names, self.source)
+    def _imported(self) -> Recipe | Callable[..., Any]:
+        if self.ours:
+            return self.made(vars(import_module(f"{PACKAGE}.{self.name}")))
+        name = f"keraskit_file_{hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:8]}"
+        return self.made(vars(sys.modules.get(name) or import_file(self.source, name)))
+
+    def made(self, names: dict[str, Any]) -> Recipe | Callable[..., Any]:
+        """The recipe among a module's names, as this file's; or the plain function."""
+        if self.plain:
+            function: Callable[..., Any] = names[self.plain]
+            return function
+        recipe = names.get("recipe")
+        if not isinstance(recipe, Recipe):
+            raise UserError(f"{self.source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
+        name = self.name if recipe.name == NAMELESS else recipe.name
+        return dataclasses.replace(recipe, source=self.source, name=name)
 
 
 def functions_of(recipe: Recipe | Callable[..., Any]) -> dict[str, Callable[..., Any]]:
@@ -166,30 +153,15 @@ def functions_of(recipe: Recipe | Callable[..., Any]) -> dict[str, Callable[...,
     return recipe.functions if isinstance(recipe, Recipe) else {"run": recipe}
 
 
-def held(names: dict[str, Any], source: Path) -> Recipe:
-    """The recipe that a file holds, as this file's whatever module has made it."""
-    recipe = names.get("recipe")
-    if not isinstance(recipe, Recipe):
-        raise UserError(f"{source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
-    return recipe if recipe.source and recipe.source.resolve() == source.resolve() else recipe.at(source)
-
-
-def _binds(node: ast.Name | ast.alias, name: str) -> bool:
-    if isinstance(node, ast.alias):
-        return (node.asname or node.name) == name
-    return node.id == name and isinstance(node.ctx, ast.Store)
-
-
-def import_file(source: Path, name: str) -> Any:
+def import_file(source: Path, name: str) -> ModuleType:
     """Import a file of the user's own as a module of this name. Raises UserError for what it raises."""
     path = source.resolve()
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))  # as Python does for a script, for what its functions import too
     try:
-        spec.loader.exec_module(module)
+        SourceFileLoader(name, str(path)).exec_module(module)
     except Exception as error:
         del sys.modules[name]
         if isinstance(error, UserError):
@@ -197,21 +169,6 @@ def import_file(source: Path, name: str) -> Any:
         problem = f"{source} cannot be imported: {type(error).__name__}: {error}."
         raise UserError(problem, f"`python {source}` shows where.") from error
     return module
-
-
-def _literals(call: ast.Call) -> dict[str, Any]:
-    """The keyword arguments of a call that can be told without executing it; an augmentation's are."""
-    literals: dict[str, Any] = {}
-    for keyword in call.keywords:
-        match keyword.value:
-            case ast.Call(func=ast.Name("Augmentation")) as inner:
-                literals[str(keyword.arg)] = Augmentation(**_literals(inner))
-            case ast.Call(func=ast.Name("Pretrained")) as inner:
-                literals[str(keyword.arg)] = Pretrained(**{"load": len, **_literals(inner)})  # load is not called
-            case value:
-                with contextlib.suppress(ValueError):  # a name or another call
-                    literals[str(keyword.arg)] = ast.literal_eval(value)
-    return literals
 
 
 def recipes_available() -> dict[str, Card]:
@@ -223,32 +180,84 @@ def recipes_available() -> dict[str, Card]:
 
 
 def find_card(word: str) -> Card:
-    """The card of one recipe, by its name in any case, or by the path of a file of the user's own.
-
-    Raises UserError where there is none; it says the nearest name.
-    """
-    if is_file(word):
-        if not Path(word).is_file() or Path(word).suffix != ".py":
-            problem = f"There is no file {word}." if not Path(word).is_file() else f"{word} does not end in .py."
-            raise UserError(problem, "Name a Python file with a recipe, or a recipe's name.")
+    """The card of one recipe, by its name in any case, or by the path of a file. Raises UserError for any other."""
+    if word.endswith(".py") or "/" in word:
+        if not Path(word).is_file() or not word.endswith(".py"):
+            raise UserError(f"There is no file {word} of Python.", "Name a file with a recipe, or a recipe's name.")
         return Card(Path(word))
-    cards = recipes_available()
-    if plain_name(word) in cards:
-        return cards[plain_name(word)]
+    cards, name = recipes_available(), word.lower().replace("-", "_")
+    if name in cards:
+        return cards[name]
     meant = f"Did you mean ./{word}.py?" if Path(f"{word}.py").is_file() else did_you_mean(word, cards)
     raise UserError(f"There is no recipe {word!r}. {meant}", "`keraskit list` shows them all.")
-
-
-def is_file(word: str) -> bool:
-    """Whether a word names a recipe by its file, and not by its name."""
-    return word.endswith(".py") or "/" in word
-
-
-def plain_name(word: str) -> str:
-    """A recipe's name as it is spelt: `CNN` is cnn, and cats-dogs cats_dogs."""
-    return word.lower().replace("-", "_")
 
 
 def load_recipe(word: str) -> Any:
     """Import one recipe, and Keras with it: a Recipe, or the plain function of one that trains nothing."""
     return find_card(word).load()
+
+
+class _StandIn(ModuleType):
+    """Whatever is asked of it is another: a module, a class to derive from, a decorator."""
+
+    __path__: list[str] = []  # noqa: RUF012  (a package, as the import system has it)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        made = type(name, (_Class,), {}) if name[0].isupper() else _StandIn(f"{self.__name__}.{name}")
+        setattr(self, name, made)
+        return made
+
+    def __call__(self, *given: Any, **_: Any) -> Any:
+        return given[0] if given and callable(given[0]) else self
+
+
+class _Class:
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __init_subclass__(cls, **_: Any) -> None: ...
+
+    def __class_getitem__(cls, _: Any) -> Any:
+        return cls
+
+    def __call__(self, *given: Any, **_: Any) -> Any:
+        return given[0] if given else self
+
+
+class _Finder:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=True) if _of_keras(name) else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None: ...
+
+
+def _of_keras(name: str) -> bool:
+    return name.partition(".")[0] in ("keras", "tensorflow")
+
+
+@contextlib.contextmanager
+def standing_in() -> Iterator[None]:
+    """Import stand-ins for Keras and TensorFlow inside the block; afterwards no module is left that has seen one."""
+    before, path, finder = set(sys.modules), [*sys.path], _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        sys.path[:] = path
+        new = {name: module for name, module in sys.modules.items() if name not in before}
+        gone = {name for name in new if _of_keras(name) or name.startswith("keraskit")}
+        while more := {name for name, module in new.items() if name not in gone and _has_seen(module, gone)}:
+            gone |= more
+        for name in gone:
+            del sys.modules[name]
+
+
+def _has_seen(module: ModuleType, gone: set[str]) -> bool:
+    """Whether a module holds one of these modules, or something of theirs."""
+    values = vars(module).values()
+    return any((v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", "")) in gone for v in values)

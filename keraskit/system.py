@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +42,6 @@ def available_memory() -> int | None:
         return free
 
 
-def process_age() -> float:
-    """Seconds since this process began, before Python did, where Linux tells; else 0.
-
-    What a shell did before it became this process, by `exec`, counts too.
-    """
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
-    except (OSError, AttributeError, IndexError, ValueError):
-        return 0.0
-
-
 def _cpuinfo(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -63,25 +50,14 @@ def _cpuinfo(name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
-def home() -> Path | None:
-    """The user's home; None for a user without name and HOME, as in a container."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
-
-
-def cache_folder() -> Path | None:
-    """Where small things that can be made again are kept between runs; None without a home."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "keraskit"
-    return place / ".cache" / "keraskit" if (place := home()) else None
+def cache_folder() -> Path:
+    """Where small things that can be made again are kept between runs."""
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "keraskit"
 
 
 def keras_home() -> Path:
-    """Where Keras keeps what it downloads; as Keras does it, below /tmp without a home."""
-    given = os.environ.get("KERAS_HOME")
-    return expanded(given) if given else (home() or Path("/tmp")) / ".keras"
+    """Where Keras keeps what it downloads."""
+    return expanded(os.environ.get("KERAS_HOME") or "~/.keras")
 
 
 def name_of(path: Path) -> str:
@@ -90,8 +66,8 @@ def name_of(path: Path) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; no where nobody may look, as in a home that cannot be read."""
-    return os.path.isfile(path)  # noqa: PTH113  (Path's own raises there)
+    """Whether there is such a file; False in a folder that cannot be read, where Path's own raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def expanded(word: str | Path) -> Path:

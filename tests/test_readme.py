@@ -33,7 +33,7 @@ def test_command_works(line, tmp_path, preforked):
             pytest.skip("the tests do not run from the environment that make manages, and must not install one")
         words += [
             f"VENV={BIN.parent}",
-            *(["ARGS=--collect-only -n 0 tests/test_structure.py"] if words[1] == "test" else []),
+            *(["ARGS=--collect-only -n 0 tests/test_house.py"] if words[1] == "test" else []),
         ]
         flags = next((w for w in words if w.startswith("ARGS=--quick")), "ARGS=")
         if words[1] in {"run", "cnn"}:

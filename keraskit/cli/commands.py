@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,9 +12,10 @@ from cyclopts import Parameter
 
 from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
+from keraskit.cli.run_commands import Switch, check_outputs
 from keraskit.config import RunConfig
 from keraskit.errors import Count, Seed, printable
-from keraskit.files import PICTURES, check_file, check_outputs
+from keraskit.files import PICTURES, check_file
 from keraskit.recipe import BEYOND
 from keraskit.registry import recipes_available
 from keraskit.start import wait_for_tensorflow
@@ -60,11 +61,6 @@ def launch(
     launch(words, workers, logs)
 
 
-def launched(typed: Sequence[str]) -> list[str]:
-    """Of the words of `keraskit launch`, those that every worker runs."""
-    return list(typed[typed.index("--") + 1 :]) if "--" in typed else []
-
-
 def augment(
     *,
     preview: Path,
@@ -101,13 +97,13 @@ def classify(
     size: int | None = None,
     weights: str = "imagenet",
     resize: Literal["nearest", "bilinear"] | None = None,
-    crop: Annotated[bool, Parameter(negative=())] = False,
+    crop: Switch = False,
     batch_size: Count = 32,
     json: Path | None = None,
     csv: Path | None = None,
     sheet: Path | None = None,
     show: Literal["mistakes", "unsure", "first"] | None = None,
-    evaluate: Annotated[bool, Parameter(negative=())] = False,
+    evaluate: Switch = False,
     explain: Path | None = None,
 ) -> None:
     """Print what each photograph shows, as Keras's pretrained networks see it; or measure how often that is right.
@@ -160,16 +156,16 @@ def classify(
 
 
 def new(name: str, *, folder: Path = Path()) -> None:
-    """Begin a recipe of your own: NAME.py, a copy of mlp that runs at once, and its test.
+    """Begin a recipe of your own: NAME.py, a copy of mlp that runs at once.
 
     Args:
         name: Of the recipe, and of its file.
-        folder: Where to write both files.
+        folder: Where to write it.
     """
     from keraskit.cli.new import new
 
-    recipe, test = new(name, folder)
-    print(f"written: {printable(recipe)} and {printable(test)}\nrun it:  keraskit run ./{printable(recipe)} --quick")
+    file = printable(new(name, folder))
+    print(f"written: {file}\nrun it:  keraskit run ./{file} --quick")
 
 
 def doctor() -> None:

@@ -11,18 +11,42 @@ from cyclopts import Parameter
 
 from keraskit import start
 from keraskit.errors import Count, UserError, printable
-from keraskit.files import PICTURES, check_file, check_folder, check_outputs, check_replaceable, write_text
+from keraskit.files import PICTURES, check_file, check_new, write_text
 from keraskit.runs.folder import RunFolder
 from keraskit.start import wait_for_tensorflow
 from keraskit.text import print_table
 
 # Columns set to the right.
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
+Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
+Pictures = Annotated[Path, Parameter(help="Files, folders, patterns such as '*.jpg'.")]
+RecipeFile = Annotated[
+    Path | None,
+    Parameter(help="Your recipe's file, for a run of your own recipe: it is imported before the model is loaded."),
+]
+Switch = Annotated[bool, Parameter(negative=())]
 Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
 
 
+def check_outputs(
+    json: Path | None,
+    csv: Path | None,
+    sheet: Path | None,
+    show: str | None,
+    evaluate: bool,
+    explained: Path | None = None,
+) -> None:
+    """Raise UserError before the work if predictions cannot be written to these files, or not be shown as asked."""
+    if show and not sheet:
+        raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
+    if show == "mistakes" and not evaluate:
+        raise UserError("--show mistakes needs pictures whose class is known.", "Name their folder with --evaluate.")
+    for file, endings in ((json, ()), (csv, ()), (sheet, PICTURES), (explained, PICTURES)):
+        check_file(file, endings)
+
+
 def predict(
-    run: Path,
+    run: Run,
     *pictures: Path,
     top: Count = 3,
     batch_size: Count = 32,
@@ -32,13 +56,12 @@ def predict(
     csv: Path | None = None,
     sheet: Path | None = None,
     show: Literal["mistakes", "unsure", "first"] | None = None,
-    evaluate: Annotated[bool, Parameter(negative=())] = False,
-    recipe: Path | None = None,
+    evaluate: Switch = False,
+    recipe: RecipeFile = None,
 ) -> None:
     """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
         pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
         top: Classes to name for each.
         batch_size: Pictures in one call of the model.
@@ -52,7 +75,6 @@ def predict(
             ones (default: mistakes with --evaluate, else first).
         evaluate: Measure accuracy. The pictures are then folders with a subfolder per class of the run, called by
             the class's name or index, or with files called like cat.0.jpg.
-        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
@@ -144,7 +166,7 @@ def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = 
         print(f"page: {printable(html)}")
 
 
-def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negative=())] = False) -> None:
+def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
     """List the runs in a folder, the newest last: status and result.
 
     Args:
@@ -163,12 +185,10 @@ def runs(folder: Path = Path("runs"), *, html: Annotated[bool, Parameter(negativ
         print(f"page: {printable(page)}")
 
 
-def verify(run: Path, *, recipe: Path | None = None) -> None:
+def verify(run: Run, *, recipe: RecipeFile = None) -> None:
     """Evaluate a finished run's model again, and see that its figures, weights, data and predictions agree.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
-        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     folder = RunFolder.newest(run)
     wait_for_tensorflow()
@@ -178,22 +198,19 @@ def verify(run: Path, *, recipe: Path | None = None) -> None:
 
 
 def explain(
-    run: Path,
-    *pictures: Path,
-    mistakes: Annotated[bool, Parameter(negative=())] = False,
+    run: Run,
+    *pictures: Pictures,
+    mistakes: Switch = False,
     layer: str | None = None,
     output: Path = Path("explained.png"),
-    recipe: Path | None = None,
+    recipe: RecipeFile = None,
 ) -> None:
     """Show where in pictures a run's model saw its answer: Grad-CAM, or saliency without convolutions; each map tested.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
-        pictures: Files, folders, patterns such as '*.jpg'.
         mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
         layer: Whose channels are weighed (default: the last convolution).
         output: The PNG to write.
-        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     if not pictures and not mistakes:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run, or say --mistakes.")
@@ -209,50 +226,46 @@ def explain(
 
 
 def export(
-    run: Path,
+    run: Run,
     *,
     format: Annotated[list[Format], Parameter(consume_multiple=(1, 4), negative=())] = [],  # noqa: B006
     raw_input: bool | None = None,
-    int8: Annotated[bool, Parameter(negative=())] = False,
+    int8: Switch = False,
     limit: Count | None = None,
     output_dir: Path | None = None,
-    recipe: Path | None = None,
+    recipe: RecipeFile = None,
 ) -> None:
     """Write a finished run's model for other runtimes, each with a predict.py that needs no keraskit.
 
     A file is kept only where its own runtime answers the test split as Keras does.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest finished one is taken.
         format: One or several: keras, saved_model, onnx, litert, or all (default: all that can be made here).
         raw_input: Put preprocessing inside, so that the model takes uint8 pictures (default: for pictures).
         int8: Beside LiteRT's model one of 8 bits, with ranges from the training split.
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
-        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     folder = RunFolder.newest(run)
     to = output_dir or folder.path / "exports"
-    check_folder(to)
     wait_for_tensorflow()
     from keraskit.tools.export import export as exporting
     from keraskit.tools.verify import reopen
 
     names = exporting.chosen(format, int8)
     for name in names:
-        check_replaceable(to / name)
+        check_new(to / name)
     found = reopen(folder, recipe)
     test = found.splits.test.limited(limit)
     exporting.export(exporting.exportable(found.model, found.facts, test, found.splits.train, raw_input), names, to)
 
 
-def demo(run: Path, *, output: Path | None = None, recipe: Path | None = None) -> None:
+def demo(run: Run, *, output: Path | None = None, recipe: RecipeFile = None) -> None:
     """Make one page, which needs no network, where a run's model answers for what is drawn or dropped on it.
 
     Args:
         run: The folder of a run on pictures, or a folder of runs, of which the newest finished one is taken.
         output: The page to write (default: demo.html in the run's folder).
-        recipe: Your recipe's file, for a run of your own recipe: it is imported before the model is loaded.
     """
     check_file(output, (".html", ".htm"))
     folder = RunFolder.newest(run)

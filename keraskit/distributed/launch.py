@@ -1,4 +1,4 @@
-"""`keraskit launch`: start several workers of one run on this machine."""
+"""`keraskit launch`: start several workers of one run on this machine, each with a log file of its own."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from keraskit import files, signals, system
+from keraskit import signals, system
 from keraskit.errors import RunStopped, UserError, printable
 
 PATIENCE = 60.0  # seconds that the others have to stop by themselves once one worker has failed
 
 
 def launch(words: Sequence[str], workers: int, logs: Path) -> None:
-    """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback.
+    """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
 
-    The chief's output comes here; that of worker 1 goes to `worker-1.log` in a new folder in `logs`, and so on.
+    Each launch makes a folder in `logs`, with `worker-0.log` and so on.
 
     Raises:
         UserError: no command that trains was given, or fewer than two workers.
@@ -33,10 +33,9 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         raise UserError("launch starts a training on several workers.", "Say `keraskit launch --workers 2 -- run cnn`.")
     if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
         words = [*words, "--threads", str(max(1, system.cores() // workers))]
-    files.check_folder(logs, "--logs")
     folder = logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
-    print(f"launch         {workers} workers; the others' output goes to {printable(folder)}", flush=True)
+    print(f"launch         {workers} workers; their output goes to {printable(folder)}", flush=True)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
     started: list[subprocess.Popen[bytes]] = []
     asked: list[int] = []
@@ -49,28 +48,33 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     with ExitStack() as stack, signals.sent_to(pass_on):
         for index in range(workers):
             config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-            log = stack.enter_context((folder / f"worker-{index}.log").open("wb")) if index else None
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keraskit", *words],  # -P: a numpy.py lying here is none of ours
                 env={**os.environ, "TF_CONFIG": json.dumps(config)},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=stack.enter_context((folder / f"worker-{index}.log").open("wb")),
+                stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C comes here, and is passed on once
             )
             started.append(stack.enter_context(process))
             stack.callback(process.kill)
-        deadline = float("inf")
-        while None in (codes := [process.poll() for process in started]) and time.monotonic() < deadline:
-            deadline = min(deadline, time.monotonic() + PATIENCE) if any(codes) else deadline
+        shown = stack.enter_context((folder / "worker-0.log").open("rb"))
+        failed, deadline = None, float("inf")
+        while time.monotonic() < deadline:
+            running = [process for process in started if process.poll() is None]
+            print(shown.read().decode("utf-8", "replace"), end="", flush=True)
+            if failed is None and (failed := next((each for each in started if each.returncode), None)):
+                deadline = time.monotonic() + PATIENCE
+            if not running:
+                break
             time.sleep(0.1)
-    failed = {index: code for index, code in enumerate(codes) if code}
-    numbers = [*asked, *(code - 128 for code in failed.values() if code - 128 in signals.CAUGHT)]
-    if numbers:
-        raise signals.Stopped(numbers[0], "Interrupted. The same command with --resume goes on.")
+    code = failed.returncode if failed else 0
+    if asked or code - 128 in signals.CAUGHT:  # a signal came here, or to a worker
+        number = asked[0] if asked else code - 128
+        raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
     if failed:
-        ended = ", ".join(f"worker {index} with code {code}" for index, code in failed.items())
-        raise RunStopped(f"A training of {workers} workers has failed: {ended}.", f"See {folder}.")
+        index = started.index(failed)
+        raise RunStopped(f"Worker {index} ended with code {code}.", f"See {folder}/worker-{index}.log.")
 
 
 def free_ports(count: int) -> list[int]:

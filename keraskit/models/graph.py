@@ -13,7 +13,6 @@ from unittest import mock
 import keras
 
 from keraskit.errors import UserError, sentence
-from keraskit.models.keras_internals import flatten_layers
 
 WIDE = 4_000  # characters; a quarter of it has room for the names of fifty inputs
 FONT = "Courier"
@@ -80,7 +79,7 @@ def operations(model: keras.Model) -> float:
     size is open, or nothing can be counted.
     """
     total = 0.0
-    for layer in flatten_layers(model):
+    for layer in model._flatten_layers():
         products = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
         if not products or isinstance(layer, keras.Model | keras.layers.Embedding):
             continue

@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 
-from keraskit.models.keras_internals import is_allocated
-
 
 def spread_gates(layer: keras.layers.LSTM, span: int) -> None:
     """Set the gate biases of a built LSTM so that its units forget over 1 to `span` steps.
@@ -20,7 +18,7 @@ def spread_gates(layer: keras.layers.LSTM, span: int) -> None:
     Source: https://arxiv.org/abs/1804.11188, equation 16.
     """
     units = layer.units
-    if not is_allocated(layer.cell.bias):  # built for its shapes alone (`weights.unallocated`)
+    if layer.cell.bias._value is None:  # built for its shapes alone (`weights.unallocated`): who knows how large it is
         return
     forget = np.log(np.asarray(keras.random.uniform((units,), 1.0, span - 1.0)))
     # Keras keeps the biases of its gates in one vector: input, forget, cell, output.

@@ -15,8 +15,7 @@ from unittest import mock
 
 import h5py
 import keras
-
-from keraskit.models import keras_internals
+from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes one and a half million
@@ -34,8 +33,8 @@ def load(path: Path) -> keras.Model:
         model = keras.saving.deserialize_keras_object({**check(path), "compile_config": None}, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
-    for layer in keras_internals.flatten_layers(model):
-        for node in [node for each in getattr(layer, "operations", [layer]) for node in keras_internals.nodes(each)]:
+    for layer in model._flatten_layers():
+        for node in [node for each in getattr(layer, "operations", [layer]) for node in each._inbound_nodes]:
             for tensor in node.output_tensors:
                 if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
                     raise ValueError(f"refused: its {node.operation.name} gives out {tensor.shape} for one example")
@@ -97,15 +96,15 @@ def reason(error: Exception) -> str:
 def unallocated() -> Iterator[None]:
     """Build models with shapes and no weights; seeds and names of later models stay as they would be."""
     names = "uninitialized_variables", "global_seed_generator", "object_name_uids"
-    before, seeds = {name: keras_internals.get_global_attribute(name) for name in names}, random.getstate()
-    keras_internals.set_global_attribute("uninitialized_variables", [])
-    keras_internals.set_global_attribute("object_name_uids", copy.copy(before["object_name_uids"]))
+    before, seeds = {name: global_state.get_global_attribute(name) for name in names}, random.getstate()
+    global_state.set_global_attribute("uninitialized_variables", [])
+    global_state.set_global_attribute("object_name_uids", copy.copy(before["object_name_uids"]))
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:  # else Keras would allocate what was built with the next scope that ends
         for name, value in before.items():
-            keras_internals.set_global_attribute(name, value)
+            global_state.set_global_attribute(name, value)
         random.setstate(seeds)
 
 

@@ -21,7 +21,6 @@ from PIL import Image
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, did_you_mean, printable
 from keraskit.files import atomic
-from keraskit.models.keras_internals import logits_below
 from keraskit.runs import figures, pictures, plots, report
 from keraskit.runs.figures import Sheet
 from keraskit.runs.opening import OpenedPictureRun, open_picture_run
@@ -200,8 +199,7 @@ def logit(model: keras.Model, x: Any, k: int) -> tf.Tensor:
     A saturated softmax or sigmoid has no gradient to follow, so what went into it is taken, wherever it lies.
     """
     outputs = model(x, training=False)
-    below = logits_below(outputs)
-    logits = outputs if below is None else below
+    logits = getattr(outputs, "_keras_logits", outputs)  # as Keras's own losses look for them
     return logits[:, k] if logits.shape[-1] > 1 else (1 if k else -1) * logits[:, 0]
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pydantic
 
 from keraskit.errors import UserError, sentence
-from keraskit.models.keras_internals import symbolic_build
 from keraskit.runs.folder import CHECKPOINT, TRAINED, RunFolder
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -62,7 +61,7 @@ def complete(model: keras.Model, element_spec: Any) -> None:
     """
     batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
     try:
-        symbolic_build(model, data_batch=batch)
+        model._symbolic_build(data_batch=batch)
     except (ValueError, TypeError) as error:
         targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
         problem = f"The model's loss or metrics do not take the targets, {targets}: {sentence(error)}"

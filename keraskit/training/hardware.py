@@ -15,7 +15,6 @@ from keraskit.config import RunConfig
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
-from keraskit.models.keras_internals import flatten_layers
 from keraskit.training import acceleration
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -131,7 +130,7 @@ def layer_types(model: keras.Model) -> set[str]:
     """Name the arithmetic of a model: "dense", "conv", "depthwise", "recurrent", and "sequences" where a recurrent
     layer gives out every step."""
     types = set()
-    for layer in flatten_layers(model):
+    for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
             types |= {"recurrent", "sequences"} if layer.return_sequences else {"recurrent"}
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):

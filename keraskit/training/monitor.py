@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.errors import UserError, did_you_mean, sentence
-from keraskit.models.keras_internals import compile_loss, metric_direction
 from keraskit.recipe import Recipe
 from keraskit.runs import history
 
@@ -27,7 +26,7 @@ def measured(model: keras.Model, element_spec: Any) -> list[str]:
     Raises:
         UserError: it has no loss, or its steps fail.
     """
-    if compile_loss(model) is not None and all(getattr(type(model), s) is getattr(keras.Model, s) for s in STEPS):
+    if model._compile_loss is not None and all(getattr(type(model), s) is getattr(keras.Model, s) for s in STEPS):
         return list(history.flat(model.get_metrics_result()))
     if model.run_eagerly:
         return []
@@ -70,7 +69,7 @@ def direction(model: keras.Model, monitor: str) -> float | None:
     metrics = [m for each in model.metrics for m in getattr(each, "metrics", [each])]
     for called in (name, re.sub(r"_\d+$", "", name)):  # a value of a vector has the metric's name and its number
         for metric in metrics:
-            rises = metric_direction(metric)
+            rises = getattr(metric, "_direction", None)
             if rises in ("up", "down") and (called == metric.name or called.endswith(f"_{metric.name}")):
                 return 1.0 if rises == "up" else -1.0
     return None
@@ -88,7 +87,7 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
     What a callback of the user's own may add to the logs is not known. `mode="auto"` becomes the metric's direction.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    scheduled = isinstance(optimizer.get_config().get("learning_rate"), dict)
+    scheduled = isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
     logged = [*known, *(f"val_{name}" for name in known), "learning_rate"] if known else []
     for callback in callbacks:
         name, monitor = type(callback).__name__, getattr(callback, "monitor", None)

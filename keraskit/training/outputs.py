@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.splits import Split
-from keraskit.models.keras_internals import logits_below
 
 EXAMPLES = 16
 FAR = 1e3  # times an input; what a softmax or sigmoid makes of that lies between 0 and 1 as well
@@ -57,7 +56,7 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         values = model.compute_metrics(x, y, outputs(margin * (2 * hot - 1)))
         return {name: float(np.mean(value)) for name, value in values.items()}
 
-    ends = logits_below(found) is not None  # in a softmax or sigmoid; Keras's losses take what went into it
+    ends = hasattr(found, "_keras_logits")  # in a softmax or sigmoid; Keras's losses take what went into it
     relative, logits, activation = columns > 1, False, None
     try:
         falls = certain(1) - certain(1.1)

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from keraskit import files
 from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, flags
 from keraskit.datasets.pipeline import stopping
@@ -36,7 +35,6 @@ def train(
     if config.resume:
         run = resume.find(recipe, config, options)
     settings = settle(recipe, config, options, resume.kept(run) if run else None)
-    files.check_folder(settings.output_dir)
     devices = hardware.configure(settings)  # before any tensor exists
     settings = previous.begin_from(recipe, settings, devices.cluster, train)
     clock.mark("before")

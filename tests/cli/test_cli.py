@@ -1,4 +1,4 @@
-"""The command line as a real process: the same in all its forms, fast where it can be, one line for bad input."""
+"""The command line as a real process: quiet, fast where it can be, one line and an exit code for what goes wrong."""
 
 import json
 import os
@@ -10,23 +10,16 @@ import pytest
 from conftest import ROOT
 
 FAST = [
-    ["list"],
-    ["--help"],
-    ["run", "--help"],
-    ["show", "--help"],
-    ["doctor", "--help"],
-    ["run", "mlp", "--help"],
-    ["show", "cnn", "--help"],
-    ["run", "mpl"],
-    ["rum"],
-    ["resume", "nowhere"],
-    ["run", "mlp", "--epoch", "3"],
-    ["run", "mlp", "--epochs", "3.5"],
-    ["run", "mlp", "--hidden", "x"],
-]
-LOOKED_AT = [  # numpy may be there, TensorFlow not
-    ["augment", "--preview", "nowhere.jpg"],
-    ["predict", "nowhere", "nowhere.jpg"],
+    *(
+        ["list"],
+        ["--help"],
+        ["run", "--help"],
+        ["doctor", "--help"],
+        ["run", "mlp", "--help"],
+        ["show", "cnn", "--help"],
+    ),
+    *(["run", "mpl"], ["rum"], ["resume", "nowhere"], ["run", "mlp", "--epoch", "3"], ["run", "mlp", "--hidden", "x"]),
+    *(["augment", "--preview", "nowhere.jpg"], ["predict", "nowhere", "nowhere.jpg"]),
 ]
 ALL_IN_ONE = """
 import contextlib, io, json, sys
@@ -37,47 +30,30 @@ for words in json.loads(sys.argv[1]):
         except SystemExit as end: code = end.code
     assert code == (0 if "--help" in words or words == ["list"] else 2), (words, code)
     assert said.getvalue().count("\\n") == bool(code), said.getvalue()
-    assert not set(sys.argv[2:]) & set(sys.modules), words
+    assert not {"tensorflow", "keras", "matplotlib"} & set(sys.modules), words
+    assert words != ["list"] or "numpy" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("words", [FAST, LOOKED_AT], ids=["words", "places"])
-def test_help_lists_and_refusals_do_not_import_tensorflow(words, tmp_path):
-    never = ["tensorflow", "keras", "matplotlib", *(["numpy"] if words is FAST else [])]
-    line = [sys.executable, "-c", ALL_IN_ONE, json.dumps(words), *never]
+def test_help_lists_and_refusals_do_not_import_tensorflow(tmp_path):
+    line = [sys.executable, "-c", ALL_IN_ONE, json.dumps(FAST)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-
-
-def test_bad_input_is_one_line_on_stderr_and_exit_code_2(command, tmp_path):
-    done = command("run", "mlp", "--epoch", "3")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "keraskit: Unknown option: --epoch. Did you mean --epochs? `keraskit run mlp --help` lists what there is.\n"
-    )
-    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input_that_only_a_run_can_find(command, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "mnist.npz").write_bytes(b"damaged")
     for words, says in [
-        (["--output-dir", "file"], "is a file"),
+        (["--output-dir", "file"], "file"),
         (["--data-dir", tmp_path], "cannot be read"),
         (["--hidden", "-4"], "cannot be built"),
         (["--device", "gpu"], "sees no GPU"),
     ]:
         done = command("run", "mlp", *words)
-        assert (done.returncode, done.stdout) == (2, ""), words
+        assert done.returncode == 2 and "epoch" not in done.stdout, words
         assert done.stderr.count("\n") == 1 and says in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "mnist.npz"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a place that nobody may write, and /proc is one on Linux")
-def test_an_output_folder_that_cannot_be_written(command):
-    done = command("run", "mlp", "--quick", "--output-dir", "/proc/runs")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "/proc" in done.stderr and "--output-dir" in done.stderr and "epoch" not in done.stdout
 
 
 def test_debug_shows_the_traceback(command):
@@ -90,48 +66,25 @@ def test_a_quick_run_as_a_process_says_one_line_each_and_nothing_on_stderr(comma
     whole = module != "keraskit"  # test_surroundings.py starts that one from scratch
     done = command(*words, "--quick", "--hidden", "32", "16", module=module, whole=whole)
     assert (done.returncode, done.stderr) == (0, "")
-    starts = [
-        "recipe",
-        "data",
-        "device",
-        "threads",
-        "precision",
-        "xla",
-        "steps",
-        "micro",
-        "devices",
-        "run",
-        "epoch",
-        "epoch",
-        "test",
-        "test",
-        "a",
-        "time",
-        "report",
-    ]
-    assert [line.split()[0] for line in done.stdout.splitlines()] == starts
+    starts = "recipe data device threads precision xla steps micro devices run epoch epoch test test a time report"
+    assert [line.split()[0] for line in done.stdout.splitlines()] == starts.split()
     assert "\b" not in done.stdout
-    assert "a quick run shows that everything runs, not what the recipe reaches" in done.stdout
     (folder,) = (tmp_path / "runs" / "mlp").iterdir()
     run = json.loads((folder / "run.json").read_text())
     assert run["command"] == "keraskit run mlp --quick --hidden 32 16" and run["parameters"] == 25_818
 
 
-def test_a_recipe_of_ones_own_starts_as_quietly_as_ours(tmp_path):
-    """A copy of a recipe, run as a file, and ends as soon: the collector does not look through TensorFlow."""
-    last = "import atexit, gc\n\natexit.register(lambda: print(gc.get_freeze_count()))\n\nif __name__"
-    (tmp_path / "mymodel.py").write_text((ROOT / "recipes" / "mlp.py").read_text().replace("if __name__", last))
+@pytest.mark.parametrize("first", ["import keraskit", "import keras\n\nimport keraskit"])
+def test_a_recipe_of_ones_own_starts_quietly_and_ends_soon(tmp_path, first):
+    """A copy of a recipe, run as a file: the collector does not look through TensorFlow at the end."""
+    text = (ROOT / "recipes" / "mlp.py").read_text().replace("if __name__", "import atexit, gc\n\n"
+        "atexit.register(lambda: print(gc.get_freeze_count()))\n\nif __name__")  # fmt: skip
+    (tmp_path / "mymodel.py").write_text(f"{first}\n{text}")
     line = [sys.executable, "mymodel.py", "--epochs", "0"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and int(done.stdout) > 100_000
-    assert done.stderr == "keraskit: --epochs 0 makes no sense: input should be greater than or equal to 1.\n"
-
-
-def test_a_command_does_not_look_through_tensorflow_when_it_ends():
-    """Where the collector still does, that takes a second."""
-    code = "import gc; from keraskit import start; start.wait_for_tensorflow(); print(gc.get_freeze_count())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stderr == "" and int(done.stdout) > 100_000
+    said = "keraskit: --epochs 0 makes no sense: input should be greater than or equal to 1.\n"
+    assert done.stderr == said if first == "import keraskit" else done.stderr.endswith(said)
 
 
 def test_what_matters_of_tensorflows_start_is_passed_on():

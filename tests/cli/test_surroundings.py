@@ -1,17 +1,15 @@
-"""The real command in odd surroundings: names, links, folders, homes, locales, time zones; and two runs at once."""
+"""The real command in odd surroundings: names, links, homes, locales, closed outputs; and two runs at once."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
 LONG = "é雪 -rf 'x' " + "n" * 180
+QUICK = ["run", "mlp", "--quick", "--limit", 32, "--hidden", 8, "--xla", "off"]
 
 
 def started(words, cwd, **environment):
@@ -38,50 +36,35 @@ def place(tmp_path):
 
 
 def test_two_runs_at_once_one_of_them_in_odd_surroundings(place):
-    """No home, a locale without letters beyond ASCII, another time zone, through a link, relative and long names."""
-    odd = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "TZ": "Pacific/Kiritimati", "XDG_CACHE_HOME": "/proc/none"}
+    """A locale without letters beyond ASCII, another time zone, through a link, relative and long names."""
+    odd = {"HOME": "/proc/none", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "TZ": "Pacific/Kiritimati"}
     plain = {"HOME": str(place), "LC_ALL": "C.UTF-8"}
-    words = ["run", "mlp", "--quick", "--limit", 64, "--hidden", 8, "--xla", "off", "--output-dir"]
-    before = time.time()
     processes = [
-        started([*words, "../link/runs ü"], place / "link", **odd),
-        started([*words, place / LONG / "runs ü"], place, **plain),
+        started([*QUICK, "--output-dir", "../link/runs ü"], place / "link", **odd),
+        started([*QUICK, "--output-dir", place / LONG / "runs ü"], place, **plain),
     ]
     results = [ended(process) for process in processes]
     assert [(code, err) for code, _, err in results] == [(0, ""), (0, "")]
     assert results[0][1].isascii() and "runs" in results[0][1]
     folders = list((place / LONG / "runs ü" / "mlp").iterdir())
-    assert len(folders) == 2 and not (place / "runs").exists()
-    for folder in folders:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        from datetime import datetime
-
-        assert run["status"] == "finished" and run["started"].endswith("+00:00")
-        assert -1 <= datetime.fromisoformat(run["started"]).timestamp() - before < 120
-        assert (folder / "report.html").is_file()
-    hashes = {json.loads((folder / "run.json").read_text())["weights_sha256"] for folder in folders}
-    assert len(hashes) == 1
+    runs = [json.loads((folder / "run.json").read_text("utf-8")) for folder in folders]
+    assert [run["status"] for run in runs] == ["finished"] * 2 and all(
+        run["started"].endswith("+00:00") for run in runs
+    )
+    assert len({run["weights_sha256"] for run in runs}) == 1
 
 
 def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
     (place / "link" / "run").symlink_to(tiny_run.folder)
     shutil.copytree(tiny_run.folder, place / "link" / "other")
     cwd = place / "link"
-    for environment in (
-        {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
-        {"LANG": "tr_TR.ISO-8859-9", "PYTHONUTF8": "0", "HOME": "/proc", "TZ": "Not/AZone", "TERM": "dumb"},
-    ):
-        code, out, err = ended(started(["compare", "run", "./other/", "--output", "ü\n.png"], cwd, **environment))
-        lines = [line for line in out.splitlines() if not line.startswith("NOTE ")]  # what letters fonts lack
-        assert (code, err) == (0, "") and "mlp" in out and len(lines) == 5
-        with Image.open(cwd / "ü\n.png") as picture:
-            assert picture.width > 100
-        (cwd / "ü\n.png").unlink()
+    odd = {"LANG": "tr_TR.ISO-8859-9", "PYTHONUTF8": "0", "HOME": "/proc", "TZ": "Not/AZone", "TERM": "dumb"}
+    code, out, err = ended(started(["compare", "run", "./other/", "--output", "ü\n.png"], cwd, **odd))
+    assert (code, err) == (0, "") and "mlp" in out and (cwd / "ü\n.png").is_file()
     code, out, err = ended(started(["list"], cwd, PYTHONIOENCODING="ascii"))
     assert code == 0 and out.isascii() and out.count("\n") > 10
     for words, says in (
         (["compare", "run", "run", "--output", "n" * 300 + ".png"], "File name too long"),
-        (["run", "mlp", "--output-dir", "n" * 300], "File name too long"),
         (["predict", "run", os.fsdecode(b"\xff.png")], "does not exist"),
         (["show", "é"], "no recipe"),
     ):
@@ -89,43 +72,13 @@ def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1 and err.isascii()
 
 
-QUICK = ["run", "mlp", "--quick", "--limit", 32, "--hidden", 8, "--xla", "off"]
-
-
-def finished(folder):
-    """Whether the one run below it is whole."""
-    (run,) = (folder / "runs" / "mlp").iterdir()
-    return json.loads((run / "run.json").read_text())["status"] == "finished" and (run / "report.html").is_file()
-
-
-@pytest.mark.parametrize("closed", [2, (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2)], ids=str)
 def test_a_run_ends_well_whatever_is_closed(closed, tmp_path):
-    numbers = closed if isinstance(closed, tuple) else (closed,)
     line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
-    code = f"import os, sys\nfor n in {numbers}: os.close(n)\nos.execv(sys.executable, {line})"
+    code = f"import os, sys\nfor n in {closed}: os.close(n)\nos.execv(sys.executable, {line})"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "") and finished(tmp_path)
-    assert ("report" in done.stdout) == (1 not in numbers)
-    refused = subprocess.run(
-        [sys.executable, "-c", code.replace("--quick", "--quik")], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert (refused.returncode, refused.stdout) == (2, "")
-
-
-def test_without_any_home(monkeypatch):
-    """As in a container whose user has no name."""
-    import pwd
-
-    from keraskit import system
-    from keraskit.datasets import mnist
-
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.delenv("KERAS_HOME", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", lambda _: {}["nobody"])
-    assert system.cache_folder() is None and system.home() is None
-    assert system.keras_home() == Path("/tmp/.keras")
-    assert mnist.search_path()[-1][1].name == "mnist.npz"
+    assert (done.returncode, done.stderr) == (0, "") and ("report" in done.stdout) == (1 not in closed)
+    assert len(list(tmp_path.glob("runs/mlp/*/report.html"))) == 1
 
 
 def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path, preforked):

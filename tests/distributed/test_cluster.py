@@ -85,7 +85,7 @@ def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one
         r"keraskit: Interrupted after epoch \d, and saved\. .* --resume, on every worker\n", launched.read_text()
     )
     assert launched.read_text().splitlines()[-1] == "keraskit: Interrupted. The same command with --resume goes on."
-    (other,) = (tmp_path / "logs").glob("*/*")
+    _, other = sorted((tmp_path / "logs").glob("*/*"))
     assert re.search(r"Interrupted after epoch \d, which worker 0 has saved\.$", other.read_text())
     (folder,) = (tmp_path / "cnn").iterdir()  # the chief's alone
     assert (folder / "checkpoint.npz").exists() and RunFolder(folder).read_json("run.json")["status"] == "interrupted"
@@ -213,7 +213,7 @@ def test_a_launch_that_cannot_work_says_why(command):
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
         assert not done.stdout  # no worker was started
     done = command("launch", "--workers", "2", "--", "run", "cnn", "--data-dir", "no/such")  # a worker alone sees that
-    assert done.returncode == 1 and re.search(r"worker [01] with code 2.*\. See .*/", done.stderr)
+    assert done.returncode == 1 and re.search(r"Worker [01] ended with code 2\. See .*worker-[01]\.log", done.stderr)
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])

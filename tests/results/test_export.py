@@ -266,42 +266,21 @@ def test_refusals(tiny_run, tmp_path, monkeypatch, capsys):
     assert export.chosen([]) == ["keras", "saved_model"] and "left out       onnx, litert" in capsys.readouterr().out
 
 
-CHANGES = {
-    "nothing": lambda folder: None,
-    "a file more": lambda folder: (folder / "thesis.txt").write_text("mine"),
-    "a file below": lambda folder: (folder / "below" / "thesis.txt").write_text("mine"),
-    "a file changed": lambda folder: (folder / "model.json").write_text("{}"),
-    "a file that became a link": lambda folder: (
-        (folder / "model.json").rename(folder.parent / "model.json"),
-        (folder / "model.json").symlink_to(folder.parent / "model.json"),
-    ),
-    "a link to the folder": lambda folder: (folder.rename(folder.parent / "x"), folder.symlink_to(folder.parent / "x")),
-}
-
-
 def everything(folder):
     return {str(path): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_only_a_folder_that_is_as_we_left_it_is_replaced(change, tmp_path):
-    def write(text):
-        with files.replaced_folder(tmp_path / "to" / "onnx") as folder:
-            (folder / "below").mkdir()
-            (folder / "model.json").write_text(text)
-            (folder / "below" / "weights").write_bytes(b"1")
-
-    write("one")
-    CHANGES[change](tmp_path / "to" / "onnx")
-    before = everything(tmp_path)
-    if change == "nothing":
-        write("two")
-        assert (tmp_path / "to" / "onnx" / "model.json").read_text() == "two"
-        assert everything(tmp_path).keys() == before.keys()
-    else:
-        with pytest.raises(UserError, match="is there already, and not as an export left it"):
-            write("two")
-        assert everything(tmp_path) == before
+def test_a_folder_is_whole_or_absent_and_never_written_over(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "to" / "onnx") as folder:
+        (folder / "model.json").write_text("half")
+        1 / 0  # noqa: B018
+    assert not list((tmp_path / "to").iterdir())
+    with files.new_folder(tmp_path / "to" / "onnx") as folder:
+        (folder / "model.json").write_text("one")
+    with pytest.raises(UserError, match="is there already"), files.new_folder(tmp_path / "to" / "onnx"):
+        pass
+    assert {name.removeprefix(f"{tmp_path}/"): held for name, held in everything(tmp_path).items()} == {
+        "to": False, "to/onnx": False, "to/onnx/model.json": b"one"}  # fmt: skip
 
 
 def test_export_looks_before_it_begins(tiny_run, tmp_path, capsys):

@@ -13,7 +13,6 @@ import numpy as np
 
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.models import keras_internals
 from keraskit.runs import figures, predictions, report, templates
 from keraskit.runs.opening import as_mnist, open_picture_run
 
@@ -78,7 +77,7 @@ class Network:
     """A model as demo_network.js takes it: its layers in their order, and all weights in a row; or a UserError."""
 
     def __init__(self, model: keras.Model) -> None:
-        weights, count = model.count_params(), len(keras_internals.flatten_layers(model, include_self=False))
+        weights, count = model.count_params(), len(model._flatten_layers(include_self=False))
         if weights > MOST_WEIGHTS or count > MOST_LAYERS:
             problem = f"{model.name} has {weights:,} weights in {count} layers"
             limits = f"a page has room for {MOST_WEIGHTS:,} in {MOST_LAYERS}."
@@ -93,8 +92,8 @@ class Network:
     def place(self, tensor: Any, known: dict[int, int]) -> int:
         """Index in `layers` of the one that makes a tensor. Each call of an inner model knows its own inputs."""
         if id(tensor) not in known:
-            layer, index, position = keras_internals.made_by(tensor)
-            node = keras_internals.nodes(layer)[index]
+            layer, index, position = tensor._keras_history
+            node = layer._inbound_nodes[index]
             sources = [self.place(each, known) for each in node.input_tensors]
             if isinstance(layer, keras.Model):
                 inner = dict(zip(map(id, layer.inputs), sources, strict=True))

@@ -21,7 +21,6 @@ from keraskit.augment import Augmentation
 from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
-from keraskit.models.keras_internals import flatten_layers
 from keraskit.runs import metrics, templates
 from keraskit.text import print_table, short
 from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
@@ -176,7 +175,7 @@ def export(asked: Exportable, names: Collection[str], to: Path) -> list[list[str
     for name in names:
         print(f"export         {name}, asked {len(next(iter(asked.x.values()))):,} examples", flush=True)
         try:
-            with files.replaced_folder(to / name) as folder:
+            with files.new_folder(to / name) as folder:
                 with start.quietly("XNNPACK delegate"), warnings.catch_warnings(action="ignore"):  # of converters
                     size = write(name, asked, folder)
                     answers = ask(folder, asked.x, 1 if name.startswith("litert") else BATCH)
@@ -228,7 +227,7 @@ def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
     knobs: dict[str, Any] = {}
     if int8:
         recurrent = keras.layers.RNN | keras.layers.Bidirectional
-        if any(isinstance(layer, recurrent) for layer in flatten_layers(asked.model)):
+        if any(isinstance(layer, recurrent) for layer in asked.model._flatten_layers()):
             # TensorFlow 2.21 ends the whole process there, by a segmentation fault.
             raise ValueError("TensorFlow's quantisation breaks down at recurrent layers")
 

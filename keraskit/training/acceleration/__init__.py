@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keraskit.models.keras_internals import flatten_layers
 from keraskit.training.acceleration import lstm
 from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
 
@@ -32,5 +31,5 @@ def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:
 
 def all_in_blocks(model: keras.Model) -> bool:
     """Whether it has recurrent layers, and all are LSTMs whose gradient is computed in blocks."""
-    recurrent = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN)]
+    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
     return bool(recurrent) and all(map(lstm.is_plain, recurrent))

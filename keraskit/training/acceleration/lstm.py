@@ -16,8 +16,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keraskit.models.keras_internals import flatten_layers
-
 LONGEST = 16  # steps of a block: from 14 to 56 all were within 3 %, with 64 and with 128 units
 SHORTEST = 4  # where no divisor is as large, all steps are one block: 784 at once took 5 and 9 % longer
 ROWS = 6  # what a step keeps: the output and carry that it starts from, and its gates, each (batch, units)
@@ -38,7 +36,7 @@ def in_blocks(model: keras.Model) -> Iterator[None]:
 
 def plain_layers(model: keras.Model) -> list[keras.layers.LSTM]:
     """Return the layers that `in_blocks` patches."""
-    return [layer for layer in flatten_layers(model) if is_plain(layer)]
+    return [layer for layer in model._flatten_layers() if is_plain(layer)]
 
 
 def is_plain(layer: Any) -> bool:

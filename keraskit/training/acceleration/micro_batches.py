@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keraskit.models.keras_internals import ASSERT_EQUAL, compile_loss, flatten_layers, loss_tracker
+from keraskit.models import keras_internals
 from keraskit.training.acceleration import lstm
 
 Found = tuple[tf.Tensor, Any, list[tf.Tensor], list[tf.Tensor]]
@@ -28,7 +28,7 @@ UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # which do not say along 
 
 def hindrance(model: keras.Model, loss: Any = None) -> str:
     """Why a batch of this model cannot be split, or ''. The loss is that of a compiled model, unless it is given."""
-    operations = {id(o): o for each in flatten_layers(model) for o in (each, *getattr(each, "operations", ()))}
+    operations = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
     if not all(map(_goes_by_example, operations.values())):
         return "a layer, or something of one's own, may look at the whole batch"
     losses = keras.tree.flatten(model.loss if loss is None else loss)
@@ -94,14 +94,13 @@ class MicroBatched(keras.Model):
         of_outputs: list[tf.Tensor] = []  # Keras's metrics of these would have micro-batches wait for each other
         kept = SimpleNamespace(update_state=lambda value, sample_weight=None: of_outputs.append(value))
         with contextlib.ExitStack() as stack:
-            compiled_loss = compile_loss(self)
-            trackers = [kept for _ in compiled_loss.metrics]
-            stack.enter_context(mock.patch.object(compiled_loss, "_metrics", trackers))
+            trackers = [kept for _ in self._compile_loss.metrics]
+            stack.enter_context(mock.patch.object(self._compile_loss, "_metrics", trackers))
             tape = stack.enter_context(tf.GradientTape())
             if self.by_xla:
                 stack.enter_context(lstm.in_blocks(self))
                 # Losses compare shapes as they run, which XLA leaves out with a line for each to the user.
-                stack.enter_context(mock.patch.object(*ASSERT_EQUAL, lambda *_, **__: tf.no_op()))
+                stack.enter_context(mock.patch.object(*keras_internals.ASSERT_EQUAL, lambda *_, **__: tf.no_op()))
             predictions = self(x, training=True)
             loss = share * self.compute_loss(x, y, predictions, weights)
             scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
@@ -122,8 +121,8 @@ class MicroBatched(keras.Model):
             )
             found.append((loss, _rows(predictions, 0, end - begin), gradients, of_outputs))
         losses, predictions, gradients, of_outputs = zip(*found, strict=True)
-        loss_tracker(self).update_state(tf.add_n(losses), sample_weight=size)
-        for tracker, values in zip(compile_loss(self).metrics, zip(*of_outputs, strict=True), strict=False):
+        self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
+        for tracker, values in zip(self._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):
             tracker.update_state(tf.add_n(values), sample_weight=keras.tree.flatten(x)[0].shape[0])  # as Keras has it
         summed = [tf.add_n(each) for each in zip(*gradients, strict=True)]
         self.optimizer.apply_gradients(zip(summed, self.trainable_weights, strict=True))
