@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from keraskit.cli.words import OF_RECIPES
-
 from keraskit.cli import app, commands
+from keraskit.cli.app import OF_RECIPES
 from keraskit.config import flag
 from keraskit.recipe import BEYOND, options_of
 from keraskit.registry import Card, recipes_available
