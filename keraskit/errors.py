@@ -26,14 +26,12 @@ class UserError(Exception):
     Args:
         problem: what is wrong, and what was expected.
         advice: what to do next, usually a command.
-        flag: what the command lacks, such as `--recipe mine.py`: the command line then prints the whole command.
     """
 
     code = 2
 
-    def __init__(self, problem: str, advice: str = "", flag: str = "") -> None:
+    def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(" ".join(f"{problem} {advice}".split()))
-        self.flag = flag
 
 
 class RunStopped(UserError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +11,7 @@ from cyclopts import Parameter
 
 from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
-from keraskit.cli.run_commands import Switch, check_outputs
+from keraskit.cli.run_commands import Asked, Switch
 from keraskit.config import RunConfig
 from keraskit.errors import Count, Seed, printable
 from keraskit.files import PICTURES, check_file
@@ -25,23 +24,12 @@ PREVIEWED = 8  # pictures at most
 
 def list_recipes() -> None:
     """Show every recipe: name, section of the document, parameters, what a full run on its own data reaches."""
-    rows = [("name", "section", "parameters", "expected test accuracy", "what it is")]
     for card in recipes_available().values():
-        expected = card.declared.get("expected", {})
-        reached = ", ".join(f"{_briefly(metric)} {value}".strip() for metric, value in expected.items())
-        reached += f" ({given})" if (given := card.measured_with) else ""
-        rows.append((card.name, card.declared.get("section") or BEYOND, card.parameters, reached, card.summary))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    wide = sum(widths) + 8 <= shutil.get_terminal_size().columns  # else what it is stands on a line of its own
-    for name, section, parameters, reached, summary in rows:
-        cells = f"{name:{widths[0]}}  {section:{widths[1]}}  {parameters:>{widths[2]}}  {reached:{widths[3]}}"
-        below = "" if summary == "what it is" else f"\n    {summary}"
-        print(f"{cells}  {summary}" if wide else f"{cells.rstrip()}{below}")
-
-
-def _briefly(metric: str) -> str:
-    """Of which output an accuracy is; of other metrics the whole name."""
-    return metric.removeprefix("test_").removesuffix("accuracy").rstrip("_").replace("_", " ")
+        said = card.declared
+        facts = [f"section {said['section']}" if said.get("section") else BEYOND]
+        facts += [f"{card.parameters} parameters"] if card.parameters else []
+        facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in said.get("expected", {}).items()]
+        print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)} {card.measured_with}".rstrip())
 
 
 def launch(
@@ -91,19 +79,13 @@ def augment(
 
 def classify(
     *photos: Path,
+    asked: Asked = Asked(),  # noqa: B008
     model: str = "mobilenet",
-    top: Count = 5,
     alpha: float = 1.0,
     size: int | None = None,
     weights: str = "imagenet",
     resize: Literal["nearest", "bilinear"] | None = None,
     crop: Switch = False,
-    batch_size: Count = 32,
-    json: Path | None = None,
-    csv: Path | None = None,
-    sheet: Path | None = None,
-    show: Literal["mistakes", "unsure", "first"] | None = None,
-    evaluate: Switch = False,
     explain: Path | None = None,
 ) -> None:
     """Print what each photograph shows, as Keras's pretrained networks see it; or measure how often that is right.
@@ -120,38 +102,29 @@ def classify(
     Args:
         photos: Files, folders, patterns such as '*.jpg'; by default one that ships.
         model: One of Keras's networks, such as vgg16; several with commas; or all, for the document's seven.
-        top: Classes to name for each photograph.
         alpha: MobileNet's factor on the number of filters.
         size: Height and width of the input in pixels, where it is not the network's own.
         weights: imagenet, a file of Keras's, or none for a network that knows nothing.
         resize: nearest pixels, as in the document, or bilinear filtering (default: bilinear with --crop, else nearest).
         crop: Take the middle 87.5 % instead of squeezing all of it in, as the document does; more are right then.
-        batch_size: Photographs in one call of the network.
-        json: Write the predictions to this file too.
-        csv: The same as CSV.
-        sheet: A PNG with the photographs and what was predicted.
-        show: On the sheet: mistakes or those it was unsure of, worst first, or the first (default: mistakes, if known).
-        evaluate: Measure accuracy. Photos are folders laid out as above, or with files such as n01440764_tench.JPEG.
         explain: A PNG that shows where in each photograph the network saw its answer.
     """
-    check_outputs(json, csv, sheet, show, evaluate, explain)
+    asked.check(explain)
     from keraskit.datasets.images import imagenet
     from keraskit.datasets.images.sources import SHIPPED, find
 
-    truth, notes = imagenet.labels().of_pictures(photos) if evaluate else ({}, [])
+    truth, notes = imagenet.labels().of_pictures(photos) if asked.evaluate else ({}, [])
     paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"], notes), imagenet.names()
     wait_for_tensorflow()
-    from keraskit.runs import accuracy, pictures
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
 
     rows, explained = [], []
     how = {"alpha": alpha, "size": size, "crop": crop, "resize": resize}
-    for network, found in tool.classify(paths, model, weights, max(top, 5), batch_size, **how):
+    for network, found in tool.classify(paths, model, weights, max(asked.top, 5), asked.batch_size, **how):
         rows += found
         explained += explanations.of_predictions(network, found, names) if explain else []
-    accuracy.show(rows, names, truth, notes, top)
-    pictures.write(rows, json, csv, sheet, top, show)
+    asked.tell(rows, names, truth, notes)
     explanations.write(explained, explain)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -28,57 +29,62 @@ Switch = Annotated[bool, Parameter(negative=())]
 Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
 
 
-def check_outputs(
-    json: Path | None,
-    csv: Path | None,
-    sheet: Path | None,
-    show: str | None,
-    evaluate: bool,
-    explained: Path | None = None,
-) -> None:
-    """Raise UserError before the work if predictions cannot be written to these files, or not be shown as asked."""
-    if show and not sheet:
-        raise UserError(f"--show {show} says what is on a sheet, and there is none.", "Name its file with --sheet.")
-    if show == "mistakes" and not evaluate:
-        raise UserError("--show mistakes needs pictures whose class is known.", "Name their folder with --evaluate.")
-    for file, endings in ((json, ()), (csv, ()), (sheet, PICTURES), (explained, PICTURES)):
-        check_file(file, endings)
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of predictions."""
+
+    top: Count = 3
+    """Classes to name for each picture."""
+    batch_size: Count = 32
+    """Pictures in one call of the model."""
+    json: Path | None = None
+    """Write the predictions to this file too."""
+    csv: Path | None = None
+    """The same as CSV."""
+    sheet: Path | None = None
+    """A PNG with the pictures and what was predicted."""
+    show: Literal["mistakes", "unsure", "first"] | None = None
+    """On the sheet: mistakes or those it was unsure of, worst first, or the first (default: mistakes, if known)."""
+    evaluate: Switch = False
+    """Measure accuracy. The pictures are then folders with one for each class, or with files called like cat.0.jpg."""
+
+    def check(self, explained: Path | None = None) -> None:
+        """Raise UserError before the work if they cannot be shown as asked, or would be written over other files."""
+        if self.show and not self.sheet:
+            raise UserError(f"--show {self.show} says what is on a sheet.", "Name its file with --sheet.")
+        if self.show == "mistakes" and not self.evaluate:
+            raise UserError("--show mistakes needs pictures of known classes.", "Name their folder with --evaluate.")
+        for file, endings in ((self.json, ()), (self.csv, ()), (self.sheet, PICTURES), (explained, PICTURES)):
+            check_file(file, endings)
+
+    def tell(self, rows: list[Any], classes: Sequence[str], truth: Mapping[Path, str], notes: Sequence[str]) -> None:
+        """Print predictions, or how good they are, and write the files."""
+        from keraskit.runs import accuracy, pictures
+
+        accuracy.show(rows, classes, truth, notes, self.top)
+        pictures.write(rows, self.json, self.csv, self.sheet, self.top, self.show)
 
 
 def predict(
     run: Run,
     *pictures: Path,
-    top: Count = 3,
-    batch_size: Count = 32,
+    asked: Asked = Asked(),
     invert: Literal["auto", "yes", "no"] = "auto",
     prepare: Literal["auto", "no"] = "auto",
-    json: Path | None = None,
-    csv: Path | None = None,
-    sheet: Path | None = None,
-    show: Literal["mistakes", "unsure", "first"] | None = None,
-    evaluate: Switch = False,
     recipe: RecipeFile = None,
 ) -> None:
     """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
 
     Args:
         pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
-        top: Classes to name for each.
-        batch_size: Pictures in one call of the model.
         invert: Swap dark and bright; auto does so with grey pictures that differ from the training pictures.
         prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
             away, the ink scaled to 20x20 pixels and centred; what is so already stays. no takes all as they are.
-        json: Write the predictions to this file too.
-        csv: The same as CSV.
-        sheet: A PNG with the pictures and what was predicted.
-        show: What is on the sheet: mistakes, the most confident first; unsure, the least probable first; or the first
-            ones (default: mistakes with --evaluate, else first).
-        evaluate: Measure accuracy. The pictures are then folders with a subfolder per class of the run, called by
-            the class's name or index, or with files called like cat.0.jpg.
     """
     if not pictures:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
-    check_outputs(json, csv, sheet, show, evaluate)
+    asked.check()
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
     from keraskit.runs import manifest
@@ -93,21 +99,18 @@ def predict(
         wait_for_tensorflow()
         from keraskit.tools.predict import predict_arrays, show_arrays
 
-        show_arrays(*predict_arrays(folder.path, pictures[0], batch_size, recipe), json, csv)
+        show_arrays(*predict_arrays(folder.path, pictures[0], asked.batch_size, recipe), asked.json, asked.csv)
         return
     classes = manifest.read(folder, "classes")["classes"]
-    truth, notes = Labels(classes, "this run").of_pictures(pictures) if evaluate else ({}, [])
+    truth, notes = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else ({}, [])
     paths = list(truth) or find(pictures, notes)
     wait_for_tensorflow()
     from keraskit.runs import accuracy
-    from keraskit.runs.pictures import write
     from keraskit.tools.predict import predict
 
     notes += accuracy.trained_on(folder, truth)
-
-    rows = list(predict(folder.path, paths, max(top, 5), batch_size, invert, prepare, recipe))
-    accuracy.show(rows, classes, truth, notes, top)
-    write(rows, json, csv, sheet, top, show)
+    rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, invert, prepare, recipe)
+    asked.tell(list(rows), classes, truth, notes)
 
 
 def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None) -> None:

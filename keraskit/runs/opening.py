@@ -157,8 +157,8 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
         facts = manifest.read(folder) if (folder.path / "run.json").exists() else {}
         source = facts.get("source")
         if not own and (source or facts.get("recipe", "") not in recipes_available()):
-            advice = "If the file of its recipe is your own, name it."
-            raise UserError(problem, advice, f"--recipe {shlex.quote(source or 'FILE.py')}") from error
+            advice = "If the file of its recipe is your own, name it:"
+            raise UserError(problem, f"{advice} --recipe {shlex.quote(source or 'FILE.py')}") from error
         if not own:
             raise UserError(problem) from error
         known = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}

@@ -129,7 +129,7 @@ def recipe_of(folder: RunFolder, named: Path | None = None, resuming: bool = Fal
     elif source:
         why = ", which is not there as it was when the run began" if resuming else ""
         problem = f"This run's recipe is a file of your own, {source}{why}."
-        raise UserError(problem, "Name it, and it is imported as it is now.", f"--recipe {shlex.quote(source)}")
+        raise UserError(problem, f"Name it, and it is imported as it is now: --recipe {shlex.quote(source)}")
     else:
         problem = f"This run's recipe, {facts['recipe']}, was made in Python."
         raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")

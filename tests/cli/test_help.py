@@ -81,16 +81,16 @@ def test_both_forms_take_the_same_flags(page, command):
     assert sections(ours) == sections(other) and "python -m keraskit.recipes.mlp" in other[0]
 
 
-@pytest.mark.parametrize("columns", [80, 160])
-def test_list_fits_and_holds_every_recipe(page, columns):
-    lines = page("list", columns)
-    assert max(map(len, lines)) <= columns
+def test_list_holds_every_recipe(page):
+    lines = page("list")
     for card in recipes_available().values():
-        words = next(line for line in lines if line.startswith(f"{card.name} ")).split()
-        figures = [str(value) for value in card.declared.get("expected", {}).values()]
-        assert {card.parameters, *figures} - {""} <= {word.strip(",") for word in words}
-        assert (card.declared.get("section") or BEYOND).split()[0] in words
-        assert any(card.summary in line for line in lines)
+        place = next(i for i, line in enumerate(lines) if line.startswith(f"{card.name} "))
+        assert card.summary in lines[place]
+        recipe = keraskit.load_recipe(card.name)
+        figures = [str(value) for value in getattr(recipe, "expected", {}).values()]
+        words = lines[place + 1].replace(",  ", " ").split()
+        assert {card.parameters, *figures} - {""} <= {word.rstrip(",") for word in words}
+        assert (card.declared.get("section") or BEYOND) in lines[place + 1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="asks bash")

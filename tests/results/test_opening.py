@@ -106,7 +106,7 @@ def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_n
     code, out, err = say("predict", "runs", "x.npy")
     if kind != "text":
         assert (code, out) == (2, "") and err.count("\n") == 1
-        assert err.endswith(f"Type: keraskit predict runs x.npy --recipe {here / 'mine.py'}\n")
+        assert err.endswith(f"name it: --recipe {here / 'mine.py'}\n")
     else:
         assert code == 0  # a layer of Keras's own
     names, outputs = predict_arrays(here / "runs", here / "x.npy", recipe=here / "mine.py")
@@ -142,7 +142,7 @@ def test_no_verb_runs_the_file_that_a_manifest_names(here, say, place):
         assert code == 2 and err.count("\n") == 1, (verb, err)
     folder.update_manifest(status="interrupted")
     code, _, err = say("resume", "runs/mine")
-    assert code == 2 and err.endswith(f"Type: keraskit resume runs/mine --recipe {evil}\n")
+    assert code == 2 and err.endswith(f"imported as it is now: --recipe {evil}\n")
     assert not (here / "ran").exists()
 
 
