@@ -149,7 +149,7 @@ def test_a_run_that_does_not_say_how_its_pictures_were_is_taken_for_dark(tiny_ru
         (row,) = predict(tmp_path, paper)
         assert row.note == "inverted"
     (tmp_path / "run.json").write_text(json.dumps(facts | {"training_pictures": {"as_mnist": "all"}}))
-    with pytest.raises(UserError, match=r"training_pictures\.as_mnist is 'all', expected a number"):
+    with pytest.raises(UserError, match=r"training_pictures\.as_mnist: Input should be a valid number"):
         predict(tmp_path, paper)
 
 
