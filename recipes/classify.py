@@ -11,28 +11,17 @@ from pathlib import Path
 from typing import Literal
 
 import keras
-from keras.applications import inception_resnet_v2, inception_v3, mobilenet, resnet50, vgg16, vgg19, xception
 
 import keraskit
 from keraskit.models import applications
 
-NETWORKS = {
-    "vgg16": vgg16,
-    "vgg19": vgg19,
-    "resnet50": resnet50,
-    "inception_v3": inception_v3,
-    "inception_resnet_v2": inception_resnet_v2,
-    "xception": xception,
-    "mobilenet": mobilenet,
-}
+SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
 COFFEE = Path(__file__).resolve().parents[1] / "data" / "photos" / "coffee.png"
 
 
 def classify(
     *photos: Path,
-    model: Literal[
-        "vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet"
-    ] = "mobilenet",
+    model: Literal[SEVEN] = "mobilenet",
     top: int = 5,
     alpha: float = 1.0,
     weights: str = "imagenet",
@@ -46,11 +35,12 @@ def classify(
         alpha: MobileNet's factor on the number of filters.
         weights: imagenet, a file of Keras's, or none for a network that knows nothing.
     """
+    module = getattr(keras.applications, model)
     network = applications.create(model, alpha, weights=weights)  # such as keras.applications.VGG16(weights="imagenet")
     for photo in photos or [COFFEE]:
         image = keras.utils.load_img(photo, target_size=network.input_shape[1:3])
         batch = keras.utils.img_to_array(image)[None]
-        probabilities = network.predict(NETWORKS[model].preprocess_input(batch), verbose=0)
+        probabilities = network.predict(module.preprocess_input(batch), verbose=0)
         # Keras's `decode_predictions`, with names that ship instead of being downloaded.
         for _, name, probability in applications.decode_predictions(probabilities, top)[0]:
             print(f"{photo}  {name} ({probability:.2%})")
