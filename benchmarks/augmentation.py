@@ -27,7 +27,7 @@ from keraskit.recipes.augmentation import IN_WORDS  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from keraskit.augment import Augmentation  # noqa: E402
-from keraskit.augment.transform import draws, matrices, parameters, transform  # noqa: E402
+from keraskit.augment.transform import draws, matrices, transform  # noqa: E402
 from keraskit.datasets import mnist  # noqa: E402
 from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
@@ -81,7 +81,7 @@ def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
 
     def by_tensorflow(images: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
         numbers = draws(tf.shape(images)[0], tf.stack([0, tf.cast(i, tf.int32)]))
-        where = tf.reshape(matrices(parameters(IN_WORDS["seven"], numbers, *SIZE), *SIZE), (-1, 6))
+        where = tf.reshape(matrices(IN_WORDS["seven"], numbers, *SIZE), (-1, 6))
         rr, rc, row, cr, cc, column = tf.unstack(where, axis=1)
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=tf.cast(images, tf.float32),
