@@ -37,14 +37,14 @@ def build(size: int = 150, classes: int = 2, dropout: float = 0.5, keras_layers:
 
 
 def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.0005) -> None:
-    """RMSprop; the learning rate falls along a cosine to zero at the last step.
+    """RMSprop; the learning rate falls along a cosine to zero.
 
     Args:
         learning_rate: At its highest.
     """
     binary = model.output_shape[-1] == 1
     model.compile(
-        optimizer=keras.optimizers.RMSprop(keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1))),
+        optimizer=keras.optimizers.RMSprop(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

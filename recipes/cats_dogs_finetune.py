@@ -54,14 +54,14 @@ def build(
 
 
 def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.0001) -> None:
-    """Adam; the learning rate falls along a cosine to zero at the last step.
+    """Adam; the learning rate falls along a cosine to zero.
 
     Args:
         learning_rate: At its highest.
     """
     binary = model.output_shape[-1] == 1
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1))),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

@@ -45,7 +45,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002, 
     """
     warmup = min(warmup, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / (warmup + 1), max(1, steps - 1 - warmup), warmup_target=learning_rate, warmup_steps=warmup
+        learning_rate / (warmup + 1), steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, clipnorm=1.0),

@@ -42,13 +42,13 @@ def build(filters: tuple[int, int] = (32, 16), kernel_size: int = 4, classes: in
 
 
 def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) -> None:
-    """Adam; the learning rate falls along a cosine to zero at the last step.
+    """Adam; the learning rate falls along a cosine to zero.
 
     Args:
         learning_rate: At its highest.
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps - 1))),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
