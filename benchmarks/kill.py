@@ -39,7 +39,7 @@ from keraskit import system
 from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
-from keraskit.datasets.images import cats_and_dogs, drawn_pets, folder, labels
+from keraskit.datasets.images import drawn_pets, folder, layout
 from keraskit.registry import load_recipe
 from keraskit.runs import figures, plots
 from keraskit.runs.folder import RunFolder
@@ -146,8 +146,8 @@ def go_on(folder: Path, _: "Events") -> None:
 
 def draw_before(limit: int) -> None:
     """Draw the pets that the children will want, once."""
-    pets = cats_and_dogs.DrawnPets()
-    for pairs in labels.arrange(pets.names, "drawn pets").splits.values():
+    pets = drawn_pets.DrawnPets()
+    for pairs in layout.arrange(pets.names, "drawn pets").splits.values():
         for name, _ in folder._mixed(pairs, limit) if limit < 100 else ():
             pets.read(name)
 

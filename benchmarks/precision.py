@@ -22,7 +22,7 @@ from keraskit.config import RunConfig  # noqa: E402
 from keraskit.recipe import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.runs.folder import MANIFEST, RunFolder  # noqa: E402
-from keraskit.training import hardware, runner, setup  # noqa: E402
+from keraskit.training import hardware, setup  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
 
 PETS_EPOCHS = 12  # of the recipe's 30: validation has flattened by then
@@ -38,8 +38,8 @@ def measure(name: str, seed: int, precision: str, photographs: Path | None) -> d
         manifest = RunFolder(result.folder).read_json(MANIFEST)
     recipe = load_recipe(name)
     settings = settle(recipe, RunConfig(**knobs), options)
-    splits = setup.follow_model(result.model, runner.load(recipe, settings))
-    other = setup.copied(recipe, settings, 1, result.model, hardware.POLICIES["bfloat16"])
+    splits = setup.load(recipe, settings, result.model, call(recipe.data, settings.arguments))
+    other = setup.copied(recipe, settings, result.model, hardware.POLICIES["bfloat16"])
     call(recipe.compile, settings.arguments, model=other, steps=1)
     test = splits.test.in_order(2 * settings.batch_size)
     return {

@@ -26,8 +26,9 @@ import torch
 from torch import nn
 
 from keraskit.config import RunConfig
+from keraskit.recipe import call
 from keraskit.registry import load_recipe
-from keraskit.training import hardware, runner
+from keraskit.training import hardware
 from keraskit.training.settings import settle
 from keraskit.training.setup import prepare
 
@@ -152,7 +153,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict[str, Any]:
     options = {"data_dir": folder} if name == "cats_dogs" else {}
     settings = settle(recipe, RunConfig(epochs=1), options).replace(steps_per_epoch=None)
     devices = hardware.configure(settings)
-    setup = prepare(recipe, settings, runner.load(recipe, settings), devices)
+    setup = prepare(recipe, settings, call(recipe.data, settings.arguments), devices)
     batch, most = settings.batch_size, setup.epochs.steps
     best, timed = fastest(name, batch, most)
     ways = {

@@ -113,8 +113,8 @@ def classify(
     from keraskit.datasets.images import imagenet
     from keraskit.datasets.images.sources import SHIPPED, find
 
-    truth, notes = imagenet.labels().of_pictures(photos) if asked.evaluate else ({}, [])
-    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"], notes), imagenet.names()
+    truth = imagenet.labels().of_pictures(photos) if asked.evaluate else {}
+    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet.names()
     wait_for_tensorflow()
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
@@ -124,7 +124,7 @@ def classify(
     for network, found in tool.classify(paths, model, weights, max(asked.top, 5), asked.batch_size, **how):
         rows += found
         explained += explanations.of_predictions(network, found, names) if explain else []
-    asked.tell(rows, names, truth, notes)
+    asked.tell(rows, names, truth, [])
     explanations.write(explained, explain)
 
 

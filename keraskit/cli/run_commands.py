@@ -102,13 +102,13 @@ def predict(
         show_arrays(*predict_arrays(folder.path, pictures[0], asked.batch_size, recipe), asked.json, asked.csv)
         return
     classes = manifest.read(folder, "classes")["classes"]
-    truth, notes = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else ({}, [])
-    paths = list(truth) or find(pictures, notes)
+    truth = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else {}
+    paths = list(truth) or find(pictures)
     wait_for_tensorflow()
     from keraskit.runs import accuracy
     from keraskit.tools.predict import predict
 
-    notes += accuracy.trained_on(folder, truth)
+    notes = accuracy.trained_on(folder, truth)
     rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, invert, prepare, recipe)
     asked.tell(list(rows), classes, truth, notes)
 

@@ -3,9 +3,8 @@
 import gzip
 import hashlib
 import math
-import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,17 @@ from keraskit.errors import UserError, sentence
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 IDX_FILES = dict(zip(NAMES, STEMS, strict=True))
-IDX_NAME = re.compile(r"[-.]idx[13]-ubyte")
-READS = "What is read: an .npz file with x_train, y_train, x_test, y_test, by numpy.savez, or a folder of IDX files."
-IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+CLASSES = "classes"  # an array of names beside the four, if there is one
 COPIES = 3  # of the arrays that are alive at once between the file and the model
-DARK = 128  # of pictures whose brightest pixel is below, the scale is doubtful
 EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], Labels, dict[str, Any]]:
+def read(path: Path, names: list[str] | None = None) -> tuple[dict[str, np.ndarray], Labels, dict[str, Any]]:
     """The pictures of an `.npz` file or of a folder with four IDX files, and their labels, checked and made uniform.
+
+    Args:
+        path: the file or folder.
+        names: of the classes (default: the file's array `classes`, or else the labels).
 
     Returns:
         x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3). Their labels. What to record:
@@ -48,64 +48,63 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Labels, dict[str, Any]]:
             check_values(y[split], f"{path}: y_{split}")
     if len(shapes := {each.shape[1:] for each in x.values()}) > 1:
         raise UserError(f"{path}: training and test pictures differ in shape: {shapes}.")
-    labels = encode(y, str(path), declared=True)
+    if names is None and CLASSES in arrays:
+        if arrays[CLASSES].ndim != 1 or arrays[CLASSES].dtype.kind != "U":
+            raise UserError(f"{path}: '{CLASSES}' is not text, one name per class.", "Save np.array(names).")
+        names = arrays[CLASSES].tolist()
+    labels = encode(y, str(path), names, declared=True)
     if labels is None:
         found = f"y_train is {y['train'].dtype} {y['train'].shape}"
         raise UserError(f"{path}: {found}, expected one label per picture, whole numbers or text.")
-    factor, most = _scale(x, path)
+    factor = _factor(x, path)
     facts: dict[str, Any] = {"scale": "0 to 1, times 255" if factor > 1 else "0 to 255"}
-    notes = [FROM_1] if labels.first else []
-    if most < DARK:
-        notes.append(f"no pixel is above {most:g} of 255: very dark pictures, or on another scale")
-    pixels = {f"x_{split}": np.round(x[split] * factor) if factor > 1 else x[split] for split in x}
-    pictures = {name: each.astype(np.uint8, copy=False) for name, each in pixels.items()}
-    return pictures, labels, facts | ({"notes": notes} if notes else {})
-
-
-def check_place(path: Path) -> None:
-    """Raise UserError where a path, by what is there and by its first bytes, is nothing that `read` could read."""
-    if path.is_dir():
-        for stem in IDX_FILES.values():
-            _idx_file(path, stem)
-        return
-    if not path.is_file():
-        problem = "is no file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {problem}.", READS)
-    with path.open("rb") as file:
-        start = file.read(4)
-    if IDX_NAME.search(path.name) or (len(start) == 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES):
-        advice = f"Name its folder: {path.absolute().parent}."
-        raise UserError(f"{path} is a single IDX file; a set is four of them.", advice)
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} cannot be read: it is no .npz file, or half of one.", READS)
+    facts |= {"notes": [FROM_1]} if labels.first else {}
+    whole = {split: np.round(each * factor) if factor > 1 else each for split, each in x.items()}
+    return {f"x_{split}": each.astype(np.uint8, copy=False) for split, each in whole.items()}, labels, facts
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The four arrays as they lie in the file. Raises UserError where it lacks one."""
-    check_place(path)
-    arrays = members(path, NAMES)
-    if missing := [name for name in NAMES if name not in arrays]:
-        raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
-    return arrays
+    """The four arrays of Keras's layout, and the classes' names if there are some; pickled objects are refused.
 
-
-def members(path: Path, names: Sequence[str], most: int | None = None) -> dict[str, np.ndarray]:
-    """Those of these arrays that an .npz file holds, if they have at most so many bytes, by default as fit into memory.
-
-    Pickled objects are refused. Raises UserError for a file that is damaged, holds something else, or too much.
+    Raises UserError for a file that is damaged, lacks an array, or claims more than fits into memory.
     """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.", "Name an .npz file, or a folder of four IDX files.")
     with reading(path, ".npz"):
         with zipfile.ZipFile(path) as archive:
-            size = sum(m.file_size for m in archive.infolist() if m.filename.removesuffix(".npy") in names)
-        if most is not None and size > most:
-            raise UserError(f"{', '.join(names)} in {path} has more than {most:,} bytes.")
-        _check_room(size, path)
+            _check_room(sum(member.file_size for member in archive.infolist()), path)
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in names if name in file}
-        for name, array in found.items():
-            if not isinstance(array, np.ndarray):  # a member without the header of one
-                raise ValueError(f"its member '{name}' is no array")
-    return found
+            arrays = {name: file[name] for name in (*NAMES, CLASSES) if name in file}
+        if missing := [name for name in NAMES if name not in arrays]:
+            raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
+        if odd := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"its member '{odd[0]}' is no array")
+        return arrays
+
+
+def read_idx(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the two `t10k-` files, also as `.gz`."""
+    found = {name: sorted(folder.glob(f"{stem.replace('-idx', '[-.]idx')}*")) for name, stem in IDX_FILES.items()}
+    if missing := [name for name, files in found.items() if not files]:
+        wanted = ", ".join(f"{stem}-ubyte[.gz]" for stem in STEMS)
+        raise UserError(f"{folder} holds no {IDX_FILES[missing[0]]}-ubyte[.gz].", f"Four files are expected: {wanted}.")
+    return {name: _idx(files[0]) for name, files in found.items()}
+
+
+def _idx(path: Path) -> np.ndarray:
+    """One IDX file of bytes."""
+    if not path.is_file():
+        raise UserError(f"{path} is no file.")
+    with reading(path, "IDX"), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        head = file.read(4)
+        if head[:3] != b"\0\0\x08" or len(head) < 4:
+            raise ValueError(f"it begins with {head.hex(' ') or 'nothing'}, expected 00 00 08 and the number of axes")
+        shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
+        _check_room(math.prod(shape), path)
+        data = file.read(math.prod(shape) + 1)  # never more than it claims, whatever it unpacks to
+        if len(data) != math.prod(shape):
+            raise ValueError(f"its header says {tuple(shape)[:8]}, which is not what follows")
+        return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 @contextmanager
@@ -126,41 +125,8 @@ def _check_room(size: int, path: Path) -> None:
     """Raise UserError where arrays of so many bytes, and their copies on the way to a model, do not fit into memory."""
     free = system.available_memory()
     if free is not None and COPIES * size > free:
-        fits = f"{free / COPIES / 1e9:,.1f} GB would fit into memory"
-        problem = f"{path} claims {min(size, 10**18) / 1e9:,.0f} GB of arrays; {fits}"
-        raise UserError(f"{problem}.", "Use fewer pictures.")
-
-
-def read_idx(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the two `t10k-` files, also as `.gz`."""
-    return {name: _idx(_idx_file(folder, stem)) for name, stem in IDX_FILES.items()}
-
-
-def _idx_file(folder: Path, stem: str) -> Path:
-    found = sorted(folder.glob(f"{stem}*")) or sorted(folder.glob(f"{stem.replace('-idx', '.idx')}*"))
-    if not found:
-        wanted = ", ".join(f"{s}-ubyte[.gz]" for s in IDX_FILES.values())
-        raise UserError(f"{folder} holds no {stem}-ubyte[.gz].", f"Four IDX files are expected: {wanted}.")
-    return found[0]
-
-
-def _idx(path: Path) -> np.ndarray:
-    with reading(path, "IDX"):
-        if not path.is_file():
-            raise OSError("it is no file")
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            head = file.read(4)
-            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not head[3]:
-                raise ValueError(f"it begins with {head.hex(' ') or 'nothing'}, expected 00 00, a type and the axes")
-            kind = np.dtype(IDX_TYPES[head[2]])
-            shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
-            size = math.prod(shape) * kind.itemsize
-            _check_room(size, path)
-            data = file.read(size + 1)  # never more than it claims, whatever it unpacks to
-        if len(data) != size:
-            follow = "more" if len(data) > size else f"{len(data) // kind.itemsize}"
-            raise ValueError(f"its header says {tuple(shape)[:8]}, and {follow} values follow")
-        return np.frombuffer(data, kind).reshape(shape)
+        claims = f"{min(size, 10**18) / 1e9:,.0f} GB of arrays; {free / COPIES / 1e9:,.1f} GB would fit into memory"
+        raise UserError(f"{path} claims {claims}.", "Use fewer pictures.")
 
 
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:
@@ -177,14 +143,13 @@ def _pictures(x: np.ndarray, which: str) -> np.ndarray:
     return x
 
 
-def _scale(pictures: Mapping[str, np.ndarray], path: Path) -> tuple[int, float]:
-    """What all pixels are multiplied by, 1 or 255, and the brightest pixel then. Raises UserError where it is open."""
-    most = max(float(x.max()) for x in pictures.values())
+def _factor(pictures: dict[str, np.ndarray], path: Path) -> int:
+    """What all pixels are multiplied by, 1 or 255. Raises UserError where it is open."""
     shares = {x.dtype.kind == "f" and float(x.max()) <= 1 for x in pictures.values()}
     if shares == {True}:
-        return 255, 255 * most
+        return 255
     if shares == {False} and not any(x.dtype.kind == "f" and (x % 1).any() for x in pictures.values()):
-        return 1, most
+        return 1
     held = " and ".join(f"{x.dtype} up to {x.max():g} for {split}" for split, x in pictures.items())
     raise UserError(f"{path}: the pixels have fractions and no one scale: {held}.", f"Expected: {EXPECTED}.")
 
@@ -199,7 +164,7 @@ def downloading(failed: str, advice: str) -> Iterator[None]:
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """sha256 of arrays, one after another: models that learned the same have the same of their weights."""
+    """SHA-256 of the arrays' bytes, one after another."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)

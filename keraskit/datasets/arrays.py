@@ -57,46 +57,45 @@ def from_arrays(
     """
     if not hasattr(keras, "__version__"):  # a stand-in: the file is read for its flags
         return lambda: None  # type: ignore[return-value]
-    x = {"train": _arrays(x_train, f"{name}: x_train"), "test": _arrays(x_test, f"{name}: x_test")}
-    y = {"train": _arrays(y_train, f"{name}: y_train"), "test": _arrays(y_test, f"{name}: y_test")}
-    if x_validation is not None or y_validation is not None:
-        x["validation"] = _arrays(x_validation, f"{name}: x_validation")
-        y["validation"] = _arrays(y_validation, f"{name}: y_validation")
-    for which in x:
-        _check_counts((x[which], y[which]), f"{name}: the arrays of {which}")
-        shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[w], y[w])) for w in (which, "train"))
+    given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
+    if x_validation is None and y_validation is None:
+        del given["validation"]
+    x = {split: _arrays(pair[0], f"{name}: x_{split}") for split, pair in given.items()}
+    y = {split: _arrays(pair[1], f"{name}: y_{split}") for split, pair in given.items()}
+    for split in x:
+        _check_counts((x[split], y[split]), f"{name}: the arrays of {split}")
+        shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[s], y[s])) for s in (split, "train"))
         if shapes != wanted:
-            problem = f"{name}: examples of {which} have the shapes {shapes}, those of train {wanted}"
-            raise UserError(f"{problem}.", "A model takes one shape.")
+            raise UserError(f"{name}: examples of {split} have the shapes {shapes}, those of train {wanted}.")
     pictures = _are_pictures(x["train"])
     if scale and not (pictures and scale in get_args(Scale)):
         problem = f"{name}: scale {scale!r} is given, one of {', '.join(get_args(Scale))} for pictures"
         raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
     labels = encode(y, name, classes, declared=bool(classes or class_weight))
     if labels is None and (classes or class_weight):
-        given = "classes" if classes else "class_weight"
-        raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
+        problem = f"{name}: {'classes' if classes else 'class_weight'} is given, and the targets are no class numbers"
+        raise UserError(f"{problem}.", "Leave it out.")
+    if class_weight and sample_weight is not None:
+        raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
     index: dict[str, Any] = dict(labels.indices) if labels else dict.fromkeys(y)
-    y = {which: labels.targets(which, each) for which, each in y.items()} if labels else y
+    y = {split: labels.targets(split, each) for split, each in y.items()} if labels else y
     weights = dict.fromkeys(SPLITS) | {
         "train": _weights(sample_weight, y["train"], f"{name}: sample_weight"),
         "validation": _weights(sample_weight_validation, y.get("validation"), f"{name}: sample_weight_validation"),
     }
-    if class_weight and sample_weight is not None:
-        raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
-    reconstructs = bool(scale) and all(_same(x[which], y[which]) for which in x)
+    reconstructs = bool(scale) and all(_same(x[split], y[split]) for split in x)
     if "validation" not in x:
         parts = cut(len(keras.tree.flatten(x["train"])[0]), SHARES, index["train"])
         for each in (x, y, weights, index):
-            each["train"], each["validation"] = (_taken(each["train"], np.sort(rows)) for rows in parts)
+            each |= dict(zip(SPLITS, [_taken(each["train"], np.sort(rows)) for rows in parts], strict=False))
     if class_weight and labels:
         weights["train"] = _of_classes(class_weight, labels, name)[index["train"]]
     names = labels.names if labels else ()
-    notes = notes_of({which: keras.tree.flatten(x[which]) for which in SPLITS}, index if labels else {}, names, name)
+    notes = notes_of({split: keras.tree.flatten(x[split]) for split in SPLITS}, index if labels else {}, names, name)
     notes += [FROM_1] if labels and labels.first else []
 
-    def made(which: str) -> Split:
-        inputs, known = x[which], {"labels": index[which]} if labels else {}
+    def made(split: str) -> Split:
+        inputs, known = x[split], {"labels": index[split]} if labels else {}
         if pictures:
             shape = inputs.shape[1:] if inputs.ndim == 4 else (*inputs.shape[1:], 1)
             drawn = inputs[..., 0] if shape[-1] == 1 and inputs.ndim == 4 else inputs
@@ -104,16 +103,17 @@ def from_arrays(
             if scale:
                 inputs, known["inputs"] = drawn, Inputs(shape[:2], shape[-1], scale, shape)  # type: ignore[arg-type]
         if reconstructs:
-            return Split.of(inputs, np.zeros(len(inputs), np.uint8), weights[which], targets=None, **known)
-        return Split.of(inputs, y[which], weights[which], **known)
+            return Split.of(inputs, np.zeros(len(inputs), np.uint8), weights[split], targets=None, **known)
+        return Split.of(inputs, y[split], weights[split], **known)
 
     def load() -> Splits:
-        used = keras.tree.flatten([(x[which], y[which], weights[which]) for which in SPLITS])
-        counts = {which: len(keras.tree.flatten(x[which])[0]) for which in SPLITS}
+        used = keras.tree.flatten([(x[split], y[split], weights[split]) for split in SPLITS])
         sha256 = digest(array for array in used if array is not None)
-        source = {"name": name, "path": "", "found": "arrays", "sha256": sha256, "counts": counts}
+        source: dict[str, Any] = {"name": name, "path": "", "found": "arrays", "sha256": sha256}
         source |= {"notes": notes} if notes else {}
-        return Splits(made("train"), made("validation"), made("test"), names, source)
+        splits = Splits(made("train"), made("validation"), made("test"), names, source)
+        source["counts"] = splits.sizes()
+        return splits
 
     return load
 
@@ -182,8 +182,7 @@ def _of_classes(given: Mapping[Any, float], labels: Labels, name: str) -> np.nda
     for label, weight in given.items():
         called = f"{label:g}" if isinstance(label, float) else str(label)
         if called not in place or not 0 <= weight < np.inf:
-            known = f"labels are {', '.join(labels.values[:3])}{' and so on' * (len(labels.values) > 3)}"
-            problem = f"{name}: class_weight has {weight} for the class {label}; {known}"
-            raise UserError(f"{problem}.", "A weight is a number from 0 up.")
+            problem = f"{name}: class_weight has {weight} for the class {label}; labels are {', '.join(labels.values)}"
+            raise UserError(f"{problem:.300}.", "A weight is a number from 0 up.")
         weights[place[called]] = weight
     return weights

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keraskit.datasets.splitting import NAMED, check_classes, fingerprints
+from keraskit import system
+from keraskit.datasets.splitting import check_classes, fingerprints, some
 from keraskit.errors import UserError, printable
+from keraskit.files import regular
 
 MOST_CLASSES = 1_000  # every true class is counted by every predicted one, and drawn so
 FROM_1 = "labels are counted from 1, as none is 0: the first class is 1"
-LONGEST = 100  # letters of a name
 
 
 def as_text(array: np.ndarray) -> np.ndarray:
-    """Text of any kind as NumPy's own, UTF-8 decoded; other arrays as they are."""
+    """Text of any type as NumPy's own, UTF-8 decoded; other arrays as they are."""
     if array.dtype.kind == "S":
         return np.char.decode(array, "utf-8", "replace")
     text = array.dtype.kind == "T" or (array.dtype == object and all(isinstance(each, str) for each in array.flat))
@@ -26,18 +28,13 @@ def as_text(array: np.ndarray) -> np.ndarray:
 
 def check_values(array: np.ndarray, which: str) -> None:
     """Raise UserError unless an array holds numbers, none of them NaN or infinite."""
-    kind = array.dtype.kind
-    if kind not in "biuf" and array.dtype.name != "bfloat16":
-        advice = "Numbers that were read as text become some by .astype(float)."
-        raise UserError(f"{which} holds {array.dtype}, expected numbers.", advice)
-    if kind in "biu" or (finite := np.isfinite(array)).all():
-        return
-    count, rows = array.size - int(finite.sum()), int((~finite.reshape(len(array), -1).all(axis=1)).sum())
-    row, *column = map(int, np.unravel_index(int(finite.argmin()), array.shape))
-    place = f"row {row}" + (f", column {', '.join(map(str, column))}" if column else "")
-    values = "1 value that is" if count == 1 else f"{count:,} values that are"
-    problem = f"{which} holds {values} NaN or infinite, in {rows:,} of {len(array):,} rows, the first in {place}"
-    raise UserError(f"{problem}.", "Rows and columns count from 0. Repair these rows, or leave them out.")
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise UserError(f"{which} holds {array.dtype}, expected numbers.", "Text becomes some by .astype(float).")
+    finite = np.isfinite(array)
+    if not finite.all():
+        rows = np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1))
+        problem = f"{which} holds NaN or infinite values in {len(rows):,} of {len(array):,} rows, row {rows[0]} first"
+        raise UserError(f"{problem}.", "Rows count from 0. Repair these, or leave them out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,36 +78,30 @@ def encode(
     found = {split: labels for split, labels in given.items() if labels is not None}
     if "train" not in found:
         return None
-    if len(found) < len(given) or len(text := {labels.dtype.kind == "U" for labels in found.values()}) > 1:
+    text = {labels.dtype.kind == "U" for labels in found.values()}
+    if len(found) < len(given) or len(text) > 1:
         raise UserError(f"{where}: only some targets are class numbers.", "Make those of every split alike.")
     if (found["train"] == found["train"][0]).all():
-        only = printable(str(found["train"][0]))
+        only = printable(found["train"][0])
         raise UserError(f"{where}: all training examples are of one class, {only}.", "Two at least are needed.")
-    columns = {each.shape[1] for each in y.values() if each.ndim == 2 and each.shape[1] > 1}
+    together = np.concatenate([*found.values()])
     if text == {True}:
-        values = sorted(set().union(*(labels.tolist() for labels in found.values())))
-        known = f"{len(values):,} labels are text"
-        first, high = None, len(values) - 1
-        if names and (strange := [value for value in values if value not in names]):
+        first, known = None, np.unique(together).tolist()
+        values = list(names or known)
+        if strange := [value for value in known if value not in values]:
             raise UserError(f"{where}: the label {printable(strange[0])!r} is none of the named classes.")
-        values = list(names or values)
+        place = {value: k for k, value in enumerate(values)}
+        indices = {split: np.array([place[v] for v in labels.tolist()]) for split, labels in found.items()}
     else:
-        low, high = min(int(y.min()) for y in found.values()), max(int(y.max()) for y in found.values())
-        first, known = int(low == 1 and not columns), f"labels go from {low} to {high}"
-        high = max([high, *(count - 1 for count in columns)])
+        low, high = int(together.min()), int(together.max())
+        columns = max(each.shape[1] if each.ndim == 2 and each.shape[1] > 1 else 0 for each in y.values())
+        first, high = int(low == 1 and not columns), max(high, columns - 1)
         if low < 0 or high - first >= MOST_CLASSES:
             advice = f"Classes are counted from 0 or 1, up to {MOST_CLASSES:,} of them; targets that are none: floats."
-            raise UserError(f"{where}: {known}.", advice)
-        values = list(map(str, range(first, high + 1)))
-    if len(values) > MOST_CLASSES:
-        raise UserError(f"{where}: {known}.", f"{MOST_CLASSES:,} classes are allowed.")
-    checked = check_names(list(names or values), len(values), f"{where}, whose {known},")
-    place = {value: i for i, value in enumerate(values)}
-    indices = {
-        split: np.array([place[v] for v in labels.tolist()]) if first is None else labels.astype(np.int64) - first
-        for split, labels in found.items()
-    }
-    return Labels(indices, tuple(values), checked, first)
+            raise UserError(f"{where}: labels go from {low} to {high}.", advice)
+        values = [str(value) for value in range(first, high + 1)]
+        indices = {split: labels.astype(np.int64) - first for split, labels in found.items()}
+    return Labels(indices, tuple(values), check_names(names or values, len(values), where), first)
 
 
 def _flat(y: Any, declared: bool) -> np.ndarray | None:
@@ -129,32 +120,36 @@ def notes_of(
 ) -> list[str]:
     """Lines on the input arrays and class indices of train, validation and test, the copies first.
 
-    Raises UserError where a class of another split is missing in training.
+    Raises UserError where training lacks a class that another split has.
     """
     prints = {split: fingerprints(*arrays) for split, arrays in x.items()}
     notes = []
     for split, seen in (("test", "train"), ("validation", "train"), ("test", "validation")):
         if count := int(np.isin(prints[split], prints[seen]).sum()):
             notes.append(f"{count:,} of {len(prints[split]):,} {split} examples are exact copies of {seen} examples")
-    if not labels:
-        return notes
-    absent = np.setdiff1d(np.arange(len(names)), np.concatenate([*labels.values()]))
-    if absent.size:
-        more = f" and {len(absent) - NAMED:,} more" if len(absent) > NAMED else ""
-        notes.append(f"no split has an example of {', '.join(repr(names[k]) for k in absent[:NAMED])}{more}")
-    notes += check_classes({split: np.append(y, absent) for split, y in labels.items()}, names, where)
+    if labels:
+        absent = np.setdiff1d(np.arange(len(names)), np.concatenate([*labels.values()]))
+        if absent.size:
+            notes.append(f"no split has an example of {some([names[k] for k in absent])}")
+        notes += check_classes({split: np.append(y, absent) for split, y in labels.items()}, names, where)
     return notes
 
 
 def check_names(names: Sequence[str], count: int, where: object) -> tuple[str, ...]:
-    """The names, spaces within and around them made one and none. Raises UserError for what no figure could tell."""
+    """The names of `count` classes, spaces made one. Raises UserError where they are not as many different ones."""
     names = [" ".join(name.split()) for name in names]
-    if len(names) != count:
-        raise UserError(f"{where} has {len(names):,} names; the data has {count:,} classes.", "One name each.")
-    if "" in names:
-        raise UserError(f"{where}: name {names.index('') + 1} is empty.", "Name every class.")
-    if long := next((name for name in names if len(name) > LONGEST), None):
-        raise UserError(f"{where}: {printable(long[:40])}... has {len(long):,} letters; {LONGEST} are allowed.")
-    if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
-        raise UserError(f"{where}: {printable(twice)} stands there twice.", "Name every class differently.")
+    if len(names) != count or count > MOST_CLASSES:
+        problem = f"{where} has {len(names):,} names; the data has {count:,} classes"
+        raise UserError(f"{problem}.", f"One name each, {MOST_CLASSES:,} at most.")
+    if odd := [name for i, name in enumerate(names) if not name or name in names[:i]]:
+        raise UserError(f"{where}: {printable(odd[0])!r} names two classes, or none.", "Name every class differently.")
     return tuple(names)
+
+
+def read_names(path: Path) -> list[str]:
+    """The names in a file, one per line. Raises UserError where it is no such file."""
+    try:
+        return regular(system.expanded(path), most=1_000_000).read_text("utf-8-sig").rstrip().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else "is no file of UTF-8 text"
+        raise UserError(f"{path} {reason}.", "--classes takes a file with the name of one class per line.") from error

@@ -3,31 +3,29 @@
 Args:
     dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
     data_dir: Folder that holds mnist.npz (default: searched for).
-    classes: A file of class names, one per line (default: in the .npz, or labels.txt beside it).
+    classes: A file of class names, one per line (default: the .npz's array `classes`, or the labels).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets import array_files, class_names, mnist
-from keraskit.datasets.checks import notes_of
+from keraskit.datasets import array_files, mnist
+from keraskit.datasets.checks import check_names, notes_of, read_names
 from keraskit.datasets.preprocessing import Inputs, Shape
 from keraskit.datasets.splits import Split, Splits
-from keraskit.datasets.splitting import cut
+from keraskit.datasets.splitting import SPLITS, cut
 from keraskit.errors import UserError
 from keraskit.start import tf
 
 VALIDATION = 5_000  # the last of MNIST's training set, always the same; at most a twelfth of another set
 BRIGHTNESS_BINS = 10
-FASHION = "fashion_mnist"
 BY_KERAS = {
-    FASHION: ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
+    "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
 TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}
@@ -45,16 +43,7 @@ def images(dataset: str | None = None, data_dir: Path | None = None, classes: Pa
 
 def pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
     """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class."""
-    splits = _splits((dataset, data_dir, classes), "standard", (784, 1))
-
-    def shaped(shape: tuple[int, ...]) -> Splits:
-        if np.prod(shape) != 784:
-            raise UserError(f"A picture has 784 pixels, which do not fill {shape}.", "Use --timesteps 784 or 28.")
-        assert splits.train.inputs
-        inputs = dataclasses.replace(splits.train.inputs, shape=shape)
-        return splits.map(lambda split: dataclasses.replace(split, inputs=inputs))
-
-    return dataclasses.replace(splits, reshape=shaped)
+    return _splits((dataset, data_dir, classes), "standard", (784, 1))
 
 
 def next_pixels(dataset: str | None = None, data_dir: Path | None = None, classes: Path | None = None) -> Splits:
@@ -89,83 +78,67 @@ def _digit_and_brightness(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Ten
 
 
 def _splits(
-    asked: tuple[str | None, Path | None, Path | None],
+    given: tuple[str | None, Path | None, Path | None],
     scale: Literal["unit", "standard"],
     shape: Shape | dict[str, Shape],
     **known: Any,
 ) -> Splits:
-    arrays, labels, names, source = _load(*asked)
+    """The splits of `--dataset`, `--data-dir` and `--classes`; `known` is what a `Split` is told besides."""
+    dataset, data_dir, classes = given
+    arrays, labels, names, source = _load(dataset, data_dir, read_names(classes) if classes else None)
     found = arrays["x_train"].shape[1:]
     if found != (28, 28) and not isinstance(shape, dict):
-        advice = "multi_input takes any size and colour." if asked[0] else ""
+        advice = "multi_input takes any size and colour."
         raise UserError(f"This recipe takes grey pictures of 28x28; {source['name']} has {found}.", advice)
-    inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
-    size, mnist_itself = len(arrays["x_train"]), source.get("reference", True)
+    size, is_mnist = len(arrays["x_train"]), dataset in (None, "mnist")
     count = min(VALIDATION, max(1, size // 12))
-    if mnist_itself:
+    if is_mnist:
         rows: dict[str, Any] = {"train": slice(size - count), "validation": slice(size - count, None)}
     else:
         parts = cut(size, (count, size - count), labels["train"])
         rows = dict(zip(("validation", "train"), map(np.sort, parts), strict=True))
     x = {split: arrays["x_train"][chosen] for split, chosen in rows.items()} | {"test": arrays["x_test"]}
     y = {split: labels["train"][chosen] for split, chosen in rows.items()} | {"test": labels["test"]}
-    if not mnist_itself:
-        notes = [
-            *notes_of({which: [each] for which, each in x.items()}, y, names, source["name"]),
-            *source.get("notes", ()),
-        ]
-        source |= {"notes": notes} if notes else {}
+    notes = list(source.pop("notes", ()))
+    if not is_mnist:
+        notes = notes_of({split: [each] for split, each in x.items()}, y, names, source["name"]) + notes
+        source |= {"sha256": array_files.digest([arrays["x_train"], labels["train"], arrays["x_test"], labels["test"]])}
+        source["reference"] = False
+    notes += [f"class names: from --classes {classes}"] if classes else []
+    inputs = Inputs(found[:2], 3 if len(found) == 3 else 1, scale, shape)
 
-    def split(name: str) -> Split:
-        pictures = x[name]
-        more = {"pictures": lambda indices: pictures[indices], "shuffled": mnist_itself, **known}
-        return Split.of(pictures, y[name], labels=y[name], inputs=inputs, **more)
+    def made(split: str) -> Split:
+        pictures = x[split]
+        more = {"pictures": lambda indices: pictures[indices], "shuffled": is_mnist, **known}
+        return Split.of(pictures, y[split], labels=y[split], inputs=inputs, **more)
 
-    splits = Splits(split("train"), split("validation"), split("test"), names, source)
-    return dataclasses.replace(splits, source=source | {"counts": splits.sizes()})
+    counts = {split: len(x[split]) for split in SPLITS}
+    source |= {"counts": counts} | ({"notes": notes} if notes else {})
+    return Splits(made("train"), made("validation"), made("test"), names, source)
 
 
 def _load(
-    dataset: str | None, data_dir: Path | None, named: Path | None
+    dataset: str | None, data_dir: Path | None, names: list[str] | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...], dict[str, Any]]:
     """The pictures, class indices of train and test, the classes' names, and the source."""
-    path, whose, text = None, "", False
-    if dataset in (None, "mnist"):
-        arrays, source = mnist.load(data_dir)
+    if dataset in (None, "mnist") or dataset in BY_KERAS:
+        arrays, source = _by_keras(dataset) if dataset in BY_KERAS else mnist.load(data_dir)
         labels = {split: arrays[f"y_{split}"] for split in ("train", "test")}
-        classes = tuple("0123456789")
-    elif dataset in BY_KERAS:
-        arrays, labels = _by_keras(dataset)
-        classes = tuple(BY_KERAS[dataset])
-        source = {"name": dataset, "path": "Keras's cache", "found": "downloaded by Keras"}
-    else:
-        path = system.expanded(str(dataset))
-        arrays, known, facts = array_files.read(path)
-        labels, classes, text = known.indices, known.names, known.first is None
-        name = system.name_of(path.parent if path.name == "raw" else path)  # torchvision has FashionMNIST/raw
-        source = {"name": name, "path": str(path), "found": "--dataset", **facts}
-        if "fashion" in name.lower() and len(classes) == len(BY_KERAS[FASHION]):
-            classes, whose = tuple(BY_KERAS[FASHION]), f"those of {FASHION}, as {name} is called so"
-    if found := class_names.find(len(classes), path, named):
-        if text and set(found[0]) != set(classes):
-            raise UserError(f"{source['name']} has the labels {classes}, {found[1]} {found[0]}.", "Name the same.")
-        classes, whose = (classes if text else found[0]), f"from {found[1]}"
-    if whose:
-        source["notes"] = [*source.get("notes", ()), f"class names: {whose}"]
-    if "sha256" not in source:  # not MNIST itself
-        hashed = [arrays["x_train"], labels["train"], arrays["x_test"], labels["test"]]
-        source |= {"sha256": array_files.digest(hashed), "reference": False}
-    return arrays, labels, classes, source
+        own = BY_KERAS.get(str(dataset), list("0123456789"))
+        return arrays, labels, check_names(names or own, len(own), source["name"]), source
+    path = system.expanded(str(dataset))
+    arrays, found, facts = array_files.read(path, names)
+    source = {"name": system.name_of(path), "path": str(path), "found": "--dataset", **facts}
+    return arrays, found.indices, found.names, source
 
 
-def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import keras
 
     known = ", ".join(["mnist", *BY_KERAS])
     advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files."
     with array_files.downloading(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    return {"x_train": x, "x_test": x_test}, {
-        "train": y.reshape(-1).astype(int),
-        "test": y_test.reshape(-1).astype(int),
-    }
+    labels = y.reshape(-1).astype(int), y_test.reshape(-1).astype(int)
+    arrays = {"x_train": x, "y_train": labels[0], "x_test": x_test, "y_test": labels[1]}
+    return arrays, {"name": name, "path": "Keras's cache", "found": "downloaded by Keras"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.array_files import IDX_NAME, digest, downloading, read_npz
+from keraskit.datasets.array_files import digest, downloading, read_npz
 from keraskit.errors import UserError
 
 FILE = "mnist.npz"
@@ -23,26 +23,22 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
     Raises UserError where nothing is found, or a file that is not MNIST.
     """
     if data_dir is not None:
-        check_place(data_dir)
+        if not system.is_file(data_dir / FILE):
+            advice = "Name the folder of the file, or leave it out; for arrays of your own: --dataset."
+            raise UserError(f"--data-dir {data_dir} is no folder with {FILE}.", advice)
         places = [("--data-dir", data_dir / FILE)]
     else:
         places = [(why, path) for why, path in search_path() if system.is_file(path)] or [_download()]
     why, path = places[0]
     arrays = read_npz(path)
-    _check(arrays, path)
+    for name, shape in SHAPES.items():
+        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
+            problem = f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected uint8 {shape}"
+            raise UserError(f"{path} is not MNIST: {problem}.", "For your own: --dataset.")
+    if digest(arrays[name] for name in SHAPES) != SHA256:
+        problem = f"{path} has MNIST's shapes but not its contents (sha256 differs)"
+        raise UserError(f"{problem}.", "For your own: --dataset.")
     return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": SHA256, "licence": LICENCE}
-
-
-def check_place(data_dir: Path) -> None:
-    """Raise UserError where `--data-dir` names no folder with MNIST."""
-    advice = "Name the folder of the file, or leave it out; for arrays of your own: --dataset."
-    if not data_dir.is_dir():
-        problem = f"is a file, not the folder of {FILE}" if data_dir.exists() else "does not exist"
-        raise UserError(f"--data-dir {data_dir} {problem}.", advice)
-    if not (data_dir / FILE).is_file():
-        if any(IDX_NAME.search(path.name) for path in data_dir.iterdir()):
-            advice = f"For the IDX files in it say --dataset {data_dir} instead."
-        raise UserError(f"--data-dir {data_dir} holds no {FILE}.", advice)
 
 
 def search_path() -> list[tuple[str, Path]]:
@@ -62,14 +58,3 @@ def _download() -> tuple[str, Path]:
     with downloading(f"No {FILE}: looked for {looked}, and the download failed", advice):
         keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
     return "downloaded by Keras", search_path()[-1][1]
-
-
-def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Raise UserError where these are not MNIST's arrays."""
-    advice = "For your own: --dataset."
-    for name, shape in SHAPES.items():
-        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
-            problem = f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected uint8 {shape}"
-            raise UserError(f"{path} is not MNIST: {problem}.", advice)
-    if digest(arrays[name] for name in SHAPES) != SHA256:
-        raise UserError(f"{path} has MNIST's shapes but not its contents (sha256 differs).", advice)

@@ -1,4 +1,4 @@
-"""How a picture becomes what a model is fed, in plain values that a run folder can hold."""
+"""How a picture becomes what a model takes, said once for training, prediction and exports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from annotated_types import Interval
+from keras import ops
 from pydantic import Strict, TypeAdapter, ValidationError
-
-from keraskit.start import tf
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
@@ -21,6 +21,8 @@ Shape = tuple[Side, ...]
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """Pictures of one size, put on a scale and into the shape of the model's input.
+
+    The methods take tensors, and symbolic ones too: so an export contains what training did.
 
     Args:
         size: height and width in pixels.
@@ -43,33 +45,47 @@ class Inputs:
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """From what `dataclasses.asdict` and JSON made of it. Raises ValueError for anything else."""
+        """Read what `dataclasses.asdict` and JSON made of it. Raises ValueError for anything else."""
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             raise ValueError(f"{values!r:.200}: {error.errors()[0]['msg']}") from error
 
-    def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
-        """float32 on the model's scale. `pictures` from 0 to 255, shape (n, height, width) or (n, height, width, 3)."""
-        x = tf.cast(pictures, tf.float32)
+    def preprocess(self, pictures: Any, augmentation: Any = None) -> Any:
+        """Scale, standardise and shape pictures as the model takes them.
+
+        Args:
+            pictures: from 0 to 255, shape (n, height, width) or (n, height, width, 3).
+            augmentation: an `Augmentation` with what it has measured, whose standardisation is applied.
+
+        Returns:
+            float32 of the model's input shape; of several inputs a dict of them.
+        """
+        scaled = self.scaled(pictures, augmentation)
+        return self.arranged(augmentation.standardize(scaled) if augmentation else scaled)
+
+    def scaled(self, pictures: Any, augmentation: Any = None) -> Any:
+        """Pictures on the model's scale, float32; as they are where the augmentation scales them itself."""
+        if augmentation and augmentation.rescale:
+            return pictures
+        x = ops.cast(pictures, "float32")
         if self.scale == "unit":
             return x / 255.0
         if self.scale == "standard":
             return (x / 255.0 - MEAN) / DEVIATION
-        return x[..., ::-1] - tf.constant(IMAGENET_MEAN) if self.scale == "caffe" else x
+        return ops.flip(x, axis=-1) - np.array(IMAGENET_MEAN, np.float32) if self.scale == "caffe" else x
 
-    def arranged(self, scaled: tf.Tensor) -> Any:
+    def arranged(self, scaled: Any) -> Any:
         """Scaled pictures in the shape of the model's input, or a dict of them."""
         if not isinstance(self.shape, dict):
-            return tf.reshape(scaled, (-1, *self.shape))
-        grey = scaled if scaled.shape.rank == 4 else scaled[..., None]
-        return {name: _as(grey, tuple(shape)) for name, shape in self.shape.items()}
+            return ops.reshape(scaled, (-1, *self.shape))
+        pictures = scaled if self.channels == 3 else ops.reshape(scaled, (-1, *self.size, 1))
+        return {name: _resized(pictures, shape) for name, shape in self.shape.items()}
 
 
-def _as(x: tf.Tensor, shape: Shape) -> tf.Tensor:
+def _resized(x: Any, shape: Shape) -> Any:
     """Pictures of shape (n, height, width, channels) in another size and number of channels."""
-    channels = x.shape[-1]
-    if channels == 3 and shape[-1] == 1:
-        x = tf.image.rgb_to_grayscale(x)
-    x = tf.image.resize(x, shape[:2])
-    return tf.image.grayscale_to_rgb(x) if channels == 1 and shape[-1] == 3 else x
+    if x.shape[-1] == 3 and shape[-1] == 1:
+        x = ops.image.rgb_to_grayscale(x)
+    x = ops.image.resize(x, shape[:2])
+    return ops.concatenate([x, x, x], axis=-1) if x.shape[-1] == 1 and shape[-1] == 3 else x

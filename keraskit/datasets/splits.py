@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,9 +15,6 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.datasets.splitting import SPLITS, order
 from keraskit.errors import UserError
 from keraskit.start import tf
-
-if TYPE_CHECKING:
-    from keraskit.augment import Augmentation
 
 Arrays = Any  # a NumPy array; of several inputs or outputs a dict of them by name, or a tuple in the model's order
 Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each in the structure of Arrays
@@ -36,7 +34,7 @@ WHOLE = Share()
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split of a data set. A batch is loaded, augmented, scaled, standardised, and put into the model's shape.
+    """One split of a data set. A batch is loaded, augmented, and preprocessed as the model takes it.
 
     Args:
         size: the number of examples.
@@ -48,11 +46,10 @@ class Split:
         inputs: how pictures are scaled and shaped; None where the examples are fed as they are.
         targets: given the pictures and targets of a batch, returns what the model should predict; None where that is
             what the model is fed.
-        augmentation: transforms training pictures at random, and standardises those of every split once scaled.
+        augmentation: an `Augmentation`: transforms training pictures at random, and standardises those of every split.
         names: of the file that holds each example, where each has one.
         weights: of each example in the loss, tensors of shape (size,) in the structure of the targets; None for 1.
         shuffled: whether the stored order is random already, so that `limited` takes the first.
-        prints: `splitting.fingerprints` of the examples, where known.
     """
 
     size: int
@@ -61,11 +58,10 @@ class Split:
     pictures: Callable[[np.ndarray], np.ndarray] | None = None
     inputs: Inputs | None = None
     targets: Callable[[Any, Any], Any] | None = lambda _, targets: targets
-    augmentation: Augmentation | None = None
+    augmentation: Any = None
     names: Sequence[str] | None = None
     weights: Any = None
     shuffled: bool = False
-    prints: np.ndarray | None = None
 
     @classmethod
     def of(cls, x: Arrays, y: Arrays, weights: Arrays = None, **known: Any) -> Split:
@@ -78,21 +74,9 @@ class Split:
         pictures, targets = self.load(indices)
         if numbers is not None and self.augmentation:
             pictures = self.augmentation.apply(pictures, numbers)
-        fed = self.fed(pictures)
+        fed = self.inputs.preprocess(pictures, self.augmentation) if self.inputs else pictures
         batch = fed, self.targets(pictures, targets) if self.targets else fed
         return batch if self.weights is None else (*batch, gathered(self.weights, indices))
-
-    def fed(self, pictures: Any) -> Any:
-        """What the model is fed for these pictures, as they are: a tensor, or a dict of them by input."""
-        if self.inputs is None:
-            return pictures
-        scaled = self.scaled(pictures)
-        return self.inputs.arranged(self.augmentation.standardize(scaled) if self.augmentation else scaled)
-
-    def scaled(self, pictures: tf.Tensor) -> tf.Tensor:
-        """Pictures on the model's scale, unless the augmentation rescales from 0 to 255 itself."""
-        own = self.augmentation and self.augmentation.rescale
-        return self.inputs.scaled(pictures) if self.inputs and not own else pictures
 
     def limited(self, limit: int | None) -> Split:
         """At most `limit` examples, each class in proportion, in their stored order."""
@@ -107,29 +91,28 @@ class Split:
             labels=None if self.labels is None else self.labels[chosen],
             pictures=(lambda indices: pictures(chosen[indices])) if pictures else None,
             names=None if self.names is None else [self.names[i] for i in chosen.tolist()],
-            prints=None if self.prints is None else self.prints[chosen],
             weights=gathered(self.weights, stored),
         )
 
     def in_a_column(self) -> Split:
         """With targets of shape (n, 1) in place of (n,)."""
-        targets = self.targets
-        assert targets
-        return dataclasses.replace(self, targets=lambda pictures, y: targets(pictures, y)[:, None])
+
+        def load(indices: tf.Tensor) -> tuple[Any, Any]:
+            inputs, targets = self.load(indices)
+            return inputs, targets[:, None]
+
+        return dataclasses.replace(self, load=load)
 
     def balanced(self) -> Split:
         """With weights by which each class counts the same: n / (classes * examples of the class)."""
         if self.labels is None:
-            advice = (
-                "Labels are whole numbers, text or one-hot rows; floats are some where from_arrays is given classes."
-            )
+            advice = "Labels are whole numbers, text, one-hot rows, or floats where from_arrays is given classes."
             raise UserError("The data has no classes, so --class-weight makes no sense.", advice)
         if self.weights is not None:
             raise UserError("The data has weights already, so --class-weight makes no sense.", "Leave one out.")
         counts = np.bincount(self.labels)
-        return dataclasses.replace(
-            self, weights=tensors(self.size / (np.count_nonzero(counts) * counts[self.labels]).astype(np.float32))
-        )
+        weights = self.size / (np.count_nonzero(counts) * counts[self.labels])
+        return dataclasses.replace(self, weights=tensors(weights.astype(np.float32)))
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> tf.data.Dataset:
         """Batches of all examples in their stored order, as they are, for evaluation and prediction."""
@@ -139,14 +122,8 @@ class Split:
         """The examples at these indices as numpy arrays."""
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), self.fetch(tf.constant(indices, tf.int64)))
 
-    def measured(self, augmentation: Augmentation) -> Augmentation:
-        """The augmentation with the statistics of this split's pictures, on the scale that it will find them."""
-        split = dataclasses.replace(self, augmentation=augmentation)
-        return augmentation.fit(in_order(self.size, 1_024, lambda i: split.scaled(split.load(i)[0])))
-
     def augmented(self, indices: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
         """Pictures as training sees them in the epoch of `seed`, float32 from 0 to 255, for a sheet."""
-        assert self.augmentation
         numbers = tf.gather(self.augmentation.draws(self.size, seed), indices)
         return self.augmentation.apply(self.load(tf.constant(indices, tf.int64))[0], numbers).numpy()
 
@@ -171,7 +148,7 @@ class Splits:
         classes: the name of each class, in the order of the labels; empty where there are no classes.
         source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found; `reference`
             is false where it is not the data that the recipes' own words and figures speak of; `notes`, lines to show.
-        reshape: where the data can follow a model's input: given its shape without the batch, returns the splits so.
+        prints: `splitting.fingerprints` of the training examples' files, where they have some.
     """
 
     train: Split
@@ -179,26 +156,41 @@ class Splits:
     test: Split
     classes: tuple[str, ...]
     source: dict[str, Any]
-    reshape: Callable[[tuple[int, ...]], Splits] | None = None
+    prints: np.ndarray | None = None
+
+    def load(self, shape: tuple[Any, ...]) -> Splits:
+        """The same with pictures in the shape of the model's input, which is given without the batch.
+
+        Raises UserError where they do not fill it.
+        """
+        inputs = self.train.inputs
+        if inputs is None or isinstance(inputs.shape, dict) or None in shape or shape == inputs.shape:
+            return self
+        if inputs.channels == 3 or math.prod(shape) != math.prod(inputs.shape):
+            problem = f"Pictures of {self.source['name']} have the shape {inputs.shape}, the model's input {shape}"
+            raise UserError(f"{problem}.", "Grey ones take any shape of as many values.")
+        inputs = dataclasses.replace(inputs, shape=tuple(shape))
+        return self.map(lambda split: dataclasses.replace(split, inputs=inputs))
 
     def limited(self, limit: int | None) -> Splits:
         """The same with at most `limit` examples in each split."""
-        return self.map(lambda split: split.limited(limit)) if limit else self
+        return self.map(lambda split: split.limited(limit))
 
-    def augmented(self, augmentation: Augmentation) -> Splits:
+    def augmented(self, augmentation: Any) -> Splits:
         """The same with training pictures augmented, and statistics of the training split where they are needed."""
         if augmentation == type(augmentation)():
             return self
-        if self.train.inputs is None:
-            name = self.source["name"]
+        train, name = self.train, self.source["name"]
+        if train.inputs is None:
             raise UserError(f"{name} holds no pictures, so there is nothing to augment.", "Leave the augmentation out.")
-        if augmentation.is_random and self.train.targets is Split.targets:
-            targets = tf.nest.flatten(self.train.in_order(1).element_spec[1])
-            if any(tuple(each.shape[1:3]) == self.train.inputs.size for each in targets):
-                problem = f"The targets of {self.source['name']} are pictures, which random transforms would not move"
-                raise UserError(f"{problem} as they move the inputs.", "Leave the augmentation out.")
+        if augmentation.is_random and train.targets:
+            targets = tf.nest.flatten(train.in_order(1).element_spec[1])
+            if any(tuple(each.shape[1:3]) == train.inputs.size for each in targets):
+                problem = f"The targets of {name} are pictures, which random transforms would not move as the inputs"
+                raise UserError(f"{problem}.", "Leave the augmentation out.")
         if augmentation.needs_fit and augmentation.statistics is None:
-            augmentation = self.train.measured(augmentation)
+            scaled = lambda i: train.inputs.scaled(train.load(i)[0], augmentation)  # noqa: E731
+            augmentation = augmentation.fit(in_order(train.size, 1_024, scaled))
         return self.map(lambda split: dataclasses.replace(split, augmentation=augmentation))
 
     def sizes(self) -> dict[str, int]:
@@ -206,15 +198,9 @@ class Splits:
         return {name: getattr(self, name).size for name in SPLITS}
 
     def map(self, change: Callable[[Split], Split], names: Sequence[str] = SPLITS) -> Splits:
-        """The same with each of these splits changed, whatever shape it takes later."""
-        whole = self.reshape
-
-        def reshape(shape: tuple[int, ...]) -> Splits:
-            assert whole
-            return whole(shape).map(change, names)
-
+        """The same with each of these splits changed."""
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
-        return dataclasses.replace(self, **changed, reshape=reshape if whole else None)
+        return dataclasses.replace(self, **changed)
 
 
 def ranges(size: int, batch_size: int, share: Share) -> np.ndarray:

@@ -40,12 +40,11 @@ def cut(
     shares: Sequence[float],
     labels: np.ndarray | None = None,
     groups: Sequence[str] | None = None,
-    seed: int = SEED,
 ) -> list[np.ndarray]:
     """Indices of each share of `size` examples, in random order, each class in proportion.
 
     Args:
-        size, labels, seed: as `order` has them.
+        size, labels: as `order` has them.
         shares: of any sum.
         groups: the group of each example, shape (size,). A group stays whole, so classes are in proportion only as far
             as groups allow: the largest first, each goes where the least of its classes lies yet, for the share.
@@ -54,17 +53,17 @@ def cut(
         UserError: there are fewer groups, or examples, than shares.
     """
     parts = np.divide(shares, sum(shares))
-    mixed = order(size, labels, seed)
+    mixed = order(size, labels)
     if groups is None:
         cuts = np.split(mixed, np.round(np.cumsum(parts)[:-1] * size).astype(int))
     else:
         names, group_of = np.unique(groups, return_inverse=True)
-        kinds = np.zeros(size, int) if labels is None else np.unique(labels, return_inverse=True)[1]
-        counts = np.zeros((len(names), kinds.max() + 1))
-        np.add.at(counts, (group_of, kinds), 1)
+        classes = np.zeros(size, int) if labels is None else np.unique(labels, return_inverse=True)[1]
+        counts = np.zeros((len(names), classes.max() + 1))
+        np.add.at(counts, (group_of, classes), 1)
         totals, filled = counts.sum(0), np.zeros((len(parts), counts.shape[1]))
         chosen = np.empty(len(names), int)
-        for group in sorted(order(len(names), seed=seed), key=lambda group: -counts[group].sum()):
+        for group in sorted(order(len(names)), key=lambda group: -counts[group].sum()):
             chosen[group] = (filled / parts[:, None] @ (counts[group] / totals**2)).argmin()
             filled[chosen[group]] += counts[group]
         cuts = [mixed[chosen[group_of[mixed]] == part] for part in range(len(parts))]
@@ -74,46 +73,49 @@ def cut(
     return cuts
 
 
+def fingerprint(*contents: bytes) -> int:
+    """64 bits of a sha256: what tells one example's bytes from others'."""
+    return int(hashlib.sha256(b"".join(contents)).hexdigest()[:16], 16)
+
+
 def fingerprints(*arrays: np.ndarray) -> np.ndarray:
-    """What tells examples apart by their bytes in all arrays: 64 bits of a sha256 of each, uint64, shape (n,)."""
-    rows = (b"".join(part.tobytes() for part in row) for row in zip(*arrays, strict=True))
-    return np.array([int(hashlib.sha256(row).hexdigest()[:16], 16) for row in rows], np.uint64)
+    """The fingerprint of each row, of all arrays together, uint64, shape (n,)."""
+    rows = zip(*arrays, strict=True)
+    return np.array([fingerprint(*(part.tobytes() for part in row)) for row in rows], np.uint64)
 
 
-def apart(
-    prints: Mapping[str, np.ndarray],
-    labels: Mapping[str, np.ndarray],
-    names: Mapping[str, Sequence[str]],
+def without_copies(
+    rows: Mapping[str, np.ndarray],
+    prints: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str] | np.ndarray,
     classes: Sequence[str],
 ) -> tuple[np.ndarray, list[str]]:
-    """Find exact copies in two splits. Those in training are to be left out, so that the test split stays whole.
+    """Find exact copies in two splits, and leave those in training out, so that the test split stays whole.
 
     Args:
-        prints: `fingerprints` of train, validation and test.
-        labels, names: the class and the name of each example.
+        rows: which examples train, validation and test have.
+        prints, labels, names: the fingerprint, class and name of every example.
         classes: their names.
 
     Returns:
-        Which training examples to keep, bool, and lines to show: how many copies there are, and which have two classes.
+        The rows of train that stay, and lines to show: how many copies there are, and which have two classes.
     """
-    train, validation, test = (prints[split] for split in ("train", "validation", "test"))
-    keep = ~np.isin(train, np.concatenate([validation, test]))
+    train, validation, test = (rows[split] for split in SPLITS)
+    kept = train[~np.isin(prints[train], prints[np.concatenate([validation, test])])]
     notes = []
-    if dropped := int((~keep).sum()):
+    if dropped := len(train) - len(kept):
         notes.append(f"left out of training: {dropped:,} exact copies of examples in validation or test")
-    if shared := int(np.isin(validation, test).sum()):
+    if shared := int(np.isin(prints[validation], prints[test]).sum()):
         notes.append(f"in validation, which chooses the epoch: {shared:,} exact copies of test examples")
-    which = np.unique(np.concatenate([*prints.values()]), return_inverse=True)[1]
-    label = np.concatenate([labels[split] for split in prints])
-    called = [name for split in prints for name in names[split]]
-    torn = np.flatnonzero(np.bincount(np.unique(np.stack([which, label]), axis=1)[0]) > 1)
-    for each in torn[:NAMED]:
-        same = {int(label[i]): called[i] for i in np.flatnonzero(which == each)[::-1]}
-        words = " and ".join(f"{name} ({classes[k]})" for k, name in sorted(same.items())[:NAMED])
-        notes.append(f"the same bytes in two classes: {words}")
-    if len(torn) > NAMED:
-        notes.append(f"the same bytes in two classes: {len(torn) - NAMED:,} more")
-    return keep, notes
+    every = np.concatenate([train, validation, test])
+    pairs = np.unique(np.stack([prints[every], labels[every].astype(np.uint64)]), axis=1)
+    known, counts = np.unique(pairs[0], return_counts=True)
+    if len(torn := known[counts > 1]):
+        same = {classes[labels[i]]: names[i] for i in every[prints[every] == torn[0]]}
+        words = " and ".join(f"{name} ({class_name})" for class_name, name in same.items())
+        notes.append(f"in two classes: {len(torn):,} pictures, byte for byte the same, such as {words}")
+    return kept, notes
 
 
 def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], where: object) -> list[str]:
@@ -123,9 +125,14 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
         if not len(present):
             raise UserError(f"{where}: {split} is empty.", "Every split needs examples.")
         if lacks := [classes[k] for k in np.setdiff1d(np.arange(len(classes)), present)]:
-            more = f" and {len(lacks) - NAMED:,} more" if len(lacks) > NAMED else ""
-            words = f"{split} has no example of {', '.join(map(repr, lacks[:NAMED]))}{more}"
+            words = f"{split} has no example of {some(lacks)}"
             if split == "train":
                 raise UserError(f"{where}: {words}.", "Nothing can be learned of a class without examples.")
             notes.append(words)
     return notes
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(map(repr, names[:NAMED]))}{more}"

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from keraskit.datasets import array_files
 from keraskit.datasets.images import decode
-from keraskit.datasets.images.verify import listed
+from keraskit.datasets.images.folder import listed
 from keraskit.errors import UserError, printable
 from keraskit.runs import metrics, pictures
 from keraskit.runs.folder import TRAINED_ON, RunFolder

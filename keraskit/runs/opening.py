@@ -83,8 +83,7 @@ class OpenedPictureRun(OpenedRun):
 
     def preprocess(self, pictures: np.ndarray) -> Any:
         """Make the model's input of uint8 pictures, shape (n, height, width) or (n, height, width, 3)."""
-        scaled = pictures if self.augmentation.rescale else self.inputs.scaled(pictures)
-        return self.inputs.arranged(self.augmentation.standardize(scaled))
+        return self.inputs.preprocess(pictures, self.augmentation)
 
 
 def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedRun:

@@ -60,9 +60,9 @@ def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
     """Write what is known before training: the model's summary and graph, and which files it learns from."""
     with weights.uncompiled(model):
         figures.draw_model(folder, model, graph.summary(model))
-    if splits.train.prints is not None:
+    if splits.prints is not None:
         with folder.atomic(TRAINED_ON) as path:
-            np.save(path, splits.train.prints)
+            np.save(path, splits.prints)
     if splits.train.augmentation and splits.train.augmentation.statistics:
         with folder.atomic(STATISTICS) as path:
             splits.train.augmentation.statistics.save(path)

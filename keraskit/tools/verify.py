@@ -10,13 +10,14 @@ from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
 from keraskit.models import applications
+from keraskit.recipe import call
 from keraskit.runs import predictions
 from keraskit.runs.folder import MODEL, RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.training import hardware, outputs, resume
 from keraskit.training.evaluate import infer
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, compile_model, follow_classes, follow_model, load
+from keraskit.training.setup import build, compile_model, follow_classes, load
 
 CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
@@ -61,11 +62,11 @@ def reopen(folder: RunFolder, named: Path | None = None) -> Reopened:
     facts, recipe = resume.read(folder, "test", "best_epoch"), resume.recipe_of(folder, named)
     settings = settle(recipe, *resume.asked(folder), resume.kept(folder))
     devices = hardware.configure(settings)
-    splits = load(recipe, settings)
-    settings = follow_classes(recipe, settings, splits)
+    source = call(recipe.data, settings.arguments)
+    settings = follow_classes(recipe, settings, source.classes)
     with devices.scope:
         model = build(recipe, settings)
-        splits = follow_model(model, splits, recipe.class_output).augmented(settings.augment)
+        splits = load(recipe, settings, model, source).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
         compile_model(recipe, settings, 1, model)
     return Reopened(facts, splits, model, devices, settings.batch_size)

@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from keraskit.config import RunConfig
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, call
 from keraskit.training import hardware
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, load, prepare
+from keraskit.training.setup import TrainingSetup, prepare
 
 ROUNDS, LONG_ENOUGH = 5, 0.5  # repeats, and seconds of steps in each
 WORTH_IT = 0.97  # another way must take less than this share of the plain one's time
@@ -23,8 +23,9 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     """
     settings = settle(recipe, config, options)
     devices = hardware.configure(settings)
-    settings = settings.replace(epochs=1, weights=settings.weights if recipe.features else "none")
-    splits = load(recipe, settings)
+    weights = settings.weights if recipe.features else "none"
+    settings = settings.replace(epochs=1, weights=weights, class_weight=None)
+    source = call(recipe.data, settings.arguments)
     precisions = ["float32"]  # float16 is terrible on a CPU, and bfloat16 needs one that knows it
     if devices.device.value.startswith("gpu"):
         precisions += ["float16", "bfloat16"]
@@ -33,7 +34,8 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
     for precision, xla in itertools.product(precisions, ("off", "on")):
         print(f"compiling {precision}, xla {xla} ...", flush=True)
-        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), splits, devices)
+        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
+        source = setup.splits  # decoded once
         steps = setup.choices.steps_per_execution.value
         run(setup, steps)  # compiles
         count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))

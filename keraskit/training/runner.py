@@ -10,7 +10,7 @@ from keraskit.augment import Augmentation
 from keraskit.config import RunConfig, flags
 from keraskit.datasets.pipeline import stopping
 from keraskit.errors import printable
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, call
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now
 from keraskit.text import counted
@@ -19,7 +19,7 @@ from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.result import RunResult
 from keraskit.training.settings import different, record, settle
-from keraskit.training.setup import TrainingSetup, load, prepare
+from keraskit.training.setup import TrainingSetup, prepare
 
 LABELS = {"steps_per_execution": "steps at once"}
 
@@ -38,9 +38,8 @@ def train(
     devices = hardware.configure(settings)  # before any tensor exists
     settings = previous.begin_from(recipe, settings, devices.cluster, train)
     clock.mark("before")
-    splits = load(recipe, settings)
-    clock.mark("data")
-    setup = prepare(recipe, settings, splits, devices)
+    source = call(recipe.data, settings.arguments)  # no picture is decoded before the model is known
+    setup = prepare(recipe, settings, source, devices)
     facts = {**describe(setup, recipe), "started": clock.started, "timings": clock.seconds}
     announce(setup, facts)
     with resume.opened(setup, run, facts) as (folder, start), stopping():

@@ -6,6 +6,8 @@ import dataclasses
 import inspect
 import math
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -59,22 +61,16 @@ class TrainingSetup:
             variable.assign(value)
 
 
-def load(recipe: Recipe, settings: Settings) -> Splits:
-    """The recipe's data, at most `limit` examples of each split, weighted as `class_weight` says."""
-    splits = call(recipe.data, settings.arguments).limited(settings.limit)
-    return splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
-
-
-def prepare(recipe: Recipe, settings: Settings, splits: Splits, devices: hardware.Devices) -> TrainingSetup:
-    """Build, initialise and compile the model, and fit data and model to each other."""
+def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.Devices) -> TrainingSetup:
+    """Build, initialise and compile the model, and load the data for it: `source`, from the recipe's `data`."""
     cluster = devices.cluster
-    cluster.agree_on_run(recipe, settings, splits)
     keras.utils.set_random_seed(settings.seed)
-    settings = follow_classes(recipe, settings, splits)
-    steps = settings.epochs * (settings.steps_per_epoch or math.ceil(splits.train.size / settings.batch_size))
+    settings = follow_classes(recipe, settings, source.classes)
     with devices.scope:
-        model = build(recipe, settings, steps)
-        splits = follow_model(model, splits, recipe.class_output).augmented(settings.augment)
+        model = build(recipe, settings)
+        splits = load(recipe, settings, model, source).augmented(settings.augment)
+        cluster.agree_on_run(recipe, settings, splits)
+        steps = settings.epochs * (settings.steps_per_epoch or math.ceil(splits.train.size / settings.batch_size))
         if "weights" not in inspect.signature(recipe.build).parameters:  # else it has taken them
             load_weights(recipe, settings.weights, model)
         resources.check_saving(model)
@@ -88,7 +84,7 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, devices: hardwar
     with devices.scope, cluster.together(), cluster.scope():
         copy = head
         if choices.policy != "float32" or cluster.strategy:
-            copy = copied(recipe, settings, steps, head, choices.policy)
+            copy = copied(recipe, settings, head, choices.policy)
         if settings.acceleration:
             copy = acceleration.applied(copy, choices, head.loss)
         if copy is not head:
@@ -113,14 +109,14 @@ def prepare(recipe: Recipe, settings: Settings, splits: Splits, devices: hardwar
     )
 
 
-def build(recipe: Recipe, settings: Settings, steps: int = 1) -> keras.Model:
+def build(recipe: Recipe, settings: Settings) -> keras.Model:
     """Call the recipe's builder. What Keras refuses is one line."""
     takes = inspect.signature(recipe.build).parameters
     own = {name: value for name, value in settings.options.items() if name in takes}
     try:
         if own:
             resources.check_build(recipe.build, own)
-        return call(recipe.build, settings.arguments, steps=steps)
+        return call(recipe.build, settings.arguments)
     except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, tf.errors.OpError) as error:
         with_flags = f" with {flags(own)}" if own else ""
         problem = f"{recipe.name} cannot be built{with_flags}: {sentence(error)}"
@@ -135,12 +131,12 @@ def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.M
     model.jit_compile = False
 
 
-def copied(recipe: Recipe, settings: Settings, steps: int, head: keras.Model, policy: str) -> keras.Model:
+def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -> keras.Model:
     """The same layers and weights, in another precision or on several devices."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        copy = above(build(recipe, settings, steps), recipe.features)
+        copy = above(build(recipe, settings), recipe.features)
     finally:
         keras.config.set_dtype_policy(before)
     copy.set_weights(head.get_weights())
@@ -193,31 +189,35 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
         print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
 
 
-def follow_classes(recipe: Recipe, settings: Settings, splits: Splits) -> Settings:
+def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -> Settings:
     """Set `classes` from the data, where the builder takes their number."""
     takes = inspect.signature(recipe.build).parameters
-    if "classes" not in takes or not splits.classes:
+    if "classes" not in takes or not classes:
         return settings
     options = {name: value for name, value in settings.options.items() if name != "classes"}
-    count = len(splits.classes)
+    count = len(classes)
     return settings.replace(options=options if takes["classes"].default == count else options | {"classes": count})
 
 
-def follow_model(model: keras.Model, splits: Splits, class_output: str | None = None) -> Splits:
-    """Bring the data into the shape of the model's input and output. Refuses a model that cannot learn from it."""
+def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) -> Splits:
+    """Load the data in the shape of the model's input, limited and weighted. Refuses a model that cannot learn from it.
+
+    `source` is what the recipe's `data` returned: its classes are known, and no picture is decoded yet.
+    """
     if not getattr(model, "inputs", None):
         problem = f"The inputs of the model, a {type(model).__name__}, are not known before it is called."
         raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
     if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
         problem = f"The model takes batches of {fixed[0]} examples alone; an epoch's last may be smaller."
         raise UserError(problem, "Give keras.Input a shape, and no batch_shape or batch_size.")
-    shape = (model.get_layer(class_output).output if class_output else model.outputs[0]).shape
-    expected = (None, len(splits.classes))
-    if splits.classes and shape != expected and not (shape == (None, 1) and len(splits.classes) == 2):
-        needed = f"one label per example of {splits.source['name']} needs {expected[1:]}"
+    shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
+    expected = (None, len(source.classes))
+    if source.classes and shape != expected and not (shape == (None, 1) and len(source.classes) == 2):
+        needed = f"one label per example of {source.source['name']} needs {expected[1:]}"
         advice = "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats."
         raise UserError(f"The model ends in {shape[1:]}; {needed}.", advice)
-    splits = splits.reshape(model.input_shape[1:]) if splits.reshape else splits
+    splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
+    splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
     _, y, *_ = splits.train.in_order(1).element_spec
     if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
         return splits.map(Split.in_a_column)  # as F1Score, R2Score and others of Keras's metrics want targets

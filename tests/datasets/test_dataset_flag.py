@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 
 import keraskit
-from keraskit.cli import app
-from keraskit.config import RunConfig
 from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
-from keraskit.recipe import options_of
-from keraskit.registry import find_card, load_recipe
 from keraskit.runs.folder import RunFolder
-from keraskit.training.runner import load
-from keraskit.training.settings import settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")
+TEXT = np.array(["well", "ill", "=so so"])
 
 
 def made(classes=3, n=120, shape=(28, 28)):
@@ -52,19 +47,13 @@ def npz(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("recipe", ["mlp", "cnn"])
-def test_the_output_layer_follows_the_data(npz, tmp_path, recipe):
-    result = keraskit.run(
-        recipe, dataset=str(npz(made(n=600))), epochs=4, batch_size=32, xla="off", output_dir=tmp_path
-    )
+def test_a_run_follows_the_data_and_says_whose_it_is(npz, tmp_path):
+    data = npz(made(n=600) | {"classes": np.array(["下", "中", "上"])})
+    result = keraskit.run("mlp", dataset=str(data), epochs=4, batch_size=32, xla="off", output_dir=tmp_path)
     assert result.model.output_shape == (None, 3) and result.metrics["accuracy"] > 0.9
-
-
-@pytest.mark.parametrize(("recipe", "flag"), [("mlp", "dataset"), ("cats_dogs", "data_dir")])
-def test_flags_that_data_functions_share_are_told_once_and_read_from_source_or_module_alike(recipe, flag):
-    read, real = (options_of(each.functions).model_fields for each in (find_card(recipe), load_recipe(recipe)))
-    assert str(read) == str(real) and flag not in (load_recipe(recipe).data.__doc__ or "")
-    assert all(field.description for field in read.values())
+    run = RunFolder(result.folder).read_json("run.json")
+    page = (result.folder / "report.html").read_text("utf-8")
+    assert "<h1>mlp on own.npz</h1>" in page and run["verdict"] == "" and run["classes"] == ["下", "中", "上"]
 
 
 def same(one, other):
@@ -94,87 +83,35 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
     one, two = array_files.read(npz(other)), array_files.read(npz(plain))
     whole = array_files.read(npz(plain | {"x_train": plain["x_train"] * 1.0, "x_test": plain["x_test"].astype(int)}))
     assert same(one, two) and same(whole, two)
-
-
-def test_one_scale_holds_for_all_arrays_and_is_recorded(npz):
-    plain = made()
-    shares = {k: plain[k] / 255 for k in ("x_train", "x_test")}
-    arrays, _, facts = array_files.read(npz(plain | shares))
-    assert facts == {"scale": "0 to 1, times 255"} and np.array_equal(arrays["x_train"], plain["x_train"])
-    assert digits.flat(dataset=str(npz(plain | shares))).source["scale"] == "0 to 1, times 255"
-    assert digits.flat(dataset=str(npz(plain))).source["scale"] == "0 to 255"
-    above = shares["x_test"].copy()
+    assert (one[2]["scale"], two[2]["scale"]) == ("0 to 1, times 255", "0 to 255")
+    above = plain["x_test"] / 255
     above[3, 4, 5] = 1.5
-    for name, wrong in (
-        ("x_test", above),
-        ("x_train", np.concatenate([above] * 3)),
-        ("x_test", plain["x_test"]),
-        ("x_test", (plain["x_test"] > 100).astype(np.uint8)),
-        ("x_train", plain["x_train"] + 0.5),
-    ):
+    shares = {name: plain[name] / 255 for name in ("x_train", "x_test")}
+    for wrong in ({"x_test": above}, {"x_test": plain["x_test"]}, {"x_train": plain["x_train"] + 0.5}):
         with pytest.raises(UserError, match=r"the pixels have fractions and no one scale: \w+ up to .* Expected: 0 to"):
-            array_files.read(npz(plain | shares | {name: wrong}))
+            array_files.read(npz(plain | shares | wrong))
 
 
-def test_pictures_that_are_very_dark_are_noted(npz):
+def test_labels_from_1_are_noted_and_make_no_further_class(npz):
     plain = made()
-    dark = {k: plain[k] // 16 for k in ("x_train", "x_test")}
-    notes = digits.flat(dataset=str(npz(plain | dark))).source["notes"]
-    assert notes == ["no pixel is above 13 of 255: very dark pictures, or on another scale"]
-    assert "notes" not in digits.flat(dataset=str(npz(plain))).source
-
-
-def test_labels_from_1_are_noted_and_make_no_further_class(npz, tmp_path, capsys):
-    plain = made()
-    shifted = plain | {k: plain[k] + 1 for k in ("y_train", "y_test")}
+    shifted = plain | {name: plain[name] + 1 for name in ("y_train", "y_test")}
     one, two = (digits.flat(dataset=str(npz(arrays))) for arrays in (plain, shifted))
     assert two.classes == ("1", "2", "3") and any("counted from 1" in note for note in two.source["notes"])
     for split in ("train", "validation", "test"):
         assert np.array_equal(getattr(one, split).labels, getattr(two, split).labels)
-    path = npz(shifted | {"classes": np.array(["a", "b", "c"])})
-    assert digits.flat(dataset=str(path)).classes == ("a", "b", "c")
-    words = ["run", "mlp", "--dataset", path, "--quick", "--epochs", 1, "--output-dir", tmp_path / "runs"]
-    with pytest.raises(SystemExit) as end:
-        app.command_line(list(map(str, words)))
-    assert end.value.code == 0 and "labels are counted from 1" in capsys.readouterr().out
-
-
-def test_members_that_are_no_arrays_are_one_clear_error(npz):
-    for name in ("x_train", "y_test", "classes"):
-        path = npz({k: v for k, v in made().items() if k != name})
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(f"{name}.npy", b"no array")
-        with pytest.raises(UserError, match=f"its member '{name}' is no array"):
-            digits.flat(dataset=str(path))
-
-
-def test_little_memory_is_not_told_as_damage(npz, monkeypatch, tmp_path):
-    arrays = made()
-    path = npz(arrays)
-    for name, stem in array_files.IDX_FILES.items():
-        (tmp_path / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
-
-    def full(*_, **__):
-        raise MemoryError("Unable to allocate 9 GiB for an array")
-
-    for place, call in ((path, "load"), (tmp_path, "frombuffer")):
-        with monkeypatch.context() as patch, pytest.raises(UserError, match=r"does not fit into memory: Unable") as end:
-            patch.setattr(np, call, full)
-            array_files.read(place)
-        assert "damaged" not in str(end.value)
 
 
 def test_a_set_sorted_by_class_is_mixed_before_validation_is_cut_off(npz):
     arrays = made(n=240)
     order = np.argsort(arrays["y_train"], kind="stable")
-    splits = digits.flat(dataset=str(npz(arrays | {k: arrays[k][order] for k in ("x_train", "y_train")})))
+    splits = digits.flat(dataset=str(npz(arrays | {name: arrays[name][order] for name in ("x_train", "y_train")})))
     assert set(splits.validation.labels) == {0, 1, 2}
-    test = np.argsort(arrays["y_test"], kind="stable")
-    by_class = npz(arrays | {k: arrays[k][test] for k in ("x_test", "y_test")})
-    assert set(digits.flat(dataset=str(by_class)).limited(20).test.labels) == {0, 1, 2}
     x, y = splits.train.take(np.arange(splits.train.size))
     bright = x.reshape(-1, 28, 28)[:, [4, 13, 22]].mean(axis=2).argmax(axis=1)
     assert np.array_equal(bright, y)  # pictures and labels still belong together
+    test = np.argsort(arrays["y_test"], kind="stable")
+    by_class = npz(arrays | {name: arrays[name][test] for name in ("x_test", "y_test")})
+    assert set(digits.flat(dataset=str(by_class)).limited(20).test.labels) == {0, 1, 2}
 
 
 WRONG = [
@@ -190,9 +127,13 @@ WRONG = [
     (lambda a: a.update(x_test=a["x_test"][:, :20]), "differ in shape"),
     (lambda a: a.update(x_train=a["x_train"][:0], y_train=a["y_train"][:0]), "above 0"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), "cannot be read"),
-    (lambda a: a.update(y_train=a["y_train"] * 0, y_test=a["y_test"] * 0), "training examples are of one class, 0"),
     (lambda a: a.update(y_train=a["y_train"] * 0 + 1, y_test=a["y_test"] * 0 + 1), "are of one class, 1"),
     (lambda a: a.update(y_train=a["y_train"].astype(int) * 1_000), "labels go from 0 to 2000. Classes are counted"),
+    (lambda a: a.update(classes=np.array(["a", "b"])), "has 2 names; the data has 3 classes"),
+    (lambda a: a.update(classes=np.array(["a", "b", "a "])), "'a' names two classes, or none"),
+    (lambda a: a.update(classes=np.array(["a", "", "c"])), "'' names two classes, or none"),
+    (lambda a: a.update(classes=np.arange(3)), "'classes' is not text"),
+    (lambda a: a.update(classes=np.array(["a", "b", "c"], object)), "cannot be read as .npz: Object arrays"),
 ]
 
 
@@ -204,7 +145,7 @@ def test_wrong_arrays_are_one_clear_error(npz, damage, words):
         digits.two_sizes(dataset=str(npz(arrays)))
 
 
-def test_wrong_idx_files_are_one_clear_error(tmp_path):
+def test_wrong_files_are_one_clear_error(npz, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="holds no train-images-idx3"):
         array_files.read(tmp_path)
     for name, stem in array_files.IDX_FILES.items():
@@ -215,6 +156,18 @@ def test_wrong_idx_files_are_one_clear_error(tmp_path):
         (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
         with pytest.raises(UserError, match="cannot be read as IDX"):
             array_files.read(tmp_path)
+    path = npz({name: array for name, array in made().items() if name != "y_test"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y_test.npy", b"no array")
+    with pytest.raises(UserError, match="its member 'y_test' is no array"):
+        array_files.read(path)
+
+    def full(*_, **__):
+        raise MemoryError("Unable to allocate 9 GiB for an array")
+
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(UserError, match=r"does not fit into memory: Unable"):
+        array_files.read(path)
 
 
 def test_a_recipe_says_what_size_it_takes_and_multi_input_takes_any(npz, tmp_path):
@@ -245,121 +198,34 @@ def test_keras_own_sets(monkeypatch, name):
         digits.two_sizes(dataset=name)
 
 
-def lines(path, *names, encoding="utf-8"):
-    path.write_bytes("\n".join(names).encode(encoding))
-    return path
+def test_names_of_classes_come_from_the_flag_or_else_from_the_file(npz, tmp_path):
+    path, asked = npz(made() | {"classes": np.array(["low", "in  the middle", "high"])}), tmp_path / "asked.txt"
+    assert digits.flat(dataset=str(path)).classes == ("low", "in the middle", "high")
+    asked.write_bytes("\ufeffa\nb\r\nc\n".encode())
+    splits = digits.flat(dataset=str(path), classes=asked)
+    assert splits.classes == ("a", "b", "c") and splits.source["notes"] == [f"class names: from --classes {asked}"]
+    asked.write_text("\n".join([*"01234", "fünf", *"6789"]), "utf-8")
+    assert digits.flat(classes=asked).classes[5] == "fünf"
+    for content, words in ((b"a\nb", "has 2 names"), (b"a\n\xff\nc", "no file of UTF-8"), (b"a" * 2**20, "bytes")):
+        asked.write_bytes(content)
+        with pytest.raises(UserError, match=words):
+            digits.flat(dataset=str(path), classes=asked)
+    with pytest.raises(UserError, match="does not exist"):
+        digits.flat(classes=tmp_path / "none.txt")
 
 
-def test_names_of_classes_come_from_the_flag_then_the_npz_then_labels_txt(npz, tmp_path):
-    path = npz(made())
-    names = lambda **knobs: digits.flat(dataset=str(path), **knobs).classes  # noqa: E731
-    assert names() == ("0", "1", "2")
-    lines(tmp_path / "labels.txt", "下", "中 ", "上", "", encoding="utf-8-sig")
-    assert names() == ("下", "中", "上")
-    npz(made() | {"classes": np.array(["low", "in  the middle", "high"])})
-    assert names() == ("low", "in the middle", "high")
-    asked = lines(tmp_path / "asked.txt", "a", "b\r", "c")
-    settings = settle(load_recipe("mlp"), RunConfig(), {"dataset": str(path), "classes": str(asked)})
-    assert names(classes=asked) == load(load_recipe("mlp"), settings).classes == ("a", "b", "c")
-    source = digits.flat(dataset=str(path), classes=asked).source
-    assert source["notes"] == [f"class names: from --classes {asked}"]
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_labels_that_are_text_are_classes_by_their_names(npz, tmp_path, kind):
     arrays = made()
-    folder = tmp_path / "idx"
-    folder.mkdir()
-    for name, stem in array_files.IDX_FILES.items():
-        (folder / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
-    lines(folder / "labels.txt", "x", "y", "z")
-    assert digits.flat(dataset=str(folder)).classes == ("x", "y", "z")
-
-
-def test_names_may_be_given_for_mnist_and_not_for_data_that_has_names(tmp_path):
-    german = lines(tmp_path / "names.txt", *"01234", "fünf", *"6789")
-    assert digits.flat(classes=german).limited(10).classes[5] == "fünf"
-    for name in ("quickstart", "cats_dogs", "vgg16"):
-        with pytest.raises(UserError, match=f"{name} has no flag classes"):
-            keraskit.run(name, quick=True, classes=german, output_dir=tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
-
-
-NOT_NAMES = [
-    (["a", "b"], "has 2 names; the data has 3 classes"),
-    (["a", "", "c"], "name 2 is empty"),
-    (["a", "b", "a "], "a stands there twice"),
-    (["a", "b", "c" * 101], r"c\.\.\. has 101 letters"),
-    (["a", "b", "\ud800"], "is not UTF-8 text"),
-    (["a" * 1_000_000, "b", "c"], "more than 1,000,000 bytes"),
-]
-
-
-@pytest.mark.parametrize(("names", "words"), NOT_NAMES, ids=[words for _, words in NOT_NAMES])
-def test_what_are_no_names_is_one_clear_line(npz, tmp_path, names, words):
-    path = str(npz(made()))
-    (tmp_path / "labels.txt").write_bytes("\n".join(names).encode("utf-8", "surrogatepass"))
-    with pytest.raises(UserError, match=words):
-        digits.flat(dataset=path)
-    (tmp_path / "labels.txt").rename(tmp_path / "asked.txt")
-    with pytest.raises(UserError, match=words):
-        digits.flat(dataset=path, classes=tmp_path / "asked.txt")
-
-
-NO_TEXT = [
-    (np.array(["a", "b", "c"], dtype=object), r"cannot be read as .npz: Object arrays"),
-    (np.arange(3), r"is int64 \(3,\), expected text"),
-    (np.array([["a", "b", "c"]]), r"\(1, 3\), expected text"),
-    (np.array(["a" * 100_000, "b", "c"]), "more than 1,000,000 bytes"),
-    (np.array(["a", "b"]), "has 2 names"),
-]
-
-
-@pytest.mark.parametrize(("names", "words"), NO_TEXT, ids=[words for _, words in NO_TEXT])
-def test_an_array_that_holds_no_names_is_one_clear_line(npz, tmp_path, names, words):
-    path = str(npz(made() | {"classes": names}))
-    with pytest.raises(UserError, match=words):
-        digits.flat(dataset=path)
-    asked = lines(tmp_path / "asked.txt", "a", "b", "c")
-    assert digits.flat(dataset=path, classes=asked).classes == ("a", "b", "c")
-
-
-def test_a_file_of_names_that_is_not_there_is_refused_in_a_line(tmp_path, capsys):
-    for place, words in ((tmp_path / "none.txt", "does not exist"), (tmp_path, "is not a file")):
-        with pytest.raises(SystemExit) as end:
-            app.command_line(["run", "mlp", "--classes", str(place), "--output-dir", str(tmp_path / "runs")])
-        said = capsys.readouterr().err
-        assert end.value.code == 2 and words in said and said.count("\n") == 1
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("place", "classes", "second"),
-    [("fashion-mnist", 10, "Trouser"), ("FashionMNIST/raw", 10, "Trouser"), ("fashion", 3, "1"), ("digits", 10, "1")],
-)
-def test_a_folder_that_is_called_fashion_has_its_names(tmp_path, place, classes, second):
-    folder, arrays = tmp_path / place, made(classes, n=200)
-    folder.mkdir(parents=True)
-    for name, stem in array_files.IDX_FILES.items():
-        (folder / f"{stem}-ubyte").write_bytes(idx(arrays[name]))
-    splits = digits.flat(dataset=str(folder))
-    assert splits.classes[1] == second and splits.source["name"] == place.partition("/")[0]
-    assert ("notes" in splits.source) == (second == "Trouser")
-
-
-def test_a_run_on_other_data_says_so_and_not_what_the_recipes_own_reaches(npz, tmp_path, tiny_run):
-    lines(tmp_path / "labels.txt", "下", "中", "上")
-    result = keraskit.run("mlp", dataset=str(npz(made())), batch_size=32, xla="off", output_dir=tmp_path)
-    run = RunFolder(result.folder).read_json("run.json")
-    page = (result.folder / "report.html").read_text("utf-8")
-    shown = page.partition("<details>")[0] + page.partition("What it was shown")[2].partition("<h2>")[0]
-    assert "<h1>mlp on own.npz</h1>" in page and "<title>mlp on own.npz: test accuracy" in page and "MNIST" not in shown
-    assert "110 training, 10 validation, 40 test examples of 3 classes: 下, 中, 上." in shown
-    assert run["verdict"] == "" and run["classes"] == ["下", "中", "上"]
-    own = (tiny_run.folder / "report.html").read_text("utf-8")
-    assert "<h1>mlp on MNIST</h1>" in own and "Multilayer perceptron on MNIST, three hidden layers (document" in own
-
-
-def test_the_folder_that_a_user_stands_in_has_a_name(tmp_path, monkeypatch):
-    (tmp_path / "digits" / "deep").mkdir(parents=True)
-    for name, stem in array_files.IDX_FILES.items():
-        (tmp_path / "digits" / f"{stem}-ubyte").write_bytes(idx(made()[name]))
-    for place, word in (("digits", "."), ("digits/deep", ".."), ("", "digits/")):
-        monkeypatch.chdir(tmp_path / place)
-        assert digits.flat(dataset=word).source["name"] == "digits"
+    text = {name: TEXT[arrays[name]].astype(kind) for name in ("y_train", "y_test")}
+    path, asked = str(npz(arrays | text)), tmp_path / "asked.txt"
+    splits = digits.images(dataset=path)
+    assert splits.classes == tuple(sorted(TEXT))
+    assert np.array_equal(np.array(splits.classes)[splits.test.labels], TEXT[arrays["y_test"]])
+    assert np.array_equal(splits.test.take(np.arange(40))[1], splits.test.labels)
+    asked.write_text("=so so\nwell\nill")  # in another order
+    splits = digits.images(dataset=path, classes=asked)
+    assert np.array_equal(np.array(splits.classes)[splits.test.labels], TEXT[arrays["y_test"]])
+    asked.write_text("a\nb\nc")
+    with pytest.raises(UserError, match="the label '=so so' is none of the named classes"):
+        digits.images(dataset=path, classes=asked)

@@ -1,7 +1,5 @@
 """Preprocessing as Keras layers against the pipeline of tf.data that fed the model: two ways, the same numbers."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ import tensorflow as tf
 
 from keraskit.augment import Augmentation
 from keraskit.datasets.preprocessing import Inputs
-from keraskit.datasets.splits import Split
 from keraskit.runs import metrics
 from keraskit.tools.export.raw_input import as_probabilities, with_raw_input
 
@@ -47,7 +44,7 @@ def echo(shape):
 @pytest.mark.parametrize("saved", [False, True], ids=["made", "saved"])
 def test_layers_do_what_the_pipeline_does(size, channels, scale, shape, saved, tmp_path):
     inputs, x = Inputs(size, channels, scale, shape), pictures(size, channels)
-    wanted = Split(0, None, inputs=inputs).fed(tf.constant(x))
+    wanted = inputs.preprocess(tf.constant(x))
     model = with_raw_input(echo(shape), inputs, Augmentation())
     if saved:
         model.save(tmp_path / "m.keras")
@@ -73,9 +70,10 @@ def test_layers_do_what_the_pipeline_does(size, channels, scale, shape, saved, t
 )
 def test_standardisation_goes_along(kind, knobs):
     inputs, x = Inputs(*kind, "unit", (*kind[0], kind[1])), pictures(*kind, count=400)
-    split = Split(400, lambda i: (tf.gather(x, i), i), inputs=inputs)
-    augmentation = split.measured(Augmentation(**knobs)) if Augmentation(**knobs).needs_fit else Augmentation(**knobs)
-    wanted = dataclasses.replace(split, augmentation=augmentation).fed(tf.constant(x[:5]))
+    augmentation = Augmentation(**knobs)
+    if augmentation.needs_fit:
+        augmentation = augmentation.fit(np.asarray(inputs.scaled(x, augmentation)))
+    wanted = inputs.preprocess(tf.constant(x[:5]), augmentation)
     found = with_raw_input(echo(inputs.shape), inputs, augmentation).predict(x[:5], verbose=0)
     assert np.abs(wanted).max() > 0.3
     np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)

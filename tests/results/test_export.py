@@ -24,7 +24,7 @@ from keraskit.runs.folder import RunFolder
 from keraskit.tools.export import export
 from keraskit.tools.verify import reopen
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, follow_classes, follow_model, load
+from keraskit.training.setup import build, follow_classes, load
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 needs_all = pytest.mark.skipif(
@@ -94,9 +94,9 @@ def untrained(name, **options):
     """A recipe's model with its initial weights, and eight examples."""
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), options)
-    splits = load(recipe, settings)
-    model = build(recipe, follow_classes(recipe, settings, splits))
-    splits = follow_model(model, splits, recipe.class_output)
+    source = recipe.data()
+    model = build(recipe, follow_classes(recipe, settings, source.classes))
+    splits = load(recipe, settings, model, source)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
     return export.exportable(model, facts, splits.test.limited(8), splits.train, None)
 

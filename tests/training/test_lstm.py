@@ -11,7 +11,7 @@ from keraskit.training import hardware
 from keraskit.training.acceleration import lstm
 from keraskit.training.acceleration.micro_batches import MicroBatched
 from keraskit.training.settings import settle
-from keraskit.training.setup import load, prepare
+from keraskit.training.setup import prepare
 
 L = keras.layers
 
@@ -138,7 +138,7 @@ def recipe(*after):
 def test_it_is_chosen_but_where_a_batch_must_stay_whole_or_another_layer_loops_or_it_is_off(tmp_path):
     def choices(each, **knobs):
         settings = settle(each, RunConfig(output_dir=tmp_path, **knobs), {})
-        setup = prepare(each, settings, load(each, settings), hardware.configure(settings))
+        setup = prepare(each, settings, each.data(), hardware.configure(settings))
         assert getattr(setup.training_copy, "by_xla", False) == (setup.choices.xla.value == "on")
         return setup.choices
 

@@ -10,7 +10,7 @@ from keraskit.config import RunConfig
 from keraskit.training import hardware
 from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
 from keraskit.training.settings import settle
-from keraskit.training.setup import load, prepare
+from keraskit.training.setup import prepare
 
 random = np.random.default_rng(0)
 X = random.normal(size=(22, 6, 3)).astype("float32")  # no multiple of the micro-batches
@@ -180,7 +180,7 @@ small = Recipe(
 def test_the_loss_is_scaled_in_half_precision_as_keras_scales_it(tmp_path):
     config = RunConfig(precision="float16", threads=None, xla="off", output_dir=tmp_path)
     settings = settle(small, config, {})
-    setup = prepare(small, settings, load(small, settings), hardware.configure(settings))
+    setup = prepare(small, settings, small.data(), hardware.configure(settings))
     if setup.choices.threads.value == 1:
         pytest.skip("one core: one micro-batch")
     assert setup.choices.micro_batches.value > 1, setup.choices.micro_batches

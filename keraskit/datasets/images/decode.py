@@ -5,7 +5,7 @@ It needs Pillow and NumPy alone, for every export carries this text as it stands
 
 import io
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,9 @@ FORMATS = (
     "WEBP",
     "TIFF",
 )  # the only decoders that are ever run; a file's name decides nothing
-ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+)  # of what is meant as a picture; the last three are refused by name instead of passed over
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
 MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file
@@ -45,18 +47,16 @@ def contents(path: Path) -> bytes:
         raise OSError(str(error)) from error
 
 
-def read(data: bytes, spend: Callable[[int], None] = lambda size: None, bits: int = 16) -> Image.Image:
+def read(data: bytes, bits: int = 16) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
 
     Args:
         data: the file's bytes.
-        spend: is told how many bytes it will decode to, before; it may raise.
         bits: how many of its 16 a picture of 16 bits uses, as `depth` finds for a data set.
 
     Raises BadPicture where the file is empty, damaged, of another format, or too large.
     """
     image = _opened(data)
-    spend(image.width * image.height * len(image.getbands()))
     deep = _deep(image)
     with _damage():
         image.load()

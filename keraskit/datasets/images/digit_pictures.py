@@ -5,16 +5,15 @@ of 20x20 pixels, whence the grey levels, and set into 28x28 pixels with their ce
 """
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 FIELD, BOX = 28, 20  # pixels
 MIDDLE = FIELD // 2  # MNIST's centres of mass, pixels counted from 0, all lie within half a pixel of (14, 14)
 SHAPE = (FIELD, FIELD, 1)
 SAMPLE = 1_000  # pictures to measure
 WORKED = 320  # pixels of a photograph's longer side while its ink is looked for
-GRID = 32  # the paper's brightness is estimated in GRID x GRID cells
-DIM = 64  # brightness; of darker paper, noise would have as much contrast as ink
 FAINT = 0.1  # contrast below which nothing counts as ink
+INK = 0.25  # of the strongest contrast: what has less is paper
 
 
 def measure(pictures: np.ndarray) -> dict[str, float]:
@@ -54,10 +53,10 @@ def _is_prepared(ink: np.ndarray) -> bool:
 
 
 def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarray, bool] | None:
-    """The digit of a photograph as MNIST has it.
+    """The digit of a photograph as MNIST has it: a plain threshold, a box, 20x20 pixels, the centre of mass.
 
     Args:
-        image: of any size, grey or colour.
+        image: of any size, grey or colour; the paper, which reaches the border, is lit evenly.
         dark_ink: whether the ink is darker than the paper; None lets the picture decide.
 
     Returns:
@@ -65,57 +64,28 @@ def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarra
     """
     small = image.convert("L")
     small.thumbnail((WORKED, WORKED), Image.Resampling.BOX, reducing_gap=None)
-    width, highest = (3, 20) if max(small.size) >= 100 else (1, 8)  # blank paper's noise stays below so many steps
-    grey = np.asarray(small.filter(ImageFilter.MedianFilter(width)), np.float32)
-    paper = _paper(grey)
+    grey = np.asarray(small, np.float32)
+    difference = grey - _paper(grey)
     if dark_ink is None:
-        dark_ink = bool(((grey - paper) ** 3).sum() < 0)  # cubed, for ink is far from the paper and noise is near
-    difference, most = (paper - grey, paper) if dark_ink else (grey - paper, 255 - paper)
-    ink = difference / most.clip(DIM)
-    step = np.abs(np.diff(difference.ravel()))  # from pixel to pixel; most are of the same ink or paper
-    if ink.max() < FAINT or difference.max() < highest * np.median(step):
+        dark_ink = bool(-difference.min() > difference.max())
+    ink = (-difference if dark_ink else difference) / 255
+    if ink.max() < FAINT:
         return None
-    full = _strength(ink)
-    strokes = Image.fromarray(ink > full / 3).convert("L").filter(ImageFilter.MaxFilter(3))  # with their soft edges
-    ink = np.where(np.asarray(strokes) & (ink > full / 50), ink, 0)
-
+    ink = (ink / ink.max()).clip(0, 1)
+    ink = np.where(ink > INK, ink, 0)
     top, bottom, left, right = _bounds(ink)
     side = max(bottom - top, right - left)
-    if 2 * side < max(ink.shape):  # look again, nearer
-        scale, room = max(image.size) / max(ink.shape), side / 2
-        near = int(scale * max(0, left - room)), int(scale * max(0, top - room))
-        far = int(scale * (right + room)), int(scale * (bottom + room))
-        return cut_out(image.crop((*near, min(far[0], image.width), min(far[1], image.height))), dark_ink)
     size = max(1, round((right - left) * BOX / side)), max(1, round((bottom - top) * BOX / side))
-    box = (left, top, right, bottom)
-    scaled = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.HAMMING, box=box))
-    return _centred((scaled / _strength(scaled)).clip(0, 1)), dark_ink
-
-
-def _strength(ink: np.ndarray) -> float:
-    """How strong the ink of full strokes is: their edges are weaker, noise may be stronger."""
-    return float(np.percentile(ink[ink > ink.max() / 2], 75))
+    scaled = Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BOX, box=(left, top, right, bottom))
+    return _centred(np.asarray(scaled)), dark_ink
 
 
 def _paper(grey: np.ndarray) -> np.ndarray:
-    """The brightness of the paper under the ink, unevenly lit, float32 of the picture's shape (height, width).
-
-    A surface of second degree by least absolute deviations, which ink moves little, follows the light; then the median
-    of what remains around each cell follows the edges of shadows. Digits seldom reach the border, so it weighs more.
-    """
-    cells = np.asarray(Image.fromarray(grey).resize((GRID, GRID), Image.Resampling.BOX))
-    y, x = np.meshgrid(*[np.linspace(-1, 1, GRID)] * 2, indexing="ij")
-    terms = np.stack([x**0, x, y, x * x, x * y, y * y], axis=-1).reshape(GRID * GRID, -1)
-    known = np.pad(np.full((GRID - 2, GRID - 2), 0.1), 1, constant_values=1.0).ravel()
-    weights, values = known, cells.ravel()
-    for _ in range(20):
-        surface = terms @ np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0]
-        weights = known / np.sqrt(np.abs(values - surface).clip(1))
-    light = surface.reshape(cells.shape)
-    reach = GRID // 3
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(cells - light, reach, "edge"), (2 * reach + 1,) * 2)
-    estimate = Image.fromarray((light + np.median(around, axis=(2, 3))).astype(np.float32))
-    return np.asarray(estimate.resize(grey.shape[::-1], Image.Resampling.BICUBIC))
+    """The brightness of the paper: a surface of second degree, fitted to the outermost pixels."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
+    terms = np.stack([x**0, x, y, x * x, x * y, y * y], axis=-1)
+    outermost = np.maximum(np.abs(x), np.abs(y)) == 1
+    return terms @ np.linalg.lstsq(terms[outermost], grey[outermost])[0]
 
 
 def _centred(ink: np.ndarray) -> np.ndarray:
@@ -123,7 +93,7 @@ def _centred(ink: np.ndarray) -> np.ndarray:
     room = FIELD - np.array(ink.shape)
     top, left = np.round(MIDDLE - _centre(ink)).astype(int).clip(0, room)
     field = np.zeros((FIELD, FIELD), np.uint8)
-    field[top : top + ink.shape[0], left : left + ink.shape[1]] = np.round(255 * ink)
+    field[top : top + ink.shape[0], left : left + ink.shape[1]] = np.round(255 * ink / ink.max())
     return field
 
 

@@ -1,6 +1,8 @@
 """Cats and dogs that keraskit draws itself, for want of photographs; always called drawn, never photographs."""
 
+import io
 import math
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -8,6 +10,22 @@ from PIL import Image, ImageDraw
 NAME = "drawn pets"
 SIZE = 150
 CLASSES = ("cat", "dog")
+COUNTS = {"train": range(400), "validation": range(400, 500), "test": range(500, 700)}  # of each class
+
+
+class DrawnPets:
+    """Pictures that are drawn when they are read, as files that lie nowhere."""
+
+    def __init__(self) -> None:
+        self.root = Path("drawn")
+        self.names = [f"{split}/{kind}/{i}.bmp" for split in COUNTS for kind in CLASSES for i in COUNTS[split]]
+
+    def read(self, name: str) -> bytes:
+        """The picture as a bitmap file."""
+        _, kind, number = name.split("/")
+        file = io.BytesIO()
+        Image.fromarray(draw(kind, int(number.partition(".")[0]))).save(file, "BMP")
+        return file.getvalue()
 
 
 def draw(kind: str, index: int) -> np.ndarray:

@@ -1,75 +1,125 @@
-"""Splits from pictures in files, in the size and scale that a model wants; decoded once if memory allows."""
+"""Pictures in files as a data set: sorted by name, decoded once in the shape that the model takes."""
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
+import hashlib
 import math
-from collections import Counter
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from keraskit import system
 from keraskit.datasets import pipeline, splitting
 from keraskit.datasets.images import decode
-from keraskit.datasets.images.labels import Labelled, Layout, labels_of
-from keraskit.datasets.images.sources import PictureFiles
-from keraskit.datasets.images.verify import SHOWN, check, listed, total
+from keraskit.datasets.images.layout import Labelled, Layout, labels_of
 from keraskit.datasets.preprocessing import Inputs, Scale
-from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.splits import Split, Splits, tensors
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import RunStopped, UserError
 from keraskit.start import tf
 
-SIZE = 150  # pixels of a side, until a model says what it wants
 CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
+MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
+SHOWN = 5
 
 
-def splits(
-    files: PictureFiles,
-    layout: Layout,
-    scale: Scale,
-    source: dict[str, Any],
-    limit: int | None = None,
-    cache: str = "auto",
-) -> Splits:
-    """The splits of a layout, less the pictures that cannot be used, which `source` names.
+class Files(Protocol):
+    """A folder or an archive of pictures."""
 
-    Raises UserError where more than 5 % of the pictures cannot be used.
+    root: Path
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises OSError."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Pictures in files, of which the names are known; `load` decodes them.
+
+    Args:
+        files: reads them by name.
+        layout: their classes and splits.
+        scale: of the model's input.
+        source: what the manifest says of them; `load` adds what it finds.
+        limit: examples to take of each split at most.
+        cache: "on" keeps decoded pictures in memory, "off" decodes in every epoch, "auto" does what memory allows.
     """
-    found = {split: _mixed(pairs, limit) for split, pairs in layout.splits.items()}
-    prints: dict[str, np.ndarray] = {}
-    bits = 16
-    if not files.trusted:
-        bad, digests, highest = check(files, [name for pairs in found.values() for name, _ in pairs])
-        found = {split: [pair for pair in pairs if pair[0] not in bad] for split, pairs in found.items()}
-        labels = {split: labels_of(pairs) for split, pairs in found.items()}
-        names = {split: [name for name, _ in pairs] for split, pairs in found.items()}
-        prints = {split: np.array([int(digests[n][:16], 16) for n in names[split]], np.uint64) for split in SPLITS}
-        keep, notes = splitting.apart(prints, labels, names, layout.classes)
-        found["train"], prints["train"] = list(itertools.compress(found["train"], keep)), prints["train"][keep]
-        if not limit:
-            labels["train"] = labels_of(found["train"])
-            notes += splitting.check_classes(labels, layout.classes, files.root)
-        source = source | {"sha256": total(digests), "left_out": bad, "skipped": dict(files.skipped)}
-        source |= {"split": layout.how, "split_seed": splitting.SEED, "notes": notes + _notes(bad, layout, files)}
-        if (bits := decode.depth(highest)) < 16:
-            source["notes"].append(f"16-bit pictures: no value is above {highest:,}, so they are read as {bits}-bit")
-    source = source | {"counts": {split: len(pairs) for split, pairs in found.items()}}
 
-    def made(shape: tuple[int, ...], cached: bool, known: dict[str, Any], reshape: Any = None) -> Splits:
-        inputs = Inputs((shape[0], shape[1]), 3, scale, shape, bits)
-        train, validation, test = (_split(files, found[split], inputs, cached, prints.get(split)) for split in SPLITS)
-        return Splits(train, validation, test, layout.classes, source | known, reshape)
+    files: Files
+    layout: Layout
+    scale: Scale
+    source: dict[str, Any]
+    limit: int | None = None
+    cache: str = "auto"
 
-    def shaped(shape: tuple[int, ...]) -> Splits:
-        if len(shape) != 3 or shape[-1] != 3:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the labels."""
+        return self.layout.classes
+
+    def load(self, shape: tuple[int, ...]) -> Splits:
+        """Decode every picture once, in the shape of the model's input, which is given without the batch.
+
+        Pictures that cannot be used are left out, and exact copies of others in training; `source` names them. Raises
+        UserError where more than 5 % cannot be used.
+        """
+        if len(shape) != 3 or shape[-1] != 3 or None in shape:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
-        cached, reason = _cache(cache, sum(map(len, found.values())) * math.prod(shape))
-        return made(shape, cached, {"cache": reason})
+        pairs = [_mixed(self.layout.splits[split], self.limit) for split in SPLITS]
+        together = [pair for each in pairs for pair in each]
+        names, labels = np.array([name for name, _ in together], object), labels_of(together)
+        ends = np.cumsum([len(each) for each in pairs])
+        rows = dict(zip(SPLITS, np.split(np.arange(len(names)), ends[:-1]), strict=True))
+        cached, reason = _cache(self.cache, len(names) * math.prod(shape))
+        inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape)
+        pixels = np.empty((len(names), *shape), np.uint8) if cached else None
+        digests, bad, highest = _decoded(self.files, names, inputs.size, pixels)
+        if len(bad) > MOST_BAD * len(names):
+            problem = f"{len(bad):,} of {len(names):,} pictures in {self.files.root} cannot be used: {listed(bad)}"
+            advice = f"Up to {MOST_BAD:.0%} are left out; save these as JPEG or PNG, or remove them."
+            raise UserError(f"{problem}.", advice)
+        notes = [f"left out {len(bad):,} that cannot be used: {listed(bad)}"] if bad else []
+        if (bits := decode.depth(int(highest.max(initial=0)))) < 16:
+            notes.append(f"16-bit pictures: no value is above {highest.max():,}, so they are read as {bits}-bit")
+            inputs = dataclasses.replace(inputs, bits=bits)
+            if pixels is not None:
+                for i in np.flatnonzero(highest):
+                    pixels[i] = decode.pixels(decode.read(self.files.read(names[i]), bits), inputs.size)
 
-    return made((SIZE, SIZE, 3), False, {}, shaped)  # nothing is decoded before the model's size is known
+        good = np.array([name not in bad for name in names], bool)
+        rows = {split: each[good[each]] for split, each in rows.items()}
+        prints = np.array([int(digest[:16] or "0", 16) for digest in digests], np.uint64)
+        rows["train"], copies = splitting.without_copies(rows, prints, labels, names, self.classes)
+        if not self.limit:
+            present = {split: labels[each] for split, each in rows.items()}
+            copies += splitting.check_classes(present, self.classes, self.files.root)
+        if strangers := self.layout.strangers:
+            notes.append(f"left out {len(strangers):,} pictures of no class or split, such as {strangers[0]}")
+        lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, digests, strict=True)))
+        source = self.source | {
+            "sha256": hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),
+            "left_out": bad,
+            "split": self.layout.how,
+            "split_seed": splitting.SEED,
+            "notes": [*copies, f"split: {self.layout.how}", *notes],
+            "cache": reason,
+            "counts": {split: len(each) for split, each in rows.items()},
+        }
+        stored = tensors(pixels)
+        train, validation, test = (
+            _split(self.files, names[each], labels[each], inputs, each, stored) for each in rows.values()
+        )
+        return Splits(train, validation, test, self.classes, source, prints[rows["train"]])
+
+
+def listed(bad: dict[str, str]) -> str:
+    """The first few names, each with what is wrong."""
+    more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
+    return "; ".join(f"{name} {problem}" for name, problem in list(bad.items())[:SHOWN]) + more
 
 
 def _mixed(pairs: Labelled, limit: int | None) -> Labelled:
@@ -78,68 +128,73 @@ def _mixed(pairs: Labelled, limit: int | None) -> Labelled:
     return [pairs[i] for i in chosen[:limit]]
 
 
-def _notes(bad: dict[str, str], layout: Layout, files: PictureFiles) -> list[str]:
-    """What a user should know of the pictures, in lines."""
-    notes = [f"split: {layout.how}"]
-    if bad:
-        notes.append(f"left out {len(bad):,} that cannot be used: {listed(bad)}")
-    if layout.strangers:
-        counts = Counter(map(_folder, layout.strangers))
-        shown = {_folder(name) if counts[_folder(name)] > 1 else name for name in layout.strangers}
-        more = f" and {len(shown) - SHOWN:,} more places" if len(shown) > SHOWN else ""
-        words = ", ".join(sorted(shown)[:SHOWN]) + more
-        notes.append(f"left out {len(layout.strangers):,} pictures of no class or split: {words}")
-    return notes + files.left_out()
-
-
-def _folder(name: str) -> str:
-    """The folder of a picture, with a slash at the end; of one at the top the picture itself."""
-    return name[: name.rfind("/") + 1] or name
-
-
-def _cache(asked: str, size: int) -> tuple[bool, str]:
+def _cache(cache: str, size: int) -> tuple[bool, str]:
     """Whether to keep decoded pictures in memory, and why. `size` in bytes."""
     free = system.available_memory()
     figures = f"{size / 1e9:.2f} GB of decoded pictures" + (f", {free / 1e9:.1f} GB free" if free else "")
-    if asked != "auto":
-        return asked == "on", f"{'in memory' if asked == 'on' else 'none, decoding every epoch'}, as asked: {figures}"
+    if cache != "auto":
+        return cache == "on", f"{'in memory' if cache == 'on' else 'none, decoding every epoch'}, as asked: {figures}"
     if free is None or size <= CACHE_SHARE * free:
         return True, f"in memory: {figures}"
     return False, f"none, decoding every epoch: {figures}, of which a cache may take {CACHE_SHARE:.0%}"
 
 
-def _split(files: PictureFiles, pairs: Labelled, inputs: Inputs, cached: bool, prints: np.ndarray | None) -> Split:
-    """A split that decodes what it is asked for, or everything now."""
-    names = [name for name, _ in pairs]
-    labels = labels_of(pairs)
+def _decoded(
+    files: Files, names: np.ndarray, size: tuple[int, int], pixels: np.ndarray | None
+) -> tuple[list[str], dict[str, str], np.ndarray]:
+    """Decode all pictures, into `pixels` where there is room for them.
+
+    Returns the SHA-256 of each, what is wrong with those that cannot be used, and the highest value of each that has 16
+    bits, 0 of others.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    def decoded(i: int) -> tuple[str, str, int]:
+        try:
+            data = files.read(names[i])
+        except OSError as error:
+            return "", f"cannot be read: {error.strerror or error}", 0
+        digest = hashlib.sha256(data).hexdigest()
+        try:
+            image = decode.read(data)
+            if pixels is not None:
+                pixels[i] = decode.pixels(image, size)
+            return digest, "", decode.highest(data)
+        except decode.BadPicture as error:
+            return digest, str(error), 0
+
+    with ThreadPoolExecutor(system.cores()) as pool:
+        console, quiet = Console(stderr=True), not sys.stderr.isatty()
+        done = pool.map(decoded, range(len(names)))
+        found = list(track(done, "decoding", len(names), console=console, transient=True, disable=quiet))
+    bad = {name: problem for name, (_, problem, _) in zip(names, found, strict=True) if problem}
+    return [digest for digest, *_ in found], bad, np.array([highest for *_, highest in found], np.int64)
+
+
+def _split(
+    files: Files, names: np.ndarray, labels: np.ndarray, inputs: Inputs, rows: np.ndarray, stored: tf.Tensor | None
+) -> Split:
+    """A split of pictures that are `rows` of the stored ones, or are decoded when they are asked for."""
     shape = (*inputs.size, 3)
+    places, classes = tensors((rows, labels))
     pool = ThreadPoolExecutor(system.cores())  # its threads start with the first picture
 
     def picture(name: str) -> np.ndarray:
         try:
-            return decode.pixels(decode.read(files.read(name), bits=inputs.bits), inputs.size)
+            return decode.pixels(decode.read(files.read(name), inputs.bits), inputs.size)
         except (OSError, decode.BadPicture, MemoryError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else error
             problem = f"{name} of {files.root}, which was a picture when the run began, is none now: {why}"
             raise RunStopped(f"{problem}.", "Put it back.") from error
 
-    def decoded(indices: np.ndarray) -> np.ndarray:
-        pictures = np.empty((len(indices), *shape), np.uint8)
-        for i, each in enumerate(pool.map(picture, [names[i] for i in indices])):
-            pictures[i] = each
-        return pictures
-
-    with tf.device("/CPU:0"):
-        stored = tf.constant(decoded(np.arange(len(names)))) if cached else None
-        classes = tf.constant(labels)
-
     def load(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if stored is not None:
-            return tf.gather(stored, indices), tf.gather(classes, indices)
-        chosen = pipeline.in_python(decoded, [indices], tf.uint8)
+            return tf.gather(stored, tf.gather(places, indices)), tf.gather(classes, indices)
+        chosen = pipeline.in_python(lambda i: np.stack(list(pool.map(picture, names[i]))), [indices], tf.uint8)
         return tf.ensure_shape(chosen, (None, *shape)), tf.gather(classes, indices)
 
     def look(indices: np.ndarray) -> np.ndarray:
         return load(tf.constant(indices, tf.int64))[0].numpy()
 
-    return Split(len(names), load, labels, look, inputs, names=names, prints=prints)
+    return Split(len(names), load, labels, look, inputs, names=names.tolist())

@@ -2,9 +2,7 @@
 
 import glob
 import os
-import stat
 import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,135 +15,49 @@ SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data
 RUN = "run.json"  # what lies beside it is a run's, and never data
 
 
-class PictureFiles:
-    """Pictures by name. A name is relative, with slashes, whatever the system."""
+class Folder:
+    """All pictures below a folder; links are followed, each folder once.
 
-    trusted = False  # whether all can be used without a look at them
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.names: list[str] = []
-        self.others: list[str] = []  # files that are no pictures by name; and empty folders, with a slash at the end
-        self.skipped: Counter[str] = Counter()
-
-    def _sort(self, name: str) -> bool:
-        """Put a file with the pictures, or the others, which are counted by their endings; whether it is a picture."""
-        if any(map(hidden, name.split("/"))):  # pathlib takes ten times as long, and there may be a million
-            return False
-        stem, dot, ending = name.rpartition("/")[2].rpartition(".")
-        suffix = (dot + ending).lower() if stem and ending else ""
-        if suffix in ENDINGS:
-            self.names.append(name)
-            return True
-        self.others.append(name)
-        self.skipped[f"of the type {suffix or 'without ending'}"] += 1
-        return False
-
-    def left_out(self) -> list[str]:
-        """What is skipped, in a line if there is any."""
-        counts = ", ".join(f"{count:,} {why}" for why, count in sorted(self.skipped.items()))
-        return [f"skipped {counts}"] if counts else []
-
-    def read(self, name: str) -> bytes:
-        """The file's bytes. Raises OSError."""
-        raise NotImplementedError
-
-
-def open_files(root: Path) -> PictureFiles:
-    """The pictures in a folder or a zip archive. Raises UserError where it is neither."""
-    if not root.exists():
-        raise UserError(f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder per class.")
-    return Folder(root) if root.is_dir() else Archive(root)
-
-
-def find(words: Sequence[str | Path], notes: list[str] | None = None) -> list[Path]:
-    """The picture files that words name: files, folders with all below them, patterns.
-
-    What is left out of folders is added to `notes`. Raises UserError where a word names no picture.
+    `names` are relative, with slashes, whatever the system; `read` returns the bytes of one.
     """
-    found: dict[Path, None] = {}
-    for word in words:
-        path, skipped = system.expanded(word), list[str]()
-        if path.is_dir():
-            files = Folder(path)
-            below, skipped = sorted(p for name in files.names if (p := path / name).is_file()), files.left_out()
-        elif path.exists():
-            below = [path]
-        else:
-            below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
-        if not below:
-            problem = f"{path} holds no pictures" if path.is_dir() else f"{path} does not exist"
-            more = f": {skipped[0]}" if skipped else ""
-            raise UserError(f"{problem}{more}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
-        found |= dict.fromkeys(below)
-        if notes is not None:
-            notes += [f"{path}: {line}" for line in skipped]
-    return list(found)
-
-
-class Folder(PictureFiles):
-    """All pictures below a folder; links are followed, each folder once."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        seen, links = set(), [str(root)]
+        self.root, self.names = root, list[str]()
+        seen, links = set[str](), [str(root)]
         for link in links:  # to folders; those are read that no folder or link before has
             for folder, folders, files in os.walk(link):
-                below = os.path.relpath(folder, root)  # ten times as fast as pathlib, and there may be 100,000
-                below = "" if below == "." else f"{below.replace(os.sep, '/')}/"
                 real = os.path.realpath(folder)
                 if real in seen or RUN in files:
                     folders.clear()
-                    if real in seen:
-                        self.skipped[f"folder that is read already: the link {below[:-1]}"] += 1
                     continue
                 seen.add(real)
-                folders[:] = sorted(f for f in folders if not hidden(f))
-                links += [path for f in folders if os.path.islink(path := f"{folder}/{f}")]  # noqa: PTH114
-                if not folders and all(map(hidden, files)):
-                    self.others.append(below)
-                for file in files:
-                    self._sort(f"{below}{file}")
+                folders.sort()
+                links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
+                below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times as fast as pathlib
+                names = files if below == "." else [f"{below}/{file}" for file in files]
+                self.names += [name for name in names if is_picture(name)]
 
     def read(self, name: str) -> bytes:
         """The file's bytes, if it is a regular file. Raises OSError."""
         return contents(self.root / name)
 
 
-class Archive(PictureFiles):
+class Archive:
     """All pictures in a zip archive, read where they are, so that no name in it can reach the disk."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
+        self.root = root
         try:
             self._zip = zipfile.ZipFile(root)
         except Exception as error:  # a damaged file makes zipfile raise anything
             problem = f"{root} is no zip archive that can be read: {error}."
             raise UserError(problem, "Fetch or copy it again.") from error
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        for member in self._zip.infolist():
-            if why := self._refused(member):
-                self.skipped[why] += not member.is_dir()
-            elif member.is_dir():
-                self.others += [] if any(map(hidden, member.filename.split("/"))) else [member.filename]
-            elif self._sort(member.filename):
-                self._members[member.filename] = member
-
-    def _refused(self, member: zipfile.ZipInfo) -> str:
-        """Why a member is skipped; empty for none."""
-        name = member.filename
-        if not name:
-            return "without a name"
-        if name.startswith("/") or "\\" in name or ":" in name.partition("/")[0] or ".." in name.split("/"):
-            return "with a path that leaves the archive"
-        if stat.S_ISLNK(member.external_attr >> 16):
-            return "that are links"
-        if member.flag_bits & 1:
-            return "that are encrypted"
-        return "with a name that is there already" if name in self._members else ""
+        members = {member.filename.replace("\\", "/"): member for member in self._zip.infolist()}  # \ of old Windows
+        self._members = {name: member for name, member in members.items() if is_picture(name) and not _leaves(name)}
+        self.names = list(self._members)
 
     def read(self, name: str) -> bytes:
-        """The member's bytes; never more than it claimed. Raises OSError."""
+        """The member's bytes; never more than it claims. Raises OSError."""
         member = self._members[name]
         if member.file_size > MOST_BYTES:
             raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
@@ -157,6 +69,41 @@ class Archive(PictureFiles):
             raise OSError(f"its part of the archive is damaged ({error})") from error
 
 
-def hidden(name: str) -> bool:
-    """Whether a file or folder is the system's own."""
-    return name.startswith((".", "__MACOSX"))
+def open_files(root: Path) -> Folder | Archive:
+    """The pictures in a folder or a zip archive. Raises UserError where it is neither."""
+    if not root.exists():
+        raise UserError(f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder per class.")
+    return Folder(root) if root.is_dir() else Archive(root)
+
+
+def find(words: Sequence[str | Path]) -> list[Path]:
+    """The picture files that words name: files, folders with all below them, patterns.
+
+    Raises UserError where a word names no picture.
+    """
+    found: dict[Path, None] = {}
+    for word in words:
+        path = system.expanded(word)
+        if path.is_dir():
+            below = sorted(file for name in Folder(path).names if (file := path / name).is_file())
+        elif path.exists():
+            below = [path]
+        else:
+            below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
+        if not below:
+            problem = f"{path} holds no pictures" if path.is_dir() else f"{path} does not exist"
+            raise UserError(f"{problem}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
+        found |= dict.fromkeys(below)
+    return list(found)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is one by its ending, and neither it nor a folder above is the system's own."""
+    stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib takes ten times as long
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    return not hidden and bool(stem) and (dot + ending).lower() in ENDINGS
+
+
+def _leaves(name: str) -> bool:
+    """Whether a path would leave the folder into which somebody unpacked it."""
+    return name.startswith("/") or ":" in name.partition("/")[0] or ".." in name.split("/")

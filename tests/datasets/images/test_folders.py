@@ -1,6 +1,9 @@
-"""Photographs as splits: bad ones left out, a cache that changes nothing but time, pets that say they are drawn."""
+"""Pictures in folders and archives: which are found, their class and split, and what `load` makes of them."""
 
 import hashlib
+import io
+import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,24 +12,32 @@ from shared_data import shared
 
 from keraskit import system
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets, folder
-from keraskit.datasets.images.labels import arrange
-from keraskit.datasets.images.sources import open_files
+from keraskit.datasets.images.layout import arrange, group_of
+from keraskit.datasets.images.sources import Archive, Folder, find, open_files
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 
+SHAPE = (20, 24, 3)
+
 
 @pytest.fixture(autouse=True)
-def own_memory(tmp_path_factory, monkeypatch):
-    """What was checked is remembered in a folder of this test; nobody's downloaded archive is used."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+def own_home(tmp_path_factory, monkeypatch):
+    """Nobody's downloaded archive is used."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+
+
+def picture(colour=(200, 10, 10)):
+    """The bytes of a small PNG."""
+    file = io.BytesIO()
+    Image.new("RGB", (12, 10), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Sixteen red and twelve blue pictures of different sizes."""
-    for name, colour, count in (("red", (200, 10, 10), 16), ("blue", (10, 10, 200), 12)):
+    """40 red and 12 blue pictures of different sizes."""
+    for name, colour, count in (("red", (200, 10, 10), 40), ("blue", (10, 10, 200), 12)):
         (tmp_path / name).mkdir()
         for i in range(count):
             Image.new("RGB", (30 + i, 50 - i), colour).save(tmp_path / name / f"{i}.{'jpg' if i % 2 else 'png'}")
@@ -34,73 +45,305 @@ def photographs(tmp_path):
     return tmp_path
 
 
-def test_a_class_is_split_in_its_shares_without_overlap(photographs):
-    for shares, sizes in ((None, (20, 4, 4)), ((50, 25, 25), (14, 7, 7))):
-        splits = cats_and_dogs.caffe(data_dir=photographs, shares=shares)
-        assert splits.classes == ("blue", "red") and tuple(splits.sizes().values()) == sizes
-        for split in (splits.train, splits.validation, splits.test):
-            assert np.abs(np.bincount(split.labels) - split.size * np.array([12, 16]) / 28).max() <= 1
-    assert splits.source["notes"] == [
-        "split: 50/25/25 of each class at random, seed 0",
-        "skipped 1 of the type .txt",
-    ]
-    assert splits.source["split_seed"] == 0 and not splits.source["reference"]
+# Where pictures lie
 
 
-def test_a_limit_leaves_every_class(photographs):
-    splits = cats_and_dogs.caffe(data_dir=photographs, limit=6)
-    assert splits.sizes() == {"train": 6, "validation": 4, "test": 4}
-    assert all(len(set(split.labels)) == 2 for split in (splits.train, splits.validation, splits.test))
-    train = splits.reshape((20, 24, 3)).train
-    pixels = train.pictures(np.arange(6)).mean((1, 2))
-    assert np.array_equal(pixels[:, 0] > 100, train.labels == 1)  # pictures and labels still belong together
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_is_read_in_place_and_paths_that_leave_are_passed_over(tmp_path):
+    names = ["train/cat.0.jpg", "../../escape.jpg", "/absolute.jpg", "C:/drive.jpg", "train/notes.txt", "train/犬.jpg"]
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
+        for name in (*names, "__MACOSX/train/cat.0.jpg", "train/.hidden.jpg", "old\\windows.jpg"):
+            file.writestr(name, picture())
+    found = Archive(tmp_path / "pets.zip")
+    assert found.names == ["train/cat.0.jpg", "train/犬.jpg", "old/windows.jpg"]
+    assert found.read("old/windows.jpg") == picture()
+    assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
+
+
+def test_a_member_that_claims_too_much_or_is_damaged_cannot_be_read(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
+        file.writestr("cat/0.png", picture())
+        file.writestr("cat/bomb.png", bytes(20_000))
+    data = bytearray((tmp_path / "pets.zip").read_bytes())
+    data[60:64] = b"\0\0\0\0"  # within the first member's data
+    (tmp_path / "pets.zip").write_bytes(data)
+    monkeypatch.setattr("keraskit.datasets.images.sources.MOST_BYTES", 1_000)
+    for name, why in (("cat/bomb.png", "it has 20,000 bytes; 1,000 are allowed"), ("cat/0.png", "is damaged")):
+        with pytest.raises(OSError, match=why):
+            open_files(tmp_path / "pets.zip").read(name)
+    (tmp_path / "broken.zip").write_bytes(b"PK no zip")
+    for name, why in (("broken.zip", "no zip archive"), ("nowhere", "does not exist")):
+        with pytest.raises(UserError, match=why):
+            open_files(tmp_path / name)
+
+
+def test_links_are_followed_once_and_figures_of_runs_are_no_data(tmp_path):
+    for name in ("cat/1.png", "runs/mlp/one/curves.png", "runs/mlp/one/run.json", "dog/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture())
+    (tmp_path / "cat" / "loop").symlink_to(tmp_path)
+    (tmp_path / "a_link").symlink_to(tmp_path / "cat")
+    assert sorted(Folder(tmp_path).names) == ["cat/1.png", "dog/1.png"]
+
+
+def test_find_takes_files_folders_and_patterns_once(photographs):
+    assert len(find([photographs / "red", photographs / "red" / "1.jpg"])) == 40
+    assert find([f"{photographs}/blue/1[01].*"]) == [photographs / "blue" / name for name in ("10.png", "11.jpg")]
+    (photographs / "new").mkdir()
+    for word, why in (("nowhere", "does not exist"), (photographs / "new", "holds no pictures")):
+        with pytest.raises(UserError, match=why):
+            find([word])
+
+
+# Classes and splits
+
+
+def names_of(kinds, count, pattern="{kind}/{i}.jpg"):
+    """So many names of each class."""
+    return [pattern.format(kind=kind, i=i) for kind in kinds for i in range(count)]
+
+
+def sizes(layout):
+    """Pictures in each split."""
+    return tuple(len(layout.splits[split]) for split in SPLITS)
+
+
+@pytest.mark.parametrize("pattern", ["{kind}.{i}.jpg", "train/{kind}.{i}.jpg", "PetImages/{kind}/{i}.jpg"])
+def test_kaggles_names_and_the_public_archives_give_the_documents_split(pattern):
+    layout = arrange(names_of(("cat", "dog"), 2_100, pattern)[::-1], "here", most=2_000)
+    assert layout.classes == ("cat", "dog") and "the document's" in layout.how and layout.document
+    for split, first, end in (("train", 0, 1_000), ("validation", 1_000, 1_500), ("test", 1_500, 2_000)):
+        names = [(kind, i) for kind in layout.classes for i in range(first, end)]
+        expected = [(pattern.format(kind=kind, i=i), int(kind == "dog")) for kind, i in names]
+        assert layout.splits[split] == expected
+    few = arrange(names_of(("cat", "dog"), 10, "{kind}.{i}.jpg"), "here", most=2_000)
+    assert sizes(few) == (12, 4, 4) and "first half" in few.how and few.document
+
+
+def test_the_documents_order_of_kaggles_photographs_is_as_it_was_measured():
+    """Of 1,750 of each, by number; stored in the order of NumPy's permutation with the seed 0."""
+    layout = arrange(open_files(shared("cats_and_dogs/train.zip")).names, "here", 2_000)
+    for split, first, end in (("train", 0, 876), ("validation", 876, 1_313), ("test", 1_313, 1_750)):
+        expected = [(f"train/{kind}.{i}.jpg", k) for k, kind in enumerate(("cat", "dog")) for i in range(first, end)]
+        assert layout.splits[split] == expected
+        mixed = [expected[i] for i in np.random.default_rng(0).permutation(len(expected))]
+        assert folder._mixed(expected, None) == mixed
+
+
+@pytest.mark.parametrize("kinds", [("cat", "dog"), tuple("abcde")])
+def test_other_folders_are_taken_whole_and_split_at_random_within_each_class(kinds):
+    names = names_of(kinds, 2_004)
+    layout = arrange(names, "here", most=2_000)
+    assert layout.classes == kinds and not layout.document
+    assert layout == arrange(sorted(names)[::-1], "here", most=2_000)  # whatever the file system lists first
+    for split, share in zip(SPLITS, (0.7, 0.15, 0.15), strict=True):
+        for label, kind in enumerate(kinds):
+            found = [int(name[len(kind) + 1 : -4]) for name, k in layout.splits[split] if k == label]
+            assert abs(len(found) - share * 2_004) <= 1 and 900 < np.mean(found) < 1_100  # neither first nor last
+    assert sizes(arrange(names, "here", shares=(50, 25, 25))) == (1_002 * len(kinds), *[501 * len(kinds)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("person3_001.jpg", "person3"),
+        ("person3/001.jpg", "person3"),
+        ("IMG0012.jpg", "IMG"),
+        ("lion 7 (2).png", "lion 7"),
+        ("batch-a-left.png", "batch-a"),
+        ("plain.png", "plain"),
+    ],
+)
+def test_a_group_is_the_folder_below_the_class_or_begins_the_name(name, group):
+    assert group_of(("class", *name.split("/"))) == group
+
+
+def test_groups_stay_whole_across_classes():
+    layout = arrange([f"{kind}/p{p}_{i}.jpg" for kind in "ab" for p in range(20) for i in range(5)], "here", by="group")
+    people = [{name[2:].partition("_")[0] for name, _ in pairs} for pairs in layout.splits.values()]
+    assert sum(map(len, people)) == len(set().union(*people)) == 20 and "20 whole groups, such as p0," in layout.how
+    assert all(np.mean([label for _, label in pairs]) == 0.5 for pairs in layout.splits.values())
+
+
+@pytest.mark.parametrize("top", ["", "photos/"])
+def test_strangers_beside_splits_leave_these_as_they_are_and_are_named(top):
+    strangers = ["preview.png", "docs/1.png", "extra/a/1.jpg", "train/loose.jpg"]
+    whole = [f"{top}{split}/{name}" for split in ("train", "test") for name in names_of(("a", "b"), 20)]
+    layout = arrange([*strangers, *whole], "here")
+    assert layout.classes == ("a", "b") and sorted(layout.strangers) == sorted(strangers)
+    assert layout.splits == arrange(whole, "here").splits
+
+
+def test_pictures_beside_the_folders_of_classes_are_no_class():
+    layout = arrange([*names_of("ab", 20), "img.1.jpg", "logo.png"], "here")
+    assert layout.classes == ("a", "b") and layout.strangers == ["img.1.jpg", "logo.png"]
+    layout = arrange([*names_of(("cat", "dog"), 20, "{kind}.{i}.jpg"), "extra/apple/1.jpg"], "here")
+    assert layout.classes == ("cat", "dog") and layout.strangers == ["extra/apple/1.jpg"] and layout.document
+
+
+def test_class_names_of_either_unicode_form_are_one():
+    pairs = (("train", "pe\u0302che"), ("val", "p\u00eache"))
+    names = [f"{split}/{kind}/{i}.jpg" for split, kind in pairs for i in range(9)]
+    assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
+
+
+def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
+    whole = [f"{split}/{name}" for split in ("train", "val", "test") for name in names_of(("a", "b"), 5)]
+    layout = arrange(whole, "here")
+    for split, word in (("train", "train"), ("validation", "val"), ("test", "test")):
+        assert {name.partition("/")[0] for name, _ in layout.splits[split]} == {word}
+    layout = arrange([f"top/{name}" for name in whole if not name.startswith("test")], "here")
+    assert sizes(layout) == (10, 5, 5)
+    assert "there is no test, so validation is cut, 15/15 of each class at random, seed 0" in layout.how
+    kaggle = [*(f"train/{name}" for name in names_of(("cat", "dog"), 20, "{kind}.{i}.jpg")), "test1/1.jpg"]
+    layout = arrange(kaggle, "here")
+    assert layout.strangers == ["test1/1.jpg"] and layout.document and sizes(layout) == (20, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("names", "knobs", "message"),
+    [
+        ([], {}, "has 0 classes"),
+        (names_of(("cat",), 9), {}, "has 0 classes"),
+        (names_of(map(str, range(1_001)), 4), {}, "has 1,001 classes of pictures; from two to 1,000"),
+        (["cat/1.jpg", "dog/1.jpg"], {}, "2 examples do not fill 3 splits"),
+        (names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), {"by": "group"}, "2 groups, such as 'a', do not fill 3 splits"),
+        (names_of("ab", 9), {"shares": (70, 20, 20)}, "--shares 70 20 20 makes no sense"),
+        (names_of("ab", 9), {"shares": (100, 0, 0)}, "--shares 100 0 0 makes no sense"),
+        (
+            [*names_of("ab", 9, "test/{kind}/{i}.jpg"), *names_of("a", 9, "train/{kind}/{i}.jpg")],
+            {},
+            "here: train has no example of 'b'",
+        ),
+    ],
+)
+def test_what_cannot_be_split_is_one_line(names, knobs, message):
+    with pytest.raises(UserError, match=message):
+        arrange(names, "here", **knobs)
+
+
+# What `load` makes of them
+
+
+def test_nothing_is_read_before_the_models_shape_is_known(photographs, monkeypatch):
+    read = []
+    monkeypatch.setattr(Folder, "read", lambda self, name: read.append(name) or decode.contents(self.root / name))
+    source = cats_and_dogs.unit(data_dir=photographs, cache="on")
+    assert source.classes == ("blue", "red") and not read
+    splits = source.load(SHAPE)
+    splits.train.take(np.arange(9))
+    assert len(read) == len(set(read)) == 52  # and then once
 
 
 @pytest.mark.parametrize("cache", ["on", "off"])
-def test_pictures_follow_the_models_size_and_are_scaled_as_vgg_wants(photographs, cache):
-    splits = cats_and_dogs.caffe(data_dir=photographs, cache=cache).reshape((20, 24, 3))
-    x, y = splits.train.take(np.arange(14))
-    assert x.shape == (14, 20, 24, 3)
+def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs, cache):
+    splits = cats_and_dogs.caffe(data_dir=photographs, cache=cache).load(SHAPE)
+    x, y = splits.train.take(np.arange(20))
     red = x[y == 1] + np.array(IMAGENET_MEAN, np.float32)
-    assert np.abs(red - [10, 10, 200]).max() < 4  # blue first; JPEG is off by a little
+    assert x.shape == (20, *SHAPE) and np.abs(red - [10, 10, 200]).max() < 4  # blue first; JPEG is off by a little
     assert splits.train.pictures(np.array([0])).dtype == np.uint8
+    assert splits.source["cache"].startswith("in memory" if cache == "on" else "none, decoding every epoch")
+    assert splits.source["notes"] == ["split: 70/15/15 of each class at random, seed 0"]
+    assert splits.source["split_seed"] == 0 and not splits.source["reference"]
+    with pytest.raises(UserError, match="the model's input is"):
+        cats_and_dogs.caffe(limit=4).load((28, 28))
 
 
-def test_the_cache_changes_nothing(photographs):
-    one, two = (cats_and_dogs.unit(data_dir=photographs, cache=cache).reshape((20, 24, 3)) for cache in ("on", "off"))
-    assert np.array_equal(one.train.take(np.arange(14))[0], two.train.take(np.arange(14))[0])
+def test_the_cache_changes_nothing_and_what_does_not_fit_is_not_attempted(photographs, monkeypatch):
+    one, two = (cats_and_dogs.unit(data_dir=photographs, cache=cache).load(SHAPE) for cache in ("on", "off"))
+    for split in SPLITS:
+        x, other = (getattr(each, split).take(np.arange(8))[0] for each in (one, two))
+        assert np.array_equal(x, other)
+    for free, words in ((10_000, "none, decoding every epoch: 0.00 GB"), (10**9, "in memory: ")):
+        monkeypatch.setattr(system, "available_memory", lambda free=free: free)
+        assert cats_and_dogs.unit(data_dir=photographs).load(SHAPE).source["cache"].startswith(words)
 
 
-def test_a_cache_that_does_not_fit_is_not_attempted_and_the_reason_is_given(photographs, monkeypatch):
-    monkeypatch.setattr(system, "available_memory", lambda: 10_000)
-    splits = cats_and_dogs.unit(data_dir=photographs).reshape((20, 24, 3))
-    assert splits.source["cache"].startswith("none, decoding every epoch: 0.00 GB")
-    monkeypatch.setattr(system, "available_memory", lambda: 10**9)
-    splits = cats_and_dogs.unit(data_dir=photographs).reshape((20, 24, 3))
-    assert splits.source["cache"].startswith("in memory")
+def test_a_limit_leaves_every_class(photographs):
+    splits = cats_and_dogs.caffe(data_dir=photographs, limit=6).load(SHAPE)
+    assert splits.sizes() == {"train": 6, "validation": 6, "test": 6} == splits.source["counts"]
+    assert all(len(set(split.labels)) == 2 for split in (splits.train, splits.validation, splits.test))
+    pixels = splits.train.pictures(np.arange(6)).mean((1, 2))
+    assert np.array_equal(pixels[:, 0] > 100, splits.train.labels == 1)  # pictures and labels still belong together
 
 
-def test_a_bad_picture_is_left_out_of_its_split_and_the_others_stay_where_they_were(photographs):
-    for i in range(16, 40):  # so that one bad one is less than 5 %
-        Image.new("RGB", (9, i)).save(photographs / "red" / f"{i}.png")
-    clean = cats_and_dogs.unit(data_dir=photographs)
-    (photographs / "red" / "3.jpg").write_bytes(b"")
-    splits = cats_and_dogs.unit(data_dir=photographs)
-    for one, other in ((clean.train, splits.train), (clean.validation, splits.validation), (clean.test, splits.test)):
-        assert set(other.names) == set(one.names) - {"red/3.jpg"}
-    assert splits.source["left_out"] == {"red/3.jpg": "is empty"}
-    assert "left out 1 that cannot be used: red/3.jpg is empty" in splits.source["notes"]
+def test_bad_pictures_are_left_out_and_named_and_the_others_stay_where_they_were(photographs):
+    clean = cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
+    (photographs / "red" / "3.jpg").write_bytes(picture()[:-25])
+    (photographs / "red" / "4.png").write_text("<html>")
+    splits = cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
+    for split in SPLITS:
+        left = [name for name in getattr(clean, split).names if name not in ("red/3.jpg", "red/4.png")]
+        assert getattr(splits, split).names == left
+    bad = splits.source["left_out"]
+    assert bad["red/4.png"] == "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)" and "is damaged" in bad["red/3.jpg"]
+    assert any(note.startswith("left out 2 that cannot be used: red/") for note in splits.source["notes"])
+    (photographs / "blue" / "new.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(UserError, match=r"3 of 53 pictures .* is no picture .*\. Up to 5% are left out; save these as"):
+        cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
+
+
+def test_the_sha256_is_of_names_and_contents(photographs):
+    def digest():
+        return cats_and_dogs.unit(data_dir=photographs).load(SHAPE).source["sha256"]
+
+    first, path = digest(), photographs / "red" / "2.png"
+    before, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-1] + b"\0")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # size and time as they were
+    assert digest() != first
+    path.write_bytes(data)
+    assert digest() == first
+
+
+def test_copies_in_two_splits_are_left_out_of_training_and_said_first(photographs):
+    """Every picture is there twice: what is trained on has no copy in what is tested on."""
+    for path in sorted(photographs.glob("*/*.[pj]*")):
+        path.with_name(f"copy_{path.name}").write_bytes(path.read_bytes())
+    (photographs / "blue" / "wrong.jpg").write_bytes((photographs / "red" / "1.jpg").read_bytes())
+    splits = cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
+    read = {name: [(photographs / n).read_bytes() for n in getattr(splits, name).names] for name in SPLITS}
+    assert not set(read["train"]) & {*read["validation"], *read["test"]}
+    dropped = 105 - sum(map(len, read.values()))
+    notes = splits.source["notes"]
+    assert dropped and notes[0] == f"left out of training: {dropped} exact copies of examples in validation or test"
+    assert any("in two classes: 1 pictures, byte for byte the same" in note and "wrong.jpg" in note for note in notes)
+    assert splits.prints.tolist() == [int(hashlib.sha256(data).hexdigest()[:16], 16) for data in read["train"]]
+    pixels = splits.train.pictures(np.arange(splits.train.size)).mean((1, 2))
+    right = np.array(["wrong" not in name for name in splits.train.names])
+    assert np.array_equal((pixels[:, 0] > 100)[right], (splits.train.labels == 1)[right])
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, cache, tmp_path):
+    """One scale for the data set, so that dark pictures stay darker than bright ones."""
+    random = np.random.default_rng(0)
+    for kind, most in (("dark", 100), ("light", 256)):
+        for i in range(8):
+            grey = random.integers(0, most, (30, 40))
+            for name, pixels in (("few", grey.astype(np.uint8)), ("many", (grey << bits - 8).astype(np.uint16))):
+                (tmp_path / name / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / name / kind / f"{i}.png")
+    few, many = (cats_and_dogs.unit(data_dir=tmp_path / name, cache=cache).load(SHAPE) for name in ("few", "many"))
+    for split in SPLITS:
+        one, other = (getattr(each, split) for each in (few, many))
+        assert np.array_equal(one.pictures(np.arange(one.size)), other.pictures(np.arange(one.size)))
+    assert (few.train.inputs.bits, many.train.inputs.bits) == (16, bits)
+    assert any("16-bit pictures" in note for note in many.source["notes"]) == (bits < 16)
+
+
+# Pets that are drawn, and the public archive
 
 
 def test_drawn_pets_are_called_drawn_repeat_and_do_not_overlap():
-    few, more = (cats_and_dogs.unit(limit=limit) for limit in (6, 12))
+    few, more = (cats_and_dogs.unit(limit=limit).load((150, 150, 3)) for limit in (6, 12))
     assert few.source["name"] == "drawn pets" and "--download" in few.source["found"]
     assert few.sizes() == {"train": 6, "validation": 6, "test": 6}
     index = np.arange(6)
     assert np.array_equal(few.train.pictures(index), more.train.pictures(index))
     assert not (few.train.pictures(index) == few.test.pictures(index)).all()
-    assert drawn_pets.draw("cat", 3).shape == (150, 150, 3)
-    as_file = decode.read(cats_and_dogs.DrawnPets().read("validation/dog/403.bmp"))
+    as_file = decode.read(drawn_pets.DrawnPets().read("validation/dog/403.bmp"))
     assert np.array_equal(np.asarray(as_file), drawn_pets.draw("dog", 403))
 
 
@@ -109,93 +352,25 @@ def test_the_public_archive_is_fetched_only_when_asked_for_and_used_when_it_is_w
 
     archive = system.keras_home() / "datasets" / cats_and_dogs.ARCHIVE
     archive.parent.mkdir(parents=True)
-
-    asked = []
+    asked, answer = [], [str(photographs)]
 
     def get_file(name, url, file_hash, hash_algorithm):
         asked.append((name, url, file_hash, hash_algorithm))
-        if photographs is None:
+        if not answer:
             raise Exception("URL fetch failure")
-        return str(photographs)
+        return answer.pop()
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    for part in (0, 700):
-        archive.write_bytes(bytes(part))
-        place, found = cats_and_dogs.photographs(None, False)
-        assert place is None and not asked and archive.read_bytes() == bytes(part)
-        assert f"has {part} of 824,887,076 bytes" in found or not part
+    archive.write_bytes(bytes(700))
+    place, found = cats_and_dogs.photographs(None, False)
+    assert place is None and not asked and "has 700 of 824,887,076 bytes" in found
     assert cats_and_dogs.unit(download=True).classes == ("blue", "red")
     assert asked == [("kagglecatsanddogs_5340.zip", cats_and_dogs.URL, cats_and_dogs.SHA256, "sha256")]
-    with archive.open("ab") as file:
-        file.truncate(824_887_076)  # takes no room on the disk
-    for download in (False, True):
-        assert cats_and_dogs.photographs(None, download) == (
-            archive,
-            "Microsoft's public archive in Keras's cache, known by its size",
-        )
-    archive.unlink()
-    assert len(asked) == 1
-    photographs = None
     with pytest.raises(UserError, match=r"could not be downloaded: URL .* name it with --data-dir"):
         cats_and_dogs.unit(download=True)
-
-
-def test_folders_that_cannot_serve_are_one_clear_error(tmp_path, photographs):
-    with pytest.raises(UserError, match="does not exist"):
-        cats_and_dogs.caffe(data_dir=tmp_path / "nowhere")
-    with pytest.raises(UserError, match="has 0 classes"):
-        cats_and_dogs.caffe(data_dir=photographs / "red")
-    with pytest.raises(UserError, match="the model's input is"):
-        cats_and_dogs.caffe(limit=4).reshape((28, 28))
-
-
-def test_the_documents_order_of_kaggles_photographs_is_as_it_was_measured():
-    """Of 1,750 of each, by number; stored in the order of NumPy's permutation with the seed 0."""
-    files = open_files(shared("cats_and_dogs/train.zip"))
-    layout = arrange(files.names, files.root, 2_000, others=files.others)
-    for split, first, end in (("train", 0, 876), ("validation", 876, 1_313), ("test", 1_313, 1_750)):
-        expected = [(f"train/{kind}.{i}.jpg", k) for k, kind in enumerate(("cat", "dog")) for i in range(first, end)]
-        assert layout.splits[split] == expected
-        mixed = [expected[i] for i in np.random.default_rng(0).permutation(len(expected))]
-        assert folder._mixed(expected, None) == mixed
-    assert layout.document and "the document's order" in layout.how
-
-
-def test_copies_in_two_splits_are_left_out_of_training_and_said_first(photographs):
-    """Every picture is there twice: what is trained on has no copy in what is tested on."""
-    for path in sorted(photographs.glob("*/*.*")):
-        if path.suffix != ".txt":
-            path.with_name(f"copy_{path.name}").write_bytes(path.read_bytes())
-    (photographs / "blue" / "wrong.jpg").write_bytes((photographs / "red" / "1.jpg").read_bytes())
-    splits = cats_and_dogs.unit(data_dir=photographs)
-    read = {name: [(photographs / n).read_bytes() for n in getattr(splits, name).names] for name in SPLITS}
-    assert not set(read["train"]) & {*read["validation"], *read["test"]}
-    dropped = 57 - sum(map(len, read.values()))
-    notes = splits.source["notes"]
-    assert dropped and notes[0] == (f"left out of training: {dropped} exact copies of examples in validation or test")
-    assert any(n.startswith("the same bytes in two classes: blue/wrong.jpg (blue) and red/") for n in notes)
-    assert splits.train.prints.tolist() == [int(hashlib.sha256(data).hexdigest()[:16], 16) for data in read["train"]]
-
-
-def test_the_real_photographs_are_found_whole_and_quickly():
-    splits = cats_and_dogs.unit(data_dir=shared("cats_and_dogs/train.zip"), limit=300)
-    assert splits.classes == ("cat", "dog") and not splits.source["left_out"]
-    assert splits.sizes() == {"train": 300, "validation": 300, "test": 300}
-    x, _ = splits.reshape((150, 150, 3)).train.take(np.arange(8))
-    assert 0.2 < x.mean() < 0.7 and x.std() > 0.1
-
-
-def test_strangers_are_named_in_a_note(photographs):
-    for name in ("preview.png", "docs/1.png", "docs/2.png", "extra/a/1.png"):
-        (photographs / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (7, len(name))).save(photographs / name)
-    for split, numbers in (("train", range(12)), ("test", range(12, 16))):
-        for kind in ("red", "blue"):
-            (photographs / split / kind).mkdir(parents=True)
-            for i in numbers:
-                Image.new("RGB", (i + 1, 60), kind).save(photographs / split / kind / f"{i}.png")
-    splits = cats_and_dogs.unit(data_dir=photographs)
-    assert splits.classes == ("blue", "red") and splits.sizes() == {"train": 20, "validation": 4, "test": 8}
-    assert splits.source["notes"][1].startswith(
-        "left out 32 pictures of no class or split: blue/, docs/, extra/a/1.png,"
+    with archive.open("ab") as file:
+        file.truncate(824_887_076)  # takes no room on the disk
+    assert cats_and_dogs.photographs(None, True) == (
+        archive,
+        "Microsoft's public archive in Keras's cache, known by its size",
     )
