@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keraskit import signals
+from keraskit.errors import UserError
 from keraskit.models import weights
 from keraskit.runs import history
 from keraskit.runs.folder import CHECKPOINT, MODEL, RunFolder
@@ -66,7 +67,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         monitor = self.setup.monitor[0]
-        if self.folder and all(math.isnan(row.get(monitor, math.nan)) for row in self.rows):
+        if self.folder and self.rows and all(math.isnan(row[monitor]) for row in self.rows):
             print(f"NOTE: {monitor} was not a number in any epoch; the best was chosen by val_loss", flush=True)
 
     def spent(self) -> float:
@@ -79,7 +80,9 @@ class KeepBest(keras.callbacks.Callback):
     def _score(self, row: dict[str, float]) -> tuple[float, float]:
         """Higher is better; what is not a number is worse than all numbers."""
         monitor, sign = self.setup.monitor
-        score, loss = sign * row.get(monitor, math.nan), row.get("val_loss", 0.0)
+        if monitor not in row:
+            raise UserError(f"The run monitors {monitor}; measured are {', '.join(row)}.", "Monitor one of these.")
+        score, loss = sign * row[monitor], row.get("val_loss", 0.0)
         return -math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss
 
 

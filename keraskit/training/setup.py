@@ -92,9 +92,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         copy.jit_compile = choices.xla.value == "on"
         copy.steps_per_execution = choices.steps_per_execution.value
         resources.check_memory(copy)
-        spec = epochs.batches().element_spec
-        checkpoint.complete(copy, spec)
-        measured = [] if cluster.workers else monitor.measured(copy, spec)
+        checkpoint.complete(copy, epochs.batches().element_spec)
     return TrainingSetup(
         settings=settings,
         splits=splits,
@@ -105,7 +103,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         callbacks=user_callbacks.own(recipe, settings.callbacks, copy.optimizer),
         devices=devices,
         choices=choices,
-        monitor=monitor.monitored(recipe, copy, measured),
+        monitor=monitor.monitored(recipe, copy),
     )
 
 

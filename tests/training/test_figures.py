@@ -244,7 +244,7 @@ def test_f1_of_one_sigmoid_and_labels_is_scikit_learns(tmp_path):
 
 def test_a_model_without_a_loss_is_refused_before_training(tmp_path):
     ours, *_ = recipe("summed loss")
-    with pytest.raises(UserError, match=r"cannot be evaluated: No loss .* test_step") as error:
+    with pytest.raises(UserError, match="cannot be evaluated: it has no loss") as error:
         keraskit.run(dataclasses.replace(ours, compile=compiled(None)), output_dir=tmp_path)
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 

@@ -69,11 +69,11 @@ def test_the_best_epoch_is_the_one_that_the_monitor_means(monitor, best, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"monitor": "val_accuracy"}, "no metric val_accuracy. Measured are .*mae"),
-        ({"monitor": ("val_closenes", "max")}, "no metric val_closenes"),
+        ({"monitor": "val_accuracy"}, "no metric accuracy. Measured are .*mae"),
+        ({"monitor": ("val_closenes", "max")}, "no metric closenes"),
         ({"monitor": "val_closeness"}, r'rise or fall is not known. Say monitor=\("val_closeness", "min"\)'),
         ({"monitor": "mae"}, "Validation decides: monitor val_mae"),
-        ({"expected": {"test_accuracy": 0.9}}, "no metric test_accuracy"),
+        ({"expected": {"test_accuracy": 0.9}}, "no metric accuracy"),
     ],
 )
 def test_a_metric_that_does_not_exist_is_one_line_before_anything_is_trained(changes, says, tmp_path):
