@@ -59,8 +59,9 @@ def by_hand():
     return history, model
 
 
-@pytest.mark.parametrize("callbacks", [[], [SwapEMAWeights()], [SwapEMAWeights(swap_on_epoch=True)]])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("callbacks", "precision"), [([], "float32"), ([SwapEMAWeights(swap_on_epoch=True)], "float32"), ([], "bfloat16")]
+)
 def test_what_was_validated_is_what_is_saved_and_tested(by_hand, callbacks, precision, tmp_path):
     history, model = by_hand
     result = run(tmp_path, callbacks, precision=precision)

@@ -40,25 +40,24 @@ def unbroken(photos, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("loss", ["removed", "damaged"])
-def test_the_file_is_named_and_resume_ends_with_the_same_bits(loss, photos, unbroken, tmp_path, capsys):
+def test_the_file_is_named_and_resume_ends_with_the_same_bits(photos, unbroken, tmp_path, capsys):
     def lose(_):
         shutil.copytree(photos, tmp_path / "kept")
         for path in photos.rglob("*.png"):
-            path.unlink() if loss == "removed" else path.write_bytes(b"no picture")
+            path.write_bytes(b"no picture")
 
     words = ["run", "cats_dogs_augmented", "--data-dir", photos, "--output-dir", tmp_path / "runs"]
     flags = [word for name, value in KNOBS.items() for word in (f"--{name.replace('_', '-')}", value)]
     with at(1, 2, lose):
         code, said = command([*words, *flags], capsys)
     folder = only(tmp_path / "runs")
-    why = "No such file or directory" if loss == "removed" else "is no picture"
-    assert code == 1 and said.count("\n") == 1 and ".png of " in said and f"is none now: {why}" in said
+    assert code == 1 and said.count("\n") == 1
+    assert ".png of " in said and "is none now: " in said and "is no picture" in said
     assert "keraskit resume" in said.partition("Put it back. Then go on with: ")[2] and len(said) < 600
     facts = RunFolder(folder).read_json("run.json")
     assert facts["status"] == "failed" and not (folder / "error.txt").exists()
     code, said = command(["resume", folder], capsys)
-    assert code == 2 and ("0 classes" if loss == "removed" else "48 of 48 pictures") in said and said.count("\n") == 1
+    assert code == 2 and "48 of 48 pictures" in said and said.count("\n") == 1
 
     shutil.copytree(tmp_path / "kept", photos, dirs_exist_ok=True)
     assert command(["resume", folder], capsys) == (0, "")

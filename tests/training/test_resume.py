@@ -87,11 +87,6 @@ def test_a_signal_in_mid_epoch_saves_and_resume_ends_with_the_same_bits(name, un
     assert outcome(folder) == unbroken(name)
 
 
-def test_parallel_input_and_augmentation_repeat_to_the_bit(unbroken, tmp_path):
-    recipe, knobs, _, _ = RUNS["pets, dropout"]
-    assert outcome(keraskit.run(recipe, output_dir=tmp_path, **knobs).folder) == unbroken("pets, dropout")
-
-
 def test_deterministic_operations_are_used_where_they_are_asked_for(tmp_path):
     from tensorflow.python.framework import config  # it can be undone by no public name
 
@@ -154,20 +149,6 @@ def test_an_average_of_weights_is_taken_once_at_the_very_end(tmp_path):
         keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)
     keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)  # after training
     assert len(ENDS) == 3 and ENDS[0] == ENDS[1] == ENDS[2]
-
-
-def test_the_best_of_equal_epochs_is_the_same_after_a_break_between_them(uncompiled, tmp_path):
-    """Of 64 pictures the accuracy is often equal: here in the last three epochs, which the break falls among."""
-    few = {"limit": 64, "batch_size": 16, "epochs": 5, "learning_rate": 0.002, "hidden": (12,)}
-    whole = keraskit.run("mlp", output_dir=tmp_path / "whole", **few)
-    scores = [row["val_accuracy"] for row in whole.history]
-    assert scores.index(max(scores)) < 3 and scores.count(max(scores)) > 1, "choose another seed or rate"
-    best = min(whole.history, key=lambda row: (-row["val_accuracy"], row["val_loss"]))
-    assert RunFolder(whole.folder).read_json("run.json")["best_epoch"] == best["epoch"] > scores.index(max(scores)) + 1
-    with at(4, 3, kill), pytest.raises(RuntimeError):
-        keraskit.run("mlp", output_dir=tmp_path / "broken", **few)
-    gone_on = keraskit.run("mlp", output_dir=tmp_path / "broken", resume=True, **few)
-    assert outcome(gone_on.folder) == outcome(whole.folder)
 
 
 @pytest.fixture(scope="module")
@@ -295,33 +276,20 @@ def test_a_full_disk_leaves_the_last_checkpoint(copied, unbroken, monkeypatch, c
     assert outcome(copied) == unbroken("cnn")
 
 
-def test_a_disk_full_of_pictures_keeps_what_was_learned(copied, unbroken, monkeypatch, capsys):
-    monkeypatch.setattr("keraskit.runs.figures.draw", full)
-    assert call("resume", copied) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "No space left" in said and f"keraskit resume {copied}" in said
-    monkeypatch.undo()
-    assert call("resume", copied) == 0 and "goes on after training" in capsys.readouterr().out
-    assert outcome(copied) == unbroken("cnn")
-
-
-@pytest.mark.parametrize("replaced", [False, True])
-def test_a_folder_that_was_deleted_or_replaced_in_mid_run_is_left_alone(replaced, tmp_path, capsys):
+def test_a_folder_that_was_replaced_in_mid_run_is_left_alone(tmp_path, capsys):
     there = {}
 
     def replace(path):
         shutil.copytree(path, tmp_path / "copy")
         shutil.rmtree(path)
-        if replaced:
-            (tmp_path / "copy").rename(path)
-            there.update({each.name: each.read_bytes() for each in path.iterdir()})
+        (tmp_path / "copy").rename(path)
+        there.update({each.name: each.read_bytes() for each in path.iterdir()})
 
     with at(1, 7, replace):
         assert call(*flags("cnn", CNN, tmp_path / "runs")) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "was deleted or replaced while its run went on. Start a new run." in said
     assert {each.name: each.read_bytes() for each in (tmp_path / "runs").glob("cnn/*/*")} == there
-    assert not replaced or at_rest(tmp_path / "runs").epoch == 1
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_not_trained_anew(copied, unbroken):
@@ -451,7 +419,7 @@ def test_a_position_that_makes_no_sense_is_one_line(wrong, tmp_path):
 
 
 def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before(tmp_path):
-    """Cut or overwritten at 200 places: nothing but UserError, and what is read is what was written."""
+    """Cut or overwritten at 60 places: nothing but UserError, and what is read is what was written."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
     model.compile("adam", "mse")
     model.fit(np.zeros((2, 4)), np.zeros((2, 3)), verbose=0)
@@ -460,7 +428,7 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
     checkpoint.write(path, model, checkpoint.Position(epoch=1, rows=[row]), {})
     whole, weights, random = path.read_bytes(), model.get_weights(), np.random.default_rng(0)
     refused = 0
-    for i in range(200):
+    for i in range(60):
         place = int(random.integers(len(whole)))
         junk = random.bytes(int(random.integers(1, 9)))
         overwritten = whole[:place] + junk + whole[place + len(junk) :]
@@ -472,4 +440,4 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
             model.set_weights(weights)
         for ours, theirs in zip(model.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    assert refused > 100
+    assert refused > 30
