@@ -77,10 +77,11 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
     Keras's own would take the next epoch's. The first `done` steps of all are skipped: the iterator begins after them.
     """
     most = model.steps_per_execution
-    begins = range(0, steps, most)
-    whole = [min(begin + most, steps) - begin for begin in begins]
-    begun = [min(begin + most, steps) - max(begin, done) for begin in begins]
-    counts = itertools.chain(begun, itertools.cycle(whole))
+
+    def counts(done: int) -> list[int]:
+        return [min(begin + most, steps) - max(begin, done) for begin in range(0, steps, most)]
+
+    executions = itertools.chain(counts(done), itertools.cycle(counts(0)))
     model.make_train_function()
     one, step = model.train_function, tf.function(model.train_step, autograph=False, jit_compile=model.jit_compile)
 
@@ -91,7 +92,7 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
         return found[1]
 
     def execute(iterator: Any) -> dict[str, Any]:
-        count = next(counts)
+        count = next(executions)
         if count <= 0:
             return {}
         return one(iterator) if most == 1 else several(iterator, tf.constant(count))

@@ -90,7 +90,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         if copy is not head:
             compile_model(recipe, settings, steps, copy)
         copy.jit_compile = choices.xla.value == "on"
-        copy.steps_per_execution = choices.steps_per_execution.value
+        copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
         resources.check_memory(copy)
         checkpoint.complete(copy, epochs.batches().element_spec)
     return TrainingSetup(
