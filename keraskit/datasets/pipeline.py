@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from keraskit import system
@@ -15,7 +17,8 @@ from keraskit.start import tf
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory
-_failure: RunStopped | None = None  # of the last Python function that raised one
+_failure: RunStopped | None = None  # what a Python function has raised
+_stderr: int | None = None  # the real one, inside `stopping`
 
 
 def ahead(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
@@ -47,6 +50,9 @@ def in_python(function: Callable[..., Any], given: list[Any], dtype: Any) -> Any
             return function(*arrays)
         except RunStopped as stopped:
             _failure = stopped
+            if _stderr is not None:  # TensorFlow prints twenty lines of it
+                with Path(os.devnull).open("w") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
             raise StopIteration from None  # the one exception whose traceback TensorFlow does not print
 
     close_at_exit()
@@ -55,15 +61,24 @@ def in_python(function: Callable[..., Any], given: list[Any], dtype: Any) -> Any
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Re-raise a RunStopped that TensorFlow wrapped."""
-    global _failure
-    _failure = None
+    """Re-raise a RunStopped that TensorFlow wrapped, and keep what it says of it off the screen."""
+    global _failure, _stderr
+    outermost = _stderr is None
+    if outermost:
+        _failure = None
+        with suppress(OSError):  # there is none
+            _stderr = os.dup(2)
     try:
         yield
     except tf.errors.OpError as error:
         if _failure:
             raise _failure from error
         raise
+    finally:
+        if outermost and _stderr is not None:
+            os.dup2(_stderr, 2)
+            os.close(_stderr)
+            _stderr = None
 
 
 @functools.cache
