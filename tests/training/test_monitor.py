@@ -102,7 +102,8 @@ class Own(keras.Model):
 
 def test_a_monitor_that_a_step_of_ones_own_does_not_measure_is_told_after_the_first_epoch(tmp_path):
     def own() -> keras.Model:
-        return Own(*(getattr(build(), name) for name in ("inputs", "outputs")))
+        whole = build()
+        return Own(whole.inputs, whole.outputs)
 
     with pytest.raises(UserError, match=r"monitors val_accuracy; measured are .*val_mine"):
         run(tmp_path, build=own, monitor="val_accuracy")
