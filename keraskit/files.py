@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import secrets
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.errors import UserError, printable
-from keraskit.system import cache_folder, expanded
+from keraskit.system import expanded
 
 MODEL = "model.keras"  # of a run
 MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
@@ -145,24 +144,3 @@ def weights_file(weights: str) -> Path:
         missing = f"the folder holds no {MODEL}" if folder else "there is no such file"
         advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
         raise UserError(f"--weights {weights}: {missing}.", advice) from error
-
-
-def remembered(name: str) -> dict[str, Any]:
-    """What was remembered between runs under a name; empty where nothing was, or what is there is damaged."""
-    place = cache_folder()
-    try:
-        found = json.loads((place / name).read_text("utf-8")) if place else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def remember(name: str, entries: dict[str, Any]) -> Path | None:
-    """Keep this for later runs, in the file that is returned; None where there is no place for it."""
-    place = cache_folder()
-    try:
-        if place:
-            write_text(place / name, json.dumps(entries))
-    except OSError:
-        return None
-    return place and place / name

@@ -50,11 +50,6 @@ def _cpuinfo(name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
-def cache_folder() -> Path:
-    """Where small things that can be made again are kept between runs."""
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "keraskit"
-
-
 def keras_home() -> Path:
     """Where Keras keeps what it downloads."""
     return expanded(os.environ.get("KERAS_HOME") or "~/.keras")

@@ -47,14 +47,6 @@ def _freeze(phase, info):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """What keraskit remembers between runs, in a place of the tests' own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def mnist_read_once():
     """MNIST's arrays stay in memory."""
     with pytest.MonkeyPatch.context() as patch:
