@@ -216,7 +216,10 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         raise UserError(f"The model ends in {shape[1:]}; {needed}.", advice)
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
     splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
-    _, y, *_ = splits.train.in_order(1).element_spec
+    x, y, *_ = splits.train.in_order(1).element_spec
+    if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
+        problem = f"{source.source['name']} and {recipe.name}'s model differ: one has text as input, the other numbers"
+        raise UserError(f"{problem}.", 'Numbers as text become some by .astype(float); text takes a dtype="string".')
     if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
         return splits.map(Split.in_a_column)  # as F1Score, R2Score and others of Keras's metrics want targets
     return splits
