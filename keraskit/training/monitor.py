@@ -1,6 +1,7 @@
-"""The metric that decides which epoch is the best."""
+"""The metric that decides which epoch is the best, and what else watches metrics."""
 
 import re
+from collections.abc import Iterable
 
 import keras
 
@@ -8,6 +9,7 @@ from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import Recipe
 from keraskit.runs import history
 
+SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 STEPS = ("test_step", "compute_metrics", "compute_loss")
 
 
@@ -22,19 +24,52 @@ def monitored(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
     monitor, mode = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
     if not monitor.startswith("val_"):
         raise UserError(f"{recipe.name} monitors {monitor}.", f"Validation decides: monitor val_{monitor}.")
-    if all(getattr(type(model), name) is getattr(keras.Model, name) for name in STEPS):
-        if model._compile_loss is None:
-            advice = "Compile it with a loss, or give it a test_step of its own."
-            raise UserError("The model cannot be evaluated: it has no loss.", advice)
-        known = list(history.flat(model.get_metrics_result()))
+    if known := measured(model):
         for name in (monitor.removeprefix("val_"), *(each.removeprefix("test_") for each in recipe.expected)):
-            if name not in known:
-                problem = f"{recipe.name} has no metric {name}. Measured are {', '.join(known)}."
-                raise UserError(problem, did_you_mean(name, known) or "Add it, or change it.")
+            _check(f"{recipe.name} has no metric {name}", name, known)
     if rises := {"max": 1.0, "min": -1.0}.get(mode) or direction(model, monitor.removeprefix("val_")):
         return monitor, rises
     problem = f"{recipe.name}: whether {monitor} should rise or fall is not known."
     raise UserError(problem, f'Say monitor=("{monitor}", "min") or "max" in the recipe.')
+
+
+def measured(model: keras.Model) -> list[str]:
+    """Return the names of what a compiled model measures; none where its steps are its own.
+
+    Raises UserError where it has no loss.
+    """
+    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in STEPS):
+        return []
+    if model._compile_loss is None:
+        advice = "Compile it with a loss, or give it a test_step of its own."
+        raise UserError("The model cannot be evaluated: it has no loss.", advice)
+    return list(history.flat(model.get_metrics_result()))
+
+
+def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.Model) -> None:
+    """Raise UserError where a callback watches or sets what is not there: Keras finds out after the first epochs.
+
+    What follows a callback of the user's own is not checked, as that may add to the logs.
+    """
+    known = measured(model)
+    logged = [*known, *(f"val_{name}" for name in known), "learning_rate"]
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    scheduled = isinstance(optimizer.get_config().get("learning_rate"), dict)
+    for callback in callbacks:
+        name, watched = type(callback).__name__, getattr(callback, "monitor", None)
+        if scheduled and isinstance(callback, SET_RATES):
+            problem = f"{name} sets the learning rate, which follows a schedule of the optimizer's own."
+            raise UserError(problem, "Give the optimizer a number, or leave the callback out.")
+        if not known or not type(callback).__module__.startswith("keras."):
+            logged = []
+        if logged and watched and getattr(callback, "save_best_only", True):
+            _check(f"{name} watches {watched}, which is not measured", watched, logged)
+
+
+def _check(problem: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        advice = did_you_mean(name, known) or "Add it, or change it."
+        raise UserError(f"{problem}. Measured are {', '.join(known)}.", advice)
 
 
 def direction(model: keras.Model, name: str) -> float | None:

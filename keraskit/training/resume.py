@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keraskit.config import KNOBS, RunConfig
 from keraskit.errors import RunStopped, UserError, printable
+from keraskit.files import MODEL
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, find_card, recipes_available
 from keraskit.runs import manifest
@@ -184,6 +185,9 @@ def begin(folder: RunFolder, setup: TrainingSetup, facts: dict[str, Any]) -> tup
     check(before, facts)
     check_epochs(before, start.position if start else None, epochs)
     position = start.position if start else Position()
+    if before.get("status") == "finished" and position.model_sha256 != folder.sha256(MODEL):
+        problem = f"{folder.path / TRAINED} was not written with {MODEL} beside it."
+        raise UserError(problem, "Put back the file of this run, or start a new one.")
     if start:
         start.restore(setup.training_copy, setup.callbacks)
     folder.sweep()

@@ -100,7 +100,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         model=model,
         training_copy=copy,
         epochs=epochs,
-        callbacks=user_callbacks.own(recipe, settings.callbacks, copy.optimizer),
+        callbacks=user_callbacks.own(recipe, settings.callbacks, copy),
         devices=devices,
         choices=choices,
         monitor=monitor.monitored(recipe, copy),

@@ -11,6 +11,7 @@ import numpy as np
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.registry import import_file
+from keraskit.training import monitor
 
 OF_FIT = {"_model", "_params", "params", "model", "validation_data", "min_delta"}  # `fit` sets them, or their sign
 
@@ -85,13 +86,14 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return value
 
 
-def own(recipe: Recipe, word: str | None, optimizer: keras.optimizers.Optimizer) -> UserCallbacks:
-    """Make the recipe's callbacks, and those of `--callbacks`.
+def own(recipe: Recipe, word: str | None, model: keras.Model) -> UserCallbacks:
+    """Make the recipe's callbacks, and those of `--callbacks`, for a compiled model.
 
     Leave SwapEMAWeights out where it has something to do: every run validates, keeps and tests averages of weights.
     """
     made = [*(recipe.callbacks() if recipe.callbacks else []), *(from_file(word) if word else [])]
-    swaps = keras.callbacks.SwapEMAWeights if averages(optimizer) else ()
+    monitor.check_callbacks(made, model)
+    swaps = keras.callbacks.SwapEMAWeights if averages(model.optimizer) else ()
     return UserCallbacks([each for each in made if not isinstance(each, swaps)])
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras.callbacks import EarlyStopping, ModelCheckpoint
+from keras.callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau
 
 import keraskit
 from keraskit import Recipe, from_arrays
@@ -108,6 +108,29 @@ def test_a_monitor_that_a_step_of_ones_own_does_not_measure_is_told_after_the_fi
     with pytest.raises(UserError, match=r"monitors val_accuracy; measured are .*val_mine"):
         run(tmp_path, build=own, monitor="val_accuracy")
     assert run(tmp_path, build=own, monitor=("val_mine", "max")).history[2]["val_mine"]
+
+
+SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        (
+            {"callbacks": lambda: [EarlyStopping("val_acc")]},
+            "EarlyStopping watches val_acc.* Did you mean val_accuracy",
+        ),
+        ({"callbacks": lambda: [ReduceLROnPlateau("val_auc")]}, "Measured are loss, accuracy, val_loss, val_accuracy"),
+        ({"callbacks": lambda: [ModelCheckpoint("x.keras", "f1", save_best_only=True)]}, "ModelCheckpoint watches f1"),
+        ({"callbacks": lambda: [ReduceLROnPlateau()], "rate": SCHEDULE}, "ReduceLROnPlateau sets the learning rate"),
+        ({"callbacks": lambda: [LearningRateScheduler(lambda _: 0.1)], "rate": SCHEDULE}, "follows a schedule"),
+        ({"metrics": [keras.metrics.F1Score], "monitor": "val_f1_score"}, "Measured are loss, f1_score_0, f1_score_1"),
+    ],
+)
+def test_what_cannot_be_watched_or_set_is_refused_before_training(knobs, says, tmp_path):
+    with pytest.raises(UserError, match=says) as error:
+        run(tmp_path, **knobs)
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 
 def test_what_callbacks_may_add_themselves_is_left_to_them(tmp_path):

@@ -95,6 +95,7 @@ def hashes(folder):
 
 
 REFUSALS = {
+    "another run's": (lambda folder: (folder / "model.keras").write_bytes(b"another"), "was not written with"),
     "another model's": (lambda folder: smaller(folder / "trained.npz"), "does not fit the model"),
     "damaged": (lambda folder: os.truncate(folder / "trained.npz", 900), "is damaged"),
     "other data": (lambda folder: manifest(folder, data={"sha256": "0"}), "data is not what this run began with"),
