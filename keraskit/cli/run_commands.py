@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from keraskit import start
 from keraskit.errors import Count, UserError, printable
 from keraskit.files import PICTURES, check_file, check_new, write_text
-from keraskit.runs.folder import RunFolder
+from keraskit.runs import manifest
 from keraskit.start import wait_for_tensorflow
 from keraskit.text import print_table
 
@@ -43,18 +43,12 @@ class Asked:
     csv: Path | None = None
     """The same as CSV."""
     sheet: Path | None = None
-    """A PNG with the pictures and what was predicted."""
-    show: Literal["mistakes", "unsure", "first"] | None = None
-    """On the sheet: mistakes or those it was unsure of, worst first, or the first (default: mistakes, if known)."""
+    """A PNG with the first pictures and what was predicted; with --evaluate, with the most confident mistakes."""
     evaluate: Switch = False
     """Measure accuracy. The pictures are then folders with one for each class, or with files called like cat.0.jpg."""
 
     def check(self, explained: Path | None = None) -> None:
-        """Raise UserError before the work if they cannot be shown as asked, or would be written over other files."""
-        if self.show and not self.sheet:
-            raise UserError(f"--show {self.show} says what is on a sheet.", "Name its file with --sheet.")
-        if self.show == "mistakes" and not self.evaluate:
-            raise UserError("--show mistakes needs pictures of known classes.", "Name their folder with --evaluate.")
+        """Raise UserError before the work where a file would be written over another."""
         for file, endings in ((self.json, ()), (self.csv, ()), (self.sheet, PICTURES), (explained, PICTURES)):
             check_file(file, endings)
 
@@ -63,7 +57,7 @@ class Asked:
         from keraskit.runs import accuracy, pictures
 
         accuracy.show(rows, classes, truth, notes, self.top)
-        pictures.write(rows, self.json, self.csv, self.sheet, self.top, self.show)
+        pictures.write(rows, self.json, self.csv, self.sheet, self.top)
 
 
 def predict(
@@ -87,9 +81,8 @@ def predict(
     asked.check()
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
-    from keraskit.runs import manifest
 
-    folder = RunFolder.newest(run, unfinished=True)
+    folder = manifest.newest(run, unfinished=True)
     facts = manifest.read(folder)
     if (status := facts.get("status")) != "finished":
         epochs = (facts.get("config") or {}).get("epochs", "?")
@@ -193,7 +186,7 @@ def verify(run: Run, *, recipe: RecipeFile = None) -> None:
 
     Args:
     """
-    folder = RunFolder.newest(run)
+    folder = manifest.newest(run)
     wait_for_tensorflow()
     from keraskit.tools.verify import verify
 
@@ -221,7 +214,7 @@ def explain(
     from keraskit.datasets.images.sources import find
 
     paths = find(pictures) if pictures else []
-    folder = RunFolder.newest(run)
+    folder = manifest.newest(run)
     wait_for_tensorflow()
     from keraskit.tools.explain import explain
 
@@ -249,7 +242,7 @@ def export(
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
     """
-    folder = RunFolder.newest(run)
+    folder = manifest.newest(run)
     to = output_dir or folder.path / "exports"
     wait_for_tensorflow()
     from keraskit.tools.export import export as exporting
@@ -271,7 +264,7 @@ def demo(run: Run, *, output: Path | None = None, recipe: RecipeFile = None) -> 
         output: The page to write (default: demo.html in the run's folder).
     """
     check_file(output, (".html", ".htm"))
-    folder = RunFolder.newest(run)
+    folder = manifest.newest(run)
     wait_for_tensorflow()
     from keraskit.tools.demo.demo import write_demo
 

@@ -1,4 +1,4 @@
-"""Accuracy on labelled picture files: with its interval, confusion, and the most confident mistakes."""
+"""Print accuracy on labelled picture files: its interval, confusion, and the most confident mistakes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from rich.cells import cell_len
 
 from keraskit.datasets import array_files
 from keraskit.datasets.images import decode
@@ -19,8 +18,7 @@ from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.pictures import Prediction, mistakes
 from keraskit.text import counted, print_table, shortened
 
-TABLE, WIDTH = 10, 80  # classes at most whose counts are shown as a table, and its letters in a line
-SHOWN = 10  # mistakes, and pairs of classes, that are printed
+TABLE, SHOWN = 10, 10  # classes at most whose confusion is a table; mistakes that are printed
 
 
 def show(
@@ -79,23 +77,21 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
         raise UserError(f"None of the {len(rows):,} pictures could be read: {unread}.", "Look at them with any viewer.")
     few, wrong = len(classes) <= TABLE, mistakes(read)
     network = f"{read[0].network}: " if read[0].network else ""
-    print(
-        f"{network}{counted(len(read), 'picture')} of {counted(len({row.truth for row in read}), 'class', 'classes')}"
-    )
-    for name, rank in {"accuracy": 1}.items() if few else {"top-1 accuracy": 1, "top-5 accuracy": 5}.items():
+    print(f"{network}{counted(len(read), 'picture')} of {counted(len({r.truth for r in read}), 'class', 'classes')}")
+    for rank in (1,) if few else (1, 5):
         right = sum(row.truth in dict(row.best[:rank]) for row in read)
         low, high = metrics.interval(right, len(read))
+        name = "accuracy" if few else f"top-{rank} accuracy"
         print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
-    index = {name: k for k, name in enumerate(classes)}
-    truth, predicted = np.array([(index[row.truth], index[row.best[0][0]]) for row in read]).T
-    counts = metrics.confusion(truth, predicted, len(classes))
     if few:
+        index = {name: k for k, name in enumerate(classes)}
+        truth, predicted = np.array([(index[row.truth], index[row.best[0][0]]) for row in read]).T
         print("\nTrue classes in lines, predicted ones in columns:")
-        _print_counts(counts, [printable(name) for name in classes])
-    elif often := [pair for pair in metrics.confused(counts, SHOWN) if pair[2] > 1]:
-        print("\nConfused most:")
-        for true, named, count in often:
-            print(f"{count:6,} times {printable(classes[true])} was taken for {printable(classes[named])}")
+        heads = [shortened(printable(name), max(4, 60 // len(classes) - 2)) for name in classes]
+        counts = metrics.confusion(truth, predicted, len(classes))
+        named = zip(classes, counts, strict=True)
+        lines = [[shortened(printable(name), 20), *map("{:,}".format, line)] for name, line in named]
+        print_table(["", *heads], lines, right=heads)
     if wrong:
         print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
         lines = [[printable(row.path), printable(row.truth), row.cell(top=1)] for row in wrong[:SHOWN]]
@@ -103,14 +99,3 @@ def report(rows: Sequence[Prediction], classes: Sequence[str], notes: Sequence[s
     left_out = [f"{len(rows) - len(read):,} could not be read: {unread}"] if unread else []
     if left_out or notes:
         print("", *map(printable, [*left_out, *notes]), sep="\n")
-
-
-def _print_counts(counts: np.ndarray, names: Sequence[str]) -> None:
-    """Print a table of counts; numbers stand above the columns where names are too long."""
-    names = [shortened(name, 20) for name in names]
-    heads = list(names)
-    if max(map(cell_len, names)) + sum(2 + max(cell_len(name), len(str(counts.max()))) for name in names) > WIDTH:
-        heads = [str(k) for k in range(len(names))]
-        names = [f"{head} {name}" for head, name in zip(heads, names, strict=True)]
-    lines = [[name, *map("{:,}".format, line)] for name, line in zip(names, counts, strict=True)]
-    print_table(["", *heads], lines, right=heads)

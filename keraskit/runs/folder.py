@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import secrets
 import shlex
 import traceback
@@ -19,7 +18,6 @@ from typing import Any
 
 from keraskit import files
 from keraskit.errors import UserError
-from keraskit.files import MODEL
 from keraskit.registry import recipes_available
 from keraskit.text import short
 
@@ -58,69 +56,37 @@ class RunFolder:
                 advice = "Name a folder you may write with --output-dir."
                 raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
 
-    @classmethod
-    def newest(cls, path: Path, unfinished: bool = False) -> RunFolder:
-        """This run's folder, or the newest finished run's in a folder of runs, or of folders of them.
-
-        Where that has not finished, or none has, raises UserError, unless an `unfinished` one with a model will do.
-        """
-        if not path.is_dir():
-            raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
-        found = [file.parent for below in ("*", "*/*") for file in path.glob(f"{below}/{MANIFEST}")]
-        inside = [path] if (path / MANIFEST).exists() or not found else sorted(found, key=lambda run: run.name)
-        status = {}
-        for folder in map(cls, inside):
-            try:
-                status[folder] = dict(folder.read_json(MANIFEST)).get("status")
-            except (UserError, TypeError, ValueError):  # of several, a damaged one does not count
-                if len(inside) == 1:
-                    raise
-        for folder in reversed(status):
-            if status[folder] == "finished":
-                return folder
-        with_model = [folder for folder in status if (folder.path / MODEL).exists()] or list(status)
-        if not unfinished:
-            problem = f"{with_model[-1].path} has not finished: it is {status[with_model[-1]] or 'of unknown status'}."
-            raise UserError(problem, "`keraskit resume` goes on with it.")
-        return with_model[-1]
-
     def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:
         """A path beside `name` to write to; renamed to `name` if the block succeeds (`files.atomic`)."""
         return files.atomic(self.path / name, durable)
 
     def sweep(self) -> None:
         """Remove temporary files of a killed process."""
-        for path in self.path.glob(".*"):
-            if re.fullmatch(r"\..+\.[0-9a-f]{6}\.\w+", path.name):
-                path.unlink(missing_ok=True)
+        for path in self.path.glob(".*.??????.*"):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder inside the block. Raises UserError where another process has locked it."""
         try:
-            self._take()
-            yield
-        finally:
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
-
-    def _take(self) -> None:
-        try:
             import fcntl
-
-            found = os.open(self.path, os.O_RDONLY)  # the folder itself, so that a killed process leaves no lock behind
-        except (ImportError, OSError):  # no such locks here
+        except ImportError:  # no such locks here
+            yield
             return
+        self._lock = os.open(self.path, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
         try:
-            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(found)
+            os.close(self._lock)
             problem = f"Another process is still running in {self.path}."
             raise UserError(problem, "Wait until it has ended, or stop it.") from None
         except OSError:  # nor on this file system
             pass
-        self._lock = found
+        try:
+            yield
+        finally:
+            os.close(self._lock)
+            self._lock = None
 
     def check(self) -> None:
         """Raise UserError where the folder was deleted or replaced since it was locked."""
@@ -194,9 +160,8 @@ class RunFolder:
         try:
             text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
-            for kind in ("epoch", "val_") if rows else ():
-                if not any(name.startswith(kind) for name in rows[0]):
-                    raise ValueError(f"it has no {kind}")
+            if rows and not ("epoch" in rows[0] and any(name.startswith("val_") for name in rows[0])):
+                raise ValueError("it has no epoch or no validation")
             return rows
         except FileNotFoundError:
             return []

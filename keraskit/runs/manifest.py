@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,19 +25,11 @@ class Keys(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class Choice(Keys):
-    """What was chosen, and why."""
-
-    value: Any = None
-    reason: Text = None
-
-
 class Data(Keys):
     """The data set."""
 
     name: Text = None
     path: Text = None
-    found: Text = None
     sha256: Text = None
     used: dict[str, Count] | None = None
     notes: Words = None
@@ -46,9 +39,7 @@ class Hardware(Keys):
     """The machine."""
 
     cpu: Text = None
-    cores: Count | None = None
     gpus: Words = None
-    system: Text = None
 
 
 class Config(Keys):
@@ -90,7 +81,7 @@ class Manifest(Keys):
     data: Data | None = None
     inputs: dict[str, Any] | None = None
     training_pictures: Numbers = None
-    choices: dict[str, Choice] | None = None
+    choices: dict[str, dict[str, Any]] | None = None
     hardware: Hardware | None = None
     versions: dict[str, str] | None = None
     git: dict[str, Any] | None = None
@@ -120,10 +111,13 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged; it says where.
     """
-    run = folder.read_json(MANIFEST)
+    run, problem = folder.read_json(MANIFEST), ""
     try:
         Manifest.model_validate(run)
-        problem = next((f"it lacks {name}" for name in needed if missing(run, name)), "")
+        for name in needed:
+            if reduce(lambda values, key: (values or {}).get(key), name.split("."), run) is None:
+                problem = f"it lacks {name}"
+                break
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -133,15 +127,31 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
 
 
 def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """The runs that lie in a folder, the newest first, each with its manifest; damaged ones are left out."""
-    for file in sorted(path.glob(f"*/{MANIFEST}"), reverse=True):
-        folder = RunFolder(file.parent.resolve())
+    """Runs in a folder, or in folders in it, the newest first, each with its manifest; damaged ones are left out."""
+    found = [file.parent for below in ("*", "*/*") for file in path.glob(f"{below}/{MANIFEST}")]
+    for folder in sorted(found, key=lambda run: run.name, reverse=True):
         with suppress(UserError):
-            yield folder, read(folder)
+            yield RunFolder(folder.resolve()), read(RunFolder(folder))
 
 
-def missing(values: Any, name: str) -> bool:
-    """Whether a key such as "data.name" is not there, or null."""
-    for part in name.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values is None
+def newest(path: Path, unfinished: bool = False) -> RunFolder:
+    """This run's folder, or the newest finished run's in a folder of runs, or of folders of them.
+
+    Args:
+        path: the folder.
+        unfinished: a run's own folder will do though it has not finished.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if not path.is_dir():
+        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
+    if (path / MANIFEST).exists():
+        status = read(RunFolder(path)).get("status")
+        if status != "finished" and not unfinished:
+            raise UserError(f"{path} has not finished: it is {status}.", "`keraskit resume` goes on with it.")
+        return RunFolder(path)
+    folder = next((folder for folder, facts in runs(path) if facts.get("status") == "finished"), None)
+    if folder is None:
+        raise UserError(f"{path} has no {MANIFEST}, nor any finished run in it.", "They lie in runs/<recipe>/.")
+    return folder

@@ -6,27 +6,23 @@ import dataclasses
 import shlex
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
 
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
-from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable, sentence
+from keraskit.files import MODEL
 from keraskit.models import applications, weights
 from keraskit.recipe import call
 from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
-from keraskit.runs.folder import MANIFEST, MODEL, STATISTICS, RunFolder
+from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
-Invert = Literal["auto", "yes", "no"]
-Prepare = Literal["auto", "no"]
-NEARLY_ALL = 0.95  # of a run's training pictures
 UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of older runs
 
 
@@ -79,7 +75,7 @@ class OpenedPictureRun(OpenedRun):
     def trained(self) -> dict[str, float]:
         """What `digit_pictures.measure` found in the training pictures, or `UNRECORDED`."""
         known = self.facts.get("training_pictures") or {}
-        return UNRECORDED if any(manifest.missing(known, name) for name in UNRECORDED) else known
+        return UNRECORDED if any(known.get(name) is None for name in UNRECORDED) else known
 
     def preprocess(self, pictures: np.ndarray) -> Any:
         """Make the model's input of uint8 pictures, shape (n, height, width) or (n, height, width, 3)."""
@@ -97,7 +93,7 @@ def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) ->
     Raises:
         UserError: there is none, or its files are damaged.
     """
-    folder = RunFolder.newest(run, unfinished)
+    folder = manifest.newest(run, unfinished)
     return OpenedRun(folder, manifest.read(folder, "recipe"), load_model(folder, recipe))
 
 
@@ -106,21 +102,18 @@ def open_picture_run(run: Path, recipe: Path | None = None, unfinished: bool = F
 
     Raises UserError where it learned from something else, too, or its files contradict each other.
     """
-    folder = RunFolder.newest(run, unfinished)
+    folder = manifest.newest(run, unfinished)
     facts = manifest.read(folder, "recipe", "classes", "config")
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
         inputs, augmentation = Inputs.from_json(facts["inputs"]), _augmentation(folder, facts["config"])
         opened = OpenedPictureRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
-        takes = {tensor.name: tuple(tensor.shape[1:]) for tensor in opened.classifier.inputs}
-        wanted = inputs.shape if isinstance(inputs.shape, dict) else dict.fromkeys(list(takes)[:1], inputs.shape)
-        if takes != wanted:
-            raise ValueError(f"the model takes {takes}, the run's pictures are {wanted}")
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
-        opened.preprocess(blank)  # raises for statistics of other shapes
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise UserError(f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {error}.") from error
+        opened.classifier(opened.preprocess(blank))
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+        problem = f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {sentence(error)}"
+        raise UserError(problem) from error
     return opened
 
 
@@ -165,42 +158,3 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
         applications.load_file(model, path)
         print(f"NOTE           {printable(problem)} So {own.name} built it, and was given its weights.", flush=True)
         return model
-
-
-def prepared(
-    image: Image.Image, inputs: Inputs, trained: dict[str, float], invert: Invert, prepare: Prepare
-) -> tuple[np.ndarray, str]:
-    """Return a picture in the run's size, uint8, and a note on what else was done to it.
-
-    Args:
-        image: from `decode.read`.
-        inputs: the run's.
-        trained: what `digit_pictures.measure` found in its training pictures.
-        invert, prepare: as `predict` has them.
-    """
-    bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
-    if prepare == "auto" and as_mnist(inputs, trained) and not digit_pictures.is_prepared(image):
-        dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
-        if found := digit_pictures.cut_out(image, dark_ink):
-            array, dark_ink = found
-            note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
-            return 255 - array if bright_paper else array, note
-    array = decode.pixels(image, inputs.size, inputs.channels)
-    if invert == "yes" or (invert == "auto" and inputs.channels == 1 and _differs(array, trained)):
-        return decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels), "inverted"
-    return array, ""
-
-
-def as_mnist(inputs: Inputs, trained: dict[str, float]) -> bool:
-    """Whether the run's pictures are digits prepared as MNIST's."""
-    return trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == digit_pictures.SHAPE
-
-
-def _differs(array: np.ndarray, trained: dict[str, float]) -> bool:
-    """Whether the border of a grey picture, once inverted, is nearer to those of the training pictures."""
-
-    def distance(brightness: float) -> float:
-        return max(trained["darkest_border"] - brightness, brightness - trained["brightest_border"], 0)
-
-    brightness = float(digit_pictures.border(array[None])[0])
-    return distance(255 - brightness) < distance(brightness)

@@ -17,16 +17,17 @@ from rich.console import Console
 from rich.progress import track
 
 from keraskit import system
-from keraskit.datasets.images import decode
+from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.images.decode import BadPicture
+from keraskit.datasets.images.digit_pictures import Invert, Prepare
 from keraskit.errors import printable
 from keraskit.files import as_csv, atomic, write_text
 from keraskit.runs import metrics, plots
-from keraskit.runs.opening import Invert, OpenedPictureRun, Prepare, prepared
+from keraskit.runs.opening import OpenedPictureRun
 from keraskit.text import print_table, shortened
 
 BATCH, SHEET, COLUMNS = 32, 48, 6
-THUMBNAIL, FRAME, CAPTION = 200, 6, 26  # pixels across a picture on a sheet and its frame; letters in a line below
+THUMBNAIL, CAPTION = 200, 26  # pixels across a picture on a sheet; letters in a line below
 
 
 @dataclass
@@ -91,8 +92,8 @@ class Network:
 
 def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
     """Return a run's classifier with the run's own preprocessing."""
-    as_the_runs = partial(prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
-    return Network(as_the_runs, run.preprocess, run.classifier, run.inputs.bits)
+    own = partial(digit_pictures.prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
+    return Network(own, run.preprocess, run.classifier, run.inputs.bits)
 
 
 def predictions(
@@ -123,14 +124,12 @@ def predictions(
         except OSError as error:
             return None, Prediction(path, network, error=f"cannot be read: {error.strerror or error}")
 
-    chunks = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-    steps = [*chunks[1:], []] if chunks else []
-    console, quiet = Console(file=sys.__stderr__), not sys.stderr.isatty() or len(chunks) < 4
+    steps = range(batch_size, len(paths) + batch_size, batch_size)
+    console, quiet = Console(file=sys.__stderr__), not sys.stderr.isatty() or len(steps) < 4
     with ThreadPoolExecutor(system.cores()) as pool:
-        ahead = [pool.submit(read, path) for path in chunks[0]] if chunks else []
-        for following in track(steps, f"{len(paths):,} pictures", console=console, transient=True, disable=quiet):
-            results = [future.result() for future in ahead]
-            ahead = [pool.submit(read, path) for path in following]
+        ahead = pool.map(read, paths[:batch_size])
+        for start in track(steps, f"{len(paths):,} pictures", console=console, transient=True, disable=quiet):
+            results, ahead = list(ahead), pool.map(read, paths[start : start + batch_size])
             good = [array for array, _ in results if array is not None]
             predicted = iter(asked.probabilities(np.stack(good))) if good else iter(())
             for array, row in results:
@@ -150,18 +149,13 @@ def show(rows: Sequence[Prediction], top: int = 3) -> None:
 
 
 def write(
-    rows: Sequence[Prediction],
-    to_json: Path | None,
-    to_csv: Path | None,
-    to_sheet: Path | None,
-    top: int = 3,
-    show: str | None = None,
+    rows: Sequence[Prediction], to_json: Path | None, to_csv: Path | None, to_sheet: Path | None, top: int = 3
 ) -> None:
-    """Write JSON, CSV and sheet where paths are given; `show` as in `draw`."""
+    """Write JSON, CSV and sheet where paths are given."""
     write_texts({to_json: lambda: rows_as_json(rows, top), to_csv: lambda: rows_as_csv(rows, top)})
     if to_sheet:
         with atomic(to_sheet) as path:
-            draw(rows, path, show)
+            draw(rows, path)
         print(f"sheet: {printable(to_sheet)}")
 
 
@@ -175,24 +169,8 @@ def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
 
 def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
     """JSON: an object per file, with truth where it is known."""
-    return json.dumps(_entries(rows, top), indent=2, ensure_ascii=False) + "\n"
-
-
-def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """CSV: a line per file, with columns for each class and probability."""
-    entries, table = _entries(rows, top), []
-    most = max((len(entry["best"]) for entry in entries), default=0)
-    for entry in entries:
-        best = entry["best"] + [{"class": None, "probability": None}] * (most - len(entry["best"]))
-        columns = {f"{name}_{i}": value for i, each in enumerate(best, 1) for name, value in each.items()}
-        known = {name: value for name, value in entry.items() if name not in ("best", "note", "error")}
-        table.append({**known, **columns, "note": entry["note"], "error": entry["error"]})
-    return as_csv([[*table[0]], *([*line.values()] for line in table)])
-
-
-def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
     labelled = any(row.truth for row in rows)
-    return [
+    entries = [
         {
             "picture": printable(row.path),
             "network": row.network,
@@ -203,6 +181,21 @@ def _entries(rows: Sequence[Prediction], top: int) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+
+def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
+    """CSV: a line per file, with columns for each class and probability."""
+    labelled = any(row.truth for row in rows)
+    most = max((len(row.best[:top]) for row in rows), default=0)
+    best = [f"{name}_{i}" for i in range(1, most + 1) for name in ("class", "probability")]
+    table: list[list[Any]] = [["picture", "network", *(["truth", "right"] * labelled), *best, "note", "error"]]
+    for row in rows:
+        known = [row.truth, row.right] if labelled else []
+        cells: list[Any] = [cell for name, p in row.best[:top] for cell in (name, round(p, 6))]
+        cells += [None] * (len(best) - len(cells))
+        table.append([row.path, row.network, *known, *cells, row.note, row.error])
+    return as_csv(table)
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
@@ -210,34 +203,23 @@ def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
     return sorted((row for row in rows if row.right is False), key=lambda row: -row.best[0][1])
 
 
-def draw(rows: Sequence[Prediction], path: Path, show: str | None = None) -> None:
-    """Draw pictures with their predictions, right ones framed in green, wrong ones in red.
-
-    Args:
-        rows: those that could not be read are left out.
-        path: the PNG to write.
-        show: "mistakes", the most confident first; "unsure", the least probable first; or "first" (default: mistakes,
-            where the truth is known).
-    """
-    read = [row for row in rows if row.best]
-    show = show or ("mistakes" if any(row.truth for row in rows) else "first")
-    chosen = {"mistakes": mistakes(read), "unsure": sorted(read, key=lambda row: row.best[0][1]), "first": read}[show]
-    order = {"mistakes": " mistakes, the most confident first", "unsure": ", the least probable first", "first": ""}
+def draw(rows: Sequence[Prediction], path: Path) -> None:
+    """Draw the most confident mistakes where the truth is known, else the first pictures, with their predictions."""
+    labelled = any(row.truth for row in rows)
+    chosen = mistakes(rows) if labelled else [row for row in rows if row.best]
     shown = chosen[:SHEET]
-    title = f"{len(shown)} of {len(chosen):,}{order[show]}"
+    title = f"{len(shown)} of {len(chosen):,}{' mistakes, the most confident first' if labelled else ''}"
     plots.sheet([*map(_thumbnail, shown)], [*map(_caption, shown)], path, title, COLUMNS, side=1.8)
 
 
 def _caption(row: Prediction) -> str:
     name, probability = row.best[0]
     named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
-    verdict = {True: "right", False: f"wrong, true: {row.truth}", None: ""}[row.right]
-    lines = [row.path.name, named, verdict, row.network, row.note]
+    lines = [row.path.name, named, f"true: {row.truth}" if row.truth else "", row.network, row.note]
     return "\n".join(shortened(printable(line), CAPTION) for line in lines if line)
 
 
 def _thumbnail(row: Prediction) -> np.ndarray:
-    """The picture padded to a square and framed."""
+    """The picture padded to a square."""
     image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
-    frame = {True: plots.MARK, False: plots.VALIDATION, None: "white"}[row.right]
-    return np.asarray(ImageOps.expand(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"), FRAME, frame))
+    return np.asarray(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"))

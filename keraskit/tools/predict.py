@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.array_files import reading
+from keraskit.datasets.images.digit_pictures import Invert, Prepare
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
 from keraskit.runs import metrics, pictures
-from keraskit.runs.opening import Invert, Prepare, open_picture_run, open_run
+from keraskit.runs.opening import open_picture_run, open_run
 from keraskit.text import print_table
 
 SHOWN = 10  # examples of arrays that are printed

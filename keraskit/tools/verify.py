@@ -9,10 +9,11 @@ import numpy as np
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
+from keraskit.files import MODEL
 from keraskit.models import applications
 from keraskit.recipe import call
-from keraskit.runs import predictions
-from keraskit.runs.folder import MODEL, RunFolder
+from keraskit.runs import manifest, predictions
+from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.training import hardware, outputs, resume
 from keraskit.training.evaluate import infer
@@ -36,7 +37,7 @@ def verify(path: Path, recipe: Path | None = None) -> None:
     Raises UserError where the run has not finished, or its recipe or data are not there; RunStopped where a fact does
     not hold.
     """
-    facts = check(RunFolder.newest(path), recipe)
+    facts = check(manifest.newest(path), recipe)
     for fact in facts:
         print(f"{fact.name:22} {'agrees' if fact.holds else 'DIFFERS'}: {printable(fact.said)}", flush=True)
     wrong = [fact.name for fact in facts if not fact.holds]

@@ -8,9 +8,10 @@ import keras
 
 from keraskit import signals
 from keraskit.errors import UserError
+from keraskit.files import MODEL
 from keraskit.models import weights
 from keraskit.runs import history
-from keraskit.runs.folder import CHECKPOINT, MODEL, RunFolder
+from keraskit.runs.folder import CHECKPOINT, RunFolder
 from keraskit.training import checkpoint
 from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.splits import Split
+from keraskit.files import MODEL
 from keraskit.models import weights
 from keraskit.runs import history
-from keraskit.runs.folder import MODEL, RunFolder
+from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.runs.results import by_output
 from keraskit.training import resources

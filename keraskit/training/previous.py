@@ -9,10 +9,10 @@ from typing import Any
 from keraskit.config import RunConfig, Settings
 from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError, printable
+from keraskit.files import MODEL
 from keraskit.recipe import Recipe
 from keraskit.registry import load_recipe
 from keraskit.runs import manifest
-from keraskit.runs.folder import MODEL
 
 ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run of the two
 

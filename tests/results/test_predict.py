@@ -12,7 +12,7 @@ import keraskit
 from keraskit.datasets import mnist
 from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
-from keraskit.runs import pictures
+from keraskit.runs import manifest, pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import predict
 from keraskit.tools.verify import reopen
@@ -181,7 +181,7 @@ def test_it_is_a_command(tiny_run, digits, command, tmp_path):
     assert len(json.loads((tmp_path / "a.json").read_text())) == 12
     with Image.open(tmp_path / "a.png") as sheet:
         assert sheet.width > 600
-    assert RunFolder.newest(tiny_run.folder.parent).path == tiny_run.folder
+    assert manifest.newest(tiny_run.folder.parent).path == tiny_run.folder
     for words, message in (
         (["nowhere", digits], "no run folder nowhere"),
         ([tiny_run.folder], "No pictures are named"),

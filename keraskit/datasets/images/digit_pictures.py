@@ -4,13 +4,23 @@ http://yann.lecun.com/exdb/mnist says how: black and white digits were scaled, t
 of 20x20 pixels, whence the grey levels, and set into 28x28 pixels with their centre of mass in the middle.
 """
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+
+from keraskit.datasets.images import decode
+from keraskit.datasets.preprocessing import Inputs
+
+Invert = Literal["auto", "yes", "no"]
+Prepare = Literal["auto", "no"]
 
 FIELD, BOX = 28, 20  # pixels
 MIDDLE = FIELD // 2  # MNIST's centres of mass, pixels counted from 0, all lie within half a pixel of (14, 14)
 SHAPE = (FIELD, FIELD, 1)
 SAMPLE = 1_000  # pictures to measure
+NEARLY_ALL = 0.95  # of them
 WORKED = 320  # pixels of a photograph's longer side while its ink is looked for
 FAINT = 0.1  # contrast below which nothing counts as ink
 INK = 0.25  # of the strongest contrast: what has less is paper
@@ -41,6 +51,42 @@ def border(pictures: np.ndarray) -> np.ndarray:
 def is_prepared(image: Image.Image) -> bool:
     """Whether a picture is as MNIST's are, whether its ink is bright or dark."""
     return measure(np.asarray(image.convert("L"))[None])["as_mnist"] == 1
+
+
+def prepared(
+    image: Image.Image, inputs: Inputs, trained: Mapping[str, float], invert: Invert = "auto", prepare: Prepare = "auto"
+) -> tuple[np.ndarray, str]:
+    """Return a picture in a run's size, uint8, and a note on what else was done to it.
+
+    Args:
+        image: from `decode.read`.
+        inputs: the run's.
+        trained: what `measure` found in its training pictures.
+        invert, prepare: as `predict` has them.
+    """
+    bright_paper = trained["darkest_border"] + trained["brightest_border"] > 255
+    if prepare == "auto" and as_mnist(inputs, trained) and not is_prepared(image):
+        dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
+        if found := cut_out(image, dark_ink):
+            array, dark_ink = found
+            note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
+            return 255 - array if bright_paper else array, note
+    array = decode.pixels(image, inputs.size, inputs.channels)
+    if invert == "yes" or (invert == "auto" and inputs.channels == 1 and _differs(array, trained)):
+        return decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels), "inverted"
+    return array, ""
+
+
+def as_mnist(inputs: Inputs, trained: Mapping[str, float]) -> bool:
+    """Whether a run's pictures are digits prepared as MNIST's."""
+    return trained["as_mnist"] >= NEARLY_ALL and (*inputs.size, inputs.channels) == SHAPE
+
+
+def _differs(array: np.ndarray, trained: Mapping[str, float]) -> bool:
+    """Whether the border of a grey picture, once inverted, is nearer to those of the training pictures."""
+    brightness, low, high = float(border(array[None])[0]), trained["darkest_border"], trained["brightest_border"]
+    distance, swapped = (max(low - value, value - high, 0) for value in (brightness, 255 - brightness))
+    return swapped < distance
 
 
 def _is_prepared(ink: np.ndarray) -> bool:

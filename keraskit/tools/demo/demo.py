@@ -11,10 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keraskit.datasets.images.digit_pictures import as_mnist
 from keraskit.errors import UserError
 from keraskit.files import write_text
 from keraskit.runs import figures, predictions, report, templates
-from keraskit.runs.opening import as_mnist, open_picture_run
+from keraskit.runs.opening import open_picture_run
 
 MOST_WEIGHTS, MOST_LAYERS = 10_000_000, 300  # the most make a page of 53 MB
 AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
