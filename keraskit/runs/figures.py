@@ -54,25 +54,19 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
     """
     if split.pictures is None or split.labels is None:
         return {}
-    predicted, worst = probabilities.argmax(axis=1), worst_of(split.labels, probabilities)
+    predicted = probabilities.argmax(axis=1)
+    right, wrong = np.flatnonzero(predicted == split.labels)[:WHOLE], np.flatnonzero(predicted != split.labels)
+    worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:SHOWN]
     captions = []
-    for i in worst[:SHOWN]:
+    for i in worst:
         file = f"\n{Path(split.names[i]).name[-20:]}" if split.names is not None else ""
         said = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
         captions.append(f"true {classes[split.labels[i]]}\n{said}{file}")
-    title = f"The most confident of {len(worst):,} mistakes on {split.size:,} test examples"
-    right = np.flatnonzero(predicted == split.labels)[:WHOLE]
+    title = f"The most confident of {len(wrong):,} mistakes on {split.size:,} test examples"
     return {
-        "mistakes": Sheet(split.pictures(worst[:SHOWN]), captions, title),
+        "mistakes": Sheet(split.pictures(worst), captions, title),
         "right": Sheet(split.pictures(right), [classes[split.labels[i]] for i in right], "Right predictions"),
     }
-
-
-def worst_of(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Indices of the wrong predictions, the most confident first."""
-    predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
 
 
 def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | None:

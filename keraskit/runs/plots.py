@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import io
 import logging
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import font_manager, get_cachedir
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,8 +24,8 @@ from keraskit.runs import history
 from keraskit.runs.metrics import Calibration
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
-TRAIN, VALIDATION, MARK, GAP = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", GAP, "#56B4E9", "#000000")
+TRAIN, VALIDATION, MARK = "#0072B2", "#D55E00", "#009E73"
+RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", (0, (1, 1)))  # of the first seven runs, the next seven, and so on
 DPI = 120
 FAMILIES = (  # for letters that matplotlib's own font lacks
@@ -40,7 +39,6 @@ DARK = (  # for pages that are dark: the ink of an SVG, and the ground of its le
     "@media (prefers-color-scheme: dark) { text { fill: #e6ebf2 } [style*='fill: #ffffff'] { fill: #14181e !important }"
     " [style*='stroke: #000000'] { stroke: #e6ebf2 !important } }</style>"
 )
-WIDE = 0.05  # a gap between training and validation accuracy that is drawn
 COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
 
@@ -61,15 +59,11 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
 
 
 def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
-    """Write a PNG; print one note where no installed font has the letters of the names."""
+    """Write a PNG, with fonts that have the letters of the names; matplotlib warns where none has."""
     families = [] if "".join(names).isascii() else _families()
     for text in figure.findobj(Text) if families else ():
         text.set_fontfamily([*text.get_fontfamily(), *families])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        figure.savefig(path)
-    if any("missing from font" in str(warning.message) for warning in caught):
-        _advise()
+    figure.savefig(path)
 
 
 def as_svg(figure: Figure) -> bytes:
@@ -86,12 +80,6 @@ def _families() -> list[str]:
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a family without the usual weight will do
     known = set(font_manager.get_font_names())
     return [name for name in FAMILIES if name in known]
-
-
-@functools.cache
-def _advise() -> None:
-    problem = "no font that matplotlib knows has all letters of the names, so pictures show boxes"
-    print(f"NOTE           {problem}: install Noto's for this script, and remove {get_cachedir()}/fontlist*.json")
 
 
 def _words(text: str, most: int = 60) -> str:
@@ -120,13 +108,10 @@ def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
     few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) <= 20 else {}
     for i, name in enumerate(names):
         axes = _axes(figure, "epoch", "", lines, columns, i + 1)
-        axes.plot(epochs, trained := _drawn(rows, name), color=TRAIN, label="training", **few)
+        axes.plot(epochs, _drawn(rows, name), color=TRAIN, label="training", **few)
         if f"val_{name}" in rows[0]:
             held_out = _drawn(rows, f"val_{name}")
             axes.plot(epochs, held_out, color=VALIDATION, linestyle="--", label="validation", **few)
-            if name.endswith("accuracy") and (gap := history.gap(rows, name)) >= WIDE:
-                label = f"gap, {gap:.2f} at the end"
-                axes.fill_between(epochs, held_out, trained, color=GAP, alpha=0.25, linewidth=0, label=label)
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
         axes.set_title(_words(name.replace("_", " ")))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -249,6 +234,7 @@ def sheet(
     top, row = 0.4 if title else 0.1, box * tallest + 0.14 * lines + 0.12
     width, height = max(side * columns, 4.0), top + row * rows
     figure = _figure(width, height)
+    figure.set_layout_engine("none")
     # One axes for all: an axes of its own for each picture takes five times as long.
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")

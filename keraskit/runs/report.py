@@ -124,8 +124,8 @@ def _curves(rows: list[dict[str, float]], run: dict[str, Any]) -> Markup | None:
 def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, Any]:
     """What the test predictions tell: by class and how sure, or how far off."""
     known = test.of_classes(run) if test else None
-    if test is None or not known:
-        return _values(run, test) if test and test.labels is None else {}
+    if not test or not known:
+        return _values(run, test) if test and test.labels is None and run.get("regression") else {}
     classes, (labels, probabilities) = run["classes"], known
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
     right = int(np.trace(counts))
@@ -142,21 +142,21 @@ def _answers(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, An
         share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that few are seen, too
         rows = (list(zip(*row, strict=True)) for row in zip(counts.tolist(), share.tolist(), strict=True))
         found["confusion"] = list(zip(classes, rows, strict=True))
-    found["pairs"] = [(classes[i], classes[j], count) for i, j, count in metrics.confused(counts, PAIRS) if count > 1]
+    else:
+        pairs = metrics.confused(counts, PAIRS)
+        found["pairs"] = [(classes[i], classes[j], count) for i, j, count in pairs]
     sure = metrics.calibration(probabilities, labels)
     described = f"Reliability diagram: expected calibration error {sure.error:.3f}."
     return found | {"sure": str(sure), "reliability": image(plots.as_svg(plots.reliability_figure(sure)), described)}
 
 
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """Errors of a regression, and predicted against true values where there is one an example."""
-    if not run.get("regression"):
-        return {}
+    """Errors of a regression, and predicted against true values of its first output, where that is one an example."""
     found: dict[str, Any] = {"off": " ".join(run["regression"])}
-    _, targets, predicted = next(test.of_values(), ("", np.empty((0, 0)), np.empty((0, 0))))
-    if targets.shape[1] == 1:
-        described = f"Predicted against true values of {len(targets):,} test examples."
-        found["scatter"] = image(plots.as_svg(plots.scatter_figure(targets[:, 0], predicted[:, 0])), described)
+    for _, targets, predicted in [*test.of_values()][:1]:
+        if targets.shape[1] == 1:
+            described = f"Predicted against true values of {len(targets):,} test examples."
+            found["scatter"] = image(plots.as_svg(plots.scatter_figure(targets[:, 0], predicted[:, 0])), described)
     return found
 
 

@@ -107,42 +107,30 @@ def write(
         plots.curves(rows, best_epoch, path)
     figures.draw(folder, sheets)
     folder.write_json("metrics.json", written)
+
+    words = verdict.judge(recipe, splits, settings, different, measured)
+    values = list(test.of_values())
+    means = _training_means(splits, model, [name for name, *_ in values]) if values else {}
+    errors, worse, far = metrics.against_mean(values, means)
+    told = verdict.findings(splits.classes, rows, run, test, _more_epochs(folder, run, settings), far)
+    poor = [] if settings.quick else [*told["warnings"], *worse]  # a quick run's verdict says what it is worth
     folder.update_manifest(
         test=measured,
         **beside,
         best_epoch=best_epoch,
-        **_learned(folder, run, recipe, settings, splits, model, found, different),
+        verdict=words,
+        warnings=[*run["warnings"], *poor],
+        advice=[] if " expected (" in words and "BELOW" not in words else told["advice"],
+        regression=errors,
         weights_sha256=digest(model.get_weights()),
         seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
     )
 
 
-def _learned(
-    folder: RunFolder,
-    run: dict[str, Any],
-    recipe: Recipe,
-    settings: Settings,
-    splits: Splits,
-    model: keras.Model,
-    found: Found,
-    different: dict[str, Any],
-) -> dict[str, Any]:
-    """The verdict, warnings, a regression's errors; and advice unless all is as promised."""
-    measured, test = found["test"]
-    words = verdict.judge(recipe, splits, settings, different, measured)
-    values = list(test.of_values())
-    means = _training_means(splits, model, [name for name, *_ in values]) if values else {}
-    errors, worse, far = metrics.against_mean(values, means)
+def _more_epochs(folder: RunFolder, run: dict[str, Any], settings: Settings) -> str:
+    """What trains on for as many epochs again; empty for a quick run."""
     more, go_on = f"--epochs {2 * settings.epochs}", resume_command(folder.path, run)
-    go_on = "" if settings.quick else f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
-    rate = settings.options.get("learning_rate", run["optimizer"].get("learning_rate"))
-    if isinstance(rate, dict):  # a schedule
-        rate = rate["config"].get("initial_learning_rate")
-    known = verdict.findings(splits, folder.read_history(), run, test, rate, go_on, far)
-    poor = [] if settings.quick else [*known["warnings"], *worse]  # a quick run's verdict says what it is worth
-    advice = [] if " expected (" in words and "BELOW" not in words else known["advice"]
-    warnings = [*run["warnings"], *poor]
-    return {"verdict": words, "warnings": warnings, "advice": advice, "regression": errors}
+    return "" if settings.quick else f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
 
 
 def _training_means(splits: Splits, model: keras.Model, outputs: Sequence[str]) -> dict[str, Any]:

@@ -50,19 +50,12 @@ def interrupted(tiny_run, place):
     return copied(tiny_run, place, ["pictures.npz", "predictions.npz"], status="interrupted", test=None, verdict=None)
 
 
-PAGES = {"classes": named, "values": regression, "stopped": interrupted}
-
-
-@pytest.fixture(scope="module", params=PAGES)
-def page(request, tiny_run, tmp_path_factory):
-    """A report of each kind."""
-    folder = PAGES[request.param](tiny_run, tmp_path_factory.mktemp("page") / "run")
+@pytest.mark.parametrize(
+    ("make", "scheme"), [(named, "light"), (named, "dark"), (regression, "dark"), (interrupted, "light")]
+)
+def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, tmp_path, make, scheme):
+    folder = make(tiny_run, tmp_path / "run")
     report.write_report(folder)
-    return request.param, folder.path / report.REPORT
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, page, scheme):
     said, asked = [], []
     context = browser.new_context(color_scheme=scheme, viewport={"width": 800, "height": 900})
     try:
@@ -70,7 +63,7 @@ def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, page, sche
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(page[1].as_uri())
+        tab.goto((folder.path / report.REPORT).as_uri())
         tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         found = axe.Axe().run(tab)
         assert not found.response["violations"], json.dumps(found.response["violations"], indent=1)[:3_000]

@@ -1,17 +1,14 @@
 """The verdict and the coach: sentences only where something is sure, the same in terminal, report and compare."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
-import scipy.stats
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.runs import history, verdict
+from keraskit.runs import verdict
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.tools import compare
@@ -28,7 +25,7 @@ def told(capsys, recipe="mlp", **knobs):
 def test_the_same_words_stand_in_terminal_manifest_report_and_compare(tmp_path, capsys):
     said, folder = told(capsys, limit=512, epochs=3, learning_rate=10.0, output_dir=tmp_path)
     run, page = folder.read_json("run.json"), (folder.path / "report.html").read_text()
-    assert run["warnings"][0].startswith("Training DIVERGED") and "learning rate 10, or less" in run["warnings"][0]
+    assert run["warnings"][0].startswith("Training DIVERGED")
     for sentence in run["warnings"]:
         assert f"WARNING: {sentence}" in said and sentence in page.split("<main>")[0]
     assert run["advice"] == []  # "train on" is none for what has diverged
@@ -41,8 +38,6 @@ def test_a_network_that_still_learns_is_trained_on_with_the_command(tmp_path, ca
     (sentence,) = folder.read_json("run.json")["advice"]
     assert "still falls" in sentence and sentence in said and sentence in (folder.path / "report.html").read_text()
     assert f"`keraskit resume {folder.path} --epochs 6`" in sentence
-    stuck, _ = told(capsys, limit=512, epochs=4, learning_rate=1e-9, output_dir=tmp_path)
-    assert "For 4 epochs the loss has stood at 2.29, where guessing stands: nothing is learned." in stuck
 
 
 CURVES = {  # of the validation loss; the training loss falls
@@ -58,30 +53,28 @@ CURVES = {  # of the validation loss; the training loss falls
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_curves_are_read_beyond_their_noise(name):
+def test_curves_are_read_where_they_are_sure(name):
     validation, falls, best = CURVES[name]
     validation, training = np.array(validation), np.linspace(1, 0.1, len(validation))
-    assert history.falls(validation) == falls
-    assert history.risen_since(validation, training, 1_000) == best
-    assert history.risen_since(validation, training[::-1], 1_000) == 0  # training did not gain what validation lost
-    assert history.risen_since(validation, training, 16) == 0  # of 16 examples one is enough for that
+    assert verdict.still_falls(validation) == falls
+    assert verdict.risen_since(validation, training) == best
+    assert verdict.risen_since(validation, training[::-1]) == 0  # training did not gain what validation lost
 
 
 def test_curves_that_jitter_about_one_value_are_hardly_ever_told_to_over_fit():
     random = np.random.default_rng(0)
     for epochs in (5, 16, 60):
         flat = random.normal(0.5, 0.02, (400, epochs))
-        assert np.mean([history.risen_since(each, np.linspace(1, 0.1, epochs), 5_000) > 0 for each in flat]) < 0.05
+        assert np.mean([verdict.risen_since(each, np.linspace(1, 0.1, epochs)) > 0 for each in flat]) < 0.05
 
 
 def found(losses, answers, labels):
     """Warnings and advice of a run of two classes."""
     labels, answers = np.array(labels), np.array(answers)
     rows = [{"loss": t, "val_loss": v, "accuracy": a, "val_accuracy": b} for t, v, a, b in losses]
-    each = types.SimpleNamespace(size=len(labels), labels=labels)
-    splits = types.SimpleNamespace(train=each, validation=each, test=each, classes=("ant", "bee"))
     test = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
-    return verdict.findings(splits, rows, {"classes": ["ant", "bee"]}, test, 0.001, "keraskit resume it --epochs 6")
+    classes = ["ant", "bee"]
+    return verdict.findings(classes, rows, {"classes": classes}, test, "keraskit resume it --epochs 6")
 
 
 CALM = [(0.5, 0.5, 0.7, 0.7)] * 3
@@ -132,29 +125,25 @@ def regressing(learning_rate=0.05, seed=0):
 
 
 @pytest.mark.parametrize(("rate", "warned"), [(0.05, False), (1e-6, True)])
-def test_a_regression_has_an_interval_and_the_means_errors_beside_it(tmp_path, capsys, rate, warned):
+def test_a_regression_has_the_means_errors_beside_it(tmp_path, capsys, rate, warned):
     recipe, y_train, x_test, y_test = regressing(rate)
     said, folder = told(capsys, recipe, output_dir=tmp_path)
     dummy = DummyRegressor().fit(y_train[:, None], y_train).predict(y_test[:, None])
     predictions = keras.saving.load_model(folder.path / "model.keras").predict(x_test, verbose=0)[:, 0]
-    off = np.abs(predictions - y_test)
-    low, high = scipy.stats.norm.interval(0.95, off.mean(), scipy.stats.sem(off))
     (sentence,) = folder.read_json("run.json")["regression"]
-    assert f"mean absolute error {mean_absolute_error(y_test, predictions):.4g} (95% interval {low:.4g} to" in sentence
-    assert f"squared error {mean_squared_error(y_test, predictions):.4g} (95% interval " in sentence
+    assert f"mean absolute error {mean_absolute_error(y_test, predictions):.4g}, mean squared error " in sentence
+    assert f"squared error {mean_squared_error(y_test, predictions):.4g}, of" in sentence
     means = [f"{measure(y_test, dummy):.4g}" for measure in (mean_absolute_error, mean_squared_error)]
     assert sentence.endswith(f"of 150 test examples. Always predicting the training mean has {' and '.join(means)}.")
     page = (folder.path / "report.html").read_text()
-    assert sentence in said and sentence in page and f" to {high:.4g})" in sentence
-    warning = "WARNING: The model is WORSE than always predicting the training mean."
+    assert sentence in said and sentence in page
+    warning = "WARNING: The model is NO BETTER than always predicting the training mean."
     assert (warning in said) == warned == (warning.removeprefix("WARNING: ") in page.split("<main>")[0])
 
 
-def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
+def test_a_regression_that_diverged_is_told_so(tmp_path, capsys):
     said, _ = told(capsys, regressing(1_000.0)[0], epochs=2, output_dir=tmp_path)
-    assert (
-        "WARNING: Training DIVERGED" in said and "a tenth of the learning rate 1000," in said and "train on" not in said
-    )
+    assert "WARNING: Training DIVERGED" in said and "train on" not in said
 
 
 def test_what_predicts_no_values_is_no_regression():
