@@ -91,7 +91,7 @@ def test_workers_train_as_one_and_go_on_after_a_signal_and_when_one_was_lost(one
     assert (folder / "checkpoint.npz").exists() and RunFolder(folder).read_json("run.json")["status"] == "interrupted"
 
     with pair(preforked, tmp_path, words(tmp_path, "--resume")) as (started, logs):
-        until(logs[0], r"goes on at epoch \d(.|\n)*epoch \d/5", started[0])
+        until(logs[0], r"goes on at epoch \d(.|\n)*Epoch \d/5", started[0])
         started[1].kill()
         assert started[0].wait(PATIENT) == 1
         assert "Worker 1 was lost" in logs[0].read_text() or "A worker was lost" in logs[0].read_text()
@@ -187,7 +187,7 @@ def test_what_must_be_the_same_is_compared_and_what_may_differ_is_not(tmp_path):
 def test_a_signal_to_one_worker_stops_all_after_the_same_epoch(preforked, tmp_path):
     long = [word.replace("--epochs=5", "--epochs=500") for word in words(tmp_path)]
     with pair(preforked, tmp_path, long) as (started, logs):
-        until(logs[0], "epoch +2/500", started[0])
+        until(logs[0], "Epoch 2/500", started[0])
         started[1].send_signal(signal.SIGTERM)
         assert [process.wait(PATIENT) for process in started] == [143, 143]
     (first,), (second,) = (re.findall(r"keraskit: Interrupted after epoch (\d+)", log.read_text()) for log in logs)
