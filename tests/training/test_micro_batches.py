@@ -127,8 +127,8 @@ def learned(name, micro_batches):
     metrics = {name: ["accuracy"] for name in loss} if isinstance(loss, dict) else ["accuracy"]
     model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
     if micro_batches > 1:
-        model = MicroBatched.of(model, micro_batches)
-        model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics, jit_compile=False)
+        model = MicroBatched.of(model, micro_batches, False)
+        model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
     examples = (x, y) if weights is None else (x, y, weights)
     batches = tf.data.Dataset.from_tensor_slices(keras.tree.map_structure(lambda v: np.append(v, v[:11], 0), examples))
     logs = model.fit(batches.batch(22), verbose=0).history
@@ -156,8 +156,8 @@ def test_class_weights_of_fit_are_those_of_keras():
     def trained(micro_batches):
         keras.utils.set_random_seed(1)
         model = layers()()
-        model = MicroBatched.of(model, micro_batches) if micro_batches > 1 else model
-        model.compile(keras.optimizers.SGD(0.5), ENTROPY(True), jit_compile=False)
+        model = MicroBatched.of(model, micro_batches, False) if micro_batches > 1 else model
+        model.compile(keras.optimizers.SGD(0.5), ENTROPY(True))
         model.fit(X, Y, 10, epochs=2, shuffle=False, class_weight=CLASSES, verbose=0)  # batches of 10, 10 and 2
         return model.get_weights()
 

@@ -23,9 +23,10 @@ def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:
         choices: how many micro-batches, and whether XLA compiles them.
         loss: as `compile` is given it.
     """
-    blocks = choices.xla.value == "on" and choices.device.value.startswith("cpu") and any(lstm.plain_layers(model))
+    by_xla = choices.xla.value == "on" and choices.device.value.startswith("cpu")
+    blocks = by_xla and any(lstm.plain_layers(model))
     if (choices.micro_batches.value > 1 or blocks) and not hindrance(model, loss):
-        return MicroBatched.of(model, choices.micro_batches.value)
+        return MicroBatched.of(model, choices.micro_batches.value, by_xla)
     return model
 
 

@@ -71,23 +71,23 @@ class MicroBatched(keras.Model):
     by_xla = False
 
     @classmethod
-    def of(cls, model: keras.Model, micro_batches: int) -> Self:
-        """Return a model of the same layers and weights."""
+    def of(cls, model: keras.Model, micro_batches: int, by_xla: bool) -> Self:
+        """Return a model of the same layers and weights. XLA compiles each micro-batch by itself."""
         inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
-        made.micro_batches = micro_batches
+        made.micro_batches, made.by_xla = micro_batches, by_xla
+        made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
         return made
 
     @property
     def jit_compile(self) -> bool:
-        """Never for the whole step, in which micro-batches would take turns: XLA compiles each by itself."""
+        """False, whatever it is set to: in a step that XLA compiles as a whole, micro-batches would take turns."""
         return False
 
     @jit_compile.setter
     def jit_compile(self, value: bool) -> None:
-        self.by_xla = bool(value)
-        self._micro = tf.function(self._gradients, jit_compile=self.by_xla, reduce_retracing=True, autograph=False)
+        pass
 
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
         """Return what a micro-batch adds to the loss, its predictions, its gradients, and each output's loss."""
