@@ -1,5 +1,6 @@
 """Which class a folder's or a file's name means: Great-White Shark, n01440764_tench, 3."""
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from keraskit import system
 from keraskit.datasets.images.sources import Folder
-from keraskit.errors import UserError, did_you_mean
+from keraskit.errors import UserError
 
 
 class Labels:
@@ -40,9 +41,14 @@ class Labels:
             if len(each) == len(words):
                 return each
         if unknown := [word for word in words if not any(word in each for each in found)]:
+            short = [_plain(name.partition(" (")[0]) for name in self.names]
+            close = difflib.get_close_matches(_plain(unknown[0]), short, n=2, cutoff=0.75)
+            near = [name for name, plain in zip(self.names, short, strict=True) if plain in close]
+            hint = f"Did you mean {' or '.join(near)}? " if near else ""
             few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
-            advice = f"{did_you_mean(unknown[0], self.names)} Its classes, by name or index, are {few}."
-            raise UserError(f"{unknown[0]!r} names no class of {self.owner}.", advice)
+            raise UserError(
+                f"{unknown[0]!r} names no class of {self.owner}.", f"{hint}Its classes, by name or index, are {few}."
+            )
         problem = f"{', '.join(words[:12])} name classes of {self.owner} in several ways"
         raise UserError(f"{problem}.", "Take names for all, or WordNet ids, or indices.")
 
@@ -55,7 +61,8 @@ class Labels:
         truth: dict[Path, str] = {}
         for root in map(system.expanded, folders):
             if not root.is_dir():
-                raise UserError(f"{root} is no folder.", "--evaluate takes a folder with a subfolder per class.")
+                why = "is no folder" if root.exists() else "does not exist"
+                raise UserError(f"{root} {why}.", "--evaluate takes a folder with a subfolder of pictures per class.")
             words = {name: self._word(name) for name in sorted(Folder(root).names)}
             classes = self.find(words.values())
             truth |= {root / name: self.names[classes[word]] for name, word in words.items()}
