@@ -187,7 +187,7 @@ def test_expected_figures_are_for_enough_photographs_of_cats_and_dogs(place, mon
 
 def test_a_run_on_photographs_records_what_it_read(place, from_scratch):
     data = RunFolder(from_scratch.folder).read_json("run.json")["data"]
-    splits = cats_and_dogs.unit(data_dir=place / "photos")
+    splits = cats_and_dogs.unit(data_dir=place / "photos").load((64, 64, 3))
     assert data["sha256"] == splits.source["sha256"] and len(data["sha256"]) == 64
     assert data["counts"] == {"train": 24, "validation": 12, "test": 12} and data["left_out"] == {}
     folder, paths = RunFolder(from_scratch.folder), sorted((place / "photos").glob("*/*"))
