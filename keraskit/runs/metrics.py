@@ -10,6 +10,7 @@ import numpy as np
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
 BINS = 15  # of confidences, as Guo et al. 2017 have them
+RESAMPLES = 1_000
 SURE = 0.05  # p-value from which a difference may be chance
 FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
 Values = tuple[str, np.ndarray, np.ndarray]
@@ -89,11 +90,14 @@ class Calibration:
         confidence: mean probability of the predicted class in each bin, from 0 to 1; NaN where a bin is empty.
         accuracy: the share of right answers in each bin.
         counts: examples in each bin.
+        noise: the error that 95 % of perfectly calibrated models with these confidences stay below: their labels are
+            drawn from the confidences.
     """
 
     confidence: np.ndarray
     accuracy: np.ndarray
     counts: np.ndarray
+    noise: float
 
     @property
     def error(self) -> float:
@@ -105,20 +109,29 @@ class Calibration:
     def __str__(self) -> str:
         filled = self.counts > 0
         sure, share = (np.average(v[filled], weights=self.counts[filled]) for v in (self.confidence, self.accuracy))
-        way = "over-confident" if sure > share else "under-confident"
+        word = "calibrated, as far as these examples show"
+        if self.error > self.noise:
+            way = "over-confident" if sure > share else "under-confident"
+            word = f"not calibrated: {way}" if abs(sure - share) > self.error / 2 else "not calibrated"
         return (
-            f"On average its probability is {sure:.1%}, and {share:.1%} of its answers are right: {way} by "
-            f"{abs(sure - share):.1%}. The expected calibration error is {self.error:.3f}."
+            f"On average its probability is {sure:.1%}, and {share:.1%} of its answers are right. The expected "
+            f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "
+            f"it is {word}."
         )
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Calibration:
+def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS, seed: int = 0) -> Calibration:
     """Confidence beside accuracy, in bins of equal width. `probabilities` of shape (n, classes)."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts, sure, hits = (np.bincount(place, weights, bins) for weights in (None, confidence, right))
+    counts, sure = (np.bincount(place, weights=v, minlength=bins) for v in (np.ones(len(place)), confidence))
+    random, errors = np.random.default_rng(seed), []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(place, weights=random.random(len(place)) < confidence, minlength=bins)
+        errors.append(np.abs(drawn - sure).sum() / len(place))
     with np.errstate(invalid="ignore"):
-        return Calibration(sure / counts, hits / counts, counts)
+        share = np.bincount(place, weights=right, minlength=bins) / counts
+        return Calibration(sure / counts, share, counts.astype(int), float(np.percentile(errors, 95)))
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
@@ -183,6 +196,13 @@ def student(t: float, freedom: float) -> float:
     return min(1.0, 2 * area * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi))
 
 
+def two_proportions(right: int, count: int, others: int, of: int) -> float:
+    """Two-sided p-value of the z-test that right / count and others / of, of different examples, are equal."""
+    share = (right + others) / (count + of)
+    error = math.sqrt(share * (1 - share) * (1 / count + 1 / of))
+    return math.erfc(abs(right / count - others / of) / error / math.sqrt(2)) if error else 1.0
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """P-values corrected for their number, in the order given (Holm 1979)."""
     corrected, least = [0.0] * len(p), 0.0
@@ -198,15 +218,28 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
     """
     said, warnings, far = [], [], False
     for name, targets, predictions in values:
-        errors = [predictions - targets, means[name].reshape(-1) - targets]
+        errors = [each - targets for each in (predictions, means[name].reshape(-1))]
         (absolute, least), (squared, lowest) = [
-            [power(each).mean() for each in errors] for power in (np.abs, np.square)
+            [power(each).mean(axis=1) for each in errors] for power in (np.abs, np.square)
         ]
         said.append(
-            f"{name + ': ' if name else ''}mean absolute error {absolute:.4g}, mean squared error {squared:.4g}, of "
-            f"{len(targets):,} test examples. Always predicting the training mean has {least:.4g} and {lowest:.4g}."
+            f"{name + ': ' if name else ''}mean absolute error {_mean(absolute)}, mean squared error {_mean(squared)}, "
+            f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
+            f"{lowest.mean():.4g}."
         )
-        far = far or bool(squared > FAR * max(lowest, np.square(targets).mean()))
-        if squared >= lowest:
-            warnings.append(f"{name or 'The model'} is NO BETTER than always predicting the training mean.")
+        far = far or bool(squared.mean() > FAR * max(lowest.mean(), np.square(targets).mean()))
+        if (worse := squared - lowest).mean() >= 0:
+            word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
+            warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
     return said, warnings, far
+
+
+def _mean(values: np.ndarray) -> str:
+    """A mean of values that are not negative, with its 95 % interval."""
+    mean, half = values.mean(), _half(values)
+    return f"{mean:.4g} (95% interval {max(0.0, mean - half):.4g} to {mean + half:.4g})"
+
+
+def _half(values: np.ndarray) -> float:
+    """Half the 95 % interval of a mean."""
+    return Z * float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -112,7 +112,8 @@ def write(
     values = list(test.of_values())
     means = _training_means(splits, model, [name for name, *_ in values]) if values else {}
     errors, worse, far = metrics.against_mean(values, means)
-    told = verdict.findings(splits.classes, rows, run, test, _more_epochs(folder, run, settings), far)
+    go_on = _more_epochs(folder, run, settings)
+    told = verdict.findings(splits.classes, rows, run, found["validation"][1], test, go_on, far)
     poor = [] if settings.quick else [*told["warnings"], *worse]  # a quick run's verdict says what it is worth
     folder.update_manifest(
         test=measured,

@@ -15,7 +15,7 @@ from keraskit.datasets.splits import Splits
 from keraskit.recipe import Recipe
 from keraskit.runs import metrics
 from keraskit.runs.history import Rows, number
-from keraskit.runs.metrics import Z, interval
+from keraskit.runs.metrics import Z, interval, two_proportions
 from keraskit.runs.predictions import SplitPredictions
 
 HARMLESS = {  # settings that do not change the expected result
@@ -26,6 +26,7 @@ DIVERGED = 10  # times the first loss, or that of guessing
 WIDE = 0.2  # interval of accuracy
 FEW = 5  # examples of a class, all wrong: p = 1/32 at a recall of one half
 NAMED = 5  # classes
+UNLIKE = 0.01  # p-value below which validation and test differ
 RISEN, FALLING = 0.25, 0.05  # of a loss, relative
 
 
@@ -62,7 +63,13 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, A
 
 
 def findings(
-    classes: Sequence[str], rows: Rows, run: dict[str, Any], test: SplitPredictions, resume: str, far: bool = False
+    classes: Sequence[str],
+    rows: Rows,
+    run: dict[str, Any],
+    validation: SplitPredictions,
+    test: SplitPredictions,
+    resume: str,
+    far: bool = False,
 ) -> dict[str, list[str]]:
     """Return `warnings`, of a result that is worth nothing, and `advice`.
 
@@ -70,26 +77,27 @@ def findings(
         classes: their names.
         rows: the run's history.
         run: its manifest, which says what its outputs are.
-        test: predictions of its best model.
+        validation, test: predictions of its best model.
         resume: how to train on; empty where the run is none to go on with.
         far: whether predicted values are further off than any that were learned.
     """
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    warnings, most = [], DIVERGED * trained[0]
+    warnings, unlike, most = [], [], DIVERGED * trained[0]
     if known := test.of_classes(run):
         labels, probabilities = known
         warnings = _worthless(labels, probabilities, classes)
+        if held := validation.of_classes(run):
+            unlike = _unlike(*(((p.argmax(axis=1) == y).sum(), len(y)) for y, p in (held, known)))
         log_loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)).mean()
         if log_loss > 2 * math.log(len(classes)):  # worse than guessing: it may have diverged in the first epoch
             most = min(most, DIVERGED * math.log(len(classes)))
     if far or trained[-1] > most:
-        diverged = (
-            f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: train anew with a tenth of the learning rate."
-        )
+        lower = f"train anew with a tenth of the learning rate{_rate(run)}, or less"
+        diverged = f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}."
         return {"warnings": [diverged, *warnings], "advice": []}
-    return {"warnings": warnings, "advice": _course(trained, held_out, resume)}
+    return {"warnings": warnings, "advice": unlike + _course(trained, held_out, resume)}
 
 
 def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
@@ -107,6 +115,22 @@ def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[
         more = f" and of {len(never) - NAMED} more classes" if len(never) > NAMED else ""
         found.append(f"Recall 0: NO test example is recognised of {', '.join(never[:NAMED])}{more}.")
     return found
+
+
+def _rate(run: dict[str, Any]) -> str:
+    """The learning rate that a run was given, or its schedule began with; empty where it is not known."""
+    rate = (run.get("options") or {}).get("learning_rate", (run.get("optimizer") or {}).get("learning_rate"))
+    if isinstance(rate, dict):
+        rate = rate["config"].get("initial_learning_rate")
+    return f" {rate:g}" if rate else ""
+
+
+def _unlike(validation: tuple[int, int], test: tuple[int, int]) -> list[str]:
+    """Say where the accuracies of two splits, right and count, differ by more than chance."""
+    if (p := two_proportions(*validation, *test)) >= UNLIKE:
+        return []
+    one, other = (f"{right / count:.3f}" for right, count in (validation, test))
+    return [f"Accuracy is {one} in validation and {other} in test: more than chance (p = {p:.1g}), they are not alike."]
 
 
 def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]:

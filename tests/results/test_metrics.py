@@ -50,10 +50,37 @@ def test_the_calibration_error_is_the_one_of_its_definition(drawn):
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     found = metrics.calibration(probabilities, labels)
     assert found.error == pytest.approx(total) and found.counts.sum() == 800
-    sure, share = confidence.mean(), right.mean()
-    way = "over" if sure > share else "under"
-    assert f"{sure:.1%}, and {share:.1%} of its answers are right: {way}-confident by" in str(found)
     assert metrics.calibration(np.eye(5)[labels], labels).error == 0
+
+
+def predictions(count, *bins):
+    """Probabilities of two classes and labels: of each confidence so many, of which this share is right."""
+    confidence = np.repeat([sure for sure, _ in bins], count)
+    right = np.concatenate([np.arange(count) < share * count for _, share in bins])
+    return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("bins", "word"),
+    [
+        ([(0.9, 0.8), (0.5001, 0.6)], "not calibrated."),  # the means agree
+        ([(0.9, 0.9), (0.6, 0.6)], "is calibrated"),
+        ([(0.9, 0.8), (0.7, 0.6)], "not calibrated: over-confident"),
+        ([(0.8, 0.9), (0.6, 0.7)], "not calibrated: under-confident"),
+    ],
+)
+def test_a_network_is_calibrated_by_its_error_not_by_its_mean(bins, word):
+    found = metrics.calibration(*predictions(1_000, *bins))
+    assert word in str(found) and found.error == pytest.approx(np.mean([abs(p - q) for p, q in bins]), abs=1e-3)
+
+
+def test_95_of_100_calibrated_networks_are_called_so():
+    random, called = np.random.default_rng(1), []
+    for _ in range(100):
+        p = random.beta(3, 2, 300)
+        found = metrics.calibration(np.stack([1 - p, p], axis=1), (random.random(300) < p).astype(int))
+        called.append(found.error <= found.noise)
+    assert 89 <= sum(called) <= 99  # 95 % of the binomial distribution, and a little
 
 
 def paired(only, alone, both=0, none=0):
@@ -115,4 +142,4 @@ def test_a_regression_that_has_hardly_begun_has_not_diverged():
     targets = np.random.default_rng(0).normal(5, 0.1, 100)
     for predicted, diverged in ((np.zeros(100), False), (targets - 1_000, True)):
         _, warnings, far = metrics.against_mean([("", targets[:, None], predicted[:, None])], {"": np.array(5.0)})
-        assert far == diverged and warnings == ["The model is NO BETTER than always predicting the training mean."]
+        assert far == diverged and warnings == ["The model is WORSE than always predicting the training mean."]

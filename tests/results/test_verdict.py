@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
@@ -25,7 +26,7 @@ def told(capsys, recipe="mlp", **knobs):
 def test_the_same_words_stand_in_terminal_manifest_report_and_compare(tmp_path, capsys):
     said, folder = told(capsys, limit=512, epochs=3, learning_rate=10.0, output_dir=tmp_path)
     run, page = folder.read_json("run.json"), (folder.path / "report.html").read_text()
-    assert run["warnings"][0].startswith("Training DIVERGED")
+    assert run["warnings"][0].startswith("Training DIVERGED") and "learning rate 10, or less" in run["warnings"][0]
     for sentence in run["warnings"]:
         assert f"WARNING: {sentence}" in said and sentence in page.split("<main>")[0]
     assert run["advice"] == []  # "train on" is none for what has diverged
@@ -68,13 +69,15 @@ def test_curves_that_jitter_about_one_value_are_hardly_ever_told_to_over_fit():
         assert np.mean([verdict.risen_since(each, np.linspace(1, 0.1, epochs)) > 0 for each in flat]) < 0.05
 
 
-def found(losses, answers, labels):
+def found(losses, answers, labels, validation=None):
     """Warnings and advice of a run of two classes."""
     labels, answers = np.array(labels), np.array(answers)
     rows = [{"loss": t, "val_loss": v, "accuracy": a, "val_accuracy": b} for t, v, a, b in losses]
     test = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
     classes = ["ant", "bee"]
-    return verdict.findings(classes, rows, {"classes": classes}, test, "keraskit resume it --epochs 6")
+    return verdict.findings(
+        classes, rows, {"classes": classes}, validation or test, test, "keraskit resume it --epochs 6"
+    )
 
 
 CALM = [(0.5, 0.5, 0.7, 0.7)] * 3
@@ -105,6 +108,19 @@ def test_a_model_below_the_most_frequent_class_and_a_class_never_found_are_loud(
     assert found(CALM, [0] * 75 + [1] * 25, few)["warnings"] == []
 
 
+def test_validation_and_test_that_differ_by_more_than_chance_are_said():
+    labels = np.array([0, 1] * 50)
+
+    def right(count):
+        return np.where(np.arange(100) < count, labels, 1 - labels)
+
+    held = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[right(95)]})
+    (sentence,) = found(CALM, right(70), labels, held)["advice"]
+    p = scipy.stats.chi2_contingency([[95, 5], [70, 30]], correction=False).pvalue
+    assert sentence.startswith("Accuracy is 0.950 in validation and 0.700 in test") and f"(p = {p:.1g})" in sentence
+    assert found(CALM, right(90), labels, held)["advice"] == []
+
+
 def regressing(learning_rate=0.05, seed=0):
     """A recipe of a line with noise, and its arrays."""
     random = np.random.default_rng(seed)
@@ -125,25 +141,29 @@ def regressing(learning_rate=0.05, seed=0):
 
 
 @pytest.mark.parametrize(("rate", "warned"), [(0.05, False), (1e-6, True)])
-def test_a_regression_has_the_means_errors_beside_it(tmp_path, capsys, rate, warned):
+def test_a_regression_has_an_interval_and_the_means_errors_beside_it(tmp_path, capsys, rate, warned):
     recipe, y_train, x_test, y_test = regressing(rate)
     said, folder = told(capsys, recipe, output_dir=tmp_path)
     dummy = DummyRegressor().fit(y_train[:, None], y_train).predict(y_test[:, None])
     predictions = keras.saving.load_model(folder.path / "model.keras").predict(x_test, verbose=0)[:, 0]
+    off = np.abs(predictions - y_test)
+    low, high = scipy.stats.norm.interval(0.95, off.mean(), scipy.stats.sem(off))
     (sentence,) = folder.read_json("run.json")["regression"]
-    assert f"mean absolute error {mean_absolute_error(y_test, predictions):.4g}, mean squared error " in sentence
-    assert f"squared error {mean_squared_error(y_test, predictions):.4g}, of" in sentence
+    assert f"mean absolute error {mean_absolute_error(y_test, predictions):.4g} (95% interval {low:.4g} to" in sentence
+    assert f"squared error {mean_squared_error(y_test, predictions):.4g} (95% interval " in sentence
     means = [f"{measure(y_test, dummy):.4g}" for measure in (mean_absolute_error, mean_squared_error)]
     assert sentence.endswith(f"of 150 test examples. Always predicting the training mean has {' and '.join(means)}.")
     page = (folder.path / "report.html").read_text()
-    assert sentence in said and sentence in page
-    warning = "WARNING: The model is NO BETTER than always predicting the training mean."
+    assert sentence in said and sentence in page and f" to {high:.4g})" in sentence
+    warning = "WARNING: The model is WORSE than always predicting the training mean."
     assert (warning in said) == warned == (warning.removeprefix("WARNING: ") in page.split("<main>")[0])
 
 
-def test_a_regression_that_diverged_is_told_so(tmp_path, capsys):
+def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
     said, _ = told(capsys, regressing(1_000.0)[0], epochs=2, output_dir=tmp_path)
-    assert "WARNING: Training DIVERGED" in said and "train on" not in said
+    assert (
+        "WARNING: Training DIVERGED" in said and "a tenth of the learning rate 1000," in said and "train on" not in said
+    )
 
 
 def test_what_predicts_no_values_is_no_regression():
