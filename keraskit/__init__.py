@@ -27,7 +27,7 @@ _HOMES = {
     "spread_gates": "keraskit.models.initializers",
 }
 __all__ = [*_HOMES, "run"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 sys.meta_path.insert(0, QuietImport())
 
 

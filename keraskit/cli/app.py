@@ -136,6 +136,7 @@ def check(typed: Sequence[str]) -> None:
 
 
 def _made(name: str, doc: str, **more: Any) -> App:
+    doc = "\n".join(line.strip() for line in doc.split("\n"))  # cyclopts strips the first line of a block alone
     more |= {"help": doc, "help_format": "plaintext", "help_formatter": HELP, "suppress_keyboard_interrupt": False}
     return App(name=name, **more)
 
