@@ -74,7 +74,8 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
     if failed:
         index = started.index(failed)
-        raise RunStopped(f"Worker {index} ended with code {code}.", f"See {folder}/worker-{index}.log.")
+        kind = UserError if code == UserError.code else RunStopped  # what a worker refuses is refused here
+        raise kind(f"Worker {index} ended with code {code}.", f"See {folder}/worker-{index}.log.")
 
 
 def free_ports(count: int) -> list[int]:

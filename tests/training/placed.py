@@ -15,8 +15,9 @@ import tensorflow as tf  # noqa: E402
 import keraskit  # noqa: E402
 from keraskit.config import RunConfig  # noqa: E402
 from keraskit.datasets.array_files import digest  # noqa: E402
+from keraskit.recipe import call  # noqa: E402
 from keraskit.registry import load_recipe, recipes_available  # noqa: E402
-from keraskit.training import hardware, runner  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
 from keraskit.training.callbacks import Checkpoints  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
 from keraskit.training.setup import prepare  # noqa: E402
@@ -83,5 +84,5 @@ for name in (name for name, card in recipes_available().items() if card.trains):
     recipe = load_recipe(name)
     settings = settle(recipe, RunConfig(limit=8, steps_per_epoch=2, **KNOBS), SMALL.get(name, {}))
     devices = hardware.configure(settings)
-    found[name] = of_setup(prepare(recipe, settings, runner.load(recipe, settings), devices))
+    found[name] = of_setup(prepare(recipe, settings, call(recipe.data, settings.arguments), devices))
 print(json.dumps(found))
