@@ -13,7 +13,8 @@ from keraskit.recipes import classify as recipe
 from PIL import Image
 from shared_data import shared
 
-from keraskit.cli.commands import classify
+from keraskit.cli import commands
+from keraskit.cli.run_commands import Asked
 from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
 from keraskit.models import applications
@@ -28,6 +29,12 @@ EXPECTED = {  # with Keras's loader, by MobileNet 0.25
     "goldfish.jpg": ("goldfish", 0.853),
     "bear.jpg": ("brown_bear", 0.809),
 }
+
+
+def classify(*photos, **given):
+    """The command, with what is asked of predictions by name."""
+    names = ("top", "batch_size", "json", "csv", "sheet", "evaluate")
+    commands.classify(*photos, asked=Asked(**{n: given.pop(n) for n in names if n in given}), **given)
 
 
 @pytest.fixture
@@ -175,8 +182,6 @@ def test_accuracy_of_labelled_photographs(photographs, small, capsys, tmp_path):
         (["0.png"], {"weights": "weights.h5", "alpha": 0.25}, "does not fit mobilenet_0.25_224"),
         (["0.png"], {"csv": "weights.h5/a.csv"}, "is a file"),
         (["0.png"], {"explain": "why.txt"}, r"why\.txt"),
-        (["0.png"], {"show": "unsure"}, "Name its file with --sheet"),
-        (["0.png"], {"show": "mistakes", "sheet": "a.png"}, "Name their folder with --evaluate"),
         (["0.png"], {"alpha": 0.3}, "mobilenet cannot be built"),
         (["0.png"], {"model": "vgg16", "size": 20, "weights": "none"}, "vgg16 cannot be built"),
         (["0.png"], {"evaluate": True}, r"0\.png is no folder"),
@@ -229,7 +234,7 @@ def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(phot
 
 def test_the_help_shows_a_tree_as_it_is_written(command):
     lines = command("classify", "--help", COLUMNS="80").stdout.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("    LABELLED/"))
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith("LABELLED/"))
     words = [re.split("  +", line.strip())[0].split("/")[1] for line in lines[start : start + 3]]
     assert words == ["tench", "great-white shark", "crane (n02012849)"]
     assert list(imagenet.labels().find(words).values()) == [0, 2, 134]

@@ -115,7 +115,7 @@ def test_seeds_are_one_row_and_other_tasks_are_not_ranked_together(tmp_path):
     run_of(place, np.arange(50) < 50, {"quick": True}, config={"quick": True})
     known = compare.compared([place])
     one, quick = sorted(known, key=lambda row: -len(row.runs))
-    assert one.test == "0.9100 ± 0.0058" and one.typical.facts["seed"] == 1  # deviation 0.01, divided by sqrt(3)
+    assert one.test == "0.9100 ± 0.0058"  # deviation 0.01, divided by sqrt(3)
     assert quick.test.startswith("1.0000 (0.9") and len(known) == 2
     assert compare.verdicts(known) == [compare.NOT_COMPARED]
     assert "MNIST (quick)" in str(compare.table(known))

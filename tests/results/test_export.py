@@ -20,6 +20,7 @@ from keraskit.cli import app
 from keraskit.config import RunConfig
 from keraskit.datasets.images import decode
 from keraskit.errors import RunStopped, UserError
+from keraskit.recipe import call
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.export import export
 from keraskit.tools.verify import reopen
@@ -94,7 +95,7 @@ def untrained(name, **options):
     """A recipe's model with its initial weights, and eight examples."""
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), options)
-    source = recipe.data()
+    source = call(recipe.data, settings.arguments)
     model = build(recipe, follow_classes(recipe, settings, source.classes))
     splits = load(recipe, settings, model, source)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
