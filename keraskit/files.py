@@ -107,6 +107,8 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
         return
     if file.exists() and not file.is_file():
         raise UserError(f"{file} is there already, and is no file that could be replaced.", "Name another.")
+    if not (folder := next(each for each in file.absolute().parents if each.exists())).is_dir():
+        raise UserError(f"{folder} is a file, no folder.", "Name another.")
     if endings and file.suffix.lower() not in endings:
         raise UserError(f"{file} does not end in one of {', '.join(endings)}.", "Rename it.")
     if endings and file.exists() and not any(mark in file.read_bytes() for mark in OURS):

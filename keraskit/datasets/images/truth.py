@@ -66,8 +66,10 @@ class Labels:
             words = {name: self._word(name) for name in sorted(Folder(root).names)}
             classes = self.find(words.values())
             truth |= {root / name: self.names[classes[word]] for name, word in words.items()}
+        if not folders:
+            raise UserError("Whose classes are known?", "Name their folder, with a subfolder of pictures per class.")
         if not truth:
-            problem = f"{', '.join(map(str, folders)) or 'No folder'} holds no pictures."
+            problem = f"{', '.join(map(str, folders))} holds no pictures."
             raise UserError(problem, "--evaluate needs pictures whose class is known: a subfolder per class.")
         return truth
 
