@@ -158,13 +158,12 @@ def test_accuracy_of_labelled_photographs(photographs, small, capsys, tmp_path):
         wordnet = imagenet.classes()[imagenet.names().index(name)][0]
         (root / wordnet).mkdir(parents=True, exist_ok=True)
         (root / wordnet / f"{i}.png").write_bytes((photographs / f"{i}.png").read_bytes())
-    (root / "n02129165").mkdir()
     (root / wordnet / "text.jpg").write_text("text")
     capsys.readouterr()
     classify(root, evaluate=True, weights="none", csv=tmp_path / "a.csv", top=1)
     out = capsys.readouterr().out
     assert "2 pictures of 2 classes" in out and "top-1 accuracy 0.5000" in out and "top-5 accuracy 1.0000" in out
-    assert f"{wordnet}/text.jpg is no picture" in out and "no pictures in n02129165" in out
+    assert f"{wordnet}/text.jpg is no picture" in out
     table = {line["picture"].rpartition("/")[2]: line for line in csv.DictReader((tmp_path / "a.csv").open())}
     assert {name: (line["truth"], line["right"]) for name, line in table.items()} == {
         "0.png": (best, "True"),
