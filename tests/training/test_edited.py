@@ -86,7 +86,7 @@ def test_a_changed_body_is_said_and_each_way_names_the_other(broken, capsys):
     assert "changed since" in said and "Without --resume a new run begins." in said and said.count("\n") == 1
     assert call("resume", broken.path) == 2
     said = capsys.readouterr().err
-    assert "is not there as it was when the run began" in said and said.endswith(f"{broken.path} {named}\n")
+    assert "is not there as it was when the run began" in said and said.endswith(f"{named}\n")
     assert call("resume", broken.path, "--recipe", "mine.py") == 0
     said = capsys.readouterr().out
     assert "NOTE           mine's code was changed since this run began" in said and "goes on at epoch 2" in said
