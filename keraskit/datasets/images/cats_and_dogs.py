@@ -75,7 +75,7 @@ def _pictures(
 ) -> Pictures:
     root, found = place
     files = open_files(root) if root else drawn_pets.DrawnPets()
-    layout = arrange(files.names, files.root, most, *cut)
+    layout = arrange(files.names, files.root, most, *cut, files.others)
     name, path = (system.name_of(root), str(root)) if root else (drawn_pets.NAME, "")
     measured = layout.document and len(layout.splits["train"]) >= MEASURED
     source = {"name": name, "path": path, "found": found, "reference": measured}

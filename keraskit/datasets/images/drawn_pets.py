@@ -17,7 +17,7 @@ class DrawnPets:
     """Pictures that are drawn when they are read, as files that lie nowhere."""
 
     def __init__(self) -> None:
-        self.root = Path("drawn")
+        self.root, self.others = Path("drawn"), ()
         self.names = [f"{split}/{kind}/{i}.bmp" for split in COUNTS for kind in CLASSES for i in COUNTS[split]]
 
     def read(self, name: str) -> bytes:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -52,6 +53,7 @@ def arrange(
     most: int | None = None,
     shares: tuple[int, ...] | None = None,
     by: By | None = None,
+    others: Iterable[str] = (),
 ) -> Layout:
     """Sort pictures into classes and splits by their names alone, whatever order these come in.
 
@@ -62,9 +64,11 @@ def arrange(
         shares: percent to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
         by: "random" cuts each class at random, always the same; "group" whole groups (default: random; of Kaggle's as
             the document has them).
+        others: names of files that are no pictures, and of empty folders, which end with a slash.
 
     Raises:
-        UserError: there are no classes or too many, one has nothing to train on, or the shares make no sense.
+        UserError: there are no classes or too many, one has nothing to train on, a folder beside those of the classes
+            holds no picture, or the shares make no sense.
     """
     if shares and (min(shares) < 1 or sum(shares) != 100):
         given = " ".join(map(str, shares))
@@ -78,6 +82,7 @@ def arrange(
         problem = f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,}"
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
         raise UserError(f"{problem} are possible.", advice)
+    _check_folders(names, {name: rest for name, (_, rest) in found.items() if len(rest) > 1}, others, where)
     index = {kind: k for k, kind in enumerate(classes)}
     pairs = sorted(((name, index[kind]) for name, kind in kinds.items()), key=lambda pair: pair[1])  # each by number
     ready = {split: [pair for pair in pairs if found[pair[0]][0] == split] for split in SPLITS}
@@ -106,6 +111,22 @@ def arrange(
     splits = dict(zip(SPLITS, parts, strict=True))
     splitting.check_classes({split: labels_of(pairs) for split, pairs in splits.items()}, classes, where)
     return Layout(classes, splits, how, [name for name in names if name not in kinds], document)
+
+
+def _check_folders(names: Sequence[str], found: dict[str, Path], others: Iterable[str], where: object) -> None:
+    """Raise UserError where a folder beside those of the classes has no picture: its class would be missing unseen."""
+    full = {"/".join(parts[:depth]) for parts in (name.split("/") for name in names) for depth in range(1, len(parts))}
+    above = {name.removesuffix("/".join(rest)) for name, rest in found.items()}
+    unread: dict[str, Counter[str]] = defaultdict(Counter)
+    for name in others:
+        for root in above:
+            kind, slash, file = name.removeprefix(root).partition("/")
+            if name.startswith(root) and slash and root + kind not in full:
+                unread[root + kind][PurePath(file).suffix.lower() or "without ending"] += bool(file)
+    for folder, endings in unread.items():
+        listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
+        problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
+        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
 
 
 def labels_of(pairs: Labelled) -> np.ndarray:

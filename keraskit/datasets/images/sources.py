@@ -18,11 +18,12 @@ RUN = "run.json"  # what lies beside it is a run's, and never data
 class Folder:
     """All pictures below a folder; links are followed, each folder once.
 
-    `names` are relative, with slashes, whatever the system; `read` returns the bytes of one.
+    `names` are relative, with slashes, whatever the system; `read` returns the bytes of one. `others` are the files
+    that are no pictures, and empty folders, which end with a slash.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.names = root, list[str]()
+        self.root, self.names, self.others = root, list[str](), list[str]()
         seen, links = set[str](), [str(root)]
         for link in links:  # to folders; those are read that no folder or link before has
             for folder, folders, files in os.walk(link):
@@ -34,8 +35,10 @@ class Folder:
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times as fast as pathlib
-                names = files if below == "." else [f"{below}/{file}" for file in files]
+                inside = files if files or folders else [""]
+                names = inside if below == "." else [f"{below}/{file}" for file in inside]
                 self.names += [name for name in names if is_picture(name)]
+                self.others += [name for name in names if not is_picture(name) and not is_hidden(name)]
 
     def read(self, name: str) -> bytes:
         """The file's bytes, if it is a regular file. Raises OSError."""
@@ -55,6 +58,7 @@ class Archive:
         members = {member.filename.replace("\\", "/"): member for member in self._zip.infolist()}  # \ of old Windows
         self._members = {name: member for name, member in members.items() if is_picture(name) and not _leaves(name)}
         self.names = list(self._members)
+        self.others = [name for name in members if not (is_picture(name) or is_hidden(name) or _leaves(name))]
 
     def read(self, name: str) -> bytes:
         """The member's bytes; never more than it claims. Raises OSError."""
@@ -100,8 +104,12 @@ def find(words: Sequence[str | Path]) -> list[Path]:
 def is_picture(name: str) -> bool:
     """Whether a file is one by its ending, and neither it nor a folder above is the system's own."""
     stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib takes ten times as long
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not hidden and bool(stem) and (dot + ending).lower() in ENDINGS
+    return not is_hidden(name) and bool(stem) and (dot + ending).lower() in ENDINGS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder above it is the system's own."""
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
 def _leaves(name: str) -> bool:

@@ -1,8 +1,10 @@
 """Pictures in folders and archives: which are found, their class and split, and what `load` makes of them."""
 
+import contextlib
 import hashlib
 import io
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -185,6 +187,32 @@ def test_class_names_of_either_unicode_form_are_one():
     pairs = (("train", "pe\u0302che"), ("val", "p\u00eache"))
     names = [f"{split}/{kind}/{i}.jpg" for split, kind in pairs for i in range(9)]
     assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["c/1.psd", "c/2.psd", "c/notes.txt"], r"the folder {}c has no picture .*: 2 .psd, 1 .txt\. Save its"),
+        (["c/"], "the folder {}c has no picture .*: it is empty"),
+        (["a/1.txt", "docs.txt"], ""),
+    ],
+)
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_a_class_folder_without_a_picture_that_can_be_read_stops_the_run(above, others, words):
+    names, others = [f"{above}{name}" for name in names_of("ab", 9)], [f"{above}{other}" for other in others]
+    names += names_of("ab", 9, "test/{kind}/{i}.jpg") if above else []
+    with pytest.raises(UserError, match=words.format(above)) if words else contextlib.nullcontext():
+        arrange(names, "here", others=others)
+
+
+def test_a_folder_and_an_archive_know_what_is_no_picture(tmp_path):
+    for name in ("a/1.png", "b/1.psd", ".hidden/x", "a/.DS_Store"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(b"")
+    (tmp_path / "data" / "c").mkdir()
+    shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
+    assert sorted(open_files(tmp_path / "data").others) == ["b/1.psd", "c/"]
+    assert {"b/1.psd", "c/"} <= set(open_files(tmp_path / "data.zip").others)
 
 
 def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
