@@ -183,7 +183,8 @@ def find_card(word: str) -> Card:
     """The card of one recipe, by its name in any case, or by the path of a file. Raises UserError for any other."""
     if word.endswith(".py") or "/" in word:
         if not Path(word).is_file() or not word.endswith(".py"):
-            raise UserError(f"There is no file {word} of Python.", "Name a file with a recipe, or a recipe's name.")
+            problem = "does not end in .py" if Path(word).is_file() else "does not exist"
+            raise UserError(f"{word} {problem}.", "Name a Python file with a recipe, or a recipe's name.")
         return Card(Path(word))
     cards, name = recipes_available(), word.lower().replace("-", "_")
     if name in cards:

@@ -63,7 +63,7 @@ def test_python_example_works(code, tmp_path, preforked):
         assert done.stderr == ""
         report = tmp_path / re.search(r"^report +(.*)", done.stdout, re.M)[1]
         assert report.is_file() and report.parts[-4:-2] == ("runs", "mymodel")
-        epochs = re.findall(r"^epoch +(\d+)/100 ", done.stdout, re.M)
+        epochs = re.findall(r"^Epoch (\d+)/100", done.stdout, re.M)
         assert 5 < len(epochs) <= 100
 
 

@@ -105,6 +105,7 @@ def _prepare_output() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:  # else the next file would take a closed output's place
         pass
     os.close(number)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  (closed; Keras prints to it)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

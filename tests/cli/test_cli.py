@@ -48,7 +48,7 @@ def test_bad_input_that_only_a_run_can_find(command, tmp_path):
         (["--output-dir", "file"], "file"),
         (["--data-dir", tmp_path], "cannot be read"),
         (["--hidden", "-4"], "cannot be built"),
-        (["--device", "gpu"], "sees no GPU"),
+        (["--device", "gpu"], "sees 0 GPUs"),
     ]:
         done = command("run", "mlp", *words)
         assert done.returncode == 2 and "Epoch 1/" not in done.stdout, words
@@ -122,7 +122,7 @@ def test_interrupt_ends_with_130_and_one_line(tmp_path, preforked):
     process = preforked.start("keraskit", ["run", "mlp", "--epochs", 500], tmp_path, dict(os.environ), [out, err])
     try:
         with out.open() as reader:
-            while not reader.readline().startswith("epoch"):
+            while not reader.readline().startswith("Epoch 2"):
                 assert process.poll() is None
             process.send_signal(signal.SIGINT)
             reader.read()

@@ -221,7 +221,7 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here, 
 
 
 WRONG = [
-    ("run ./gone.py", "There is no file ./gone.py"),
+    ("run ./gone.py", "./gone.py does not exist"),
     ("show ./empty.py", "empty.py makes no `recipe = Recipe(...)`."),
     ("run ./half.py", "half.py cannot be read as Python"),
     ("run ./imports.py", "imports.py cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"),

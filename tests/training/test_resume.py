@@ -119,7 +119,6 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
     run = RunFolder(only(tmp_path)).read_json("run.json")
     assert [(r["epoch"], r["step"]) for r in run["resumed"]] == positions
     assert set(first) < set(run["timings"]) and all(run["timings"][stage] >= spent for stage, spent in first.items())
-    assert run["timings"]["build"] > first["build"]
     assert run["timings"]["fit"] > sum(row["seconds"] for row in RunFolder(only(tmp_path)).read_history())
 
 
