@@ -33,18 +33,20 @@ WORDS: dict[str, Any] = {
         "block": "{}, block {}",
         "chapter": "chapter {}",
         "cell": "chapter {}: {}",
+        "and": ", ",
         "why": " ([why](ERRATA.md))",
     },
     "zh": {
-        "title": "# 教程各部分在哪里",
-        "about": "教程的每一节、每一段代码，按原来的顺序：内容是什么，今天由什么来做，有什么不同。"
+        "title": "# 教程的每一部分如今在哪里",
+        "about": "教程的每一节、每一段代码，按原来的顺序列出：内容是什么，如今由什么实现，有什么不同。"
         "[英文版](document-map.md)。",
         "section": "## 第 {} 节",
-        "head": "| 位置 | 内容 | 今天由什么来做 | 命令 | 不同之处 |",
+        "head": "| 位置 | 内容 | 如今的实现 | 命令 | 不同之处 |",
         "block": "{}，代码 {}",
         "chapter": "第 {} 章",
         "cell": "第 {} 章：{}",
-        "why": "（[原因](ERRATA.md)）",
+        "and": "、",
+        "why": "（[原因](ERRATA.zh-CN.md{})）",
     },
 }
 
@@ -94,9 +96,12 @@ def document_map(language: str) -> str:
         rows += [(words["block"].format(number, n), block) for n, block in enumerate(section.get("block", []), 1)]
         for where, row in rows:
             command = row.get("command", "make notebook")  # which opens the chapters, the home of what has none
-            homes = ", ".join(linked(home, language) for home in row["home"])
+            homes = words["and"].join(linked(home, language) for home in row["home"])
             shows = f"**{row[language]}**" if row is section else row[language]
-            differs = f"{row['differs'][language]}{words['why']}" if "differs" in row else ""
+            differs = ""
+            if "differs" in row:
+                reason = f"#{row['differs']['errata']}" if "errata" in row["differs"] else ""
+                differs = row["differs"][language] + words["why"].format(reason)
             lines.append(f"| {where} | {shows} | {homes} | `{command}` | {differs} |")
     return "\n".join(lines) + "\n"
 

@@ -64,7 +64,10 @@ def test_what_differs_is_explained_in_errata():
             assert re.search(rf"\b{re.escape(section['number'])}\b|sections? {chapter}\b|, {chapter}\b", told), section
 
 
-PAIRS = ("README.md", "docs/guide.md", "docs/cats_and_dogs.md", "docs/document-map.md", "docs/teaching.md")
+PAIRS = (
+    *("README.md", "docs/guide.md", "docs/cats_and_dogs.md", "docs/document-map.md", "docs/teaching.md"),
+    "docs/ERRATA.md",
+)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -82,6 +85,14 @@ def test_both_languages_have_the_same_commands_tables_and_pictures(name):
         assert not lacking and len(found[0]) == len(found[1]), lacking
     rows = [len(re.findall(r"^\|", text, re.M)) for text in (english, chinese)]
     assert rows[0] == rows[1]
+
+
+def test_each_row_of_errata_has_the_same_code_and_numbers_in_both_languages():
+    english, chinese = (
+        [sorted(re.findall(r"`[^`]+`|\d+(?:[.,]\d+)*", row)) for row in re.findall(r"^\| .*", text, re.M)]
+        for text in ((DOCS / name).read_text("utf-8") for name in ("ERRATA.md", "ERRATA.zh-CN.md"))
+    )
+    assert english == chinese
 
 
 def test_each_page_in_both_languages_links_to_its_twin():
