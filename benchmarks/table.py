@@ -105,11 +105,11 @@ HEADS = {
 BELOW = {
     "en": "Measured on {machines}. Where a result has ±, it is the mean of {seeds} seeds with its standard error, and "
     "the times are medians.",
-    "zh": "测试环境：{machines}。带 ± 的结果是 {seeds} 个随机种子的平均值和标准误差，时间取中位数。",
+    "zh": "测试环境：{machines}。带 ± 的结果是 {seeds} 个随机种子的平均值和标准误，时间取中位数。",
 }
 CHINESE = {  # what the table's recipes are; English has it from their sources
     "cats_dogs": "从零训练的小型卷积网络，区分猫和狗",
-    "cats_dogs_augmented": "区分猫和狗，每张照片每次都有变化",
+    "cats_dogs_augmented": "区分猫和狗，每张照片每次出现都有变化",
     "cats_dogs_features": "区分猫和狗，用预训练网络提取的特征",
     "cats_dogs_finetune": "区分猫和狗，继续训练预训练网络的顶部（微调）",
     "cnn": "MNIST 上的卷积网络，两层卷积",
@@ -118,8 +118,8 @@ CHINESE = {  # what the table's recipes are; English has it from their sources
     "multi_input": "两个输入：同一张图像，一大一小，一灰一彩",
     "multi_output": "输入一个序列，输出两个答案：是哪个数字，下一个像素是什么",
     "quickstart": "第一页：顺序模型，100 个特征，10 个类别",
-    "shared_features": "一个 LSTM 提取特征，一浅一深两个分支来解释",
-    "shared_input": "一张图像进两个卷积分支，一细一粗",
+    "shared_features": "一个 LSTM 提取特征，一浅一深两个分支分别解读",
+    "shared_input": "一张图像送进两个卷积分支，一细一粗",
 }
 
 
@@ -140,7 +140,7 @@ def markdown(entries: Mapping[str, Any], root: str = "", language: Literal["en",
         trained_on = row["data"] if english else f"{data.replace('made clusters', '程序生成的点')}，{count} 个"
         lines.append(
             f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary if english else CHINESE[card.name]} | "
-            f"{card.declared.get('section') or (BEYOND if english else '文档之外')} | "
+            f"{card.declared.get('section') or (BEYOND if english else '教程之外')} | "
             f"{row['parameters']:,} | {trained_on} | {result} | {row['epochs']} | "
             f"{row['seconds_per_epoch']} | {row['total_seconds']} s{alone if row['hardware']['cores'] == 1 else ''} |"
         )
@@ -153,7 +153,7 @@ def _machine(row: Mapping[str, Any], english: bool) -> str:
     count, gpus = hardware["cores"], ", ".join(hardware["gpus"])
     software = f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}, Python {versions['python']}"
     if not english:
-        return f"{hardware['cpu']} 的 {count} 个核，{gpus or '无 GPU'}，{software.replace(', ', '，')}"
+        return f"{hardware['cpu']}，{count} 核，{gpus or '无 GPU'}，{software.replace(', ', '，')}"
     return f"{count} core{'s' * (count > 1)} of {hardware['cpu']}, {gpus or 'no GPU'}, {software}"
 
 
