@@ -34,16 +34,14 @@ def tensorflow():
     """TensorFlow, started once and quietly."""
     start.start_tensorflow()
     gc.freeze()  # as a command does
-    gc.set_threshold(10_000, 10, 10)
-    gc.callbacks.append(_freeze)
     yield
-    gc.callbacks.remove(_freeze)
 
 
-def _freeze(phase, info):
-    """What outlived a full collection is not looked through by the next: of a million objects that takes a second."""
-    if phase == "stop" and info["generation"] == 2:
-        gc.freeze()
+@pytest.fixture(scope="module", autouse=True)
+def memory():
+    """A module's models are gone after it: each is a circle of objects, and a suite's would be ten gigabytes."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session", autouse=True)
