@@ -40,7 +40,7 @@ class Entry(Seed):
     flags: str
     epochs: int
     runs: dict[str, Seed]
-    hardware: manifest.Hardware
+    hardware: dict[str, Any]
     versions: dict[str, str]
 
 

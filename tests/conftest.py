@@ -86,12 +86,13 @@ def tiny_run(tmp_path_factory):
     return keraskit.run("mlp", quick=True, output_dir=tmp_path_factory.mktemp("runs"))
 
 
-def leave_out_page_pictures(patch):
-    """Reports without curves and diagrams, which take longer to draw than all else of them."""
+def draw_nothing(patch):
+    """Pictures and reports without curves, diagrams and sheets, which take longer to draw than all else of them."""
     from keraskit.runs import plots
 
-    for name in ("curves_figure", "reliability_figure", "as_svg"):
-        patch.setattr(plots, name, lambda *_: b"")
+    for name in ("curves", "reliability", "confusion", "sheet", "as_svg"):
+        patch.setattr(plots, name, lambda *_, **__: b"")
+    patch.setattr(plots, "save", lambda _, path: path.touch())
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +101,11 @@ def undrawn(tiny_run):
 
     The shared run comes first, so that it is drawn.
     """
-    from keraskit.runs import figures, plots
-
-    def touch(*given, **_):
-        next(each for each in given if isinstance(each, Path)).touch()
+    from keraskit.runs import figures
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("curves", "confusion", "sheet"):
-            patch.setattr(plots, name, touch)
         patch.setattr(figures, "draw_model", lambda *_: None)
-        leave_out_page_pictures(patch)
+        draw_nothing(patch)
         yield
 
 

@@ -124,7 +124,7 @@ def classify(
     for network, found in tool.classify(paths, model, weights, max(asked.top, 5), asked.batch_size, **how):
         rows += found
         explained += explanations.of_predictions(network, found, names) if explain else []
-    asked.tell(rows, names, truth, [])
+    asked.tell(rows, names, truth)
     explanations.write(explained, explain)
 
 

@@ -52,11 +52,11 @@ class Asked:
         for file, endings in ((self.json, ()), (self.csv, ()), (self.sheet, PICTURES), (explained, PICTURES)):
             check_file(file, endings)
 
-    def tell(self, rows: list[Any], classes: Sequence[str], truth: Mapping[Path, str], notes: Sequence[str]) -> None:
+    def tell(self, rows: list[Any], classes: Sequence[str], truth: Mapping[Path, str]) -> None:
         """Print predictions, or how good they are, and write the files."""
-        from keraskit.runs import accuracy, pictures
+        from keraskit.runs import pictures
 
-        accuracy.show(rows, classes, truth, notes, self.top)
+        pictures.show(rows, classes, truth, self.top)
         pictures.write(rows, self.json, self.csv, self.sheet, self.top)
 
 
@@ -98,12 +98,12 @@ def predict(
     truth = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else {}
     paths = list(truth) or find(pictures)
     wait_for_tensorflow()
-    from keraskit.runs import accuracy
+    from keraskit.runs.pictures import say_trained_on
     from keraskit.tools.predict import predict
 
-    notes = accuracy.trained_on(folder, truth)
     rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, invert, prepare, recipe)
-    asked.tell(list(rows), classes, truth, notes)
+    asked.tell(list(rows), classes, truth)
+    say_trained_on(folder, list(truth))
 
 
 def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None) -> None:

@@ -42,14 +42,12 @@ def create(
     """
     builder, _ = find(name)
     if alpha != 1.0:
-        if not builder.__name__.startswith("MobileNet"):
-            raise UserError(f"--alpha is MobileNet's; {name} has none.", "Leave it out.")
-        arguments["alpha"] = alpha
+        arguments["alpha"] = alpha  # which MobileNet has alone
     if size:
         arguments["input_shape"] = (size, size, 3)
     try:
         model = builder(weights="imagenet" if weights == "imagenet" else None, **arguments)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"{name} cannot be built: {sentence(error)}", "Leave --size and --alpha out.") from error
     except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
         raise unavailable(error) from error

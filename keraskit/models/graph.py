@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from itertools import accumulate
 from pathlib import Path
 from unittest import mock
 
@@ -14,15 +13,15 @@ import keras
 
 from keraskit.errors import UserError, sentence
 
-WIDE = 4_000  # characters; a quarter of it has room for the names of fifty inputs
+WIDE = 120  # characters
 FONT = "Courier"
 FORMATS = ("svg", "png", "jpg", "dot")
 
 
 def layout_program() -> str | None:
-    """The layout program's path: `dot`, else graphviz-pure beside this Python, else None."""
-    beside_python = str(Path(sys.executable).parent)
-    return shutil.which("dot") or shutil.which("graphviz-pure", path=beside_python) or shutil.which("graphviz-pure")
+    """The layout program's path: `dot`, else graphviz-pure, also beside this Python; else None."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.executable).parent)))
+    return shutil.which("dot") or shutil.which("graphviz-pure", path=path)
 
 
 def draw(model: keras.Model, *paths: Path) -> None:
@@ -33,10 +32,9 @@ def draw(model: keras.Model, *paths: Path) -> None:
     program = layout_program()
     if program is None:
         raise UserError("No program to lay out graphs.", "`pip install graphviz-pure` brings one.")
-    graph = keras.utils.model_to_dot(
-        model, show_shapes=True, show_layer_names=True, show_layer_activations=True, dpi=96
-    )
-    text = graph.to_string().replace("<lambda>", "lambda")  # an activation's name, which Keras takes for markup
+    shown = dict.fromkeys(("show_shapes", "show_layer_names", "show_layer_activations"), True)
+    text = keras.utils.model_to_dot(model, **shown, dpi=96).to_string()
+    text = text.replace("<lambda>", "lambda")  # an activation's name, which Keras takes for markup
     # Boxes are as wide as the letters of one font, and others are shown in another: all of fixed pitch are as wide.
     text = text.replace("fontname=Helvetica", f"fontname={FONT}")
     for path in paths:
@@ -53,30 +51,21 @@ def draw(model: keras.Model, *paths: Path) -> None:
 
 
 def summary(model: keras.Model) -> str:
-    """Keras's own summary, each column as wide as its longest cell, so that none is wrapped or cut.
+    """Keras's own summary as text, so wide that hardly a cell is wrapped.
 
     Keras counts the optimizer's variables too once it has any, which is from the first step of training.
     """
-    cells = [re.split("[│┃|]", line)[1:-1] for line in _printed(model, WIDE).splitlines() if re.match("[│┃|] ", line)]
-    widths = [max(len(cell.strip()) for cell in column) for column in zip(*cells, strict=True)]
-    length = sum(widths) + 3 * len(widths) + 1  # with a space on both sides of each cell, and the lines
-    return _printed(model, length, [(end + 0.5) / length for end in accumulate(widths)])
-
-
-def _printed(model: keras.Model, line_length: int, positions: list[float] | None = None) -> str:
-    """Keras's summary as text. It prints through rich, which cuts lines that it thinks no screen has room for."""
     texts: list[str] = []
-    with mock.patch.dict(os.environ, COLUMNS=str(WIDE), JUPYTER_COLUMNS=str(WIDE)):
-        model.summary(line_length, positions, print_fn=lambda text, **_: texts.append(text))
+    with mock.patch.dict(os.environ, COLUMNS=str(WIDE), JUPYTER_COLUMNS=str(WIDE)):  # else rich cuts at a screen's
+        model.summary(line_length=WIDE, print_fn=lambda text, **_: texts.append(text))
     return "\n".join(texts)
 
 
 def operations(model: keras.Model) -> float:
-    """Additions and multiplications for one example, forward; backward takes twice as many.
+    """Additions and multiplications for one example, forward; infinite where a size is open, or nothing is counted.
 
     Each matrix of a layer, or kernel, is used once at each place of its output, or at each step of a recurrent layer's
-    input; channels come last. A layer that is used several times counts once. Infinite where a
-    size is open, or nothing can be counted.
+    input. A layer that is used several times counts once.
     """
     total = 0.0
     for layer in model._flatten_layers():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.plots import Sheet
 from keraskit.runs.predictions import SplitPredictions
 
 SHOWN = 32
@@ -27,30 +27,10 @@ SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it
 WHOLE = 8  # mistakes, and right predictions, kept in full size for `explain`
 
 
-@dataclasses.dataclass(frozen=True)
-class Sheet:
-    """Pictures with captions and a title.
-
-    Args:
-        pictures: uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded, in bytes.
-        captions: one for each; may have several lines.
-        title: above all.
-        columns: pictures in a row.
-    """
-
-    pictures: Any
-    captions: list[str]
-    title: str
-    columns: int = 8
-
-
 def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Sheet]:
     """Sheets of the most confident mistakes and the first right predictions; empty without pictures.
 
-    Args:
-        split: with labels.
-        classes: their names.
-        probabilities: of the split, shape (examples, classes).
+    `probabilities` are of the split's examples, shape (examples, classes).
     """
     if split.pictures is None or split.labels is None:
         return {}
@@ -69,43 +49,37 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
     }
 
 
-def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> Sheet | None:
+def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str, Sheet]:
     """Training pictures; or, where the recipe has a figure, targets and predictions of the first test examples."""
     if recipe.figure:
         first = ({name: array[: SHOWN // 2] for name, array in of.items()} for of in (test.targets, test.predictions))
-        pictures, captions = recipe.figure(splits.classes, *(of.get("", of) for of in first))
-        return Sheet(pictures, captions, "Test examples")
+        figure = recipe.figure(splits.classes, *(of.get("", of) for of in first))
+        return {"samples": Sheet(*figure, "Test examples")}
     if not splits.train.pictures:
-        return None
+        return {}
     chosen = np.arange(min(SHOWN, splits.train.size))
     labels = splits.train.labels
     captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
-    return Sheet(splits.train.pictures(chosen), captions, "Examples of the training split")
+    return {"samples": Sheet(splits.train.pictures(chosen), captions, "Examples of the training split")}
 
 
-def augmented(train: Split, seed: int) -> Sheet | None:
+def augmented(train: Split, seed: int) -> dict[str, Sheet]:
     """Training pictures, and below each what the model saw of it in the first epoch."""
     if not train.augmentation or not train.augmentation.is_random or train.pictures is None:
-        return None
-    columns = min(8, train.size)
-    rows: list[np.ndarray] = []
-    captions: list[str] = []
-    for start in range(0, min(SHOWN // 2, train.size), columns):
-        chosen = np.arange(start, min(start + columns, train.size))
-        seen = np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8)
-        rows += [*train.pictures(chosen), *seen]
-        captions += ["as it is"] * len(chosen) + ["as it was seen"] * len(chosen)
-    return Sheet(rows, captions, "Training pictures in the first epoch", columns)
+        return {}
+    chosen = np.arange(min(8, train.size))
+    seen = np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8)
+    captions = ["as it is"] * len(chosen) + ["as it was seen"] * len(chosen)
+    title = "Training pictures in the first epoch"
+    return {"augmented": Sheet([*train.pictures(chosen), *seen], captions, title, len(chosen))}
 
 
-def draw(folder: RunFolder, sheets: Mapping[str, Sheet | None]) -> None:
+def draw(folder: RunFolder, sheets: Mapping[str, Sheet]) -> None:
     """Write each sheet as NAME.png, and the pictures of all for the report; `right` stands there alone."""
-    known = {name: sheet for name, sheet in sheets.items() if sheet is not None}
-    for name, sheet in known.items():
-        if name != "right":
-            with folder.atomic(f"{name}.png") as path:
-                plots.sheet(sheet.pictures, sheet.captions, path, sheet.title, sheet.columns)
-    pack(folder, known)
+    for name in sheets.keys() - {"right"}:
+        with folder.atomic(f"{name}.png") as path:
+            plots.save(plots.sheet(sheets[name]), path)
+    pack(folder, sheets)
 
 
 def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -> None:

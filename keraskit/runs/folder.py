@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -30,31 +31,21 @@ STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation
 
 
 class RunFolder:
-    """Write and read `<output_dir>/<recipe>/<UTC time>-<short id>/`.
-
-    Args:
-        path: an existing run folder.
-    """
+    """Write and read `<output_dir>/<recipe>/<UTC time>-<short id>/`, which exists."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._lock: int | None = None
 
     @classmethod
     def create(cls, output_dir: Path | str, recipe: str) -> RunFolder:
         """Make a new folder. Raises UserError where none can be made."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        while True:
-            path = Path(output_dir) / recipe / f"{stamp}-{secrets.token_hex(3)}"
-            try:
-                path.mkdir(parents=True)
-                return cls(path.resolve())
-            except FileExistsError:
-                if not path.is_dir():
-                    raise UserError(f"{output_dir} is not a folder.", "Name one with --output-dir.") from None
-            except OSError as error:
-                advice = "Name a folder you may write with --output-dir."
-                raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
+        path = Path(output_dir) / recipe / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            advice = "Name a folder you may write with --output-dir."
+            raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
+        return cls(path.resolve())
 
     def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:
         """A path beside `name` to write to; renamed to `name` if the block succeeds (`files.atomic`)."""
@@ -68,32 +59,19 @@ class RunFolder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder inside the block. Raises UserError where another process has locked it."""
+        lock = os.open(self.path, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
         try:
-            import fcntl
-        except ImportError:  # no such locks here
-            yield
-            return
-        self._lock = os.open(self.path, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
+            os.close(lock)
             problem = f"Another process is still running in {self.path}."
             raise UserError(problem, "Wait until it has ended, or stop it.") from None
-        except OSError:  # nor on this file system
+        except OSError:  # a file system without locks
             pass
         try:
             yield
         finally:
-            os.close(self._lock)
-            self._lock = None
-
-    def check(self) -> None:
-        """Raise UserError where the folder was deleted or replaced since it was locked."""
-        with suppress(FileNotFoundError):
-            if self._lock is None or os.path.samestat(os.fstat(self._lock), self.path.stat()):
-                return
-        raise UserError(f"{self.path} was deleted or replaced while its run went on.", "Start a new run.")
+            os.close(lock)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -106,9 +84,7 @@ class RunFolder:
     def file(self, name: str, most: int = files.MOST_OF_ARRAYS) -> Path:
         """Check and return the path of a file to read; every reader calls this.
 
-        Raises:
-            FileNotFoundError: there is none.
-            UserError: it is what no run writes: a link that leaves the folder, a pipe, of too many bytes.
+        Raises FileNotFoundError, and UserError for what no run writes: a link out of it, a pipe, too many bytes.
         """
         return files.regular(self.path / name, self.path, most)
 
@@ -138,8 +114,7 @@ class RunFolder:
             yield
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(OSError, UserError):  # perhaps a full disk is what went wrong, or another process is here
-                self.check()
+            with suppress(OSError, UserError):  # perhaps a full disk is what went wrong
                 if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
                     self.write_text(ERROR, "".join(traceback.format_exception(error)))
                     error.add_note(f"{self.path / ERROR} says where.")
@@ -149,10 +124,8 @@ class RunFolder:
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Write history.csv: one row per epoch, the columns of the first row."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        text, names = io.StringIO(), list(rows[0]) if rows else ["epoch"]
+        csv.writer(text, lineterminator="\n").writerows([names, *([row[name] for name in names] for row in rows)])
         self.write_text(HISTORY, text.getvalue())
 
     def read_history(self) -> list[dict[str, float]]:

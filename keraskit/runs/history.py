@@ -33,8 +33,3 @@ def counts_examples(name: str, run: dict[str, Any]) -> bool:
     """Whether a metric is accuracy by example, not by label or pixel, of which an example has several."""
     output = run.get("class_output") or ""
     return bool(run.get("classes")) and name.startswith(output) and name.endswith("accuracy") and "balanced" not in name
-
-
-def gap(rows: Rows, name: str) -> float:
-    """Training less validation in the last epoch."""
-    return rows[-1][name] - rows[-1][f"val_{name}"]

@@ -7,7 +7,6 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run.
-
-    Args:
-        folder: where it lies.
-        facts: its manifest.
-        history: a row per epoch; empty where none has ended.
-    """
+    """One run: its folder, manifest, and history, which is empty where no epoch has ended."""
 
     folder: RunFolder
     facts: dict[str, Any]
@@ -42,7 +35,7 @@ class Run:
     def best(self) -> dict[str, float]:
         """History row of the best epoch, else of the last."""
         best = self.facts.get("best_epoch") or 0
-        return self.history[best - 1] if 0 < best <= len(self.history) else self.history[-1]
+        return self.history[best - 1 if 0 < best <= len(self.history) else -1]
 
     @property
     def test(self) -> float | None:
@@ -72,12 +65,39 @@ class Run:
         """Number of examples by split."""
         return self.facts["data"].get("used") or {}
 
-    @cached_property
+    @property
     def task(self) -> tuple[Any, ...]:
         """Data, examples by split, and whether it was quick: equal for runs that may be compared."""
         data = self.facts["data"]
         quick = bool((self.facts.get("config") or {}).get("quick"))
         return data.get("sha256") or data["name"], tuple(sorted(self.examples.items())), quick
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seed alone, or one run: what tells them from other rows, and the runs by seed."""
+
+    label: str
+    runs: list[Run]
+
+    @property
+    def weights(self) -> set[str]:
+        """The hashes of the runs' weights."""
+        return {run.weights for run in self.runs}
+
+    @property
+    def test(self) -> str:
+        """The result: with its interval, or the mean of several seeds with its standard error."""
+        run, known = self.runs[0], [run.test for run in self.runs if run.test is not None]
+        if not known:
+            return run.facts.get("status") or ""
+        if len(known) > 1:
+            return f"{statistics.mean(known):.4f} ± {statistics.stdev(known) / len(known) ** 0.5:.4f}"
+        count = run.examples.get("test")
+        if count and history.counts_examples(run.metric, run.facts) and 0 <= known[0] <= 1:
+            low, high = metrics.interval(round(known[0] * count), count)
+            return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
+        return history.number(known[0])
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
@@ -98,6 +118,17 @@ def read(path: Path) -> Run:
     return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name"), folder.read_history())
 
 
+def rows(runs: Sequence[Run]) -> list[Row]:
+    """Group runs of one folder that differ in their seed alone."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.home
+        again = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
+        groups.setdefault((*same, run.folder.path) if again or not run.history else same, []).append(run)
+    several = [sorted(group, key=lambda run: run.facts.get("seed") or 0) for group in groups.values()]
+    return [Row(*each) for each in zip(labels([group[0] for group in several]), several, strict=True)]
+
+
 def labels(runs: Sequence[Run]) -> list[str]:
     """Recipe, flags that differ, and place of each run; its seed and then its id where others are called the same."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
@@ -116,53 +147,3 @@ def places(runs: Sequence[Run]) -> list[str]:
     parts = [run.home.parts for run in runs]
     shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """Runs that differ in their seed alone, or one run.
-
-    Args:
-        label: what tells it from the other rows.
-        runs: in the order of their seeds.
-    """
-
-    label: str
-    runs: list[Run]
-
-    @property
-    def weights(self) -> set[str]:
-        """The hashes of the runs' weights."""
-        return {run.weights for run in self.runs}
-
-    @property
-    def tests(self) -> list[float]:
-        """Headline metric of the test split of each run."""
-        return [run.test for run in self.runs if run.test is not None]
-
-    @property
-    def test(self) -> str:
-        """The result: with its interval, or the mean of several seeds with its standard error."""
-        run, known = self.runs[0], self.tests
-        if not known:
-            return run.facts.get("status") or ""
-        if len(known) > 1:
-            return f"{statistics.mean(known):.4f} ± {statistics.stdev(known) / len(known) ** 0.5:.4f}"
-        count = run.examples.get("test")
-        if count and history.counts_examples(run.metric, run.facts) and 0 <= known[0] <= 1:
-            low, high = metrics.interval(round(known[0] * count), count)
-            return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
-        return history.number(known[0])
-
-
-def rows(runs: Sequence[Run]) -> list[Row]:
-    """Group runs of one folder that differ in their seed alone."""
-    groups: dict[Any, list[Run]] = {}
-    for run in runs:
-        same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.home
-        seeds = [each.facts.get("seed") for each in groups.get(same, [])]
-        key = (*same, run.folder.path) if run.facts.get("seed") in seeds or not run.history else same
-        groups.setdefault(key, []).append(run)
-    several = [sorted(group, key=lambda run: run.facts.get("seed") or 0) for group in groups.values()]
-    names = labels([group[0] for group in several])
-    return [Row(name, group) for name, group in zip(names, several, strict=True)]

@@ -1,4 +1,4 @@
-"""run.json, what a run records of itself. The classes are its format; docs/run-folder.md says what each key means."""
+"""run.json, what a run records of itself: read and checked. docs/run-folder.md says what each key means."""
 
 from __future__ import annotations
 
@@ -8,97 +8,40 @@ from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from keraskit.errors import UserError
 from keraskit.runs.folder import MANIFEST, RunFolder
 
-Text = str | None
 Count = Annotated[int, Field(ge=-(2**62), le=2**62)]
-Numbers = dict[str, float | None] | None
-Words = list[str] | None
+Numbers = dict[str, float | None]
 
 
-class Keys(BaseModel):
-    """Keys that may be left out or null, and others that are kept as they are."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-class Data(Keys):
-    """The data set."""
-
-    name: Text = None
-    path: Text = None
-    sha256: Text = None
-    used: dict[str, Count] | None = None
-    notes: Words = None
+def _keys(*types: tuple[Any, str]) -> type[BaseModel]:
+    """Keys of each type, that may be left out or null; others are kept as they are."""
+    keys: dict[str, Any] = {name: (kind | None, None) for kind, names in types for name in names.split()}
+    return create_model("Keys", __config__=ConfigDict(extra="allow", strict=True), **keys)
 
 
-class Hardware(Keys):
-    """The machine."""
-
-    cpu: Text = None
-    gpus: Words = None
-
-
-class Config(Keys):
-    """Settings, with nothing left open; RunConfig's fields say more."""
-
-    epochs: Count | None = None
-    augment: dict[str, Any] | None = None
-    weights: Text = None
-
-
-class Asked(Keys):
-    """Flags as they were given, and the recipe's code."""
-
-    knobs: dict[str, Any] | None = None
-    options: dict[str, Any] | None = None
-    code: Text = None
-    callbacks: Text = None
+Manifest = _keys(
+    (str, "recipe source section summary command monitor class_output class_activation weights_sha256"),
+    (str, "started ended status error verdict"),
+    (Count, "format seed parameters best_epoch"),
+    (float, "seconds_per_epoch balanced_accuracy"),
+    (Numbers, "training_pictures timings test"),
+    (list[str], "classes warnings advice regression"),
+    (dict[str, str], "versions"),
+    (dict[str, Any], "options optimizer inputs git"),
+    (dict[str, dict[str, Any]], "choices"),
+    (_keys((Count, "epochs"), (dict[str, Any], "augment"), (str, "weights")), "config"),
+    (_keys((dict[str, Any], "knobs options"), (str, "code callbacks")), "asked"),
+    (_keys((str, "name path sha256"), (dict[str, Count], "used"), (list[str], "notes")), "data"),
+    (_keys((str, "cpu"), (list[str], "gpus")), "hardware"),
+)
 
 
-class Manifest(Keys):
-    """run.json."""
-
-    format: Count | None = None
-    recipe: Text = None
-    source: Text = None
-    section: Text = None
-    summary: Text = None
-    command: Text = None
-    seed: Count | None = None
-    config: Config | None = None
-    options: dict[str, Any] | None = None
-    asked: Asked | None = None
-    optimizer: dict[str, Any] | None = None
-    monitor: Text = None
-    parameters: Count | None = None
-    classes: Words = None
-    class_output: Text = None
-    class_activation: Text = None
-    data: Data | None = None
-    inputs: dict[str, Any] | None = None
-    training_pictures: Numbers = None
-    choices: dict[str, dict[str, Any]] | None = None
-    hardware: Hardware | None = None
-    versions: dict[str, str] | None = None
-    git: dict[str, Any] | None = None
-    started: Text = None
-    ended: Text = None
-    status: Text = None
-    error: Text = None
-    timings: Numbers = None
-    seconds_per_epoch: float | None = None
-    best_epoch: Count | None = None
-    test: Numbers = None
-    balanced_accuracy: float | None = None
-    verdict: Text = None
-    warnings: Words = None
-    advice: Words = None
-    regression: Words = None
-    weights_sha256: Text = None
+def _at(values: Any, key: str) -> Any:
+    return (values or {}).get(key)
 
 
 def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
@@ -111,13 +54,11 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged; it says where.
     """
-    run, problem = folder.read_json(MANIFEST), ""
+    run: Any = folder.read_json(MANIFEST)
     try:
         Manifest.model_validate(run)
-        for name in needed:
-            if reduce(lambda values, key: (values or {}).get(key), name.split("."), run) is None:
-                problem = f"it lacks {name}"
-                break
+        lacking = [name for name in needed if reduce(_at, name.split("."), run) is None]
+        problem = f"it lacks {lacking[0]}" if lacking else ""
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -137,12 +78,7 @@ def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
 def newest(path: Path, unfinished: bool = False) -> RunFolder:
     """This run's folder, or the newest finished run's in a folder of runs, or of folders of them.
 
-    Args:
-        path: the folder.
-        unfinished: a run's own folder will do though it has not finished.
-
-    Raises:
-        UserError: there is no such run.
+    Raises UserError where there is none; `unfinished` takes a run's own folder though it has not finished.
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")

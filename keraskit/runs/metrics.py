@@ -1,4 +1,4 @@
-"""Metrics of predictions: per class, calibration, regression errors, and paired tests of two models."""
+"""Metrics of predictions: per class, calibration, regression errors, and tests whether two models differ."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import numpy as np
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
 BINS = 15  # of confidences, as Guo et al. 2017 have them
-RESAMPLES = 1_000
 SURE = 0.05  # p-value from which a difference may be chance
 FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
 Values = tuple[str, np.ndarray, np.ndarray]
 
 
 def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
-    """Make probabilities of all classes, shape (n, classes), of what a model gives out for them.
+    """Make probabilities, shape (n, classes), of outputs of this shape, or of (n, 1) for the second of two classes.
 
-    Args:
-        outputs: shape (n, classes), or (n, 1) for the second of two.
-        activation: "softmax" or "sigmoid" of logits; None of probabilities.
+    `activation` is "softmax" or "sigmoid" for logits, None for probabilities.
     """
     z = outputs.astype(np.float64) if activation else outputs
     if activation == "softmax":
@@ -41,7 +38,7 @@ def interval(right: int, count: int) -> tuple[float, float]:
 
 
 def chance(labels: np.ndarray) -> float:
-    """The accuracy of whoever always names the most frequent class. `labels` int, shape (n,)."""
+    """Accuracy of always naming the most frequent class. `labels` int, shape (n,)."""
     return float(np.bincount(labels).max() / len(labels))
 
 
@@ -55,8 +52,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 def confused(counts: np.ndarray, most: int) -> list[tuple[int, int, int]]:
     """Pairs of classes that are confused most: true class, predicted class, count; of equal ones the first."""
     off = counts - np.diag(np.diag(counts))
-    places = zip(*np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:most], off.shape), strict=True)
-    return [(int(i), int(j), int(off[i, j])) for i, j in places if off[i, j]]
+    places = (divmod(int(k), len(off)) for k in np.argsort(-off, axis=None, kind="stable")[:most])
+    return [(i, j, int(off[i, j])) for i, j in places if off[i, j]]
 
 
 def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str, float]:
@@ -84,54 +81,39 @@ def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """Whether 0.8 is right in eight cases of ten.
+    """Confidence beside accuracy: whether 0.8 is right in eight cases of ten."""
 
-    Args:
-        confidence: mean probability of the predicted class in each bin, from 0 to 1; NaN where a bin is empty.
-        accuracy: the share of right answers in each bin.
-        counts: examples in each bin.
-        noise: the error that 95 % of perfectly calibrated models with these confidences stay below: their labels are
-            drawn from the confidences.
-    """
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    counts: np.ndarray
-    noise: float
+    bins: np.ndarray  # of `BINS` of equal width, those with examples
+    confidence: np.ndarray  # mean probability of the predicted class in each
+    accuracy: np.ndarray  # share of right answers in each
+    counts: np.ndarray  # examples in each
+    noise: float  # expected calibration error that 95 % of calibrated models with these confidences stay below
 
     @property
     def error(self) -> float:
-        """The expected calibration error: how far both are apart, weighed by examples (Guo et al. 2017, equation 3)."""
-        filled = self.counts > 0
-        apart = np.abs(self.accuracy - self.confidence)[filled]
-        return float(np.average(apart, weights=self.counts[filled]))
+        """Expected calibration error (Guo et al. 2017, equation 3)."""
+        return float(np.average(np.abs(self.accuracy - self.confidence), weights=self.counts))
 
     def __str__(self) -> str:
-        filled = self.counts > 0
-        sure, share = (np.average(v[filled], weights=self.counts[filled]) for v in (self.confidence, self.accuracy))
-        word = "calibrated, as far as these examples show"
-        if self.error > self.noise:
-            way = "over-confident" if sure > share else "under-confident"
-            word = f"not calibrated: {way}" if abs(sure - share) > self.error / 2 else "not calibrated"
+        sure, right = (np.average(each, weights=self.counts) for each in (self.confidence, self.accuracy))
+        word = "calibrated, as far as these examples show" if self.error <= self.noise else "not calibrated"
         return (
-            f"On average its probability is {sure:.1%}, and {share:.1%} of its answers are right. The expected "
+            f"On average its probability is {sure:.1%}, and {right:.1%} of its answers are right. The expected "
             f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "
             f"it is {word}."
         )
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS, seed: int = 0) -> Calibration:
-    """Confidence beside accuracy, in bins of equal width. `probabilities` of shape (n, classes)."""
+def calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Measure calibration. `probabilities` of shape (n, classes); its noise is that of labels drawn from them."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts, sure = (np.bincount(place, weights=v, minlength=bins) for v in (np.ones(len(place)), confidence))
-    random, errors = np.random.default_rng(seed), []
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(place, weights=random.random(len(place)) < confidence, minlength=bins)
-        errors.append(np.abs(drawn - sure).sum() / len(place))
-    with np.errstate(invalid="ignore"):
-        share = np.bincount(place, weights=right, minlength=bins) / counts
-        return Calibration(sure / counts, share, counts.astype(int), float(np.percentile(errors, 95)))
+    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    bins, place, counts = np.unique(place, return_inverse=True, return_counts=True)
+    sure, share = (np.bincount(place, weights=each) for each in (confidence, right))
+    random = np.random.default_rng(0)
+    drawn = (np.bincount(place, weights=random.random(len(place)) < confidence) for _ in range(1_000))
+    noise = np.percentile([np.abs(each - sure).sum() / len(place) for each in drawn], 95)
+    return Calibration(bins, sure / counts, share / counts, counts, float(noise))
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
@@ -154,8 +136,8 @@ def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]
     """
     apart = one.astype(np.float64) - other
     count = len(apart) + 2
-    middle, spread = apart.sum() / count, math.sqrt((apart @ apart + 1) / count - (apart.sum() / count) ** 2)
-    half = Z * spread / math.sqrt(count)
+    middle = apart.sum() / count
+    half = Z * math.sqrt(((apart @ apart + 1) / count - middle**2) / count)
     return float(apart.mean()), float(middle - half), float(middle + half)
 
 
@@ -169,22 +151,15 @@ def over_seeds(
         finest: the smallest difference an accuracy can show, the spread where all seeds agree.
     """
     a, b = (np.array([scores[seed] for seed in sorted(scores)]) for scores in (one, other))
-    if set(one) == set(other):
-        parts, freedom, name = [_spread(a - b, finest) ** 2 / len(a)], len(a) - 1.0, "paired t-test"
-    else:
-        parts, name = [_spread(each, finest) ** 2 / len(each) for each in (a, b)], "Welch's t-test"
-        freedom = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (a, b), strict=True))
+    samples, name = ([a - b], "paired t-test") if set(one) == set(other) else ([a, b], "Welch's t-test")
+    parts = [(each.std(ddof=1) if np.ptp(each) > 1e-9 else finest) ** 2 / len(each) for each in samples]
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, samples, strict=True))
     error, apart = math.sqrt(sum(parts)), float(a.mean() - b.mean())
     low, high = 0.0, 13.0  # the critical value of one degree of freedom is 12.7
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if student(middle, freedom) > SURE else (low, middle)
     return apart, apart - high * error, apart + high * error, student(apart / error, freedom), name
-
-
-def _spread(values: np.ndarray, finest: float) -> float:
-    spread = float(values.std(ddof=1))
-    return spread if spread > 1e-9 else finest
 
 
 def student(t: float, freedom: float) -> float:
@@ -218,17 +193,16 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
     """
     said, warnings, far = [], [], False
     for name, targets, predictions in values:
-        errors = [each - targets for each in (predictions, means[name].reshape(-1))]
-        (absolute, least), (squared, lowest) = [
-            [power(each).mean(axis=1) for each in errors] for power in (np.abs, np.square)
-        ]
+        of_mean = np.square(means[name].reshape(-1) - targets).mean(axis=1)
+        squared = np.square(predictions - targets).mean(axis=1)
+        absolute, least = (np.abs(each - targets).mean(axis=1) for each in (predictions, means[name].reshape(-1)))
         said.append(
             f"{name + ': ' if name else ''}mean absolute error {_mean(absolute)}, mean squared error {_mean(squared)}, "
             f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
-            f"{lowest.mean():.4g}."
+            f"{of_mean.mean():.4g}."
         )
-        far = far or bool(squared.mean() > FAR * max(lowest.mean(), np.square(targets).mean()))
-        if (worse := squared - lowest).mean() >= 0:
+        far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean()))
+        if (worse := squared - of_mean).mean() >= 0:
             word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
     return said, warnings, far

@@ -23,27 +23,27 @@ from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
 from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
-UNRECORDED = {"darkest_border": 0.0, "brightest_border": 0.0, "as_mnist": 0.0}  # of older runs
-
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
-    """A finished run, loaded for inference.
-
-    Args:
-        folder: where it lies.
-        facts: its manifest.
-        model: the best by validation, float32, not compiled.
-    """
+    """A run that learned classes from pictures, loaded for inference."""
 
     folder: RunFolder
-    facts: dict[str, Any]
-    model: keras.Model
+    facts: dict[str, Any]  # its manifest
+    model: keras.Model  # the best by validation, float32, not compiled
+    inputs: Inputs  # size, scale and shape of its pictures
+    augmentation: Augmentation  # with statistics of the training pictures, where it standardises with them
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes; empty where there are none."""
-        return self.facts.get("classes") or []
+        """Names of the classes."""
+        return list(self.facts["classes"])
+
+    @property
+    def trained(self) -> dict[str, float]:
+        """What `digit_pictures.measure` found in the training pictures; 0 where they are not grey."""
+        found = self.facts.get("training_pictures") or {}
+        return {name: found.get(name) or 0.0 for name in ("darkest_border", "brightest_border", "as_mnist")}
 
     @cached_property
     def classifier(self) -> keras.Model:
@@ -58,49 +58,16 @@ class OpenedRun:
             model = keras.Model(model.inputs, layer(model.outputs[0]))
         return model
 
-
-@dataclasses.dataclass(frozen=True)
-class OpenedPictureRun(OpenedRun):
-    """A finished run that learned from pictures.
-
-    Args:
-        inputs: size, scale and shape of its pictures.
-        augmentation: with the statistics of the training pictures, where it standardises with them.
-    """
-
-    inputs: Inputs
-    augmentation: Augmentation
-
-    @property
-    def trained(self) -> dict[str, float]:
-        """What `digit_pictures.measure` found in the training pictures, or `UNRECORDED`."""
-        known = self.facts.get("training_pictures") or {}
-        return UNRECORDED if any(known.get(name) is None for name in UNRECORDED) else known
-
     def preprocess(self, pictures: np.ndarray) -> Any:
         """Make the model's input of uint8 pictures, shape (n, height, width) or (n, height, width, 3)."""
         return self.inputs.preprocess(pictures, self.augmentation)
 
 
 def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedRun:
-    """Open the run in a folder, or the newest of several.
+    """Open the run in a folder, or the newest finished one of several; `unfinished` takes any that has a model.
 
-    Args:
-        run: a run's folder, or one that holds several.
-        recipe: the file of a recipe that the user trusts, whose layers the model has.
-        unfinished: also take one that has not finished, if it has a model.
-
-    Raises:
-        UserError: there is none, or its files are damaged.
-    """
-    folder = manifest.newest(run, unfinished)
-    return OpenedRun(folder, manifest.read(folder, "recipe"), load_model(folder, recipe))
-
-
-def open_picture_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedPictureRun:
-    """The same of a run that learned classes from pictures.
-
-    Raises UserError where it learned from something else, too, or its files contradict each other.
+    `recipe` is the file of a recipe that the user trusts, whose layers the model has. Raises UserError where there is
+    none, it learned no classes from pictures, or its files are damaged or contradict each other.
     """
     folder = manifest.newest(run, unfinished)
     facts = manifest.read(folder, "recipe", "classes", "config")
@@ -108,7 +75,7 @@ def open_picture_run(run: Path, recipe: Path | None = None, unfinished: bool = F
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
         inputs, augmentation = Inputs.from_json(facts["inputs"]), _augmentation(folder, facts["config"])
-        opened = OpenedPictureRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
+        opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
         opened.classifier(opened.preprocess(blank))
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
@@ -126,15 +93,10 @@ def _augmentation(folder: RunFolder, config: dict[str, Any]) -> Augmentation:
 
 
 def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
-    """Load a run's best model.
+    """Load a run's best model. Raises UserError where there is none, or it is not what a run wrote.
 
-    Args:
-        folder: the run's.
-        recipe: a recipe file that the user trusts, imported first: its classes and functions are known to Keras then.
-            What Keras loads not even so is built by this recipe, and filled with the weights.
-
-    Raises:
-        UserError: there is no model, the file is not what a run wrote, or the recipe's file is to be named.
+    `recipe` is a file that the user trusts, imported first: Keras knows its classes and functions then. What Keras
+    loads not even so is built by this recipe, and filled with the weights.
     """
     try:
         path = folder.file(MODEL)
@@ -146,13 +108,11 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
             return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
-        facts = manifest.read(folder) if (folder.path / "run.json").exists() else {}
-        source = facts.get("source")
-        if not own and (source or facts.get("recipe", "") not in recipes_available()):
-            advice = "If the file of its recipe is your own, name it:"
-            raise UserError(problem, f"{advice} --recipe {shlex.quote(source or 'FILE.py')}") from error
+        facts = manifest.read(folder) if (folder.path / MANIFEST).exists() else {}
         if not own:
-            raise UserError(problem) from error
+            source, ours = facts.get("source"), facts.get("recipe") in recipes_available()
+            named = f"If the file of its recipe is your own, name it: --recipe {shlex.quote(source or 'FILE.py')}"
+            raise UserError(problem, "" if ours and not source else named) from error
         known = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}
         model: keras.Model = call(own.build, known | (facts.get("options") or {}), steps=1, weights=None)
         applications.load_file(model, path)

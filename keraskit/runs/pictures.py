@@ -1,56 +1,53 @@
-"""Classify picture files: read in threads while the model predicts, printed as a table, written to files."""
+"""Classify picture files, printed as a table or as accuracy, and written to files."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from keraskit import system
+from keraskit.datasets import array_files
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.images.decode import BadPicture
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
-from keraskit.errors import printable
+from keraskit.datasets.images.folder import listed
+from keraskit.errors import UserError, printable
 from keraskit.files import as_csv, atomic, write_text
 from keraskit.runs import metrics, plots
-from keraskit.runs.opening import OpenedPictureRun
-from keraskit.text import print_table, shortened
+from keraskit.runs.folder import TRAINED_ON, RunFolder
+from keraskit.runs.opening import OpenedRun
+from keraskit.text import counted, print_table, shortened
 
-BATCH, SHEET, COLUMNS = 32, 48, 6
+BATCH, SHEET, SHOWN = 32, 48, 10  # pictures in one call of a model; on a sheet; mistakes that are printed
+FEW = 10  # classes, of which nobody asks for the best five
 THUMBNAIL, CAPTION = 200, 26  # pixels across a picture on a sheet; letters in a line below
 
 
 @dataclass
 class Prediction:
-    """Prediction for one picture file.
-
-    Args:
-        path: the file.
-        network: the model's name.
-        best: the most probable classes, the first the best: (name, probability).
-        note: what was done to the picture that its owner should know.
-        error: why there is no prediction.
-        truth: the true class, where it is known.
-        bits: how many of its 16 a file of 16 bits was taken to use.
-    """
+    """Prediction for one picture file."""
 
     path: Path
-    network: str = ""
-    best: list[tuple[str, float]] = field(default_factory=list)
-    note: str = ""
-    error: str = ""
-    truth: str = ""
-    bits: int = 16
+    network: str = ""  # the model's name, where there are several
+    best: list[tuple[str, float]] = field(default_factory=list)  # the most probable classes and their probability
+    note: str = ""  # what was done to the picture that its owner should know
+    error: str = ""  # why there is no prediction
+    truth: str = ""  # the true class, where it is known
+    bits: int = 16  # how many of its 16 a file of 16 bits was taken to use
 
     @property
     def right(self) -> bool | None:
@@ -67,19 +64,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Network:
-    """A model for pictures, and its preprocessing.
+    """A model for pictures, and its preprocessing."""
 
-    Args:
-        prepare: makes a uint8 array of the model's size from a picture, and a note.
-        fed: makes the model's input of a batch of such arrays.
-        model: gives out a probability for each class, or that of the second of two.
-        bits: how many of its 16 a file of 16 bits uses.
-    """
-
-    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]
-    fed: Callable[[np.ndarray], Any]
-    model: Any
-    bits: int = 16
+    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]  # makes a uint8 array of the model's size, and a note
+    fed: Callable[[np.ndarray], Any]  # makes the model's input of a batch of such arrays
+    model: Any  # gives out a probability for each class, or that of the second of two
+    bits: int = 16  # how many of its 16 a file of 16 bits uses
 
     def read(self, path: Path) -> tuple[np.ndarray, str]:
         """Read and prepare a file. Raises OSError and BadPicture."""
@@ -90,39 +80,28 @@ class Network:
         return metrics.probabilities(self.model.predict_on_batch(self.fed(batch)))
 
 
-def network(run: OpenedPictureRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
+def network(run: OpenedRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
     """Return a run's classifier with the run's own preprocessing."""
     own = partial(digit_pictures.prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
     return Network(own, run.preprocess, run.classifier, run.inputs.bits)
 
 
 def predictions(
-    paths: Sequence[Path],
-    asked: Network,
-    classes: Sequence[str],
-    top: int = 3,
-    batch_size: int = BATCH,
-    network: str = "",
+    paths: Sequence[Path], asked: Network, classes: Sequence[str], top: int = 3, batch_size: int = BATCH, name: str = ""
 ) -> Iterator[Prediction]:
-    """Yield a prediction for each file, in order; files are read in threads ahead of the model.
+    """Yield a prediction for each file, in order, of its `top` classes; files are read in threads ahead of the model.
 
-    Args:
-        paths: the files.
-        asked: the model.
-        classes: their names.
-        top: how many classes to name.
-        batch_size: pictures in one call of the model.
-        network: the model's name.
+    `batch_size` pictures are one call of the model, which has a `name` where there are several.
     """
 
     def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
         try:
             array, note = asked.read(path)
-            return array, Prediction(path, network, note=note, bits=asked.bits)
+            return array, Prediction(path, name, note=note, bits=asked.bits)
         except BadPicture as error:
-            return None, Prediction(path, network, error=str(error))
+            return None, Prediction(path, name, error=str(error))
         except OSError as error:
-            return None, Prediction(path, network, error=f"cannot be read: {error.strerror or error}")
+            return None, Prediction(path, name, error=f"cannot be read: {error.strerror or error}")
 
     steps = range(batch_size, len(paths) + batch_size, batch_size)
     console, quiet = Console(file=sys.__stderr__), not sys.stderr.isatty() or len(steps) < 4
@@ -140,23 +119,69 @@ def predictions(
                 yield row
 
 
-def show(rows: Sequence[Prediction], top: int = 3) -> None:
-    """Print a line per file; where there are several networks, one of each."""
-    several = len({row.network for row in rows}) > 1
-    ordered = sorted(rows, key=lambda row: row.path) if several else rows
-    lines = [[printable(row.path), *([row.network] if several else []), row.cell(top)] for row in ordered]
-    print_table(["picture", *(["network"] if several else []), "prediction"], lines)
+def show(rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path, str], top: int = 3) -> None:
+    """Print a line per file; or, where the true class of every file is known, how good each model is."""
+    for row in rows if truth else ():
+        row.truth = truth[row.path]
+    networks = list(dict.fromkeys(row.network for row in rows))
+    if truth:
+        for network in networks:
+            report([row for row in rows if row.network == network], len(classes))
+        return
+    ordered = sorted(rows, key=lambda row: row.path) if len(networks) > 1 else rows
+    lines = [[printable(row.path), row.network, row.cell(top)] for row in ordered]
+    print_table(["picture", "network" if networks != [""] else "", "prediction"], lines)
 
 
-def write(
-    rows: Sequence[Prediction], to_json: Path | None, to_csv: Path | None, to_sheet: Path | None, top: int = 3
-) -> None:
+def report(rows: Sequence[Prediction], classes: int) -> None:
+    """Print accuracy, what was taken for what, and the most confident mistakes of one model.
+
+    Raises UserError where no picture could be read.
+    """
+    read, wrong = [row for row in rows if row.best], mistakes(rows)
+    unread = listed({printable(row.path): printable(row.error) for row in rows if row.error})
+    if not read:
+        raise UserError(f"None of the {len(rows):,} pictures could be read: {unread}.", "Look at them with any viewer.")
+    network = f"{read[0].network}: " if read[0].network else ""
+    print(f"{network}{counted(len(read), 'picture')} of {counted(len({r.truth for r in read}), 'class', 'classes')}")
+    for rank in (1, 5) if classes > FEW else (1,):
+        right = sum(row.truth in dict(row.best[:rank]) for row in read)
+        low, high = metrics.interval(right, len(read))
+        name = f"top-{rank} accuracy" if classes > FEW else "accuracy"
+        print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
+    if wrong:
+        pairs = Counter((row.truth, row.best[0][0]) for row in wrong).most_common(SHOWN)
+        print("confused:", ", ".join(printable(f"{true} as {said} {count:,}") for (true, said), count in pairs))
+        print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
+        lines = [[printable(row.path), printable(row.truth), row.cell(top=1)] for row in wrong[:SHOWN]]
+        print_table(["picture", "truth", "prediction"], lines)
+    if unread:
+        print(f"\n{len(rows) - len(read):,} could not be read: {unread}")
+
+
+def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
+    """Print how many of these files the run was trained on, byte for byte, where that is known."""
+    try:
+        file = folder.file(TRAINED_ON)
+    except FileNotFoundError:
+        return
+    with array_files.reading(file, ".npy"):
+        known = np.load(file, allow_pickle=False)
+    digests = []
+    for path in paths:
+        with suppress(OSError):  # reported with the prediction
+            digests.append(int(hashlib.sha256(decode.contents(path)).hexdigest()[:16], 16))
+    if count := int(np.isin(np.array(digests, np.uint64), known).sum()):
+        print(f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them")
+
+
+def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet: Path | None, top: int = 3) -> None:
     """Write JSON, CSV and sheet where paths are given."""
-    write_texts({to_json: lambda: rows_as_json(rows, top), to_csv: lambda: rows_as_csv(rows, top)})
-    if to_sheet:
-        with atomic(to_sheet) as path:
+    write_texts({json: lambda: rows_as_json(rows, top), csv: lambda: rows_as_csv(rows, top)})
+    if sheet:
+        with atomic(sheet) as path:
             draw(rows, path)
-        print(f"sheet: {printable(to_sheet)}")
+        print(f"sheet: {printable(sheet)}")
 
 
 def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
@@ -168,17 +193,11 @@ def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
 
 
 def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
-    """JSON: an object per file, with truth where it is known."""
-    labelled = any(row.truth for row in rows)
+    """JSON: an object per file."""
     entries = [
-        {
-            "picture": printable(row.path),
-            "network": row.network,
-            **({"truth": row.truth, "right": row.right} if labelled else {}),
-            "best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]],
-            "note": row.note,
-            "error": row.error,
-        }
+        {"picture": printable(row.path), "network": row.network, "truth": row.truth, "right": row.right}
+        | {"best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]]}
+        | {"note": row.note, "error": row.error}
         for row in rows
     ]
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
@@ -186,15 +205,13 @@ def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
 
 def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
     """CSV: a line per file, with columns for each class and probability."""
-    labelled = any(row.truth for row in rows)
-    most = max((len(row.best[:top]) for row in rows), default=0)
-    best = [f"{name}_{i}" for i in range(1, most + 1) for name in ("class", "probability")]
-    table: list[list[Any]] = [["picture", "network", *(["truth", "right"] * labelled), *best, "note", "error"]]
+    places = range(max((len(row.best[:top]) for row in rows), default=0))
+    heads = [f"{name}_{i + 1}" for i in places for name in ("class", "probability")]
+    table: list[list[Any]] = [["picture", "network", "truth", "right", *heads, "note", "error"]]
     for row in rows:
-        known = [row.truth, row.right] if labelled else []
-        cells: list[Any] = [cell for name, p in row.best[:top] for cell in (name, round(p, 6))]
-        cells += [None] * (len(best) - len(cells))
-        table.append([row.path, row.network, *known, *cells, row.note, row.error])
+        best: list[Any] = [cell for name, p in row.best[:top] for cell in (name, round(p, 6))]
+        best += [None] * (len(heads) - len(best))
+        table.append([row.path, row.network, row.truth, row.right, *best, row.note, row.error])
     return as_csv(table)
 
 
@@ -207,19 +224,14 @@ def draw(rows: Sequence[Prediction], path: Path) -> None:
     """Draw the most confident mistakes where the truth is known, else the first pictures, with their predictions."""
     labelled = any(row.truth for row in rows)
     chosen = mistakes(rows) if labelled else [row for row in rows if row.best]
-    shown = chosen[:SHEET]
-    title = f"{len(shown)} of {len(chosen):,}{' mistakes, the most confident first' if labelled else ''}"
-    plots.sheet([*map(_thumbnail, shown)], [*map(_caption, shown)], path, title, COLUMNS, side=1.8)
-
-
-def _caption(row: Prediction) -> str:
-    name, probability = row.best[0]
-    named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
-    lines = [row.path.name, named, f"true: {row.truth}" if row.truth else "", row.network, row.note]
-    return "\n".join(shortened(printable(line), CAPTION) for line in lines if line)
-
-
-def _thumbnail(row: Prediction) -> np.ndarray:
-    """The picture padded to a square."""
-    image = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
-    return np.asarray(ImageOps.pad(image, (THUMBNAIL, THUMBNAIL), color="white"))
+    pictures, captions = [], []
+    for row in chosen[:SHEET]:
+        picture = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        pictures.append(np.asarray(picture))
+        name, probability = row.best[0]
+        named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
+        lines = [row.path.name, named, f"true: {row.truth}" if row.truth else "", row.network, row.note]
+        captions.append("\n".join(shortened(printable(line), CAPTION) for line in lines if line))
+    title = f"{len(pictures)} of {len(chosen):,}{' mistakes, the most confident first' if labelled else ''}"
+    plots.save(plots.sheet(plots.Sheet(pictures, captions, title, columns=6), side=1.8), path)

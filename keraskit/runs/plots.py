@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
 from keraskit.runs import history
-from keraskit.runs.metrics import Calibration
+from keraskit.runs.metrics import BINS, Calibration
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 TRAIN, VALIDATION, MARK = "#0072B2", "#D55E00", "#009E73"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", (0, (1, 1)))  # of the first seven runs, the next seven, and so on
-DPI = 120
 FAMILIES = (  # for letters that matplotlib's own font lacks
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei"),
     *("PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS"),
@@ -35,33 +35,28 @@ FAMILIES = (  # for letters that matplotlib's own font lacks
 )
 MOST = 1e30  # largest value drawn
 CURVES = 12  # metrics at most that are drawn; each value of a vector is one
+COUNTED = 40  # classes at most whose counts are written, which takes 2 ms each
 DARK = (  # for pages that are dark: the ink of an SVG, and the ground of its legends
     "@media (prefers-color-scheme: dark) { text { fill: #e6ebf2 } [style*='fill: #ffffff'] { fill: #14181e !important }"
     " [style*='stroke: #000000'] { stroke: #e6ebf2 !important } }</style>"
 )
-COUNTED, NAMED = 40, 140  # classes at most whose counts are written, which takes 2 ms each; whose names are
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Make a figure with a canvas of its own, in inches: no pyplot, so no global state and no window."""
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
-    FigureCanvasAgg(figure)
-    return figure
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """Pictures with captions of one or more lines, and a title."""
+
+    pictures: Any  # uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded, bytes
+    captions: Sequence[str]
+    title: str = ""
+    columns: int = 8  # pictures in a row
 
 
-def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
-    """Add axes with a grid, at a place of `add_subplot` if given."""
-    axes = figure.add_subplot(*place)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.grid(alpha=0.3)
-    return axes
-
-
-def _save(figure: Figure, path: Path, names: Iterable[str]) -> None:
-    """Write a PNG, with fonts that have the letters of the names; matplotlib warns where none has."""
-    families = [] if "".join(names).isascii() else _families()
-    for text in figure.findobj(Text) if families else ():
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, with fonts that have the letters of its texts; matplotlib warns where none has."""
+    texts = figure.findobj(Text)
+    families = [] if "".join(text.get_text() for text in texts).isascii() else _families()
+    for text in texts if families else ():
         text.set_fontfamily([*text.get_fontfamily(), *families])
     figure.savefig(path)
 
@@ -82,69 +77,67 @@ def _families() -> list[str]:
     return [name for name in FAMILIES if name in known]
 
 
+def _figure(width: float, height: float) -> Figure:
+    """Make a figure with a canvas of its own, in inches: no pyplot, so no global state and no window."""
+    figure = Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
+    """Add axes with a grid, at a place of `add_subplot` if given."""
+    axes = figure.add_subplot(*place)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    if xlabel == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes
+
+
 def _words(text: str, most: int = 60) -> str:
     """Escape TeX and control characters, and cut long lines."""
     return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
 
 
-def _drawn(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
-    """A column of a history, with NaN for values that no axis can hold."""
+def _plot(axes: Axes, rows: history.Rows, name: str, **style: Any) -> None:
+    """Plot a metric by epoch, with gaps for values that no axis can hold; few epochs get dots."""
     values = np.array([row[name] for row in rows])
-    return np.where(np.abs(values) < MOST, values, np.nan)
+    values = np.where(np.abs(values) < MOST, values, np.nan)
+    epochs = range(1, len(rows) + 1)
+    axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=4, **style)
 
 
-def curves_figure(rows: Sequence[dict[str, float]], best_epoch: int) -> Figure:
-    """Plot each metric by epoch, training and validation, and mark the best epoch.
-
-    Args:
-        rows: one per epoch: `epoch`, metrics, and `val_` metrics.
-        best_epoch: the epoch whose weights were kept, from 1.
-    """
-    names = metrics_of(rows)
+def curves(rows: history.Rows, best_epoch: int) -> Figure:
+    """Plot each metric of a history by epoch, training and validation, and mark the best epoch, from 1."""
+    names = [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
     columns = min(len(names), 3)
     lines = -(-len(names) // columns)
     figure = _figure(4.6 * columns, 3.4 * lines)
-    epochs = [row["epoch"] for row in rows]
-    few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) <= 20 else {}
-    for i, name in enumerate(names):
-        axes = _axes(figure, "epoch", "", lines, columns, i + 1)
-        axes.plot(epochs, _drawn(rows, name), color=TRAIN, label="training", **few)
+    for i, name in enumerate(names, 1):
+        axes = _axes(figure, "epoch", "", lines, columns, i)
+        _plot(axes, rows, name, color=TRAIN, label="training")
         if f"val_{name}" in rows[0]:
-            held_out = _drawn(rows, f"val_{name}")
-            axes.plot(epochs, held_out, color=VALIDATION, linestyle="--", label="validation", **few)
+            _plot(axes, rows, f"val_{name}", color=VALIDATION, linestyle="--", label="validation")
         axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
         axes.set_title(_words(name.replace("_", " ")))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=8)
     return figure
 
 
-def metrics_of(rows: Sequence[dict[str, float]]) -> list[str]:
-    """Metrics of training in the history's order, at most CURVES."""
-    return [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
-
-
-def curves(rows: Sequence[dict[str, float]], best_epoch: int, path: Path) -> None:
-    """Write `curves_figure` as a PNG."""
-    _save(curves_figure(rows, best_epoch), path, metrics_of(rows))
-
-
-def reliability_figure(found: Calibration) -> Figure:
+def reliability(found: Calibration) -> Figure:
     """Plot accuracy against confidence; on the diagonal the model is calibrated."""
     figure = _figure(4.6, 3.4)
     axes = _axes(figure, "probability of the predicted class", "share right")
-    bins = len(found.counts)
-    filled = found.counts > 0
-    left = np.arange(bins)[filled] / bins
-    axes.bar(left, found.accuracy[filled], 1 / bins, align="edge", color=TRAIN, alpha=0.35, label="share right")
-    axes.plot(found.confidence[filled], found.accuracy[filled], "o", color=TRAIN, markersize=4)
+    width = 1 / BINS
+    axes.bar(found.bins * width, found.accuracy, width, align="edge", color=TRAIN, alpha=0.35, label="share right")
+    axes.plot(found.confidence, found.accuracy, "o", color=TRAIN, markersize=4)
     axes.plot([0, 1], [0, 1], ":", color=MARK, label="as sure as right")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize=8, loc="upper left")
     return figure
 
 
-def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
+def scatter(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     """Plot predicted against true values, both of shape (n,), at most 2,000."""
     figure = _figure(4.6, 3.4)
     axes = _axes(figure, "true value", "predicted value")
@@ -155,39 +148,22 @@ def scatter_figure(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     return figure
 
 
-def comparison(runs: Sequence[tuple[str, Sequence[dict[str, float]], str, float]], metric: str, path: Path) -> None:
-    """Plot curves of several runs: validation in full colour, training thin.
-
-    Args:
-        runs: a label, a row per epoch, the metric to draw, and its value in the best epoch.
-        metric: what the axis shows.
-        path: the PNG to write.
-    """
-    beside = len(runs) > len(RUNS)  # then no room is left for the names within the picture
-    figure = _figure(8.0 + 3.5 * beside, max(4.6, 0.22 * len(runs)))
+def comparison(runs: Sequence[tuple[str, history.Rows, str, float]], metric: str) -> Figure:
+    """Plot curves of several runs, validation in full colour, training thin: label, history, metric, best value."""
+    figure = _figure(11.5, max(4.6, 0.22 * len(runs)))
     axes = _axes(figure, "epoch", _words(metric))
     for i, (label, rows, name, best) in enumerate(runs):
         colour, line = RUNS[i % len(RUNS)], LINES[i // len(RUNS) % len(LINES)]
-        epochs = range(1, len(rows) + 1)
-        few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(rows) < 3 else {}
-        axes.plot(epochs, _drawn(rows, name), color=colour, linewidth=0.9, linestyle=":", **few)
         named = f"{_words(label)}: {history.number(best, 3)} at best"
-        axes.plot(epochs, _drawn(rows, f"val_{name}"), color=colour, linewidth=1.8, linestyle=line, label=named, **few)
+        _plot(axes, rows, name, color=colour, linewidth=0.9, linestyle=":")
+        _plot(axes, rows, f"val_{name}", color=colour, linewidth=1.8, linestyle=line, label=named)
     axes.set_title("validation (line) and training (dots)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    place: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
-    axes.legend(fontsize=8, **place)
-    _save(figure, path, [metric, *(label for label, *_ in runs)])
+    figure.legend(fontsize=8, loc="outside right upper")
+    return figure
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Plot counts of true class (rows) by predicted class (columns), coloured by share of the true class.
-
-    Args:
-        matrix: counts, shape (classes, classes).
-        classes: their names.
-        path: the PNG to write.
-    """
+def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Plot counts, shape (classes, classes), of true by predicted class, coloured by share of the true class."""
     classes, count = [_words(name, 30) for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
     figure = _figure(side + 1.4, side)
@@ -199,55 +175,33 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
     for true, said in np.argwhere(matrix) if count <= COUNTED else ():
         colour = "white" if share[true, said] > 0.5 else "black"
         axes.text(said, true, f"{matrix[true, said]:,}", ha="center", va="center", fontsize=size, color=colour)
-    if count <= NAMED:
-        size = min(10.0, 0.8 * cell)
-        axes.set_xticks(range(count), classes, fontsize=size, rotation=90 if max(map(len, classes)) > 3 else 0)
-        axes.set_yticks(range(count), classes, fontsize=size)
+    size = min(10.0, 0.8 * cell)
+    axes.set_xticks(range(count), classes, fontsize=size, rotation=90 if max(map(len, classes)) > 3 else 0)
+    axes.set_yticks(range(count), classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85, format=PercentFormatter(1.0))
-    _save(figure, path, classes)
+    return figure
 
 
-def sheet(
-    pictures: Sequence[np.ndarray] | np.ndarray,
-    captions: Sequence[str],
-    path: Path,
-    title: str = "",
-    columns: int = 8,
-    side: float = 1.25,
-) -> None:
-    """Draw pictures in rows with a caption under each.
-
-    Args:
-        pictures: uint8, each of shape (height, width), (height, width, 1) or (height, width, 3).
-        captions: one per picture; may have several lines.
-        path: the PNG to write.
-        title: above all.
-        columns: pictures in a row.
-        side: of one picture, in inches.
-    """
-    columns = max(1, min(columns, len(pictures)))
-    rows = max(1, -(-len(pictures) // columns))
-    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    tallest = min(max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1.0), 2.0)
-    box = side - 0.1  # inches, as all that follows
-    top, row = 0.4 if title else 0.1, box * tallest + 0.14 * lines + 0.12
+def sheet(shown: Sheet, side: float = 1.25) -> Figure:
+    """Draw pictures in rows with a caption under each. `side` of one picture in inches."""
+    columns = max(1, min(shown.columns, len(shown.pictures)))
+    rows = -(-len(shown.pictures) // columns)
+    lines = max((caption.count("\n") + 1 for caption in shown.captions), default=1)
+    box, top, row = side - 0.1, 0.4, side + 0.14 * lines  # inches, as all that follows
     width, height = max(side * columns, 4.0), top + row * rows
     figure = _figure(width, height)
     figure.set_layout_engine("none")
     # One axes for all: an axes of its own for each picture takes five times as long.
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
-    axes.text(width / 2, 0.1, title, fontsize=10, ha="center", va="top")
-    left = (width - side * columns) / 2
-    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        x, y = left + side * (i % columns + 0.5), top + row * (i // columns)
-        tall, wide = picture.shape[0], picture.shape[1]
-        scale = min(box / wide, box * tallest / tall)
+    axes.text(width / 2, 0.1, shown.title, fontsize=10, ha="center", va="top")
+    for i, (picture, caption) in enumerate(zip(shown.pictures, shown.captions, strict=True)):
+        x, y = (width - side * columns) / 2 + side * (i % columns + 0.5), top + row * (i // columns)
+        tall, wide = picture.shape[:2]
+        scale = box / max(wide, tall)
         place = (x - wide * scale / 2, x + wide * scale / 2, y + tall * scale, y)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place, aspect="auto")
         axes.text(x, y + tall * scale + 0.04, _words(caption), fontsize=8, ha="center", va="top")
     axes.set(xlim=(0, width), ylim=(height, 0))
-    if not len(pictures):
-        axes.text(width / 2, height / 2, "none", ha="center")
-    _save(figure, path, captions)
+    return figure

@@ -15,33 +15,25 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.metrics import Values, probabilities
 
 FILE = "predictions.npz"
-SPLITS = ("validation", "test")
 TYPES = {"labels": "iu", "names": "U", "targets": "biuf", "predictions": "iuf"}  # NumPy's type codes
 MOST_BYTES = 50_000_000  # of one output's predictions of one split; larger ones, of whole pictures, are left out
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitPredictions:
-    """Targets and predictions of one split, in its order.
+    """Targets and predictions of one split, in its order, by output; "" is a model's only one.
 
-    Args:
-        labels: the class of each example, int, shape (n,); None where there are no classes.
-        targets: by output; "" for a model's only one. Class numbers, or values.
-        predictions: by output, shape (n, ...), as the model gives them: probabilities, logits or values; of sequences
-            of classes the most probable ones.
-        names: of the files, where there are any.
+    Predictions, shape (n, ...), are as the model gives them: probabilities, logits or values; of sequences of classes
+    the most probable ones.
     """
 
-    labels: np.ndarray | None
-    targets: dict[str, np.ndarray]
+    labels: np.ndarray | None  # the class of each example, int, shape (n,), where there are classes
+    targets: dict[str, np.ndarray]  # class numbers, or values
     predictions: dict[str, np.ndarray]
-    names: list[str] | None = None
+    names: list[str] | None = None  # of the files, where there are any
 
     def of_classes(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Labels, and probabilities of shape (n, classes), also of logits, or of the second of two alone.
-
-        None where the run, by its manifest, has no classes, or others than these.
-        """
+        """Labels, and probabilities of shape (n, classes); None where the manifest has no classes, or others."""
         classes, output = facts.get("classes") or [], facts.get("class_output") or next(iter(self.predictions))
         if self.labels is None or not classes or self.predictions.get(output, np.empty(0)).ndim != 2:
             return None
@@ -73,12 +65,11 @@ def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
     """Write the file. Raises UserError where predictions are not finite."""
     arrays: dict[str, Any] = {}
     for split, found in ((split, kept(found)) for split, found in splits.items()):
+        if not all(np.isfinite(array).all() for array in found.predictions.values()):
+            problem = f"The best model answers {split} examples with NaN or infinity."
+            raise UserError(problem, "Look at these examples, or lower --learning-rate.")
         arrays |= {f"{split}/targets/{output}": array for output, array in found.targets.items()}
-        for output, array in found.predictions.items():
-            if not np.isfinite(array).all():
-                problem = f"The best model answers {split} examples with NaN or infinity."
-                raise UserError(problem, "Look at these examples, or lower --learning-rate.")
-            arrays[f"{split}/predictions/{output}"] = array
+        arrays |= {f"{split}/predictions/{output}": array for output, array in found.predictions.items()}
         arrays |= {f"{split}/labels": found.labels} if found.labels is not None else {}
         arrays |= {f"{split}/names": np.array(found.names, dtype=str)} if found.names else {}
     with folder.atomic(FILE) as path, path.open("wb") as file:
@@ -91,20 +82,18 @@ def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
         data = io.BytesIO(folder.read_bytes(FILE))
     except FileNotFoundError:
         return None
+    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in TYPES}
     with reading(folder.path / FILE, ".npz"), np.load(data, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files if name.startswith(f"{split}/")}
-    kinds: dict[str, dict[str, np.ndarray]] = {"targets": {}, "predictions": {}, "labels": {}, "names": {}}
-    for name, array in arrays.items():
-        _, kind, *output = name.split("/", 2)
-        alone = kind in ("labels", "names")
-        if array.dtype.kind not in TYPES.get(kind, "") or not array.ndim or (alone and array.ndim > 1):
-            raise UserError(f"{folder.path / FILE} is damaged: its {name} is {array.dtype}, shape {array.shape}.")
-        if kind == "predictions" and not np.isfinite(array).all():
-            raise UserError(f"{folder.path / FILE} is damaged: its {name} holds NaN or infinity.")
-        kinds[kind]["".join(output)] = array
-    if not kinds["predictions"]:
+        for name in (name for name in file.files if name.startswith(f"{split}/")):
+            _, kind, *output = name.split("/", 2)
+            array = found[kind]["".join(output)] = file[name]
+            if array.dtype.kind not in TYPES[kind] or not array.ndim or (not output and array.ndim > 1):
+                raise ValueError(f"its {name} is {array.dtype}, shape {array.shape}")
+            if kind == "predictions" and not np.isfinite(array).all():
+                raise ValueError(f"its {name} holds NaN or infinity")
+        if len(lengths := {len(array) for arrays in found.values() for array in arrays.values()}) > 1:
+            raise ValueError(f"it holds {len(lengths)} counts of examples")
+    if not found["predictions"]:
         return None
-    if len(lengths := {len(array) for array in arrays.values()}) > 1:
-        raise UserError(f"{folder.path / FILE} is damaged: it holds {len(lengths)} counts of examples.")
-    labels, names = (kinds.pop(kind).get("") for kind in ("labels", "names"))
-    return SplitPredictions(labels, **kinds, names=None if names is None else names.tolist())
+    labels, names = (found.pop(kind).get("") for kind in ("labels", "names"))
+    return SplitPredictions(labels, **found, names=None if names is None else names.tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -30,16 +30,15 @@ Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and p
 def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, Any]:
     """The manifest's facts of recipe, flags and data."""
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
-    source = card.source.resolve() if card.source.is_file() and not card.ours else None  # a file of the user's
-    started = shlex.quote(short(source)) if source else recipe.name
+    source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # a file of the user's
+    started = shlex.quote(short(card.source.resolve())) if source else recipe.name
     if inputs and inputs.channels == 1 and splits.train.pictures:
-        first = np.arange(min(digit_pictures.SAMPLE, splits.train.size))
-        seen = digit_pictures.measure(splits.train.pictures(first))
+        seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
     words = " ".join(flags(settings.requested[kind]) for kind in ("knobs", "options"))
     knobs = settings.model_dump(exclude={"options", "requested"})
     return {
         "recipe": recipe.name,
-        "source": str(source) if source else None,
+        "source": source,
         "section": recipe.section,
         "summary": card.summary if card.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {words}".split()),
@@ -69,76 +68,59 @@ def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
 
 
 def write(
-    folder: RunFolder,
-    recipe: Recipe,
-    settings: Settings,
-    splits: Splits,
-    model: keras.Model,
-    found: Found,
-    best_epoch: int,
-    different: dict[str, Any],
-) -> None:
+    folder: RunFolder, recipe: Recipe, settings: Settings, splits: Splits, model: keras.Model, found: Found,
+    best_epoch: int, different: dict[str, Any],
+) -> None:  # fmt: skip
     """Write predictions, metrics, figures, and what a learner should know of the result.
 
-    Args:
-        folder: of the run, with its manifest and history.
-        recipe, settings, splits, model: what was trained, with the best weights.
-        found: of validation and test.
-        best_epoch: from 1.
-        different: the flags that are not the recipe's own.
+    `different` are the flags that are not the recipe's own. The model has the weights of `best_epoch`, from 1.
     """
     run, rows, (measured, test) = folder.read_json(MANIFEST), folder.read_history(), found["test"]
     predictions.write(folder, {split: answers for split, (_, answers) in found.items()})
-    written = {"test": measured, "validation": found["validation"][0], "best_epoch": best_epoch}
-    sheets = {
-        "samples": figures.samples(recipe, splits, test),
-        "augmented": figures.augmented(splits.train, settings.seed),
-    }
+    written: dict[str, Any] = {split: reached for split, (reached, _) in found.items()} | {"best_epoch": best_epoch}
+    sheets = figures.samples(recipe, splits, test) | figures.augmented(splits.train, settings.seed)
     beside: dict[str, float] = {}
     if known := test.of_classes(run):
         labels, probabilities = known
         counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = metrics.beside_accuracy(counts, splits.train.labels)
         with folder.atomic("confusion.png") as path:
-            plots.confusion(counts, splits.classes, path)
+            plots.save(plots.confusion(counts, splits.classes), path)
         sheets |= figures.judged(splits.test, splits.classes, probabilities)
         written |= {"confusion": counts.tolist(), **beside}
     with folder.atomic("curves.png") as path:
-        plots.curves(rows, best_epoch, path)
+        plots.save(plots.curves(rows, best_epoch), path)
     figures.draw(folder, sheets)
     folder.write_json("metrics.json", written)
 
     words = verdict.judge(recipe, splits, settings, different, measured)
     values = list(test.of_values())
-    means = _training_means(splits, model, [name for name, *_ in values]) if values else {}
-    errors, worse, far = metrics.against_mean(values, means)
-    go_on = _more_epochs(folder, run, settings)
-    told = verdict.findings(splits.classes, rows, run, found["validation"][1], test, go_on, far)
-    poor = [] if settings.quick else [*told["warnings"], *worse]  # a quick run's verdict says what it is worth
+    errors, worse, far = metrics.against_mean(values, _training_means(splits, model) if values else {})
+    go_on, more = resume_command(folder.path, run), f"--epochs {2 * settings.epochs}"
+    go_on = f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
+    warnings, advice = verdict.findings(rows, run, found["validation"][1], test, go_on, far)
+    if settings.quick:  # its verdict says what it is worth
+        warnings, advice, worse = [], [], []
     folder.update_manifest(
         test=measured,
         **beside,
         best_epoch=best_epoch,
         verdict=words,
-        warnings=[*run["warnings"], *poor],
-        advice=[] if " expected (" in words and "BELOW" not in words else told["advice"],
+        warnings=[*run["warnings"], *warnings, *worse],
+        advice=[] if " expected (" in words and "BELOW" not in words else advice,
         regression=errors,
         weights_sha256=digest(model.get_weights()),
         seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
     )
 
 
-def _more_epochs(folder: RunFolder, run: dict[str, Any], settings: Settings) -> str:
-    """What trains on for as many epochs again; empty for a quick run."""
-    more, go_on = f"--epochs {2 * settings.epochs}", resume_command(folder.path, run)
-    return "" if settings.quick else f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
-
-
-def _training_means(splits: Splits, model: keras.Model, outputs: Sequence[str]) -> dict[str, Any]:
+def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
     """The mean of the training targets, by output."""
-    batches = (by_output(y, model) for _, y, *_ in splits.train.in_order(1_024))
-    sums = [{name: each[name].sum(axis=0) for name in outputs} for each in batches]
-    return {name: np.sum([each[name] for each in sums], axis=0) / splits.train.size for name in outputs}
+    sums: dict[str, Any] = {}
+    for _, y, *_ in splits.train.in_order(1_024):
+        for name, targets in by_output(y, model).items():
+            sums[name] = sums.get(name, 0) + targets.sum(axis=0)
+    return {name: total / splits.train.size for name, total in sums.items()}
 
 
 def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
@@ -152,9 +134,9 @@ def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
 def show(folder: RunFolder) -> None:
     """Print the test split's metrics, what a learner should know, the time and where the report lies."""
     run = folder.read_json(MANIFEST)
-    beside = {name: run[name] for name in ("balanced_accuracy",) if name in run}
-    for name, value in {**run["test"], **beside}.items():
-        print(f"test {name.replace('_', ' '):16} {value:.4f}")
+    for name, value in {**run["test"], "balanced_accuracy": run.get("balanced_accuracy")}.items():
+        if value is not None:
+            print(f"test {name.replace('_', ' '):16} {value:.4f}")
     warnings = [f"WARNING: {sentence}" for sentence in run["warnings"]]
     for sentence in filter(None, (*warnings, *run["regression"], run["verdict"], *run["advice"])):
         print(printable(sentence))

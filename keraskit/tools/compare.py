@@ -42,7 +42,7 @@ def table(known: Sequence[Row]) -> list[list[str]]:
 
 def _cells(row: Row) -> list[str]:
     run, metric, runs = row.runs[0], row.runs[0].metric, row.runs
-    gap = float(np.mean([history.gap(r.history, metric) for r in runs]))
+    gap = float(np.mean([r.history[-1][metric] - r.history[-1][f"val_{metric}"] for r in runs]))
     return [
         row.label,
         run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
@@ -151,7 +151,7 @@ def draw(known: Sequence[Row], path: Path) -> None:
         lines.append((row.label, run.history, run.metric, run.best[f"val_{run.metric}"]))
     name = " or ".join(dict.fromkeys(each.replace("_", " ") for each in metrics))
     with atomic(path) as beside:
-        plots.comparison(lines, name, beside)
+        plots.save(plots.comparison(lines, name), beside)
 
 
 def listed(place: Path) -> list[tuple[str, str, str, str, Run]]:

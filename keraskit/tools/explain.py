@@ -22,9 +22,9 @@ from keraskit.datasets.images import decode
 from keraskit.errors import UserError, did_you_mean, printable
 from keraskit.files import atomic
 from keraskit.runs import figures, pictures, plots, report
-from keraskit.runs.figures import Sheet
-from keraskit.runs.opening import OpenedPictureRun, open_picture_run
+from keraskit.runs.opening import OpenedRun, open_run
 from keraskit.runs.pictures import CAPTION, Network, Prediction
+from keraskit.runs.plots import Sheet
 
 FIRST = 24  # pictures of predictions that are explained
 SHUFFLES = 5  # maps of shuffled weights to compare with: one may be alike by chance
@@ -76,7 +76,7 @@ def explain(
         target: the PNG to write.
         recipe: the file of a recipe of the user's own, whose layers the model has.
     """
-    opened = open_picture_run(run, recipe)
+    opened = open_run(run, recipe)
     network = pictures.network(opened)
     shown = kept(opened) if mistakes else [(path.name, _opened(network, path)) for path in paths]
     found = [explained(network, name, picture, opened.classes, layer) for name, picture in shown]
@@ -86,7 +86,7 @@ def explain(
         report.write_report(opened.folder)
 
 
-def kept(run: OpenedPictureRun) -> list[tuple[str, np.ndarray]]:
+def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
     """The run's most confident mistakes and some right predictions, as the model saw them."""
     sheets = figures.read(run.folder)
     chosen = [
@@ -142,7 +142,7 @@ def write(found: Sequence[Explanation], target: Path | None) -> Sheet:
     sheet = Sheet(shown, captions, title, columns=min(8, 2 * len(found)))
     if found and target:
         with atomic(target) as beside:
-            plots.sheet(sheet.pictures, sheet.captions, beside, sheet.title, sheet.columns, side=2.0)
+            plots.save(plots.sheet(sheet, side=2.0), beside)
         print(f"sheet: {printable(target)}")
     return sheet
 

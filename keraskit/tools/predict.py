@@ -15,8 +15,8 @@ from keraskit.datasets.array_files import reading
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
-from keraskit.runs import metrics, pictures
-from keraskit.runs.opening import open_picture_run, open_run
+from keraskit.runs import manifest, metrics, pictures
+from keraskit.runs.opening import load_model, open_run
 from keraskit.text import print_table
 
 SHOWN = 10  # examples of arrays that are printed
@@ -46,7 +46,7 @@ def predict(
     Raises:
         UserError: the run has no model, or learned from something else than pictures.
     """
-    opened = open_picture_run(run, recipe, unfinished=True)
+    opened = open_run(run, recipe, unfinished=True)
     return pictures.predictions(paths, pictures.network(opened, invert, prepare), opened.classes, top, batch_size)
 
 
@@ -67,8 +67,9 @@ def predict_arrays(
     Raises:
         UserError: the file cannot be read, or does not fit the model.
     """
-    x, opened = _arrays(file), open_run(run, recipe, unfinished=True)
-    facts, model, classes = opened.facts, opened.model, opened.classes
+    x, folder = _arrays(file), manifest.newest(run, unfinished=True)
+    facts, model = manifest.read(folder), load_model(folder, recipe)
+    classes = facts.get("classes") or []
     try:
         outputs: Any = model.predict(x, batch_size=batch_size, verbose=0)
     except Exception as error:  # Keras raises anything for arrays of another shape

@@ -44,4 +44,4 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         captions += [printable(path.name)[:24], *[""] * versions]
     with files.atomic(output) as beside:
         columns = versions + 1 if len(paths) > 1 else min(4, versions + 1)
-        plots.sheet(shown, captions, beside, columns=columns, side=1.8)
+        plots.save(plots.sheet(plots.Sheet(shown, captions, columns=columns), side=1.8), beside)

@@ -51,8 +51,6 @@ class KeepBest(keras.callbacks.Callback):
         logs.clear()
         logs.update(numbers)
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self.spent(), 3)})
-        if self.folder:
-            self.folder.check()
         score = self._score(numbers)
         better = score > self._best or not self._saved()
         if better and math.isfinite(numbers.get("loss", 0.0)):  # weights without a loss are worth nothing
@@ -155,7 +153,6 @@ class Checkpoints(keras.callbacks.Callback):
         best = self.best
         if not best.folder:
             return
-        best.folder.check()
         callbacks, arrays = self.user.state()
         position = Position(
             epoch=epoch,

@@ -69,7 +69,7 @@ def test_a_photograph_named_by_the_shells_star_is_no_sheet(tiny_run, tmp_path, m
     code, err = command(["predict", tiny_run.folder, "--sheet", "a.png", "b.png"], capsys)
     assert code == 2 and "a.png is there already, and was not made by keraskit" in err
     assert (tmp_path / "a.png").read_bytes() == before
-    plots.sheet(np.zeros((1, 8, 8), np.uint8), ["x"], tmp_path / "ours.png")
+    plots.save(plots.sheet(plots.Sheet(np.zeros((1, 8, 8), np.uint8), ["x"])), tmp_path / "ours.png")
     assert command(["predict", tiny_run.folder, "--sheet", "ours.png", "b.png"], capsys)[0] == 0
 
 

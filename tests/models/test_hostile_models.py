@@ -197,13 +197,7 @@ def gigabytes(file):
     replaced(file, shape=(1_000, 10**6), dtype="f4", chunks=(1, 10**6), compression="gzip")[0] = 0
 
 
-def nested(file):
-    for _ in range(3_000):
-        file = file.create_group("a")
-
-
 WEIGHTS = {
-    nested: "refused: .*nested deeper than 50",
     external_link: "H5 file with ExternalLink",
     external_storage: "H5 file with external Dataset",
     virtual: "H5 file with virtual Dataset",

@@ -13,11 +13,8 @@ from conftest import ROOT
 from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
-from keraskit.models import graph
 from keraskit.recipe import call, options_of
 from keraskit.registry import find_card, functions_of, load_recipe, recipes_available
-from keraskit.runs.figures import draw_model
-from keraskit.runs.folder import RunFolder
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 
@@ -55,18 +52,6 @@ def test_the_summary_of_a_run_does_not_count_the_optimizer(tiny_run):
     assert table(tiny_run.folder) == (LAYERS["mlp"], TOTALS["mlp"])
     page = html.unescape((tiny_run.folder / "report.html").read_text())
     assert f'<pre tabindex="0">{(tiny_run.folder / "summary.txt").read_text()}</pre>' in page
-
-
-def test_no_cell_of_a_summary_is_cut_or_wrapped(tmp_path):
-    names = [f"an_input_whose_name_is_long_{'x' * i}" for i in range(20)]
-    inputs = [keras.Input((3,), name=name) for name in names]
-    output = keras.layers.Dense(1, name="y" * 300)(keras.layers.Concatenate(name="all")(inputs))
-    model = keras.Model(inputs, output)
-    draw_model(RunFolder(tmp_path), model, graph.summary(model))
-    lines = (tmp_path / "summary.txt").read_text().splitlines()
-    assert sum(line.startswith("│") for line in lines) == 22
-    for cell in (", ".join(f"{name}[0][0]" for name in names), f"{'y' * 300} (Dense)"):
-        assert any(f"│ {cell} " in line for line in lines)
 
 
 def test_cnn_as_printed_is_the_documents_graph():

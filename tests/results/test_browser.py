@@ -50,19 +50,16 @@ def interrupted(tiny_run, place):
     return copied(tiny_run, place, ["pictures.npz", "predictions.npz"], status="interrupted", test=None, verdict=None)
 
 
-@pytest.mark.parametrize(
-    ("make", "scheme"), [(named, "light"), (named, "dark"), (regression, "dark"), (interrupted, "light")]
-)
-def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, tmp_path, make, scheme):
-    folder = make(tiny_run, tmp_path / "run")
-    report.write_report(folder)
-    said, asked = [], []
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 800, "height": 900})
-    try:
+def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, tmp_path):
+    for make, scheme in ((named, "light"), (named, "dark"), (regression, "dark"), (interrupted, "light")):
+        folder = make(tiny_run, tmp_path / f"{make.__name__} {scheme}")
+        report.write_report(folder)
+        said, asked = [], []
+        context = browser.new_context(color_scheme=scheme, viewport={"width": 800, "height": 900})
         tab = context.new_page()
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("console", lambda message, said=said: said.append(message.text))
+        tab.on("pageerror", lambda error, said=said: said.append(str(error)))
+        tab.on("request", lambda request, asked=asked: asked.append(request.url))
         tab.goto((folder.path / report.REPORT).as_uri())
         tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         found = axe.Axe().run(tab)
@@ -76,17 +73,15 @@ def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, 
         assert (np.median(pixels) < 128) == (sum(map(int, paper)) < 384) == (scheme == "dark")
         assert np.ptp(pixels[-len(pixels) // 8 :]) > 180  # the letters at its foot stand out
         assert not said and {url[:5] for url in asked} <= {"file:", "data:"} and len(asked) > 0
-    finally:
         context.close()
 
 
 def test_it_is_whole_without_script_and_on_paper(browser, tiny_run, tmp_path):
-    context = browser.new_context(java_script_enabled=False)
-    tab = context.new_page()
+    tab = browser.new_page(java_script_enabled=False)
     tab.goto((tiny_run.folder / "report.html").as_uri())
     text = tab.locator("main").inner_text()
     assert f"{tiny_run.metrics['accuracy']:.4f}" in text and "How sure it is" in text
-    context.close()
+    tab.close()
     tab = browser.new_page()
     tab.goto((tiny_run.folder / "report.html").as_uri())
     tab.emulate_media(media="print")

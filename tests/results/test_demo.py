@@ -22,7 +22,7 @@ from keraskit.datasets.images import decode, digit_pictures, drawn_pets
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.registry import find_card
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.opening import open_picture_run
+from keraskit.runs.opening import open_run
 from keraskit.runs.pictures import network as network_of
 from keraskit.tools.demo import demo
 from keraskit.tools.predict import predict
@@ -107,7 +107,7 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     classes = {"classes": ["cat", "dog"]} if model.output_shape == (None, 1) else {}
     facts = classes | {"class_output": "output1" if name == "multi_output" else None}
     folder = folder_of(tiny_run, tmp_path / "run", model, inputs, **facts)
-    said = open_picture_run(folder).classifier.predict(x, verbose=0)
+    said = open_run(folder).classifier.predict(x, verbose=0)
     assert said.std(axis=0).mean() > 0.05  # else any page would do
     assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-4
 
@@ -188,7 +188,7 @@ def pictures():
 
 
 def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
-    network = network_of(open_picture_run(tiny_run.folder))
+    network = network_of(open_run(tiny_run.folder))
     tab = browser.new_page()
     tab.goto(page.as_uri())
     for i, image in enumerate(pictures()):

@@ -9,7 +9,7 @@ import keraskit
 from keraskit.cli import app
 from keraskit.runs import figures, predictions
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.opening import open_picture_run
+from keraskit.runs.opening import open_run
 from keraskit.runs.pictures import network
 from keraskit.tools import explain
 
@@ -41,7 +41,7 @@ def test_mistakes_and_right_answers_are_explained_in_a_sheet_and_in_the_page(run
 
 def test_what_is_explained_is_what_the_run_predicts(run):
     """The pictures in the page are those of the test, and the answer to each is the one that the run recorded."""
-    asked = open_picture_run(run)
+    asked = open_run(run)
     kept = figures.read(RunFolder(run))["mistakes"]
     for (name, picture), caption in list(zip(explain.kept(asked), kept.captions, strict=False))[:3]:
         each = explain.explained(network(asked), name, picture, asked.classes)
@@ -64,7 +64,7 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
     data = keraskit.from_arrays(noise[:60], labels[:60], noise[60:], labels[60:], scale="unit")
     recipe = keraskit.Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=20)
     folder = RunFolder(keraskit.run(recipe, output_dir=tmp_path).folder)
-    asked = open_picture_run(folder.path)
+    asked = open_run(folder.path)
     kept = explain.kept(asked)
     tested = predictions.read(folder).of_classes(folder.read_json("run.json"))[1]
     wrong = np.flatnonzero(tested.argmax(axis=1) != labels[60:])

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
-from conftest import leave_out_page_pictures
+from conftest import draw_nothing
 from hostile import damaged
 from PIL import Image
 
@@ -84,7 +84,7 @@ def test_nothing_is_read_but_regular_files_of_this_folder(run, name):
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_damaged_file_is_read_or_refused_with_a_reason(run, name, monkeypatch):
-    leave_out_page_pictures(monkeypatch)
+    draw_nothing(monkeypatch)
     if name == "statistics.npz":
         np.savez(run.path / name, mean=np.zeros(1, "float32"))
     good = (run.path / name.replace("checkpoint", "trained").replace("any.", "")).read_bytes()
@@ -126,7 +126,7 @@ def replaced(tree, place, value):
 
 def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
     """Whoever reads it has a result, or raises UserError; anything else fails here by itself."""
-    leave_out_page_pictures(monkeypatch)
+    draw_nothing(monkeypatch)
     facts = {name: value for name, value in run.read_json("run.json").items() if name not in ("optimizer", "git")}
 
     def comparing():
@@ -172,9 +172,9 @@ def test_any_number_in_a_history_is_shown_in_its_room(run, name, value, tmp_path
     out, err = capsys.readouterr()
     assert (end.value.code, err) == (0, "") and max(map(len, out.splitlines())) < 200 + len(str(tmp_path))
     with Image.open(tmp_path / "c.png") as picture:
-        assert picture.size == (960, 552)
+        assert picture.size == (1380, 552)
     report.write_report(run)
     assert "0" * 50 not in (run.path / "report.html").read_text().partition("The model")[0].replace("data:", "")
     if name != "epoch":
-        plots.curves(run.read_history(), 1, tmp_path / "d.png")
+        plots.save(plots.curves(run.read_history(), 1), tmp_path / "d.png")
     assert not [str(each.message) for each in recwarn if "matplotlib" in each.filename]

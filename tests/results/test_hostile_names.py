@@ -96,11 +96,11 @@ def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
 
 def test_pictures_are_drawn_of_any_names(tmp_path):
     names = [NASTY, "$\\bad{$", "$", "雪 é", "\udcff", "", "x" * 500, "a\nb"]
-    plots.confusion(np.eye(8, dtype=int), names, tmp_path / "a.png")
-    plots.sheet(np.zeros((8, 5, 5), np.uint8), names, tmp_path / "b.png")
+    plots.save(plots.confusion(np.eye(8, dtype=int), names), tmp_path / "a.png")
+    plots.save(plots.sheet(plots.Sheet(np.zeros((8, 5, 5), np.uint8), names)), tmp_path / "b.png")
     rows = [{"$\\bad{$": 1.0, "val_$\\bad{$": 1.0}]
     compare.draw([Row(name, [Run(RunFolder(tmp_path), {}, rows)]) for name in names], tmp_path / "c.png")
-    plots.curves([{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "$\\bad{$": 1.0}], 1, tmp_path / "d.png")
+    plots.save(plots.curves([{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "$\\bad{$": 1.0}], 1), tmp_path / "d.png")
 
 
 def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
@@ -109,6 +109,6 @@ def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
     cells = list(csv.reader(io.StringIO(pictures.rows_as_csv(rows))))
     assert len(cells) == 1 + len(evil)
     for row in cells[1:]:
-        assert float(row.pop(3)) == 0.5
+        assert float(row.pop(5)) == 0.5
         assert all(not cell.lstrip().startswith(("=", "+", "-", "@", "＝")) and printable(cell) == cell for cell in row)
     assert json.loads(pictures.rows_as_json(rows))[0]["best"][0] == {"class": "=1", "probability": 0.5}

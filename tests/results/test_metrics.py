@@ -60,18 +60,10 @@ def predictions(count, *bins):
     return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
 
 
-@pytest.mark.parametrize(
-    ("bins", "word"),
-    [
-        ([(0.9, 0.8), (0.5001, 0.6)], "not calibrated."),  # the means agree
-        ([(0.9, 0.9), (0.6, 0.6)], "is calibrated"),
-        ([(0.9, 0.8), (0.7, 0.6)], "not calibrated: over-confident"),
-        ([(0.8, 0.9), (0.6, 0.7)], "not calibrated: under-confident"),
-    ],
-)
-def test_a_network_is_calibrated_by_its_error_not_by_its_mean(bins, word):
-    found = metrics.calibration(*predictions(1_000, *bins))
-    assert word in str(found) and found.error == pytest.approx(np.mean([abs(p - q) for p, q in bins]), abs=1e-3)
+def test_a_network_is_calibrated_by_its_error_not_by_its_mean():
+    for bins, word in (([(0.9, 0.8), (0.5001, 0.6)], "not calibrated"), ([(0.9, 0.9), (0.6, 0.6)], "is calibrated")):
+        found = metrics.calibration(*predictions(1_000, *bins))
+        assert word in str(found) and found.error == pytest.approx(np.mean([abs(p - q) for p, q in bins]), abs=1e-3)
 
 
 def test_95_of_100_calibrated_networks_are_called_so():
@@ -111,20 +103,17 @@ def test_the_interval_of_a_difference_covers_the_truth_and_agrees_with_the_test(
         assert (low > 0) == (metrics.mcnemar(one, other) < 0.05)
 
 
-@pytest.mark.parametrize(("here", "there"), [(range(3), range(3)), (range(2), range(5, 9)), (range(10), range(4))])
-def test_seeds_are_tested_as_scipy_does(here, there):
-    random = np.random.default_rng(len(here))
-    a, b = random.normal(0.9, 0.01, len(here)), random.normal(0.88, 0.02, len(there))
-    found = metrics.over_seeds(dict(zip(here, a, strict=True)), dict(zip(there, b, strict=True)), 0.001)
-    theirs = stats.ttest_rel(a, b) if here == there else stats.ttest_ind(a, b, equal_var=False)
-    interval = theirs.confidence_interval()
-    assert found[:4] == pytest.approx((a.mean() - b.mean(), interval.low, interval.high, theirs.pvalue), abs=1e-8)
-    assert found[4] == ("paired t-test" if here == there else "Welch's t-test")
-
-
-def test_three_seeds_that_agree_are_no_certainty():
+def test_seeds_are_tested_as_scipy_does():
+    for here, there in ((3, 3), (2, 4), (10, 4)):
+        random = np.random.default_rng(here)
+        a, b = random.normal(0.9, 0.01, here), random.normal(0.88, 0.02, there)
+        theirs = stats.ttest_rel(a, b) if here == there else stats.ttest_ind(a, b, equal_var=False)
+        expected = a.mean() - b.mean(), *theirs.confidence_interval(), theirs.pvalue
+        found = metrics.over_seeds(dict(enumerate(a)), dict(enumerate(b)), 0.001)
+        assert found[:4] == pytest.approx(expected, abs=1e-8)
+        assert found[4] == ("paired t-test" if here == there else "Welch's t-test")
     _, low, high, p, _ = metrics.over_seeds(dict.fromkeys(range(3), 0.91), dict.fromkeys(range(3), 0.9), 0.01)
-    assert low < 0 < high and p > 0.05
+    assert low < 0 < high and p > 0.05  # three that agree are no certainty
 
 
 def test_students_tail_is_scipys():

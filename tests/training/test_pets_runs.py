@@ -11,8 +11,8 @@ import keraskit
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
 from keraskit.models import applications
-from keraskit.runs.accuracy import trained_on
 from keraskit.runs.folder import TRAINED_ON, RunFolder
+from keraskit.runs.pictures import say_trained_on
 from keraskit.training import previous
 
 SMALL = {"alpha": 0.25, "size": 32}
@@ -185,16 +185,18 @@ def test_expected_figures_are_for_enough_photographs_of_cats_and_dogs(place, mon
     assert not reference(data_dir=others)
 
 
-def test_a_run_on_photographs_records_what_it_read(place, from_scratch):
+def test_a_run_on_photographs_records_what_it_read(place, from_scratch, capsys):
     data = RunFolder(from_scratch.folder).read_json("run.json")["data"]
     splits = cats_and_dogs.unit(data_dir=place / "photos").load((64, 64, 3))
     assert data["sha256"] == splits.source["sha256"] and len(data["sha256"]) == 64
     assert data["counts"] == {"train": 24, "validation": 12, "test": 12} and data["left_out"] == {}
     folder, paths = RunFolder(from_scratch.folder), sorted((place / "photos").glob("*/*"))
-    assert trained_on(folder, paths)[0].startswith("24 of these pictures are what the run was trained on")
-    assert not trained_on(folder, [place / "photos" / name for name in splits.test.names])
+    say_trained_on(folder, paths)
+    assert capsys.readouterr().out.startswith("24 of these pictures are what the run was trained on")
+    say_trained_on(folder, [place / "photos" / name for name in splits.test.names])
     (folder.path / TRAINED_ON).write_bytes(b"anything")
     with pytest.raises(UserError, match=r"trained_on.npy cannot be read as .npy"):
-        trained_on(folder, paths)
+        say_trained_on(folder, paths)
     (folder.path / TRAINED_ON).unlink()
-    assert trained_on(folder, paths) == []
+    say_trained_on(folder, paths)
+    assert capsys.readouterr().out == ""

@@ -275,22 +275,6 @@ def test_a_full_disk_leaves_the_last_checkpoint(copied, unbroken, monkeypatch, c
     assert outcome(copied) == unbroken("cnn")
 
 
-def test_a_folder_that_was_replaced_in_mid_run_is_left_alone(tmp_path, capsys):
-    there = {}
-
-    def replace(path):
-        shutil.copytree(path, tmp_path / "copy")
-        shutil.rmtree(path)
-        (tmp_path / "copy").rename(path)
-        there.update({each.name: each.read_bytes() for each in path.iterdir()})
-
-    with at(1, 7, replace):
-        assert call(*flags("cnn", CNN, tmp_path / "runs")) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "was deleted or replaced while its run went on. Start a new run." in said
-    assert {each.name: each.read_bytes() for each in (tmp_path / "runs").glob("cnn/*/*")} == there
-
-
 def test_a_run_that_another_process_finished_meanwhile_is_not_trained_anew(copied, unbroken):
     found = resume.unfinished(copied)
     asked = resume.asked(found)

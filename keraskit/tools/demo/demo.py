@@ -15,7 +15,7 @@ from keraskit.datasets.images.digit_pictures import as_mnist
 from keraskit.errors import UserError
 from keraskit.files import write_text
 from keraskit.runs import figures, predictions, report, templates
-from keraskit.runs.opening import open_picture_run
+from keraskit.runs.opening import open_run
 
 MOST_WEIGHTS, MOST_LAYERS = 10_000_000, 300  # the most make a page of 53 MB
 AFFINE = ("BatchNormalization", "Normalization", "Rescaling", "TrueDivide", "Multiply", "Add", "Subtract")  # x * a + b
@@ -41,7 +41,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
 
     Raises UserError where the run has not finished, or knows no pictures; and where a layer, or all, are beyond a page.
     """
-    opened = open_picture_run(run, recipe)
+    opened = open_run(run, recipe)
     folder, facts = opened.folder, opened.facts
     if opened.augmentation.standardizes:
         raise UserError(f"{folder.path}: its pictures were standardised by flags, which no page does.")
