@@ -1,7 +1,7 @@
 """Logits are taken for what they are: Keras's loss, SciPy's sigmoid and softmax, and scikit-learn are the oracles."""
 
-import html
 import functools
+import html
 import re
 
 import keras
