@@ -212,7 +212,7 @@ def _training_command(verb: str, card: Card, functions: Functions, recipe: Any) 
         if verb == "run" and config.seeds > 1 and card.source.is_file():
             from keraskit.training import seeds
 
-            seeds.in_processes(card, config, given)
+            seeds.train(card, config, given)
             return
         loaded = _load(card, recipe)
         if verb == "autotune":

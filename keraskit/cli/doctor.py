@@ -18,8 +18,8 @@ def examine(output_dir: Path) -> None:
         _line(name, version)
     here = hardware.describe()
     _line("cpu", f"{here['cpu']}, {here['cores']} cores")
-    fast = [f for f in here["cpu_features"] if f in hardware.BFLOAT16_FEATURES]
-    _line("bfloat16", ", ".join(fast) or "no", "" if fast else "Convolutions run in float32; nothing is wrong.")
+    fast = here["bfloat16"]
+    _line("bfloat16", fast or "no", "" if fast else "Convolutions run in float32; nothing is wrong.")
     advice = "For an NVIDIA GPU: its driver, and `pip install 'keraskit[gpu]'`."
     _line("gpu", ", ".join(here["gpus"]) or "none", "" if here["gpus"] else advice)
     program = graph.layout_program()

@@ -114,7 +114,7 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
         epochs: How many the run is to have in all: a finished run goes on with its optimizer and history. A constant
             learning rate stays as it is; a schedule over the run's steps becomes one over all epochs, and a line says
             where the rate goes on.
-        recipe: Your recipe's file, for a run of your own recipe whose file was changed or moved since it began.
+        recipe: Your recipe's file, for a run of your own recipe.
     """
     from keraskit.training import resume as resuming
 
@@ -126,7 +126,7 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
     wait_for_tensorflow()
     from keraskit.training.runner import train
 
-    found = resuming.recipe_of(folder, recipe, resuming=True)
+    found = resuming.recipe_of(folder, recipe)
     train(found, *asked, run=folder, ago=time.perf_counter() - start.BEGAN)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 from typing import Any
 
 import tensorflow as tf
@@ -42,12 +41,3 @@ class Coordination:
 def lost(index: int, count: int, error: tf.errors.OpError) -> RunStopped:
     """Say that another worker was lost."""
     return RunStopped(f"A worker was lost, so worker {index} of {count} stopped: {type(error).__name__}.", SEE_LOG)
-
-
-def missing(workers: tuple[str, ...], index: int, wait: int, error: tf.errors.OpError) -> RunStopped:
-    """Name the workers that did not come in time. TensorFlow tells them to the chief alone; others miss the chief."""
-    late = re.search(r"timed out task names:\s+((?:/job:worker\S+/task:\d+\s)+)", error.message)
-    numbers = sorted(int(number) for number in re.findall(r"task:(\d+)", late[1])) if late else [0]
-    named = ", ".join(f"worker {i} ({workers[i]})" for i in numbers)
-    problem = f"After {wait} s worker {index} of {len(workers)} still waits for {named}."
-    return RunStopped(problem, "Start it, or see its own log; --wait SECONDS waits longer.")

@@ -6,11 +6,8 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.data.ops import multi_device_iterator_ops
-from tensorflow.python.distribute.cluster_resolver.slurm_cluster_resolver import expand_hostlist, expand_tasks_per_node
 from tensorflow.python.eager import context
 from tensorflow.python.ops import check_ops
-
-__all__ = ["expand_hostlist", "expand_tasks_per_node"]  # SLURM's lists of nodes and of tasks on each
 
 # What is patched while a model is trained, for `mock.patch.object`. On several machines:
 REDUCE_PER_REPLICA = trainer, "reduce_per_replica"  # asks for the mean along an axis of scalars

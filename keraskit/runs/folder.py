@@ -24,8 +24,7 @@ from keraskit.text import short
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # traceback of an unexpected error
-CHECKPOINT = "checkpoint.npz"  # where training stands; not there before the first is written, nor after the end
-TRAINED = "trained.npz"  # the last checkpoint of a finished run, from which more epochs go on
+CHECKPOINT = "checkpoint.npz"  # where training stands, or ended, from which more epochs go on
 TRAINED_ON = "trained_on.npy"  # of each training picture's file, 64 bits of its sha256
 STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
 
@@ -158,4 +157,5 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
         return f"{facts.get('command')} --resume, on every worker"
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():
         return f"{facts.get('command')} --resume"  # its recipe was made in Python
-    return f"keraskit resume {shlex.quote(short(path))}"
+    named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
+    return f"keraskit resume {shlex.quote(short(path))}{named}"

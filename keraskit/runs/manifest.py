@@ -34,7 +34,7 @@ Manifest = _keys(
     (dict[str, Any], "options optimizer inputs git"),
     (dict[str, dict[str, Any]], "choices"),
     (_keys((Count, "epochs"), (dict[str, Any], "augment"), (str, "weights")), "config"),
-    (_keys((dict[str, Any], "knobs options"), (str, "code callbacks")), "asked"),
+    (_keys((dict[str, Any], "knobs options"), (str, "code")), "asked"),
     (_keys((str, "name path sha256"), (dict[str, Count], "used"), (list[str], "notes")), "data"),
     (_keys((str, "cpu"), (list[str], "gpus")), "hardware"),
 )

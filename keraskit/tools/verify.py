@@ -61,7 +61,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> Reopened:
     Raises UserError where the run has not finished, its recipe is to be named, or is another, or data are not there.
     """
     facts, recipe = resume.read(folder, "test", "best_epoch"), resume.recipe_of(folder, named)
-    settings = settle(recipe, *resume.asked(folder), resume.kept(folder))
+    settings = settle(recipe, *resume.asked(folder))
     devices = hardware.configure(settings)
     source = call(recipe.data, settings.arguments)
     settings = follow_classes(recipe, settings, source.classes)

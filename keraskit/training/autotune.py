@@ -13,7 +13,6 @@ from keraskit.training.settings import settle
 from keraskit.training.setup import TrainingSetup, prepare
 
 ROUNDS, LONG_ENOUGH = 5, 0.5  # repeats, and seconds of steps in each
-WORTH_IT = 0.97  # another way must take less than this share of the plain one's time
 
 
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
@@ -26,11 +25,8 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     weights = settings.weights if recipe.features else "none"
     settings = settings.replace(epochs=1, weights=weights, class_weight=None)
     source = call(recipe.data, settings.arguments)
-    precisions = ["float32"]  # float16 is terrible on a CPU, and bfloat16 needs one that knows it
-    if devices.device.value.startswith("gpu"):
-        precisions += ["float16", "bfloat16"]
-    elif hardware.bfloat16_feature():
-        precisions += ["bfloat16"]
+    precisions = ["float32", *(["float16"] if devices.gpu else [])]
+    precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
     candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
     for precision, xla in itertools.product(precisions, ("off", "on")):
         print(f"compiling {precision}, xla {xla} ...", flush=True)
@@ -38,18 +34,12 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         source = setup.splits  # decoded once
         steps = setup.choices.steps_per_execution.value
         run(setup, steps)  # compiles
-        count = steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
-        candidates[precision, xla] = setup, count
-    for _ in range(ROUNDS):
-        for name, candidate in candidates.items():
-            seconds[name].append(run(*candidate))
+        candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
+    for name in list(candidates) * ROUNDS:
+        seconds[name].append(run(*candidates[name]))
     table = sorted(((*name, 1e3 * statistics.median(each)) for name, each in seconds.items()), key=lambda row: row[2])
-    plain = next(row for row in table if row[:2] == ("float32", "off"))
-    best = table[0] if table[0][2] < WORTH_IT * plain[2] else plain
     for precision, xla, milliseconds in table:
-        chosen = f"  <- --precision {precision} --xla {xla}" if (precision, xla) == best[:2] else ""
-        times = f"{plain[2] / milliseconds:.2f} times as fast as float32 without XLA"
-        print(f"{precision:9} xla {xla:3} {milliseconds:9.2f} ms a step, {times}{chosen}")
+        print(f"{milliseconds:9.2f} ms a step with --precision {precision} --xla {xla}")
     return table
 
 

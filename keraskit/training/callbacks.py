@@ -17,8 +17,6 @@ from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import averages
 
-WORST = (-math.inf, -math.inf)
-
 
 class KeepBest(keras.callbacks.Callback):
     """Keep the history, and the best model by the monitored validation metric.
@@ -34,47 +32,25 @@ class KeepBest(keras.callbacks.Callback):
 
     def __init__(self, setup: TrainingSetup, folder: RunFolder | None, position: Position) -> None:
         super().__init__()
-        self.setup, self.folder = setup, folder
-        self.rows, self.best_epoch, self.model_sha256 = list(position.rows), position.best_epoch, position.model_sha256
-        self._before = position.spent  # seconds of this epoch that another process spent
-        self._best = self._score(self.rows[self.best_epoch - 1]) if self.best_epoch else WORST
-        if folder and self._saved() and folder.sha256(MODEL) != self.model_sha256:
-            self._best = WORST  # that file is a later epoch's, whose end the checkpoint has not seen
+        self.setup, self.folder, self.rows, self.best_epoch = setup, folder, [*position.rows], position.best_epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._started = time.monotonic() - self._before
-        self._before = 0.0
+        self._started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
         numbers = history.flat(logs)
         logs.clear()
         logs.update(numbers)
-        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(self.spent(), 3)})
-        score = self._score(numbers)
-        better = score > self._best or not self._saved()
-        if better and math.isfinite(numbers.get("loss", 0.0)):  # weights without a loss are worth nothing
-            self._best, self.best_epoch = score, epoch + 1
-            if self.setup.model is not self.model:
-                self.setup.update_model()
+        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self._started, 3)})
+        if not self.best_epoch or self._score(self.rows[-1]) > self._score(self.rows[self.best_epoch - 1]):
+            self.best_epoch = epoch + 1
+            self.setup.update_model()
             if self.folder:
                 with self.folder.atomic(MODEL, durable=True) as path, weights.uncompiled(self.setup.model):
                     self.setup.model.save(path)
-                self.model_sha256 = self.folder.sha256(MODEL)
         if self.folder:
             self.folder.write_history(self.rows)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        monitor = self.setup.monitor[0]
-        if self.folder and self.rows and all(math.isnan(row[monitor]) for row in self.rows):
-            print(f"NOTE: {monitor} was not a number in any epoch; the best was chosen by val_loss", flush=True)
-
-    def spent(self) -> float:
-        """Seconds of this epoch."""
-        return time.monotonic() - self._started
-
-    def _saved(self) -> bool:
-        return self.folder is not None and (self.folder.path / MODEL).exists()
 
     def _score(self, row: dict[str, float]) -> tuple[float, float]:
         """Higher is better; what is not a number is worse than all numbers."""
@@ -157,10 +133,8 @@ class Checkpoints(keras.callbacks.Callback):
         position = Position(
             epoch=epoch,
             step=step,
-            spent=best.spent() if step else 0.0,
             rows=best.rows,
             best_epoch=best.best_epoch,
-            model_sha256=best.model_sha256,
             stopped=self.model.stop_training,
             callbacks=callbacks,
         )

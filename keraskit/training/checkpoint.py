@@ -1,7 +1,5 @@
 """Checkpoint: where a training stands, in one file: every variable's value, and what else it takes to go on."""
 
-import itertools
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ import numpy as np
 import pydantic
 
 from keraskit.errors import UserError, sentence
-from keraskit.runs.folder import CHECKPOINT, TRAINED, RunFolder
+from keraskit.runs.folder import CHECKPOINT, RunFolder
 from keraskit.training.user_callbacks import UserCallbacks
 
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
@@ -23,12 +21,9 @@ class Position(pydantic.BaseModel):
     """Where a training stands, but for its variables.
 
     Args:
-        epoch: how many epochs have ended.
-        step: how many steps of the next one.
-        spent: seconds of that epoch until here.
+        epoch, step: how many epochs have ended, and how many steps of the next one.
         rows: the history, one row per epoch.
         best_epoch: from 1; 0 for none.
-        model_sha256: of the best model's file.
         stopped: a callback has ended the training.
         callbacks: the state of each of the user's callbacks.
     """
@@ -37,36 +32,10 @@ class Position(pydantic.BaseModel):
 
     epoch: Count = 0
     step: Count = 0
-    spent: float = 0.0
     rows: list[dict[str, int | float]] = []
     best_epoch: Count = 0
-    model_sha256: str | None = None
     stopped: bool = False
     callbacks: list[dict[str, Any]] = []
-
-    @property
-    def seconds(self) -> float:
-        """Of all training until here."""
-        return self.spent + sum(row["seconds"] for row in self.rows)
-
-    def __str__(self) -> str:
-        return f"epoch {self.epoch + 1}, step {self.step + 1}"
-
-
-def complete(model: keras.Model, element_spec: Any) -> None:
-    """Create metric and optimizer variables before the training step is traced.
-
-    TensorFlow traces a function that creates variables a second time. `element_spec` is of the training batches.
-    Raises UserError where loss or metrics do not take the targets.
-    """
-    batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
-    try:
-        model._symbolic_build(data_batch=batch)
-    except (ValueError, TypeError) as error:
-        targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
-        problem = f"The model's loss or metrics do not take the targets, {targets}: {sentence(error)}"
-        advice = "Labels as numbers go with sparse losses and metrics, one-hot rows with categorical ones and F1Score."
-        raise UserError(problem, advice) from error
 
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
@@ -74,11 +43,11 @@ def write(path: Path, model: keras.Model, position: Position, more: Mapping[str,
 
     `more` are arrays of the callbacks' state.
     """
-    values = ((name, variable.numpy()) for name, variable in variables(model, position.step > 0).items())
-    told = [("position", np.array(position.model_dump_json()))]
+    arrays = {"position": np.array(position.model_dump_json()), **variables(model, position.step > 0), **more}
     with zipfile.ZipFile(path, "w") as archive:
-        for name, array in itertools.chain(told, values, more.items()):
+        for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                array = value if isinstance(value, np.ndarray) else value.numpy()
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 
@@ -87,8 +56,7 @@ def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
     metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
     groups = {"model": own, "optimizer": model.optimizer.variables}
-    if within_epoch:
-        groups["metrics"] = model.metrics_variables
+    groups |= {"metrics": model.metrics_variables} if within_epoch else {}
     return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
 
 
@@ -102,9 +70,11 @@ class Checkpoint:
 
     @classmethod
     def of(cls, folder: RunFolder) -> Self | None:
-        """The folder's checkpoint, or what is left of it when training has ended; None for neither."""
-        there = [name for name in (CHECKPOINT, TRAINED) if os.path.lexists(folder.path / name)]
-        return cls(folder.file(there[0])) if there else None
+        """Return the folder's checkpoint, if there is one."""
+        try:
+            return cls(folder.file(CHECKPOINT))
+        except FileNotFoundError:
+            return None
 
     def restore(self, model: keras.Model, callbacks: UserCallbacks) -> None:
         """Put every variable of a complete model, and the callbacks' state, back.

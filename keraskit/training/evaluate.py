@@ -15,7 +15,7 @@ from keraskit.runs import history
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.runs.results import by_output
-from keraskit.training import resources
+from keraskit.training.fit import enough_memory
 from keraskit.training.setup import TrainingSetup
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
@@ -31,15 +31,10 @@ def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
 
 
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
-    """What `Model.evaluate` and `Model.predict` give for each split, in one pass over it.
+    """What `Model.evaluate` and `Model.predict` give for each split, in one pass over it, with a compiled model.
 
-    Args:
-        model: compiled. A `test_step` of its own is called, and `predict_step` beside it.
-        splits: by name.
-        batch_size: the one that the model was trained with, since a loss or metric may depend on it.
-
-    Returns:
-        Metrics by name, and targets and predictions, of each split, in the order given.
+    A `test_step` of its own is called, and `predict_step` beside it. `batch_size` is the one that the model was trained
+    with, since a loss or metric may depend on it. Returns metrics by name, and targets and predictions, of each split.
     """
     own = type(model).test_step is not keras.Model.test_step or type(model).predict_step is not keras.Model.predict_step
     call = model.call
@@ -57,7 +52,7 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
 
     if not model.run_eagerly:
         step = tf.function(step, autograph=False, reduce_retracing=True)
-    with resources.enough_memory(batch_size):
+    with enough_memory(batch_size):
         return {name: _infer(model, step, split, batch_size) for name, split in splits.items()}
 
 

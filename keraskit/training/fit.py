@@ -3,7 +3,8 @@
 import itertools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -11,64 +12,61 @@ import keras
 import tensorflow as tf
 
 from keraskit import signals
-from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.pipeline import stopping
-from keraskit.distributed.cluster import StopTogether
-from keraskit.errors import UserError, printable
+from keraskit.errors import UserError, sentence
 from keraskit.runs.folder import RunFolder
-from keraskit.training import resources
 from keraskit.training.callbacks import Averages, Checkpoints, KeepBest
 from keraskit.training.checkpoint import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
-
-NAMED = 8  # files at most, of a batch that gave no loss
 
 
 def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None = None) -> KeepBest:
     """Train from the first step, or from where `start` stands, and keep on disk what must not be lost.
 
-    A worker that writes nothing has no folder. Returns what knows the history and the best epoch.
-
-    Raises:
-        Stopped: a signal came, and everything is saved.
-        RunStopped: an example can no longer be read.
-        UserError: the loss is no number any more, or the checkpoint is damaged.
-        OSError: nothing can be saved.
+    A worker that writes nothing has no folder. Returns what knows the history and the best epoch. Raises Stopped where
+    a signal came, and everything is saved; RunStopped where an example can no longer be read; UserError where the loss
+    is no number any more, or memory is not enough; OSError where nothing can be saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.devices.cluster
     validation = setup.training_data.validation.in_order(settings.batch_size, cluster.share)
     position = start.position if start else Position()
     end = position.epoch if position.stopped else settings.epochs
     patience, best = signals.Patience(), KeepBest(setup, folder, position)
-    stop = StopTogether(cluster, patience)
-    callbacks: list[keras.callbacks.Callback] = [StopOnNonFinite(epochs), best, setup.callbacks, stop, Averages()]
-    callbacks.append(Checkpoints(setup, best, start, stop.agreed))
+    callbacks = [best, setup.callbacks, Averages(), Checkpoints(setup, best, start, patience)]
     if folder and settings.tensorboard:
-        callbacks.insert(2, keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False))
-    precision = setup.choices.precision.value
-    agreed = {"the first epoch": position.epoch + 1, "--precision": precision, "steps in an epoch": epochs.steps}
+        callbacks.insert(1, keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False))
     with (
-        signals.sent_to(patience),
+        signals.sent_to(signals.stop if cluster.workers else patience),  # workers would wait for one that finishes
         setup.devices.scope,
         cluster.together(),
-        resources.enough_memory(settings.batch_size),
+        enough_memory(settings.batch_size),
         stopping(),
         mock.patch.object(model, "train_function", train_function(model, epochs.steps, position.step)),
     ):
-        cluster.agree(**agreed)
+        cluster.agree(first_epoch=position.epoch + 1)
         model.fit(
             cluster.distribute(epochs.batches(position.epoch, position.step, end)),
             steps_per_epoch=epochs.steps,
             validation_data=cluster.distribute(validation),
             initial_epoch=position.epoch,
             epochs=end,
-            callbacks=callbacks,
+            callbacks=[StopOnNonFinite(), *callbacks],
             verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # a bar would fill a file
             shuffle=False,  # the dataset shuffles itself
         )
     if patience.asked:
         raise signals.Stopped(patience.asked, "Interrupted after training, and saved.")
     return best
+
+
+@contextmanager
+def enough_memory(batch_size: int) -> Iterator[None]:
+    """Make one line of a device's memory that does not hold a batch."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        problem = f"A batch of {batch_size} does not fit into the memory of the device: {sentence(error.message)}"
+        raise UserError(problem, f"Take less at once, such as --batch-size {max(batch_size // 2, 1)}.") from error
 
 
 def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any], dict[str, Any]]:
@@ -101,32 +99,14 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """End a run at the step whose loss is infinite or not a number, and name that step and its files."""
-
-    def __init__(self, epochs: ShuffledEpochs) -> None:
-        super().__init__()
-        self.epochs = epochs
+    """End a run at the step whose loss is infinite or not a number."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._first = batch
-
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss = (logs or {}).get("loss", 0.0)
-        if math.isfinite(loss):
-            return
-        first, last = self._first, min(batch, self.epochs.steps - 1)
-        where = f"step {last + 1}" if first == last else f"one of the steps {first + 1} to {last + 1}"
-        what = "infinite" if math.isinf(loss) else "not a number"
-        problem = f"The loss became {what} in {where} of epoch {self._epoch + 1}{self._files(first, last)}."
-        raise UserError(problem, "Lower --learning-rate.")
-
-    def _files(self, first: int, last: int) -> str:
-        names = self.epochs.split.names
-        if names is None:
-            return ""
-        chosen = [names[i] for i in self.epochs.examples(self._epoch, first, last)]
-        more = f" and {len(chosen) - NAMED} more" if len(chosen) > NAMED else ""
-        return f", of {printable(', '.join(chosen[:NAMED]))}{more}"
+        if not math.isfinite(loss):
+            what = "infinite" if math.isinf(loss) else "not a number"
+            where = f"by step {min(batch + 1, self.params['steps'])} of epoch {self._epoch + 1}"
+            raise UserError(f"The loss became {what} {where}.", "Lower --learning-rate.")

@@ -34,10 +34,7 @@ def monitored(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
 
 
 def measured(model: keras.Model) -> list[str]:
-    """Return the names of what a compiled model measures; none where its steps are its own.
-
-    Raises UserError where it has no loss.
-    """
+    """Return the names of what a compiled model measures; none where its steps are its own."""
     if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in STEPS):
         return []
     if model._compile_loss is None:
@@ -52,7 +49,6 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
     What follows a callback of the user's own is not checked, as that may add to the logs.
     """
     known = measured(model)
-    logged = [*known, *(f"val_{name}" for name in known), "learning_rate"]
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     scheduled = isinstance(optimizer.get_config().get("learning_rate"), dict)
     for callback in callbacks:
@@ -60,9 +56,9 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
         if scheduled and isinstance(callback, SET_RATES):
             problem = f"{name} sets the learning rate, which follows a schedule of the optimizer's own."
             raise UserError(problem, "Give the optimizer a number, or leave the callback out.")
-        if not known or not type(callback).__module__.startswith("keras."):
-            logged = []
-        if logged and watched and getattr(callback, "save_best_only", True):
+        known = known if type(callback).__module__.startswith("keras.") else []
+        if known and watched and getattr(callback, "save_best_only", True):
+            logged = [*known, *(f"val_{each}" for each in known), "learning_rate"]
             _check(f"{name} watches {watched}, which is not measured", watched, logged)
 
 

@@ -15,7 +15,7 @@ FAR = 1e3  # times an input; what a softmax or sigmoid makes of that lies betwee
 
 
 def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str | None, list[str]]:
-    """Find how a compiled model's loss and metrics take its class output, by what they make of made-up values.
+    """Find how a compiled model's loss takes its class output, by what it makes of made-up values.
 
     Args:
         model: compiled.
@@ -40,21 +40,13 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in pairs]
     hot = np.eye(max(2, columns), dtype=np.float32)[split.labels[chosen]][:, -columns:]
 
-    def outputs(values: Any) -> Any:
-        return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
-
     def loss(values: Any) -> float:
-        return float(model.compute_loss(x, y, outputs(values), training=False))
+        outputs = keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
+        return float(model.compute_loss(x, y, outputs, training=False))
 
     def certain(scale: float) -> float:
         """The loss where the true class has `scale`; of one column, which is the second's, the first 1 - `scale`."""
         return loss(scale * hot if columns > 1 else scale * (hot - 0.5) + 0.5)
-
-    def metrics(margin: float) -> dict[str, float]:
-        """The compiled metrics of logits that are right by this margin."""
-        model.reset_metrics()
-        values = model.compute_metrics(x, y, outputs(margin * (2 * hot - 1)))
-        return {name: float(np.mean(value)) for name, value in values.items()}
 
     ends = hasattr(found, "_keras_logits")  # in a softmax or sigmoid; Keras's losses take what went into it
     relative, logits, activation = columns > 1, False, None
@@ -70,30 +62,22 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     word, wrong = "softmax" if columns > 1 else "sigmoid", []
     if logits and ends:
         wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
-    if not logits and not _are_probabilities(_far_out(model, x, place), relative):
+    if not logits and not _are_probabilities(model, x, place, relative):
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
-    if activation and columns == 1:
-        near, far, out = metrics(0.25), metrics(4), metrics(40)
-        model.reset_metrics()
-        if unfit := [name for name, value in near.items() if value < far[name] == out[name]]:
-            wrong.append(
-                f"The threshold of {', '.join(unfit)} is 0.5, that of logits is 0, by which report and compare count: "
-                "say keras.metrics.BinaryAccuracy(threshold=0.0)."
-            )
+    metrics = [metric for each in model.metrics for metric in getattr(each, "metrics", [each])]
+    if activation and columns == 1 and any(getattr(each, "threshold", None) == 0.5 for each in metrics):
+        advice = "report and compare count by that. Say keras.metrics.BinaryAccuracy(threshold=0.0)."
+        wrong.append(f"The threshold of accuracy is 0.5, that of logits is 0: {advice}")
     return activation, wrong
 
 
-def _far_out(model: keras.Model, x: Any, place: int) -> np.ndarray:
-    """Return an output for inputs as they are and far out, where what ends in no softmax or sigmoid shows it."""
+def _are_probabilities(model: keras.Model, x: Any, place: int, relative: bool) -> bool:
+    """Whether an output lies between 0 and 1, for inputs as they are and far out; the `relative` of a row sum to 1."""
 
-    def scaled(factor: float) -> Any:
-        return keras.tree.map_structure(lambda v: v * factor if v.dtype.is_floating else v, x)
+    def output(factor: float) -> Any:
+        scaled = keras.tree.map_structure(lambda v: v * factor if v.dtype.is_floating else v, x)
+        return keras.tree.flatten(model(scaled, training=False))[place]
 
-    found = (model(scaled(factor), training=False) for factor in (1, FAR, -FAR))
-    return np.concatenate([keras.tree.flatten(each)[place] for each in found]).astype(np.float32)
-
-
-def _are_probabilities(values: np.ndarray, relative: bool) -> bool:
-    """Whether values lie between 0 and 1, and the `relative` of a row sum to 1; NaN says nothing."""
+    values = np.concatenate([output(factor) for factor in (1, FAR, -FAR)]).astype(np.float32)  # NaN says nothing
     beyond = values.min() < -0.01 or values.max() > 1.01
     return not (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01))

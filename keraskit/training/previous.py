@@ -13,40 +13,42 @@ from keraskit.files import MODEL
 from keraskit.recipe import Recipe
 from keraskit.registry import load_recipe
 from keraskit.runs import manifest
+from keraskit.runs.folder import RunFolder
 
 ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run of the two
 
 
-def begin_from(recipe: Recipe, settings: Settings, cluster: Cluster, train: Callable[..., Any]) -> Settings:
+def begin_from(
+    recipe: Recipe, settings: Settings, run: RunFolder | None, cluster: Cluster, train: Callable[..., Any]
+) -> Settings:
     """Set `weights` to the folder of the run that a recipe starts from, unless they name one.
 
-    It is the newest finished run on the same examples with the same model and first weights. Where there is none, it
-    is trained now, with the flags that both recipes have; several workers raise UserError.
+    It is the one that a `run` to resume has started from, or the newest finished run on the same examples with the same
+    model and first weights. Where there is none, it is trained now, with the flags that both recipes have; several
+    workers raise UserError.
     """
-    if not (recipe.pretrained and recipe.pretrained.after) or is_run(settings.weights):
+    named = Path(settings.weights or "imagenet")
+    if not (recipe.pretrained and recipe.pretrained.after) or named.suffix == ".keras" or named.is_dir():
         return settings
+    if run:
+        return settings.replace(weights=manifest.read(run, "config.weights")["config"]["weights"])
     before: Recipe = load_recipe(recipe.pretrained.after)
-    flags = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
-    options = {name: value for name, value in settings.options.items() if name in flags}
-    wanted = {name: value for name, value in options.items() if name != "classes"}  # of which the data decides
-    wanted = json.loads(json.dumps(wanted, default=str))  # as a manifest has it
+    shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
+
+    def of_both(options: dict[str, Any]) -> dict[str, Any]:
+        """The options that both have, as a manifest holds them, but for those of which the data decides."""
+        return json.loads(json.dumps({n: v for n, v in options.items() if n in shared - {"classes"}}, default=str))
+
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
-    for folder, run in manifest.runs(settings.output_dir / before.name):
-        made = {n: v for n, v in (run.get("options") or {}).items() if n in flags and n != "classes"}
-        same = made == wanted and alike <= (run.get("config") or {}).items()
-        if same and run.get("status") == "finished" and (folder.path / MODEL).is_file():
+    for folder, facts in manifest.runs(settings.output_dir / before.name):
+        same = of_both(facts.get("options") or {}) == of_both(settings.options) and alike <= facts["config"].items()
+        if same and facts.get("status") == "finished" and (folder.path / MODEL).is_file():
             print(f"{recipe.name} goes on from {printable(folder.path)}", flush=True)
             return settings.replace(weights=str(folder.path))
     if cluster.workers:
-        problem = f"{recipe.name} starts from a run of {before.name}, and there is none with these flags."
-        raise UserError(problem, f"First `keraskit run {before.name}` on one machine.")
+        raise UserError(f"{recipe.name} starts from a run of {before.name}.", "First train that on one machine.")
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
     knobs = {name: value for name, value in settings.requested["knobs"].items() if name not in ITS_OWN}
-    result = train(before, RunConfig(**knobs), options)
+    result = train(before, RunConfig(**knobs), {n: v for n, v in settings.options.items() if n in shared})
     print(flush=True)
     return settings.replace(weights=str(result.folder.absolute()))
-
-
-def is_run(weights: str | None) -> bool:
-    """Whether `--weights` names a run's folder or model, and not weights for the base."""
-    return weights is not None and (Path(weights).suffix == ".keras" or Path(weights).is_dir())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
-import time
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.config import Settings, flags
+from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.pipeline import stopping
 from keraskit.datasets.splits import Split, Splits
@@ -21,7 +21,7 @@ from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import Recipe, call
-from keraskit.training import acceleration, checkpoint, hardware, monitor, resources, user_callbacks
+from keraskit.training import acceleration, hardware, monitor, user_callbacks
 from keraskit.training.user_callbacks import UserCallbacks
 
 
@@ -56,9 +56,10 @@ class TrainingSetup:
 
     def update_model(self) -> None:
         """Give the model the weights of the training copy: all, or the last ones, above features."""
-        trained = self.training_copy.get_weights()
-        for variable, value in zip(self.model.weights[-len(trained) :], trained, strict=True):
-            variable.assign(value)
+        if self.training_copy is not self.model:
+            trained = self.training_copy.get_weights()
+            for variable, value in zip(self.model.weights[-len(trained) :], trained, strict=True):
+                variable.assign(value)
 
 
 def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.Devices) -> TrainingSetup:
@@ -69,19 +70,19 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     with devices.scope:
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
-        cluster.agree_on_run(recipe, settings, splits)
-        steps = settings.epochs * (settings.steps_per_epoch or math.ceil(splits.train.size / settings.batch_size))
-        if "weights" not in inspect.signature(recipe.build).parameters:  # else it has taken them
-            load_weights(recipe, settings.weights, model)
-        resources.check_saving(model)
+        load_weights(recipe, settings.weights, model)
         head = above(model, recipe.features)
         data = computed(model, recipe.features, splits) if recipe.features else splits
     epochs = ShuffledEpochs(data.train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
+    steps = settings.epochs * epochs.steps
     with devices.scope:
         for each in {id(model): model, id(head): head}.values():
             compile_model(recipe, settings, steps, each)
-    choices = hardware.choose(head, settings, devices, epochs.steps, named=data.train.names is not None)
-    with devices.scope, cluster.together(), cluster.scope():
+    choices = hardware.choose(head, settings, devices, epochs.steps)
+    if cluster.workers:
+        first = digest(model.get_weights())
+        cluster.agree_on_run(recipe, settings, splits, first, choices.precision.value)
+    with devices.scope, cluster.together():
         copy = head
         if choices.policy != "float32" or cluster.strategy:
             copy = copied(recipe, settings, head, choices.policy)
@@ -91,34 +92,100 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
             compile_model(recipe, settings, steps, copy)
         copy.jit_compile = choices.xla.value == "on"
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
-        resources.check_memory(copy)
-        checkpoint.complete(copy, epochs.batches().element_spec)
-    return TrainingSetup(
-        settings=settings,
-        splits=splits,
-        training_data=data,
-        model=model,
-        training_copy=copy,
-        epochs=epochs,
-        callbacks=user_callbacks.own(recipe, settings.callbacks, copy),
-        devices=devices,
-        choices=choices,
-        monitor=monitor.monitored(recipe, copy),
-    )
+        complete(copy, epochs.batches().element_spec)
+        callbacks, monitored = user_callbacks.own(recipe, settings.callbacks, copy), monitor.monitored(recipe, copy)
+    return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
+
+
+def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -> Settings:
+    """Set `classes` from the data, where the builder takes their number."""
+    takes, count = inspect.signature(recipe.build).parameters, len(classes)
+    if "classes" not in takes or not classes:
+        return settings
+    options = {name: value for name, value in settings.options.items() if name != "classes"}
+    return settings.replace(options=options if takes["classes"].default == count else options | {"classes": count})
 
 
 def build(recipe: Recipe, settings: Settings) -> keras.Model:
-    """Call the recipe's builder. What Keras refuses is one line."""
-    takes = inspect.signature(recipe.build).parameters
-    own = {name: value for name, value in settings.options.items() if name in takes}
+    """Call the recipe's builder. What Keras refuses, also to save, is one line."""
     try:
-        if own:
-            resources.check_build(recipe.build, own)
-        return call(recipe.build, settings.arguments)
+        model = call(recipe.build, settings.arguments)
     except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, tf.errors.OpError) as error:
-        with_flags = f" with {flags(own)}" if own else ""
-        problem = f"{recipe.name} cannot be built{with_flags}: {sentence(error)}"
+        takes = inspect.signature(recipe.build).parameters
+        own = flags({name: value for name, value in settings.options.items() if name in takes})
+        problem = f"{recipe.name} cannot be built{own and f' with {own}'}: {sentence(error)}"
         raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error
+    try:
+        json.dumps(keras.saving.serialize_keras_object(model))
+    except Exception as error:  # from layers of anybody's
+        said = str(error).strip().partition("\n\n")[0].replace("\n", " ")  # before an example
+        raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(said)}") from error
+    return model
+
+
+def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) -> Splits:
+    """Load the data in the shape of the model's input, limited and weighted. Refuses a model that cannot learn from it.
+
+    `source` is what the recipe's `data` returned: its classes are known, and no picture is decoded yet.
+    """
+    name, classes = source.source["name"], source.classes
+    if not getattr(model, "inputs", None):
+        problem = f"The inputs of the model, a {type(model).__name__}, are not known before it is called."
+        raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
+    if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
+        problem = f"The model takes batches of {fixed[0]} examples alone; an epoch's last may be smaller."
+        raise UserError(problem, "Give keras.Input a shape, and no batch_shape or batch_size.")
+    shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
+    if classes and shape != (None, len(classes)) and not (shape == (None, 1) and len(classes) == 2):
+        needed = f"one label per example of {name} needs ({len(classes)},)"
+        raise UserError(f"The model ends in {shape[1:]}; {needed}.", "Targets that are no classes are floats.")
+    splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
+    splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
+    x, y, *_ = splits.train.in_order(1).element_spec
+    if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
+        problem = f"{name} and {recipe.name}'s model differ: one has text as input, the other numbers."
+        raise UserError(problem, 'Numbers as text become some by .astype(float); text takes a dtype="string".')
+    if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
+        return splits.map(Split.in_a_column)  # as F1Score, R2Score and others of Keras's metrics want targets
+    return splits
+
+
+def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
+    """Fill the model from `--weights`, unless its builder has. Raises UserError where recipe or file do not fit."""
+    if weights in (None, "none") or "weights" in inspect.signature(recipe.build).parameters:
+        return
+    if weights != "imagenet":
+        path = weights_file(weights)
+        base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
+        applications.load_file(base or model, path)
+    elif recipe.pretrained is None:
+        raise UserError(f"{recipe.name} has no weights from ImageNet.", "Name a file with --weights, or leave it out.")
+    else:
+        try:
+            others = recipe.pretrained.load(model)
+        except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+            raise error if isinstance(error, UserError) else applications.unavailable(error) from error
+        if others:
+            print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
+
+
+def above(model: keras.Model, features: str | None) -> keras.Model:
+    """The layers that are trained: all, or those above the features."""
+    return keras.Model(model.get_layer(features).output, model.outputs) if features else model
+
+
+def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
+    """The splits with the model's features of each picture in its place, computed now."""
+    below = keras.Model(model.inputs, model.get_layer(features).output)
+    print(f"features       {below.output_shape[-1]:,} of each picture, computed once", flush=True)
+
+    def of(split: Split) -> Split:
+        with stopping():
+            x, y = zip(*((below.predict_on_batch(x), y) for x, y, *_ in split.in_order(64)), strict=True)
+        x, y = (keras.tree.map_structure(lambda *parts: np.concatenate(parts), *each) for each in (x, y))
+        return Split.of(x, y, split.weights, labels=split.labels, names=split.names)
+
+    return dataclasses.replace(splits, train=of(splits.train), validation=of(splits.validation))
 
 
 def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.Model) -> None:
@@ -141,85 +208,16 @@ def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -
     return copy
 
 
-def above(model: keras.Model, features: str | None) -> keras.Model:
-    """The layers that are trained: all, or those above the features."""
-    return keras.Model(model.get_layer(features).output, model.outputs) if features else model
+def complete(model: keras.Model, element_spec: Any) -> None:
+    """Create metric and optimizer variables before the training step is traced, else TensorFlow traces it twice.
 
-
-def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
-    """The splits with the model's features of each picture in its place, computed now."""
-    below = keras.Model(model.inputs, model.get_layer(features).output)
-    started = time.monotonic()
-
-    def of(split: Split) -> Split:
-        values, targets = [], []
-        with stopping():
-            for x, y, *_ in split.in_order(64):
-                values.append(below.predict_on_batch(x))
-                targets.append(y)
-        x, y = (keras.tree.map_structure(lambda *parts: np.concatenate(parts), *each) for each in (values, targets))
-        return Split.of(x, y, split.weights, labels=split.labels, names=split.names)
-
-    made = dataclasses.replace(splits, train=of(splits.train), validation=of(splits.validation))
-    size = below.output_shape[-1]
-    print(f"features       {size:,} of each picture, computed once in {time.monotonic() - started:.0f} s", flush=True)
-    return made
-
-
-def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
-    """Fill the model from `--weights`. Raises UserError where the recipe or the file does not fit."""
-    if weights in (None, "none"):
-        return
-    if weights != "imagenet":
-        path = weights_file(weights)
-        base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
-        applications.load_file(base or model, path)
-        return
-    if recipe.pretrained is None:
-        raise UserError(f"{recipe.name} has no weights from ImageNet.", "Name a file with --weights, or leave it out.")
-    try:
-        others = recipe.pretrained.load(model)
-    except UserError:
-        raise
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
-        raise applications.unavailable(error) from error
-    if others:
-        print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
-
-
-def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -> Settings:
-    """Set `classes` from the data, where the builder takes their number."""
-    takes = inspect.signature(recipe.build).parameters
-    if "classes" not in takes or not classes:
-        return settings
-    options = {name: value for name, value in settings.options.items() if name != "classes"}
-    count = len(classes)
-    return settings.replace(options=options if takes["classes"].default == count else options | {"classes": count})
-
-
-def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) -> Splits:
-    """Load the data in the shape of the model's input, limited and weighted. Refuses a model that cannot learn from it.
-
-    `source` is what the recipe's `data` returned: its classes are known, and no picture is decoded yet.
+    `element_spec` is of the training batches. Raises UserError where loss or metrics do not take the targets.
     """
-    if not getattr(model, "inputs", None):
-        problem = f"The inputs of the model, a {type(model).__name__}, are not known before it is called."
-        raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
-    if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
-        problem = f"The model takes batches of {fixed[0]} examples alone; an epoch's last may be smaller."
-        raise UserError(problem, "Give keras.Input a shape, and no batch_shape or batch_size.")
-    shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
-    expected = (None, len(source.classes))
-    if source.classes and shape != expected and not (shape == (None, 1) and len(source.classes) == 2):
-        needed = f"one label per example of {source.source['name']} needs {expected[1:]}"
-        advice = "Change its flags; `keraskit show` draws it all the same. Targets that are no classes are floats."
-        raise UserError(f"The model ends in {shape[1:]}; {needed}.", advice)
-    splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
-    splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
-    x, y, *_ = splits.train.in_order(1).element_spec
-    if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
-        problem = f"{source.source['name']} and {recipe.name}'s model differ: one has text as input, the other numbers"
-        raise UserError(f"{problem}.", 'Numbers as text become some by .astype(float); text takes a dtype="string".')
-    if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
-        return splits.map(Split.in_a_column)  # as F1Score, R2Score and others of Keras's metrics want targets
-    return splits
+    batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
+    try:
+        model._symbolic_build(data_batch=batch)
+    except (ValueError, TypeError) as error:
+        targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
+        problem = f"The model's loss or metrics do not take the targets, {targets}: {sentence(error)}"
+        advice = "Labels as numbers go with sparse losses and metrics, one-hot rows with categorical ones and F1Score."
+        raise UserError(problem, advice) from error

@@ -13,7 +13,7 @@ from keraskit.recipe import Recipe
 from keraskit.registry import import_file
 from keraskit.training import monitor
 
-OF_FIT = {"_model", "_params", "params", "model", "validation_data", "min_delta"}  # `fit` sets them, or their sign
+OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # attributes that `fit` sets anew, the last one's sign
 
 
 class UserCallbacks(keras.callbacks.CallbackList):
@@ -23,14 +23,6 @@ class UserCallbacks(keras.callbacks.CallbackList):
     """
 
     done = 0  # steps of the first epoch
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        for callback, state in zip(self.callbacks, self.state()[0], strict=True):
-            rest = {name: value for name, value in vars(callback).items() if name not in OF_FIT | set(state)}
-            if lost := [name for name, value in rest.items() if not (callable(value) or isinstance(value, Path))]:
-                what = f"{type(callback).__name__} holds what no checkpoint can: {', '.join(lost)}"
-                print(f"NOTE           {what}; a resumed run begins it anew")
-        super().on_train_begin(logs)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for callback in self.callbacks if batch >= self.done else ():
@@ -106,12 +98,10 @@ def averages(optimizer: keras.optimizers.Optimizer) -> bool:
 def from_file(word: str) -> list[keras.callbacks.Callback]:
     """Return what the function of `file.py:function` returns. Raises UserError where that is no list of callbacks."""
     file, _, name = word.rpartition(":")
-    path = Path(file)
-    if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
+    if not Path(file).is_file() or not file.endswith(".py"):
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
-    module = import_file(path, "keraskit_callbacks")
     try:
-        made = list(getattr(module, name)())
+        made = list(getattr(import_file(Path(file), "keraskit_callbacks"), name)())
     except Exception as error:  # the user's own code may raise anything
         raise UserError(f"--callbacks {word}: {type(error).__name__}: {error}.", "Mend the file.") from error
     if not all(isinstance(each, keras.callbacks.Callback) for each in made):
