@@ -15,7 +15,7 @@ def outcome(folder):
     """What must be equal: weights, history but for its seconds, metrics."""
     folder = RunFolder(folder)
     run = folder.read_json("run.json")
-    assert run["status"] == "finished" and not (folder.path / "checkpoint.npz").exists()
+    assert run["status"] == "finished" and (folder.path / "report.html").exists()
     weights = keras.models.load_model(folder.path / "model.keras").get_weights()
     history = [row | {"seconds": 0} for row in folder.read_history()]
     return [w.tobytes() for w in weights], run["weights_sha256"], history, folder.read_json("metrics.json")

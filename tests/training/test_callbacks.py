@@ -7,15 +7,16 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from breaking import at, kill, only, outcome
+from breaking import at, kill, outcome
 
 import keraskit
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
-from keraskit.runs.folder import RunFolder
+from keraskit.training import user_callbacks
 from keraskit.training.callbacks import Checkpoints
+from keraskit.training.user_callbacks import UserCallbacks
 
-KNOBS = {"limit": 96, "batch_size": 16, "epochs": 12, "filters": (4, 4), "precision": "float32", "save_every": 2}
+KNOBS = {"limit": 96, "batch_size": 16, "epochs": 12, "hidden": (4,), "xla": "off", "save_every": 2}
 STEPS = 6
 
 
@@ -78,7 +79,7 @@ def callbacks():
 
 
 def recipe():
-    return dataclasses.replace(load_recipe("cnn"), compile=compile_model, callbacks=callbacks)
+    return dataclasses.replace(load_recipe("mlp"), compile=compile_model, callbacks=callbacks)
 
 
 def held():
@@ -180,37 +181,16 @@ def test_a_run_that_a_callback_ended_within_an_epoch_ends_there(tmp_path):
     assert outcome(keraskit.run(ending, output_dir=tmp_path / "broken", **KNOBS, resume=True).folder) == whole
 
 
-def test_what_cannot_be_saved_is_said_at_the_start(tmp_path, capsys):
-    class Odd(Diary):
-        def __init__(self):
-            super().__init__()
-            self.names, self.output = {"a", "b"}, tmp_path
-
-    odd = dataclasses.replace(recipe(), callbacks=lambda: [Odd(), Diary()])
-    keraskit.run(odd, output_dir=tmp_path, **KNOBS | {"epochs": 1})
-    said = capsys.readouterr().out
-    (note,) = (line for line in said.splitlines() if "no checkpoint can" in line)
-    assert "Odd holds" in note and note.split("can: ")[1].startswith("names;")
-    assert said.index(note) < said.index("val_loss:")
-
-
-def test_other_callbacks_than_the_run_began_with_are_one_line(tmp_path):
-    with at(1, 3, kill), pytest.raises(RuntimeError):
-        run(tmp_path)
-    MADE.clear()
-    folder = only(tmp_path)
-    fewer = dataclasses.replace(recipe(), callbacks=lambda: [Diary()])
-    facts = RunFolder(folder).read_json("run.json")
-    facts["asked"]["recipe"] = keraskit.training.settings.fields(fewer)
-    RunFolder(folder).write_json("run.json", facts)
-    with pytest.raises(UserError, match="began with 5 callbacks; now there are 1"):
-        keraskit.run(fewer, output_dir=tmp_path, **KNOBS, resume=True)
+def test_other_callbacks_than_the_run_began_with_are_one_line():
+    begun, now = UserCallbacks([Diary(), Jump()]), UserCallbacks([Diary()])
+    with pytest.raises(UserError, match="began with 2 callbacks; now there are 1"):
+        now.restore(*begun.state())
 
 
 def test_callbacks_of_the_command_line_are_those_of_the_file(tmp_path):
     stopping = "keras.callbacks.EarlyStopping('val_loss', patience=0, min_delta=9.0)"
     (tmp_path / "mine.py").write_text(f"import keras\n\n\ndef make():\n    return [{stopping}]\n")
-    result = keraskit.run("cnn", output_dir=tmp_path, callbacks=f"{tmp_path / 'mine.py'}:make", **KNOBS)
+    result = keraskit.run("mlp", output_dir=tmp_path, callbacks=f"{tmp_path / 'mine.py'}:make", **KNOBS)
     assert [row["epoch"] for row in result.history] == [1, 2]
     for word, says in (
         ("mine.py:other", "AttributeError"),
@@ -218,4 +198,4 @@ def test_callbacks_of_the_command_line_are_those_of_the_file(tmp_path):
         ("no.py:make", "names no"),
     ):
         with pytest.raises(UserError, match=says):
-            keraskit.run("cnn", output_dir=tmp_path / "none", callbacks=f"{tmp_path / word}", **KNOBS)
+            user_callbacks.from_file(f"{tmp_path / word}")
