@@ -165,7 +165,7 @@ def keraskits(setup: TrainingSetup) -> Timed:
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
-        model, known = setup.training_copy, {"callbacks": [StopOnNonFinite(shuffled)], "verbose": 0, "shuffle": False}
+        model, known = setup.training_copy, {"callbacks": [StopOnNonFinite()], "verbose": 0, "shuffle": False}
         with setup.devices.scope, mock.patch.object(model, "train_function", functions(steps)):
             model.fit(shuffled.batches(end=epochs), steps_per_epoch=steps, epochs=epochs, **known)
 

@@ -60,7 +60,8 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
             raise signals.Stopped(code - 128, "Interrupted. The same command with --resume goes on.")
         if code:
             where = f"See {folder}/worker-{index}.log." if index else "See above."
-            raise RunStopped(f"Worker {index} ended with code {code}.", where)
+            kind = UserError if code == UserError.code else RunStopped  # what a worker refuses is refused here
+            raise kind(f"Worker {index} ended with code {code}.", where)
 
 
 def free_ports(count: int) -> list[int]:

@@ -55,14 +55,19 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     One that has finished with another number of `epochs` goes on. Raises UserError where there is none, or it is still
     running.
     """
+    if not path.is_dir():
+        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
     found = [run for run, facts in manifest.runs(path) if facts.get("status") != "finished"]
     folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
     if folder is None:
         raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
     with folder.alone():
         facts = read(folder)
-    finished = facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"])
-    return None if finished else folder
+    if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
+        return None
+    if facts["asked"]["knobs"].get("callbacks"):  # a file, which only the user names
+        raise UserError("This run has --callbacks.", f"Its own command goes on: {facts.get('command')} --resume")
+    return folder
 
 
 def read(folder: RunFolder, *more: str) -> dict[str, Any]:
@@ -78,10 +83,7 @@ def read(folder: RunFolder, *more: str) -> dict[str, Any]:
 
 def asked(folder: RunFolder, epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The knobs and options of a run as they were given, with the folder where it is now."""
-    facts = read(folder)
-    given = facts["asked"]
-    if given["knobs"].get("callbacks"):  # a file, which only the user names
-        raise UserError("This run has --callbacks.", f"Its own command goes on: {facts.get('command')} --resume")
+    given = read(folder)["asked"]
     knobs = given["knobs"] | {"output_dir": folder.path.resolve().parent.parent}
     return RunConfig(**knobs | ({"epochs": epochs} if epochs else {})), dict(given["options"])
 

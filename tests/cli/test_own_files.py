@@ -210,8 +210,8 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here, 
     assert run["status"] == "failed" and "the middle" in run["error"]
 
     (here / "mine.py").write_text(BREAKING.format(breaks=False))
-    code, _, err = keraskit_says("resume", folder)  # which runs a file as it was alone
-    assert code == 2 and f"With the file as it is now: {run['command']} --resume" in err
+    code, _, err = keraskit_says("resume", folder)
+    assert code == 2 and f"Its own command goes on: {run['command']} --resume" in err
     code, out, err = keraskit_says("run", *flags, "--resume")
     assert (code, err) == (0, "") and "goes on at epoch 2" in out
     (run,) = runs(here)

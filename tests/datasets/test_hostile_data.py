@@ -283,7 +283,7 @@ def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
         facts = RunFolder(tiny_run.folder).read_json("run.json") | {"source": str(tmp_path / name)}
         RunFolder(tmp_path).write_json("run.json", facts)
         with pytest.raises(UserError, match="is a file of your own"):
-            resume.recipe_of(RunFolder(tmp_path), resuming=True)
+            resume.recipe_of(RunFolder(tmp_path))
         with pytest.raises(UserError, match=r"does not end in \.py"):
             resume.recipe_of(RunFolder(tmp_path), tmp_path / name)
     assert not (tmp_path / "ran").exists()

@@ -6,11 +6,10 @@ import pytest
 from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 
 import keraskit
-from keraskit import system
 from keraskit.datasets import digits, mnist, preprocessing
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
-from keraskit.training import resources, setup
+from keraskit.training import setup
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
@@ -91,21 +90,6 @@ def test_weights_from_a_file(tmp_path, recwarn):
     with pytest.raises(UserError, match="there is no such file"):
         setup.load_weights(mlp, str(tmp_path / "missing.weights.h5"), target)
     assert not [each for each in recwarn if "Skipping nested container" in str(each.message)]  # a line is enough
-
-
-def test_memory_is_counted_as_the_optimizer_takes_it_and_refused_when_it_is_not_there(monkeypatch):
-    assert [
-        resources.slots(o)
-        for o in (keras.optimizers.SGD(), keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam())
-    ] == [0, 1, 2]
-    model = vgg16.build(width=0.5)
-    model.compile(keras.optimizers.SGD(momentum=0.9))
-    needed = 2 * 4 * model.count_params()  # gradients and momentum
-    monkeypatch.setattr(system, "available_memory", lambda: needed)
-    resources.check_memory(model)
-    monkeypatch.setattr(system, "available_memory", lambda: needed - 1)
-    with pytest.raises(UserError, match=r"gradients and optimizer need .* --width"):
-        resources.check_memory(model)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
 
     def going_on():
         found = resume.unfinished(run.path)
-        for read in (resume.asked, resume.kept, resume.recipe_of):
+        for read in (resume.asked, resume.recipe_of):
             read(found)
 
     def preparing():

@@ -127,18 +127,11 @@ def test_what_keras_cannot_save_is_refused_before_training(here, say):
 VERBS = {"verify": (), "export": ("--format", "keras"), "predict": ("x.npy",), "demo": (), "explain": ("x.png",)}
 
 
-@pytest.mark.parametrize("place", ["inside", "changed"])
-def test_no_verb_runs_the_file_that_a_manifest_names(here, say, copied, place):
+def test_no_verb_runs_the_file_that_a_manifest_names(here, say, copied):
     (here / "x.png").touch()
-    folder = copied
-    evil = folder.path / "evil.py" if place == "inside" else here / "evil.py"
+    folder, evil = copied, here / "evil.py"
     evil.write_text(SOURCE + 'open("ran", "w").close()\n')
-    asked = folder.read_json("run.json")["asked"]
-    if place != "changed":
-        from keraskit.training.settings import code
-
-        asked["code"] = code(evil)
-    folder.update_manifest(source=str(evil), asked=asked)
+    folder.update_manifest(source=str(evil))
     for verb, words in VERBS.items():
         code, _, err = say(verb, "runs", *words)
         assert code == 2 and err.count("\n") == 1, (verb, err)
@@ -148,16 +141,11 @@ def test_no_verb_runs_the_file_that_a_manifest_names(here, say, copied, place):
     assert not (here / "ran").exists()
 
 
-def test_callbacks_that_a_manifest_names_run_as_they_were_alone(here, say):
-    (here / "stop.py").write_text("def make():\n    return []\n")
-    keraskit.run("./mine.py", callbacks="stop.py:make")
-    folder = manifest.newest(here / "runs")
-    folder.update_manifest(status="interrupted")
-    (here / "stop.py").write_text('def make():\n    open("ran", "w").close()\n    return []\n')
-    code, _, err = say("resume", folder.path)
-    assert code == 2 and "is not there as it was" in err and "keraskit run mine.py" in err and "--resume" in err
-    assert not (here / "ran").exists()
-    assert say("run", "./mine.py", "--callbacks", "stop.py:make", "--resume")[0] == 0 and (here / "ran").exists()
+def test_callbacks_that_a_manifest_names_are_named_by_the_user(here, say, copied):
+    asked = copied.read_json("run.json")["asked"]
+    copied.update_manifest(status="interrupted", asked=asked | {"knobs": {"callbacks": "/stop.py:make"}})
+    code, _, err = say("resume", copied.path, "--recipe", "mine.py")
+    assert code == 2 and "This run has --callbacks. Its own command goes on: keraskit run" in err and "--resume" in err
 
 
 def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, say, tiny_run):

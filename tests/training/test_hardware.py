@@ -12,11 +12,11 @@ from keraskit.registry import load_recipe
 from keraskit.training import hardware
 
 
-def choose(model, steps=100, named=False, **knobs):
+def choose(model, steps=100, **knobs):
     """What is chosen for a model by these flags."""
     config = RunConfig(**knobs)
     model.compile(loss="mse", jit_compile=False)
-    return hardware.choose(model, config, hardware.configure(config), steps, named)
+    return hardware.choose(model, config, hardware.configure(config), steps)
 
 
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
@@ -54,21 +54,12 @@ def test_a_gpu_is_used_when_there_is_one(monkeypatch):
     details["compute_capability"] = (6, 1)
     assert choose(load_recipe("cnn").build()).precision.value == "float32"
     assert choose(load_recipe("cnn").build(), device="cpu").device.value == "cpu"
+    assert "cuDNN's kernels" in choose(load_recipe("lstm").build()).xla.reason
     with pytest.raises(UserError, match="gpu:1, but TensorFlow sees 1 GPUs here, counted from 0"):
         choose(load_recipe("cnn").build(), device="gpu:1")
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["a GPU", "another"])
     second = hardware.configure(RunConfig(device="gpu:1"))
     assert second.device.value == "gpu:1" and "GPU:1" in str(second.scope._device_name)
-
-
-def test_on_a_gpu_recurrent_layers_are_left_to_cudnn(monkeypatch):
-    """With the device list faked again."""
-    monkeypatch.setattr(hardware.tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
-    monkeypatch.setattr(hardware.tf.config.experimental, "set_memory_growth", lambda gpu, on: None)
-    details = {"device_name": "Some GPU", "compute_capability": (8, 0)}
-    monkeypatch.setattr(hardware.tf.config.experimental, "get_device_details", lambda gpu: details)
-    chosen = choose(load_recipe("lstm").build()).xla
-    assert chosen.value == "off" and "cuDNN's kernels" in chosen.reason
 
 
 def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alone():
@@ -120,10 +111,22 @@ def test_short_steps_are_handed_over_several_at_a_time():
     assert operations(cnn) == 2 * sum(layers)
     assert operations(mlp) == 2 * (784 * 512 + 512 * 216 + 216 * 128 + 128 * 10)
 
-    def several(model, steps=400, batch_size=128, named=False, save_every=None):
-        return choose(model, steps, named=named, batch_size=batch_size, save_every=save_every).steps_per_execution.value
+    def several(model, steps=400, batch_size=128, save_every=None):
+        return choose(model, steps, batch_size=batch_size, save_every=save_every).steps_per_execution.value
 
-    assert several(mlp) == 32 and several(mlp, steps=3) == 3 and several(mlp, named=True) == 32
+    assert several(mlp) == 32 and several(mlp, steps=3) == 3
     assert several(cnn) == 4 and several(cnn, batch_size=16) == 8 and several(cnn, batch_size=1_024) == 1
     assert several(mlp, save_every=5) == 5 and several(cnn, save_every=100) == 4
-    assert several(cnn, named=True) == 1 and several(lstm) == 1
+    assert several(lstm) == 1
+
+
+def test_deterministic_operations_are_used_where_they_are_asked_for():
+    from tensorflow.python.framework import config  # it can be undone by no public name
+
+    mlp, knobs = load_recipe("mlp").build(), {"deterministic": True}
+    try:
+        assert choose(mlp, **knobs).xla.value == "off" and config.is_op_determinism_enabled()
+        with pytest.raises(UserError, match="neither deterministic"):
+            choose(mlp, **knobs, xla="on")
+    finally:
+        config.disable_op_determinism()

@@ -4,6 +4,10 @@ import json
 import os
 import statistics
 
+import pytest
+
+import keraskit
+
 MINE = """
 import os
 import keraskit
@@ -57,7 +61,7 @@ def test_finished_seeds_are_not_trained_again(command, tmp_path, monkeypatch):
     said = run("--seeds=3", "--resume")
     both = losses(tmp_path / "runs" / "mine")
     assert sorted(both) == [5, 6, 7] and both.items() > first.items() and mean([both[i] for i in (5, 6, 7)]) in said
-    assert said.count("finished in runs/mine/") == 2
+    assert said.count("finished in runs/mine/") == 3
     builders = (tmp_path / "built").read_text().split()
     assert len(builders) == len(set(builders)) == 3 and str(os.getpid()) not in builders
     assert not (tmp_path / "mark").exists()
@@ -68,3 +72,5 @@ def test_a_seed_that_fails_ends_them_with_its_line_and_code(command, tmp_path):
     assert done.returncode == 2 and "--data-dir nowhere is no folder" in done.stderr
     assert done.stderr.endswith("The run of seed 0 ended with code 2. See above; --resume goes on.\n")
     assert done.stdout.count("seed ") == 1
+    with pytest.raises(keraskit.UserError, match="runs of the command line"):
+        keraskit.run("mlp", seeds=2)
