@@ -134,7 +134,7 @@ def command_line() -> str:
 def own_flags(card: Card) -> list[str]:
     """The flags of a recipe's own functions, as a table."""
     rows = ["| flag | default | what it is |", "| --- | --- | --- |"]
-    for name, option in options_of(card.functions).model_fields.items():
+    for name, option in options_of(card.recipe.functions).model_fields.items():
         values = option.default if isinstance(option.default, tuple) else (option.default,)
         shown = "" if values[0] in ("", None) or values[0] is False else f"`{' '.join(map(str, values))}`"
         rows.append(f"| `{flag(name)}` | {shown} | {option.description or ''} |")

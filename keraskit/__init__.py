@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,21 +40,19 @@ def run(recipe: str | Recipe, **given: Any) -> RunResult:
     Raises:
         UserError: something given cannot be used.
     """
-    began = time.perf_counter()
     from keraskit import config, start
     from keraskit.errors import UserError
     from keraskit.recipe import Recipe
     from keraskit.registry import load_recipe
 
-    knobs = config.RunConfig(**{name: value for name, value in given.items() if name in config.KNOBS})
+    knobs = config.RunConfig(**{name: given.pop(name) for name in config.KNOBS if name in given})
     start.start_tensorflow()
     from keraskit.training.runner import train
 
-    options = {name: value for name, value in given.items() if name not in config.KNOBS}
     found = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(found, Recipe):
         raise UserError(f"{recipe} trains no model.", f"Call keraskit.load_recipe({recipe!r}).")
-    return train(found, knobs, options, ago=time.perf_counter() - began)
+    return train(found, knobs, given)
 
 
 def __getattr__(name: str) -> object:

@@ -28,7 +28,7 @@ def _a_device(name: str) -> str:
     return name
 
 
-class RunConfig(Typed):
+class RunConfig(Typed, use_attribute_docstrings=True):
     """The knobs of one run. `None` means: as the recipe says. A recipe's own functions add flags of theirs."""
 
     epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None
@@ -79,11 +79,11 @@ class RunConfig(Typed):
     """Keras callbacks of your own, file.py:function; the function returns a list of them."""
     tensorboard: bool = False
     """Write curves for TensorBoard into the run's folder, epoch by epoch (`keras.callbacks.TensorBoard`)."""
-    augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Augmentation()
+    augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Field(default_factory=Augmentation)
     """Random transforms of the training pictures, and their standardisation."""
 
 
-class Settings(RunConfig):
+class Settings(RunConfig, use_attribute_docstrings=False):
     """A run's knobs with nothing left open.
 
     Args:

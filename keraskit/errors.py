@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Interval
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 
 def _whole(_: Any, tokens: Sequence[Any]) -> int:
-    """What cyclopts makes of a word: no more than an int is, where its own rounds 1.5."""
-    return int(tokens[0].value)
+    """What cyclopts makes of a word: an int as pydantic has it, where its own rounds 1.5."""
+    return TypeAdapter(int).validate_python(tokens[0].value)
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
@@ -40,18 +40,10 @@ class RunStopped(UserError):
     code = 1
 
 
-class Typed(BaseModel):
+class Typed(BaseModel, arbitrary_types_allowed=True, defer_build=True):
     """A frozen record whose fields are checked against their types. Raises UserError for a value that does not fit."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        arbitrary_types_allowed=True,
-        protected_namespaces=(),
-        use_attribute_docstrings=True,
-        defer_build=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     func: ClassVar[None] = None  # where cyclopts looks for docstrings: the fields have theirs already
 
     def __init__(self, /, **given: Any) -> None:
@@ -84,8 +76,8 @@ def unfit(error: ValidationError, flag: str = "") -> UserError:
     first = error.errors()[0]
     names = [part.replace("_", "-") for part in first["loc"] if isinstance(part, str)]
     flag = f"--{'.'.join(names)}" if names else flag
-    if first["type"] == "missing":
-        return UserError(f"{flag} needs a value.")
+    if first["type"] in ("missing", "extra_forbidden"):
+        return UserError(f"{flag} needs a value." if first["type"] == "missing" else f"There is no flag {flag}.")
     said = first["msg"].removeprefix("Value error, ")
     shown = printable(first["input"])[:200] or "''"
     return UserError(f"{flag} {shown} makes no sense: {said[0].lower()}{said[1:]}.")

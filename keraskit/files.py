@@ -26,30 +26,19 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of thos
 def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
     """A path beside `target` to write to, with the same ending; renamed to it if the block succeeds.
 
-    The folder is made where it is missing. What is `durable` is on the disk then: it outlives a power failure too.
+    The folder is made where it is missing. What is `durable` is whole on the disk then, also after a power failure.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
     try:
         yield beside
         if durable:
-            _sync(beside)
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
         beside.replace(target)
-        if durable:
-            with suppress(OSError):  # not every file system can
-                _sync(target.parent)
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -65,10 +54,10 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def check_new(folder: Path) -> None:
+def check_new(path: Path) -> None:
     """Raise UserError where there is something of this name."""
-    if os.path.lexists(folder):
-        raise UserError(f"{folder} is there already.", "Name another folder with --output-dir, or move this one away.")
+    if os.path.lexists(path):
+        raise UserError(f"{path} is there already.", "Name another, or move it away.")
 
 
 def write_text(target: Path, text: str, durable: bool = False) -> None:
@@ -89,12 +78,6 @@ def _harmless(value: Any) -> Any:
         return value
     cell = printable(value)
     return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
-
-
-def existing(place: Path) -> Path:
-    """The place, or the nearest folder above it that is there."""
-    place = place.absolute()
-    return place if place.exists() else existing(place.parent)
 
 
 def check_file(file: Path | None, endings: Collection[str] = ()) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Interval
 from cyclopts import Parameter
 from pydantic import Field, create_model
 
 from keraskit.augment import Augmentation
 from keraskit.config import DATA, KNOBS, MODEL, TRAINING, flag
-from keraskit.errors import Typed, UserError, did_you_mean
+from keraskit.errors import Typed, UserError
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +27,7 @@ BEYOND = "beyond the document"
 NAMELESS = "recipe"  # what a recipe is called that has neither a name nor a file
 FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
 FOLLOWED = ("build", "classes")  # as many as the data has
-ALIASES = {"learning_rate": "--lr"}
+RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a learning rate
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 
 
@@ -35,11 +36,9 @@ class Pretrained:
     """Where a recipe's first weights come from.
 
     Args:
-        load: fills a model with Keras's published weights, for `--weights imagenet`. Returns the names of the layers
-            that have another shape and keep their initial weights.
+        load: fills a model with Keras's published weights; returns the names of layers that keep their initial ones.
         weights: what `--weights` is when the user gives none.
-        features: the layer whose output never changes, because all below it is frozen: it is computed once for each
-            example, and the layers above it are trained on that.
+        features: the layer below which all is frozen: its output is computed once, the layers above are trained on it.
         after: the recipe whose run this one starts from: it is found, or run first.
     """
 
@@ -56,8 +55,7 @@ class Recipe:
     Args:
         build: returns the uncompiled model.
         compile: given the model, calls `model.compile`. An argument `steps` is filled in with the steps of the whole
-            run, for schedules, and `batch_size` with the batch's. Averages of weights (`use_ema=True`) are what is
-            validated, saved and tested.
+            run, for schedules, and `batch_size` with the batch's.
         data: returns the splits that the model learns from, or what `from_arrays` returns.
         epochs: passes over the training split.
         batch_size: examples in one step.
@@ -69,13 +67,11 @@ class Recipe:
         callbacks: returns Keras callbacks that take part in `fit`.
         augment: what happens to training pictures unless flags say otherwise.
         augmented_by: the flag of `build` with which the model augments by itself: `augment` is left out then.
-        monitor: the validation metric that decides which epoch's weights are kept; with its direction, as in
-            `("val_mine", "max")`, where Keras does not know it. Of equals, the lower `val_loss` decides.
-            Of a metric of several values it names one: `val_f1_score_0`.
+        monitor: the validation metric that decides which epoch's weights are kept, such as `val_f1_score_0`; with its
+            direction, as in `("val_mine", "max")`, where Keras does not know it.
         class_output: the output that names the class, where the model has several.
-        figure: makes the sheet of samples, pictures and captions, from the names of the classes, and targets and
-            predictions of the first test examples, of several outputs by name, of sequences the most probable classes,
-            where pictures with their class would not show what the model does.
+        figure: makes a sheet of samples, pictures and captions, from the classes' names, and the first test examples'
+            targets and predictions, where pictures with their class would not show what the model does.
         pretrained: where the first weights come from, unless they are drawn at random.
         quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
         name: what it is called (default: like its file; where there is none, as in a notebook, "recipe").
@@ -92,7 +88,7 @@ class Recipe:
     expected: Mapping[str, float] = field(default_factory=dict)
     expected_with: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] | None = None
-    augment: Augmentation = Augmentation()  # noqa: RUF009  (frozen)
+    augment: Augmentation = field(default_factory=Augmentation)
     augmented_by: str = ""
     monitor: str | tuple[str, Literal["min", "max"]] = "val_accuracy"
     class_output: str | None = None
@@ -136,28 +132,19 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
             annotation, default = parameter.annotation, parameter.default
             if annotation is parameter.empty:
                 annotation = str | None if default in (None, parameter.empty) else type(default)
-            word = Parameter(
-                flag(name),
-                alias=ALIASES.get(name),
-                group=SECTIONS.get(which),
-                consume_multiple=1,
-                negative=None if default is True else (),  # nobody turns off what is off
-                negative_iterable=(),
-            )
+            word = Parameter(flag(name), group=SECTIONS.get(which), consume_multiple=1, negative_iterable=())
+            negation = Parameter(negative=None if default is True else ())  # nobody turns off what is off
+            rate = RATE if (name, annotation) == ("learning_rate", float) else ()
             default = ... if default is parameter.empty else default
-            fields[name] = (Annotated[annotation, word], Field(default, description=texts.get(name)))
+            fields[name] = (Annotated[annotation, word, negation, *rate], Field(default, description=texts.get(name)))
     with warnings.catch_warnings(action="ignore"):  # an argument may have the name of a model's method
         return create_model("Options", __base__=Typed, **fields)
 
 
-def checked(functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+def checked(functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, as their types have them. Raises UserError for one that is none, or does not fit."""
-    model = options_of(functions)
-    if unknown := [name for name in given if name not in model.model_fields]:
-        meant = did_you_mean(unknown[0], [*model.model_fields, *KNOBS])
-        raise UserError(f"{recipe} has no flag {unknown[0]}. {meant}", f"Its own are {', '.join(model.model_fields)}.")
-    options = vars(model(**given))
-    return {name: options[name] for name in given}
+    options = options_of(functions)(**given)
+    return {name: getattr(options, name) for name in given}
 
 
 def defaults(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

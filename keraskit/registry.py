@@ -8,7 +8,7 @@ import importlib.util
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -23,6 +23,8 @@ from keraskit.recipe import NAMELESS, Recipe
 
 PACKAGE = "keraskit.recipes"
 SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
+KERAS = ("keras", "tensorflow")  # take seconds to import
+ARRAYS = ("numpy", "matplotlib")  # a tenth of one; a file of the user's own may compute with them while it is imported
 
 
 class Card:
@@ -30,6 +32,7 @@ class Card:
 
     def __init__(self, source: Path | None, name: str = "") -> None:
         self.source, self.name = source or Path(), name or (source.stem if source else "")
+        self.made: Any = None  # what it makes, where it is a program that runs
 
     @cached_property
     def _tree(self) -> ast.Module:
@@ -56,23 +59,16 @@ class Card:
         found = re.search(r"([\d,]+) parameters", self.doc.partition("\n")[0])
         return found[1] if found else ""
 
-    @cached_property
-    def code(self) -> str:
-        """What the module does: without comments, docstrings, the order of imports, and what it says of itself."""
+    @property
+    def sha256(self) -> str:
+        """Identifies what the module does: without comments, docstrings, and what it says of itself."""
         tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Recipe":
                 node.keywords = [keyword for keyword in node.keywords if keyword.arg not in SAID]
             elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
-        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        rest = [node for node in tree.body if node not in imports]
-        return "\n".join([*sorted(map(ast.unparse, imports)), *map(ast.unparse, rest)])
-
-    @property
-    def sha256(self) -> str:
-        """Identifies the code: figures that were measured with other code are out of date."""
-        return hashlib.sha256(self.code.encode()).hexdigest()[:16]
+        return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
     @cached_property
     def plain(self) -> str:
@@ -112,45 +108,35 @@ class Card:
         return known is not None and known.source.resolve() == self.source.resolve()
 
     @cached_property
-    def recipe(self) -> Recipe | Callable[..., Any]:
-        """The recipe for its flags: imported with stand-ins for Keras, or in earnest where that fails."""
+    def recipe(self) -> Any:
+        """What the file makes, for its flags: imported with stand-ins for Keras, or in earnest where that fails."""
         if "keras" not in sys.modules:
-            with contextlib.suppress(Exception), standing_in(), contextlib.redirect_stdout(io.StringIO()):
+            packages = {*KERAS, *(ARRAYS if self.ours else ())}
+            with contextlib.suppress(Exception), standing_in(packages), contextlib.redirect_stdout(io.StringIO()):
                 return self._imported()
-        recipe: Recipe | Callable[..., Any] = self.load()
-        return recipe
-
-    @property
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """Those whose arguments are flags."""
-        return functions_of(self.recipe)
+        return self.load()
 
     def load(self) -> Any:
-        """Import the recipe, and Keras with it. A file of the user's own is imported once, by its path."""
+        """Import what the file makes, and Keras with it. A file of the user's own is imported once, by its path."""
         start.wait_for_tensorflow()
-        return self._imported()
+        return self.made or self._imported()
 
-    def _imported(self) -> Recipe | Callable[..., Any]:
+    def _imported(self) -> Any:
         if self.ours:
-            return self.made(vars(import_module(f"{PACKAGE}.{self.name}")))
-        name = f"keraskit_file_{hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:8]}"
-        return self.made(vars(sys.modules.get(name) or import_file(self.source, name)))
-
-    def made(self, names: dict[str, Any]) -> Recipe | Callable[..., Any]:
-        """The recipe among a module's names, as this file's; or the plain function."""
-        if self.plain:
-            function: Callable[..., Any] = names[self.plain]
-            return function
-        recipe = names.get("recipe")
-        if not isinstance(recipe, Recipe):
+            module = import_module(f"{PACKAGE}.{self.name}")
+        else:
+            name = f"keraskit_file_{hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:8]}"
+            module = sys.modules.get(name) or import_file(self.source, name)
+        found = getattr(module, self.plain or "recipe", None)
+        if self.trains and not isinstance(found, Recipe):
             raise UserError(f"{self.source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
-        name = self.name if recipe.name == NAMELESS else recipe.name
-        return dataclasses.replace(recipe, source=self.source, name=name)
+        return self.named(found)
 
-
-def functions_of(recipe: Recipe | Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """The functions whose arguments are flags: a recipe's, or a plain one as "run"."""
-    return recipe.functions if isinstance(recipe, Recipe) else {"run": recipe}
+    def named(self, found: Any) -> Any:
+        """What the file makes, where a recipe has the file as its source, and its name unless it has one."""
+        if not isinstance(found, Recipe) or self.source == Path():
+            return found
+        return dataclasses.replace(found, source=self.source, name=self.name if found.name == NAMELESS else found.name)
 
 
 def import_file(source: Path, name: str) -> ModuleType:
@@ -198,52 +184,49 @@ def load_recipe(word: str) -> Any:
     return find_card(word).load()
 
 
-class _StandIn(ModuleType):
-    """Whatever is asked of it is another: a module, a class to derive from, a decorator."""
+class _StandIn(type):
+    """A class in the place of whatever a file takes from Keras: a module, a layer to derive from, a decorator."""
 
-    __path__: list[str] = []  # noqa: RUF012  (a package, as the import system has it)
-
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        made = type(name, (_Class,), {}) if name[0].isupper() else _StandIn(f"{self.__name__}.{name}")
-        setattr(self, name, made)
-        return made
+        return _stand_in(name)
 
-    def __call__(self, *given: Any, **_: Any) -> Any:
-        return given[0] if given and callable(given[0]) else self
+    def __call__(cls, *given: Any, **_: Any) -> Any:
+        return given[0] if given and callable(given[0]) else cls
 
 
-class _Class:
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
+class _Anything(metaclass=_StandIn):
     def __init_subclass__(cls, **_: Any) -> None: ...
 
     def __class_getitem__(cls, _: Any) -> Any:
         return cls
 
-    def __call__(self, *given: Any, **_: Any) -> Any:
-        return given[0] if given else self
+
+def _stand_in(name: str) -> Any:
+    return type.__call__(_StandIn, name, (_Anything,), {})
 
 
 class _Finder:
+    """For `sys.meta_path`: finds a stand-in for each of some packages, and for all below them."""
+
+    def __init__(self, packages: Collection[str]) -> None:
+        self.packages = packages
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=True) if _of_keras(name) else None  # type: ignore[arg-type]
+        found = name.partition(".")[0] in self.packages
+        return ModuleSpec(name, self, is_package=True) if found else None  # type: ignore[arg-type]
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _StandIn(spec.name)
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return _stand_in(spec.name)
 
-    def exec_module(self, module: ModuleType) -> None: ...
-
-
-def _of_keras(name: str) -> bool:
-    return name.partition(".")[0] in ("keras", "tensorflow")
+    def exec_module(self, module: Any) -> None: ...
 
 
 @contextlib.contextmanager
-def standing_in() -> Iterator[None]:
-    """Import stand-ins for Keras and TensorFlow inside the block; afterwards no module is left that has seen one."""
-    before, path, finder = set(sys.modules), [*sys.path], _Finder()
+def standing_in(packages: Collection[str]) -> Iterator[None]:
+    """Import stand-ins for these packages inside the block; afterwards no module is left that has seen one."""
+    before, path, finder = set(sys.modules), [*sys.path], _Finder(packages)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -251,7 +234,7 @@ def standing_in() -> Iterator[None]:
         sys.meta_path.remove(finder)
         sys.path[:] = path
         new = {name: module for name, module in sys.modules.items() if name not in before}
-        gone = {name for name in new if _of_keras(name) or name.startswith("keraskit")}
+        gone = {name for name in new if name.partition(".")[0] in {"keraskit", *packages}}
         while more := {name for name, module in new.items() if name not in gone and _has_seen(module, gone)}:
             gone |= more
         for name in gone:
@@ -259,6 +242,9 @@ def standing_in() -> Iterator[None]:
 
 
 def _has_seen(module: ModuleType, gone: set[str]) -> bool:
-    """Whether a module holds one of these modules, or something of theirs."""
+    """Whether a module holds a stand-in, or one of these modules, or something of theirs."""
     values = vars(module).values()
-    return any((v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", "")) in gone for v in values)
+    return any(
+        isinstance(v, _StandIn) or (v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", "")) in gone
+        for v in values
+    )

@@ -3,9 +3,8 @@
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM)
@@ -13,16 +12,11 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has ended the command; the text says so to the user."""
+    """A signal has ended the command; the text says so to the user, and the code to the shell: 130 or 143."""
 
     def __init__(self, number: int, saying: str = "") -> None:
         super().__init__(saying)
-        self.number = number
-
-    @property
-    def code(self) -> int:
-        """The exit code that shells expect: 130 after Ctrl-C, 143 after SIGTERM."""
-        return 128 + self.number
+        self.number, self.code = number, 128 + number
 
 
 class Patience:
@@ -49,8 +43,8 @@ def stop(number: int, frame: FrameType | None) -> None:
 def sent_to(handler: Handler) -> Iterator[None]:
     """Handle SIGINT and SIGTERM inside the block; not in other threads, and not those that nohup has ignored."""
     before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in CAUGHT:
+    for number in CAUGHT:
+        with suppress(ValueError):  # raised in another thread
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, handler)
     try:

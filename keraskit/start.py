@@ -58,9 +58,9 @@ class QuietImport:
         if name not in ("keras", "tensorflow"):
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec and spec.loader:
-            spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)  # type: ignore[method-assign]
+        if spec := importlib.util.find_spec(name):
+            loader: Any = spec.loader
+            loader.exec_module = functools.partial(_execute, loader.exec_module)
         return spec
 
 
@@ -93,12 +93,9 @@ def start_tensorflow() -> None:
 
 def wait_for_tensorflow() -> None:
     """Import TensorFlow for a command, and say so where somebody waits."""
-    waiting = sys.stderr is not None and sys.stderr.isatty() and "keras" not in sys.modules
-    if waiting:
-        print("loading TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    if sys.stderr and sys.stderr.isatty() and "keras" not in sys.modules:
+        print("loading TensorFlow ...", file=sys.stderr, flush=True)
     start_tensorflow()
-    if waiting:
-        print("\033[K", end="\r", file=sys.stderr, flush=True)
     gc.freeze()  # else the collector looks through all of it, at the end of the process alone for a second
 
 

@@ -5,9 +5,8 @@
     keraskit augment --preview PHOTO.jpg --rotation-range 40 --horizontal-flip
 
 What differs: each of Keras's layers resamples by itself, so that several blur, where keraskit's Augmentation resamples
-once. RandomShear leaves the upper left corner in place, not the centre, and the width as it is. Keras has no layer
-for ZCA whitening. The document's shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees, and move a pixel by
-up to 0.95 and 0.2 of its distance.
+once. RandomShear leaves the upper left corner in place, not the centre. Keras has no layer for ZCA whitening. The
+document's shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees.
 """
 
 from pathlib import Path
@@ -62,24 +61,23 @@ def pipeline(kind: str = "seven", data: np.ndarray | None = None) -> keras.Seque
     return keras.Sequential(kinds[kind], name=kind)
 
 
-def augmentation(output: Path = Path("augmentation.png"), seed: int = 0, count: int = 9) -> None:
+def augmentation(output: Path = Path("augmentation.png"), seed: int = 0) -> None:
     """Draw digits before and after each kind, by layers and in words.
 
     Args:
         output: The PNG to write.
         seed: Decides what is random.
-        count: How many digits.
     """
     keras.utils.set_random_seed(seed)
     x = 255 * digits.images().train.take(np.arange(2_000))[0]
-    rows = {"before": x[:count]}
+    rows = {"before": x[:9]}
     for kind, words in IN_WORDS.items():
         fitted = words.fit(x) if words.needs_fit else words
         if kind != "zca":
-            rows[f"{kind}, by layers"] = pipeline(kind, x)(x[:count], training=True)
-        rows[f"{kind}, in words"] = fitted.standardize(fitted.transform(x[:count], (seed, 0)))
-    figure = Figure(figsize=(count, 1.3 * len(rows)))
-    for (name, pictures), line in zip(rows.items(), figure.subplots(len(rows), count, squeeze=False), strict=True):
+            rows[f"{kind}, by layers"] = pipeline(kind, x)(x[:9], training=True)
+        rows[f"{kind}, in words"] = fitted.standardize(fitted.transform(x[:9], (seed, 0)))
+    figure = Figure(figsize=(9, 1.3 * len(rows)))
+    for (name, pictures), line in zip(rows.items(), figure.subplots(len(rows), 9, squeeze=False), strict=True):
         line[0].set_title(name, loc="left")
         for picture, place in zip(pictures, line, strict=True):
             place.imshow(np.squeeze(picture), cmap="gray")

@@ -19,7 +19,6 @@ def build(hidden: tuple[int, ...] = (512, 216, 128), classes: int = 10) -> keras
 
     Args:
         hidden: Units of each hidden layer.
-        classes: Number of classes.
     """
     inputs = x = keras.Input((784,), name="input")
     for i, units in enumerate(hidden, 1):

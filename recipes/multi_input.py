@@ -3,8 +3,7 @@
     python -m keraskit.recipes.multi_input
     python -m keraskit.recipes.multi_input --dataset cifar10      # colours that are real, where Keras can download it
 
-The two pictures are made from the data set's one while training goes on; nothing is stored twice. They are fed by name:
-`model.predict({"img_gray_bigsize": ..., "img_rgb_smallsize": ...})`.
+The two pictures are made from the data set's one while training goes on, and fed by name: `model.predict({...})`.
 
 Expected: test accuracy 0.99 after 6 epochs, 81 s on two CPU cores with bfloat16.
 """
@@ -23,7 +22,6 @@ def build(filters: tuple[int, int] = (32, 16), kernel_size: int = 4, classes: in
     Args:
         filters: Filters of each branch's first and second convolution.
         kernel_size: Height and width of their kernels, in pixels.
-        classes: Number of classes.
     """
     grey = keras.Input((64, 64, 1), name="img_gray_bigsize")
     colour = keras.Input((32, 32, 3), name="img_rgb_smallsize")
@@ -36,8 +34,7 @@ def build(filters: tuple[int, int] = (32, 16), kernel_size: int = 4, classes: in
     x = layers.Concatenate(name="concatenate")(branches)
     x = layers.Dense(128, activation="relu", name="hidden1")(x)
     x = layers.Dense(64, activation="relu", name="hidden2")(x)
-    # float32 here, so that probabilities keep their digits when the rest runs in bfloat16.
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # digits are kept
     return keras.Model({"img_gray_bigsize": grey, "img_rgb_smallsize": colour}, outputs, name="multi_input")
 
 

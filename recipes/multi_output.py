@@ -16,14 +16,12 @@ from keraskit import Recipe, spread_gates
 from keraskit.datasets import digits
 
 
-def build(extract: int = 64, units: int = 32, bins: int = 10, classes: int = 10) -> keras.Model:
+def build(extract: int = 64, units: int = 32, classes: int = 10) -> keras.Model:
     """784 standardised pixels in; out `output1`, the class, and `output2`, the next pixel's brightness at each step.
 
     Args:
         extract: Units of the LSTM that both answers share.
         units: Units of the LSTM and of the dense layer that lead to the class.
-        bins: Brightness bins of the next pixel.
-        classes: Number of classes.
     """
     inputs = keras.Input((784, 1), name="input")
     shared = layers.LSTM(extract, return_sequences=True, name="extract")
@@ -34,20 +32,18 @@ def build(extract: int = 64, units: int = 32, bins: int = 10, classes: int = 10)
     spread_gates(reader, span=4 * 28)  # the digit is read from the last state: see the recipe lstm
     x = layers.Dense(units, activation="relu", name="class12")(x)
     digit = layers.Dense(classes, activation="softmax", name="output1")(x)
-    # The document wraps this layer in TimeDistributed. Dense works on the last axis by itself, with the same weights;
-    # the wrapper would unroll it into 784 copies, which take minutes to compile.
-    pixel = layers.Dense(bins, activation="softmax", name="output2")(sequence)
+    # The document wraps this layer in TimeDistributed, which unrolls it into 784 copies. Dense works on the last axis.
+    pixel = layers.Dense(10, activation="softmax", name="output2")(sequence)
     return keras.Model(inputs, {"output1": digit, "output2": pixel}, name="multi_output")
 
 
-def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002, warmup: int = 200) -> None:
+def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) -> None:
     """Adam with clipped gradients; its learning rate rises at first, then falls along a cosine to zero.
 
     Args:
         learning_rate: At its highest.
-        warmup: Steps in which it rises to its highest; at most a tenth of all.
     """
-    warmup = min(warmup, steps // 10)
+    warmup = min(200, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate / (warmup + 1), steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
     )

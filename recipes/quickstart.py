@@ -21,7 +21,6 @@ def build(hidden: int = 64, classes: int = 10) -> keras.Model:
 
     Args:
         hidden: Units of the hidden layer.
-        classes: Number of classes.
     """
     return keras.Sequential(
         [

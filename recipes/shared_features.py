@@ -5,8 +5,7 @@
 
 The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which says why. Its branches are narrow: as
 long as what reaches them differs little from digit to digit, each step moves all their units alike, and can silence
-them for good. With gates that remember one row instead of four, three of the first six seeds fell all but silent
-within 300 steps; hence the warm-up, too.
+them for good; hence the warm-up.
 
 Expected: test accuracy 0.96 after 8 epochs, 10 min on two CPU cores.
 """
@@ -28,7 +27,6 @@ def build(
         units: Units of the LSTM.
         deep: Units of the deep branch's layers; the shallow branch has one layer of 10.
         timesteps: 784 steps of one pixel, or 28 steps of one row.
-        classes: Number of classes.
     """
     inputs = keras.Input((timesteps, 784 // timesteps), name="input")
     lstm = layers.LSTM(units, name="lstm1")
@@ -43,14 +41,13 @@ def build(
     return keras.Model(inputs, outputs, name="shared_features")
 
 
-def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002, warmup: int = 200) -> None:
+def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) -> None:
     """Adam with clipped gradients; its learning rate rises at first, then falls along a cosine to zero.
 
     Args:
         learning_rate: At its highest.
-        warmup: Steps in which it rises to its highest; at most a tenth of all.
     """
-    warmup = min(warmup, steps // 10)
+    warmup = min(200, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate / (warmup + 1), steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
     )

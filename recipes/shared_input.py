@@ -21,7 +21,6 @@ def build(
     Args:
         filters: Filters of the fine and of the coarse branch's convolution.
         kernel_sizes: Height and width of their kernels, in pixels.
-        classes: Number of classes.
     """
     inputs = keras.Input((28, 28, 1), name="input")
     branches = []
@@ -31,8 +30,7 @@ def build(
         branches.append(layers.Flatten(name=f"flatten{i}")(x))
     x = layers.Concatenate(name="concatenate")(branches)
     x = layers.Dense(64, activation="relu", name="hidden1")(x)
-    # float32 here, so that probabilities keep their digits when the rest runs in bfloat16.
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # digits are kept
     return keras.Model(inputs, outputs, name="shared_input")
 
 

@@ -1,11 +1,10 @@
 """VGG16 from its paper, Sequential and functional (document, section 4; 138,357,544 parameters).
 
     python -m keraskit.recipes.vgg16 --quick
-    python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --size 64 --width 0.25 --dropout 0.5
     python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --weights imagenet --learning-rate 0.0001
 
-It trains on a folder with a subfolder of pictures per class; without one it learns to tell the cats from the dogs that
-keraskit draws. Batches, momentum, weight decay and learning rate are the paper's.
+It trains on a folder with a subfolder of pictures per class, or on the pets that keraskit draws. Batches, momentum,
+weight decay and learning rate are the paper's.
 
 Expected: not trained in full on the hardware at hand; weights, gradients and momentum need 1.7 GB, one epoch hours.
 """
@@ -26,7 +25,6 @@ def build(
     style: Literal["functional", "sequential"] = "functional",
     classes: int = 1000,
     size: int = 224,
-    dropout: float = 0.0,
     width: float = 1.0,
     weight_decay: float = 5e-4,
 ) -> keras.Model:
@@ -34,9 +32,7 @@ def build(
 
     Args:
         style: Which of Keras's two ways builds the same graph.
-        classes: Number of classes.
         size: Height and width of the input, in pixels.
-        dropout: Rate after fc1 and fc2; the paper has 0.5, the document none.
         width: Factor on all filters and units, below 1 for small machines.
         weight_decay: The paper's; kernels are penalised with half of it times their squares.
     """
@@ -50,7 +46,6 @@ def build(
     stack.append(layers.Flatten(name="flatten"))
     for name in ("fc1", "fc2"):
         stack.append(layers.Dense(max(1, int(4096 * width)), activation="relu", kernel_regularizer=penalty, name=name))
-        stack += [layers.Dropout(dropout, name=f"{name}_dropout")] if dropout else []
     stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="predictions"))  # digits are kept
     inputs = x = keras.Input((size, size, 3), name="input")
     if style == "sequential":

@@ -36,7 +36,7 @@ def _several(value: Any) -> Any:
     return (value,) if isinstance(value, int | float | str) else value
 
 
-class Augmentation(Typed):
+class Augmentation(Typed, use_attribute_docstrings=True):
     """Random transforms of pictures and their standardisation, in ImageDataGenerator's words and units.
 
     Pictures have values from 0 to 255. The transforms are composed into one matrix per picture, in ImageDataGenerator's

@@ -1,8 +1,6 @@
 """What the command line can do besides running recipes and asking of runs. Nothing imports TensorFlow too early."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,11 +10,10 @@ from cyclopts import Parameter
 from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
 from keraskit.cli.run_commands import Asked, Switch
-from keraskit.config import RunConfig
-from keraskit.errors import Count, Seed, printable
-from keraskit.files import PICTURES, check_file
+from keraskit.errors import Count, Seed, UserError, printable
+from keraskit.files import PICTURES, check_file, check_new, write_text
 from keraskit.recipe import BEYOND
-from keraskit.registry import recipes_available
+from keraskit.registry import find_card, recipes_available
 from keraskit.start import wait_for_tensorflow
 
 PREVIEWED = 8  # pictures at most
@@ -55,7 +52,7 @@ def augment(
     output: Path = Path("augmented.png"),
     versions: Annotated[Count, Interval(le=50)] = 7,
     seed: Seed = 0,
-    augmentation: Annotated[Augmentation, Parameter(name="*")] = Augmentation(),  # noqa: B008
+    augmentation: Annotated[Augmentation | None, Parameter(name="*")] = None,
 ) -> None:
     """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.
 
@@ -73,7 +70,7 @@ def augment(
     wait_for_tensorflow()
     from keraskit.tools.preview import preview as write
 
-    write(paths, augmentation, output, versions, seed)
+    write(paths, augmentation or Augmentation(), output, versions, seed)
     print(f"sheet: {printable(output)}")
 
 
@@ -135,10 +132,14 @@ def new(name: str, *, folder: Path = Path()) -> None:
         name: Of the recipe, and of its file.
         folder: Where to write it.
     """
-    from keraskit.cli.new import new
-
-    file = printable(new(name, folder))
-    print(f"written: {file}\nrun it:  keraskit run ./{file} --quick")
+    if not name.isidentifier():
+        raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits and underscores.")
+    file = folder / f"{name}.py"
+    check_new(file)
+    source = find_card("mlp").source.read_text("utf-8").partition('"""\n')[2].replace('name="mlp"', f'name="{name}"')
+    source = re.sub(r"    (section|expected)=.*\n", "", source)  # what holds for mlp alone
+    write_text(file, f'"""{name}: begun as mlp.\n\n    keraskit run ./{file}\n"""\n{source}')
+    print(f"written: {printable(file)}\nrun it:  keraskit run ./{printable(file)} --quick")
 
 
 def doctor() -> None:
@@ -146,15 +147,8 @@ def doctor() -> None:
     wait_for_tensorflow()
     from keraskit.cli import doctor
 
-    doctor.examine(RunConfig().output_dir)
+    doctor.examine()
 
 
-VERBS: dict[str, Callable[..., None]] = {
-    "list": list_recipes,
-    "doctor": doctor,
-    "new": new,
-    "launch": launch,
-    "augment": augment,
-    "classify": classify,
-    **run_commands.VERBS,
-}
+VERBS = {verb.__name__: verb for verb in (doctor, new, launch, augment, classify, *run_commands.VERBS)}
+VERBS["list"] = list_recipes

@@ -1,18 +1,14 @@
 """`keraskit doctor`: looks at the machine and says what to do about what is missing."""
 
-from __future__ import annotations
-
 import shutil
-from pathlib import Path
 
 from keraskit import system
 from keraskit.datasets import mnist
-from keraskit.files import existing
 from keraskit.models import graph
 from keraskit.training import hardware
 
 
-def examine(output_dir: Path) -> None:
+def examine() -> None:
     """Print one line per thing that matters to a run, and below it what to do where it is missing."""
     for name, version in system.versions().items():
         _line(name, version)
@@ -26,8 +22,8 @@ def examine(output_dir: Path) -> None:
     _line("graph layout", program or "none", "" if program else "`pip install graphviz-pure`.")
     found = next(((why, path) for why, path in mnist.search_path() if system.is_file(path)), None)
     _line("mnist", f"{found[1]} ({found[0]})" if found else "not here", "" if found else "The first run downloads it.")
-    free = shutil.disk_usage(existing(output_dir)).free / 2**30
-    _line("free disk", f"{free:.1f} GiB for {output_dir}/", "" if free > 1 else "Runs may not fit: --output-dir.")
+    free = shutil.disk_usage(".").free / 2**30
+    _line("free disk", f"{free:.1f} GiB here", "" if free > 1 else "Runs may not fit: --output-dir.")
 
 
 def _line(name: str, state: str, advice: str = "") -> None:

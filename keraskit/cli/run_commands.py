@@ -1,9 +1,7 @@
 """What the command line can do with runs: go on, predict, compare, list, verify, explain, take away."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,14 +15,11 @@ from keraskit.runs import manifest
 from keraskit.start import wait_for_tensorflow
 from keraskit.text import print_table
 
-# Columns set to the right.
-NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}
+NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # columns set to the right
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
 Pictures = Annotated[Path, Parameter(help="Files, folders, patterns such as '*.jpg'.")]
-RecipeFile = Annotated[
-    Path | None,
-    Parameter(help="Your recipe's file, for a run of your own recipe: it is imported before the model is loaded."),
-]
+FILE = "Your recipe's file, for a run of your own recipe: it is imported before the model is loaded."
+RecipeFile = Annotated[Path | None, Parameter(help=FILE)]
 Switch = Annotated[bool, Parameter(negative=())]
 Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
 
@@ -83,12 +78,11 @@ def predict(
     from keraskit.datasets.images.truth import Labels
 
     folder = manifest.newest(run, unfinished=True)
-    facts = manifest.read(folder)
-    if (status := facts.get("status")) != "finished":
-        epochs = (facts.get("config") or {}).get("epochs", "?")
-        best = f"its model is the best of {len(folder.read_history())} of {epochs} epochs"
-        print(f"NOTE           {printable(folder.path)} is {printable(status)}: {best}", flush=True)
-    if len(pictures) == 1 and pictures[0].suffix in (".npy", ".npz"):
+    facts = manifest.read(folder, "config.epochs", "status")
+    if facts["status"] != "finished":
+        best = f"its model is the best of {len(folder.read_history())} of {facts['config']['epochs']} epochs"
+        print(f"NOTE           {printable(folder.path)} is {printable(facts['status'])}: {best}", flush=True)
+    if pictures[0].suffix in (".npy", ".npz"):
         wait_for_tensorflow()
         from keraskit.tools.predict import predict_arrays, show_arrays
 
@@ -182,10 +176,7 @@ def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
 
 
 def verify(run: Run, *, recipe: RecipeFile = None) -> None:
-    """Evaluate a finished run's model again, and see that its figures, weights, data and predictions agree.
-
-    Args:
-    """
+    """Evaluate a finished run's model again, and see that its figures, weights, data and predictions agree."""
     folder = manifest.newest(run)
     wait_for_tensorflow()
     from keraskit.tools.verify import verify
@@ -272,13 +263,4 @@ def demo(run: Run, *, output: Path | None = None, recipe: RecipeFile = None) -> 
     print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")
 
 
-VERBS: dict[str, Callable[..., None]] = {
-    "resume": resume,
-    "predict": predict,
-    "compare": compare,
-    "runs": runs,
-    "verify": verify,
-    "explain": explain,
-    "export": export,
-    "demo": demo,
-}
+VERBS = (resume, predict, compare, runs, verify, explain, export, demo)

@@ -20,7 +20,7 @@ Numbers = dict[str, float | None]
 def _keys(*types: tuple[Any, str]) -> type[BaseModel]:
     """Keys of each type, that may be left out or null; others are kept as they are."""
     keys: dict[str, Any] = {name: (kind | None, None) for kind, names in types for name in names.split()}
-    return create_model("Keys", __config__=ConfigDict(extra="allow", strict=True), **keys)
+    return create_model("Keys", __config__=ConfigDict(extra="allow", strict=True, defer_build=True), **keys)
 
 
 Manifest = _keys(

@@ -26,7 +26,7 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
     if recipe.features and augment != Augmentation():
         raise UserError(f"{recipe.name} computes features once, so pictures cannot change.", "Leave --augment out.")
     known = defaults(recipe.functions)
-    own = {**quick, **checked(recipe.functions, options, recipe.name)}
+    own = {**quick, **checked(recipe.functions, options)}
     knobs = {
         **vars(config),
         "epochs": config.epochs or (min(recipe.epochs, QUICK_EPOCHS) if config.quick else recipe.epochs),

@@ -42,7 +42,7 @@ def sections(lines):
 @pytest.mark.parametrize("words", ["run cnn", "run cats_dogs_finetune", "show vgg16", "predict", "augment", ""])
 def test_a_page_breaks_no_name(page, words):
     lines = page(f"{words} --help")
-    found = app._app(words.split())
+    found = app.app(words.split())
     for word in words.split():
         found = found[word]
     if found.default_command:

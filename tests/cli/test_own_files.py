@@ -129,7 +129,7 @@ from keraskit.registry import Card
 for name in sys.argv[1:]:
     card = Card(Path(f"{name}.py"))
     assert card.trains and card.recipe.epochs == 2 and card.recipe.name == name
-    fields = options_of(card.functions).model_fields
+    fields = options_of(card.recipe.functions).model_fields
     print({name: field.default for name, field in fields.items()}, fields["units"].description)
     assert not {"keras", "tensorflow", "maker"} & set(sys.modules)
 import keras, maker

@@ -14,7 +14,7 @@ from shared_data import shared
 from tables import CNN_AS_PRINTED, LAYERS, TOTALS
 
 from keraskit.recipe import call, options_of
-from keraskit.registry import find_card, functions_of, load_recipe, recipes_available
+from keraskit.registry import find_card, load_recipe, recipes_available
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 
@@ -106,8 +106,9 @@ import sys
 from keraskit.registry import recipes_available
 from keraskit.recipe import options_of
 for name, card in recipes_available().items():
-    options = options_of(card.functions).model_fields
-    print(name, *card.functions, *(f"{each}={field.default!r}" for each, field in options.items()))
+    functions = getattr(card.recipe, "functions", {"run": card.recipe})
+    options = options_of(functions).model_fields
+    print(name, *functions, *(f"{each}={field.default!r}" for each, field in options.items()))
 assert not {"keras", "tensorflow"} & set(sys.modules)
 """
 
@@ -116,7 +117,7 @@ def test_signatures_are_read_without_keras_and_are_the_real_ones():
     done = subprocess.run([sys.executable, "-c", SIGNATURES], capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
     for line, name in zip(done.stdout.splitlines(), recipes_available(), strict=True):
-        functions = functions_of(load_recipe(name))
+        functions = getattr(load_recipe(name), "functions", {"run": load_recipe(name)})
         options = options_of(functions).model_fields
         fields = [f"{each}={field.default!r}" for each, field in options.items()]
         assert line == " ".join([name, *functions, *fields])
