@@ -4,7 +4,6 @@ import ast
 import contextlib
 import dataclasses
 import hashlib
-import importlib.util
 import io
 import re
 import sys
@@ -24,7 +23,7 @@ from keraskit.recipe import NAMELESS, Recipe
 PACKAGE = "keraskit.recipes"
 SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
 KERAS = ("keras", "tensorflow")  # take seconds to import
-ARRAYS = ("numpy", "matplotlib")  # a tenth of one; a file of the user's own may compute with them while it is imported
+ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # a tenth of one; a user's file may compute with them as it is imported
 
 
 class Card:
@@ -159,9 +158,7 @@ def import_file(source: Path, name: str) -> ModuleType:
 
 def recipes_available() -> dict[str, Card]:
     """Every recipe of keraskit by name, in the alphabet's order."""
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = sorted(file for folder in folders for file in Path(folder).glob("[a-z]*.py"))
+    files = sorted(file for folder in import_module(PACKAGE).__path__ for file in Path(folder).glob("[a-z]*.py"))
     return {file.stem: Card(file) for file in files}
 
 

@@ -31,10 +31,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def tensorflow():
-    """TensorFlow, started once and quietly."""
+    """TensorFlow, started once and quietly; MNIST's arrays stay in memory."""
     start.start_tensorflow()
     gc.freeze()  # as a command does
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        prefork.keep_mnist(patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,14 +44,6 @@ def memory():
     """A module's models are gone after it: each is a circle of objects, and a suite's would be ten gigabytes."""
     yield
     gc.collect()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def mnist_read_once():
-    """MNIST's arrays stay in memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        prefork.keep_mnist(patch.setattr)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ What a test learns of a command here holds for one that was started from scratch
 are imported: tests of that, and those that set variables which are read then, start a process of their own.
 """
 
+import functools
 import gc
 import importlib
 import json
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+OURS = Path(__file__).resolve().parents[1] / "data" / "mnist.npz"
 BEFORE = (  # no recipe: that is the program, and Python would say that it was there before
     *("keraskit.cli.app", "keraskit.cli.run_commands", "keraskit.training.runner", "keraskit.runs.report"),
     *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "PIL.JpegImagePlugin"),
@@ -28,28 +30,24 @@ def keep_mnist(replace: Callable = setattr) -> None:
     """MNIST's arrays stay in memory, read and checked once: to unpack, check and copy them is a third of a tiny run."""
     from keraskit.datasets import mnist
 
-    read, digest = mnist.read_npz, mnist.digest
-    file, arrays, sha256 = None, {}, ""
+    read, digest, kept = mnist.read_npz, mnist.digest, {}
+    known = functools.cache(lambda: digest(kept[name] for name in mnist.SHAPES))
 
     def read_npz(path: Path) -> dict:
-        nonlocal file, arrays, sha256
-        if not path.is_file():
+        if path != OURS:
             return read(path)
-        asked = (path, path.stat().st_mtime_ns, path.stat().st_size)
-        if asked != file:
-            file, arrays = asked, read(path)
-            sha256 = digest(arrays[name] for name in mnist.SHAPES)
-            for array in arrays.values():
+        if not kept:
+            kept.update(read(path))
+            for array in kept.values():
                 array.flags.writeable = False  # they stay what was checked
-        return dict(arrays)
+        return dict(kept)
 
-    def known(given: Iterable) -> str:
+    def digest_once(given: Iterable) -> str:
         given = list(given)
-        ours = all(a is arrays.get(name) for a, name in zip(given, mnist.SHAPES, strict=True))
-        return sha256 if ours else digest(given)
+        return known() if all(any(a is b for b in kept.values()) for a in given) else digest(given)
 
     replace(mnist, "read_npz", read_npz)
-    replace(mnist, "digest", known)
+    replace(mnist, "digest", digest_once)
 
 
 def serve() -> None:
@@ -61,7 +59,7 @@ def serve() -> None:
     for module in BEFORE:
         importlib.import_module(module)
     keep_mnist()
-    mnist.read_npz(dict(mnist.search_path())["the repository's data/"])
+    mnist.read_npz(OURS)
     gc.collect()
     gc.freeze()  # no copy looks through all that again, nor needs pages of its own for it
     print(flush=True)
@@ -155,10 +153,8 @@ class Prefork:
     ) -> Forked:
         """A command without input, whose stdout and stderr go to files, or both to one."""
         if self._server is None:
-            line = [sys.executable, "-m", "prefork"]
-            self._server = subprocess.Popen(
-                line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
-            )
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            self._server = subprocess.Popen([sys.executable, "-m", "prefork"], cwd=Path(__file__).parent, **pipes)
             self._server.stdout.readline()
         asked = {"program": program, "words": [*map(str, words)], "cwd": cwd, "env": env, "outputs": outputs}
         return Forked(self._ask, self._ask(json.loads(json.dumps(asked, default=str))))

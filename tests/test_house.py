@@ -1,10 +1,6 @@
 """The house: imports go down from room to room, no tool knows another, no module is long, the sums stay small."""
 
 import ast
-import os
-import shutil
-import subprocess
-import sys
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -30,8 +26,8 @@ ARROWS = {  # of a room, those that it may import; all may import what lies at t
 EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
-    ("recipes",): 1_130,
-    ("cli", ""): 2_000,
+    ("recipes",): 1_060,
+    ("cli", ""): 1_815,
     ("training", "distributed"): 2_460,
     ("runs", "tools", "models"): 4_010,
     ("datasets", "augment"): 3_220,
@@ -121,26 +117,3 @@ def test_a_module_says_its_job_first_and_is_not_long(name):
 def test_rooms_stay_small(rooms):
     lines = {name: len(FILES[name].read_text().splitlines()) for name in FILES if room(name) in rooms}
     assert sum(lines.values()) <= LIMITS[rooms], lines
-
-
-WITHOUT = """
-import sys
-import keraskit
-from keraskit.cli.app import command_line
-assert keraskit.__file__.startswith(sys.argv[1])
-for words in (["list"], ["run", "mlp", "--quick", "--hidden", "8", "--xla", "off"]):
-    try: command_line(words)
-    except SystemExit as end: assert not end.code, words
-"""
-
-
-def test_a_run_needs_no_tool(tmp_path):
-    """All tools are deleted at once: none needs another, so who deletes one loses that one alone."""
-    unneeded = shutil.ignore_patterns("__pycache__", "tools")
-    package = shutil.copytree(ROOT / "keraskit", tmp_path / "keraskit", ignore=unneeded)
-    shutil.copytree(ROOT / "recipes", package / "recipes", ignore=unneeded)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "KERASKIT_DATA": str(ROOT / "data")}
-    line = [sys.executable, "-c", WITHOUT, tmp_path]
-    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("runs/mlp/*/report.html"))) == 1

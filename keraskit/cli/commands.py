@@ -1,12 +1,14 @@
 """What the command line can do besides running recipes and asking of runs. Nothing imports TensorFlow too early."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Interval
 from cyclopts import Parameter
 
+from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
 from keraskit.cli.run_commands import Asked, Switch
@@ -145,9 +147,23 @@ def new(name: str, *, folder: Path = Path()) -> None:
 def doctor() -> None:
     """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
     wait_for_tensorflow()
-    from keraskit.cli import doctor
+    from keraskit.datasets import mnist
+    from keraskit.models import graph
+    from keraskit.training import hardware
 
-    doctor.examine()
+    here = hardware.describe()
+    fast = [feature for feature in here["cpu_features"] if feature in hardware.BFLOAT16_FEATURES]
+    digits = next((f"{path} ({why})" for why, path in mnist.search_path() if system.is_file(path)), "")
+    facts = system.versions() | {
+        "cpu": f"{here['cpu']}, {here['cores']} cores",
+        "bfloat16": ", ".join(fast) or "no: convolutions run in float32, nothing is wrong",
+        "gpu": ", ".join(here["gpus"]) or "none; an NVIDIA one needs its driver, and `pip install 'keraskit[gpu]'`",
+        "graph layout": graph.layout_program() or "none: `pip install graphviz-pure`",
+        "mnist": digits or "not here: the first run downloads it",
+        "free disk": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB here",
+    }
+    for name, state in facts.items():
+        print(f"{name:14} {state}")
 
 
 VERBS = {verb.__name__: verb for verb in (doctor, new, launch, augment, classify, *run_commands.VERBS)}

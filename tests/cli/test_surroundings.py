@@ -72,7 +72,7 @@ def test_commands_without_tensorflow_in_odd_surroundings(place, tiny_run):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1 and err.isascii()
 
 
-def test_a_run_ends_well_with_all_streams_closed(tmp_path):
+def test_a_run_ends_well_whatever_is_closed(tmp_path):
     line = [sys.executable, "-m", "keraskit", *map(str, QUICK)]
     code = f"import os, sys\nfor n in (0, 1, 2): os.close(n)\nos.execv(sys.executable, {line})"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
