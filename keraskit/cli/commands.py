@@ -152,11 +152,10 @@ def doctor() -> None:
     from keraskit.training import hardware
 
     here = hardware.describe()
-    fast = [feature for feature in here["cpu_features"] if feature in hardware.BFLOAT16_FEATURES]
     digits = next((f"{path} ({why})" for why, path in mnist.search_path() if system.is_file(path)), "")
     facts = system.versions() | {
         "cpu": f"{here['cpu']}, {here['cores']} cores",
-        "bfloat16": ", ".join(fast) or "no: convolutions run in float32, nothing is wrong",
+        "bfloat16": here["bfloat16"] or "no: convolutions run in float32, nothing is wrong",
         "gpu": ", ".join(here["gpus"]) or "none; an NVIDIA one needs its driver, and `pip install 'keraskit[gpu]'`",
         "graph layout": graph.layout_program() or "none: `pip install graphviz-pure`",
         "mnist": digits or "not here: the first run downloads it",
