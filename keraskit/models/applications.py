@@ -1,6 +1,7 @@
 """Keras's pretrained networks by name: how each is built, the pixels it expects, and filling it with weights."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +32,10 @@ def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
 def create(
     name: str, alpha: float = 1.0, size: int | None = None, weights: str = "none", **arguments: Any
 ) -> keras.Model:
-    """An application.
+    """Build an application, such as "vgg16".
 
     Args:
-        name: such as "vgg16".
+        name: in any spelling.
         alpha: MobileNet's factor on the number of filters.
         size: height and width of the input in pixels (default: the application's own).
         weights: "imagenet" for Keras's published ones, a file as `load_file` reads it, or "none" for random ones.
@@ -64,26 +65,17 @@ def unavailable(error: Exception) -> UserError:
 
 def load_imagenet(model: keras.Model) -> list[str]:
     """Fill the application within a model with Keras's published weights. Returns the layers without any: none."""
-    base, alpha = nested(model), "1"
-    if base is None:
+    if (base := nested(model)) is None:
         raise UserError(f"{model.name} holds no application of Keras.", "Name a file with --weights.")
-    name, _, rest = base.name.partition("_")
-    if name.startswith("mobilenet") and rest:  # such as mobilenet_0.25_224
-        alpha = rest.partition("_")[0]
-    else:
-        name = base.name
-    published = create(name, float(alpha), base.input_shape[1], include_top=False, weights="imagenet")
+    mobile = re.fullmatch(r"(mobilenet)_(.*)_\d+", base.name)  # such as mobilenet_0.25_224
+    name, alpha = (mobile[1], float(mobile[2])) if mobile else (base.name, 1.0)
+    published = create(name, alpha, base.input_shape[1], include_top=False, weights="imagenet")
     base.set_weights(published.get_weights())
     return []
 
 
 def decode_predictions(probabilities: np.ndarray, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """Keras's function of this name, with class names that ship: (WordNet id, name, probability), the highest first.
-
-    Args:
-        probabilities: shape (n, 1000).
-        top: classes to name of each row.
-    """
+    """Keras's function of this name, with class names that ship: (WordNet id, name, probability), the highest first."""
     classes = imagenet.classes()
     return [[(*classes[k], row[k]) for k in np.argsort(-row, kind="stable")[:top]] for row in probabilities]
 

@@ -32,11 +32,11 @@ def load(path: Path) -> keras.Model:
         model = keras.saving.deserialize_keras_object({**check(path), "compile_config": None}, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
-    for layer in model._flatten_layers():
-        for node in [node for each in getattr(layer, "operations", [layer]) for node in each._inbound_nodes]:
-            for tensor in node.output_tensors:
-                if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
-                    raise ValueError(f"refused: its {node.operation.name} gives out {tensor.shape} for one example")
+    operations = [each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])]
+    for tensor in (tensor for each in operations for node in each._inbound_nodes for tensor in node.output_tensors):
+        if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
+            name = tensor._keras_history.operation.name
+            raise ValueError(f"refused: its {name} gives out {tensor.shape} for one example")
     declared, stored = sum(math.prod(variable.shape) for variable in model.variables), path.stat().st_size
     if declared > stored + SLACK:  # each takes a byte at least
         raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")

@@ -87,27 +87,21 @@ def test_the_heat_lies_on_the_object_and_the_map_passes_its_own_tests():
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
-@pytest.mark.parametrize(
-    ("shuffled", "failure"),
-    [
-        (lambda weights: weights, "a network that knows nothing has much the same map"),
-        (lambda weights: [0 * each for each in weights], "shuffled weights give no map to compare it with"),
-    ],
-)
-def test_a_map_that_shuffled_weights_do_not_change_or_leave_empty_is_called_none(shuffled, failure):
+def test_a_map_that_shuffled_weights_do_not_change_or_leave_empty_is_called_none():
     model, picture = detector(), np.full((24, 32), 20, np.uint8)
     picture[6:12, 20:28] = 250
     weights = model.get_weights()
-    with pytest.MonkeyPatch.context() as patch:
-        change = lambda _: [v.assign(w) for v, w in zip(model.weights, shuffled(weights), strict=True)]  # noqa: E731
-        patch.setattr(model, "set_weights", change)
-        assert explain(model, feed, picture, 1).failure == failure
-
-
-def test_a_map_that_is_the_same_everywhere_explains_nothing():
-    model = detector()
-    model.set_weights([0 * each for each in model.get_weights()])
-    assert explain(model, feed, np.zeros((24, 32), np.uint8), 1).failure == "the map is the same everywhere"
+    for shuffled, failure in (
+        (weights, "a network that knows nothing has much the same map"),
+        ([0 * each for each in weights], "shuffled weights give no map to compare it with"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            change = lambda _, s=shuffled: [v.assign(w) for v, w in zip(model.weights, s, strict=True)]  # noqa: E731
+            patch.setattr(model, "set_weights", change)
+            assert explain(model, feed, picture, 1).failure == failure
+        model.set_weights(weights)
+    model.set_weights([0 * each for each in weights])
+    assert explain(model, feed, picture, 1).failure == "the map is the same everywhere"
 
 
 HEADS = {  # ends of a network that say the same
@@ -118,18 +112,18 @@ HEADS = {  # ends of a network that say the same
 
 
 @pytest.mark.parametrize("name", HEADS)
-@pytest.mark.parametrize("times", [1, 1000], ids=["unsure", "saturated"])
-def test_what_goes_into_a_softmax_is_found_wherever_it_lies(name, times):
-    whole = detector()
-    apart = keras.Model(whole.inputs, HEADS[name](whole.layers[-2].output, keras.layers.Dense(2)))
-    kernel, *others = whole.get_weights()
-    for model in (whole, apart):
-        model.set_weights([kernel, others[0], times * others[1], times * others[2]])
+def test_what_goes_into_a_softmax_is_found_wherever_it_lies(name):
     picture = np.full((24, 32), 40, np.uint8)
     picture[4:10, 20:28] = 230
-    one, two = (explain(model, feed, picture, 1) for model in (whole, apart))
-    np.testing.assert_allclose(one.map, two.map, atol=1e-5)
-    assert one.map.max() == 1 and (one.failure, two.failure) == ("", "")
+    for times in (1, 1000):  # unsure, and saturated
+        whole = detector()
+        apart = keras.Model(whole.inputs, HEADS[name](whole.layers[-2].output, keras.layers.Dense(2)))
+        kernel, *others = whole.get_weights()
+        for model in (whole, apart):
+            model.set_weights([kernel, others[0], times * others[1], times * others[2]])
+        one, two = (explain(model, feed, picture, 1) for model in (whole, apart))
+        np.testing.assert_allclose(one.map, two.map, atol=1e-5)
+        assert one.map.max() == 1 and (one.failure, two.failure) == ("", "")
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (64, 1), (1, 64, 1)])
@@ -168,12 +162,6 @@ def test_what_has_no_one_picture_in_it_is_refused():
         explain(cut, np.float32, picture, 1)
 
 
-def test_a_head_of_1x1_places_is_no_layer_to_look_at():
-    model = keras.applications.MobileNet(alpha=0.25, weights=None)
-    assert isinstance(model.get_layer("conv_preds"), keras.layers.Conv2D)  # the last by its place
-    assert layer_of(model, None, (224, 224)).name == "conv_pw_13_relu"
-
-
 def test_layers_within_frozen_models_and_beside_other_inputs_are_found():
     keras.utils.set_random_seed(0)
     model = cats_dogs_features.build(alpha=0.25, size=64)
@@ -189,9 +177,7 @@ def test_layers_within_frozen_models_and_beside_other_inputs_are_found():
 
 
 def test_a_layer_can_be_named_and_one_without_places_is_refused():
-    picture = np.zeros((28, 28), np.uint8)
-    picture[8:20, 12:16] = 255
-    model = cnn.build(filters=(4, 4))
+    picture, model = np.pad(np.full((12, 4), 255, np.uint8), ((8, 8), (12, 12))), cnn.build(filters=(4, 4))
     assert explain(model, feed, picture, 1, layer="pool1").method == "Grad-CAM of pool1"
     for name, said in (("flatten", "no rows and columns"), ("conv3", "Did you mean conv")):
         with pytest.raises(UserError, match=said):

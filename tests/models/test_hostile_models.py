@@ -117,14 +117,14 @@ def test_a_lambda_that_would_run_does_not(folder):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["assets/x", "../x", "config.json"])
-def test_an_archive_with_more_members_leaves_nothing_behind(folder, name):
+def test_an_archive_with_more_members_leaves_nothing_behind(folder):
     """Keras unpacks what lies in assets/, where vocabularies are, into a folder of its own."""
-    rewritten(folder.path / "model.keras", more=[(name, b"{}")])
-    with contextlib.suppress(UserError):  # of two configurations the last counts, and is none
-        load_model(folder)
-    assert sorted(p.name for p in folder.path.iterdir()) == ["model.keras"]
-    assert not (folder.path.parent / "x").exists()
+    for name in ("assets/x", "../x", "config.json"):
+        small().save("model.keras")
+        rewritten(folder.path / "model.keras", more=[(name, b"{}")])
+        with contextlib.suppress(UserError):  # of two configurations the last counts, and is none
+            load_model(folder)
+        assert [p.name for p in folder.path.iterdir()] == ["model.keras"] and not (folder.path.parent / "x").exists()
 
 
 def test_a_bomb_in_the_archive_is_refused_before_it_is_unpacked(folder):
@@ -152,15 +152,14 @@ def test_what_is_no_archive_is_refused_with_the_reason(folder):
 def test_models_that_runs_write_load_as_keras_loads_them(folder):
     from keraskit.recipes import cats_dogs_finetune, multi_output
 
-    augmented = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten()])
-    dropped = keras.Sequential([keras.Input((3,)), layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(2)])
     adapted, known = layers.TextVectorization(max_tokens=9), layers.StringLookup(vocabulary=["good", "bad"])
     adapted.adapt(["a good film", "a bad one"])
-    texts = [keras.Sequential([keras.Input((1,), dtype="string"), each]) for each in (adapted, known)]
-    for model in texts:
+    for each in (adapted, known):
+        model = keras.Sequential([keras.Input((1,), dtype="string"), each])
         model.save("model.keras")
         assert np.array_equal(load_model(folder)(np.array([["a bad"]])), model(np.array([["a bad"]])))
-    for model in (augmented, dropped, multi_output.build(), cats_dogs_finetune.build(alpha=0.25, size=64)):
+    augmented = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1), layers.Flatten()])
+    for model in (augmented, multi_output.build(), cats_dogs_finetune.build(alpha=0.25, size=64)):
         model.save("model.keras")
         one, two = load_model(folder), keras.models.load_model("model.keras", compile=False)
         assert one.get_config() == two.get_config() and one.count_params() == model.count_params()
@@ -224,39 +223,27 @@ def test_weights_that_attack_are_refused_and_the_model_stays_as_it_was(tmp_path,
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 
 
-def test_what_is_no_weight_file_is_one_line(tmp_path):
-    model = small()
-    (tmp_path / "a.h5").write_bytes(pickle.dumps(model.get_weights()))
-    (tmp_path / "a.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    (tmp_path / "a.keras").write_bytes(b"PK")
-    for path in tmp_path.iterdir():
-        with pytest.raises(UserError, match=f"{path.name} does not fit sequential"):
-            applications.load_file(model, path)
-
-
 def test_looking_leaves_no_trace(folder):
     """What is built to be looked at is never allocated, and later models are named and seeded as without it."""
 
-    def next_model():
+    def next_model(look):
         keras.utils.set_random_seed(0)
         keras.utils.clear_session()
-        return keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
+        look()
+        with keras.StatelessScope():  # with whose end Keras allocates what waits for it
+            pass
+        made = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
+        return [each.name for each in made.layers], [each.numpy().tolist() for each in made.variables]
 
-    plain = next_model()
-    keras.utils.set_random_seed(0)
-    keras.utils.clear_session()
+    def look():
+        with pytest.raises(UserError):
+            load_model(folder)
+        with weights.unallocated():
+            keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
+            keras.random.uniform((2,))
+
     rewritten(folder.path / "model.keras", set_units(10**12))
-    with pytest.raises(UserError):
-        load_model(folder)
-    with weights.unallocated():
-        keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
-        keras.random.uniform((2,))
-    with keras.StatelessScope():  # with whose end Keras allocates what waits for it
-        pass
-    after = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
-    assert [each.name for each in after.layers] == [each.name for each in plain.layers]
-    pairs = zip(after.variables, plain.variables, strict=True)
-    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+    assert next_model(look) == next_model(lambda: None)
     keras.random.uniform((2,))  # of whose generator none that was built there is left
 
 

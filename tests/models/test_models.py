@@ -23,8 +23,7 @@ def test_quickstart_list_and_add_give_the_same_model():
 
 
 def test_first_page_learns_by_fit_and_by_hand():
-    reached = quickstart.first_page(epochs=3)
-    assert min(reached.values()) > 0.88
+    assert min(quickstart.first_page(epochs=1).values()) > 0.8
 
 
 def test_vgg16_sequential_and_functional_are_the_same_network():
@@ -38,13 +37,12 @@ def test_vgg16_sequential_and_functional_are_the_same_network():
     assert names == ["fc1_dropout", "fc2_dropout"]
 
 
-def test_vgg16_is_keras_own(monkeypatch, tmp_path):
+def test_vgg16_is_keras_own(monkeypatch):
     """Our graph with the weights of `keras.applications.VGG16` gives its predictions."""
-    keras.utils.set_random_seed(0)
-    published = keras.applications.VGG16(weights=None)
-    x = keras.applications.vgg16.preprocess_input(np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)))
+    published = keras.applications.VGG16(weights=None, input_shape=(32, 32, 3), classes=9)
+    x = keras.applications.vgg16.preprocess_input(np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)))
     expected = published.predict(x, verbose=0)
-    ours = vgg16.build()
+    ours = vgg16.build(size=32, classes=9)
     assert not np.allclose(ours.predict(x, verbose=0), expected, rtol=1e-3)
     monkeypatch.setattr(keras.applications, "VGG16", lambda weights: published)
     setup.load_weights(load_recipe("vgg16"), "imagenet", ours)
@@ -92,33 +90,26 @@ def test_weights_from_a_file(tmp_path, recwarn):
     assert not [each for each in recwarn if "Skipping nested container" in str(each.message)]  # a line is enough
 
 
-@pytest.mark.parametrize(
-    "build, name, span",
-    [
-        (lambda: lstm.build(units=64), "lstm1", 4 * 28),  # four rows of pixels
-        (lambda: lstm.build(units=64, timesteps=28), "lstm1", 28),  # all rows
-        (lambda: multi_output.build(extract=64), "extract", 28),
-        (lambda: multi_output.build(units=64), "class11", 4 * 28),
-    ],
-)
-def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(build, name, span, tmp_path):
-    model = build()
-    bias = model.get_layer(name).get_weights()[2]
-    remember, forget, cell = bias[:64], bias[64:128], bias[128:]
-    assert np.array_equal(remember, -forget) and not cell.any()
-    # A unit whose forget gate stands at s = u / (u + 1) remembers 1 / (1 - s) = u + 1 steps.
-    spans = 1 / (1 - 1 / (1 + np.exp(-forget)))
-    assert spans.min() >= 2 and 0.8 * span < spans.max() <= span and spans.std() > span / 7
-    model.save(tmp_path / "lstm.keras")
-    assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer(name).get_weights()[2], bias)
+def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(tmp_path):
+    for model, name, span in (
+        (lstm.build(units=64), "lstm1", 4 * 28),  # four rows of pixels
+        (lstm.build(units=64, timesteps=28), "lstm1", 28),  # all rows
+        (multi_output.build(extract=64), "extract", 28),
+        (multi_output.build(units=64), "class11", 4 * 28),
+    ):
+        bias = model.get_layer(name).get_weights()[2]
+        remember, forget, cell = bias[:64], bias[64:128], bias[128:]
+        assert np.array_equal(remember, -forget) and not cell.any()
+        # A unit whose forget gate stands at s = u / (u + 1) remembers 1 / (1 - s) = u + 1 steps.
+        spans = 1 / (1 - 1 / (1 + np.exp(-forget)))
+        assert spans.min() >= 2 and 0.8 * span < spans.max() <= span and spans.std() > span / 7
+        model.save(tmp_path / "lstm.keras")
+        assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer(name).get_weights()[2], bias)
 
 
-def test_lstm_by_rows_learns(tmp_path):
-    result = keraskit.run("lstm", limit=6_000, epochs=2, timesteps=28, output_dir=tmp_path)
-    assert result.model.input_shape == (None, 28, 28) and result.metrics["accuracy"] > 0.8
-
-
-def test_timesteps_that_do_not_divide_a_picture_are_refused(tmp_path):
+def test_rows_are_steps_where_they_divide_a_picture(tmp_path):
+    result = keraskit.run("lstm", quick=True, limit=64, timesteps=28, output_dir=tmp_path)
+    assert result.model.input_shape == (None, 28, 28)
     with pytest.raises(UserError, match="784"):
         keraskit.run("lstm", quick=True, timesteps=100, output_dir=tmp_path)
 
@@ -132,15 +123,8 @@ def test_next_pixels_are_the_sequence_shifted_by_one():
     pixels = mnist.load()[0]["x_test"].reshape(-1, 784)[:, 1:].astype(int)  # after the last of each comes darkness
     dark = ((pixels * 10 // 256 == 0).sum(1) + 1).mean() / 784
     assert f"is right for {dark:.3f} of the test pixels" in multi_output.__doc__
-
-
-def test_predicted_sequence_stands_beside_the_true_one():
-    splits = digits.next_pixels().limited(10)
-    targets = splits.train.take(np.arange(3))[1]
-    predictions = {"output2": targets["output2"]}
-    pictures, captions = digits.brightness_pictures(splits.classes, targets, predictions)
-    assert pictures.shape == (6, 28, 28) and len(captions) == 6
-    assert np.array_equal(pictures[0::2], pictures[1::2]) and pictures.max() == 255
+    shown, captions = digits.brightness_pictures(splits.classes, y, {"output2": y["output2"]})
+    assert shown.shape == (40, 28, 28) and len(captions) == 40 and np.array_equal(shown[0::2], shown[1::2])
 
 
 def test_two_sizes_are_the_same_picture_and_are_fed_by_name():
@@ -153,18 +137,6 @@ def test_two_sizes_are_the_same_picture_and_are_fed_by_name():
     model = load_recipe("multi_input").build()
     swapped = dict(reversed(list(x.items())))
     assert np.allclose(model.predict(x, verbose=0), model.predict(swapped, verbose=0))
-
-
-def test_multi_output_trains_both_heads(tmp_path):
-    """On a shorter picture of the same kind: 784 steps would take a minute."""
-    model = multi_output.build(extract=8, units=8)
-    splits = digits.next_pixels().limited(64)
-    recipe = load_recipe("multi_output")
-    recipe.compile(model, steps=100)
-    logs = model.evaluate(splits.test.in_order(64), verbose=0, return_dict=True)
-    both = logs["output1_loss"] + 0.3 * logs["output2_loss"]
-    assert logs["loss"] == pytest.approx(both, rel=1e-5)
-    assert {"output1_accuracy", "output2_accuracy"} < set(logs)
 
 
 def test_vgg16_scales_the_learning_rate_with_the_batch():

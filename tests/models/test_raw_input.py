@@ -28,55 +28,40 @@ def echo(shape):
     return keras.Model(x, keras.layers.Identity()(x))
 
 
-@pytest.mark.parametrize(
-    ("size", "channels", "scale", "shape"),
-    [
-        (*GREY, "unit", (63,)),
-        (*GREY, "pixels", (9, 7, 1)),
-        (*GREY, "standard", (63, 1)),
-        (*COLOUR, "unit", (8, 6, 3)),
-        (*COLOUR, "caffe", (8, 6, 3)),
-        (*COLOUR, "standard", (144,)),
-        (*GREY, "unit", BOTH),
-        (*COLOUR, "pixels", BOTH),
-    ],
-)
-@pytest.mark.parametrize("saved", [False, True], ids=["made", "saved"])
-def test_layers_do_what_the_pipeline_does(size, channels, scale, shape, saved, tmp_path):
-    inputs, x = Inputs(size, channels, scale, shape), pictures(size, channels)
-    wanted = inputs.preprocess(tf.constant(x))
-    model = with_raw_input(echo(shape), inputs, Augmentation())
-    if saved:
-        model.save(tmp_path / "m.keras")
-        model = keras.models.load_model(tmp_path / "m.keras")
-    found = model.predict(x, verbose=0)
-    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(wanted), strict=True):
-        assert one.shape == other.shape
-        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+def test_layers_do_what_the_pipeline_does(tmp_path):
+    for i, (size, channels, scale, shape) in enumerate(
+        [
+            (*GREY, "unit", (63,)),
+            (*GREY, "pixels", (9, 7, 1)),
+            (*GREY, "standard", (63, 1)),
+            (*COLOUR, "caffe", (8, 6, 3)),
+            (*COLOUR, "standard", (144,)),
+            (*GREY, "unit", BOTH),
+            (*COLOUR, "pixels", BOTH),
+        ]
+    ):
+        inputs, x = Inputs(size, channels, scale, shape), pictures(size, channels)
+        wanted, model = inputs.preprocess(tf.constant(x)), with_raw_input(echo(shape), inputs, Augmentation())
+        model.save(tmp_path / f"{i}.keras")
+        for each in (model, keras.models.load_model(tmp_path / f"{i}.keras")):
+            found = each.predict(x, verbose=0)
+            for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(wanted), strict=True):
+                assert one.shape == other.shape
+                np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", [GREY, COLOUR], ids=["grey", "colour"])
-@pytest.mark.parametrize(
-    "knobs",
-    [
-        {"featurewise_center": True},
-        {"featurewise_std_normalization": True},
-        {"samplewise_center": True},
-        {"samplewise_std_normalization": True},
-        {"zca_whitening": True},
-        {"rescale": 0.01, "featurewise_center": True},
-    ],
-    ids=lambda knobs: next(iter(knobs)),
-)
-def test_standardisation_goes_along(kind, knobs):
+def test_standardisation_goes_along(kind):
     inputs, x = Inputs(*kind, "unit", (*kind[0], kind[1])), pictures(*kind, count=400)
-    augmentation = Augmentation(**knobs)
-    if augmentation.needs_fit:
-        augmentation = augmentation.fit(np.asarray(inputs.scaled(x, augmentation)))
-    wanted = inputs.preprocess(tf.constant(x[:5]), augmentation)
-    found = with_raw_input(echo(inputs.shape), inputs, augmentation).predict(x[:5], verbose=0)
-    assert np.abs(wanted).max() > 0.3
-    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
+    names = "featurewise_center", "featurewise_std_normalization", "samplewise_center", "samplewise_std_normalization"
+    for knobs in (*({name: True} for name in (*names, "zca_whitening")), {"rescale": 0.01, "featurewise_center": True}):
+        augmentation = Augmentation(**knobs)
+        if augmentation.needs_fit:
+            augmentation = augmentation.fit(np.asarray(inputs.scaled(x, augmentation)))
+        wanted = inputs.preprocess(tf.constant(x[:5]), augmentation)
+        found = with_raw_input(echo(inputs.shape), inputs, augmentation).predict(x[:5], verbose=0)
+        assert np.abs(wanted).max() > 0.3
+        np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
 def test_outputs_become_probabilities_as_scores_has_them():

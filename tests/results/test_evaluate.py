@@ -61,14 +61,6 @@ def test_a_name_of_none_or_of_two_classes():
             imagenet.labels().find([word])
 
 
-def test_a_name_comes_before_an_index_and_an_exact_name_before_another():
-    digits = Labels(["3", "7", "a b", "A-B", "Cafe\N{COMBINING ACUTE ACCENT}"], "this run")
-    assert digits.find(["3", "7", "a b", "A-B", "CAFÉ"]) == {"3": 0, "7": 1, "a b": 2, "A-B": 3, "CAFÉ": 4}
-    assert digits.find(["1", "02"]) == {"1": 1, "02": 2}
-    with pytest.raises(UserError, match="Did you mean a b or A-B"):
-        digits.find(["a_b"])
-
-
 def test_names_ids_and_indices_are_not_mixed():
     for words in (("tench", "n01443537"), ("tench", "1"), ("n01440764", "1")):
         with pytest.raises(UserError, match=f"{', '.join(words)} name classes of ImageNet in several ways"):

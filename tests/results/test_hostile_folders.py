@@ -20,7 +20,6 @@ from keraskit.errors import UserError
 from keraskit.runs import figures, listing, manifest, opening, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
-from keraskit.tools.predict import predict_arrays
 from keraskit.training import resume
 from keraskit.training.checkpoint import Checkpoint
 
@@ -95,15 +94,7 @@ def test_a_damaged_file_is_read_or_refused_with_a_reason(run, name, monkeypatch)
                 read(run)
 
 
-def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
-    os.mkfifo(tmp_path / "x.npy")
-    (tmp_path / "zero.npz").symlink_to("/dev/zero")
-    for name in ("x.npy", "zero.npz"):
-        with pytest.raises(UserError, match=f"{name} is refused"):
-            predict_arrays(run.path, tmp_path / name)
-
-
-VALUES = [None, "x", {"a": {}}, 10**400]
+VALUES = ["x", {"a": {}}, 10**400]
 
 
 def places(tree, at=()):
@@ -151,7 +142,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         for value in VALUES:
             text = json.dumps(replaced(facts | {"status": "interrupted"}, place, value))
             (run.path / "run.json").write_text(text)
-            pages = [reporting] if VALUES.index(value) == len(refused) % 4 else []  # which take longest
+            pages = [reporting] if VALUES.index(value) == len(refused) % 3 else []  # which take longest
             for read in (comparing, *pages, going_on, preparing):
                 try:
                     read()
@@ -161,11 +152,11 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         assert any(f"not what a run writes: {'.'.join(place)}: Input should be" in line for line in refused[place])
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("epoch", 1e308), ("loss", float("inf")), ("val_accuracy", -1e308), ("seconds", float("nan"))]
-)
-def test_any_number_in_a_history_is_shown_in_its_room(run, name, value, tmp_path, recwarn, capsys):
-    run.write_history([row | {name: value} for row in run.read_history()])
+def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn, capsys):
+    known = run.read_history()
+    for name, value in (("loss", np.inf), ("val_accuracy", -1e308), ("seconds", np.nan), ("epoch", 1e308)):
+        known = [row | {name: value} for row in known]
+    run.write_history(known)
     other = shutil.copytree(run.path, tmp_path / "other")
     with pytest.raises(SystemExit) as end:
         app.command_line(["compare", str(run.path), str(other), "--output", str(tmp_path / "c.png")])
@@ -175,6 +166,5 @@ def test_any_number_in_a_history_is_shown_in_its_room(run, name, value, tmp_path
         assert picture.size == (1380, 552)
     report.write_report(run)
     assert "0" * 50 not in (run.path / "report.html").read_text().partition("The model")[0].replace("data:", "")
-    if name != "epoch":
-        plots.save(plots.curves(run.read_history(), 1), tmp_path / "d.png")
+    plots.save(plots.curves(run.read_history(), 1), tmp_path / "d.png")
     assert not [str(each.message) for each in recwarn if "matplotlib" in each.filename]

@@ -84,7 +84,6 @@ def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
     shutil.copytree(run.path, tmp_path / "other")
-    code, err = 0, ""
     with pytest.raises(SystemExit) as end:
         app.command_line(["compare", "run", "other", "--output", "\x1b[31m\udcff.png"])
     out, err = capsys.readouterr()
