@@ -282,8 +282,8 @@ def memory(record: dict) -> list[str]:
         "",
         *rows("recipe | the document's way> | keraskit>", cells),
         "",
-        f"With `--cache off` no picture stays in memory; a file's name, label and place in the shuffled order do: "
-        f"{each:,.0f} bytes a file.",
+        f"With `--cache off` decoded pictures lie in a temporary file; in memory are a file's name, label and place in "
+        f"the shuffled order: {each:,.0f} bytes a file.",
         "",
         *rows("files to learn from> | peak memory with `--cache off`> | seconds, start to end>", files),
     ]

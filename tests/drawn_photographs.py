@@ -1,4 +1,4 @@
-"""Photographs of MNIST's digits, drawn: dark ink on paper, large, anywhere, unevenly lit, with noise."""
+"""Photographs of MNIST's digits, drawn: dark ink on paper, large, anywhere, nearly evenly lit, with noise."""
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,6 @@ def photograph(digit, random, contrast=0.7):
     ink[top : top + side, left : left + side] = np.asarray(large) / 255
     y, x = np.mgrid[:height, :width] / np.array([height, width])[:, None, None] - 0.5
     turn = random.uniform(0, 2 * np.pi)
-    light = 1 - 0.3 * (np.cos(turn) * x + np.sin(turn) * y) - 0.5 * (x * x + y * y)
+    light = 1 - 0.1 * (np.cos(turn) * x + np.sin(turn) * y)
     paper = 200 * light * (1 - contrast * ink) + random.normal(0, 4, ink.shape)
     return Image.fromarray(paper.clip(0, 255).astype(np.uint8))

@@ -10,50 +10,46 @@ from annotated_types import Interval, Len
 from cyclopts import Parameter
 from pydantic import AfterValidator, BeforeValidator
 
+from keraskit.augment import transform
 from keraskit.errors import Typed
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-Share = Annotated[float, Interval(ge=0, le=1e300)]
+Shift = Annotated[float, Interval(ge=0, le=1e300)]
+Degrees = Annotated[float, Interval(ge=0, le=360)]
+Level = Annotated[float, Interval(ge=0, le=255)]
 
 
-def _factors(pair: tuple[float, float] | None) -> tuple[float, float] | None:
-    if pair and not 0 <= pair[0] <= pair[1]:
-        raise ValueError("expected two factors from 0 up, lower first")
-    return pair
-
-
-def _zooms(zoom: tuple[float, ...]) -> tuple[float, ...]:
-    low, high = zoom if len(zoom) == 2 else (1 - zoom[0], 1 + zoom[0])
-    if not 0 < low <= high:
-        raise ValueError("expected two factors above 0, lower first, or one number from 0 to less than 1")
-    return low, high
-
-
-def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, int | float | str) else value
+def _factors(given: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    low, high = (0, 0) if given is None else given if len(given) == 2 else (1 - given[0], 1 + given[0])
+    if not 0 <= low <= high or (given and len(given) == 1 and not low):
+        raise ValueError("expected two factors from 0 up, lower first, or one number from 0 to less than 1")
+    return given and (low, high)
 
 
 class Augmentation(Typed, use_attribute_docstrings=True):
     """Random transforms of pictures and their standardisation, in ImageDataGenerator's words and units.
 
     Pictures have values from 0 to 255. The transforms are composed into one matrix per picture, in ImageDataGenerator's
-    order: zoom, shear, shift, rotation, seen from the result, and flips at the end; then channels shift and brightness
-    changes. Then pictures are standardised, in ImageDataGenerator's order again.
+    order: zoom, shear, shift, rotation, seen from the result, flips at the end; then channels and brightness.
     """
 
-    rotation_range: Annotated[float, Interval(ge=0, le=360)] = 0.0
+    rotation_range: Degrees = 0.0
     """Degrees: turn by an angle from minus this to this, about the picture's centre."""
-    width_shift_range: Share = 0.0
+    width_shift_range: Shift = 0.0
     """Move sideways by at most this share of the width, or this many pixels if it is 1 or more."""
-    height_shift_range: Share = 0.0
+    height_shift_range: Shift = 0.0
     """Move up or down by at most this share of the height, or this many pixels if it is 1 or more."""
     shear_range: Annotated[float, Interval(ge=0, lt=90)] = 0.0
     """Degrees (radians in Keras 2.1: its 0.2 is 11.5): shear by an angle from minus this to this."""
     zoom_range: Annotated[
-        tuple[float, ...], Len(1, 2), BeforeValidator(_several), AfterValidator(_zooms), Parameter(consume_multiple=1)
+        tuple[float, ...],
+        Len(1, 2),
+        BeforeValidator(lambda value: (value,) if isinstance(value, int | float | str) else value),
+        AfterValidator(_factors),
+        Parameter(consume_multiple=1),
     ] = (1.0, 1.0)
     """Zoom each axis by a factor from the first to the second; one number z means from 1 - z to 1 + z."""
     horizontal_flip: bool = False
@@ -62,13 +58,11 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     """Mirror half of the pictures top to bottom."""
     fill_mode: Literal["nearest", "reflect", "wrap", "constant"] = "nearest"
     """What lies beyond the border: its last pixel, its mirror image, the opposite side, or `cval`."""
-    cval: Annotated[float, Interval(ge=0, le=255)] = 0.0
+    cval: Level = 0.0
     """The value beyond the border for the fill mode constant."""
-    interpolation_order: Annotated[int, Interval(ge=0, le=1)] = 1
-    """Between pixels: 1 blends the four around, bilinear; 0 takes the nearest."""
     brightness_range: Annotated[tuple[float, float] | None, AfterValidator(_factors)] = None
     """Multiply all values by a factor from the first to the second; the result stays from 0 to 255."""
-    channel_shift_range: Annotated[float, Interval(ge=0, le=255)] = 0.0
+    channel_shift_range: Level = 0.0
     """Add a value from minus this to this; the result stays within the picture's own lowest and highest value."""
     rescale: Annotated[float | None, Interval(gt=0)] = None
     """Multiply by this before any standardisation below."""
@@ -84,8 +78,6 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     """Subtract the training split's mean, and decorrelate pixels with its covariance, in place of dividing."""
     zca_epsilon: Annotated[float, Interval(gt=0)] = 1e-6
     """Added to each variance before whitening divides by its root."""
-    validation_split: Annotated[float, Interval(ge=0, lt=1), Parameter(parse=False)] = 0.0
-    """The share of pictures, the first ones, that flows hand out as their subset "validation"."""
     statistics: ClassVar[Any] = None
     """What `fit` has measured."""
 
@@ -101,11 +93,6 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         return self.moves or bool(self.channel_shift_range) or self.brightness_range is not None
 
     @property
-    def centers_samples(self) -> bool:
-        """Whether each picture's own mean is subtracted: dividing by its deviation implies it."""
-        return self.samplewise_center or self.samplewise_std_normalization
-
-    @property
     def needs_fit(self) -> bool:
         """Whether statistics of a training split are needed. Its mean always is: all that needs some is centred."""
         return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
@@ -113,7 +100,8 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     @property
     def standardizes(self) -> bool:
         """Whether values are put on another scale than 0 to 255."""
-        return bool(self.centers_samples or self.rescale or self.needs_fit)
+        samplewise = self.samplewise_center or self.samplewise_std_normalization
+        return bool(samplewise or self.rescale or self.needs_fit)
 
     def fit(self, images: np.ndarray | tf.data.Dataset | Iterable[Any]) -> Augmentation:
         """A copy that knows mean, deviation and whitening matrix of pictures, shape (n, height, width, channels).
@@ -130,45 +118,31 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         vars(copy)["statistics"] = statistics
         return copy
 
-    def transform(self, images: Any, seed: tuple[int, int]) -> tf.Tensor:
-        """Randomly transformed pictures, float32. The same seed gives the same, whatever else is going on.
+    draws = staticmethod(transform.draws)
+    apply = transform.transform
 
-        Args:
-            images: shape (n, height, width, channels), or (n, height, width).
-            seed: two integers.
-        """
+    def transform(self, images: Any, seed: tuple[int, int]) -> tf.Tensor:
+        """Transform pictures at random, float32. The same two integers give the same, whatever else is going on."""
         return self.apply(images, self.draws(len(images), seed))
 
     def random_transform(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
-        """One picture, shape (height, width, channels), transformed at random, float32."""
+        """Transform one picture, shape (height, width, channels), at random, float32."""
         return self.transform(x[None], (seed, 0))[0].numpy()
-
-    def draws(self, count: int, seed: Any) -> tf.Tensor:
-        """Random numbers for `count` pictures that depend on the two integers of `seed` alone."""
-        from keraskit.augment.transform import draws
-
-        return draws(count, seed)
-
-    def apply(self, images: Any, numbers: tf.Tensor) -> tf.Tensor:
-        """Transform each picture as its row of `numbers`, from `draws`, says."""
-        from keraskit.augment.transform import transform
-
-        return transform(self, images, numbers)
 
     def standardize(self, images: Any) -> tf.Tensor:
         """Pictures on the scale that a model trains on: rescaled, centred, normalised, whitened; float32."""
-        from keraskit.augment.statistics import standardize
+        from keraskit.augment import statistics
 
-        return standardize(self, images)
+        return statistics.standardize(self, images)
 
     def flow(self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, **words: Any) -> tf.data.Dataset:
         """Batches of transformed, standardised pictures in a new order in each epoch; see `augment.flow.flow`."""
-        from keraskit.augment.flow import flow
+        from keraskit.augment import flow
 
-        return flow(self, x, y, batch_size=batch_size, **words)
+        return flow.flow(self, x, y, batch_size=batch_size, **words)
 
     def flow_from_directory(self, directory: Path | str, **words: Any) -> tf.data.Dataset:
         """The same of a folder with a subfolder of pictures per class; see `augment.flow.flow_from_directory`."""
-        from keraskit.augment.flow import flow_from_directory
+        from keraskit.augment import flow
 
-        return flow_from_directory(self, directory, **words)
+        return flow.flow_from_directory(self, directory, **words)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,13 +12,13 @@ import numpy as np
 from keras import ops
 
 from keraskit import system
+from keraskit.datasets.array_files import read_npz, reading
 from keraskit.errors import UserError
 
 if TYPE_CHECKING:
     from keraskit.augment import Augmentation
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
-MOST_BYTES = 2_000_000_000  # of a file of statistics: whitening 150 x 150 pixels takes as much
 CHUNK = 256  # pictures in one product: 256 products of bytes add up exactly in float32's 24 bits
 
 
@@ -28,8 +27,7 @@ class Statistics:
     """What `Augmentation.fit` measures; deviation and matrix are None where they are not asked for.
 
     Args:
-        mean: per channel, broadcastable to a picture.
-        std: per channel, broadcastable to a picture.
+        mean, std: per channel, broadcastable to a picture.
         zca: float32, shape (pixels, pixels); a flattened picture is multiplied with it.
     """
 
@@ -44,39 +42,32 @@ class Statistics:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote. Raises UserError for anything else."""
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-                    raise ValueError(f"it claims more than {MOST_BYTES:,} bytes")
-            with np.load(path, allow_pickle=False) as file:
-                return cls(**{name: file[name].astype(np.float32, casting="same_kind") for name in file.files})
-        except Exception as error:  # a damaged file makes numpy raise anything
-            raise UserError(f"{path} holds no statistics of pictures: {error}.") from error
+        arrays = read_npz(path, needed=("mean",), more=("std", "zca"))
+        with reading(path, "statistics of pictures"):
+            return cls(**{name: array.astype(np.float32, casting="same_kind") for name, array in arrays.items()})
 
 
 def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:
     """Mean, deviation and whitening matrix, holding a batch and the matrix. Raises UserError where that is too much."""
-    count, total, squares, shape = 0, np.zeros(()), np.zeros(()), ()
-    gram: Any = None
-    for batch in _chunks(images):
-        shape = batch.shape[1:]
-        flat = batch.reshape(len(batch), -1)
-        count += len(flat)
-        total = total + flat.sum(axis=0, dtype=np.float64)
-        if augmentation.zca_whitening:
-            gram = _room_for(flat.shape[1]) if gram is None else gram
-            exact: Any = flat.astype(np.float32 if flat.dtype == np.uint8 else np.float64)
-            gram += exact.T @ exact
-        else:
-            wide = flat.astype(np.float64)
-            squares = squares + np.einsum("ij,ij->j", wide, wide)
+    count, total, squares, gram, shape = 0, np.zeros(()), np.zeros(()), None, ()
+    for batch in [images] if isinstance(images, np.ndarray) else images:
+        array = np.asarray(batch)
+        shape = (*array.shape[1:], 1)[:3]
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        count, total = count + len(flat), total + flat.sum(axis=0, dtype=np.float64)
+        for part in np.split(flat, range(CHUNK, len(flat), CHUNK)):
+            if augmentation.zca_whitening:
+                exact: Any = part.astype(np.float32 if part.dtype == np.uint8 else np.float64)
+                gram = _room_for(flat.shape[1]) if gram is None else gram
+                gram += exact.T @ exact
+            else:
+                squares = squares + np.square(part, dtype=np.float64).sum(axis=0)
     if not count:
         raise UserError("There are no pictures to measure statistics on.")
     scale = augmentation.rescale or 1.0
     mean_of_pixel = total / count * scale
     square_of_pixel = (squares if gram is None else np.diag(gram)) / count * scale**2
     mean = mean_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True)
-    variance = square_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True) - mean**2
     std = zca = None
     if gram is not None:
         m = np.broadcast_to(mean, shape).reshape(-1)
@@ -85,6 +76,7 @@ def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> S
         values, vectors = np.linalg.eigh(gram / count * scale**2 - outer - outer.T + np.outer(m, m))
         zca = ((vectors / np.sqrt(np.maximum(values, 0) + augmentation.zca_epsilon)) @ vectors.T).astype(np.float32)
     elif augmentation.featurewise_std_normalization:  # whitening takes the place of it
+        variance = square_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True) - mean**2
         std = np.sqrt(np.maximum(variance, 0)).astype(np.float32)
     return Statistics(mean.astype(np.float32), std, zca)
 
@@ -97,7 +89,7 @@ def standardize(augmentation: Augmentation, images: Any) -> Any:
     axes = tuple(range(1, len(images.shape)))
     if augmentation.rescale:
         images = images * augmentation.rescale
-    if augmentation.centers_samples:
+    if augmentation.samplewise_center or augmentation.samplewise_std_normalization:
         images = images - ops.mean(images, axis=axes, keepdims=True)
     if augmentation.samplewise_std_normalization:
         images = images / (ops.std(images, axis=axes, keepdims=True) + EPSILON)
@@ -106,21 +98,14 @@ def standardize(augmentation: Augmentation, images: Any) -> Any:
     known: Statistics | None = augmentation.statistics
     if known is None:
         raise UserError("This augmentation needs statistics of the training pictures.", "Call fit(x_train) first.")
-    images = images - _fitting(known.mean, images)
+    grey = () if len(images.shape) == 3 else known.mean.shape  # of pictures without an axis of channels
+    images = images - known.mean.reshape(grey)
     if known.std is not None:
-        images = images / (_fitting(known.std, images) + EPSILON)
+        images = images / (known.std.reshape(grey) + EPSILON)
     if known.zca is not None:
         flat = ops.reshape(images, (-1, math.prod(images.shape[1:])))
         images = ops.reshape(ops.matmul(flat, known.zca), (-1, *images.shape[1:]))
     return images
-
-
-def _chunks(images: np.ndarray | Iterable[Any]) -> Iterator[np.ndarray]:
-    for batch in [images] if isinstance(images, np.ndarray) else images:
-        array = np.asarray(batch)
-        array = array[..., None] if array.ndim == 3 else array
-        for start in range(0, len(array), CHUNK):
-            yield array[start : start + CHUNK]
 
 
 def _room_for(pixels: int) -> np.ndarray:
@@ -130,8 +115,3 @@ def _room_for(pixels: int) -> np.ndarray:
         problem = f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over"
         raise UserError(f"{problem}; {free / 1e9:.1f} GB are free.", "Use smaller pictures.")
     return np.zeros((pixels, pixels))
-
-
-def _fitting(statistic: np.ndarray, images: Any) -> np.ndarray:
-    """Per-channel numbers for pictures with a channel axis, or for grey ones without."""
-    return statistic.reshape(()) if len(images.shape) == 3 and statistic.size == 1 else statistic

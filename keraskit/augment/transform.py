@@ -25,24 +25,18 @@ def draws(count: Any, seed: Any) -> tf.Tensor:
 
 
 def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf.Tensor:
-    """Transform each picture as its row of `numbers` says.
+    """Transform each picture as its row of `numbers`, from `draws`, says.
 
-    Args:
-        augmentation: what may happen.
-        images: any real dtype, shape (n, height, width, channels) or (n, height, width), from 0 to 255.
-        numbers: from `draws`, shape (n, DRAWS).
-
-    Returns:
-        float32, the shape of `images`.
+    `images` are of any real dtype, shape (n, height, width, channels) or (n, height, width), from 0 to 255. Returns
+    float32 of their shape.
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank not in (3, 4) or (images.shape.rank == 3 and images.shape[-1] in (1, 3, 4)):
         problem = f"Pictures of shape {tuple(images.shape)} are no batch of shape (n, height, width, channels)"
         raise UserError(f"{problem}.", "Give a single picture as x[None].")
-    if images.dtype != tf.uint8:
-        images = tf.cast(images, tf.float32)
     if not augmentation.is_random:
         return tf.cast(images, tf.float32)
+    images = images if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
     return tf.ensure_shape(_compiled(augmentation)(images, tf.convert_to_tensor(numbers)), images.shape)
 
 
@@ -72,10 +66,11 @@ def matrices(augmentation: Augmentation, numbers: tf.Tensor, height: Any, width:
 
     ImageDataGenerator's convention, counted from the centre: rotation @ shift @ shear @ zoom, and flips first of all.
     """
-    signed = 2 * numbers - 1
+    height, width, signed = tf.cast(height, tf.float32), tf.cast(width, tf.float32), 2 * numbers - 1
+    down, right = augmentation.height_shift_range, augmentation.width_shift_range  # below 1 a share of the side
+    down = (down * height if down < 1 else down) * signed[:, 1]
+    right = (right * width if right < 1 else right) * signed[:, 2]
     theta = math.pi / 180 * (augmentation.rotation_range * signed[:, 0])
-    down = _pixels(augmentation.height_shift_range, height) * signed[:, 1]
-    right = _pixels(augmentation.width_shift_range, width) * signed[:, 2]
     shear = math.pi / 180 * (augmentation.shear_range * signed[:, 3])
     low, high = augmentation.zoom_range
     row_zoom, column_zoom = (low + (high - low) * numbers[:, k] for k in (4, 5))
@@ -86,26 +81,16 @@ def matrices(augmentation: Augmentation, numbers: tf.Tensor, height: Any, width:
     rr, cr = cos * row_zoom, sin * row_zoom
     rc = -(cos * tf.sin(shear) + sin * tf.cos(shear)) * column_zoom
     cc = (cos * tf.cos(shear) - sin * tf.sin(shear)) * column_zoom
-    middle_row, middle_column = (tf.cast(side, tf.float32) / 2 - 0.5 for side in (height, width))
+    middle_row, middle_column = height / 2 - 0.5, width / 2 - 0.5
     row = middle_row + cos * down - sin * right - rr * middle_row - rc * middle_column
     column = middle_column + sin * down + cos * right - cr * middle_row - cc * middle_column
     return tf.stack([tf.stack([rr, rc, row], axis=1), tf.stack([cr, cc, column], axis=1)], axis=1)
 
 
-def _pixels(most: float, side: Any) -> Any:
-    """A shift in pixels, which below 1 is a share of the side."""
-    return most * (tf.cast(side, tf.float32) if most < 1 else 1.0)
-
-
 def resample(augmentation: Augmentation, images: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Resampling of each picture where its matrix says: bilinear, or the nearest pixel.
+    """Resample each picture where its matrix, from `matrices`, says, bilinear.
 
     Beyond the border lies what scipy's modes nearest, reflect, grid-wrap and grid-constant put there.
-
-    Args:
-        augmentation: for the fill mode, cval, and how to interpolate.
-        images: shape (n, height, width, channels).
-        where: from `matrices`, shape (n, 2, 3): the row and column in the original, from a result's row, column, and 1.
     """
     count, height, width, channels = tf.unstack(tf.shape(images))
     # In float64 products of float32 numbers are exact. In float32 XLA, which may compute a coordinate twice, once fused
@@ -114,8 +99,6 @@ def resample(augmentation: Augmentation, images: tf.Tensor, where: tf.Tensor) ->
     parts = tf.unstack(tf.reshape(tf.cast(where, tf.float64), (-1, 6))[:, :, None, None], axis=1)
     row = parts[0] * down + parts[1] * right + parts[2]
     column = parts[3] * down + parts[4] * right + parts[5]
-    if augmentation.interpolation_order == 0:
-        row, column = tf.floor(row + 0.5), tf.floor(column + 0.5)
     top, left = tf.floor(row), tf.floor(column)
     below, beside = (tf.cast(each[..., None], tf.float32) for each in (row - top, column - left))
     top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
@@ -129,8 +112,6 @@ def resample(augmentation: Augmentation, images: tf.Tensor, where: tf.Tensor) ->
             values = tf.where(((found_r == r) & (found_c == c))[..., None], values, augmentation.cval)
         return values
 
-    if augmentation.interpolation_order == 0:
-        return pixel(top, left)
     upper = pixel(top, left) * (1 - beside) + pixel(top, left + 1) * beside
     lower = pixel(top + 1, left) * (1 - beside) + pixel(top + 1, left + 1) * beside
     return upper * (1 - below) + lower * below

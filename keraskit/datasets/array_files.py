@@ -4,67 +4,51 @@ import gzip
 import hashlib
 import math
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.checks import FROM_1, Labels, as_text, check_values, encode
+from keraskit.datasets.checks import check_values
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
+CLASSES = "classes"  # an array of names beside the four, if there is one
 STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 IDX_FILES = dict(zip(NAMES, STEMS, strict=True))
-CLASSES = "classes"  # an array of names beside the four, if there is one
 COPIES = 3  # of the arrays that are alive at once between the file and the model
 EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
 
-def read(path: Path, names: list[str] | None = None) -> tuple[dict[str, np.ndarray], Labels, dict[str, Any]]:
-    """The pictures of an `.npz` file or of a folder with four IDX files, and their labels, checked and made uniform.
-
-    Args:
-        path: the file or folder.
-        names: of the classes (default: the file's array `classes`, or else the labels).
+def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """Read the pictures of an `.npz` file, or of a folder with four IDX files, as bytes, and their labels.
 
     Returns:
-        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3). Their labels. What to record:
-        the pixels' scale, and notes.
+        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test; classes,
+        where the file names them. And the scale that the pixels had, in words.
 
     Raises:
-        UserError: anything that would make a training wrong or fail later.
+        UserError: the file is damaged, or its pictures are none.
     """
     arrays = read_idx(path) if path.is_dir() else read_npz(path)
-    x = {split: _pictures(arrays[f"x_{split}"], f"{path}: x_{split}") for split in ("train", "test")}
-    y = {split: as_text(arrays[f"y_{split}"]) for split in x}
-    for split in x:
-        if y[split].ndim == 0 or len(x[split]) != len(y[split]) or not len(x[split]):
-            counts = f"x_{split} has {len(x[split])} pictures and y_{split} {y[split].size} labels"
-            raise UserError(f"{path}: {counts}; need the same, above 0.")
-        if y[split].dtype.kind != "U":
-            check_values(y[split], f"{path}: y_{split}")
-    if len(shapes := {each.shape[1:] for each in x.values()}) > 1:
-        raise UserError(f"{path}: training and test pictures differ in shape: {shapes}.")
-    if names is None and CLASSES in arrays:
-        if arrays[CLASSES].ndim != 1 or arrays[CLASSES].dtype.kind != "U":
-            raise UserError(f"{path}: '{CLASSES}' is not text, one name per class.", "Save np.array(names).")
-        names = arrays[CLASSES].tolist()
-    labels = encode(y, str(path), names, declared=True)
-    if labels is None:
-        found = f"y_train is {y['train'].dtype} {y['train'].shape}"
-        raise UserError(f"{path}: {found}, expected one label per picture, whole numbers or text.")
-    factor = _factor(x, path)
-    facts: dict[str, Any] = {"scale": "0 to 1, times 255" if factor > 1 else "0 to 255"}
-    facts |= {"notes": [FROM_1]} if labels.first else {}
-    whole = {split: np.round(each * factor) if factor > 1 else each for split, each in x.items()}
-    return {f"x_{split}": each.astype(np.uint8, copy=False) for split, each in whole.items()}, labels, facts
+    x = {name: _pictures(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
+    shares = {array.dtype.kind in "bf" and array.max(initial=0) <= 1 for array in x.values()}
+    whole = not any(array.dtype.kind == "f" and (array % 1).any() for array in x.values())
+    if len(shares) > 1 or not (whole or shares == {True}):
+        held = " and ".join(f"{array.dtype} up to {array.max(initial=0):g} for {name}" for name, array in x.items())
+        raise UserError(f"{path}: the pixels have fractions and no one scale: {held}.", f"Expected: {EXPECTED}.")
+    if shares == {True}:
+        x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
+    if arrays.get(CLASSES, np.array([""])).dtype.kind != "U":
+        raise UserError(f"{path}: '{CLASSES}' is not text, one name per class.", "Save np.array(names).")
+    arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
+    return arrays, "0 to 1, times 255" if shares == {True} else "0 to 255"
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The four arrays of Keras's layout, and the classes' names if there are some; pickled objects are refused.
+def read_npz(path: Path, needed: Sequence[str] = NAMES, more: Sequence[str] = (CLASSES,)) -> dict[str, np.ndarray]:
+    """Read arrays of a file by name, those `needed` and what it has of `more`; pickled objects are refused.
 
     Raises UserError for a file that is damaged, lacks an array, or claims more than fits into memory.
     """
@@ -74,27 +58,22 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             _check_room(sum(member.file_size for member in archive.infolist()), path)
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (*NAMES, CLASSES) if name in file}
-        if missing := [name for name in NAMES if name not in arrays]:
-            raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
-        if odd := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
-            raise ValueError(f"its member '{odd[0]}' is no array")
-        return arrays
+            if missing := [name for name in needed if name not in file]:
+                raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(needed)}.")
+            return {name: np.asarray(file[name]) for name in (*needed, *more) if name in file}
 
 
 def read_idx(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the two `t10k-` files, also as `.gz`."""
     found = {name: sorted(folder.glob(f"{stem.replace('-idx', '[-.]idx')}*")) for name, stem in IDX_FILES.items()}
-    if missing := [name for name, files in found.items() if not files]:
+    if missing := [IDX_FILES[name] for name, files in found.items() if not files]:
         wanted = ", ".join(f"{stem}-ubyte[.gz]" for stem in STEMS)
-        raise UserError(f"{folder} holds no {IDX_FILES[missing[0]]}-ubyte[.gz].", f"Four files are expected: {wanted}.")
+        raise UserError(f"{folder} holds no {missing[0]}-ubyte[.gz].", f"Four files are expected: {wanted}.")
     return {name: _idx(files[0]) for name, files in found.items()}
 
 
 def _idx(path: Path) -> np.ndarray:
     """One IDX file of bytes."""
-    if not path.is_file():
-        raise UserError(f"{path} is no file.")
     with reading(path, "IDX"), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         head = file.read(4)
         if head[:3] != b"\0\0\x08" or len(head) < 4:
@@ -114,11 +93,10 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except MemoryError as error:
-        raise UserError(f"{path} does not fit into memory: {sentence(error)}", "Free some, or shrink it.") from error
     except Exception as error:
-        problem = f"{path} cannot be read as {kind}: {sentence(error)}"
-        raise UserError(problem, "Is it damaged? Make it anew.") from error
+        raise UserError(
+            f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."
+        ) from error
 
 
 def _check_room(size: int, path: Path) -> None:
@@ -131,27 +109,14 @@ def _check_room(size: int, path: Path) -> None:
 
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:
     """Finite numbers of a shape and range that pictures have."""
-    if x.ndim == 4 and x.shape[-1] == 1:
-        x = x[..., 0]
+    x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
     if not (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] == 3)) or 0 in x.shape[1:]:
         expected = "(n, height, width), with a last axis of 1 or 3 for channels if there is one"
         raise UserError(f"{which} has the shape {x.shape}, expected {expected}.")
     check_values(x, which)
-    x = x.astype(np.float32) if x.dtype.kind == "b" else x
     if x.size and (x.min() < 0 or x.max() > 255):
         raise UserError(f"{which} goes from {x.min():g} to {x.max():g}, expected {EXPECTED}.")
     return x
-
-
-def _factor(pictures: dict[str, np.ndarray], path: Path) -> int:
-    """What all pixels are multiplied by, 1 or 255. Raises UserError where it is open."""
-    shares = {x.dtype.kind == "f" and float(x.max()) <= 1 for x in pictures.values()}
-    if shares == {True}:
-        return 255
-    if shares == {False} and not any(x.dtype.kind == "f" and (x % 1).any() for x in pictures.values()):
-        return 1
-    held = " and ".join(f"{x.dtype} up to {x.max():g} for {split}" for split, x in pictures.items())
-    raise UserError(f"{path}: the pixels have fractions and no one scale: {held}.", f"Expected: {EXPECTED}.")
 
 
 @contextmanager

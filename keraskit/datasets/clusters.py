@@ -10,31 +10,22 @@ NOISE = 1.0  # standard deviation of a cloud, in every direction
 SPREAD = 0.4  # standard deviation of the clouds' centres: the best possible classifier is right 96 times in 100
 
 
-def centres() -> np.ndarray:
-    """The clouds' centres, shape (classes, clouds, features). Two clouds a class: no linear model does well."""
-    return np.random.default_rng(0).normal(0, SPREAD, (CLASSES, CLOUDS, FEATURES))
-
-
-def draw(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The features, float32 of shape (n, 100), and labels, int64 of shape (n,), of one split; always the same."""
-    random = np.random.default_rng([1, list(COUNTS).index(split)])
-    labels = random.integers(0, CLASSES, COUNTS[split])
-    cloud = random.integers(0, CLOUDS, COUNTS[split])
-    points = centres()[labels, cloud] + random.normal(0, NOISE, (COUNTS[split], FEATURES))
-    return points.astype(np.float32), labels
+def draw(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One split, always the same: features, float32, shape (n, 100); labels one-hot, shape (n, 10), and as int64."""
+    centres = np.random.default_rng(0).normal(0, SPREAD, (CLASSES, CLOUDS, FEATURES))  # two: no linear model does well
+    random, count = np.random.default_rng([1, list(COUNTS).index(split)]), COUNTS[split]
+    labels, cloud = random.integers(0, CLASSES, count), random.integers(0, CLOUDS, count)
+    points = centres[labels, cloud] + random.normal(0, NOISE, (count, FEATURES))
+    return points.astype(np.float32), np.eye(CLASSES, dtype=np.float32)[labels], labels
 
 
 def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x_train, y_train, x_test, y_test, the labels one-hot, for plain `fit`."""
-    (x, y), (x_test, y_test) = draw("train"), draw("test")
-    eye = np.eye(CLASSES, dtype=np.float32)
-    return x, eye[y], x_test, eye[y_test]
+    return *draw("train")[:2], *draw("test")[:2]
 
 
 def one_hot() -> Splits:
     """Inputs of shape (100,), targets one-hot of shape (10,)."""
-    eye = np.eye(CLASSES, dtype=np.float32)
-    drawn = {split: draw(split) for split in COUNTS}
-    train, validation, test = (Split.of(x, eye[y], labels=y) for x, y in drawn.values())
+    train, validation, test = (Split.of(x, y, labels=labels) for x, y, labels in map(draw, COUNTS))
     source = {"name": "made clusters", "path": "", "found": "numpy, always the same seed", "counts": COUNTS}
     return Splits(train, validation, test, tuple(map(str, range(CLASSES))), source)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keraskit.datasets.pipeline import ahead
-from keraskit.datasets.splits import WHOLE, Share, Split, ranges
+from keraskit.datasets.pipeline import prefetched
+from keraskit.datasets.splits import WHOLE, Shard, Split, ranges
 from keraskit.errors import UserError
 from keraskit.start import tf
 
@@ -23,18 +23,18 @@ class ShuffledEpochs:
         seed: the run's seed.
         steps: steps in an epoch (default: until every example was seen). Where that takes more than one pass over the
             split, each pass has its own order and augmentation.
-        share: which share of every batch to hand out, where several devices or machines train together.
+        shard: the shares of every batch to hand out, where several devices or machines train together.
     """
 
     def __init__(
-        self, split: Split, batch_size: int, seed: int, steps: int | None = None, share: Share = WHOLE
+        self, split: Split, batch_size: int, seed: int, steps: int | None = None, shard: Shard = WHOLE
     ) -> None:
         if split.size < 1:
             raise UserError("The training split is empty.", "Check the data, or raise --limit.")
-        self.split, self.batch_size, self.seed, self.share = split, batch_size, seed, share
+        self.split, self.batch_size, self.seed, self.shard = split, batch_size, seed, shard
         self._seen = steps * batch_size if steps else split.size
-        self._ranges = ranges(self._seen, batch_size, share)
-        self.steps = len(self._ranges) // share.local
+        self._ranges = ranges(self._seen, batch_size, shard)
+        self.steps = len(self._ranges) // shard.local
 
     def batches(self, epoch: int = 0, step: int = 0, end: int = ENDLESS) -> tf.data.Dataset:
         """Batches from a step of an epoch on until epoch `end` begins, all counted from 0.
@@ -57,7 +57,7 @@ class ShuffledEpochs:
 
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
             epochs = tf.data.Dataset.range(epoch, end).flat_map(one_epoch)
-            return ahead(epochs.skip(step * self.share.local), self.split.fetch)
+            return prefetched(epochs.skip(step * self.shard.local), self.split.fetch)
 
     def examples(self, epoch: int, first: int, last: int) -> np.ndarray:
         """Which examples of the split the steps from `first` to `last` of an epoch have, all counted from 0."""
@@ -67,13 +67,13 @@ class ShuffledEpochs:
 
     def _drawn(self, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The order of an epoch, and each example's random numbers. Example k of pass i has number i * size + k."""
-        size = self.split.size
+        size, augmentation = self.split.size, self.split.augmentation
         order, numbers = [], []
         pair = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         for i in range(-(-self._seen // size)):
             its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
             indices = tf.range(i * size, (i + 1) * size, dtype=tf.int64)
             order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
-            if self.split.augmentation and self.split.augmentation.is_random:
-                numbers.append(self.split.augmentation.draws(size, its_own))
+            if augmentation and augmentation.is_random:
+                numbers.append(augmentation.draws(size, its_own))
         return tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None

@@ -22,22 +22,12 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
 
     Raises UserError where nothing is found, or a file that is not MNIST.
     """
-    if data_dir is not None:
-        if not system.is_file(data_dir / FILE):
-            advice = "Name the folder of the file, or leave it out; for arrays of your own: --dataset."
-            raise UserError(f"--data-dir {data_dir} is no folder with {FILE}.", advice)
-        places = [("--data-dir", data_dir / FILE)]
-    else:
-        places = [(why, path) for why, path in search_path() if system.is_file(path)] or [_download()]
-    why, path = places[0]
+    places = [("--data-dir", data_dir / FILE)] if data_dir else search_path()
+    why, path = next((place for place in places if data_dir or system.is_file(place[1])), None) or _download()
     arrays = read_npz(path)
-    for name, shape in SHAPES.items():
-        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
-            problem = f"{name} is {arrays[name].dtype} {arrays[name].shape}, expected uint8 {shape}"
-            raise UserError(f"{path} is not MNIST: {problem}.", "For your own: --dataset.")
-    if digest(arrays[name] for name in SHAPES) != SHA256:
-        problem = f"{path} has MNIST's shapes but not its contents (sha256 differs)"
-        raise UserError(f"{problem}.", "For your own: --dataset.")
+    alike = all(arrays[name].shape == shape and arrays[name].dtype == np.uint8 for name, shape in SHAPES.items())
+    if not alike or digest(arrays[name] for name in SHAPES) != SHA256:
+        raise UserError(f"{path} is not MNIST: its arrays are others.", "For arrays of your own: --dataset.")
     return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": SHA256, "licence": LICENCE}
 
 

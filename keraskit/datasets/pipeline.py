@@ -5,23 +5,17 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from keraskit import system
-from keraskit.errors import RunStopped
 from keraskit.start import tf
 
 READY = 2  # batches that wait for the model
 MOST = 8  # batches in the making: each takes memory
-_failure: RunStopped | None = None  # what a Python function has raised
-_stderr: int | None = None  # the real one, inside `stopping`
 
 
-def ahead(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+def prefetched(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
     """Map a function over a dataset in parallel and in order, and prefetch.
 
     AutoGraph is off: there is nothing to convert, and reading the code takes half a second.
@@ -42,43 +36,9 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def in_python(function: Callable[..., Any], given: list[Any], dtype: Any) -> Any:
-    """Call a Python function of NumPy arrays within a pipeline. It may raise RunStopped, which `stopping` re-raises."""
-
-    def call(*arrays: Any) -> Any:
-        global _failure
-        try:
-            return function(*arrays)
-        except RunStopped as stopped:
-            _failure = stopped
-            if _stderr is not None:  # TensorFlow prints twenty lines of it
-                with Path(os.devnull).open("w") as nowhere:
-                    os.dup2(nowhere.fileno(), 2)
-            raise StopIteration from None  # the one exception whose traceback TensorFlow does not print
-
+    """Call a Python function of NumPy arrays within a pipeline."""
     close_at_exit()
-    return tf.numpy_function(call, given, dtype, stateful=False)
-
-
-@contextmanager
-def stopping() -> Iterator[None]:
-    """Re-raise a RunStopped that TensorFlow wrapped, and keep what it says of it off the screen."""
-    global _failure, _stderr
-    outermost = _stderr is None
-    if outermost:
-        _failure = None
-        with suppress(OSError):  # there is none
-            _stderr = os.dup(2)
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if _failure:
-            raise _failure from error
-        raise
-    finally:
-        if outermost and _stderr is not None:
-            os.dup2(_stderr, 2)
-            os.close(_stderr)
-            _stderr = None
+    return tf.numpy_function(function, given, dtype, stateful=False)
 
 
 @functools.cache

@@ -22,7 +22,8 @@ Shape = tuple[Side, ...]
 class Inputs:
     """Pictures of one size, put on a scale and into the shape of the model's input.
 
-    The methods take tensors, and symbolic ones too: so an export contains what training did.
+    The methods take tensors, and symbolic ones too: so an export contains what training did. (A list of Keras layers
+    would be longer: Keras has none that turns channels round, standardises each picture, or whitens.)
 
     Args:
         size: height and width in pixels.
@@ -69,23 +70,21 @@ class Inputs:
         if augmentation and augmentation.rescale:
             return pictures
         x = ops.cast(pictures, "float32")
-        if self.scale == "unit":
-            return x / 255.0
-        if self.scale == "standard":
-            return (x / 255.0 - MEAN) / DEVIATION
-        return ops.flip(x, axis=-1) - np.array(IMAGENET_MEAN, np.float32) if self.scale == "caffe" else x
+        if self.scale == "caffe":
+            return ops.flip(x, axis=-1) - np.array(IMAGENET_MEAN, np.float32)
+        x = x if self.scale == "pixels" else x / 255.0
+        return (x - MEAN) / DEVIATION if self.scale == "standard" else x
 
     def arranged(self, scaled: Any) -> Any:
         """Scaled pictures in the shape of the model's input, or a dict of them."""
         if not isinstance(self.shape, dict):
             return ops.reshape(scaled, (-1, *self.shape))
-        pictures = scaled if self.channels == 3 else ops.reshape(scaled, (-1, *self.size, 1))
+        pictures = ops.reshape(scaled, (-1, *self.size, self.channels))
         return {name: _resized(pictures, shape) for name, shape in self.shape.items()}
 
 
 def _resized(x: Any, shape: Shape) -> Any:
     """Pictures of shape (n, height, width, channels) in another size and number of channels."""
-    if x.shape[-1] == 3 and shape[-1] == 1:
-        x = ops.image.rgb_to_grayscale(x)
+    x = ops.image.rgb_to_grayscale(x) if x.shape[-1] == 3 and shape[-1] == 1 else x
     x = ops.image.resize(x, shape[:2])
-    return ops.concatenate([x, x, x], axis=-1) if x.shape[-1] == 1 and shape[-1] == 3 else x
+    return ops.concatenate([x] * (shape[-1] // x.shape[-1]), axis=-1)

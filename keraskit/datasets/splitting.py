@@ -9,23 +9,19 @@ from keraskit.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 SEED = 0  # of every split: what is learned from does not depend on a run's own seed
-NAMED = 3  # examples or classes, in a note
+NAMED = 3  # classes, in a note
 
 
-def order(size: int, labels: np.ndarray | None = None, seed: int = SEED) -> np.ndarray:
-    """A random permutation of `size` examples, any first part of which has each class in proportion.
+def order(size: int, labels: np.ndarray | None = None) -> np.ndarray:
+    """Permute `size` examples at random, always the same; any first part has each class in proportion.
 
     So a split is a slice of it, and `--limit` takes the first of a split.
 
     Args:
         size: the number of examples.
         labels: the class of each, shape (size,); None where there are no classes.
-        seed: decides the permutation, together with size and labels alone.
-
-    Returns:
-        Indices, int64, shape (size,).
     """
-    mixed = np.random.default_rng(seed).permutation(size)
+    mixed = np.random.default_rng(SEED).permutation(size)
     if labels is None:
         return mixed
     place = np.empty(size)
@@ -36,90 +32,61 @@ def order(size: int, labels: np.ndarray | None = None, seed: int = SEED) -> np.n
 
 
 def cut(
-    size: int,
-    shares: Sequence[float],
-    labels: np.ndarray | None = None,
-    groups: Sequence[str] | None = None,
+    size: int, shares: Sequence[float], labels: np.ndarray | None = None, groups: Sequence[str] | None = None
 ) -> list[np.ndarray]:
-    """Indices of each share of `size` examples, in random order, each class in proportion.
+    """Cut the order of `size` examples into shares of any sum.
 
     Args:
         size, labels: as `order` has them.
-        shares: of any sum.
-        groups: the group of each example, shape (size,). A group stays whole, so classes are in proportion only as far
-            as groups allow: the largest first, each goes where the least of its classes lies yet, for the share.
+        shares: one for each part.
+        groups: the group of each example, which stays whole; classes, which it needs, are in proportion only as far as
+            groups allow.
 
     Raises:
         UserError: there are fewer groups, or examples, than shares.
     """
-    parts = np.divide(shares, sum(shares))
-    mixed = order(size, labels)
+    parts, mixed = np.divide(shares, sum(shares)), order(size, labels)
     if groups is None:
         cuts = np.split(mixed, np.round(np.cumsum(parts)[:-1] * size).astype(int))
+        of = f"{size:,} examples"
     else:
-        names, group_of = np.unique(groups, return_inverse=True)
-        classes = np.zeros(size, int) if labels is None else np.unique(labels, return_inverse=True)[1]
-        counts = np.zeros((len(names), classes.max() + 1))
-        np.add.at(counts, (group_of, classes), 1)
-        totals, filled = counts.sum(0), np.zeros((len(parts), counts.shape[1]))
-        chosen = np.empty(len(names), int)
-        for group in sorted(order(len(names)), key=lambda group: -counts[group].sum()):
-            chosen[group] = (filled / parts[:, None] @ (counts[group] / totals**2)).argmin()
-            filled[chosen[group]] += counts[group]
-        cuts = [mixed[chosen[group_of[mixed]] == part] for part in range(len(parts))]
+        names, group = np.unique(groups, return_inverse=True)
+        part = _parts_of_groups(group, np.unique(np.asarray(labels), return_inverse=True)[1], parts)[group]
+        cuts = [mixed[part[mixed] == i] for i in range(len(parts))]
+        of = f"{len(names):,} groups, such as '{names[0]}',"
     if not all(map(len, cuts)):
-        of = f"{size:,} examples" if groups is None else f"{len(names):,} groups, such as '{names[0]}',"
         raise UserError(f"{of} do not fill {len(parts)} splits.", "Add more.")
     return cuts
 
 
-def fingerprint(*contents: bytes) -> int:
-    """64 bits of a sha256: what tells one example's bytes from others'."""
-    return int(hashlib.sha256(b"".join(contents)).hexdigest()[:16], 16)
+def _parts_of_groups(group: np.ndarray, label: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """The part of each group: the largest first, each goes where the least of its classes lies yet, for the share."""
+    counts = np.zeros((group.max() + 1, label.max() + 1))
+    np.add.at(counts, (group, label), 1)
+    filled, chosen = np.zeros((len(parts), counts.shape[1])), np.empty(len(counts), int)
+    for i in sorted(order(len(counts)), key=lambda i: -counts[i].sum()):
+        chosen[i] = (filled / parts[:, None] @ (counts[i] / counts.sum(0) ** 2)).argmin()
+        filled[chosen[i]] += counts[i]
+    return chosen
 
 
 def fingerprints(*arrays: np.ndarray) -> np.ndarray:
-    """The fingerprint of each row, of all arrays together, uint64, shape (n,)."""
-    rows = zip(*arrays, strict=True)
-    return np.array([fingerprint(*(part.tobytes() for part in row)) for row in rows], np.uint64)
+    """64 bits of the sha256 of each row, of all arrays together: uint64, shape (n,)."""
+    rows = (b"".join(part.tobytes() for part in row) for row in zip(*arrays, strict=True))
+    return np.array([int(hashlib.sha256(row).hexdigest()[:16], 16) for row in rows], np.uint64)
 
 
-def without_copies(
-    rows: Mapping[str, np.ndarray],
-    prints: np.ndarray,
-    labels: np.ndarray,
-    names: Sequence[str] | np.ndarray,
-    classes: Sequence[str],
-) -> tuple[np.ndarray, list[str]]:
-    """Find exact copies in two splits, and leave those in training out, so that the test split stays whole.
-
-    Args:
-        rows: which examples train, validation and test have.
-        prints, labels, names: the fingerprint, class and name of every example.
-        classes: their names.
-
-    Returns:
-        The rows of train that stay, and lines to show: how many copies there are, and which have two classes.
-    """
-    train, validation, test = (rows[split] for split in SPLITS)
-    kept = train[~np.isin(prints[train], prints[np.concatenate([validation, test])])]
+def copies(prints: Mapping[str, np.ndarray]) -> list[str]:
+    """Say how many examples of one split are exact copies of another's, by the fingerprints of each."""
     notes = []
-    if dropped := len(train) - len(kept):
-        notes.append(f"left out of training: {dropped:,} exact copies of examples in validation or test")
-    if shared := int(np.isin(prints[validation], prints[test]).sum()):
-        notes.append(f"in validation, which chooses the epoch: {shared:,} exact copies of test examples")
-    every = np.concatenate([train, validation, test])
-    pairs = np.unique(np.stack([prints[every], labels[every].astype(np.uint64)]), axis=1)
-    known, counts = np.unique(pairs[0], return_counts=True)
-    if len(torn := known[counts > 1]):
-        same = {classes[labels[i]]: names[i] for i in every[prints[every] == torn[0]]}
-        words = " and ".join(f"{name} ({class_name})" for class_name, name in same.items())
-        notes.append(f"in two classes: {len(torn):,} pictures, byte for byte the same, such as {words}")
-    return kept, notes
+    for split, other in (("test", "train"), ("validation", "train"), ("test", "validation")):
+        if count := int(np.isin(prints[split], prints[other]).sum()):
+            notes.append(f"{count:,} of {len(prints[split]):,} {split} examples are exact copies of {other} examples")
+    return notes
 
 
 def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], where: object) -> list[str]:
-    """Lines on classes that validation or test lack. Raises UserError where training lacks one, or a split is empty."""
+    """Say which classes validation or test lack. Raises UserError where training lacks one, or a split is empty."""
     notes = []
     for split, present in labels.items():
         if not len(present):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keraskit import signals, start, system
 from keraskit.config import RunConfig, Settings, flag
-from keraskit.datasets.splits import WHOLE, Share, Splits
+from keraskit.datasets.splits import WHOLE, Shard, Splits
 from keraskit.distributed import repairs
 from keraskit.distributed.coordination import SEE_LOG, Coordination, lost
 from keraskit.distributed.workers import find_workers
@@ -50,11 +50,11 @@ class Cluster:
         return self.index == 0
 
     @property
-    def share(self) -> Share:
-        """Which part of each global batch this process feeds to its devices."""
+    def shard(self) -> Shard:
+        """The shares of each global batch that this process feeds to its devices."""
         if self.strategy is None:
             return WHOLE
-        return Share(self.devices * max(1, len(self.workers)), self.devices * self.index, self.devices)
+        return Shard(self.devices * max(1, len(self.workers)), self.devices * self.index, self.devices)
 
     def __str__(self) -> str:
         return f"worker {self.index} of {len(self.workers)}; {self.how}" if self.workers else self.how

@@ -32,7 +32,7 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
 
     `probabilities` are of the split's examples, shape (examples, classes).
     """
-    if split.pictures is None or split.labels is None:
+    if split.inputs is None or split.labels is None:
         return {}
     predicted = probabilities.argmax(axis=1)
     right, wrong = np.flatnonzero(predicted == split.labels)[:WHOLE], np.flatnonzero(predicted != split.labels)
@@ -55,7 +55,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str,
         first = ({name: array[: SHOWN // 2] for name, array in of.items()} for of in (test.targets, test.predictions))
         figure = recipe.figure(splits.classes, *(of.get("", of) for of in first))
         return {"samples": Sheet(*figure, "Test examples")}
-    if not splits.train.pictures:
+    if not splits.train.inputs:
         return {}
     chosen = np.arange(min(SHOWN, splits.train.size))
     labels = splits.train.labels
@@ -65,7 +65,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str,
 
 def augmented(train: Split, seed: int) -> dict[str, Sheet]:
     """Training pictures, and below each what the model saw of it in the first epoch."""
-    if not train.augmentation or not train.augmentation.is_random or train.pictures is None:
+    if not train.augmentation or not train.augmentation.is_random or train.inputs is None:
         return {}
     chosen = np.arange(min(8, train.size))
     seen = np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8)

@@ -32,7 +32,7 @@ def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, An
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
     source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # a file of the user's
     started = shlex.quote(short(card.source.resolve())) if source else recipe.name
-    if inputs and inputs.channels == 1 and splits.train.pictures:
+    if inputs and inputs.channels == 1:
         seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
     words = " ".join(flags(settings.requested[kind]) for kind in ("knobs", "options"))
     knobs = settings.model_dump(exclude={"options", "requested"})

@@ -34,7 +34,7 @@ def network(
     resampling = resize or ("bilinear" if crop else "nearest")
 
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
-        array = decode.pixels(decode.middle(image) if crop else image, (height, width), resampling=resampling)
+        array = decode.pixels(decode.center_crop(image) if crop else image, (height, width), resampling=resampling)
         return array, "untrained network" if weights == "none" else ""
 
     return Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model)

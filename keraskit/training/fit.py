@@ -12,7 +12,6 @@ import keras
 import tensorflow as tf
 
 from keraskit import signals
-from keraskit.datasets.pipeline import stopping
 from keraskit.errors import UserError, sentence
 from keraskit.runs.folder import RunFolder
 from keraskit.training.callbacks import Averages, Checkpoints, KeepBest
@@ -24,11 +23,11 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
     """Train from the first step, or from where `start` stands, and keep on disk what must not be lost.
 
     A worker that writes nothing has no folder. Returns what knows the history and the best epoch. Raises Stopped where
-    a signal came, and everything is saved; RunStopped where an example can no longer be read; UserError where the loss
-    is no number any more, or memory is not enough; OSError where nothing can be saved.
+    a signal came, and everything is saved; UserError where the loss is no number any more, or memory is not enough;
+    OSError where nothing can be saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.devices.cluster
-    validation = setup.training_data.validation.in_order(settings.batch_size, cluster.share)
+    validation = setup.training_data.validation.in_order(settings.batch_size, cluster.shard)
     position = start.position if start else Position()
     end = position.epoch if position.stopped else settings.epochs
     patience, best = signals.Patience(), KeepBest(setup, folder, position)
@@ -40,7 +39,6 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
         setup.devices.scope,
         cluster.together(),
         enough_memory(settings.batch_size),
-        stopping(),
         mock.patch.object(model, "train_function", train_function(model, epochs.steps, position.step)),
     ):
         cluster.agree(first_epoch=position.epoch + 1)

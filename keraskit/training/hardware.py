@@ -124,7 +124,7 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
 
     `steps` are those of an epoch. Raises UserError where what was asked for cannot go together.
     """
-    several, types = devices.cluster.share.replicas > 1, layer_types(model)
+    several, types = devices.cluster.shard.replicas > 1, layer_types(model)
     if settings.xla == "on" and (settings.deterministic or several):
         raise UserError("XLA compiles neither deterministic steps nor those of several devices.", "Leave --xla on out.")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
@@ -141,7 +141,7 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
         micro = Choice(most, "a recurrent layer's loop over time keeps one core busy")
     if not several:
         at_once = _steps_per_execution(model, types, settings, steps)
-    together = Choice(devices.cluster.share.replicas, str(devices.cluster))
+    together = Choice(devices.cluster.shard.replicas, str(devices.cluster))
     return Choices(devices.device, devices.threads, precision, xla, at_once, micro, together)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from keraskit.config import RunConfig, flags
-from keraskit.datasets.pipeline import stopping
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Recipe, call
 from keraskit.runs import results
@@ -39,7 +38,7 @@ def train(
     setup = prepare(recipe, settings, source, devices)
     facts = {**describe(setup, recipe), "started": now(time.monotonic() - began)}
     announce(setup, facts)
-    with resume.opened(setup, run, facts) as (folder, start), stopping():
+    with resume.opened(setup, run, facts) as (folder, start):
         if folder:
             results.begin(folder, setup.model, setup.splits)
         fitting = time.monotonic()

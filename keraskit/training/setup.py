@@ -15,7 +15,6 @@ import tensorflow as tf
 from keraskit.config import Settings, flags
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import ShuffledEpochs
-from keraskit.datasets.pipeline import stopping
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, sentence
 from keraskit.files import weights_file
@@ -73,7 +72,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         load_weights(recipe, settings.weights, model)
         head = above(model, recipe.features)
         data = computed(model, recipe.features, splits) if recipe.features else splits
-    epochs = ShuffledEpochs(data.train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.share)
+    epochs = ShuffledEpochs(data.train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.shard)
     steps = settings.epochs * epochs.steps
     with devices.scope:
         for each in {id(model): model, id(head): head}.values():
@@ -180,8 +179,7 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
     print(f"features       {below.output_shape[-1]:,} of each picture, computed once", flush=True)
 
     def of(split: Split) -> Split:
-        with stopping():
-            x, y = zip(*((below.predict_on_batch(x), y) for x, y, *_ in split.in_order(64)), strict=True)
+        x, y = zip(*((below.predict_on_batch(x), y) for x, y, *_ in split.in_order(64)), strict=True)
         x, y = (keras.tree.map_structure(lambda *parts: np.concatenate(parts), *each) for each in (x, y))
         return Split.of(x, y, split.weights, labels=split.labels, names=split.names)
 

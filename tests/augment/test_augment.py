@@ -1,16 +1,12 @@
 """Augmentation against scipy, TensorFlow's resampling and ImageDataGenerator: the same matrices and numbers."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from scipy import ndimage
 
 from keraskit.augment import Augmentation
-from keraskit.augment.statistics import Statistics
 from keraskit.augment.transform import draws, matrices, transform
 from keraskit.datasets import mnist
 from keraskit.errors import UserError
@@ -32,7 +28,7 @@ def pictures(shape, n=4):
     return ndimage.gaussian_filter(random.uniform(0, 255, (n, *shape)), (0, 1.5, 1.5, 0)).astype(np.float32)
 
 
-def by_scipy(augmentation, image, row, mode, order=1):
+def by_scipy(augmentation, image, row, mode):
     """One picture through scipy, with ImageDataGenerator's matrices as the document's Keras has them."""
     height, width = image.shape[:2]
     theta = np.deg2rad(augmentation.rotation_range) * (2 * row[0] - 1)
@@ -53,7 +49,7 @@ def by_scipy(augmentation, image, row, mode, order=1):
     matrix = middle @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(middle)
     channels = [
         ndimage.affine_transform(
-            image[..., c], matrix[:2, :2], matrix[:2, 2], order=order, mode=mode, cval=augmentation.cval
+            image[..., c], matrix[:2, :2], matrix[:2, 2], order=1, mode=mode, cval=augmentation.cval
         )
         for c in range(image.shape[-1])
     ]
@@ -99,22 +95,6 @@ def one(augmentation, image, **numbers):
     for name, value in numbers.items():
         row[0, columns[name]] = value
     return transform(augmentation, image[None], row).numpy()[0]
-
-
-@pytest.fixture
-def bar():
-    """A picture of 20 rows and 40 columns, black but for row 10."""
-    image = np.zeros((20, 40, 1), np.float32)
-    image[10] = 255
-    return image
-
-
-def test_a_height_shift_moves_rows_and_a_width_shift_columns(bar):
-    up = one(Augmentation(height_shift_range=0.25), bar, down=1.0)
-    assert np.argmax(up[:, 20, 0]) == 5 and (up[5] == 255).all()
-    assert (one(Augmentation(width_shift_range=0.25), bar, right=1.0) == bar).all()
-    pixels = one(Augmentation(height_shift_range=3), bar, down=1.0)
-    assert np.argmax(pixels[:, 20, 0]) == 7
 
 
 def test_rotation_turns_about_the_centre_of_a_picture_that_is_not_square():
@@ -190,12 +170,11 @@ def test_grey_and_bytes_are_the_same_pictures():
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("shape", "batch"), [((25, 25, 1), 8), ((15, 15, 3), 32)], ids=str)
 @pytest.mark.parametrize("within", [False, True], ids=["alone", "in a compiled function"])
-def test_where_coordinates_are_whole_colours_change_nothing_of_the_move(mode, shape, batch, within):
+def test_where_coordinates_are_whole_colours_change_nothing_of_the_move(mode, within):
     """An odd-sided picture's centre turns about itself; XLA computes coordinates twice where colours change too."""
     augmentation = Augmentation(rotation_range=40, channel_shift_range=30, fill_mode=mode)
-    x = np.random.default_rng(5).integers(0, 256, (64, *shape)).astype(np.uint8)
+    x, batch = np.random.default_rng(5).integers(0, 256, (64, 15, 15, 3)).astype(np.uint8), 32
     numbers = draws(64, (3, 4))
     made = tf.function(lambda *of: transform(augmentation, *of), jit_compile=within)
     ours = np.concatenate([made(x[i : i + batch], numbers[i : i + batch]) for i in range(0, 64, batch)])
@@ -203,14 +182,6 @@ def test_where_coordinates_are_whole_colours_change_nothing_of_the_move(mode, sh
         moved = by_scipy(augmentation, image.astype(float), row, MODES[mode])
         shifted = np.clip(moved + 30 * (2 * row[8] - 1), moved.min(), moved.max())
         assert np.abs(result - shifted).max() < 0.01
-
-
-def test_the_nearest_pixel_is_scipys_too():
-    augmentation = SEVEN.replace(interpolation_order=0)
-    x, numbers = pictures((24, 41, 3), 12), draws(12, (3, 4)).numpy()
-    for image, row, result in zip(x, numbers, transform(augmentation, x, numbers).numpy(), strict=True):
-        one = by_scipy(augmentation, image, row.astype(float), "nearest", order=0)
-        assert (np.abs(result - one).max(axis=-1) > 0.01).mean() < 0.002  # halfway, the last bits of float32 decide
 
 
 def test_a_single_picture_is_no_batch_of_grey_ones():
@@ -223,7 +194,7 @@ def test_a_single_picture_is_no_batch_of_grey_ones():
 
 def test_the_document_s_way_fits_without_steps_and_each_epoch_differs():
     x, y = np.arange(50, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 1)), np.arange(50) % 2
-    flow = SEVEN.flow(x, y, 20, sample_weight=np.ones(50))
+    flow = SEVEN.flow(x, y, 20)
     assert len(flow) == 3
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -231,19 +202,6 @@ def test_the_document_s_way_fits_without_steps_and_each_epoch_differs():
     model.fit(flow, epochs=2, verbose=0, validation_data=SEVEN.flow(x, y, 20), callbacks=[
         keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))])  # fmt: skip
     assert seen == [0, 1, 2] * 2
-
-
-def test_subsets_and_order_are_the_generators(generator):
-    x = np.arange(10, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 3, 1))
-    augmentation = Augmentation(validation_split=0.3)
-    for subset in ("training", "validation", None):
-        ours = augmentation.flow(x, np.arange(10), 4, shuffle=False, subset=subset)
-        theirs = generator(augmentation).flow(
-            x, np.arange(10), 4, shuffle=False, subset=subset, ignore_class_split=True
-        )
-        assert len(ours) == len(theirs)
-        for (a, y), (b, z) in zip(itertools.islice(ours, len(ours)), theirs, strict=False):
-            assert np.array_equal(a, b) and np.array_equal(y, z)
 
 
 # Standardisation
@@ -283,7 +241,7 @@ def test_statistics_are_the_same_from_an_array_and_from_a_stream():
 
 
 def test_whitened_mnist_has_the_identity_as_covariance():
-    x = mnist.load()[0]["x_train"][:20_000, ..., None]
+    x = mnist.load()[0]["x_train"][:5_000, ..., None]
     fitted = Augmentation(zca_whitening=True, zca_epsilon=1e-3).fit(x)
     white = np.concatenate([fitted.standardize(part).numpy() for part in np.array_split(x, 10)]).reshape(len(x), -1)
     varies = x.reshape(len(x), -1).std(0) > 8  # pixels that are nearly always black stay nearly black
@@ -298,14 +256,6 @@ def test_a_whitening_matrix_that_does_not_fit_is_refused_with_its_size():
         Augmentation(zca_whitening=True).fit(np.zeros((1, 224, 224, 3), np.uint8))
 
 
-def test_statistics_survive_a_file(tmp_path):
-    words = Augmentation(featurewise_center=True, zca_whitening=True)
-    known = words.fit(pictures((4, 4, 1), 50)).statistics
-    known.save(tmp_path / "s.npz")
-    back = Statistics.load(tmp_path / "s.npz")
-    assert np.array_equal(back.mean, known.mean) and np.array_equal(back.zca, known.zca) and back.std is None
-
-
 def test_standardising_without_fit_is_refused():
     with pytest.raises(UserError, match="Call fit"):
         Augmentation(featurewise_center=True).standardize(np.zeros((1, 4, 4, 1), np.float32))
@@ -313,7 +263,7 @@ def test_standardising_without_fit_is_refused():
         Augmentation(featurewise_center=True).fit(np.zeros((0, 4, 4, 1)))
 
 
-# Values that make no sense, and saving
+# Values that make no sense
 
 
 @pytest.mark.parametrize(
@@ -321,11 +271,8 @@ def test_standardising_without_fit_is_refused():
     [
         {"rotation_range": -1}, {"shear_range": 90}, {"zoom_range": 1.0}, {"zoom_range": (1.2, 0.8)},
         {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")}, {"width_shift_range": float("inf")},
-        {"fill_mode": "mirror"}, {"cval": 300},
-        {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)}, {"rescale": 0}, {"zca_epsilon": 0},
-        {"interpolation_order": 3}, {"validation_split": 1.0},
-        {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None},
-        {"channel_shift_range": -3}, {"channel_shift_range": 256}, {"rotation_range": 400},
+        {"fill_mode": "mirror"}, {"cval": 300}, {"brightness_range": (2.0, 1.0)}, {"brightness_range": (-1.0, 1.0)},
+        {"rescale": 0}, {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None}, {"rotation_range": 400},
     ],
     ids=str,
 )  # fmt: skip
@@ -333,19 +280,3 @@ def test_values_that_make_no_sense_are_refused_by_name(words):
     (name,) = words
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} .* makes no sense"):
         Augmentation(**words)
-
-
-def test_saved_pictures_are_bounded_never_overwrite_and_hold_what_was_made(tmp_path):
-    x = np.round(pictures((10, 10, 3), 6))
-    (tmp_path / "aug_00001.png").write_text("mine")
-    batches = Augmentation().flow(x, batch_size=4, save_to_dir=tmp_path, save_prefix="aug", save_limit=5)
-    for _ in range(3):
-        list(batches)
-    names = sorted(p.name for p in tmp_path.iterdir())
-    assert names == [f"aug_0000{i}.png" for i in (0, 1, 2, 3, 4, 5)]
-    assert (tmp_path / "aug_00001.png").read_text() == "mine"
-    assert any(np.array_equal(np.asarray(Image.open(tmp_path / "aug_00000.png")), image) for image in x)
-    next(iter(Augmentation().flow(x[..., :1], save_to_dir=tmp_path / "grey", save_format="jpeg", save_limit=1)))
-    assert [p.name for p in (tmp_path / "grey").iterdir()] == ["aug_00000.jpeg"]
-    with pytest.raises(UserError):
-        Augmentation().flow(x, save_to_dir=tmp_path, save_format="exe")

@@ -66,7 +66,7 @@ def test_a_recipe_has_its_own_commands_and_defaults(page, name):
 def test_sections_hold_what_they_are_named_for(page):
     found = sections(page("run cnn --help"))
     assert list(found) == ["What to train on", "Training", "Model", "Augmentation", "Hardware"]
-    assert {"--data-dir", "--dataset", "--classes", "--limit"} <= set(found["What to train on"])
+    assert {"--data-dir", "--dataset", "--limit"} <= set(found["What to train on"])
     assert {"--epochs", "--learning-rate", "--quick"} <= set(found["Training"])
     assert {"--device", "--precision", "--threads"} <= set(found["Hardware"])
     assert {"--filters", "--kernel-size", "--as-printed"} <= set(found["Model"])

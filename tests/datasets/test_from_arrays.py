@@ -17,7 +17,6 @@ from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws
 from keraskit.cli import app
 from keraskit.datasets.arrays import from_arrays
-from keraskit.datasets.splitting import cut
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
 from keraskit.tools.predict import predict
@@ -40,18 +39,14 @@ def in_each(x, y):
 X, Y = numbered(24, 2), np.arange(24) % 3
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(), (2, 3, 4, 5)], ids=str)
 def test_one_input_of_any_shape(shape):
     x, y = numbered(12, *shape), numbered(12, 2)
-    splits = from_arrays(x, y, x[:5], y[:5])()
-    inputs, targets = splits.train.take(np.arange(10))
-    assert inputs.shape == (10, *shape) and targets.shape == (10, 2)
-    assert splits.sizes() == {"train": 10, "validation": 2, "test": 5}
-    inputs, targets = splits.test.take(np.array([4, 0]))
-    assert np.array_equal(inputs, x[[4, 0]]) and np.array_equal(targets, y[[4, 0]])
-    given = from_arrays(x, y, x[:3], y[:3], x_validation=x[:7] + 0.5, y_validation=y[:7])()
-    assert given.sizes() == {"train": 12, "validation": 7, "test": 3}
-    assert np.array_equal(given.validation.take(np.arange(7))[0], x[:7] + 0.5)
+    splits = from_arrays(x, y, x[:3], y[:3], x_validation=x[:7] + 0.5, y_validation=y[:7])()
+    assert splits.sizes() == {"train": 12, "validation": 7, "test": 3} == splits.source["counts"]
+    for split, given in ((splits.train, x), (splits.validation, x[:7] + 0.5), (splits.test, x[:3])):
+        inputs, targets = split.take(np.arange(split.size)[::-1])
+        assert np.array_equal(inputs, given[::-1]) and np.array_equal(targets, y[: len(given)][::-1])
 
 
 def test_several_inputs_and_outputs_are_fed_by_name_and_stay_together():
@@ -63,8 +58,7 @@ def test_several_inputs_and_outputs_are_fed_by_name_and_stay_together():
         number = inputs["left"][:, 0]
         assert np.array_equal(inputs["right"], 2 * np.broadcast_to(number[:, None, None], (split.size, 2, 2)))
         assert np.array_equal(targets["sum"], 3 * number) and np.array_equal(targets["bins"][:, 3], number)
-    assert splits.classes == () and splits.train.labels is None
-    assert splits.source["name"] == "pairs" and splits.source["counts"] == splits.sizes()
+    assert splits.classes == () and splits.train.labels is None and splits.source["name"] == "pairs"
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])
@@ -100,20 +94,18 @@ def test_a_limit_takes_each_class_in_proportion_and_keeps_rows_together(targets)
             assert np.abs(np.bincount(split.labels) - [20, 8, 2]).max() <= 1 and np.array_equal(split.labels, found)
 
 
-@pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("kind", ["uint8", "int64"])
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
 @pytest.mark.parametrize("column", [False, True])
-def test_whole_numbers_from_0_or_1_are_classes(kind, column, first):
-    y = (Y + first).astype(kind)
-    splits = from_arrays(**in_each(X, y[:, None] if column else y), class_weight={first: 5.0, 2 + first: 2.0})()
-    assert splits.classes == tuple(str(k + first) for k in range(3)) and splits.test.labels.tolist() == Y.tolist()
+def test_whole_numbers_are_classes(kind, column):
+    y = Y.astype(kind)
+    splits = from_arrays(**in_each(X, y[:, None] if column else y), class_weight={0: 5.0, "2": 2.0})()
+    assert splits.classes == ("0", "1", "2") and splits.test.labels.tolist() == Y.tolist()
     _, targets, weights = splits.train.take(np.arange(24))
     assert targets.reshape(-1).tolist() == Y.tolist()
     assert weights.tolist() == [{0: 5.0, 1: 1.0, 2: 2.0}[label] for label in Y.tolist()]
-    assert any("counted from 1" in note for note in splits.source.get("notes", ())) == bool(first)
     assert from_arrays(X, y, X, y, classes=["a", "b", "c"])().classes == ("a", "b", "c")
-    with pytest.raises(UserError, match=f"class_weight has 2.0 for the class {first + 3}; labels are {first}, "):
-        from_arrays(X, y, X, y, class_weight={first + 3: 2.0})
+    with pytest.raises(UserError, match="class_weight has the class 3; classes are 0, 1, 2"):
+        from_arrays(X, y, X, y, class_weight={3: 2.0})
 
 
 @pytest.mark.parametrize("y", [Y > 0, np.eye(2, dtype=bool)[np.minimum(Y, 1)]], ids=["one", "rows"])
@@ -138,7 +130,7 @@ def test_one_hot_rows_are_classes_and_stay_as_they_are():
                 from_arrays(X, other, X, other, **words)
 
 
-@pytest.mark.parametrize("kind", [str, object, bytes])
+@pytest.mark.parametrize("kind", [str, bytes])
 def test_labels_that_are_text_are_classes_by_their_names(kind):
     text = TEXT[Y].astype(kind)
     for words, classes in (({}, sorted(TEXT)), ({"classes": list(TEXT)}, list(TEXT))):
@@ -154,9 +146,10 @@ def test_labels_that_are_text_are_classes_by_their_names(kind):
 def test_what_is_no_finite_number_is_named_by_array_row_and_count(split, bad, which):
     array = X + 0.3
     array[[7, 7, 9], [1, 0, 1]] = bad
-    with pytest.raises(UserError, match=rf"^mine: {which}_{split} holds NaN or infinite values in 2 of 24 rows, row 7"):
+    said = "holds NaN or infinite values in {} of 24 rows, the first in row {}, column 0"
+    with pytest.raises(UserError, match=f"^mine: {which}_{split} {said.format(2, 7)}"):
         from_arrays(**in_each(X, X) | {f"{which}_{split}": array}, name="mine")
-    with pytest.raises(UserError, match=r"x_test\['a'\] holds NaN or infinite values in 1 of 24 rows, row 5 first"):
+    with pytest.raises(UserError, match=rf"x_test\['a'\] {said.format(1, 5)}"):
         from_arrays({"a": Y / 2}, Y, {"a": np.where(np.arange(24) == 5, bad, 0.5)}, Y)
 
 
@@ -166,12 +159,9 @@ WRONG = [
     ((X, Y, X, Y[:4]), {}, r"arrays of test have \[4, 24\] examples"),
     ((X, Y, X[:0], Y[:0]), {}, r"arrays of test have \[0\] examples"),
     ((X[:2], Y[:2], X[:2], Y[:2]), {}, "2 examples do not fill 2 splits"),
-    (({"a": X, "b": X[:7]}, Y, {"a": X, "b": X}, Y), {}, r"arrays of train have \[7, 24\] examples"),
     ((X, {"a": Y, "b": Y[:7]}, X, {"a": Y, "b": Y}), {}, r"arrays of train have \[7, 24\] examples"),
-    ((X, Y, X, Y), {"x_validation": X, "y_validation": Y[:1]}, r"arrays of validation have \[1, 24\] examples"),
     ((X, Y, X, Y), {"x_validation": X}, "y_validation is no array"),
     ((X, Y, X[:, :1], Y), {}, r"examples of test have the shapes \(\(1,\), \(\)\), those of train \(\(2,\), \(\)\)"),
-    (({"a": X}, Y, {"b": X}, Y), {}, r"examples of test have the shapes .*'b'.* of train .*'a'"),
     ((X, Y, X, Y.astype(float)), {}, "only some targets are class numbers"),
     ((X, Y, X, Y), {"scale": "unit"}, "scale 'unit' is given, one of .* for pictures"),
     ((PICTURES, Y, PICTURES, Y), {"scale": "tiny"}, "scale 'tiny' is given"),
@@ -179,19 +169,16 @@ WRONG = [
     (([[1, 2], [3, 4]], Y, X, Y), {}, r"x_train\[0\]\[0\] is no array"),
     ((X, Y, X, Y - 1), {}, "labels go from -1 to 2"),
     ((X, Y, X, Y), {"classes": ["a", "b"]}, "has 2 names; the data has 3 classes"),
-    ((X, 0 * Y, X, Y), {}, "all training examples are of one class, 0"),
-    ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes are counted from 0 or 1, up to 1,000"),
-    ((X, Y, X, Y), {"class_weight": {0: -1.0}}, "class_weight has -1.0 for the class 0"),
+    ((X, 0 * Y, X, 0 * Y), {}, "has 1 names; the data has 1 classes. From two to 1,000"),
+    ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes are counted from 0, up to 1,000"),
     ((X, Y, X, Y), {"class_weight": {0: 1.0}, "sample_weight": X[:, 0]}, "class_weight and sample_weight are given"),
     ((X, Y, X, Y), {"sample_weight": X[:9, 0]}, r"have \[9, 24\] examples"),
     ((X, Y, X, Y), {"sample_weight": [X, X, X]}, "has not the structure"),
-    ((X, Y, X, Y), {"sample_weight": X[:, 0] * np.nan}, "NaN"),
     ((X, TEXT[Y], X, np.where(Y == 2, "ill", "odd")), {}, "train has no example of 'odd'"),
     ((X, TEXT[Y], X, Y), {}, "only some targets are class numbers"),
     ((X, TEXT[Y], X, TEXT[Y]), {"classes": ["well", "ill", "no"]}, "label '=so so' is none of the named classes"),
     ((X, Y, X, Y), {"classes": ["well", "ill", "ill "]}, "'ill' names two classes, or none"),
     ((X.astype(str), Y, X.astype(object), Y), {}, "x_test holds object, expected numbers"),
-    ((X, {"a": Y, "b": TEXT[Y]}, X, {"a": Y, "b": TEXT[Y]}), {}, r"y_train\['b'\] holds <U\d, expected numbers"),
 ]
 
 
@@ -243,52 +230,14 @@ def test_weights_of_examples_have_the_structure_of_the_targets_as_in_keras(sever
         assert [each.tolist() for each in keras.tree.flatten(found)] == [(rows**2).tolist()] * 2
 
 
-def test_class_weights_reach_the_loss_as_plain_kerass_do(tmp_path):
-    random = np.random.default_rng(0)
-    x, y = random.normal(size=(60, 4)).astype("float32"), random.integers(0, 3, 60)
-    weight = {0: 5.0, 2: 0.25}
-
-    def build(classes=3):
-        inputs = keras.Input((4,))
-        glorot = keras.initializers.GlorotUniform(seed=1)
-        return keras.Model(inputs, keras.layers.Dense(classes, "softmax", kernel_initializer=glorot)(inputs))
-
-    def compile_model(model):
-        model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
-
-    def ours(class_weight):
-        data = from_arrays(x, y, x[:9], y[:9], class_weight=class_weight)
-        recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=50)
-        result = keraskit.run(recipe, output_dir=tmp_path, xla="off")
-        return result.history[0]["loss"], result.history[0]["val_loss"], result.model.get_weights()
-
-    def plain(class_weight):
-        model = build()
-        compile_model(model)
-        train, held = cut(60, (5, 1), y)  # in one batch their order does not matter
-        validation = (x[held], y[held])
-        history = model.fit(
-            x[train], y[train], batch_size=50, verbose=0, class_weight=class_weight, validation_data=validation
-        )
-        return history.history["loss"][0], history.history["val_loss"][0], model.get_weights()
-
-    for class_weight in (weight, None):
-        loss, val_loss, weights = ours(class_weight)
-        expected_loss, expected_val_loss, expected = plain(class_weight)
-        assert loss == pytest.approx(expected_loss, rel=1e-5) and val_loss == pytest.approx(expected_val_loss, rel=1e-5)
-        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(weights, expected, strict=True))
-    assert abs(plain(weight)[0] - plain(None)[0]) > 0.1
-
-
-@pytest.mark.parametrize("channels", [(), (3,)], ids=str)
-def test_pictures_are_augmented_shown_and_predicted_from_files(channels, tmp_path):
-    y = np.arange(90) % 3
-    x = np.random.default_rng(0).integers(0, 60, (90, 12, 12, *channels), np.uint8)
+def test_pictures_are_augmented_shown_and_predicted_from_files(tmp_path):
+    y, names = np.arange(90) % 3, ("top", "middle", "bottom")
+    x = np.random.default_rng(0).integers(0, 60, (90, 12, 12, 3), np.uint8)
     for picture, label in zip(x, y, strict=True):
         picture[label * 4 : label * 4 + 4] += 150
 
     def build(classes=3):
-        inputs = keras.Input((12, 12, *(channels or (1,))))
+        inputs = keras.Input((12, 12, 3))
         glorot = keras.initializers.GlorotUniform(seed=1)
         dense = keras.layers.Dense(classes, "softmax", kernel_initializer=glorot)
         return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
@@ -296,7 +245,7 @@ def test_pictures_are_augmented_shown_and_predicted_from_files(channels, tmp_pat
     def compile_model(model):
         model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
-    data = from_arrays(x[:60], y[:60], x[60:], y[60:], classes=["top", "middle", "bottom"], scale="unit")
+    data = from_arrays(x[:60], y[:60], x[60:], y[60:], classes=names, scale="unit")
     recipe = Recipe(build=build, compile=compile_model, data=data, epochs=6, batch_size=10)
     augment = {"width_shift_range": 0.1, "horizontal_flip": True}
     result = keraskit.run(recipe, output_dir=tmp_path, xla="off", augment=augment)
@@ -304,27 +253,19 @@ def test_pictures_are_augmented_shown_and_predicted_from_files(channels, tmp_pat
     for name in ("samples", "confusion", "augmented"):
         assert (result.folder / f"{name}.png").stat().st_size > 2_000
     for i in range(60, 66):
-        Image.fromarray(x[i].reshape(x.shape[1:3] if channels == (1,) else x.shape[1:])).save(tmp_path / f"{i}.png")
-    rows = list(predict(result.folder, [tmp_path / f"{i}.png" for i in range(60, 66)]))
-    answers = result.model.predict(x[60:66].reshape(6, 12, 12, *(channels or (1,))) / 255, verbose=0)
-    for row, answer in zip(rows, answers, strict=True):
-        name, probability = row.best[0]
-        assert name == ("top", "middle", "bottom")[answer.argmax()] and probability == pytest.approx(
-            answer.max(), abs=1e-5
-        )
+        Image.fromarray(x[i]).save(tmp_path / f"{i}.png")
+    rows = predict(result.folder, [tmp_path / f"{i}.png" for i in range(60, 66)])
+    for row, answer in zip(rows, result.model.predict(x[60:66] / 255, verbose=0), strict=True):
+        assert row.best[0] == (names[answer.argmax()], pytest.approx(answer.max(), abs=1e-5))
 
 
 def test_a_file_whose_arrays_do_not_fit_says_so_each_time_and_runs_once_mended(tmp_path):
     path = tmp_path / "mended.py"
-    for wrong, right in (("y[:120], x[120:]", "y[:119], x[120:]"), ("import keras\n", "import keras, nowhere\n")):
-        good = textwrap.dedent(HEAD + REGRESSION)
-        assert good.count(wrong) == 1
-        path.write_text(good.replace(wrong, right))
-        for _ in range(2):
-            with pytest.raises(
-                UserError, match=r"arrays of train have \[119, 120\]|cannot be imported: ModuleNotFound"
-            ):
-                keraskit.load_recipe(str(path))
+    good = textwrap.dedent(HEAD + REGRESSION)
+    path.write_text(good.replace("y[:120], x[120:]", "y[:119], x[120:]"))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"arrays of train have \[119, 120\]"):
+            keraskit.load_recipe(str(path))
     path.write_text(good)
     assert keraskit.load_recipe(str(path)).name == "mended"
 
@@ -360,25 +301,6 @@ REGRESSION = """
         monitor="val_loss", epochs=3, batch_size=16,
     )
 """
-LABELS = """
-    y = (x[:, :3] + x[:, 3:] > 0).astype("float32")
-
-
-    def build(units: int = 8) -> keras.Model:
-        inputs = keras.Input((6,))
-        return keras.Model(inputs, keras.layers.Dense(3, "sigmoid")(keras.layers.Dense(units, "relu")(inputs)))
-
-
-    def compile_model(model: keras.Model, steps: int) -> None:
-        schedule = keras.optimizers.schedules.CosineDecay(0.01, steps)
-        model.compile(keras.optimizers.Adam(schedule), "binary_crossentropy", metrics=["binary_accuracy"])
-
-
-    recipe = Recipe(
-        build=build, compile=compile_model, data=from_arrays(x[:120], y[:120], x[120:], y[120:]),
-        monitor="val_binary_accuracy", epochs=3, batch_size=16,
-    )
-"""
 INPUTS = """
     y = (x[:, 0] > x[:, 1]).astype(int)
     both = {"left": x[:, :1], "right": x[:, 1:]}
@@ -398,7 +320,7 @@ INPUTS = """
     data = from_arrays(first, y[:120], last, y[120:], classes=["less", "more"])
     recipe = Recipe(build=build, compile=compile_model, data=data, epochs=3, batch_size=16)
 """
-RUNS = {"regression": (REGRESSION, "mae"), "labels": (LABELS, "binary_accuracy"), "inputs": (INPUTS, "accuracy")}
+RUNS = {"regression": (REGRESSION, "mae"), "inputs": (INPUTS, "accuracy")}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -419,7 +341,7 @@ def test_a_recipe_in_a_file_runs_resumes_and_compares(name, tmp_path, monkeypatc
     recipe = keraskit.load_recipe(str(path))  # plain Keras on the arrays themselves
     inputs, targets = recipe.data().test.take(np.arange(60))
     best = keras.models.load_model(folder / "model.keras", compile=False)
-    recipe.compile(best, **({"steps": 1} if name == "labels" else {}))
+    recipe.compile(best)
     expected = best.evaluate(inputs, targets, verbose=0, return_dict=True)
     assert measured == result.metrics == pytest.approx(expected, rel=1e-4)
 

@@ -45,9 +45,9 @@ def test_the_same_pixels_in_any_shape_of_as_many_values():
     ("changed", "words"),
     [
         ({"y_test": None}, "lacks 'y_test"),
-        ({"x_train": np.zeros((60_000, 27, 28), np.uint8)}, r"uint8 \(60000, 27, 28\), expected uint8"),
-        ({"y_train": np.zeros(60_000, np.int64)}, "int64"),
-        ({"y_test": np.zeros(10_000, np.uint8)}, "not its contents"),
+        ({"x_train": np.zeros((60_000, 27, 28), np.uint8)}, "is not MNIST"),
+        ({"y_train": np.zeros(60_000, np.int64)}, "is not MNIST"),
+        ({"y_test": np.zeros(10_000, np.uint8)}, "is not MNIST"),
         ({"y_test": np.array([{}], object)}, "cannot be read"),
     ],
 )
@@ -66,7 +66,7 @@ def test_another_packing_is_accepted_and_half_a_file_refused(tmp_path):
         (tmp_path / "mnist.npz").write_bytes(content)
         with pytest.raises(UserError, match="cannot be read"):
             mnist.load(tmp_path)
-    with pytest.raises(UserError, match="elsewhere is no folder with"):
+    with pytest.raises(UserError, match=r"elsewhere/mnist\.npz does not exist"):
         mnist.load(tmp_path / "elsewhere")
 
 

@@ -22,7 +22,7 @@ from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets.pipeline import untuned
-from keraskit.datasets.splits import Share, ranges
+from keraskit.datasets.splits import Shard, ranges
 from keraskit.distributed import cluster, launch, repairs
 from keraskit.distributed.workers import find_workers
 from keraskit.errors import UserError
@@ -198,15 +198,15 @@ def test_a_launch_that_cannot_work_says_why(command):
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])
 def test_every_epoch_has_each_example_once_in_shares_of_one_size(replicas):
     for size, batch in ((8, 8), (100, 24), (97, 24), (145, 24), (55_000, 120)):
-        parts = np.stack([ranges(size, batch, Share(replicas, i, 1)) for i in range(replicas)], axis=1)
+        parts = np.stack([ranges(size, batch, Shard(replicas, i, 1)) for i in range(replicas)], axis=1)
         assert parts.reshape(-1, 2)[0, 0] == 0 and parts.reshape(-1, 2)[-1, 1] == size
         np.testing.assert_array_equal(parts.reshape(-1, 2)[1:, 0], parts.reshape(-1, 2)[:-1, 1])
         lengths = parts[..., 1] - parts[..., 0]
         assert lengths.min() > 0 and np.ptp(lengths, axis=1).max() <= 1
-        together = ranges(size, batch, Share(replicas, 0, replicas))  # one process that feeds them all
+        together = ranges(size, batch, Shard(replicas, 0, replicas))  # one process that feeds them all
         np.testing.assert_array_equal(together, parts.reshape(-1, 2))
     with pytest.raises(UserError, match="cannot be shared"):
-        ranges(replicas - 1, 4, Share(replicas, 0, 1))
+        ranges(replicas - 1, 4, Shard(replicas, 0, 1))
 
 
 @pytest.fixture

@@ -184,8 +184,8 @@ def test_accuracy_of_labelled_photographs(photographs, small, capsys, tmp_path):
         (["0.png"], {"alpha": 0.3}, "mobilenet cannot be built"),
         (["0.png"], {"model": "vgg16", "size": 20, "weights": "none"}, "vgg16 cannot be built"),
         (["0.png"], {"evaluate": True}, r"0\.png is no folder"),
-        ([], {"evaluate": True}, "Name their folder"),
-        (["unicorns"], {"evaluate": True}, "unicorns holds no pictures"),
+        ([], {"evaluate": True}, "None is no folder that holds pictures"),
+        (["unicorns"], {"evaluate": True}, "unicorns is no folder that holds pictures"),
     ],
 )
 def test_bad_words_are_one_line(words, given, message, photographs, monkeypatch):

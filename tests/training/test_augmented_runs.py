@@ -115,7 +115,7 @@ def test_recipe_and_preview_as_commands(command, tmp_path):
     for words, says in [
         (["--preview", "nowhere"], "does not exist"),
         (["--preview", ROOT / "data" / "README.md"], "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"),
-        (["--preview", ROOT / "data" / "photos", "--zoom-range", "2"], "expected two factors above 0"),
+        (["--preview", ROOT / "data" / "photos", "--zoom-range", "2"], "expected two factors from 0 up"),
         (["--preview", ROOT / "data" / "photos", "--versions", "0"], "--versions 0"),
     ]:
         done = command("augment", *words)

@@ -8,22 +8,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "BMP",
-    "GIF",
-    "WEBP",
-    "TIFF",
-)  # the only decoders that are ever run; a file's name decides nothing
-ENDINGS = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
-)  # of what is meant as a picture; the last three are refused by name instead of passed over
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # the only decoders that are run; a name decides nothing
 MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
 MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
 MOST_BYTES = 200_000_000  # of one picture's file
@@ -38,10 +27,8 @@ def contents(path: Path) -> bytes:
     """The bytes of a file that may be anything. Raises OSError for what never ends, such as a pipe or a device."""
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("it is no regular file")
-        if found.st_size > MOST_BYTES:
-            raise OSError(f"it has {found.st_size:,} bytes; {MOST_BYTES:,} are allowed")
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            raise OSError(f"it is no regular file of at most {MOST_BYTES:,} bytes")
         return path.read_bytes()
     except ValueError as error:  # a name that no file system takes
         raise OSError(str(error)) from error
@@ -50,24 +37,17 @@ def contents(path: Path) -> bytes:
 def read(data: bytes, bits: int = 16) -> Image.Image:
     """The first frame, upright, in mode RGB or L, transparent parts on white.
 
-    Args:
-        data: the file's bytes.
-        bits: how many of its 16 a picture of 16 bits uses, as `depth` finds for a data set.
-
-    Raises BadPicture where the file is empty, damaged, of another format, or too large.
+    `bits` is how many of its 16 a picture of 16 bits uses, as `depth` finds for a data set. Raises BadPicture where the
+    file is empty, damaged, of another format, or too large.
     """
-    image = _opened(data)
-    deep = _deep(image)
-    with _damage():
+    with _opened(data) as (image, deep):
         image.load()
         return _plain(ImageOps.exif_transpose(image), bits, deep)
 
 
 def highest(data: bytes) -> int:
     """The highest value of a picture of 16 bits a channel, 0 for one of 8. Raises BadPicture as `read` does."""
-    image = _opened(data)
-    deep = _deep(image)
-    with _damage():
+    with _opened(data) as (image, deep):
         if image.mode.startswith("I"):
             return int(np.asarray(image).max())
         return int(np.asarray(image.convert("RGB")).max()) << 8 | 255 if deep else 0  # Pillow keeps the upper 8 bits
@@ -78,35 +58,20 @@ def depth(highest: int) -> int:
     return next(bits for bits in DEPTHS if highest < 1 << bits or bits == 16) if highest else 16
 
 
-def _opened(data: bytes) -> Image.Image:
-    """The picture, not decoded yet."""
-    if not data:
-        raise BadPicture("is empty")
-    with _damage():
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    pixels = image.width * image.height
-    if pixels > MOST_PIXELS or max(image.size) > MOST_SIDE:
-        most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
-        raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
-    if not pixels:
-        raise BadPicture("has no pixels")
-    return image
-
-
-def _deep(image: Image.Image) -> bool:
-    """Whether the file has 16 bits a channel; those of a bitmap's pixel, BGR;16, are another thing."""
-    return ";16" in (stored := str(getattr(image, "tile", ""))) and "BGR" not in stored
-
-
 @contextmanager
-def _damage() -> Iterator[None]:
-    """Raise BadPicture for whatever a decoder raises."""
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
+    """The picture, not decoded yet, and whether its colours have 16 bits; whatever a decoder raises is a BadPicture."""
     try:
-        yield
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE or not min(image.size):
+            most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
+            raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
+        stored = str(getattr(image, "tile", ""))
+        yield image, ";16" in stored and "BGR" not in stored  # BGR;16 is a bitmap's pixel of 16 bits
     except (BadPicture, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
-        raise BadPicture(f"is no picture ({', '.join(FORMATS)})") from error
+        raise BadPicture(f"is no picture ({', '.join(FORMATS)})" if data else "is empty") from error
     except Exception as error:
         raise BadPicture(f"is damaged: {error}") from error
 
@@ -129,24 +94,18 @@ def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
     return image.point(lambda value: min(255, value << (16 - bits))) if deep and bits < 16 else image
 
 
-def middle(image: Image.Image, share: float = 0.875) -> Image.Image:
+def center_crop(image: Image.Image, share: float = 0.875) -> Image.Image:
     """The square in the middle whose side is this share of the shorter side: how ImageNet's accuracies are measured."""
     side = share * min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return image.crop((round(left), round(top), round(left + side), round(top + side)))
 
 
-def pixels(
-    image: Image.Image,
-    size: tuple[int, int],
-    channels: Literal[1, 3] = 3,
-    resampling: Literal["bilinear", "nearest"] = "bilinear",
-) -> np.ndarray:
+def pixels(image: Image.Image, size: tuple[int, int], channels: int = 3, resampling: str = "bilinear") -> np.ndarray:
     """uint8 of shape (height, width, 3), or (height, width) for one channel; the picture is squeezed into that size.
 
     "bilinear" averages over what a smaller pixel covers; "nearest" is Keras's default.
     """
     image = image.convert("RGB" if channels == 3 else "L")
-    if image.size != size[::-1]:
-        image = image.resize(size[::-1], Image.Resampling[resampling.upper()])
+    image = image if image.size == size[::-1] else image.resize(size[::-1], Image.Resampling[resampling.upper()])
     return np.asarray(image)

@@ -15,7 +15,7 @@ from keraskit.datasets.checks import MOST_CLASSES
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 
-SHARES, DOCUMENTS = (70, 15, 15), (50, 25, 25)  # percent to train, validate and test
+SHARES = (70, 15, 15)  # percent to train, validate and test
 KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
 FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -67,31 +67,22 @@ def arrange(
         others: names of files that are no pictures, and of empty folders, which end with a slash.
 
     Raises:
-        UserError: there are no classes or too many, one has nothing to train on, a folder beside those of the classes
-            holds no picture, or the shares make no sense.
+        UserError: there are no classes or too many, a folder beside those of the classes holds no picture, or the
+            pictures are too few to be split.
     """
-    if shares and (min(shares) < 1 or sum(shares) != 100):
-        given = " ".join(map(str, shares))
-        raise UserError(f"--shares {given} makes no sense: expected percent above 0 that sum up to 100.")
-    names = sorted(names, key=lambda name: (_natural(name), name))
-    found = _places(names)
-    kinds = {name: class_of(rest) for name, (_, rest) in found.items()}
-    classes = tuple(sorted(set(kinds.values())))
+    names = list(names)
+    classes, pairs, places = by_class(names, others, where, *_root([tuple(name.split("/")) for name in names]))
     if not 2 <= len(classes) <= MOST_CLASSES:
-        listed = f" ({', '.join(classes) or 'none'})" if len(classes) < 2 else ""
-        problem = f"{where} has {len(classes):,} classes of pictures{listed}; from two to {MOST_CLASSES:,}"
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
-        raise UserError(f"{problem} are possible.", advice)
-    _check_folders(names, {name: rest for name, (_, rest) in found.items() if len(rest) > 1}, others, where)
-    index = {kind: k for k, kind in enumerate(classes)}
-    pairs = sorted(((name, index[kind]) for name, kind in kinds.items()), key=lambda pair: pair[1])  # each by number
-    ready = {split: [pair for pair in pairs if found[pair[0]][0] == split] for split in SPLITS}
-    is_ready = bool(ready["train"]) and len(ready["train"]) < len(pairs)
-    pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, kinds))
-    document = pets and not (is_ready or shares or by)
+        problem = f"{where} has {len(classes):,} classes of pictures; from two to {MOST_CLASSES:,} are possible"
+        raise UserError(f"{problem}.", advice)
+    parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
+    pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
+    ready = bool(parts[0]) and len(parts[0]) < len(pairs)
+    document = pets and not (ready or shares or by)
 
     def divide(pairs: Labelled, shares: Sequence[int]) -> tuple[list[Labelled], str]:
-        groups = [group_of(found[name][1]) for name, _ in pairs] if by == "group" else None
+        groups = [group_of(places[name][1]) for name, _ in pairs] if by == "group" else None
         cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups)
         of = f"{len(set(groups)):,} whole groups, such as {groups[0]}," if groups else "each class"
         how = f"{'/'.join(map(str, shares))} of {of} at random, seed {splitting.SEED}"
@@ -100,33 +91,46 @@ def arrange(
     shares = shares or SHARES
     if document:
         parts, how = _documents(pairs, most)
-    elif is_ready:
-        parts, how = [ready[split] for split in SPLITS], "as the folders say"
+    elif not ready:
+        parts, how = divide(pairs, shares)
+    else:
+        how = "as the folders say"
         for missing, giver in ((1, 0), (2, 1)):  # validation off training, the test off validation
             if not parts[missing]:
                 (parts[giver], parts[missing]), words = divide(parts[giver], (shares[giver], shares[missing]))
                 how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
-    else:
-        parts, how = divide(pairs, shares)
     splits = dict(zip(SPLITS, parts, strict=True))
-    splitting.check_classes({split: labels_of(pairs) for split, pairs in splits.items()}, classes, where)
-    return Layout(classes, splits, how, [name for name in names if name not in kinds], document)
+    return Layout(classes, splits, how, sorted(set(names) - set(places)), document)
 
 
-def _check_folders(names: Sequence[str], found: dict[str, Path], others: Iterable[str], where: object) -> None:
-    """Raise UserError where a folder beside those of the classes has no picture: its class would be missing unseen."""
-    full = {"/".join(parts[:depth]) for parts in (name.split("/") for name in names) for depth in range(1, len(parts))}
-    above = {name.removesuffix("/".join(rest)) for name, rest in found.items()}
-    unread: dict[str, Counter[str]] = defaultdict(Counter)
-    for name in others:
-        for root in above:
-            kind, slash, file = name.removeprefix(root).partition("/")
-            if name.startswith(root) and slash and root + kind not in full:
-                unread[root + kind][PurePath(file).suffix.lower() or "without ending"] += bool(file)
-    for folder, endings in unread.items():
-        listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
-        problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
-        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
+def by_class(
+    names: Iterable[str], others: Iterable[str], where: object, root: Path = (), split: bool = False
+) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
+    """Sort pictures into classes.
+
+    Args:
+        names, others, where: as `arrange` has them.
+        root: the folder that holds those of the classes, or of splits.
+        split: which of both it is.
+
+    Returns:
+        The classes; the names of pictures and their labels, by class and number; the split of each, and the rest of its
+        name below that.
+
+    Raises:
+        UserError: a folder beside those of the classes holds no picture.
+    """
+    every = {name: _place(name, root, split) for name in sorted(names, key=lambda name: (_natural(name), name))}
+    places = {name: place for name, place in every.items() if class_of(place[1])}
+    flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg, or cat/0.jpg: the fewer are strangers
+    are_flat = flat[True] > flat[False]
+    places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
+    if not are_flat:
+        full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
+        _check_folders({name: _place(name, root, split) for name in others}, full, where)
+    classes = sorted({class_of(rest) for _, rest in places.values()})
+    pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
+    return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
 
 
 def labels_of(pairs: Labelled) -> np.ndarray:
@@ -138,7 +142,7 @@ def class_of(rest: Path) -> str:
     """The class: the folder's name, or `cat` of `cat.0.jpg`; empty for none."""
     if len(rest) > 1:
         return unicodedata.normalize("NFC", rest[0])  # an ê of one letter, or of two as macOS writes it
-    match = re.fullmatch(r"(.+?)\.\d+\.[^.]+", rest[0])
+    match = re.fullmatch(r"(.+?)\.\d+\.[^.]+", "".join(rest))
     return match[1] if match else ""
 
 
@@ -146,21 +150,34 @@ def group_of(rest: Path) -> str:
     """The folder below the class, or a file's name before its last number or separator: person3_001.jpg's person3."""
     if len(rest) > 2:
         return rest[1]
-    pieces = re.findall(r"\d+|[\W_]+|[^\W\d_]+", rest[-1].rpartition(".")[0].rstrip(SEPARATORS))
-    last = max((i for i, piece in enumerate(pieces) if not piece.isalpha()), default=len(pieces))
-    return "".join(pieces[:last]).rstrip(SEPARATORS)
+    stem = rest[-1].rpartition(".")[0].rstrip(SEPARATORS)
+    match = re.match(r"(.*?)(\d+|[\W_]+)[^\W\d_]*$", stem)
+    return (match[1] if match else stem).rstrip(SEPARATORS)
+
+
+def _check_folders(others: dict[str, tuple[str, Path]], full: set[tuple[str, str]], where: object) -> None:
+    """Raise UserError where a folder beside those of the classes has no picture: its class would be missing unseen."""
+    unread: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, (which, rest) in others.items():
+        if len(rest) > 1 and (which, rest[0]) not in full:
+            folder = name.removesuffix("/".join(rest[1:])).rstrip("/")
+            unread[folder][PurePath(rest[-1]).suffix.lower() or "without ending"] += bool(rest[-1])
+    for folder, endings in unread.items():
+        listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
+        problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
+        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
 
 
 def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
     """The document's split of Kaggle's cats and dogs: of each class, or its first `most`, in the order of numbers."""
-    parts: list[Labelled] = [[] for _ in SPLITS]
-    labels = labels_of(pairs)
-    for label in np.unique(labels):
-        chosen = np.flatnonzero(labels == label)[:most]
-        sizes = [len(chosen) * share // 100 for share in DOCUMENTS[1:]]  # what is left over is trained on
-        for part, cut in zip(parts, np.split(chosen, len(chosen) - np.cumsum(sizes[::-1])[::-1]), strict=True):
-            part += [pairs[i] for i in cut]
-    if most and min(np.bincount(labels)) >= most:
+    parts: list[Labelled] = [[], [], []]
+    for label in (0, 1):
+        chosen = [pair for pair in pairs if pair[1] == label][:most]
+        quarter = len(chosen) // 4  # what is left over is trained on
+        begins = [0, len(chosen) - 2 * quarter, len(chosen) - quarter, len(chosen)]
+        for part, begin, end in zip(parts, begins, begins[1:], strict=False):
+            part += chosen[begin:end]
+    if most and sum(map(len, parts)) == 2 * most:
         return parts, f"the document's: of each class 0 to {most // 2 - 1} for training, then two quarters"
     return parts, "in the document's order, of each class the first half for training, then two quarters"
 
@@ -171,24 +188,17 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces]
 
 
-def _places(names: Sequence[str]) -> dict[str, tuple[str, Path]]:
-    """The split of every picture that has a class, train where no folders say, and the rest of its name below that."""
-    paths = {name: tuple(name.split("/")) for name in names}
-    root = _above_splits(paths.values())
-    split = root is not None
-    root = _above_classes(paths.values()) if root is None else root
-    found: dict[str, tuple[str, Path]] = {}
-    for name, path in paths.items():
-        which = FOLDERS.get(path[len(root)].lower(), "") if split and len(path) > len(root) else "train"
-        rest = path[len(root) + split :]
-        if path[: len(root)] == root and which and rest and class_of(rest):
-            found[name] = which, rest
-    flat = Counter(len(rest) == 1 for _, rest in found.values())  # cat.0.jpg, or cat/0.jpg: the fewer are strangers
-    return {name: place for name, place in found.items() if (len(place[1]) == 1) == (flat[True] > flat[False])}
+def _place(name: str, root: Path, split: bool) -> tuple[str, Path]:
+    """The split of a file, train where no folders say, and the rest of its name below that; nothing for a stranger."""
+    path = tuple(name.split("/"))
+    which, rest = "train", path[len(root) :]
+    if split:
+        which, rest = FOLDERS.get(rest[0].lower() if rest else "", ""), rest[1:]
+    return (which, rest) if which and path[: len(root)] == root else ("", ())
 
 
-def _above_splits(paths: Iterable[Path]) -> Path | None:
-    """The one folder, nearest to the top, that holds folders of two splits, and classes below them."""
+def _root(paths: Sequence[Path]) -> tuple[Path, bool]:
+    """The folder that holds those of splits, if one does, and classes below them; else that of the classes."""
     found: dict[Path, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in paths:
         for depth, folder in enumerate(path[:-1]):
@@ -196,15 +206,12 @@ def _above_splits(paths: Iterable[Path]) -> Path | None:
                 found[path[:depth]][split].add(class_of(path[depth + 1 :]))
     roots = [root for root, splits in found.items() if len(splits) > 1 and any(set().union(*splits.values()))]
     nearest = [root for root in roots if len(root) == min(map(len, roots))]
-    return nearest[0] if len(nearest) == 1 else None
-
-
-def _above_classes(paths: Iterable[Path]) -> Path:
-    """The folder that holds those of the classes: one that holds all others says nothing."""
+    if len(nearest) == 1:
+        return nearest[0], True
     root: Path = ()
     while True:
         rests = [path[len(root) :] for path in paths if path[: len(root)] == root]
         tops = Counter(rest[0] for rest in rests if len(rest) > 1)
         if len(tops) != 1 or sum(len(rest) == 1 and class_of(rest) != "" for rest in rests) > tops.total():
-            return root
+            return root, False  # one folder that holds all others says nothing
         root = (*root, *tops)

@@ -3,13 +3,15 @@
 import glob
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from keraskit import system
-from keraskit.datasets.images.decode import ENDINGS, MOST_BYTES, contents
+from keraskit.datasets.images.decode import MOST_BYTES, contents
 from keraskit.errors import UserError
 
+ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic .heif .avif".split())  # noqa: SIM905
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # of a wheel; a checkout
 RUN = "run.json"  # what lies beside it is a run's, and never data
@@ -23,7 +25,7 @@ class Folder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.names, self.others = root, list[str](), list[str]()
+        self.root, every = root, list[str]()
         seen, links = set[str](), [str(root)]
         for link in links:  # to folders; those are read that no folder or link before has
             for folder, folders, files in os.walk(link):
@@ -36,9 +38,8 @@ class Folder:
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times as fast as pathlib
                 inside = files if files or folders else [""]
-                names = inside if below == "." else [f"{below}/{file}" for file in inside]
-                self.names += [name for name in names if is_picture(name)]
-                self.others += [name for name in names if not is_picture(name) and not is_hidden(name)]
+                every += inside if below == "." else [f"{below}/{file}" for file in inside]
+        self.names, self.others = _sorted_out(every)
 
     def read(self, name: str) -> bytes:
         """The file's bytes, if it is a regular file. Raises OSError."""
@@ -46,19 +47,18 @@ class Folder:
 
 
 class Archive:
-    """All pictures in a zip archive, read where they are, so that no name in it can reach the disk."""
+    """The same of a zip archive, read where it is, so that no name in it can reach the disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
             self._zip = zipfile.ZipFile(root)
         except Exception as error:  # a damaged file makes zipfile raise anything
-            problem = f"{root} is no zip archive that can be read: {error}."
-            raise UserError(problem, "Fetch or copy it again.") from error
-        members = {member.filename.replace("\\", "/"): member for member in self._zip.infolist()}  # \ of old Windows
-        self._members = {name: member for name, member in members.items() if is_picture(name) and not _leaves(name)}
-        self.names = list(self._members)
-        self.others = [name for name in members if not (is_picture(name) or is_hidden(name) or _leaves(name))]
+            raise UserError(
+                f"{root} is no zip archive that can be read: {error}.", "Fetch or copy it again."
+            ) from error
+        self._members = _by_name(self._zip.infolist())
+        self.names, self.others = _sorted_out(name for name in self._members if not _leaves(name))
 
     def read(self, name: str) -> bytes:
         """The member's bytes; never more than it claims. Raises OSError."""
@@ -90,10 +90,9 @@ def find(words: Sequence[str | Path]) -> list[Path]:
         path = system.expanded(word)
         if path.is_dir():
             below = sorted(file for name in Folder(path).names if (file := path / name).is_file())
-        elif path.exists():
-            below = [path]
         else:
-            below = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
+            matching = [str(path)] if path.exists() else sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+            below = [each for each in map(Path, matching) if path.exists() or each.is_file()]
         if not below:
             problem = f"{path} holds no pictures" if path.is_dir() else f"{path} does not exist"
             raise UserError(f"{problem}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
@@ -101,15 +100,28 @@ def find(words: Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file is one by its ending, and neither it nor a folder above is the system's own."""
-    stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib takes ten times as long
-    return not is_hidden(name) and bool(stem) and (dot + ending).lower() in ENDINGS
+def _sorted_out(every: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Pictures by their ending, and the others; without what is hidden or the system's own."""
+    names, others = list[str](), list[str]()
+    for name in every:
+        if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+            stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib takes ten times as long
+            (names if stem and (dot + ending).lower() in ENDINGS else others).append(name)
+    return names, others
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or a folder above it is the system's own."""
-    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+def _by_name(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Members by their names, with slashes; where no flag says UTF-8, all may be so, or as Chinese Windows has them."""
+    raw = {member: member.filename.encode("cp437") for member in members if not member.flag_bits & 0x800}
+    encoding = next(each for each in ("utf-8", "gb2312", "cp437") if _decodes(b"\n".join(raw.values()), each))
+    names = {member: raw[member].decode(encoding) if member in raw else member.filename for member in members}
+    return {name.replace("\\", "/"): member for member, name in names.items()}
+
+
+def _decodes(raw: bytes, encoding: str) -> bool:
+    with suppress(UnicodeError):
+        return raw.decode(encoding) is not None
+    return False
 
 
 def _leaves(name: str) -> bool:

@@ -1,6 +1,5 @@
 """Which class a folder's or a file's name means: Great-White Shark, n01440764_tench, 3."""
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -8,11 +7,11 @@ from pathlib import Path
 
 from keraskit import system
 from keraskit.datasets.images.sources import Folder
-from keraskit.errors import UserError
+from keraskit.errors import UserError, did_you_mean
 
 
 class Labels:
-    """Look up classes by name, by WordNet id or by index, all in the same way.
+    """Look up classes by name without case and separators, by WordNet id or by index, all in the same way.
 
     Args:
         names: of the classes, as results print them.
@@ -23,14 +22,13 @@ class Labels:
     def __init__(self, names: Sequence[str], owner: str, wordnet: Sequence[str] = ()) -> None:
         self.names, self.owner = list(names), owner
         plain = [_plain(name) for name in names]
+        exact, by_id = ({each: k for k, each in enumerate(several)} for several in (names, wordnet))
         alone = {name: k for k, name in enumerate(plain) if plain.count(name) == 1}
-        by_name = alone | {name: k for k, name in enumerate(names)}
-        by_id = {each: k for k, each in enumerate(wordnet)}
         by_index = {str(k): k for k in range(len(names))}
         self._ways = (
-            lambda word: by_name.get(word, alone.get(_plain(word))),
-            lambda word: by_id.get(_wordnet(word)),
-            lambda word: by_index.get(word.lstrip("0") or word[:1]),
+            lambda word: exact.get(word, alone.get(_plain(word))),
+            lambda word: by_id.get(_id(word)),
+            by_index.get,
         )
 
     def find(self, words: Iterable[str]) -> dict[str, int]:
@@ -41,47 +39,35 @@ class Labels:
             if len(each) == len(words):
                 return each
         if unknown := [word for word in words if not any(word in each for each in found)]:
-            short = [_plain(name.partition(" (")[0]) for name in self.names]
-            close = difflib.get_close_matches(_plain(unknown[0]), short, n=2, cutoff=0.75)
-            near = [name for name, plain in zip(self.names, short, strict=True) if plain in close]
-            hint = f"Did you mean {' or '.join(near)}? " if near else ""
             few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
-            raise UserError(
-                f"{unknown[0]!r} names no class of {self.owner}.", f"{hint}Its classes, by name or index, are {few}."
-            )
+            advice = f"{did_you_mean(unknown[0], self.names)} Its classes, by name or index, are {few}."
+            raise UserError(f"{unknown[0]!r} names no class of {self.owner}.", advice)
         problem = f"{', '.join(words[:12])} name classes of {self.owner} in several ways"
         raise UserError(f"{problem}.", "Take names for all, or WordNet ids, or indices.")
 
     def of_pictures(self, folders: Sequence[str | Path]) -> dict[Path, str]:
-        """Every picture below folders with its class.
+        """Every picture below folders with its class: that of its subfolder, or what its own name begins with.
 
-        A folder has a subfolder per class, or pictures whose names begin with their class. Raises UserError where it is
-        none, a name is no class, or there are no pictures.
+        Raises UserError where there is no such folder, a name is no class, or there are no pictures.
         """
         truth: dict[Path, str] = {}
         for root in map(system.expanded, folders):
-            if not root.is_dir():
-                why = "is no folder" if root.exists() else "does not exist"
-                raise UserError(f"{root} {why}.", "--evaluate takes a folder with a subfolder of pictures per class.")
             words = {name: self._word(name) for name in sorted(Folder(root).names)}
             classes = self.find(words.values())
             truth |= {root / name: self.names[classes[word]] for name, word in words.items()}
-        if not folders:
-            raise UserError("Whose classes are known?", "Name their folder, with a subfolder of pictures per class.")
         if not truth:
-            problem = f"{', '.join(map(str, folders))} holds no pictures."
+            problem = f"{', '.join(map(str, folders)) or 'None'} is no folder that holds pictures."
             raise UserError(problem, "--evaluate needs pictures whose class is known: a subfolder per class.")
         return truth
 
     def _word(self, name: str) -> str:
-        """The class in a name: cat/1.jpg, n01440764_tench.JPEG, cat.0.jpg, lion (2).png; a number is none."""
-        if "/" in name:
-            return name.partition("/")[0]
+        """The class in a name: cat/1.jpg, n01440764_tench.JPEG, cat.0.jpg, lion (2).png; a mere number is none."""
         word = re.sub(r"[ ._-]+\(?[0-9]+\)?$", "", Path(name).stem)
-        return name if word.isdecimal() and word not in self.names else word
+        alone = "/" not in name and (word in self.names or not word.isdecimal())
+        return word if alone else name.partition("/")[0]
 
 
-def _wordnet(word: str) -> str:
+def _id(word: str) -> str:
     """The WordNet id in a name, alone or with the name: n01440764_tench, tench (n01440764)."""
     found = re.search(r"(?<![a-z0-9])n\d{8}(?!\d)", word.casefold())
     return found[0] if found else ""

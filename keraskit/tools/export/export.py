@@ -108,14 +108,14 @@ def exportable(
     Raises:
         UserError: `raw_input` is asked for where there are no pictures.
     """
-    if raw_input and not test.pictures:
+    if raw_input and not test.inputs:
         raise UserError(f"{facts['recipe']} learned from no pictures, so none can go in.", "Leave --raw-input out.")
     fed = [x for x, *_ in test.in_order(BATCH)]
     expected = _joined([_by_name(model.predict_on_batch(x)) for x in fed])
     sampled = np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
     known, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": known}
-    if test.inputs and test.pictures and train.pictures and raw_input is not False:
+    if test.inputs and raw_input is not False:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
         model = with_raw_input(model, test.inputs, test.augmentation or Augmentation())
         x, training = {"picture": test.pictures(np.arange(test.size))}, {"picture": train.pictures(sampled)}

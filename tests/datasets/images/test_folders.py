@@ -62,6 +62,18 @@ def test_an_archive_is_read_in_place_and_paths_that_leave_are_passed_over(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "gb2312", "cp437"])
+def test_names_in_an_archive_need_no_flag_of_their_encoding(tmp_path, encoding):
+    """As macOS writes them, Chinese Windows, and others."""
+    name = "é/1.png" if encoding == "cp437" else "猫和狗/1.png"
+    raw, plain = name.encode(encoding), "x" * (len(name.encode(encoding)) - 4) + ".png"
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
+        file.writestr(plain, picture())
+    (tmp_path / "pets.zip").write_bytes((tmp_path / "pets.zip").read_bytes().replace(plain.encode(), raw))
+    found = open_files(tmp_path / "pets.zip")
+    assert found.names == [name] and found.read(name) == picture()
+
+
 def test_a_member_that_claims_too_much_or_is_damaged_cannot_be_read(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
         file.writestr("cat/0.png", picture())
@@ -236,13 +248,6 @@ def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
         (names_of(map(str, range(1_001)), 4), {}, "has 1,001 classes of pictures; from two to 1,000"),
         (["cat/1.jpg", "dog/1.jpg"], {}, "2 examples do not fill 3 splits"),
         (names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), {"by": "group"}, "2 groups, such as 'a', do not fill 3 splits"),
-        (names_of("ab", 9), {"shares": (70, 20, 20)}, "--shares 70 20 20 makes no sense"),
-        (names_of("ab", 9), {"shares": (100, 0, 0)}, "--shares 100 0 0 makes no sense"),
-        (
-            [*names_of("ab", 9, "test/{kind}/{i}.jpg"), *names_of("a", 9, "train/{kind}/{i}.jpg")],
-            {},
-            "here: train has no example of 'b'",
-        ),
     ],
 )
 def test_what_cannot_be_split_is_one_line(names, knobs, message):
@@ -253,16 +258,6 @@ def test_what_cannot_be_split_is_one_line(names, knobs, message):
 # What `load` makes of them
 
 
-def test_nothing_is_read_before_the_models_shape_is_known(photographs, monkeypatch):
-    read = []
-    monkeypatch.setattr(Folder, "read", lambda self, name: read.append(name) or decode.contents(self.root / name))
-    source = cats_and_dogs.unit(data_dir=photographs, cache="on")
-    assert source.classes == ("blue", "red") and not read
-    splits = source.load(SHAPE)
-    splits.train.take(np.arange(9))
-    assert len(read) == len(set(read)) == 52  # and then once
-
-
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs, cache):
     splits = cats_and_dogs.caffe(data_dir=photographs, cache=cache).load(SHAPE)
@@ -270,19 +265,26 @@ def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs, 
     red = x[y == 1] + np.array(IMAGENET_MEAN, np.float32)
     assert x.shape == (20, *SHAPE) and np.abs(red - [10, 10, 200]).max() < 4  # blue first; JPEG is off by a little
     assert splits.train.pictures(np.array([0])).dtype == np.uint8
-    assert splits.source["cache"].startswith("in memory" if cache == "on" else "none, decoding every epoch")
+    assert splits.source["cache"].startswith("in memory" if cache == "on" else "in a temporary file")
     assert splits.source["notes"] == ["split: 70/15/15 of each class at random, seed 0"]
     assert splits.source["split_seed"] == 0 and not splits.source["reference"]
     with pytest.raises(UserError, match="the model's input is"):
         cats_and_dogs.caffe(limit=4).load((28, 28))
 
 
-def test_the_cache_changes_nothing_and_what_does_not_fit_is_not_attempted(photographs, monkeypatch):
-    one, two = (cats_and_dogs.unit(data_dir=photographs, cache=cache).load(SHAPE) for cache in ("on", "off"))
-    for split in SPLITS:
-        x, other = (getattr(each, split).take(np.arange(8))[0] for each in (one, two))
-        assert np.array_equal(x, other)
-    for free, words in ((10_000, "none, decoding every epoch: 0.00 GB"), (10**9, "in memory: ")):
+def test_the_cache_changes_nothing_and_pictures_are_read_once(photographs, monkeypatch):
+    """Not before the model's shape is known, and never again: what is lost in mid-run ends nothing."""
+    read, found = [], {}
+    monkeypatch.setattr(Folder, "read", lambda self, name: read.append(name) or decode.contents(self.root / name))
+    for cache in ("on", "off"):
+        source = cats_and_dogs.unit(data_dir=photographs, cache=cache)
+        assert source.classes == ("blue", "red") and not read
+        splits = source.load(SHAPE)
+        found[cache] = [getattr(splits, split).take(np.arange(8))[0] for split in SPLITS]
+        assert len(read) == len(set(read)) == 52
+        read.clear()
+    assert np.array_equal(found["on"], found["off"])
+    for free, words in ((10_000, "in a temporary file: 0.00 GB"), (10**9, "in memory: ")):
         monkeypatch.setattr(system, "available_memory", lambda free=free: free)
         assert cats_and_dogs.unit(data_dir=photographs).load(SHAPE).source["cache"].startswith(words)
 
@@ -335,7 +337,6 @@ def test_copies_in_two_splits_are_left_out_of_training_and_said_first(photograph
     dropped = 105 - sum(map(len, read.values()))
     notes = splits.source["notes"]
     assert dropped and notes[0] == f"left out of training: {dropped} exact copies of examples in validation or test"
-    assert any("in two classes: 1 pictures, byte for byte the same" in note and "wrong.jpg" in note for note in notes)
     assert splits.prints.tolist() == [int(hashlib.sha256(data).hexdigest()[:16], 16) for data in read["train"]]
     pixels = splits.train.pictures(np.arange(splits.train.size)).mean((1, 2))
     right = np.array(["wrong" not in name for name in splits.train.names])
