@@ -3,7 +3,7 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Interval
 from cyclopts import Parameter
@@ -18,7 +18,7 @@ from keraskit.recipe import BEYOND
 from keraskit.registry import find_card, recipes_available
 from keraskit.start import wait_for_tensorflow
 
-PREVIEWED = 8  # pictures at most
+PREVIEWED, EXPLAINED = 8, 24  # pictures at most
 
 
 def list_recipes() -> None:
@@ -83,7 +83,6 @@ def classify(
     alpha: float = 1.0,
     size: int | None = None,
     weights: str = "imagenet",
-    resize: Literal["nearest", "bilinear"] | None = None,
     crop: Switch = False,
     explain: Path | None = None,
 ) -> None:
@@ -104,11 +103,12 @@ def classify(
         alpha: MobileNet's factor on the number of filters.
         size: Height and width of the input in pixels, where it is not the network's own.
         weights: imagenet, a file of Keras's, or none for a network that knows nothing.
-        resize: nearest pixels, as in the document, or bilinear filtering (default: bilinear with --crop, else nearest).
-        crop: Take the middle 87.5 % instead of squeezing all of it in, as the document does; more are right then.
+        crop: Take the middle 87.5 %, filtered, instead of squeezing all of it in, as the document does; more are right.
         explain: A PNG that shows where in each photograph the network saw its answer.
     """
     asked.check(explain)
+    if explain and (model == "all" or "," in model):
+        raise UserError("--explain takes one network.", "Name it with --model.")
     from keraskit.datasets.images import imagenet
     from keraskit.datasets.images.sources import SHIPPED, find
 
@@ -118,13 +118,14 @@ def classify(
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
 
-    rows, explained = [], []
-    how = {"alpha": alpha, "size": size, "crop": crop, "resize": resize}
+    rows = []
+    how = {"alpha": alpha, "size": size, "crop": crop}
     for network, found in tool.classify(paths, model, weights, max(asked.top, 5), asked.batch_size, **how):
         rows += found
-        explained += explanations.of_predictions(network, found, names) if explain else []
+        if explain:
+            shown = [(row.path.name, network.read(row.path)[0]) for row in found if row.best]
+            explanations.write(network, shown[:EXPLAINED], names, explain)
     asked.tell(rows, names, truth)
-    explanations.write(explained, explain)
 
 
 def new(name: str, *, folder: Path = Path()) -> None:

@@ -21,7 +21,7 @@ Pictures = Annotated[Path, Parameter(help="Files, folders, patterns such as '*.j
 FILE = "Your recipe's file, for a run of your own recipe: it is imported before the model is loaded."
 RecipeFile = Annotated[Path | None, Parameter(help=FILE)]
 Switch = Annotated[bool, Parameter(negative=())]
-Format = Literal["keras", "saved_model", "onnx", "litert", "all"]
+Format = Literal["keras", "saved_model", "onnx", "litert", "litert_int8"]
 
 
 @Parameter(name="*")
@@ -95,7 +95,8 @@ def predict(
     from keraskit.runs.pictures import say_trained_on
     from keraskit.tools.predict import predict
 
-    rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, invert, prepare, recipe)
+    how = {"invert": invert, "prepare": prepare}
+    rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, recipe, **how)
     asked.tell(list(rows), classes, truth)
     say_trained_on(folder, list(truth))
 
@@ -124,7 +125,7 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
     train(found, *asked, run=folder, ago=time.perf_counter() - start.BEGAN)
 
 
-def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:
+def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None) -> None:
     """Put runs side by side: a table, their curves, and whether a difference is more than chance.
 
     Runs that differ in their seed alone are one row, with the mean and its standard error.
@@ -133,46 +134,33 @@ def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = 
         runs: Folders of runs, and folders that hold such.
         output: The PNG to write.
         csv: Write the table to this file too.
-        html: Write a page with it, sortable, with links to the reports.
     """
     if not runs:
-        raise UserError("No runs are named.", "Name the folders of two at least, or one that holds them.")
+        raise UserError("No runs are named.", "Name their folders, or one that holds them.")
     check_file(output, PICTURES)
     check_file(csv)
-    check_file(html, (".html", ".htm"))
     from keraskit.tools import compare as comparison
 
     rows = comparison.compared(runs)
     comparison.draw(rows, output)
-    print_table(comparison.HEAD, comparison.table(rows), right=NUMBERS)
+    print_table(comparison.HEAD, [comparison.cells(row) for row in rows], right=NUMBERS)
     for sentence in comparison.verdicts(rows):
         print(printable(sentence))
     print(f"curves: {printable(output)}")
     if csv:
         write_text(csv, comparison.as_csv(rows))
         print(f"written: {printable(csv)}")
-    if html:
-        comparison.write_page(html, "Compared runs", [run for row in rows for run in row.runs], rows)
-        print(f"page: {printable(html)}")
 
 
-def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
+def runs(folder: Path = Path("runs")) -> None:
     """List the runs in a folder, the newest last: status and result.
 
     Args:
         folder: A folder of runs, or of folders of them, such as a class's hand-ins.
-        html: Write index.html into it as well, one sortable page with links to the reports.
     """
     from keraskit.tools import compare as comparison
 
-    found = comparison.listed(folder)
-    lines = [[*words, str(run.folder.path)] for *words, run in found]
-    print_table(["started", "run", "status", "result", "folder"], lines)
-    if html:
-        page = folder / "index.html"
-        check_file(page, (".html",))
-        comparison.write_page(page, f"{len(found)} runs in {folder}", [run for *_, run in found])
-        print(f"page: {printable(page)}")
+    print_table(["started", "run", "status", "result", "folder"], comparison.listed(folder))
 
 
 def verify(run: Run, *, recipe: RecipeFile = None) -> None:
@@ -188,7 +176,6 @@ def explain(
     run: Run,
     *pictures: Pictures,
     mistakes: Switch = False,
-    layer: str | None = None,
     output: Path = Path("explained.png"),
     recipe: RecipeFile = None,
 ) -> None:
@@ -196,7 +183,6 @@ def explain(
 
     Args:
         mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
-        layer: Whose channels are weighed (default: the last convolution).
         output: The PNG to write.
     """
     if not pictures and not mistakes:
@@ -209,15 +195,14 @@ def explain(
     wait_for_tensorflow()
     from keraskit.tools.explain import explain
 
-    explain(folder.path, paths, mistakes, layer, output, recipe)
+    explain(folder.path, paths, mistakes, output, recipe)
 
 
 def export(
     run: Run,
     *,
-    format: Annotated[list[Format], Parameter(consume_multiple=(1, 4), negative=())] = [],  # noqa: B006
+    format: Annotated[list[Format], Parameter(consume_multiple=(1, 5), negative=())] = [],  # noqa: B006
     raw_input: bool | None = None,
-    int8: Switch = False,
     limit: Count | None = None,
     output_dir: Path | None = None,
     recipe: RecipeFile = None,
@@ -227,9 +212,8 @@ def export(
     A file is kept only where its own runtime answers the test split as Keras does.
 
     Args:
-        format: One or several: keras, saved_model, onnx, litert, or all (default: all that can be made here).
+        format: One or several (default: all but litert_int8, whose ranges are those of the training split).
         raw_input: Put preprocessing inside, so that the model takes uint8 pictures (default: for pictures).
-        int8: Beside LiteRT's model one of 8 bits, with ranges from the training split.
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
     """
@@ -239,12 +223,12 @@ def export(
     from keraskit.tools.export import export as exporting
     from keraskit.tools.verify import reopen
 
-    names = exporting.chosen(format, int8)
+    names = exporting.chosen(format)
     for name in names:
         check_new(to / name)
-    found = reopen(folder, recipe)
-    test = found.splits.test.limited(limit)
-    exporting.export(exporting.exportable(found.model, found.facts, test, found.splits.train, raw_input), names, to)
+    _, splits, model = reopen(folder, recipe)
+    facts, test = manifest.read(folder), splits.test.limited(limit)
+    exporting.export(exporting.exportable(model, facts, test, splits.train, raw_input), names, to)
 
 
 def demo(run: Run, *, output: Path | None = None, recipe: RecipeFile = None) -> None:

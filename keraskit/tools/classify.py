@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,26 +15,18 @@ from keraskit.models import applications
 from keraskit.runs.pictures import Network, Prediction, predictions
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
-Resize = Literal["nearest", "bilinear"]
 
 
 def network(
-    name: str, weights: str = "imagenet", alpha: float = 1.0, size: int | None = None, crop: bool = False,
-    resize: Resize | None = None,
-) -> Network:  # fmt: skip
-    """One of Keras's applications, fed as Keras feeds it.
-
-    Args:
-        name, weights, alpha, size: as `applications.create` has them.
-        crop: take the middle 87.5 % of a picture instead of squeezing all of it in.
-        resize: how (default: bilinear with `crop`, else nearest, as in the document).
-    """
+    name: str, weights: str = "imagenet", alpha: float = 1.0, size: int | None = None, crop: bool = False
+) -> Network:
+    """One of Keras's applications, fed as Keras feeds it; with `crop` the middle 87.5 %, filtered."""
     model = applications.create(name, alpha, size, weights)
     (_, preprocess_input), (height, width) = applications.find(name), model.input_shape[1:3]
-    resampling = resize or ("bilinear" if crop else "nearest")
 
     def prepare(image: Image.Image) -> tuple[np.ndarray, str]:
-        array = decode.pixels(decode.center_crop(image) if crop else image, (height, width), resampling=resampling)
+        seen = decode.center_crop(image) if crop else image
+        array = decode.pixels(seen, (height, width), resampling="bilinear" if crop else "nearest")
         return array, "untrained network" if weights == "none" else ""
 
     return Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model)
@@ -43,18 +35,9 @@ def network(
 def classify(
     paths: Sequence[Path], names: str, weights: str, top: int, batch_size: int, **how: Any
 ) -> Iterator[tuple[Network, list[Prediction]]]:
-    """Each network that `names` lists, with its prediction for every file.
+    """Yield each network that `names` lists, all meaning the document's seven, with its prediction for every file.
 
-    Args:
-        paths: picture files.
-        names: applications with commas between; or all, for the document's seven.
-        weights: as `network` has them.
-        top: how many classes to name.
-        batch_size: pictures in one call of a network.
-        how: of `network`: alpha, size, crop, resize.
-
-    Raises:
-        UserError: there is no such application, or its weights cannot be had.
+    `how` is `network`'s: alpha, size, crop. Raises UserError where there is no such application, or no weights.
     """
     chosen = SEVEN if names == "all" else tuple(names.split(","))
     if len(chosen) > 1 and weights not in ("imagenet", "none"):

@@ -17,14 +17,9 @@ SIDE = 200  # pixels of the longer side on a sheet
 
 
 def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, versions: int = 7, seed: int = 0) -> None:
-    """Write a sheet with a row per picture.
+    """Write a sheet with a row for each picture file: as it is, and random `versions` of it, which `seed` decides.
 
-    Args:
-        paths: picture files.
-        augmentation: statistics that it needs are measured on these pictures.
-        output: the PNG to write.
-        versions: random versions beside each picture.
-        seed: decides them.
+    Statistics that the augmentation needs are measured on these pictures.
     """
     shown: list[np.ndarray] = []
     captions: list[str] = []
@@ -38,10 +33,10 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         fitted = augmentation.fit(original[None]) if augmentation.needs_fit else augmentation
         made = fitted.standardize(fitted.transform(np.stack([original] * versions), (seed, len(shown)))).numpy()
         if augmentation.standardizes:  # spread over 0 to 255, so that it can be seen
-            low = made.min(axis=(1, 2, 3), keepdims=True)
-            made = (made - low) * (255 / np.maximum(made.max(axis=(1, 2, 3), keepdims=True) - low, 1e-6))
+            low, high = made.min(axis=(1, 2, 3), keepdims=True), made.max(axis=(1, 2, 3), keepdims=True)
+            made = (made - low) * (255 / np.maximum(high - low, 1e-6))
         shown += [original, *np.clip(made.round(), 0, 255).astype(np.uint8)]
         captions += [printable(path.name)[:24], *[""] * versions]
     with files.atomic(output) as beside:
-        columns = versions + 1 if len(paths) > 1 else min(4, versions + 1)
+        columns = versions + 1 if len(paths) > 1 else 4
         plots.save(plots.sheet(plots.Sheet(shown, captions, columns=columns), side=1.8), beside)

@@ -75,13 +75,3 @@ def test_a_photograph_named_by_the_shells_star_is_no_sheet(tiny_run, tmp_path, m
     assert (tmp_path / "a.png").read_bytes() == before
     plots.save(plots.sheet(plots.Sheet(np.zeros((1, 8, 8), np.uint8), ["x"])), tmp_path / "ours.png")
     assert command(["predict", tiny_run.folder, "--sheet", "ours.png", "b.png"], capsys)[0] == 0
-
-
-def test_a_page_of_runs_replaces_no_page_of_somebody_elses(tiny_run, capsys):
-    page = tiny_run.folder.parent / "index.html"
-    page.write_text("<title>my thesis</title>")
-    code, err = command(["runs", tiny_run.folder.parent, "--html"], capsys)
-    assert code == 2 and "was not made by keraskit" in err and page.read_text() == "<title>my thesis</title>"
-    page.unlink()
-    assert [command(["runs", tiny_run.folder.parent, "--html"], capsys)[0] for _ in range(2)] == [0, 0]
-    page.unlink()

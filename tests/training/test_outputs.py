@@ -178,7 +178,7 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
         assert warned in html.unescape((result.folder / "report.html").read_text().partition("<main>")[0])
     else:
         assert metrics["test"]["accuracy"] == pytest.approx(right)
-    (answers,) = compare._answers(listing.Row("", [listing.read(result.folder)]))[1].values()
+    (answers,) = compare.answers(listing.Row("", [listing.read(result.folder)]))[1].values()
     assert answers.mean() == right
 
     asked, files = open_run(result.folder), [tmp_path / f"{i}.png" for i in range(3)]

@@ -169,7 +169,7 @@ def test_seconds_agree_with_a_clock_outside(words, tmp_path):
 
     said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
     assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
-    (row,) = compare.table(listing.rows([listing.read(folder)]))
+    (row,) = map(compare.cells, listing.rows([listing.read(folder)]))
     epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())
     assert row[compare.HEAD.index("seconds")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 

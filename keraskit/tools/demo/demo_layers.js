@@ -1,12 +1,11 @@
-// Which layers of the run's model are shown, and in which words. Those that leave numbers as they are have nothing to
-// show, nor has the last, which the bars show.
+// Which layers are shown, and in which words. Those of the preprocessing and those that leave numbers as they are have
+// nothing to show, nor has the last, which the bars show.
 
 const run = JSON.parse(document.getElementById("described").textContent);
 const read = new Map();
 run.layers.forEach((layer, i) => layer.from.forEach(from => read.set(from, [...read.get(from) ?? [], i])));
-const plain = ["InputLayer", "Flatten", "Reshape", "Dropout", "Affine", "ZeroPadding2D"];
 const shown = run.layers.map((layer, i) => ({layer, i})).filter(({layer: {kind, activation}, i}) => {
-  if (i === run.output || plain.includes(kind)) return false;
+  if (i < run.hidden || i === run.layers.length - 1 || ["Affine", "ZeroPadding2D"].includes(kind)) return false;
   const [after] = read.get(i) ?? [];  // a convolution whose values are changed at once is shown after that
   return activation !== "linear" || !["Affine", "Activation", "ReLU"].includes(run.layers[after]?.kind);
 });

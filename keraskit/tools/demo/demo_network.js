@@ -158,24 +158,23 @@ const kinds = {
   Affine: ({scale, offset}, [x]) => x.data.map((v, i) => v * scale[i % scale.length] + offset[i % offset.length]),
   Activation: ({activation, shape}, [x]) => activations[activation](x.data.slice(), last(shape)),
   ReLU: ({max_value}, [x]) => activations[max_value ? "relu6" : "relu"](x.data),
+  // A grey picture, enlarged: then Pillow's filter does as TensorFlow's.
+  Resize: ({shape}, [x]) =>
+    resize({width: x.shape[1], height: x.shape[0], data: x.data}, shape[1], shape[0], bilinear).data,
 };
-for (const kind of ["Flatten", "Reshape", "Dropout"])
-  kinds[kind] = (_, [x]) => x.data;  // the numbers stay, whatever their shape is called
 
-// Layers with their part of all weights, little-endian float32 in base64: each names where its own begin and end.
-function withWeights(layers, base64) {
-  const all = new Float32Array(Uint8Array.from(atob(base64), letter => letter.charCodeAt(0)).buffer);
-  const own = ({weights = []}) => weights.map(([start, end]) => all.subarray(start, end));
-  return layers.map(layer => ({...layer, weights: own(layer)}));
+// Layers with weights as numbers: they come as little-endian float32 in base64.
+function withWeights(layers) {
+  const numbers = text => new Float32Array(Uint8Array.from(atob(text), letter => letter.charCodeAt(0)).buffer);
+  return layers.map(layer => ({...layer, weights: layer.weights?.map(numbers)}));
 }
 
-// What every layer makes of the input's data, or of several by the names of their layers: a list of {shape, data}, and
-// of an LSTM {states} as well.
-function compute(layers, inputs) {
+// What every layer makes of a picture, whose pixels are from 0 to 255: a list of {shape, data}, and of an LSTM {states}.
+function compute(layers, pixels) {
   const made = [];
   for (const layer of layers) {
     const seen = {shape: layer.shape}, given = layer.from.map(i => made[i]);
-    seen.data = layer.kind === "InputLayer" ? inputs[layer.name] ?? inputs : kinds[layer.kind](layer, given, seen);
+    seen.data = layer.kind === "InputLayer" ? Float32Array.from(pixels) : kinds[layer.kind](layer, given, seen);
     made.push(seen);
   }
   return made;

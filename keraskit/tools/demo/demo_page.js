@@ -15,11 +15,11 @@ function startWorker() {
   const code = ["network", "pictures"].map(name => document.querySelector(`[data-name="${name}"]`).textContent);
   code.push(`let run, layers;
     onmessage = ({data}) => {
-      if (data.run) [run, layers] = [data.run, withWeights(data.run.layers, data.weights)];
+      if (data.run) [run, layers] = [data.run, withWeights(data.run.layers)];
       else postMessage(answer(run, layers, data.image, data.drawn));
     };`);
   const made = new Worker(URL.createObjectURL(new Blob(code, {type: "text/javascript"})));
-  made.postMessage({run, weights: $("weights").textContent});
+  made.postMessage({run});
   made.onmessage = ({data}) => {
     if (!stale) show(data);
     busy = stale = false;
@@ -156,7 +156,7 @@ function nothing() {
 
 function show(found) {
   latest = found;
-  const values = [...found.made[run.output].data];
+  const values = [...last(found.made).data];
   const probabilities = values.length === 1 ? [1 - values[0], values[0]] : values;
   const best = probabilities.indexOf(Math.max(...probabilities)), name = run.classes[best], sure = probabilities[best];
   const [big, share] = $("verdict").children;

@@ -129,43 +129,9 @@ function colours({width, height, data}, toWidth, toHeight) {
   return out;
 }
 
-// Scaled pixels in another size and number of channels, as TensorFlow resizes them: between the four nearest.
-function stretched(x, height, width, channels, [toHeight, toWidth, toChannels]) {
-  const weights = [0.2989, 0.587, 0.114], at = (i, from, to) => {
-    const place = (i + 0.5) * from / to - 0.5, below = Math.floor(place);
-    return [Math.max(below, 0), Math.min(below + 1, from - 1), place - below];
-  };
-  const pixel = (y, xx, c) => {
-    const start = (y * width + xx) * channels;
-    if (channels === toChannels) return x[start + c];
-    return channels === 1 ? x[start] : weights.reduce((sum, w, k) => sum + w * x[start + k], 0);
-  };
-  return Float32Array.from({length: toHeight * toWidth * toChannels}, (_, place) => {
-    const c = place % toChannels, spot = Math.floor(place / toChannels);
-    const i = Math.floor(spot / toWidth), j = spot % toWidth;
-    const [top, bottom, down] = at(i, height, toHeight), [left, right, along] = at(j, width, toWidth);
-    const above = pixel(top, left, c) * (1 - along) + pixel(top, right, c) * along;
-    const below = pixel(bottom, left, c) * (1 - along) + pixel(bottom, right, c) * along;
-    return above * (1 - down) + below * down;
-  });
-}
-
-// Pixels of the run's size as the model is fed them: data, or of several inputs {name: data}.
-function fed(pixels, {size: [height, width], channels, scale, shape}) {
-  const scaled = Float32Array.from(pixels, {
-    pixels: v => v,
-    unit: v => v / 255,
-    standard: v => (v / 255 - 0.1307) / 0.3081,
-    caffe: (_, i) => pixels[i + 2 - 2 * (i % 3)] - [103.939, 116.779, 123.68][i % 3],
-  }[scale]);
-  if (Array.isArray(shape)) return scaled;
-  const each = ([name, own]) => [name, stretched(scaled, height, width, channels, own)];
-  return Object.fromEntries(Object.entries(shape).map(each));
-}
-
 // Everything the page shows of a picture: what the model saw, what was done to it before, and what each layer made.
 function answer(run, layers, image, drawn) {
   const start = performance.now(), {pixels, note} = prepared(image, run, drawn);
-  const made = compute(layers, fed(pixels, run));
+  const made = compute(layers, pixels);
   return {pixels, note, made, milliseconds: performance.now() - start};
 }
