@@ -193,5 +193,6 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     splits = recipe.data()
     for raw, these in ((None, a), (False, given)):
         exported = export.exportable(model, facts, splits.test, splits.train, raw)
-        for values in (exported.expected["output"], exported.model.predict(these, verbose=0)):
+        answered = exported.model.predict({name: these for name in exported.x}, verbose=0)
+        for values in (exported.expected["output"], answered["output"]):
             assert np.abs(values - known).max() < 1e-6
