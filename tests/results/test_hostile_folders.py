@@ -20,6 +20,7 @@ from keraskit.errors import UserError
 from keraskit.runs import figures, listing, manifest, opening, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
+from keraskit.tools.predict import predict_arrays
 from keraskit.training import resume
 from keraskit.training.checkpoint import Checkpoint
 
@@ -92,6 +93,12 @@ def test_a_damaged_file_is_read_or_refused_with_a_reason(run, name, monkeypatch)
         for read in READERS[name]:
             with alarm(), suppress(UserError):
                 read(run)
+
+
+def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(UserError, match=r"x.npy is refused"):
+        predict_arrays(run.path, tmp_path / "x.npy")
 
 
 VALUES = ["x", {"a": {}}, 10**400]
