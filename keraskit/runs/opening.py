@@ -74,7 +74,9 @@ def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) ->
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
-        inputs, augmentation = Inputs.from_json(facts["inputs"]), _augmentation(folder, facts["config"])
+        inputs, augmentation = Inputs.from_json(facts["inputs"]), Augmentation(**facts["config"].get("augment") or {})
+        if augmentation.needs_fit:  # what standardises is part of preprocessing
+            augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
         opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
         opened.classifier(opened.preprocess(blank))
@@ -82,14 +84,6 @@ def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) ->
         problem = f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {sentence(error)}"
         raise UserError(problem) from error
     return opened
-
-
-def _augmentation(folder: RunFolder, config: dict[str, Any]) -> Augmentation:
-    """The run's augmentation, of which standardisation is part of preprocessing."""
-    augmentation = Augmentation(**config.get("augment") or {})
-    if augmentation.needs_fit:
-        return augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
-    return augmentation
 
 
 def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:

@@ -53,12 +53,11 @@ class SplitPredictions:
 
 def kept(found: SplitPredictions) -> SplitPredictions:
     """Drop arrays too large for the file; cast bfloat16 to float32."""
-
-    def of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        small = {output: array for output, array in arrays.items() if array.nbytes <= MOST_BYTES}
-        return {output: array.astype("f4") if array.dtype.kind == "V" else array for output, array in small.items()}
-
-    return dataclasses.replace(found, targets=of(found.targets), predictions=of(found.predictions))
+    targets, predictions = (
+        {name: a.astype("f4") if a.dtype.kind == "V" else a for name, a in arrays.items() if a.nbytes <= MOST_BYTES}
+        for arrays in (found.targets, found.predictions)
+    )
+    return SplitPredictions(found.labels, targets, predictions, found.names)
 
 
 def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:

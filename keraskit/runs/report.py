@@ -7,10 +7,11 @@ import json
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.runs import figures, history, manifest, metrics, plots, predictions, templates
+from keraskit.runs import figures, history, manifest, metrics, plots, predictions
 from keraskit.runs.folder import REPORT, RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
@@ -26,7 +27,7 @@ def write_report(folder: RunFolder) -> None:
         run[key] = {name: value for name, value in (run.get(key) or {}).items() if value is not None}
     rows, test = folder.read_history(), predictions.read(folder)
     graph = _found(folder, "architecture.svg")
-    page = templates.render(
+    page = render(
         "report.html",
         run=run,
         beyond=BEYOND,
@@ -43,6 +44,13 @@ def write_report(folder: RunFolder) -> None:
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, page)
+
+
+def render(name: str, package: str = "keraskit.runs", **values: Any) -> str:
+    """Render a package's Jinja template, of a page or a program; values are escaped in pages."""
+    escaped = select_autoescape(["html.jinja"], default=False)
+    environment = Environment(loader=PackageLoader(package, "."), autoescape=escaped, trim_blocks=True)
+    return environment.get_template(f"{name}.jinja").render(**values)
 
 
 def training_time(seconds: dict[str, float]) -> str:

@@ -17,42 +17,34 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 CHINESE = ["零", "一号", "二", "三", "四", "五", "六", "七", "八", "非常长的九号类别名称"]
 
 
-def copied(tiny_run, place, left_out=(), **facts):
-    """The tiny run's folder with other facts, or without some files."""
-    shutil.copytree(tiny_run.folder, place)
-    for name in left_out:
-        (place / name).unlink()
-    folder = RunFolder(place)
-    folder.write_json("run.json", folder.read_json("run.json") | facts)
-    return folder
-
-
-def named(tiny_run, place):
+def named(folder):
     """Ten classes called in Chinese."""
-    folder = copied(tiny_run, place, classes=CHINESE)
-    with np.load(place / "pictures.npz") as file:
+    with np.load(folder.path / "pictures.npz") as file:
         arrays = {name: file[name] for name in file.files}
     arrays["samples/captions"] = np.array([CHINESE[i % 10] for i in range(len(arrays["samples/captions"]))])
-    np.savez(place / "pictures.npz", **arrays)
-    return folder
+    np.savez(folder.path / "pictures.npz", **arrays)
+    folder.update_manifest(classes=CHINESE)
 
 
-def regression(tiny_run, place):
+def regression(folder):
     """Values in place of classes."""
-    folder = copied(tiny_run, place, ["pictures.npz"], classes=[], test={"loss": 0.2, "mae": 0.4})
+    (folder.path / "pictures.npz").unlink()
     values = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
-    np.savez(place / "predictions.npz", **{"test/targets/": values, "test/predictions/": values * 0.9})
-    return folder
+    np.savez(folder.path / "predictions.npz", **{"test/targets/": values, "test/predictions/": values * 0.9})
+    folder.update_manifest(classes=[], test={"loss": 0.2, "mae": 0.4}, regression=["mean absolute error 0.4"])
 
 
-def interrupted(tiny_run, place):
+def interrupted(folder):
     """Stopped after some epochs: no test, no predictions."""
-    return copied(tiny_run, place, ["pictures.npz", "predictions.npz"], status="interrupted", test=None, verdict=None)
+    for name in ("pictures.npz", "predictions.npz"):
+        (folder.path / name).unlink()
+    folder.update_manifest(status="interrupted", test=None, verdict=None)
 
 
 def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, tmp_path):
     for make, scheme in ((named, "light"), (named, "dark"), (regression, "dark"), (interrupted, "light")):
-        folder = make(tiny_run, tmp_path / f"{make.__name__} {scheme}")
+        folder = RunFolder(shutil.copytree(tiny_run.folder, tmp_path / f"{make.__name__} {scheme}"))
+        make(folder)
         report.write_report(folder)
         said, asked = [], []
         context = browser.new_context(color_scheme=scheme, viewport={"width": 800, "height": 900})

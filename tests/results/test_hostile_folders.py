@@ -14,6 +14,8 @@ from hostile import damaged
 from PIL import Image
 
 from keraskit import files
+from keraskit.augment import Augmentation
+from keraskit.augment.statistics import Statistics
 from keraskit.cli import app
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
@@ -27,7 +29,7 @@ from keraskit.training.checkpoint import Checkpoint
 READERS = {  # of each file of a run
     "run.json": [manifest.read],
     "history.csv": [RunFolder.read_history, lambda folder: listing.read(folder.path)],
-    "statistics.npz": [lambda folder: opening._augmentation(folder, {"augment": {"featurewise_center": True}})],
+    "statistics.npz": [lambda folder: Statistics.load(folder.file("statistics.npz"))],
     "checkpoint.npz": [Checkpoint.of],
     "predictions.npz": [predictions.read, report.write_report],
     "pictures.npz": [figures.read],
@@ -87,7 +89,7 @@ def test_a_damaged_file_is_read_or_refused_with_a_reason(run, name, monkeypatch)
     draw_nothing(monkeypatch)
     if name == "statistics.npz":
         np.savez(run.path / name, mean=np.zeros(1, "float32"))
-    good = (run.path / name.replace("checkpoint", "trained").replace("any.", "")).read_bytes()
+    good = (run.path / name.replace("any.", "")).read_bytes()
     for data in damaged([good], 8):
         (run.path / name).write_bytes(data)
         for read in READERS[name]:
@@ -142,7 +144,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         known = manifest.read(run, "recipe", "classes", "config")
         with suppress(ValueError, TypeError):  # one line in `predict`
             Inputs.from_json(known["inputs"])
-            opening._augmentation(run, known["config"])
+            Augmentation(**known["config"].get("augment") or {})
 
     refused = {}
     for place in places(facts):

@@ -153,9 +153,8 @@ def test_a_regression_has_an_interval_and_the_means_errors_beside_it(tmp_path, c
 
 def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
     said, _ = told(capsys, regressing(1_000.0)[0], epochs=2, output_dir=tmp_path)
-    assert (
-        "WARNING: Training DIVERGED" in said and "a tenth of the learning rate 1000," in said and "train on" not in said
-    )
+    assert "WARNING: Training DIVERGED" in said and "a tenth of the learning rate 1000," in said
+    assert "train on" not in said
 
 
 def test_what_predicts_no_values_is_no_regression():

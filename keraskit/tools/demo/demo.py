@@ -12,7 +12,7 @@ import numpy as np
 from keraskit.datasets.images.digit_pictures import as_mnist
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.runs import figures, report, templates
+from keraskit.runs import figures, report
 from keraskit.runs.opening import open_run
 
 MOST_WEIGHTS = 10_000_000  # they make a page of 53 MB
@@ -50,7 +50,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     network.place(opened.classifier(x))
     described["layers"] = network.layers
     values = {"run": opened.facts, "parameters": weights, "described": described, "sheets": figures.read(folder)}
-    page = templates.render("demo.html", "keraskit.tools.demo", image=report.image, **values)
+    page = report.render("demo.html", "keraskit.tools.demo", image=report.image, **values)
     write_text(output := output or folder.path / "demo.html", page)
     return output
 

@@ -19,7 +19,7 @@ from keraskit import files, start
 from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
-from keraskit.runs import metrics, templates
+from keraskit.runs import metrics, report
 from keraskit.text import short
 
 TOLERANCE = 1e-4  # of probabilities, and of other values relative to the largest; rounding alone makes some 1e-6
@@ -160,7 +160,7 @@ def write(name: str, asked: Exportable, folder: Path) -> int:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     values: dict[str, Any] = dict(zip(("needs", "runtime", "model", "call"), PROGRAMS[kind], strict=True))
     values |= {"about": asked.about, "inputs": list(asked.x), "reader": inspect.getsource(decode)}
-    program = templates.render("predict.py", "keraskit.tools.export", **values)
+    program = report.render("predict.py", "keraskit.tools.export", **values)
     files.write_text(folder / "model.json", json.dumps(asked.about, indent=2, ensure_ascii=False) + "\n")
     files.write_text(folder / "predict.py", f"{program}\n")
     return size
