@@ -90,14 +90,12 @@ def flow_from_directory(
     """Batches of the pictures in a folder with a subfolder per class, in colour, decoded once as a run's are.
 
     Args:
-        augmentation: what happens to them.
+        augmentation, words: as `flow` has them.
         directory: the folder.
         class_mode: labels are "categorical", one-hot; "binary", 0.0 or 1.0; "sparse", whole numbers; None for none.
         target_size: height and width in pixels.
-        words: of `flow`.
 
-    Returns:
-        The batches, with `class_indices`, `classes` (each picture's label), `filenames`.
+    The batches have `class_indices`, `classes` (each picture's label), `filenames`.
     """
     files = sources.open_files(Path(directory))
     classes, pairs, _ = layout.by_class(files.names, files.others, files.root)

@@ -1,8 +1,6 @@
-"""Reads pictures and labels from files of arrays: `.npz` in Keras's layout, or four IDX files, gzipped or not."""
+"""Reads pictures and labels from an `.npz` in Keras's layout: pickles and what fits into no memory are refused."""
 
-import gzip
 import hashlib
-import math
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,23 +14,17 @@ from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 CLASSES = "classes"  # an array of names beside the four, if there is one
-STEMS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-IDX_FILES = dict(zip(NAMES, STEMS, strict=True))
 COPIES = 3  # of the arrays that are alive at once between the file and the model
 EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Read the pictures of an `.npz` file, or of a folder with four IDX files, as bytes, and their labels.
+    """Read the pictures of an `.npz` file, as bytes, and their labels.
 
-    Returns:
-        x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test; classes,
-        where the file names them. And the scale that the pixels had, in words.
-
-    Raises:
-        UserError: the file is damaged, or its pictures are none.
+    Returns x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test; classes,
+    where the file names them. And the scale that the pixels had, in words. Raises UserError where they are none.
     """
-    arrays = read_idx(path) if path.is_dir() else read_npz(path)
+    arrays = read_npz(path)
     x = {name: _pictures(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
     shares = {array.dtype.kind in "bf" and array.max(initial=0) <= 1 for array in x.values()}
     whole = not any(array.dtype.kind == "f" and (array % 1).any() for array in x.values())
@@ -53,37 +45,17 @@ def read_npz(path: Path, needed: Sequence[str] = NAMES, more: Sequence[str] = (C
     Raises UserError for a file that is damaged, lacks an array, or claims more than fits into memory.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist.", "Name an .npz file, or a folder of four IDX files.")
+        raise UserError(f"{path} is no file.", "Name an .npz in Keras's layout: x_train, y_train, x_test, y_test.")
     with reading(path, ".npz"):
         with zipfile.ZipFile(path) as archive:
-            _check_room(sum(member.file_size for member in archive.infolist()), path)
+            size, free = sum(member.file_size for member in archive.infolist()), system.available_memory()
+        if free is not None and COPIES * size > free:
+            claims = f"{min(size, 10**18) / 1e9:,.1f} GB of arrays; {free / COPIES / 1e9:,.1f} GB would fit into memory"
+            raise UserError(f"{path} claims {claims}.", "Use fewer pictures.")
         with np.load(path, allow_pickle=False) as file:
             if missing := [name for name in needed if name not in file]:
                 raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(needed)}.")
             return {name: np.asarray(file[name]) for name in (*needed, *more) if name in file}
-
-
-def read_idx(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the two `t10k-` files, also as `.gz`."""
-    found = {name: sorted(folder.glob(f"{stem.replace('-idx', '[-.]idx')}*")) for name, stem in IDX_FILES.items()}
-    if missing := [IDX_FILES[name] for name, files in found.items() if not files]:
-        wanted = ", ".join(f"{stem}-ubyte[.gz]" for stem in STEMS)
-        raise UserError(f"{folder} holds no {missing[0]}-ubyte[.gz].", f"Four files are expected: {wanted}.")
-    return {name: _idx(files[0]) for name, files in found.items()}
-
-
-def _idx(path: Path) -> np.ndarray:
-    """One IDX file of bytes."""
-    with reading(path, "IDX"), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        head = file.read(4)
-        if head[:3] != b"\0\0\x08" or len(head) < 4:
-            raise ValueError(f"it begins with {head.hex(' ') or 'nothing'}, expected 00 00 08 and the number of axes")
-        shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
-        _check_room(math.prod(shape), path)
-        data = file.read(math.prod(shape) + 1)  # never more than it claims, whatever it unpacks to
-        if len(data) != math.prod(shape):
-            raise ValueError(f"its header says {tuple(shape)[:8]}, which is not what follows")
-        return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 @contextmanager
@@ -99,20 +71,11 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         ) from error
 
 
-def _check_room(size: int, path: Path) -> None:
-    """Raise UserError where arrays of so many bytes, and their copies on the way to a model, do not fit into memory."""
-    free = system.available_memory()
-    if free is not None and COPIES * size > free:
-        claims = f"{min(size, 10**18) / 1e9:,.0f} GB of arrays; {free / COPIES / 1e9:,.1f} GB would fit into memory"
-        raise UserError(f"{path} claims {claims}.", "Use fewer pictures.")
-
-
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:
     """Finite numbers of a shape and range that pictures have."""
     x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
     if not (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] == 3)) or 0 in x.shape[1:]:
-        expected = "(n, height, width), with a last axis of 1 or 3 for channels if there is one"
-        raise UserError(f"{which} has the shape {x.shape}, expected {expected}.")
+        raise UserError(f"{which} has the shape {x.shape}, expected (n, height, width) or (n, height, width, 3).")
     check_values(x, which)
     if x.size and (x.min() < 0 or x.max() > 255):
         raise UserError(f"{which} goes from {x.min():g} to {x.max():g}, expected {EXPECTED}.")

@@ -43,11 +43,8 @@ def encode(
         names: of the classes, in the order of the labels (default: the labels, of text in the alphabet's order).
         declared: whether floats of shape (n,) or (n, 1) are labels too.
 
-    Returns:
-        The class index of each example, int64, by split; and the names of the classes.
-
-    Raises:
-        UserError: only some targets are labels, there is one class or too many, or the names do not fit.
+    Returns the class index of each example, int64, by split; and the names of the classes. Raises UserError where only
+    some targets are labels, there is one class or too many, or the names do not fit.
     """
     found = {split: flat for split, each in y.items() if (flat := _flat(each, declared)) is not None}
     if not found:

@@ -1,7 +1,7 @@
 """MNIST, or a set like it, as each model of the document wants it: flat, as pictures, pixel by pixel, in two sizes.
 
 Args:
-    dataset: Other data in MNIST's place: fashion_mnist, cifar10, an .npz in Keras's layout, a folder of IDX files.
+    dataset: Other data in MNIST's place: fashion_mnist, cifar10, or an .npz in Keras's layout.
     data_dir: Folder that holds mnist.npz (default: searched for).
 """
 
@@ -60,10 +60,7 @@ def brightness_pictures(
 ) -> tuple[np.ndarray, list[str]]:
     """For some examples, the true picture of next pixels and beside it the predicted one, with captions.
 
-    Args:
-        classes: their names.
-        targets: of `next_pixels`, for n examples.
-        predictions: `output2` for the same, the most probable bins, shape (n, 784).
+    `targets` are of `next_pixels`; `predictions` has, as `output2`, the most probable bins, shape (n, 784).
     """
     both = np.stack([targets["output2"], predictions["output2"]], axis=1).reshape(-1, 28, 28)
     captions = [f"{classes[digit]}: {which}" for digit in targets["output1"] for which in ("next pixels", "predicted")]
@@ -109,7 +106,7 @@ def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import keras
 
     known = ", ".join(["mnist", *BY_KERAS])
-    advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, an .npz, or a folder of IDX files."
+    advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, or an .npz."
     with array_files.downloading(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, "classes": np.array(BY_KERAS[name])}

@@ -17,13 +17,9 @@ class ShuffledEpochs:
 
     So a run repeats, and a run that starts at any step of any epoch sees what an unbroken one would have seen.
 
-    Args:
-        split: the training split.
-        batch_size: examples in one step; the last step of an epoch has what is left.
-        seed: the run's seed.
-        steps: steps in an epoch (default: until every example was seen). Where that takes more than one pass over the
-            split, each pass has its own order and augmentation.
-        shard: the shares of every batch to hand out, where several devices or machines train together.
+    An epoch has so many `steps` (default: until every example was seen); the last has what is left. Where that takes
+    more than one pass over the split, each pass has its own order and augmentation. `shard` are the shares of every
+    batch to hand out, where several devices or machines train together.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ Shape = tuple[Side, ...]
 class Inputs:
     """Pictures of one size, put on a scale and into the shape of the model's input.
 
-    The methods take tensors, and symbolic ones too: so an export contains what training did. (A list of Keras layers
-    would be longer: Keras has none that turns channels round, standardises each picture, or whitens.)
+    The methods take tensors, and symbolic ones too: so an export contains what training did. Keras has no layers that
+    turn channels round, standardise each picture, or whiten.
 
     Args:
         size: height and width in pixels.
@@ -53,14 +53,10 @@ class Inputs:
             raise ValueError(f"{values!r:.200}: {error.errors()[0]['msg']}") from error
 
     def preprocess(self, pictures: Any, augmentation: Any = None) -> Any:
-        """Scale, standardise and shape pictures as the model takes them.
+        """Scale, standardise and shape pictures as the model takes them: float32; of several inputs a dict of them.
 
-        Args:
-            pictures: from 0 to 255, shape (n, height, width) or (n, height, width, 3).
-            augmentation: an `Augmentation` with what it has measured, whose standardisation is applied.
-
-        Returns:
-            float32 of the model's input shape; of several inputs a dict of them.
+        `pictures` are from 0 to 255, of shape (n, height, width) or (n, height, width, 3). The standardisation of an
+        `augmentation`, with what it has measured, is applied.
         """
         scaled = self.scaled(pictures, augmentation)
         return self.arranged(augmentation.standardize(scaled) if augmentation else scaled)

@@ -40,10 +40,9 @@ class Split:
         size: the number of examples.
         load: given int64 indices of shape (batch,), returns inputs and targets. Runs inside tf.data, in tensors alone.
         labels: the class index of each example, shape (size,); None where there are no classes.
-        inputs: how pictures are scaled and shaped; None where the examples are fed as they are. Where it is given,
-            `load` returns uint8 pictures of shape (n, height, width) or (n, height, width, 3).
-        targets: given the pictures and targets of a batch, returns what the model should predict; None where that is
-            what the model is fed.
+        inputs: how pictures are scaled and shaped, where `load` returns such: uint8 of shape (n, height, width) or
+            (n, height, width, 3). None where the examples are fed as they are.
+        targets: given the pictures and targets of a batch, returns what the model should predict; None for its inputs.
         augmentation: an `Augmentation`: transforms training pictures at random, and standardises those of every split.
         names: of the file that holds each example, where each has one.
         weights: of each example in the loss, tensors of shape (size,) in the structure of the targets; None for 1.
@@ -103,13 +102,13 @@ class Split:
         if not limit or limit >= self.size:
             return self
         chosen = np.arange(limit) if self.shuffled else np.sort(order(self.size, self.labels)[:limit])
-        stored = tensors(chosen)
+        stored, load, names = tensors(chosen), self.load, self.names
         return dataclasses.replace(
             self,
             size=limit,
-            load=lambda indices: self.load(tf.gather(stored, indices)),
+            load=lambda indices: load(tf.gather(stored, indices)),
             labels=None if self.labels is None else self.labels[chosen],
-            names=None if self.names is None else [self.names[i] for i in chosen.tolist()],
+            names=None if names is None else [names[i] for i in chosen.tolist()],
             weights=gathered(self.weights, stored),
         )
 
@@ -162,8 +161,8 @@ class Splits:
     Args:
         train, validation, test: the splits. Validation chooses the best epoch; test is read once, at the end.
         classes: the name of each class, in the order of the labels; empty where there are no classes.
-        source: what was read, for the manifest: name, path, sha256, counts, licence, and how it was found; `reference`
-            is false where it is not the data that the recipes' own words and figures speak of; `notes`, lines to show.
+        source: what was read, for the manifest. `reference` is false where it is not the data that the recipes' own
+            words and figures speak of; `notes` are lines to show.
         prints: `splitting.fingerprints` of the training examples' files, where they have some.
     """
 
@@ -175,7 +174,7 @@ class Splits:
     prints: np.ndarray | None = None
 
     def load(self, shape: Any) -> Splits:
-        """With pictures in the shape of the model's input, which is given without the batch, or by input's name.
+        """With pictures in the shape of the model's input, without the batch, or in those of several inputs by name.
 
         Raises UserError where they do not fill it.
         """
@@ -196,17 +195,17 @@ class Splits:
         """With training pictures augmented, and statistics of the training split where they are needed."""
         if augmentation == type(augmentation)():
             return self
-        train, name = self.train, self.source["name"]
-        if train.inputs is None:
-            raise UserError(f"{name} holds no pictures, so there is nothing to augment.", "Leave the augmentation out.")
+        train, inputs = self.train, self.train.inputs
+        if inputs is None:
+            raise UserError(f"{self.source['name']} holds no pictures to augment.", "Leave the augmentation out.")
         if augmentation.is_random and train.targets:
             targets = tf.nest.flatten(train.in_order(1).element_spec[1])
-            if any(tuple(each.shape[1:3]) == train.inputs.size for each in targets):
-                problem = f"The targets of {name} are pictures, which random transforms would not move as the inputs"
+            if any(tuple(each.shape[1:3]) == inputs.size for each in targets):
+                problem = "The targets are pictures too, which random transforms would not move as the inputs"
                 raise UserError(f"{problem}.", "Leave the augmentation out.")
         if augmentation.needs_fit and augmentation.statistics is None:
             parts = np.split(np.arange(train.size), range(1_024, train.size, 1_024))
-            augmentation = augmentation.fit(train.inputs.scaled(train.pictures(i), augmentation) for i in parts)
+            augmentation = augmentation.fit(inputs.scaled(train.pictures(i), augmentation) for i in parts)
         return self.map(lambda split: dataclasses.replace(split, augmentation=augmentation))
 
     def sizes(self) -> dict[str, int]:

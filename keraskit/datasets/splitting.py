@@ -15,11 +15,7 @@ NAMED = 3  # classes, in a note
 def order(size: int, labels: np.ndarray | None = None) -> np.ndarray:
     """Permute `size` examples at random, always the same; any first part has each class in proportion.
 
-    So a split is a slice of it, and `--limit` takes the first of a split.
-
-    Args:
-        size: the number of examples.
-        labels: the class of each, shape (size,); None where there are no classes.
+    So a split is a slice of it, and `--limit` takes the first of a split. `labels` are the class of each example.
     """
     mixed = np.random.default_rng(SEED).permutation(size)
     if labels is None:
@@ -36,14 +32,8 @@ def cut(
 ) -> list[np.ndarray]:
     """Cut the order of `size` examples into shares of any sum.
 
-    Args:
-        size, labels: as `order` has them.
-        shares: one for each part.
-        groups: the group of each example, which stays whole; classes, which it needs, are in proportion only as far as
-            groups allow.
-
-    Raises:
-        UserError: there are fewer groups, or examples, than shares.
+    A group of examples stays whole: classes, which it needs, are in proportion only as far as groups allow. Raises
+    UserError where there are fewer groups, or examples, than shares.
     """
     parts, mixed = np.divide(shares, sum(shares)), order(size, labels)
     if groups is None:

@@ -15,7 +15,6 @@ from PIL import Image
 import keraskit
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws
-from keraskit.cli import app
 from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
 from keraskit.recipe import Recipe
@@ -204,7 +203,7 @@ def test_classes_that_lack_examples_and_copies_of_rows_are_noted():
     assert "notes" not in from_arrays(left, y, right, y)().source
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (3,)], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (3,)], ids=str)
 def test_targets_that_are_the_inputs_are_scaled_and_augmented_with_them(shape):
     x = np.random.default_rng(0).integers(0, 256, (12, 8, 6, *shape), np.uint8)
     splits = from_arrays(x, x.copy(), x, x, scale="unit")()
@@ -216,7 +215,7 @@ def test_targets_that_are_the_inputs_are_scaled_and_augmented_with_them(shape):
     other = from_arrays(x, x[::-1], x, x[::-1], scale="unit")()  # masks, or pictures to be mended
     assert np.array_equal(other.test.take(np.arange(12))[1], x[::-1])
     assert other.augmented(Augmentation(featurewise_center=True)).train.augmentation.statistics
-    with pytest.raises(UserError, match="targets of arrays are pictures, which random transforms would not move"):
+    with pytest.raises(UserError, match="The targets are pictures too, which random transforms would not move"):
         other.augmented(Augmentation(rotation_range=30))
 
 
@@ -257,17 +256,6 @@ def test_pictures_are_augmented_shown_and_predicted_from_files(tmp_path):
     rows = predict(result.folder, [tmp_path / f"{i}.png" for i in range(60, 66)])
     for row, answer in zip(rows, result.model.predict(x[60:66] / 255, verbose=0), strict=True):
         assert row.best[0] == (names[answer.argmax()], pytest.approx(answer.max(), abs=1e-5))
-
-
-def test_a_file_whose_arrays_do_not_fit_says_so_each_time_and_runs_once_mended(tmp_path):
-    path = tmp_path / "mended.py"
-    good = textwrap.dedent(HEAD + REGRESSION)
-    path.write_text(good.replace("y[:120], x[120:]", "y[:119], x[120:]"))
-    for _ in range(2):
-        with pytest.raises(UserError, match=r"arrays of train have \[119, 120\]"):
-            keraskit.load_recipe(str(path))
-    path.write_text(good)
-    assert keraskit.load_recipe(str(path)).name == "mended"
 
 
 # Whole runs
@@ -371,10 +359,3 @@ def test_a_recipe_in_a_file_runs_resumes_and_compares(name, tmp_path, monkeypatc
         for each in (folder, again)
     ]
     assert rows[0] == rows[1]
-
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as end:
-        app.command_line(["compare", str(folder), str(again), "--output", str(tmp_path / "curves.png")])
-    table = capsys.readouterr().out
-    assert end.value.code == 0 and table.count(f"{result.metrics[metric]:.4f}") >= 2 and "arrays" in table
-    assert (tmp_path / "curves.png").stat().st_size > 5_000

@@ -30,7 +30,7 @@ OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to val
 MEASURED = 1_752  # photographs to train on with which the recipes' figures were measured
 
 
-def _pictures(scale: Scale, most: int | None, doc: str) -> Callable[..., Pictures]:
+def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
     """A recipe's `data`: pictures on a scale, of Kaggle's the first `most` of each class."""
 
     def pictures(
@@ -49,23 +49,21 @@ def _pictures(scale: Scale, most: int | None, doc: str) -> Callable[..., Picture
         source = {"name": name, "path": path, "found": found, "reference": measured}
         return Pictures(files, layout, scale, source, limit, cache)
 
-    pictures.__doc__ = doc
     return pictures
 
 
-unit = _pictures("unit", OF_THE_DOCUMENT, "Pixels from 0 to 1, of the document's 2,000 photographs a class.")
-pixels = _pictures("pixels", OF_THE_DOCUMENT, "The same from 0 to 255, for a model that scales them itself.")
-caffe = _pictures("caffe", None, "Less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on.")
+unit = _pictures("unit", OF_THE_DOCUMENT)  # from 0 to 1
+pixels = _pictures("pixels", OF_THE_DOCUMENT)  # from 0 to 255, for a model that scales them itself
+caffe = _pictures("caffe", None)  # less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on
 
 
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
     """Where photographs lie, and how that was found; None where only drawn ones are left."""
-    if data_dir:
-        return data_dir, "--data-dir"
     archive = system.keras_home() / "datasets" / ARCHIVE
-    size = archive.stat().st_size if system.is_file(archive) else 0
-    if size == BYTES:
-        return archive, "Microsoft's public archive in Keras's cache, known by its size"
+    size = archive.stat().st_size if not data_dir and system.is_file(archive) else 0
+    if data_dir or size == BYTES:
+        known = "Microsoft's public archive in Keras's cache, known by its size"
+        return (data_dir, "--data-dir") if data_dir else (archive, known)
     if not download:
         part = f"; {archive} has {size:,} of {BYTES:,} bytes" if size else ""
         how = "--data-dir names photographs, --download fetches 786 MB of them"

@@ -20,19 +20,14 @@ FIELD, BOX = 28, 20  # pixels
 MIDDLE = FIELD // 2  # MNIST's centres of mass, pixels counted from 0, all lie within half a pixel of (14, 14)
 SAMPLE = 1_000  # pictures to measure
 WORKED = 320  # pixels of a photograph's longer side while its ink is looked for
-FAINT = 0.1  # contrast below which nothing counts as ink
-INK = 0.25  # of the strongest contrast: what has less is paper
+FAINT, INK = 0.1, 0.25  # contrast below which nothing is ink; of the strongest contrast, what has less is paper
 
 
 def measure(pictures: np.ndarray) -> dict[str, float]:
-    """What must be known of a run's grey training pictures to treat others alike.
+    """What must be known of a run's grey training pictures, uint8 of shape (n, height, width), to treat others alike.
 
-    Args:
-        pictures: uint8 of shape (n, height, width).
-
-    Returns:
-        "darkest_border" and "brightest_border" of single pictures, 0 to 255, and "as_mnist", the share of pictures
-        that are prepared as MNIST's, whether their ink is bright or dark.
+    Returns "darkest_border" and "brightest_border" of single pictures, 0 to 255, and "as_mnist", the share of pictures
+    that are prepared as MNIST's, whether their ink is bright or dark.
     """
     borders = _borders(pictures).mean(axis=1)
     alike = [_is_prepared(each) for each in np.abs(pictures - borders[:, None, None])]
@@ -48,13 +43,9 @@ def as_mnist(inputs: Inputs, trained: Mapping[str, float]) -> bool:
 def prepared(
     image: Image.Image, inputs: Inputs, trained: Mapping[str, float], invert: Invert = "auto", prepare: Prepare = "auto"
 ) -> tuple[np.ndarray, str]:
-    """Return a picture in a run's size, uint8, and a note on what else was done to it.
+    """Return a picture, from `decode.read`, in a run's size, uint8, and a note on what else was done to it.
 
-    Args:
-        image: from `decode.read`.
-        inputs: the run's.
-        trained: what `measure` found in its training pictures.
-        invert, prepare: as `predict` has them.
+    `trained` is what `measure` found in the run's training pictures; `invert` and `prepare` are as `predict` has them.
     """
     low, high = trained["darkest_border"], trained["brightest_border"]
     if prepare == "auto" and as_mnist(inputs, trained):
@@ -77,20 +68,15 @@ def prepared(
 def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarray, bool] | None:
     """The digit of a photograph as MNIST has it: a plain threshold, a box, 20x20 pixels, the centre of mass.
 
-    Args:
-        image: of any size, grey or colour; the paper, which reaches the border, is lit evenly.
-        dark_ink: whether the ink is darker than the paper; None lets the picture decide.
-
-    Returns:
-        uint8 of shape (28, 28), white on black, and whether the ink was dark; None where there is no ink.
+    The paper reaches the border, and is lit evenly. `dark_ink` says whether the ink is darker; None lets the picture
+    decide. Returns uint8 of shape (28, 28), white on black, and whether the ink was dark; None where there is no ink.
     """
     small = image.convert("L")
     small.thumbnail((WORKED, WORKED), Image.Resampling.BOX, reducing_gap=None)
     grey = np.asarray(small, np.float32)
-    difference = (grey - np.median(_borders(grey[None]))) / 255
-    if dark_ink is None:
-        dark_ink = bool(-difference.min() > difference.max())
-    ink = -difference if dark_ink else difference
+    contrast = (grey - np.median(_borders(grey[None]))) / 255
+    dark_ink = bool(-contrast.min() > contrast.max()) if dark_ink is None else dark_ink
+    ink = -contrast if dark_ink else contrast
     if ink.max() < FAINT:
         return None
     ink = np.where(ink > INK * ink.max(), ink / ink.max(), 0).astype(np.float32)
@@ -126,4 +112,4 @@ def _bounds(ink: np.ndarray) -> tuple[int, int, int, int]:
 
 def _centre(ink: np.ndarray) -> np.ndarray:
     """The centre of mass, (row, column), counted from 0."""
-    return np.array([ink.sum(axis=1) @ np.arange(ink.shape[0]), ink.sum(axis=0) @ np.arange(ink.shape[1])]) / ink.sum()
+    return np.array([np.average(index, weights=ink) for index in np.indices(ink.shape)])

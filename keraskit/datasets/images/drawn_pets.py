@@ -29,10 +29,9 @@ class DrawnPets:
 
 
 def draw(kind: str, index: int) -> np.ndarray:
-    """One picture, uint8 of shape (150, 150, 3). The same kind and index always give the same picture.
+    """Draw a picture, uint8 of shape (150, 150, 3), the same for the same kind and index.
 
-    Cats have pointed ears, whiskers and slit pupils; dogs have hanging ears, a long snout and often a tongue. Colour,
-    size, place, tilt, background and noise vary and tell nothing of the kind.
+    Colour, size, place, tilt, background and noise vary and tell nothing of the kind.
     """
     random = np.random.default_rng([CLASSES.index(kind), index])
     canvas = 2 * SIZE  # drawn twice as large and reduced, which smooths the edges
@@ -42,8 +41,7 @@ def draw(kind: str, index: int) -> np.ndarray:
         x, y, r = random.uniform(0, canvas), random.uniform(0, canvas), random.uniform(20, 110)
         pen.ellipse((x - r, y - r, x + r, y + r), fill=_colour(random, 40, 240))
     head = _head(kind, random)
-    scale = random.uniform(0.55, 0.95)
-    side = int(canvas * scale)
+    side = int(canvas * random.uniform(0.55, 0.95))
     head = head.resize((side, side), Image.Resampling.BICUBIC)
     head = head.rotate(random.uniform(-25, 25), Image.Resampling.BICUBIC)
     left, top = (int(v) for v in random.uniform(0, canvas - side, 2))

@@ -31,15 +31,10 @@ SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Pictures in files, of which the names are known; `load` decodes them.
+    """Pictures in `files`, a folder or an archive, of which names, classes and splits are known; `load` decodes them.
 
-    Args:
-        files: a folder or an archive, which reads them by name.
-        layout: their classes and splits.
-        scale: of the model's input.
-        source: what the manifest says of them; `load` adds what it finds.
-        limit: examples to take of each split at most.
-        cache: "on" keeps decoded pictures in memory, "off" in a temporary file, "auto" does what memory allows.
+    `source` is what the manifest says of them; `load` adds what it finds. It takes at most `limit` examples of each
+    split, and keeps them in memory ("on"), in a temporary file ("off"), or as memory allows ("auto").
     """
 
     files: Any
@@ -78,9 +73,8 @@ class Pictures:
         rows["train"] = rows["train"][~tested]
         dropped = f"left out of training: {tested.sum():,} exact copies of examples in validation or test"
         notes = [dropped] * bool(tested.any()) + splitting.copies({split: prints[each] for split, each in rows.items()})
-        if not self.limit:
-            present = {split: labels[each] for split, each in rows.items()}
-            notes += splitting.check_classes(present, self.classes, where)
+        present = {split: labels[each] for split, each in rows.items()}
+        notes += [] if self.limit else splitting.check_classes(present, self.classes, where)
         notes.append(f"split: {self.layout.how}")
         notes += [f"left out {len(bad):,} that cannot be used: {listed(bad)}"] if bad else []
         notes += [f"16-bit pictures of which none uses more than {found.bits} are read so"] if found.bits < 16 else []
@@ -112,7 +106,7 @@ class Pictures:
 
 
 class Read(NamedTuple):
-    """What `read` found: the SHA-256 of each picture, the bits that those of 16 use, and what is wrong with some."""
+    """What `read` found: each picture's SHA-256, the bits that those of 16 use, what is wrong with some by name."""
 
     digests: list[str]
     bits: int

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
 
 import numpy as np
 
@@ -23,7 +22,6 @@ FOLDERS = {
     **dict.fromkeys(("test", "testing", "test1"), "test"),  # test1 is Kaggle's
 }
 SEPARATORS = " ._-()[]"
-By = Literal["random", "group"]
 Labelled = list[tuple[str, int]]
 Path = tuple[str, ...]  # the parts of a name
 
@@ -48,29 +46,24 @@ class Layout:
 
 
 def arrange(
-    names: Iterable[str],
+    names: Sequence[str],
     where: object,
     most: int | None = None,
     shares: tuple[int, ...] | None = None,
-    by: By | None = None,
+    by: str | None = None,
     others: Iterable[str] = (),
 ) -> Layout:
     """Sort pictures into classes and splits by their names alone, whatever order these come in.
 
     Args:
-        names: of pictures, relative, with slashes: train/cat/1.jpg, cat/1.jpg, or Kaggle's cat.0.jpg.
-        where: they lie, for messages.
+        names, others, where: as `by_class` has them.
         most: pictures to take of each class where they are Kaggle's cats and dogs, in the document's order.
-        shares: percent to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
-        by: "random" cuts each class at random, always the same; "group" whole groups (default: random; of Kaggle's as
-            the document has them).
-        others: names of files that are no pictures, and of empty folders, which end with a slash.
+        shares: to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
+        by: "random" cuts each class at random, always the same; "group" whole groups (default: as `shares`).
 
     Raises:
-        UserError: there are no classes or too many, a folder beside those of the classes holds no picture, or the
-            pictures are too few to be split.
+        UserError: there are no classes or too many, one lacks pictures, or all are too few to be split.
     """
-    names = list(names)
     classes, pairs, places = by_class(names, others, where, *_root([tuple(name.split("/")) for name in names]))
     if not 2 <= len(classes) <= MOST_CLASSES:
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
@@ -99,35 +92,41 @@ def arrange(
             if not parts[missing]:
                 (parts[giver], parts[missing]), words = divide(parts[giver], (shares[giver], shares[missing]))
                 how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
-    splits = dict(zip(SPLITS, parts, strict=True))
-    return Layout(classes, splits, how, sorted(set(names) - set(places)), document)
+    return Layout(classes, dict(zip(SPLITS, parts, strict=True)), how, sorted(set(names) - set(places)), document)
 
 
 def by_class(
     names: Iterable[str], others: Iterable[str], where: object, root: Path = (), split: bool = False
 ) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
-    """Sort pictures into classes.
+    """Sort pictures into classes, each the folder's or a name's beginning: cat/1.jpg, cat.0.jpg.
 
     Args:
-        names, others, where: as `arrange` has them.
+        names: of pictures, relative, with slashes.
+        others: names of files that are no pictures, and of empty folders, which end with a slash.
+        where: they lie, for messages.
         root: the folder that holds those of the classes, or of splits.
         split: which of both it is.
 
     Returns:
         The classes; the names of pictures and their labels, by class and number; the split of each, and the rest of its
-        name below that.
-
-    Raises:
-        UserError: a folder beside those of the classes holds no picture.
+        name below that. Raises UserError where a folder beside those of classes holds no picture.
     """
     every = {name: _place(name, root, split) for name in sorted(names, key=lambda name: (_natural(name), name))}
     places = {name: place for name, place in every.items() if class_of(place[1])}
     flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg, or cat/0.jpg: the fewer are strangers
     are_flat = flat[True] > flat[False]
     places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
-    if not are_flat:
-        full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
-        _check_folders({name: _place(name, root, split) for name in others}, full, where)
+    full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
+    unread: dict[str, Counter[str]] = defaultdict(Counter)
+    for name in () if are_flat else others:
+        which, rest = _place(name, root, split)
+        if len(rest) > 1 and (which, rest[0]) not in full:
+            folder, file = name.removesuffix("/".join(rest[1:])).rstrip("/"), rest[-1]
+            unread[folder][PurePath(file).suffix.lower() or "without ending"] += bool(file)
+    for folder, endings in unread.items():  # its class would be missing unseen
+        listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
+        problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
+        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     classes = sorted({class_of(rest) for _, rest in places.values()})
     pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
     return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
@@ -148,24 +147,9 @@ def class_of(rest: Path) -> str:
 
 def group_of(rest: Path) -> str:
     """The folder below the class, or a file's name before its last number or separator: person3_001.jpg's person3."""
-    if len(rest) > 2:
-        return rest[1]
     stem = rest[-1].rpartition(".")[0].rstrip(SEPARATORS)
     match = re.match(r"(.*?)(\d+|[\W_]+)[^\W\d_]*$", stem)
-    return (match[1] if match else stem).rstrip(SEPARATORS)
-
-
-def _check_folders(others: dict[str, tuple[str, Path]], full: set[tuple[str, str]], where: object) -> None:
-    """Raise UserError where a folder beside those of the classes has no picture: its class would be missing unseen."""
-    unread: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, (which, rest) in others.items():
-        if len(rest) > 1 and (which, rest[0]) not in full:
-            folder = name.removesuffix("/".join(rest[1:])).rstrip("/")
-            unread[folder][PurePath(rest[-1]).suffix.lower() or "without ending"] += bool(rest[-1])
-    for folder, endings in unread.items():
-        listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
-        problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
-        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
+    return rest[1] if len(rest) > 2 else (match[1] if match else stem).rstrip(SEPARATORS)
 
 
 def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
@@ -198,13 +182,13 @@ def _place(name: str, root: Path, split: bool) -> tuple[str, Path]:
 
 
 def _root(paths: Sequence[Path]) -> tuple[Path, bool]:
-    """The folder that holds those of splits, if one does, and classes below them; else that of the classes."""
-    found: dict[Path, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    """The one folder nearest to the top that holds those of splits, and classes in them; else that of the classes."""
+    found: dict[Path, dict[str, bool]] = defaultdict(dict)
     for path in paths:
         for depth, folder in enumerate(path[:-1]):
             if split := FOLDERS.get(folder.lower()):
-                found[path[:depth]][split].add(class_of(path[depth + 1 :]))
-    roots = [root for root, splits in found.items() if len(splits) > 1 and any(set().union(*splits.values()))]
+                found[path[:depth]][split] = class_of(path[depth + 1 :]) != "" or found[path[:depth]].get(split, False)
+    roots = [root for root, splits in found.items() if len(splits) > 1 and any(splits.values())]
     nearest = [root for root in roots if len(root) == min(map(len, roots))]
     if len(nearest) == 1:
         return nearest[0], True

@@ -25,8 +25,7 @@ class Folder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, every = root, list[str]()
-        seen, links = set[str](), [str(root)]
+        self.root, every, seen, links = root, list[str](), set[str](), [str(root)]
         for link in links:  # to folders; those are read that no folder or link before has
             for folder, folders, files in os.walk(link):
                 real = os.path.realpath(folder)
@@ -37,8 +36,7 @@ class Folder:
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times as fast as pathlib
-                inside = files if files or folders else [""]
-                every += inside if below == "." else [f"{below}/{file}" for file in inside]
+                every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
         self.names, self.others = _sorted_out(every)
 
     def read(self, name: str) -> bytes:
@@ -54,10 +52,13 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(root)
         except Exception as error:  # a damaged file makes zipfile raise anything
-            raise UserError(
-                f"{root} is no zip archive that can be read: {error}.", "Fetch or copy it again."
-            ) from error
-        self._members = _by_name(self._zip.infolist())
+            problem = f"{root} is no zip archive that can be read: {error}."
+            raise UserError(problem, "Fetch or copy it again.") from error
+        members = self._zip.infolist()
+        raw = {each: each.filename.encode("cp437") for each in members if not each.flag_bits & 0x800}
+        encoding = _encoding(b"\n".join(raw.values()))  # where no flag says UTF-8
+        names = {each: raw[each].decode(encoding) if each in raw else each.filename for each in members}
+        self._members = {name.replace("\\", "/"): each for each, name in names.items()}
         self.names, self.others = _sorted_out(name for name in self._members if not _leaves(name))
 
     def read(self, name: str) -> bytes:
@@ -67,8 +68,6 @@ class Archive:
             raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
         try:
             return self._zip.read(member)
-        except MemoryError:
-            raise
         except Exception as error:  # the same
             raise OSError(f"its part of the archive is damaged ({error})") from error
 
@@ -110,18 +109,13 @@ def _sorted_out(every: Iterable[str]) -> tuple[list[str], list[str]]:
     return names, others
 
 
-def _by_name(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Members by their names, with slashes; where no flag says UTF-8, all may be so, or as Chinese Windows has them."""
-    raw = {member: member.filename.encode("cp437") for member in members if not member.flag_bits & 0x800}
-    encoding = next(each for each in ("utf-8", "gb2312", "cp437") if _decodes(b"\n".join(raw.values()), each))
-    names = {member: raw[member].decode(encoding) if member in raw else member.filename for member in members}
-    return {name.replace("\\", "/"): member for member, name in names.items()}
-
-
-def _decodes(raw: bytes, encoding: str) -> bool:
-    with suppress(UnicodeError):
-        return raw.decode(encoding) is not None
-    return False
+def _encoding(names: bytes) -> str:
+    """UTF-8, as macOS has it, Chinese Windows's, or the format's own."""
+    for encoding in ("utf-8", "gb2312"):
+        with suppress(UnicodeError):
+            names.decode(encoding)
+            return encoding
+    return "cp437"
 
 
 def _leaves(name: str) -> bool:

@@ -11,13 +11,7 @@ from keraskit.errors import UserError, did_you_mean
 
 
 class Labels:
-    """Look up classes by name without case and separators, by WordNet id or by index, all in the same way.
-
-    Args:
-        names: of the classes, as results print them.
-        owner: has them, say errors.
-        wordnet: the id of each, if they have some.
-    """
+    """Look up the classes of `owner` by name without case and separators, by WordNet id or by index."""
 
     def __init__(self, names: Sequence[str], owner: str, wordnet: Sequence[str] = ()) -> None:
         self.names, self.owner = list(names), owner
@@ -27,7 +21,7 @@ class Labels:
         by_index = {str(k): k for k in range(len(names))}
         self._ways = (
             lambda word: exact.get(word, alone.get(_plain(word))),
-            lambda word: by_id.get(_id(word)),
+            lambda word: by_id.get("".join(re.findall(r"(?<![a-z0-9])n\d{8}(?!\d)", word.casefold()))),
             by_index.get,
         )
 
@@ -35,9 +29,9 @@ class Labels:
         """The class of each word. Raises UserError where one is none, or some are names and others ids or indices."""
         words = list(dict.fromkeys(words))
         found = [{word: k for word in words if (k := way(word)) is not None} for way in self._ways]
-        for each in found:
-            if len(each) == len(words):
-                return each
+        best = max(found, key=len)
+        if len(best) == len(words):
+            return best
         if unknown := [word for word in words if not any(word in each for each in found)]:
             few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
             advice = f"{did_you_mean(unknown[0], self.names)} Its classes, by name or index, are {few}."
@@ -65,12 +59,6 @@ class Labels:
         word = re.sub(r"[ ._-]+\(?[0-9]+\)?$", "", Path(name).stem)
         alone = "/" not in name and (word in self.names or not word.isdecimal())
         return word if alone else name.partition("/")[0]
-
-
-def _id(word: str) -> str:
-    """The WordNet id in a name, alone or with the name: n01440764_tench, tench (n01440764)."""
-    found = re.search(r"(?<![a-z0-9])n\d{8}(?!\d)", word.casefold())
-    return found[0] if found else ""
 
 
 def _plain(word: str) -> str:
