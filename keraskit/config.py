@@ -1,13 +1,12 @@
 """RunConfig: every knob of a run, once, typed and documented; Settings: the same with nothing left open."""
 
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 from cyclopts import Group, Parameter
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from keraskit.augment import Augmentation
 from keraskit.errors import Seed, Typed
@@ -20,12 +19,6 @@ DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
 )
 _hardware = Parameter(group=HARDWARE)
 _beside = Field(exclude=True)  # what makes no difference to a run's result, nor to which run it is
-
-
-def _a_device(name: str) -> str:
-    if not re.fullmatch(r"auto|(cpu|gpu)(:\d{1,3})?", name):
-        raise ValueError("expected auto, cpu, gpu, or gpu:1")
-    return name
 
 
 class RunConfig(Typed, use_attribute_docstrings=True):
@@ -51,7 +44,7 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     """Folder under which the run makes its own folder."""
     weights: Annotated[str | None, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)] = None
     """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
-    device: Annotated[str, AfterValidator(_a_device), _hardware] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|(cpu|gpu)(:\d{1,3})?)$"), _hardware] = "auto"
     """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
     devices: Annotated[int | None, Interval(ge=1, le=1_024), _hardware] = None
     """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""

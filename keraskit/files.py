@@ -126,6 +126,5 @@ def weights_file(weights: str) -> Path:
     try:
         return regular(folder / MODEL if folder else path, folder, MOST_OF_ARRAYS)
     except FileNotFoundError as error:
-        missing = f"the folder holds no {MODEL}" if folder else "there is no such file"
         advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
-        raise UserError(f"--weights {weights}: {missing}.", advice) from error
+        raise UserError(f"--weights {weights}: there is no {MODEL if folder else 'such file'}.", advice) from error

@@ -193,15 +193,8 @@ class _StandIn(type):
         return given[0] if given and callable(given[0]) else cls
 
 
-class _Anything(metaclass=_StandIn):
-    def __init_subclass__(cls, **_: Any) -> None: ...
-
-    def __class_getitem__(cls, _: Any) -> Any:
-        return cls
-
-
 def _stand_in(name: str) -> Any:
-    return type.__call__(_StandIn, name, (_Anything,), {})
+    return type.__call__(_StandIn, name, (), {})
 
 
 class _Finder:
@@ -235,6 +228,9 @@ def standing_in(packages: Collection[str]) -> Iterator[None]:
         while more := {name for name, module in new.items() if name not in gone and _has_seen(module, gone)}:
             gone |= more
         for name in gone:
+            package, _, module = name.rpartition(".")
+            with contextlib.suppress(AttributeError):  # of a package that stays
+                delattr(sys.modules.get(package), module)
             del sys.modules[name]
 
 

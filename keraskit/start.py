@@ -66,7 +66,6 @@ class QuietImport:
 
 def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
     """Import Keras or TensorFlow, and look for devices, in 3 to 5 seconds."""
-    collecting = gc.isenabled()
     gc.disable()  # to look through a million objects that stay for good takes a fifth of the time
     try:
         with quietly():
@@ -76,8 +75,7 @@ def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
                 # Several models in one process each compile their own function: TensorFlow tells programmers of it.
                 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     finally:
-        if collecting:
-            gc.enable()
+        gc.enable()
 
 
 def start_tensorflow() -> None:

@@ -4,8 +4,6 @@ import gc
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import prefork
@@ -56,18 +54,11 @@ def preforked():
 
 @pytest.fixture
 def command(tmp_path, preforked):
-    """Run `keraskit ...` as a user would, from another folder. Returns the finished process.
+    """Run `keraskit ...` as a user would, from another folder. Returns the finished process."""
 
-    With variables of its own, or `whole`, it imports TensorFlow itself.
-    """
-
-    def call(*words, module="keraskit", timeout=240, whole=False, **env):
+    def call(*words, module="keraskit", **env):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASKIT_")} | env
-        words = list(map(str, words))
-        if not (env or whole):
-            return preforked.run(module, words, tmp_path, environment, timeout)
-        line = [sys.executable, "-m", module, *words]
-        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout)
+        return preforked.run(module, words, tmp_path, environment)
 
     return call
 

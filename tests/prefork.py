@@ -138,10 +138,12 @@ class Forked:
 
 
 class Prefork:
-    """The process, from the first command on."""
+    """The process."""
 
     def __init__(self) -> None:
-        self._server: subprocess.Popen | None = None
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._server = subprocess.Popen([sys.executable, "-m", "prefork"], cwd=Path(__file__).parent, **pipes)
+        self._server.stdout.readline()
 
     def _ask(self, request: object) -> object:
         self._server.stdin.write(json.dumps(request) + "\n")
@@ -152,10 +154,6 @@ class Prefork:
         self, program: str | Path, words: Sequence[str], cwd: Path, env: dict[str, str], outputs: Sequence[Path]
     ) -> Forked:
         """A command without input, whose stdout and stderr go to files, or both to one."""
-        if self._server is None:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            self._server = subprocess.Popen([sys.executable, "-m", "prefork"], cwd=Path(__file__).parent, **pipes)
-            self._server.stdout.readline()
         asked = {"program": program, "words": [*map(str, words)], "cwd": cwd, "env": env, "outputs": outputs}
         return Forked(self._ask, self._ask(json.loads(json.dumps(asked, default=str))))
 
@@ -175,10 +173,9 @@ class Prefork:
 
     def end(self) -> None:
         """Nothing is left of it."""
-        if self._server:
-            self._server.stdin.close()
-            self._server.wait()
-            self._server.stdout.close()
+        self._server.stdin.close()
+        self._server.wait()
+        self._server.stdout.close()
 
 
 if __name__ == "__main__":

@@ -28,18 +28,13 @@ def test_a_generated_page_is_current(name):
 
 
 def test_the_map_has_every_section_and_every_code_block_of_the_document():
-    found, fence = [], None
-    for line in shared("../document.md").read_text("utf-8").splitlines():
-        if line.startswith("```"):
-            if fence is None:
-                fence = []
-            else:
-                found[-1][1].append(hashlib.sha256("\n".join(fence).encode()).hexdigest()[:16])
-                fence = None
-        elif fence is not None:
-            fence.append(line)
-        elif heading := re.match(r"#+\s+\**\s*(\d+(?:\.\d+)*)?", line):
-            found.append((heading[1] or "", []))
+    either = r"^```[^\n]*\n(?P<code>.*?)\n?^```|^#+\s+\**\s*(?P<number>\d+(?:\.\d+)*)?"
+    found = []
+    for match in re.finditer(either, shared("../document.md").read_text("utf-8"), re.M | re.S):
+        if match["code"] is None:
+            found.append((match["number"] or "", []))
+        else:
+            found[-1][1].append(hashlib.sha256(match["code"].encode()).hexdigest()[:16])
     assert sum(len(blocks) for _, blocks in found) == 72
     assert [(s["number"], [block["sha256"] for block in s.get("block", [])]) for s in SECTIONS] == found
 
@@ -113,30 +108,20 @@ def test_chinese_pages_use_the_words_of_the_glossary():
         re.search(r"[\u4e00-\u9fff]|Dropout|bfloat16", chinese) for _, chinese in terms if chinese != "---"
     )
     text = "".join(path.read_text("utf-8") for path in [ROOT / "README.zh-CN.md", *DOCS.glob("**/*.zh-CN.md")])
-    for other in [
-        "时代",
-        "纪元",
-        "数据扩充",
-        "密集层",
-        "序贯",
-        "记忆体",
-        "资料集",
-        "影像",
-        "档案",
-    ]:  # the document's own
+    for other in ("时代", "纪元", "数据扩充", "密集层", "序贯", "记忆体", "资料集", "影像", "档案"):
         assert other not in text, other
 
 
-SHOWN = [
-    (path.name, line.strip())
+SHOWN = {
+    line.strip()
     for path in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
     for _, block in re.findall(r"^```(text|sh)\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
     for line in block.splitlines()
     if re.match(r"\s*(\.venv/bin/)?keraskit [a-z]", line) and path.name not in ("cli.md", "ARCHITECTURE.md")
-]
+}
 
 
-@pytest.mark.parametrize("line", sorted({line for _, line in SHOWN}))
+@pytest.mark.parametrize("line", sorted(SHOWN))
 def test_a_command_that_a_page_shows_is_one(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = (ROOT / "recipes" / "mlp.py").read_text("utf-8")  # with the README's flag as well

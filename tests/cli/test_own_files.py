@@ -148,16 +148,6 @@ def test_flags_are_read_without_keras_and_stand_ins_leave_nothing_behind(here):
     assert (done.stdout, done.stderr) == (said * len(WAYS), "")
 
 
-def test_a_recipe_without_words_of_its_own_is_shown_and_told_in_plain_ones(here, keraskit_says):
-    """Without a docstring, of one epoch and one step, on arrays without a name."""
-    (here / "bare.py").write_text(MINE.partition("\n\n")[2].replace('section="0", ', ""))
-    code, out, err = keraskit_says("show", "./bare.py")
-    assert (code, err) == (0, "") and out.startswith("Source: bare.py\n\nModel")
-    code, out, err = keraskit_says("run", "./bare.py", "--epochs", "1", "--batch-size", "256")
-    assert (code, err) == (0, "") and ", 1 epoch of 1 step of 256, seed 0\n" in out
-    assert "\ndata           arrays: " in out
-
-
 def test_a_file_with_the_name_of_one_of_ours_is_itself(here, keraskit_says, preforked):
     """As a program too, with its own usage."""
     (here / "mlp.py").write_text(MINE)

@@ -31,7 +31,7 @@ REFUSED = [
     ("run mlp --learning-rate nan", "--learning-rate nan makes no sense"),
     ("run mlp --lr x", "--learning-rate x makes no sense"),
     ("run mlp --lr 0", "--learning-rate 0 makes no sense: input should be greater than 0."),
-    ("run mlp --device tpu", "expected auto, cpu, gpu, or gpu:1"),
+    ("run mlp --device tpu", "--device tpu makes no sense: string should match pattern '^(auto|(cpu|gpu)"),
     ("run mlp --epoch 3", "Unknown option: --epoch. Did you mean --epochs? `keraskit run mlp --help`"),
     ("run mlp --optimizer 3", "Unknown option: --optimizer. `keraskit run mlp --help`"),
     ("run mlp extra", "['extra']. `keraskit run mlp --help`"),

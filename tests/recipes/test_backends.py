@@ -12,16 +12,12 @@ from conftest import ROOT
 from tables import LAYERS, TOTALS
 
 EVERYTHING = """
-import importlib, inspect, json, sys
+import importlib, json, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from keraskit.models.weights import unallocated
+from keraskit.recipe import call
 from tables import LAYERS, TOTALS
-
-def compiled(recipe, model):
-    known = {"steps": 10, "batch_size": 32}
-    takes = inspect.signature(recipe.compile).parameters
-    recipe.compile(model, **{name: value for name, value in known.items() if name in takes})
 
 for name in LAYERS:
     recipe = importlib.import_module(f"keraskit.recipes.{name}").recipe
@@ -29,13 +25,13 @@ for name in LAYERS:
         model = recipe.build()
     rows = [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
     assert sorted(rows) == sorted(LAYERS[name]) and model.count_params() == TOTALS[name], name
-    compiled(recipe, model)
+    call(recipe.compile, {}, model=model, steps=10, batch_size=32)
 
 import keras
 from keraskit.recipes import cnn
 x = np.load(sys.argv[2])
 model = cnn.build()
-compiled(cnn.recipe, model)
+cnn.compile_model(model, steps=10)
 before = model.get_weights()
 losses = [float(model.train_on_batch(x, np.arange(len(x)) % 10)[0]) for _ in range(4)]
 assert all(not np.array_equal(a, b) for a, b in zip(before, model.get_weights())) and losses[-1] < losses[0], losses

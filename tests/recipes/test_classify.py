@@ -13,7 +13,7 @@ from keraskit.recipes import classify as recipe
 from PIL import Image
 from shared_data import shared
 
-from keraskit.cli import commands
+from keraskit.cli import app, commands
 from keraskit.cli.run_commands import Asked
 from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
@@ -35,6 +35,13 @@ def classify(*photos, **given):
     """The command, with what is asked of predictions by name."""
     names = ("top", "batch_size", "json", "csv", "sheet", "evaluate")
     commands.classify(*photos, asked=Asked(**{n: given.pop(n) for n in names if n in given}), **given)
+
+
+def ended(*words):
+    """The exit code of a command line in this process."""
+    with pytest.raises(SystemExit) as end:
+        app.command_line(words)
+    return end.value.code
 
 
 @pytest.fixture
@@ -130,15 +137,13 @@ def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys,
     assert names["sheet"].is_file()
 
 
-@pytest.mark.parametrize("crop", [False, True])
-def test_a_crop_is_the_middle_filtered(crop, photographs, small):
-    with Image.open(photographs / "3.png") as image:
-        side = 0.875 * 120  # of 120 pixels, the shorter side
-        box = tuple(round(edge) for w in (-1, 1) for edge in (60 + w * side / 2, 60 + w * side / 2))
-        cut, resize = (image.crop(box), "BILINEAR") if crop else (image, "NEAREST")
-        x = np.asarray(cut.resize((128, 128), Image.Resampling[resize]), "float32")  # Pillow's own
-        array, _ = network("mobilenet", "none", crop=crop).prepare(image)
-    assert np.array_equal(array, x)
+def test_a_crop_is_the_middle_filtered(photographs, small):
+    for crop, resize in ((False, "NEAREST"), (True, "BILINEAR")):
+        with Image.open(photographs / "3.png") as image:  # of 120 pixels, its shorter side
+            box = tuple(round(60 + sign * 0.875 * 120 / 2) for sign in (-1, -1, 1, 1))
+            cut = image.crop(box) if crop else image
+            x = np.asarray(cut.resize((128, 128), Image.Resampling[resize]), "float32")  # Pillow's own
+            assert np.array_equal(network("mobilenet", "none", crop=crop).prepare(image)[0], x)
 
 
 def test_accuracy_of_labelled_photographs(photographs, small, capsys, tmp_path):
@@ -193,19 +198,16 @@ def test_weights_of_another_network_name_its_layer_that_does_not_fit(photographs
         classify(photographs, weights=weights["weights"])
 
 
-def test_it_is_a_command_a_recipe_and_a_module_with_a_photograph_that_ships(command):
+def test_it_is_a_command_a_recipe_and_a_module_with_a_photograph_that_ships(command, capsys):
     words = ["--weights", "none", "--alpha", "0.25", "--top", "2"]
-    for done in (
-        command("classify", *words),
-        command("run", "classify", *words),
-        command(*words, module="keraskit.recipes.classify"),
-    ):
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "coffee.png" in done.stdout and done.stdout.count("%)") == 2
-    failed = command("run", "classify", "--top", "none")
-    assert failed.returncode == 2 and failed.stderr.count("\n") == 1
-    failed = command("run", "classify", "nowhere.jpg", *words)
-    assert failed.returncode == 2 and failed.stderr.endswith("nowhere.jpg: No such file or directory.\n")
+    said = [command(*words, module="keraskit.recipes.classify").stdout]
+    for verb in (["classify"], ["run", "classify"]):
+        assert ended(*verb, *words) == 0
+        said.append(capsys.readouterr().out)
+    assert all("coffee.png" in text and text.count("%)") == 2 for text in said)
+    assert ended("run", "classify", "--top", "none") == 2 and capsys.readouterr().err.count("\n") == 1
+    assert ended("run", "classify", "nowhere.jpg", *words) == 2
+    assert capsys.readouterr().err.endswith("nowhere.jpg: No such file or directory.\n")
 
 
 def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(photographs, monkeypatch):
