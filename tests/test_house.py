@@ -26,8 +26,8 @@ ARROWS = {  # of a room, those that it may import; all may import what lies at t
 EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
-    ("recipes",): 1_060,
-    ("cli", ""): 1_815,
+    ("recipes",): 1_057,
+    ("cli", ""): 1_785,
     ("training", "distributed"): 2_460,
     ("runs", "tools", "models"): 4_010,
     ("datasets", "augment"): 2_603,

@@ -38,7 +38,7 @@ def test_command_works(line, tmp_path, preforked):
         return
     if not (BIN.parent / ".installed-dev").exists():
         pytest.skip("the tests do not run from the environment that make manages, and must not install one")
-    shorter = {"run": "--epochs 3", "cnn": "--quick --limit 64 --epochs 1", "test": "--collect-only -n 0 tests/test_house.py"}
+    shorter = {"run": "--epochs 3", "cnn": "--quick --limit 64", "test": "--collect-only -n 0 tests/test_house.py"}
     place = f"--output-dir {tmp_path}" if words[1] in ("run", "cnn") else ""
     words += [f"VENV={BIN.parent}", f"ARGS={shorter.get(words[1], '')} {place}"]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
