@@ -32,14 +32,9 @@ def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
 def create(
     name: str, alpha: float = 1.0, size: int | None = None, weights: str = "none", **arguments: Any
 ) -> keras.Model:
-    """Build an application, such as "vgg16".
+    """Build an application, with Keras's own arguments; `alpha` is MobileNet's factor on the number of filters.
 
-    Args:
-        name: in any spelling.
-        alpha: MobileNet's factor on the number of filters.
-        size: height and width of the input in pixels (default: the application's own).
-        weights: "imagenet" for Keras's published ones, a file as `load_file` reads it, or "none" for random ones.
-        arguments: as Keras has them, such as `include_top`.
+    Weights are "imagenet" for Keras's published ones, a file as `load_file` reads it, or "none" for random ones.
     """
     builder, _ = find(name)
     if alpha != 1.0:
@@ -58,7 +53,7 @@ def create(
 
 
 def unavailable(error: Exception) -> UserError:
-    """What to tell a user whose weights Keras could not download: where the file belongs, and the other ways."""
+    """What to tell a user whose weights Keras could not download."""
     advice = f"Put the file into {system.keras_home() / 'models'}, or name it with --weights FILE; or --weights none."
     return UserError(f"Keras could not download the weights: {sentence(error)}", advice)
 

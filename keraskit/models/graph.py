@@ -51,10 +51,7 @@ def draw(model: keras.Model, *paths: Path) -> None:
 
 
 def summary(model: keras.Model) -> str:
-    """Keras's own summary as text, so wide that hardly a cell is wrapped.
-
-    Keras counts the optimizer's variables too once it has any, which is from the first step of training.
-    """
+    """Keras's own summary as text, so wide that hardly a cell is wrapped."""
     texts: list[str] = []
     with mock.patch.dict(os.environ, COLUMNS=str(WIDE), JUPYTER_COLUMNS=str(WIDE)):  # else rich cuts at a screen's
         model.summary(line_length=WIDE, print_fn=lambda text, **_: texts.append(text))

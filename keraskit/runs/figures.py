@@ -28,10 +28,7 @@ WHOLE = 8  # mistakes, and right predictions, kept in full size for `explain`
 
 
 def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Sheet]:
-    """Sheets of the most confident mistakes and the first right predictions; empty without pictures.
-
-    `probabilities` are of the split's examples, shape (examples, classes).
-    """
+    """Sheets of the most confident mistakes and the first right predictions; empty without pictures."""
     if split.inputs is None or split.labels is None:
         return {}
     predicted = probabilities.argmax(axis=1)

@@ -12,7 +12,7 @@ from typing import Any
 
 from keraskit.config import flags
 from keraskit.errors import UserError
-from keraskit.runs import history, manifest, metrics
+from keraskit.runs import manifest, metrics
 from keraskit.runs.folder import MANIFEST, RunFolder
 
 MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
@@ -29,7 +29,7 @@ class Run:
     @property
     def metric(self) -> str:
         """Headline metric."""
-        return history.metric(self.history) if self.history else "loss"
+        return metrics.metric(self.history) if self.history else "loss"
 
     @property
     def best(self) -> dict[str, float]:
@@ -94,10 +94,10 @@ class Row:
         if len(known) > 1:
             return f"{statistics.mean(known):.4f} ± {statistics.stdev(known) / len(known) ** 0.5:.4f}"
         count = run.examples.get("test")
-        if count and history.counts_examples(run.metric, run.facts) and 0 <= known[0] <= 1:
+        if count and metrics.counts_examples(run.metric, run.facts) and 0 <= known[0] <= 1:
             low, high = metrics.interval(round(known[0] * count), count)
             return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
-        return history.number(known[0])
+        return metrics.number(known[0])
 
 
 def find(paths: Sequence[Path]) -> list[Path]:

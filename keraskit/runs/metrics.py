@@ -1,10 +1,11 @@
-"""Metrics of predictions: per class, calibration, regression errors, and tests whether two models differ."""
+"""Metrics: a history's, those of predictions by class, calibration, regression errors, tests of two models."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,32 @@ BINS = 15  # of confidences, as Guo et al. 2017 have them
 SURE = 0.05  # p-value from which a difference may be chance
 FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
 Values = tuple[str, np.ndarray, np.ndarray]
+Rows = Sequence[dict[str, float]]  # of a history
+
+
+def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """Flatten logs to floats; vectors become `f1_score_0`, `f1_score_1`."""
+    numbers = {}
+    for name, value in (logs or {}).items():
+        for i, each in enumerate(np.ravel(value)):
+            numbers[f"{name}_{i}" if np.ndim(value) else name] = float(each)
+    return numbers
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Format a metric; above a million in exponent form."""
+    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def metric(rows: Rows) -> str:
+    """Headline metric: the first but the loss that was measured in validation too."""
+    return next((name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss"), "loss")
+
+
+def counts_examples(name: str, run: dict[str, Any]) -> bool:
+    """Whether a metric is accuracy by example, not by label or pixel, of which an example has several."""
+    output = run.get("class_output") or ""
+    return bool(run.get("classes")) and name.startswith(output) and name.endswith("accuracy") and "balanced" not in name
 
 
 def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
@@ -57,9 +84,9 @@ def confused(counts: np.ndarray, most: int) -> list[tuple[int, int, int]]:
 
 
 def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str, float]:
-    """Balanced accuracy, where one class has more than twice the examples of another; otherwise nothing.
+    """Balanced accuracy, the mean recall of classes with examples, where one has more than twice those of another.
 
-    It is the mean recall of the classes that have examples, from confusion counts. `trained` are the training labels.
+    `counts` are confusion counts, `trained` the training labels.
     """
     support = counts.sum(axis=1)
     learned = support if trained is None else np.bincount(trained)
@@ -69,10 +96,7 @@ def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str,
 
 
 def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall, F1 and support of each class, shape (classes,), from its confusion counts.
-
-    0 where nothing was predicted or nothing is there, as scikit-learn has it.
-    """
+    """Precision, recall, F1 and support of each class from confusion counts; 0 where there is nothing to divide by."""
     hits, predicted, support = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(predicted + support, 1)
@@ -117,10 +141,7 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
-    """McNemar's mid-p-value that two models are equally often right on the same examples (Fagerland et al. 2013).
-
-    `one` and `other` are bool, shape (n,): which examples each model has right.
-    """
+    """McNemar's mid-p-value (Fagerland et al. 2013) of which examples each of two models has right, bool, (n,)."""
     only, alone = int((one & ~other).sum()), int((other & ~one).sum())
     tail, term = 0, 1  # binomial coefficients, in integers: exact for any count
     for i in range(min(only, alone)):
@@ -131,11 +152,10 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
 def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
     """Difference of two models' accuracies on the same examples, and its 95 % interval (Agresti and Min 2005).
 
-    `one` and `other` are of shape (n,): whether each example is right, or the share of seeds that have it right. Half
-    an example is added to each cell of the 2x2 table, so the width is never zero.
+    `one` and `other` say of each example whether it is right, or the share of seeds that have it right, shape (n,).
     """
     apart = one.astype(np.float64) - other
-    count = len(apart) + 2
+    count = len(apart) + 2  # half an example more in each cell of the 2x2 table, so the width is never zero
     middle = apart.sum() / count
     half = Z * math.sqrt(((apart @ apart + 1) / count - middle**2) / count)
     return float(apart.mean()), float(middle - half), float(middle + half)
@@ -144,11 +164,9 @@ def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]
 def over_seeds(
     one: Mapping[int, float], other: Mapping[int, float], finest: float
 ) -> tuple[float, float, float, float, str]:
-    """Difference of means over seeds, its 95 % interval, the p-value and the test's name.
+    """Difference of mean accuracies over seeds, its 95 % interval, the p-value and the test's name.
 
-    Args:
-        one, other: an accuracy by seed, two at least. The same seeds are paired; otherwise the test is Welch's.
-        finest: the smallest difference an accuracy can show, the spread where all seeds agree.
+    The same seeds are paired. `finest` is the smallest difference an accuracy can show, the spread where all agree.
     """
     a, b = (np.array([scores[seed] for seed in sorted(scores)]) for scores in (one, other))
     samples, name = ([a - b], "paired t-test") if set(one) == set(other) else ([a, b], "Welch's t-test")
@@ -187,10 +205,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str], bool]:
-    """Compare outputs with their training means.
-
-    Returns a sentence on each, a warning of each that errs more, and whether one is as far off as if it diverged.
-    """
+    """Compare outputs with training means: a sentence on each, warnings of the worse, and whether one diverged."""
     said, warnings, far = [], [], False
     for name, targets, predictions in values:
         of_mean = np.square(means[name].reshape(-1) - targets).mean(axis=1)

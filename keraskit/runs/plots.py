@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from keraskit.errors import printable
-from keraskit.runs import history
+from keraskit.runs import metrics
 from keraskit.runs.metrics import BINS, Calibration
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
@@ -99,7 +99,7 @@ def _words(text: str, most: int = 60) -> str:
     return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
 
 
-def _plot(axes: Axes, rows: history.Rows, name: str, **style: Any) -> None:
+def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> None:
     """Plot a metric by epoch, with gaps for values that no axis can hold; few epochs get dots."""
     values = np.array([row[name] for row in rows])
     values = np.where(np.abs(values) < MOST, values, np.nan)
@@ -107,7 +107,7 @@ def _plot(axes: Axes, rows: history.Rows, name: str, **style: Any) -> None:
     axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=4, **style)
 
 
-def curves(rows: history.Rows, best_epoch: int) -> Figure:
+def curves(rows: metrics.Rows, best_epoch: int) -> Figure:
     """Plot each metric of a history by epoch, training and validation, and mark the best epoch, from 1."""
     names = [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
     columns = min(len(names), 3)
@@ -148,13 +148,13 @@ def scatter(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     return figure
 
 
-def comparison(runs: Sequence[tuple[str, history.Rows, str, float]], metric: str) -> Figure:
+def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]], metric: str) -> Figure:
     """Plot curves of several runs, validation in full colour, training thin: label, history, metric, best value."""
     figure = _figure(11.5, max(4.6, 0.22 * len(runs)))
     axes = _axes(figure, "epoch", _words(metric))
     for i, (label, rows, name, best) in enumerate(runs):
         colour, line = RUNS[i % len(RUNS)], LINES[i // len(RUNS) % len(LINES)]
-        named = f"{_words(label)}: {history.number(best, 3)} at best"
+        named = f"{_words(label)}: {metrics.number(best, 3)} at best"
         _plot(axes, rows, name, color=colour, linewidth=0.9, linestyle=":")
         _plot(axes, rows, f"val_{name}", color=colour, linewidth=1.8, linestyle=line, label=named)
     axes.set_title("validation (line) and training (dots)")

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.runs import figures, history, manifest, metrics, plots, predictions
+from keraskit.runs import figures, manifest, metrics, plots, predictions
 from keraskit.runs.folder import REPORT, RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
@@ -27,13 +27,17 @@ def write_report(folder: RunFolder) -> None:
         run[key] = {name: value for name, value in (run.get(key) or {}).items() if value is not None}
     rows, test = folder.read_history(), predictions.read(folder)
     graph = _found(folder, "architecture.svg")
+    headline, interval = _headline(run, test)
     page = render(
         "report.html",
         run=run,
         beyond=BEYOND,
-        number=history.number,
-        headline=_headline(run, test),
-        figures=_figures(run),
+        number=metrics.number,
+        headline=headline,
+        interval=interval,
+        labels=test.labels if test else None,
+        chance=metrics.chance,
+        time=training_time,
         history=rows,
         curves=_curves(rows, run) if rows else None,
         answers=_answers(run, test) if test else {},
@@ -55,7 +59,7 @@ def render(name: str, package: str = "keraskit.runs", **values: Any) -> str:
 
 def training_time(seconds: dict[str, float]) -> str:
     """Of the seconds of a run's stages, those of training and all."""
-    return f"{history.number(seconds['fit'], 0)} s of {history.number(sum(seconds.values()), 0)} s in all"
+    return f"{metrics.number(seconds['fit'], 0)} s of {metrics.number(sum(seconds.values()), 0)} s in all"
 
 
 def image(data: bytes, text: str) -> Markup:
@@ -73,33 +77,16 @@ def _found(folder: RunFolder, name: str) -> bytes:
         return b""
 
 
-def _headline(run: dict[str, Any], test: SplitPredictions | None) -> dict[str, str]:
-    """The metric that counts, its 95 % interval and the majority baseline."""
+def _headline(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, tuple[float, float] | None]:
+    """The metric that counts, and its 95 % interval where that is known."""
     known = run["test"]
     name = next((n for n in known if n.endswith("accuracy")), next((n for n in known if n != "loss"), ""))
-    if not name:
-        return {}
-    found = {"name": f"test {name.replace('_', ' ')}", "value": history.number(known[name])}
-    labels = None if test is None else test.labels
-    if history.counts_examples(name, run) and labels is not None and 0 <= known[name] <= 1:
-        low, high = metrics.interval(round(known[name] * len(labels)), len(labels))
-        found["interval"] = f"95% interval {low:.3f} to {high:.3f}, of {len(labels):,} examples"
-        found["chance"] = f"Always naming the most frequent class would give {metrics.chance(labels):.3f}."
-    return found
+    if not metrics.counts_examples(name, run) or test is None or test.labels is None or not 0 <= known[name] <= 1:
+        return name, None
+    return name, metrics.interval(round(known[name] * len(test.labels)), len(test.labels))
 
 
-def _figures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    """Metrics, best epoch, parameters and time, as they stand below the headline."""
-    test = run["test"] | {n: run[n] for n in ("balanced_accuracy",) if run.get(n) is not None}
-    ordered = sorted(test, key=lambda name: name == "loss")
-    found = [(f"test {name.replace('_', ' ')}", history.number(test[name])) for name in ordered]
-    if run.get("best_epoch"):
-        found.append(("best epoch", f"{run['best_epoch']} of {run['config']['epochs']}"))
-    found.append(("parameters", f"{run['parameters']:,}"))
-    return found + ([("training", training_time(run["timings"]))] if "fit" in run["timings"] else [])
-
-
-def _curves(rows: history.Rows, run: dict[str, Any]) -> Markup:
+def _curves(rows: metrics.Rows, run: dict[str, Any]) -> Markup:
     last = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in rows[-1] if name not in {"epoch", "seconds"})
     described = f"Learning curves of {len(rows)} epochs. In the last one: {last}."
     return image(plots.as_svg(plots.curves(rows, run.get("best_epoch") or len(rows))), described)

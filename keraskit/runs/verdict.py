@@ -14,7 +14,7 @@ from keraskit.config import Settings
 from keraskit.datasets.splits import Splits
 from keraskit.recipe import Recipe
 from keraskit.runs import metrics
-from keraskit.runs.history import Rows, number
+from keraskit.runs.metrics import Rows, number
 from keraskit.runs.predictions import SplitPredictions
 
 HARMLESS = {  # settings that do not change the expected result
@@ -30,10 +30,7 @@ RISEN, FALLING = 0.25, 0.05  # of a loss, relative
 
 
 def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, Any], test: dict[str, float]) -> str:
-    """Compare the test metrics with what the recipe promises; empty where that is of other flags or data.
-
-    `given` is what the run has otherwise than the recipe by itself.
-    """
+    """Compare the test metrics with what the recipe promises; empty for other flags or data; `given` are these."""
     if settings.quick:
         return "a quick run shows that everything runs, not what the recipe reaches"
     weights, wanted = settings.requested["knobs"].get("weights"), {"weights": None, **recipe.expected_with}
@@ -60,13 +57,9 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, A
 def findings(
     rows: Rows, run: dict[str, Any], validation: SplitPredictions, test: SplitPredictions, resume: str, far: bool
 ) -> tuple[list[str], list[str]]:
-    """Return warnings, of a result that is worth nothing, and advice.
+    """Return warnings, of a result that is worth nothing, and advice, with the command that trains on.
 
-    Args:
-        rows, run: the run's history and manifest.
-        validation, test: predictions of its best model.
-        resume: the command that trains on.
-        far: whether predicted values are further off than any that were learned.
+    `far` says that predicted values are further off than any that were learned.
     """
     classes = run.get("classes") or []
     loss = f"{run.get('class_output')}_loss"

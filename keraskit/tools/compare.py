@@ -11,7 +11,7 @@ import numpy as np
 
 from keraskit import files
 from keraskit.errors import UserError
-from keraskit.runs import history, plots, predictions
+from keraskit.runs import metrics, plots, predictions
 from keraskit.runs.listing import Row, find, read, rows
 from keraskit.runs.metrics import SURE, difference, holm, mcnemar, over_seeds
 
@@ -44,7 +44,7 @@ def cells(row: Row) -> list[str]:
         f"{run.facts['parameters']:,}",
         ", ".join(dict.fromkeys(str(len(each.history)) for each in runs)),
         ", ".join(dict.fromkeys(str(each.facts.get("best_epoch") or "") for each in runs)),
-        *(history.number(best), ("+" if gap >= 0 else "") + history.number(gap), row.test, history.number(seconds, 0)),
+        *(metrics.number(best), ("+" if gap >= 0 else "") + metrics.number(gap), row.test, metrics.number(seconds, 0)),
     ]
 
 

@@ -10,7 +10,7 @@ from keraskit import signals
 from keraskit.errors import UserError
 from keraskit.files import MODEL
 from keraskit.models import weights
-from keraskit.runs import history
+from keraskit.runs import metrics
 from keraskit.runs.folder import CHECKPOINT, RunFolder
 from keraskit.training import checkpoint
 from keraskit.training.checkpoint import Checkpoint, Position
@@ -39,7 +39,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
-        numbers = history.flat(logs)
+        numbers = metrics.flat(logs)
         logs.clear()
         logs.update(numbers)
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self._started, 3)})

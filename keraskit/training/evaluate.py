@@ -11,7 +11,7 @@ import tensorflow as tf
 from keraskit.datasets.splits import Split
 from keraskit.files import MODEL
 from keraskit.models import weights
-from keraskit.runs import history
+from keraskit.runs import metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.runs.results import by_output
@@ -69,11 +69,11 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
         return logs
 
     with mock.patch.multiple(model, test_function=test_function, steps_per_execution=1):
-        measured = history.flat(model.evaluate(split.in_order(batch_size), verbose=0, return_dict=True))
-    metrics = {name: measured[name] for name in sorted(measured, key=lambda name: name != "loss")}
+        measured = metrics.flat(model.evaluate(split.in_order(batch_size), verbose=0, return_dict=True))
+    figures = {name: measured[name] for name in sorted(measured, key=lambda name: name != "loss")}
     targets, predictions = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
     names = list(split.names)[: split.size] if split.names is not None else None
-    return metrics, SplitPredictions(split.labels, targets, predictions, names)
+    return figures, SplitPredictions(split.labels, targets, predictions, names)
 
 
 def _labels(y: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ import keras
 
 from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import Recipe
-from keraskit.runs import history
+from keraskit.runs import metrics
 
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 STEPS = ("test_step", "compute_metrics", "compute_loss")
@@ -40,7 +40,7 @@ def measured(model: keras.Model) -> list[str]:
     if model._compile_loss is None:
         advice = "Compile it with a loss, or give it a test_step of its own."
         raise UserError("The model cannot be evaluated: it has no loss.", advice)
-    return list(history.flat(model.get_metrics_result()))
+    return list(metrics.flat(model.get_metrics_result()))
 
 
 def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.Model) -> None:

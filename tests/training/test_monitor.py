@@ -8,7 +8,7 @@ from keras.callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoin
 import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.errors import UserError
-from keraskit.runs import history
+from keraskit.runs import metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
 
@@ -91,8 +91,8 @@ def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys)
 
 def test_logs_become_numbers_under_their_own_names():
     logs = {"a": 1, "b": np.array([0.5]), "c": keras.ops.convert_to_tensor([[1.0, 2.0], [3.0, 4.0]])}
-    assert history.flat(logs) == {"a": 1.0, "b_0": 0.5, "c_0": 1.0, "c_1": 2.0, "c_2": 3.0, "c_3": 4.0}
-    assert history.flat(None) == {}
+    assert metrics.flat(logs) == {"a": 1.0, "b_0": 0.5, "c_0": 1.0, "c_1": 2.0, "c_2": 3.0, "c_3": 4.0}
+    assert metrics.flat(None) == {}
 
 
 class Own(keras.Model):
