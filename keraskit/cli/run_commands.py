@@ -202,7 +202,6 @@ def export(
     run: Run,
     *,
     format: Annotated[list[Format], Parameter(consume_multiple=(1, 5), negative=())] = [],  # noqa: B006
-    raw_input: bool | None = None,
     limit: Count | None = None,
     output_dir: Path | None = None,
     recipe: RecipeFile = None,
@@ -213,7 +212,6 @@ def export(
 
     Args:
         format: One or several (default: all but litert_int8, whose ranges are those of the training split).
-        raw_input: Put preprocessing inside, so that the model takes uint8 pictures (default: for pictures).
         limit: Examples of the test split to ask (default: all).
         output_dir: The folder for a folder of each format (default: exports in the run's).
     """
@@ -221,14 +219,14 @@ def export(
     to = output_dir or folder.path / "exports"
     wait_for_tensorflow()
     from keraskit.tools.export import export as exporting
-    from keraskit.tools.verify import reopen
+    from keraskit.training.evaluate import reopen
 
     names = exporting.chosen(format)
     for name in names:
         check_new(to / name)
     _, splits, model = reopen(folder, recipe)
     facts, test = manifest.read(folder), splits.test.limited(limit)
-    exporting.export(exporting.exportable(model, facts, test, splits.train, raw_input), names, to)
+    exporting.export(exporting.exportable(model, facts, test, splits.train), names, to)
 
 
 def demo(run: Run, *, output: Path | None = None, recipe: RecipeFile = None) -> None:

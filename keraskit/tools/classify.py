@@ -35,10 +35,7 @@ def network(
 def classify(
     paths: Sequence[Path], names: str, weights: str, top: int, batch_size: int, **how: Any
 ) -> Iterator[tuple[Network, list[Prediction]]]:
-    """Yield each network that `names` lists, all meaning the document's seven, with its prediction for every file.
-
-    `how` is `network`'s: alpha, size, crop. Raises UserError where there is no such application, or no weights.
-    """
+    """Yield each network that `names` lists, all meaning the document's seven, with its prediction for every file."""
     chosen = SEVEN if names == "all" else tuple(names.split(","))
     if len(chosen) > 1 and weights not in ("imagenet", "none"):
         raise UserError(f"--weights {weights} fits one network, not {len(chosen)}.", "Name that one with --model.")

@@ -16,9 +16,7 @@ from keraskit.runs.listing import Row, find, read, rows
 from keraskit.runs.metrics import SURE, difference, holm, mcnemar, over_seeds
 
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
-NOT_COMPARED = (
-    "Only runs on the same data and test examples, all quick or none, of one seed each or several each, are compared."
-)
+NOT_COMPARED = "Only runs on the same data and test examples, of one seed each or several each, are compared."
 Right = dict[int, np.ndarray]  # by seed: which test examples the model has right, bool, shape (n,)
 
 

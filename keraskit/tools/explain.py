@@ -1,13 +1,13 @@
 """`keraskit explain`: where in a picture a run's model saw its answer, by Grad-CAM or saliency, each map tested.
 
-Neither guided backpropagation nor guided Grad-CAM: they hardly change when a network's weights are drawn anew (Adebayo
-et al. 2018, https://arxiv.org/abs/1810.03292), so they show the picture, not the network.
+No guided backpropagation: it hardly changes when a network's weights are drawn anew, so it shows the picture, not the
+network (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292).
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -51,13 +51,11 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
 
 def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
     """The run's most confident mistakes and some right predictions, by name, as the model saw them."""
-    sheets, size, channels = figures.read(run.folder), run.inputs.size, run.inputs.channels
-    chosen = [
-        (f"{kind}: {caption.partition(chr(10))[0]}", decode.pixels(decode.read(data), size, channels))
-        for name, kind in (("mistakes", "wrong"), ("right", "right"))
-        if name in sheets
-        for _, data, caption in zip(range(figures.WHOLE), sheets[name].pictures, sheets[name].captions, strict=False)
-    ]
+    sheets, chosen = figures.read(run.folder), []
+    for word, sheet in (("wrong", sheets.get("mistakes")), ("right", sheets.get("right"))):
+        for data, caption in list(zip(sheet.pictures, sheet.captions, strict=True))[: figures.WHOLE] if sheet else ():
+            picture = decode.pixels(decode.read(data), run.inputs.size, run.inputs.channels)
+            chosen.append((f"{word}: {caption.splitlines()[0]}", picture))
     if not chosen:
         raise UserError(f"{run.folder.path} has kept no pictures of its test.", "Name pictures in place of --mistakes.")
     return chosen
@@ -72,24 +70,17 @@ def write(network: Network, shown: Sequence[tuple[str, np.ndarray]], classes: Se
         heat, method, failure = locate(network.model, network.fed(picture[None]), picture.shape[:2], k)
         said = f"NO EXPLANATION, {failure}" if failure else f"{method} passes its test"
         print(printable(f"{name}: {classes[k]} ({probabilities[k]:.1%}); {said}"), flush=True)
-        sheet += [picture, overlaid(picture, heat)]
+        grey, share = np.asarray(Image.fromarray(picture).convert("L"))[..., None], 0.25 + 0.5 * heat[..., None]
+        colours = 255 * matplotlib.colormaps["inferno"](heat)[..., :3]
+        sheet += [picture, (grey * (1 - share) + colours * share).astype(np.uint8)]
         why = f"no explanation:\n{textwrap.fill(failure, CAPTION)}" if failure else method
         captions += [name, f"{classes[k]}, {probabilities[k]:.2f}\n{why}"]
         passed += not failure
-    title = f"Where the network saw its answer: {passed} of {len(shown)} maps pass their test"
-    found = Sheet(sheet, captions, title)
+    found = Sheet(sheet, captions, f"Where the network saw its answer: {passed} of {len(shown)} maps pass their test")
     with atomic(target) as beside:
         plots.save(plots.sheet(found, side=2.0), beside)
     print(f"sheet: {printable(target)}")
     return found
-
-
-def overlaid(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay heat from 0 to 1 over a picture in grey; uint8 of shape (height, width, 3)."""
-    grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., None]
-    share = 0.25 + 0.5 * heat[..., None]
-    colours = 255 * matplotlib.colormaps["inferno"](heat)[..., :3]
-    return (grey * (1 - share) + colours * share).astype(np.uint8)
 
 
 def locate(model: keras.Model, x: Any, size: tuple[int, ...], k: int) -> tuple[np.ndarray, str, str]:
@@ -163,19 +154,15 @@ def saliency(model: keras.Model, x: Any, k: int, size: tuple[int, ...]) -> np.nd
     return np.abs(gradient.numpy()).reshape(1, *size, -1).max(axis=-1)
 
 
-def convolution(model: keras.Model) -> keras.Layer | None:
+def convolution(model: keras.Model, found: keras.Layer | None = None) -> keras.Layer | None:
     """The last convolution over the picture, or what follows but pooling and dropout; None where there is none."""
-    found = None
-    for layer in _in_order(model):
+    for layer in model.layers:
         name, shape = type(layer).__name__, getattr(layer.output, "shape", ())
-        if len(shape) == 4 and 1 not in shape[1:3]:  # MobileNet's head is a convolution of 1x1 places
+        if isinstance(layer, keras.Model):
+            found = convolution(layer, found)
+        elif len(shape) == 4 and 1 not in shape[1:3]:  # MobileNet's head is a convolution of 1x1 places
             found = layer if "Conv" in name or (found and "Pool" not in name and "Dropout" not in name) else found
     return found
-
-
-def _in_order(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        yield from _in_order(layer) if isinstance(layer, keras.Model) else [layer]
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -17,10 +17,7 @@ SIDE = 200  # pixels of the longer side on a sheet
 
 
 def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, versions: int = 7, seed: int = 0) -> None:
-    """Write a sheet with a row for each picture file: as it is, and random `versions` of it, which `seed` decides.
-
-    Statistics that the augmentation needs are measured on these pictures.
-    """
+    """Write a sheet with a row for each picture file: as it is, and random `versions` of it, which `seed` decides."""
     shown: list[np.ndarray] = []
     captions: list[str] = []
     for path in paths:

@@ -3,56 +3,30 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.splits import Splits
 from keraskit.errors import RunStopped, printable
-from keraskit.files import MODEL
-from keraskit.models import applications
-from keraskit.recipe import call
 from keraskit.runs import manifest, predictions
 from keraskit.runs.folder import RunFolder
-from keraskit.training import hardware, outputs, resume
-from keraskit.training.evaluate import infer
-from keraskit.training.settings import settle
-from keraskit.training.setup import build, compile_model, follow_classes, load
+from keraskit.training import outputs, resume
+from keraskit.training.evaluate import infer, reopen
 
 CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
 
 
 def verify(path: Path, recipe: Path | None = None) -> None:
-    """Check a run and print a line for each fact. `recipe` is the file of a recipe of the user's own.
+    """Check a run, by the file of the user's own recipe if any; print a line for each fact.
 
-    Raises UserError where the run has not finished, or its recipe or data are not there; RunStopped where a fact does
-    not hold.
+    Raises UserError where it has not finished, or cannot be checked here; RunStopped where a fact does not hold.
     """
-    facts, wrong = check(manifest.newest(path), recipe), []
+    facts = check(manifest.newest(path), recipe)
+    wrong = [name for name, pair in facts.items() if not close(*pair)]
     for name, pair in facts.items():
-        holds, (recorded, again) = close(*pair), (printable(" ".join(f"{value}".split()))[:80] for value in pair)
-        wrong += [] if holds else [name]
-        print(f"{name:22} {f'agrees: {again}' if holds else f'DIFFERS: recorded {recorded}, is {again}'}", flush=True)
+        recorded, again = (printable(" ".join(f"{value}".split()))[:80] for value in pair)
+        print(f"{name:22} {f'DIFFERS: recorded {recorded}, is {again}' if name in wrong else f'agrees: {again}'}")
     if wrong:
         raise RunStopped(f"{len(wrong)} of {len(facts)} facts do not agree: {', '.join(wrong)}.", "See above.")
-
-
-def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
-    """Load a run's data and best model, compiled, again. `named` is the file of the user's own recipe.
-
-    Raises UserError where its recipe is to be named, or is another, or data are not there.
-    """
-    recipe = resume.recipe_of(folder, named)
-    settings = settle(recipe, *resume.asked(folder))
-    source = call(recipe.data, settings.arguments)
-    settings = follow_classes(recipe, settings, source.classes)
-    with hardware.configure(settings).scope:
-        model = build(recipe, settings)
-        splits = load(recipe, settings, model, source).augmented(settings.augment)
-        applications.load_file(model, folder.file(MODEL))
-        compile_model(recipe, settings, 1, model)
-    return settings, splits, model
 
 
 def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, Any]]:

@@ -1,6 +1,7 @@
 """Evaluation: Keras's own `evaluate` of a split, which keeps the predictions it makes on the way."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -8,15 +9,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.datasets.splits import Split
+from keraskit.config import Settings
+from keraskit.datasets.splits import Split, Splits
 from keraskit.files import MODEL
-from keraskit.models import weights
+from keraskit.models import applications, weights
+from keraskit.recipe import call
 from keraskit.runs import metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.runs.results import by_output
+from keraskit.training import hardware, resume
 from keraskit.training.fit import enough_memory
-from keraskit.training.setup import TrainingSetup
+from keraskit.training.settings import settle
+from keraskit.training.setup import TrainingSetup, build, compile_model, follow_classes, load
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
 
@@ -28,6 +33,20 @@ def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
     with setup.devices.scope:
         splits = {"validation": setup.splits.validation, "test": setup.splits.test}
         return infer(setup.model, splits, setup.settings.batch_size)
+
+
+def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
+    """Load a run's data and best model, compiled, again, by the file of the user's own recipe if any."""
+    recipe = resume.recipe_of(folder, named)
+    settings = settle(recipe, *resume.asked(folder))
+    source = call(recipe.data, settings.arguments)
+    settings = follow_classes(recipe, settings, source.classes)
+    with hardware.configure(settings).scope:
+        model = build(recipe, settings)
+        splits = load(recipe, settings, model, source).augmented(settings.augment)
+        applications.load_file(model, folder.file(MODEL))
+        compile_model(recipe, settings, 1, model)
+    return settings, splits, model
 
 
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:

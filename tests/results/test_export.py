@@ -24,7 +24,7 @@ from keraskit.recipe import call
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.export import export
-from keraskit.tools.verify import reopen
+from keraskit.training.evaluate import reopen
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, follow_classes, load
 
@@ -53,10 +53,10 @@ def elsewhere(tmp_path_factory):
     )
 
 
-def exported(folder, names, to, raw_input=None, recipe=None):
+def exported(folder, names, to, recipe):
     """As the verb does it: what was asked."""
     _, splits, model = reopen(RunFolder(folder), recipe)
-    asked = export.exportable(model, manifest.read(RunFolder(folder)), splits.test, splits.train, raw_input)
+    asked = export.exportable(model, manifest.read(RunFolder(folder)), splits.test, splits.train)
     export.export(asked, names, to)
     return asked
 
@@ -96,7 +96,7 @@ def untrained(name, **options):
     model = build(recipe, follow_classes(recipe, settings, source.classes))
     splits = load(recipe, settings, model, source)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
-    return export.exportable(model, facts, splits.test.limited(8), splits.train, None)
+    return export.exportable(model, facts, splits.test.limited(8), splits.train)
 
 
 @needs_all
@@ -210,7 +210,7 @@ def run_of(source, folder):
 @needs_all
 def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere):
     file, folder = run_of(OWN, tmp_path)
-    asked = exported(folder, ["saved_model", *FAST], tmp_path, recipe=file)
+    asked = exported(folder, ["saved_model", *FAST], tmp_path, file)
     assert set(asked.x) == {"a", "b"} and len(asked.expected) == 2
     np.savez(tmp_path / "x.npz", **{name: values[:2] for name, values in asked.x.items()})
     for name in FAST:
@@ -218,14 +218,12 @@ def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere)
         assert done.returncode == 0, done.stderr
         told = [float(number) for number in done.stdout.splitlines()[0].replace("[", " ").replace("]", " ").split()[1:]]
         np.testing.assert_allclose(told, np.concatenate([v[0].ravel() for v in asked.expected.values()]), rtol=1e-4)
-    with pytest.raises(UserError, match="learned from no pictures"):
-        exported(folder, FAST, tmp_path, raw_input=True, recipe=file)
 
 
 @needs_all
 def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path, elsewhere):
     file, folder = run_of(BRIGHTNESS, tmp_path)
-    asked = exported(folder, ["onnx"], tmp_path, recipe=file)
+    asked = exported(folder, ["onnx"], tmp_path, file)
     assert asked.x["picture"].dtype == np.uint8 and asked.expected["output"].shape == (60, 1)
     model = keras.models.load_model(folder / "model.keras", compile=False)
     known = model.predict(asked.x["picture"] / np.float32(255), verbose=0)
@@ -237,7 +235,7 @@ def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path, elsew
 
 def test_a_model_that_reads_text_can_be_taken_away(tmp_path):
     file, folder = run_of(TEXTS, tmp_path)
-    asked = exported(folder, ["keras", "saved_model"], tmp_path, recipe=file)
+    asked = exported(folder, ["keras", "saved_model"], tmp_path, file)
     x = np.char.decode(next(iter(asked.x.values())).astype(bytes), "utf-8")  # as np.load gives it
     for name in ("keras", "saved_model"):
         answers = export.ask(tmp_path / name, {next(iter(asked.x)): x}, 7)

@@ -15,7 +15,7 @@ from keraskit.errors import UserError
 from keraskit.runs import manifest, pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import predict
-from keraskit.tools.verify import reopen
+from keraskit.training.evaluate import reopen
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
 

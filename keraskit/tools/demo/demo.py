@@ -33,53 +33,46 @@ SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences"
 def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None) -> Path:
     """Write the page of a run, or of the newest of several: `output`, or demo.html in its folder. Returns its path.
 
-    `recipe` is a file of the user's own, whose layers the model has. Raises UserError where the run has not finished,
-    or knows no pictures; and where a layer, or all, are beyond a page.
+    `recipe` is a file of the user's own, whose layers the model has. Raises UserError for what is beyond a page.
     """
     opened = open_run(run, recipe)
-    folder, inputs, weights = opened.folder, opened.inputs, opened.model.count_params()
+    inputs, weights = opened.inputs, opened.model.count_params()
     if inputs.bits != 16:
-        raise UserError(f"{folder.path}: its pictures have {inputs.bits} bits, and browsers read all of 16 as dark.")
+        raise UserError(f"{run}: its pictures have {inputs.bits} bits, and browsers read all of 16 as dark.")
     if weights > MOST_WEIGHTS:
         raise UserError(f"The model has {weights:,} weights; a page has room for {MOST_WEIGHTS:,}.", "Train a smaller.")
-    described = {name: getattr(inputs, name) for name in ("size", "channels")}
-    described |= {"classes": opened.classes, "trained": opened.trained, "digits": as_mnist(inputs, opened.trained)}
+    layers: list[dict[str, Any]] = []
+    known: dict[int, int] = {}
     x = opened.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]))
-    network = Network()
-    described["hidden"] = 1 + max(map(network.place, keras.tree.flatten(x)))  # layers of preprocessing
-    network.place(opened.classifier(x))
-    described["layers"] = network.layers
-    values = {"run": opened.facts, "parameters": weights, "described": described, "sheets": figures.read(folder)}
-    page = report.render("demo.html", "keraskit.tools.demo", image=report.image, **values)
-    write_text(output := output or folder.path / "demo.html", page)
+    hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
+    place(opened.classifier(x), layers, known)
+    described = {
+        **{"size": inputs.size, "channels": inputs.channels, "digits": as_mnist(inputs, opened.trained)},
+        **{"trained": opened.trained, "classes": opened.classes, "hidden": hidden, "layers": layers},
+    }
+    values = {"run": opened.facts, "parameters": weights, "sheets": figures.read(opened.folder), "image": report.image}
+    page = report.render("demo.html", "keraskit.tools.demo", described=described, **values)
+    write_text(output := output or opened.folder.path / "demo.html", page)
     return output
 
 
-class Network:
-    """The layers behind tensors, each after those that it reads, as demo_network.js takes them."""
+def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> int:
+    """Return the index in `layers` of the one that makes a tensor, by its id also in `known`; add what is missing.
 
-    def __init__(self) -> None:
-        self.layers: list[dict[str, Any]] = []
-        self._known: dict[int, int] = {}  # index in `layers` by the id of the tensor that it makes
-
-    def place(self, tensor: Any, known: dict[int, int] | None = None) -> int:
-        """Add what is missing, and return the index of the layer that makes a tensor.
-
-        Each call of an inner model knows its own inputs. Raises UserError for what no page can compute.
-        """
-        known = self._known if known is None else known
-        if id(tensor) not in known:
-            operation, index, position = tensor._keras_history
-            node = operation._inbound_nodes[index]
-            sources = [self.place(each, known) for each in node.input_tensors]
-            if isinstance(operation, keras.Model):
-                inner = dict(zip(map(id, operation.inputs), sources, strict=True))
-                known[id(tensor)] = self.place(operation.outputs[position], inner)
-            else:
-                layer = {"name": operation.name, "from": sources, "shape": tensor.shape[1:]}
-                self.layers.append(layer | _described(operation, node))
-                known[id(tensor)] = len(self.layers) - 1
-        return known[id(tensor)]
+    Each call of an inner model knows its own inputs. Raises UserError for what no page can compute.
+    """
+    if id(tensor) not in known:
+        operation, index, position = tensor._keras_history
+        node = operation._inbound_nodes[index]
+        sources = [place(each, layers, known) for each in node.input_tensors]
+        if isinstance(operation, keras.Model):
+            inner = dict(zip(map(id, operation.inputs), sources, strict=True))
+            known[id(tensor)] = place(operation.outputs[position], layers, inner)
+        else:
+            layer = {"name": operation.name, "from": sources, "shape": tensor.shape[1:]}
+            layers.append(layer | _described(operation, node))
+            known[id(tensor)] = len(layers) - 1
+    return known[id(tensor)]
 
 
 def _described(operation: Any, node: Any) -> dict[str, Any]:
@@ -97,16 +90,16 @@ def _described(operation: Any, node: Any) -> dict[str, Any]:
     if odd or kind not in KINDS:
         raise UserError(f"No page can compute the layer {operation.name} ({', '.join([kind, *odd])}).")
     arrays = [array.astype("<f4").tobytes() for array in (operation.get_weights() if own else [])]
-    weights = {"weights": [base64.b64encode(array).decode() for array in arrays]}
-    return {"kind": kind, **weights, **{name: config[name] for name in SETTINGS if name in config}}
+    weights = [base64.b64encode(array).decode() for array in arrays]
+    return {"kind": kind, "weights": weights, **{name: config[name] for name in SETTINGS if name in config}}
 
 
 def _affine(operation: Any, node: Any) -> dict[str, list[float]] | None:
     """Scale and offset of what does no more, as Rescaling, Reshape and Dropout; None where it does something else."""
-    tensor, random = node.input_tensors[0], np.random.default_rng(0)
+    tensor, random, made = node.input_tensors[0], np.random.default_rng(0), []
     shape = (1, *tensor.shape[1:])
-    made = []
-    for x in (np.zeros(shape), np.ones(shape), tried := random.normal(size=shape)):
+    tried = random.normal(size=shape) * 10 ** random.uniform(-2, 4, shape)
+    for x in (np.zeros(shape), np.ones(shape), tried):
         args, kwargs = node.arguments.fill_in({id(tensor): keras.ops.convert_to_tensor(x, "float32")})
         made.append(np.asarray(operation(*args, **kwargs)).ravel())
     offset, scale = made[0], made[1] - made[0]

@@ -7,7 +7,7 @@ import inspect
 import json
 import runpy
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +30,7 @@ MODULES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_liter
 INT8 = "litert_int8"
 PROGRAMS = {  # in predict.py: package, import, model, and its outputs by name
     "keras": (
-        *("tensorflow", "import keras", 'keras.models.load_model(HERE / "model.keras", compile=False)'),
-        "model.predict_on_batch(x)",
+        *("tensorflow", "import keras", 'keras.models.load_model(HERE / "model.keras")', "model.predict_on_batch(x)"),
     ),
     "saved_model": ("tensorflow", "import tensorflow as tf", 'tf.saved_model.load(HERE / "model")', "model.serve(x)"),
     "onnx": (
@@ -71,24 +70,17 @@ class Exportable(NamedTuple):
     training: Arrays
 
 
-def exportable(
-    model: keras.Model, facts: dict[str, Any], test: Split, train: Split, raw_input: bool | None
-) -> Exportable:
-    """Put preprocessing and probabilities around a run's best model, and predict the test examples.
-
-    `raw_input` says whether preprocessing goes inside; None: for pictures. Raises UserError where there are none.
-    """
+def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Split) -> Exportable:
+    """Put preprocessing and probabilities around a run's best model, and predict the test examples."""
     expected = _named(model.predict(test.in_order(BATCH), verbose=0), "output")
     known, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": known}
     every, sampled = np.arange(test.size), np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
-    if test.inputs and raw_input is not False:
+    if test.inputs:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
         x, training = {"picture": test.pictures(every)}, {"picture": train.pictures(sampled)}
         takes = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
         gives = _named(model(test.inputs.preprocess(takes["picture"], test.augmentation)), "output")
-    elif raw_input:
-        raise UserError(f"{facts['recipe']} learned from no pictures, so none can go in.", "Leave --raw-input out.")
     else:
         takes = {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
         x, training = (_named(split.take(i)[0], *takes) for split, i in ((test, every), (train, sampled)))
@@ -174,17 +166,17 @@ def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
         if any(f'"{name}"' in asked.model.to_json() for name in ("LSTM", "GRU", "SimpleRNN")):
             raise ValueError("TensorFlow's quantisation breaks down at recurrent layers")  # by a segmentation fault
 
-        def representative() -> Iterator[Any]:
-            for i in range(len(next(iter(asked.training.values())))):
-                yield {name: x[i : i + 1] for name, x in asked.training.items()}
-
-        knobs = {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": representative}
+        examples = _batches(asked.training, 1)
+        knobs = {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": lambda: iter(examples)}
     asked.model.export(str(path), format="litert", input_signature=[specs], verbose=False, **knobs)
 
 
 def ask(folder: Path, x: Arrays, batch: int) -> Arrays:
     """Run an export's own predict.py on examples by input; return its answers by output."""
-    answer, size = runpy.run_path(str(folder / "predict.py"))["answer"], len(next(iter(x.values())))
-    batches = [{name: values[i : i + batch] for name, values in x.items()} for i in range(0, size, batch)]
-    answers = [answer(each) for each in batches]
+    answers = [*map(runpy.run_path(str(folder / "predict.py"))["answer"], _batches(x, batch))]
     return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
+
+
+def _batches(x: Arrays, size: int) -> list[Arrays]:
+    starts = range(0, len(next(iter(x.values()))), size)
+    return [{name: values[i : i + size] for name, values in x.items()} for i in starts]
