@@ -20,6 +20,7 @@ MOST_OF_ARRAYS = 100_000_000_000  # of a file that holds arrays
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
 OURS = (b"atplotlib", b'content="keraskit"')  # in pictures that were drawn here, and in pages
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
+PAGES = (".html", ".htm")
 
 
 @contextmanager

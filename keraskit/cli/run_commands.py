@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from keraskit import start
 from keraskit.errors import Count, UserError, printable
-from keraskit.files import PICTURES, check_file, check_new, write_text
+from keraskit.files import PAGES, PICTURES, check_file, check_new, write_text
 from keraskit.runs import manifest
 from keraskit.start import wait_for_tensorflow
 from keraskit.text import print_table
@@ -125,7 +125,7 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
     train(found, *asked, run=folder, ago=time.perf_counter() - start.BEGAN)
 
 
-def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None) -> None:
+def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:
     """Put runs side by side: a table, their curves, and whether a difference is more than chance.
 
     Runs that differ in their seed alone are one row, with the mean and its standard error.
@@ -134,33 +134,50 @@ def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = 
         runs: Folders of runs, and folders that hold such.
         output: The PNG to write.
         csv: Write the table to this file too.
+        html: Write a page with all that, with links to the reports.
     """
     if not runs:
         raise UserError("No runs are named.", "Name their folders, or one that holds them.")
     check_file(output, PICTURES)
     check_file(csv)
+    check_file(html, PAGES)
+    from keraskit.runs import table_page
     from keraskit.tools import compare as comparison
 
     rows = comparison.compared(runs)
-    comparison.draw(rows, output)
-    print_table(comparison.HEAD, [comparison.cells(row) for row in rows], right=NUMBERS)
-    for sentence in comparison.verdicts(rows):
+    chart = comparison.draw(rows, output)
+    cells, verdicts = [comparison.cells(row) for row in rows], comparison.verdicts(rows)
+    print_table(comparison.HEAD, cells, right=NUMBERS)
+    for sentence in verdicts:
         print(printable(sentence))
     print(f"curves: {printable(output)}")
     if csv:
         write_text(csv, comparison.as_csv(rows))
         print(f"written: {printable(csv)}")
+    if html:
+        lines = [(line, row.runs[0].folder.path) for line, row in zip(cells, rows, strict=True)]
+        table_page.write(html, "Compared runs", comparison.HEAD, lines, NUMBERS, verdicts, chart)
+        print(f"page: {printable(html)}")
 
 
-def runs(folder: Path = Path("runs")) -> None:
+def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
     """List the runs in a folder, the newest last: status and result.
 
     Args:
         folder: A folder of runs, or of folders of them, such as a class's hand-ins.
+        html: Write index.html into it as well, a page with links to the reports.
     """
-    from keraskit.tools import compare as comparison
+    from keraskit.runs import listing, table_page
 
-    print_table(["started", "run", "status", "result", "folder"], comparison.listed(folder))
+    lines = listing.table([folder])
+    print_table(listing.HEAD, lines)
+    if html:
+        page = folder / "index.html"
+        check_file(page, PAGES)
+        table_page.write(
+            page, f"{len(lines)} runs in {folder}", listing.HEAD, [(line, Path(line[-1])) for line in lines]
+        )
+        print(f"page: {printable(page)}")
 
 
 def verify(run: Run, *, recipe: RecipeFile = None) -> None:

@@ -15,6 +15,7 @@ from keraskit.errors import UserError
 from keraskit.runs import manifest, metrics
 from keraskit.runs.folder import MANIFEST, RunFolder
 
+HEAD = ["run", "status", "result", "started", "folder"]
 MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
 
 
@@ -147,3 +148,15 @@ def places(runs: Sequence[Run]) -> list[str]:
     parts = [run.home.parts for run in runs]
     shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
+
+
+def table(paths: Sequence[Path]) -> list[list[str]]:
+    """Table cells of the runs in and below folders, in the columns of `HEAD`, the newest last."""
+    runs = sorted((read(path) for path in find(paths)), key=lambda run: run.facts.get("started") or "")
+    lines = []
+    for run, place in zip(runs, places(runs), strict=True):
+        command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
+        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else ""
+        status, started = (run.facts.get(name) or "" for name in ("status", "started"))
+        lines.append([f"{command} {place}".strip(), status, result, started, str(run.folder.path)])
+    return lines

@@ -54,19 +54,24 @@ class Sheet:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG, with fonts that have the letters of its texts; matplotlib warns where none has."""
-    texts = figure.findobj(Text)
-    families = [] if "".join(text.get_text() for text in texts).isascii() else _families()
-    for text in texts if families else ():
-        text.set_fontfamily([*text.get_fontfamily(), *families])
+    _set_fonts(figure)
     figure.savefig(path)
 
 
 def as_svg(figure: Figure) -> bytes:
     """Render as SVG, transparent, with light ink on dark pages."""
+    _set_fonts(figure)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keraskit"}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return file.getvalue().replace("</style>", DARK, 1).encode()
+
+
+def _set_fonts(figure: Figure) -> None:
+    texts = figure.findobj(Text)
+    families = [] if "".join(text.get_text() for text in texts).isascii() else _families()
+    for text in texts if families else ():
+        text.set_fontfamily([*text.get_fontfamily(), *families])
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""`keraskit compare` and `keraskit runs`: runs side by side, and whether a difference is more than chance."""
+"""`keraskit compare`: runs side by side, and whether a difference is more than chance."""
 
 from __future__ import annotations
 
@@ -120,21 +120,11 @@ def as_csv(known: Sequence[Row]) -> str:
     return files.as_csv([[*HEAD, "folders"], *lines])
 
 
-def draw(known: Sequence[Row], path: Path) -> None:
-    """Draw all validation curves, with the training curves behind them; of several seeds the first one's."""
+def draw(known: Sequence[Row], path: Path) -> bytes:
+    """Draw all curves, of several seeds the first one's, as PNG into a file. Return them as SVG."""
     runs = [(row.label, row.runs[0]) for row in known]
     lines = [(label, run.history, run.metric, run.best[f"val_{run.metric}"]) for label, run in runs]
     name = " or ".join(dict.fromkeys(run.metric.replace("_", " ") for _, run in runs))
     with files.atomic(path) as beside:
         plots.save(plots.comparison(lines, name), beside)
-
-
-def listed(place: Path) -> list[list[str]]:
-    """Table cells of the runs below a folder, the newest last: start, command, status, result, folder."""
-    lines = []
-    for run in map(read, find([place])):
-        command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
-        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else ""
-        begun, status = (run.facts.get(name) or "" for name in ("started", "status"))
-        lines.append([begun, command, status, result, str(run.folder.path)])
-    return sorted(lines)
+    return plots.as_svg(plots.comparison(lines, name))
