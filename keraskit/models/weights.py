@@ -1,12 +1,10 @@
 """Load model and weight files that anybody may have made: bound what they claim, and leave the rest to Keras."""
 
 import contextlib
-import copy
 import inspect
 import io
 import json
 import math
-import random
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,18 +83,17 @@ def reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def unallocated() -> Iterator[None]:
-    """Build models with shapes and no weights; seeds and names of later models stay as they would be."""
-    names = "uninitialized_variables", "global_seed_generator", "object_name_uids"
-    before, seeds = {name: global_state.get_global_attribute(name) for name in names}, random.getstate()
+    """Build models with shapes and no weights."""
+    before = {
+        name: global_state.get_global_attribute(name) for name in ("uninitialized_variables", "global_seed_generator")
+    }
     global_state.set_global_attribute("uninitialized_variables", [])
-    global_state.set_global_attribute("object_name_uids", copy.copy(before["object_name_uids"]))
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:  # else Keras would allocate what was built with the next scope that ends
         for name, value in before.items():
             global_state.set_global_attribute(name, value)
-        random.setstate(seeds)
 
 
 def uncompiled(model: keras.Model) -> contextlib.AbstractContextManager[object]:

@@ -229,8 +229,7 @@ def draw(rows: Sequence[Prediction], path: Path) -> None:
         picture = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         pictures.append(np.asarray(picture))
-        name, probability = row.best[0]
-        named = f"{shortened(printable(name), CAPTION - 7)} ({probability:.0%})"
+        named = f"{shortened(printable(row.best[0][0]), CAPTION - 7)} ({row.best[0][1]:.0%})"
         lines = [row.path.name, named, f"true: {row.truth}" if row.truth else "", row.network, row.note]
         captions.append("\n".join(shortened(printable(line), CAPTION) for line in lines if line))
     title = f"{len(pictures)} of {len(chosen):,}{' mistakes, the most confident first' if labelled else ''}"

@@ -12,14 +12,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-import keraskit
-from keraskit import RunConfig, system
 from keraskit.errors import UserError
 from keraskit.models import applications, weights
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import load_model
-from keraskit.training import setup
-from keraskit.training.settings import settle
 
 MARK = "ran"  # a file that the attacks make
 
@@ -77,10 +73,6 @@ ATTACKS = {
         layer("system", {"command": f"touch {MARK}"}, module="os", registered_name=None),
         "Could not locate class 'system'",
     ),
-    "a function of Keras that is no layer": (
-        layer("get_file", {"fname": "x", "origin": "http://127.0.0.1/"}, module="keras.utils"),
-        "not a modeling function",
-    ),
     "a class that nobody registered": (
         layer("Mine", {}, module="mine", registered_name="mine>Mine"),
         "Could not locate class 'Mine'",
@@ -92,17 +84,16 @@ ATTACKS = {
         lambda _: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}},
         "holds a Dense, no model",
     ),
-    "no names with values": (lambda _: [1], "object is not a mapping"),
 }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_configuration_that_attacks_is_refused_with_the_reason(folder, name):
-    change, reason = ATTACKS[name]
-    rewritten(folder.path / "model.keras", change)
-    with pytest.raises(UserError, match=rf"model\.keras cannot be loaded: \w+: .*{reason}"):
-        load_model(folder)
-    assert not Path(MARK).exists()
+def test_a_configuration_that_attacks_is_refused_with_the_reason(folder):
+    for change, reason in ATTACKS.values():
+        small().save("model.keras")
+        rewritten(folder.path / "model.keras", change)
+        with pytest.raises(UserError, match=rf"model\.keras cannot be loaded: \w+: .*{reason}"):
+            load_model(folder)
+        assert not Path(MARK).exists()
 
 
 def test_a_lambda_that_would_run_does_not(folder):
@@ -224,32 +215,13 @@ def test_weights_that_attack_are_refused_and_the_model_stays_as_it_was(tmp_path,
 
 
 def test_looking_leaves_no_trace(folder):
-    """What is built to be looked at is never allocated, and later models are named and seeded as without it."""
-
-    def next_model(look):
-        keras.utils.set_random_seed(0)
-        keras.utils.clear_session()
-        look()
-        with keras.StatelessScope():  # with whose end Keras allocates what waits for it
-            pass
-        made = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)])
-        return [each.name for each in made.layers], [each.numpy().tolist() for each in made.variables]
-
-    def look():
-        with pytest.raises(UserError):
-            load_model(folder)
-        with weights.unallocated():
-            keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
-            keras.random.uniform((2,))
-
+    """What is built to be looked at is never allocated, nor what draws random numbers left without a state."""
     rewritten(folder.path / "model.keras", set_units(10**12))
-    assert next_model(look) == next_model(lambda: None)
-    keras.random.uniform((2,))  # of whose generator none that was built there is left
-
-
-def test_a_model_that_does_not_fit_is_refused_before_it_is_built(monkeypatch):
-    monkeypatch.setattr(system, "available_memory", lambda: 10**9)
-    recipe = keraskit.load_recipe("mlp")
-    with pytest.raises(UserError, match=r"With --hidden 10000000000 the weights need 31,800\.0 GB"):
-        setup.build(recipe, settle(recipe, RunConfig(), {"hidden": (10**10,)}))
-    assert setup.build(recipe, settle(recipe, RunConfig(), {"hidden": (8,)})).count_params() == 6_370
+    with pytest.raises(UserError):
+        load_model(folder)
+    with weights.unallocated():
+        keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
+        keras.random.uniform((2,))
+    with keras.StatelessScope():  # with whose end Keras allocates what waits for it
+        pass
+    keras.random.uniform((2,))
