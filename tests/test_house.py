@@ -30,7 +30,7 @@ LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("cli", ""): 1_801,
     ("training", "distributed"): 2_460,
     ("runs", "tools", "models"): 4_010,
-    ("datasets", "augment"): 2_603,
+    ("datasets", "augment"): 2_568,
 }
 
 

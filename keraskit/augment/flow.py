@@ -1,18 +1,17 @@
-"""Batches of transformed pictures, as ImageDataGenerator's flows: from arrays, from folders, and saved on the way."""
+"""Batches of transformed pictures, as ImageDataGenerator's flows: from arrays, and from folders."""
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image
 
-from keraskit.augment.statistics import standardize
-from keraskit.augment.transform import draws, transform
+from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.images import folder, layout, sources
-from keraskit.datasets.pipeline import in_python, prefetched
+from keraskit.datasets.pipeline import prefetched
+from keraskit.datasets.preprocessing import Inputs
+from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
 from keraskit.start import tf
 
@@ -28,53 +27,32 @@ def flow(
     batch_size: int = 32,
     shuffle: bool = True,
     seed: int = 0,
-    save_to_dir: Path | str | None = None,
-    save_prefix: str = "aug",
-    save_format: Literal["png", "jpeg"] = "png",
 ) -> tf.data.Dataset:
-    """Batches of pictures, and targets if there are any. Each iteration is the next epoch.
+    """Batches of standardised pictures, and targets if there are any. Each iteration is the next epoch.
 
     Args:
         augmentation: what happens to them.
         x: pictures from 0 to 255, shape (n, height, width, channels).
         y: targets, shape (n, ...).
         batch_size: pictures in a batch.
-        shuffle: whether each epoch has an order of its own.
+        shuffle: in a new order in each epoch, and transformed; or all in their order, as they are.
         seed: decides order and transforms.
-        save_to_dir, save_prefix, save_format: a folder to save the transformed pictures in, before they are
-            standardised; what their names begin with, before a random part; their format.
     """
-    count = len(x)
-    if not count or (y is not None and len(y) != count):
+    if not len(x) or (y is not None and len(y) != len(x)):
         targets = "" if y is None else f" and {len(y)} targets"
-        raise UserError(f"There are {count} pictures{targets}; need as many, above 0.")
-    with tf.device("/CPU:0"):  # where tf.data runs
-        stored, epoch = [tf.constant(each) for each in (x, y) if each is not None], tf.Variable(-1, dtype=tf.int64)
-
-    @tf.autograph.experimental.do_not_convert
-    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        pair = tf.stack([tf.constant(seed, tf.int64), epoch.assign_add(1)])
-        order = tf.range(count)
-        order = tf.random.experimental.stateless_shuffle(order, seed=pair) if shuffle else order
-        return tf.data.Dataset.from_tensor_slices((order, tf.gather(draws(count, pair), order))).batch(batch_size)
-
-    def save(images: np.ndarray) -> np.ndarray:
-        for image in np.clip(np.round(images), 0, 255).astype(np.uint8):
-            path = Path(str(save_to_dir)) / f"{save_prefix}_{uuid.uuid4().hex[:12]}.{save_format}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image).save(path)
-        return images
-
-    def batch(indices: tf.Tensor, numbers: tf.Tensor) -> Any:
-        pictures, *rest = (tf.gather(each, indices) for each in stored)
-        images = transform(augmentation, pictures, numbers)
-        if save_to_dir:
-            images = tf.ensure_shape(in_python(save, [images], tf.float32), images.shape)
-        images = standardize(augmentation, images)
-        return (images, *rest) if rest else images
-
-    made = prefetched(tf.data.Dataset.range(1).flat_map(one_epoch), batch)
-    made = made.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+        raise UserError(f"There are {len(x)} pictures{targets}; need as many, above 0.")
+    inputs = Inputs(x.shape[1:3], 3 if x.shape[3:] == (3,) else 1, "pixels", x.shape[1:])
+    split = Split.of(x, np.zeros(len(x)) if y is None else y, inputs=inputs, augmentation=augmentation)
+    if not shuffle:
+        made = split.in_order(batch_size)
+        return made if y is not None else made.map(lambda images, _: images)
+    epochs = ShuffledEpochs(split, batch_size, seed)
+    with tf.device("/CPU:0"):
+        epoch = tf.Variable(-1, dtype=tf.int64)
+    next_one = tf.autograph.experimental.do_not_convert(lambda _: epochs.drawn(epoch.assign_add(1)))
+    drawn = tf.data.Dataset.range(1).flat_map(next_one)
+    made = prefetched(drawn, lambda *each: split.fetch(*each) if y is not None else split.fetch(*each)[0])
+    made = made.apply(tf.data.experimental.assert_cardinality(epochs.steps))
     made.epoch = epoch  # which a dataset does not keep alive by itself
     return made
 

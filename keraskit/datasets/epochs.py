@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from keraskit.datasets.pipeline import prefetched
 from keraskit.datasets.splits import WHOLE, Shard, Split, ranges
 from keraskit.errors import UserError
@@ -38,38 +36,27 @@ class ShuffledEpochs:
         One dataset has all epochs: to open an iterator for each would cost 20 ms an epoch, and its first batches are
         made while the model is validated.
         """
-
-        @tf.autograph.experimental.do_not_convert
-        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            order, numbers = self._drawn(epoch)
-
-            @tf.autograph.experimental.do_not_convert
-            def chosen(each: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                examples = order[each[0] : each[1]]
-                indices = examples % self.split.size
-                return (indices,) if numbers is None else (indices, tf.gather(numbers, examples))
-
-            return tf.data.Dataset.from_tensor_slices(self._ranges).map(chosen)
-
         with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
-            epochs = tf.data.Dataset.range(epoch, end).flat_map(one_epoch)
+            epochs = tf.data.Dataset.range(epoch, end).flat_map(tf.autograph.experimental.do_not_convert(self.drawn))
             return prefetched(epochs.skip(step * self.shard.local), self.split.fetch)
 
-    def examples(self, epoch: int, first: int, last: int) -> np.ndarray:
-        """Which examples of the split the steps from `first` to `last` of an epoch have, all counted from 0."""
-        with tf.device("/CPU:0"):
-            order = self._drawn(tf.constant(epoch, tf.int64))[0].numpy()[: self._seen]
-        return order[first * self.batch_size : (last + 1) * self.batch_size] % self.split.size
-
-    def _drawn(self, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """The order of an epoch, and each example's random numbers. Example k of pass i has number i * size + k."""
+    def drawn(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        """The indices of each step of an epoch, and random numbers: of example k in pass i row i * size + k."""
         size, augmentation = self.split.size, self.split.augmentation
-        order, numbers = [], []
+        orders, draws = [], []
         pair = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         for i in range(-(-self._seen // size)):
             its_own = tf.random.experimental.stateless_fold_in(pair, i) if i else pair
             indices = tf.range(i * size, (i + 1) * size, dtype=tf.int64)
-            order.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
+            orders.append(tf.random.experimental.stateless_shuffle(indices, seed=its_own))
             if augmentation and augmentation.is_random:
-                numbers.append(augmentation.draws(size, its_own))
-        return tf.concat(order, 0), tf.concat(numbers, 0) if numbers else None
+                draws.append(augmentation.draws(size, its_own))
+        order, numbers = tf.concat(orders, 0), tf.concat(draws, 0) if draws else None
+
+        @tf.autograph.experimental.do_not_convert
+        def chosen(each: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            examples = order[each[0] : each[1]]
+            indices = examples % size
+            return (indices,) if numbers is None else (indices, tf.gather(numbers, examples))
+
+        return tf.data.Dataset.from_tensor_slices(self._ranges).map(chosen)

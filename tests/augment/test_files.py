@@ -70,25 +70,11 @@ def test_pictures_are_read_as_a_run_reads_them_and_a_damaged_one_is_named(tmp_pa
         Augmentation().flow_from_directory(tmp_path, **words)
 
 
-def test_saved_pictures_hold_what_was_made_and_overwrite_nothing(tmp_path):
-    x = np.random.default_rng(0).integers(0, 256, (6, 10, 10, 3)).astype(np.float32)
-    batches = Augmentation(rescale=1 / 255).flow(x, batch_size=4, save_to_dir=tmp_path, save_prefix="mine")
-    for _ in range(2):
-        list(batches)
-    saved = [np.asarray(Image.open(path)) for path in tmp_path.glob("mine_*.png")]
-    assert len(saved) == 12 and all(sum(np.array_equal(each, image) for each in saved) == 2 for image in x)
-    next(iter(Augmentation().flow(x[..., :1], save_to_dir=tmp_path / "grey", save_format="jpeg")))
-    assert len([*(tmp_path / "grey").glob("aug_*.jpeg")]) == 6
-
-
 ENDS = """
-import sys
-import numpy as np
-from keraskit import Augmentation
-x = np.zeros((16, 300, 300, 3), np.uint8)
-flow = Augmentation(rotation_range=20).flow(x, batch_size=2, save_to_dir=sys.argv[1])
-held = iter(flow)
-print(next(held).shape, next(iter(flow)).shape)
+import keras, numpy as np
+from keraskit.datasets.images import cats_and_dogs
+held = iter(cats_and_dogs.unit(limit=24, cache="off").load((150, 150, 3)).train.in_order(2))
+print(next(held)[0].shape)
 """
 
 
@@ -96,6 +82,5 @@ def test_a_program_ends_while_batches_are_in_the_making(tmp_path, preforked):
     """Where Python ended before the threads that call it, each waited for the other."""
     program = tmp_path / "program.py"
     program.write_text(ENDS)
-    for _ in range(2):
-        done = preforked.run(program, [tmp_path / "saved"], tmp_path, dict(os.environ), timeout=60)
-        assert done.returncode == 0 and done.stdout.endswith("(2, 300, 300, 3) (2, 300, 300, 3)\n")
+    done = preforked.run(program, [], tmp_path, dict(os.environ), timeout=60)
+    assert done.returncode == 0 and done.stdout.endswith("(2, 150, 150, 3)\n")

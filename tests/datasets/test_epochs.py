@@ -1,6 +1,5 @@
 """What an epoch sees depends on the seed and the epoch alone, and each example is seen once."""
 
-import itertools
 from unittest import mock
 
 import keras
@@ -35,7 +34,7 @@ def test_an_epoch_is_a_permutation(size, batch):
 def test_order_depends_on_seed_and_epoch_alone():
     first, again, other = (ShuffledEpochs(numbers(500), 32, seed) for seed in (1, 1, 2))
     zero, one = epoch(first, 0), epoch(first, 1)
-    assert (epoch(again, 1) == one).all() and (first.examples(1, 0, 99) == one).all()
+    assert (epoch(again, 1) == one).all()
     assert (zero != one).mean() > 0.9 and (epoch(other, 0) != zero).mean() > 0.9
 
 
@@ -94,8 +93,8 @@ def test_fit_sees_each_epoch_whole_whatever_is_executed_at_once_and_skips_what_w
     with mock.patch.object(model, "train_function", train_function(model, shuffled.steps, 4)):
         batches = shuffled.batches(1, 4, end=4)
         model.fit(batches, steps_per_epoch=shuffled.steps, initial_epoch=1, epochs=4, verbose=0)
-    expected = [shuffled.examples(1, 4, 6), shuffled.examples(2, 0, 6), shuffled.examples(3, 0, 6)]
-    assert model.seen.numpy().tolist() == list(itertools.chain(*expected))
+    expected = [epoch(shuffled, 1)[40:], epoch(shuffled, 2), epoch(shuffled, 3)]
+    assert model.seen.numpy().tolist() == np.concatenate(expected).tolist()
 
 
 def test_nothing_is_tuned_by_tf_data_whose_thread_an_ending_iterator_waits_for():

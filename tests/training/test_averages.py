@@ -47,7 +47,7 @@ def by_hand():
 
     def batches():
         for epoch in range(EPOCHS):
-            chosen = order.examples(epoch, 0, steps)
+            chosen = np.concatenate([i.numpy() for i, *_ in order.drawn(np.int64(epoch))])
             for i in range(0, 100, BATCH):
                 yield X[chosen[i : i + BATCH]], Y[chosen[i : i + BATCH]]
 

@@ -88,7 +88,7 @@ def by_hand(name):
     model.jit_compile = False
     order, history, best = ShuffledEpochs(recipe(name).data().train, BATCH, SEED), [], {}
     for epoch in range(EPOCHS):
-        chosen = order.examples(epoch, 0, steps)
+        chosen = np.concatenate([i.numpy() for i, *_ in order.drawn(np.int64(epoch))])
         row = model.fit(
             x_train[chosen], y_train[chosen], BATCH, initial_epoch=epoch, epochs=epoch + 1, shuffle=False,
             validation_data=held, validation_batch_size=BATCH, verbose=0,
