@@ -72,11 +72,8 @@ class Card:
     @cached_property
     def plain(self) -> str:
         """The function that the file hands to `keraskit.main` in place of a recipe; empty where it trains a model."""
-        for node in ast.walk(self._tree):
-            match node:
-                case ast.Call(func=ast.Attribute(attr="main"), args=[ast.Name(name)]) if name != "recipe":
-                    return name
-        return ""
+        found = re.search(r"\bkeraskit\.main\((?!recipe\b)(\w+)\)", ast.unparse(self._tree))
+        return found[1] if found else ""
 
     @property
     def trains(self) -> bool:

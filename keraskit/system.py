@@ -53,11 +53,6 @@ def keras_home() -> Path:
     return expanded(os.environ.get("KERAS_HOME") or "~/.keras")
 
 
-def name_of(path: Path) -> str:
-    """The last name of a path, of `.` and `..` too."""
-    return (path if path.name.strip(".") else path.resolve()).name or str(path)
-
-
 def is_file(path: Path) -> bool:
     """Whether there is such a file; False in a folder that cannot be read, where Path's own raises."""
     return os.path.isfile(path)  # noqa: PTH113

@@ -98,7 +98,7 @@ def _from_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     for name in ("y_train", "y_test"):
         y = arrays[name].reshape(-1) if arrays[name].ndim == 2 and arrays[name].shape[1] == 1 else arrays[name]
         arrays[name] = y.astype(int) if y.dtype.kind == "f" and not (y % 1).any() else y
-    source = {"name": system.name_of(path), "path": str(path), "found": "--dataset", "scale": scale}
+    source = {"name": path.resolve().name, "path": str(path), "found": "--dataset", "scale": scale}
     return arrays, source | {"reference": False}
 
 
