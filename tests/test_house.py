@@ -28,7 +28,7 @@ LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("recipes",): 1_057,
     ("cli", ""): 1_791,
-    ("training", "distributed"): 2_460,
+    ("training", "distributed"): 2_350,
     ("runs", "tools", "models"): 4_010,
     ("datasets", "augment"): 2_568,
 }

@@ -5,10 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -19,20 +17,15 @@ from keraskit.errors import RunStopped, UserError, printable
 def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
 
-    The others' goes to `worker-1.log` and so on, in a new folder in `logs`.
-
-    Raises:
-        UserError: no command that trains was given, or fewer than two workers.
-        RunStopped: a worker failed; the others, which lose it, have ended too.
-        Stopped: a signal came, and was passed on.
+    The others' is added to `worker-1.log` and so on in `logs`. Raises UserError where that starts no training,
+    RunStopped where a worker failed, and the others, which lose it, have ended too, and Stopped where a signal came.
     """
     if not words or words[0] != "run" or workers < 2:
         raise UserError("launch starts a training on several workers.", "Say `keraskit launch --workers 2 -- run cnn`.")
     if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
         words = [*words, "--threads", str(max(1, system.cores() // workers))]
     logs.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-", dir=logs))
-    print(f"launch         {workers} workers; output of all but the first goes to {printable(folder)}", flush=True)
+    print(f"launch         {workers} workers; output of all but the first goes to {printable(logs)}", flush=True)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
     started: list[subprocess.Popen[bytes]] = []
 
@@ -43,7 +36,7 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     with ExitStack() as stack, signals.sent_to(pass_on):
         for index in range(workers):
             config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-            log = stack.enter_context((folder / f"worker-{index}.log").open("wb")) if index else None
+            log = stack.enter_context((logs / f"worker-{index}.log").open("ab")) if index else None
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keraskit", *words],  # -P: a numpy.py lying here is none of ours
                 env={**os.environ, "TF_CONFIG": json.dumps(config)},
@@ -59,7 +52,7 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         if code - 128 in signals.CAUGHT:
             raise signals.Stopped(code - 128, "Interrupted. The same command with --resume goes on.")
         if code:
-            where = f"See {folder}/worker-{index}.log." if index else "See above."
+            where = f"See {logs}/worker-{index}.log." if index else "See above."
             kind = UserError if code == UserError.code else RunStopped  # what a worker refuses is refused here
             raise kind(f"Worker {index} ended with code {code}.", where)
 

@@ -19,15 +19,10 @@ from keraskit.training.user_callbacks import averages
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keep the history, and the best model by the monitored validation metric.
+    """Keep the history, and the best model by the monitored validation metric; without a folder, on no disk.
 
     Of equally good ones the best has the lower validation loss: accuracies of few examples are often equal. Values of
     vectors get names of their own in the logs, so this comes before all callbacks that read these.
-
-    Args:
-        setup: what is trained.
-        folder: where to write; None for a worker that writes nothing.
-        position: from where training goes on.
     """
 
     def __init__(self, setup: TrainingSetup, folder: RunFolder | None, position: Position) -> None:
@@ -81,15 +76,9 @@ class Averages(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Save where training stands, and put it back; stop when a signal has asked.
+    """Save where training stands, and put it back, from `start`; stop when a signal has asked `patience`.
 
     Comes last, so that it finds and leaves the other callbacks as they are after the same step.
-
-    Args:
-        setup: what is trained.
-        best: knows history and folder.
-        start: from where training goes on, if it does.
-        patience: has had the signal, if one came.
     """
 
     def __init__(

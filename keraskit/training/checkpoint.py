@@ -39,10 +39,7 @@ class Position(pydantic.BaseModel):
 
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint as `np.savez` does, but one array after another: no second copy of the weights is in memory.
-
-    `more` are arrays of the callbacks' state.
-    """
+    """Write a checkpoint as `np.savez` does, but array by array, without a second copy of the weights in memory."""
     arrays = {"position": np.array(position.model_dump_json()), **variables(model, position.step > 0), **more}
     with zipfile.ZipFile(path, "w") as archive:
         for name, value in arrays.items():
@@ -77,11 +74,7 @@ class Checkpoint:
             return None
 
     def restore(self, model: keras.Model, callbacks: UserCallbacks) -> None:
-        """Put every variable of a complete model, and the callbacks' state, back.
-
-        Raises:
-            UserError: the file is damaged, or of another model or other callbacks.
-        """
+        """Put every variable of a complete model, and the callbacks' state, back. Raises UserError where it cannot."""
         with self._arrays() as arrays, model.distribute_strategy.scope():
             for name, variable in variables(model, self.position.step > 0).items():
                 if name not in arrays or (array := arrays[name]).shape != tuple(variable.shape):

@@ -82,7 +82,8 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
 
     def test_function(iterator: Any) -> Any:
         logs, y, given = step(iterator)
-        y = y if split.labels is None else keras.tree.map_structure(_labels, y)
+        if split.labels is not None:  # of a column of them, the labels
+            y = keras.tree.map_structure(lambda v: v[:, 0] if v.shape.rank == 2 and v.shape[1] == 1 else v, y)
         true, answers = by_output(y, model), by_output(given, model)
         kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in answers.items()}))
         return logs
@@ -93,11 +94,6 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
     targets, predictions = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
     names = list(split.names)[: split.size] if split.names is not None else None
     return figures, SplitPredictions(split.labels, targets, predictions, names)
-
-
-def _labels(y: tf.Tensor) -> tf.Tensor:
-    """Labels of shape (batch,), where the model takes a column of them."""
-    return y[:, 0] if y.shape.rank == 2 and y.shape[1] == 1 else y
 
 
 def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:

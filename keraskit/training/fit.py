@@ -23,8 +23,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
     """Train from the first step, or from where `start` stands, and keep on disk what must not be lost.
 
     A worker that writes nothing has no folder. Returns what knows the history and the best epoch. Raises Stopped where
-    a signal came, and everything is saved; UserError where the loss is no number any more, or memory is not enough;
-    OSError where nothing can be saved.
+    a signal came, and everything is saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.devices.cluster
     validation = setup.training_data.validation.in_order(settings.batch_size, cluster.shard)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import platform
 from typing import Any
 
 import keras
@@ -80,18 +79,11 @@ class Choices:
 
 
 def configure(config: RunConfig) -> Devices:
-    """Configure threads, device, memory growth and cluster. Call before creating tensors.
-
-    Raises UserError where what was asked for is not there, or comes too late.
-    """
+    """Configure threads, device, memory growth and cluster. Call before creating tensors; later TensorFlow refuses."""
     threads = Choice(config.threads, ASKED) if config.threads else Choice(system.cores(), "one per core")
     if config.threads and config.threads != tf.config.threading.get_intra_op_parallelism_threads():
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(config.threads)
-            tf.config.threading.set_inter_op_parallelism_threads(config.threads)
-        except RuntimeError as error:
-            problem = f"--threads {config.threads} comes too late: TensorFlow has computed already."
-            raise UserError(problem, "Start a new process.") from error
+        tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()  # it holds for the whole process
     return Devices(_device(config.device), threads, join(config))
@@ -208,5 +200,4 @@ def describe() -> dict[str, Any]:
         "cores": system.cores(),
         "bfloat16": bfloat16_feature(),
         "gpus": [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))],
-        "system": platform.platform(),
     }

@@ -16,10 +16,8 @@ STEPS = ("test_step", "compute_metrics", "compute_loss")
 def monitored(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
     """Return the recipe's monitor, and 1 where higher is better, -1 where lower is.
 
-    What a test step of the model's own measures is not known before its first epoch ends.
-
-    Raises:
-        UserError: the model has no loss, or the monitor or an expected metric is none of its metrics.
+    What a test step of the model's own measures is not known before its first epoch ends. Raises UserError where the
+    model has no loss, or the monitor or an expected metric is none of its metrics.
     """
     monitor, mode = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
     if not monitor.startswith("val_"):
@@ -38,8 +36,7 @@ def measured(model: keras.Model) -> list[str]:
     if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in STEPS):
         return []
     if model._compile_loss is None:
-        advice = "Compile it with a loss, or give it a test_step of its own."
-        raise UserError("The model cannot be evaluated: it has no loss.", advice)
+        raise UserError("The model cannot be evaluated: it has no loss.", "Compile it with one.")
     return list(metrics.flat(model.get_metrics_result()))
 
 
@@ -54,8 +51,7 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
     for callback in callbacks:
         name, watched = type(callback).__name__, getattr(callback, "monitor", None)
         if scheduled and isinstance(callback, SET_RATES):
-            problem = f"{name} sets the learning rate, which follows a schedule of the optimizer's own."
-            raise UserError(problem, "Give the optimizer a number, or leave the callback out.")
+            raise UserError(f"{name} sets the learning rate, which follows a schedule.", "Leave one of them out.")
         known = known if type(callback).__module__.startswith("keras.") else []
         if known and watched and getattr(callback, "save_best_only", True):
             logged = [*known, *(f"val_{each}" for each in known), "learning_rate"]

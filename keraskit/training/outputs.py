@@ -64,10 +64,13 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
     if not logits and not _are_probabilities(model, x, place, relative):
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
-    metrics = [metric for each in model.metrics for metric in getattr(each, "metrics", [each])]
-    if activation and columns == 1 and any(getattr(each, "threshold", None) == 0.5 for each in metrics):
-        advice = "report and compare count by that. Say keras.metrics.BinaryAccuracy(threshold=0.0)."
-        wrong.append(f"The threshold of accuracy is 0.5, that of logits is 0: {advice}")
+    if activation and columns == 1:
+        model.compute_metrics(x, y, given)  # makes them
+        model.reset_metrics()
+        metrics = [metric for each in model.metrics for metric in getattr(each, "metrics", [each])]
+        if any(getattr(each, "threshold", None) == 0.5 for each in metrics):
+            advice = "report and compare count by that. Say keras.metrics.BinaryAccuracy(threshold=0.0)."
+            wrong.append(f"The threshold of accuracy is 0.5, that of logits is 0: {advice}")
     return activation, wrong
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit.augment import Augmentation
-from keraskit.config import KNOBS, QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
+from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
 from keraskit.recipe import Recipe, checked, defaults
 from keraskit.registry import SAID, Card
@@ -45,9 +45,9 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
 
 def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
     """The values, by name, that are not those of the recipe by itself."""
-    plain = settle(recipe, RunConfig(), {})
-    names = [name for name in KNOBS if getattr(settings, name) != getattr(plain, name)]
-    return {name: getattr(settings, name) for name in names} | settings.options
+    pair = settings, settle(recipe, RunConfig(), {})
+    own, plain = (each.model_dump(exclude={"options", "requested"}) for each in pair)
+    return {name: value for name, value in own.items() if value != plain[name]} | settings.options
 
 
 def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str, Any]:
@@ -62,18 +62,11 @@ def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str
 
     knobs, options = ({n: lasts(n, v) for n, v in requested[kind].items()} for kind in ("knobs", "options"))
     knobs.pop("output_dir", None)
-    return json.loads(json.dumps({"knobs": knobs, "options": options, "code": code(source)}, default=lasting))
+    code = Card(source).sha256 if source else None
+    return json.loads(json.dumps({"knobs": knobs, "options": options, "code": code}, default=lasting))
 
 
 def fields(recipe: Recipe) -> dict[str, str]:
     """The recipe's fields that decide the result, in words."""
     names = {field.name for field in dataclasses.fields(recipe)} - SAID - {"name", "source", "figure"}
     return json.loads(json.dumps({name: lasting(getattr(recipe, name)) for name in sorted(names)}))
-
-
-def code(source: Path | None) -> str | None:
-    """Identify the code in a file; None where there is none."""
-    try:
-        return Card(source).sha256 if source and source.is_file() else None
-    except (OSError, UserError):
-        return None

@@ -129,15 +129,13 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
     """
     name, classes = source.source["name"], source.classes
     if not getattr(model, "inputs", None):
-        problem = f"The inputs of the model, a {type(model).__name__}, are not known before it is called."
-        raise UserError(problem, "Build a keras.Model of inputs and outputs, or a Sequential with a keras.Input.")
+        raise UserError(f"The inputs of the model, a {type(model).__name__}, are not known.", "Add a keras.Input.")
     if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
-        problem = f"The model takes batches of {fixed[0]} examples alone; an epoch's last may be smaller."
-        raise UserError(problem, "Give keras.Input a shape, and no batch_shape or batch_size.")
+        raise UserError(f"The model takes batches of {fixed[0]} alone.", "Give keras.Input a shape alone.")
     shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     if classes and shape != (None, len(classes)) and not (shape == (None, 1) and len(classes) == 2):
-        needed = f"one label per example of {name} needs ({len(classes)},)"
-        raise UserError(f"The model ends in {shape[1:]}; {needed}.", "Targets that are no classes are floats.")
+        problem = f"The model ends in {shape[1:]}; one label per example of {name} needs ({len(classes)},)."
+        raise UserError(problem, "Targets that are no classes are floats.")
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
     splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
     x, y, *_ = splits.train.in_order(1).element_spec

@@ -11,7 +11,6 @@ from PIL import Image
 import keraskit
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
-from keraskit.config import RunConfig, flags
 from keraskit.datasets import digits
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.errors import UserError
@@ -53,15 +52,9 @@ def test_statistics_come_from_the_training_split_alone_and_are_saved(tmp_path):
     assert not (result.folder / "augmented.png").exists()
 
 
-def test_a_run_with_random_transforms_shows_what_it_saw_and_repeats(tmp_path):
-    one, two = (keraskit.run("mlp", quick=True, augment=TURN, xla="off", output_dir=tmp_path) for _ in range(2))
-    assert one.metrics == two.metrics
-    assert (one.folder / "augmented.png").is_file() and "as it was seen" in (one.folder / "report.html").read_text()
-
-
-def test_flags_of_an_augmentation_are_those_that_give_it():
-    config = RunConfig(epochs=3, augment=Augmentation(zoom_range=(0.8, 1.2), horizontal_flip=True))
-    assert flags(config.given()) == "--epochs 3 --augment.zoom-range 0.8 1.2 --augment.horizontal-flip"
+def test_a_run_with_random_transforms_shows_what_it_saw(tmp_path):
+    folder = keraskit.run("mlp", quick=True, augment=TURN, xla="off", output_dir=tmp_path).folder
+    assert (folder / "augmented.png").is_file() and "as it was seen" in (folder / "report.html").read_text()
 
 
 def test_features_cannot_be_augmented(tmp_path):
@@ -69,36 +62,10 @@ def test_features_cannot_be_augmented(tmp_path):
         keraskit.run("quickstart", quick=True, augment=TURN, output_dir=tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["rotation", "shift", "shear", "flips", "seven"])
-def test_keras_layers_change_pictures_in_training_alone_as_far_as_the_words(kind):
-    """A spot of light in the middle stays as near to it as ImageDataGenerator's words have it."""
-    x = np.zeros((200, 41, 41, 1), np.float32)
-    x[:, 20, 20] = 255
-    x[:, 18, 25] = 255
-    model = recipe.pipeline(kind)
-    assert np.array_equal(model(x, training=False), x)
-    changed = model(x, training=True).numpy()
-    assert (np.abs(changed - x).max((1, 2, 3)) > 1).mean() > 0.6
-    if kind in ("flips", "rotation"):
-        mass = np.clip(changed, 0, 255).sum((1, 2, 3))
-        assert np.allclose(mass, 510, rtol=0.35) and (changed[:, 20, 20] > 100).all()
-    if kind == "flips":
-        places = {tuple(np.argwhere(each[..., 0] > 200)[np.newaxis].reshape(-1)) for each in changed}
-        assert len(places) == 4  # each axis by itself
-
-
 def test_the_standardising_layer_is_adapted_and_is_the_words():
     x = np.random.default_rng(0).uniform(0, 255, (50, 8, 8, 1)).astype(np.float32)
     words = recipe.IN_WORDS["standardisation"].fit(x)
     assert np.allclose(recipe.pipeline("standardisation", x)(x), words.standardize(x), atol=1e-3)
-
-
-def test_a_model_that_augments_by_itself_is_not_augmented_again_and_repeats(tmp_path):
-    knobs = {"quick": True, "limit": 16, "epochs": 1, "steps_per_epoch": 1, "size": 64, "output_dir": tmp_path}
-    one, two = (keraskit.run("cats_dogs_augmented", keras_layers=True, **knobs) for _ in range(2))
-    assert json.loads((one.folder / "run.json").read_text())["config"]["augment"] == {}
-    assert {"random_rotation", "random_shear"} <= {layer.name.rstrip("_0123456789") for layer in one.model.layers}
-    assert one.metrics == two.metrics
 
 
 def test_recipe_and_preview_as_commands(command, tmp_path):

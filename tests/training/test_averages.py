@@ -60,7 +60,7 @@ def by_hand():
 
 
 @pytest.mark.parametrize(
-    ("callbacks", "precision"), [([], "float32"), ([SwapEMAWeights(swap_on_epoch=True)], "float32"), ([], "bfloat16")]
+    ("callbacks", "precision"), [([], "float32"), ([SwapEMAWeights(swap_on_epoch=True)], "bfloat16")]
 )
 def test_what_was_validated_is_what_is_saved_and_tested(by_hand, callbacks, precision, tmp_path):
     history, model = by_hand

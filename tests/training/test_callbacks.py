@@ -161,26 +161,6 @@ def test_a_run_that_a_callback_ended_stays_ended(unbroken, tmp_path):
     same(run(tmp_path, resume=True), unbroken)
 
 
-def test_a_run_that_a_callback_ended_within_an_epoch_ends_there(tmp_path):
-    """And a signal that comes then waits for the epoch's end."""
-
-    class Enough(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            self.model.stop_training = self.model.stop_training or (len(rows) == 1 and batch >= 3)
-
-        def on_epoch_end(self, epoch, logs=None):
-            rows.append(epoch)
-
-    rows = []
-    ending = dataclasses.replace(recipe(), callbacks=lambda: [Enough()])
-    whole = outcome(keraskit.run(ending, output_dir=tmp_path / "whole", **KNOBS).folder)
-    assert len(whole[2]) == 2
-    rows.clear()
-    with at_end(1, saved=True), pytest.raises(RuntimeError):
-        keraskit.run(ending, output_dir=tmp_path / "broken", **KNOBS)
-    assert outcome(keraskit.run(ending, output_dir=tmp_path / "broken", **KNOBS, resume=True).folder) == whole
-
-
 def test_other_callbacks_than_the_run_began_with_are_one_line():
     begun, now = UserCallbacks([Diary(), Jump()]), UserCallbacks([Diary()])
     with pytest.raises(UserError, match="began with 2 callbacks; now there are 1"):

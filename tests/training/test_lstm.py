@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keraskit import Recipe, from_arrays
-from keraskit.config import RunConfig
-from keraskit.training import hardware
 from keraskit.training.acceleration import lstm
 from keraskit.training.acceleration.micro_batches import MicroBatched
-from keraskit.training.settings import settle
-from keraskit.training.setup import prepare
 
 L = keras.layers
 
@@ -113,41 +108,3 @@ def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
     for name, values in logs.items():
         assert said[name] == pytest.approx(values, abs=1e-5)
     assert capfd.readouterr().err == ""
-
-
-random = np.random.default_rng(0)
-X, Y = random.normal(size=(24, 14, 3)).astype("float32"), random.integers(0, 4, (24, 14))
-
-
-def recipe(*after):
-    def build():
-        x = inputs = keras.Input((14, 3))
-        for each in (L.LSTM(5, return_sequences=True), *after, L.Dense(4)):
-            x = each(x)
-        return keras.Model(inputs, x)
-
-    def compile_model(model):
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
-
-    return Recipe(
-        build=build, compile=compile_model, data=from_arrays(X, Y, X, Y),
-        epochs=1, batch_size=11, monitor="val_loss",
-    )  # fmt: skip
-
-
-def test_it_is_chosen_but_where_a_batch_must_stay_whole_or_another_layer_loops_or_it_is_off(tmp_path):
-    def choices(each, **knobs):
-        settings = settle(each, RunConfig(output_dir=tmp_path, **knobs), {})
-        setup = prepare(each, settings, each.data(), hardware.configure(settings))
-        assert getattr(setup.training_copy, "by_xla", False) == (setup.choices.xla.value == "on")
-        return setup.choices
-
-    blocks = choices(recipe())
-    assert blocks.xla.value == "on" and "blocks" in blocks.xla.reason
-    whole, looped = choices(recipe(L.BatchNormalization())), choices(recipe(L.GRU(4, return_sequences=True)))
-    off = choices(recipe(), acceleration=False)
-    assert whole.xla.value == looped.xla.value == off.xla.value == "off"
-    if blocks.threads.value > 1:
-        assert blocks.micro_batches.value == looped.micro_batches.value > 1
-        assert whole.micro_batches.value == off.micro_batches.value == 1
-        assert "whole batch" in whole.micro_batches.reason and "as asked" in off.micro_batches.reason

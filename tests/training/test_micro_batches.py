@@ -5,12 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keraskit import Recipe, from_arrays
-from keraskit.config import RunConfig
-from keraskit.training import hardware
 from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
-from keraskit.training.settings import settle
-from keraskit.training.setup import prepare
 
 random = np.random.default_rng(0)
 X = random.normal(size=(22, 6, 3)).astype("float32")  # no multiple of the micro-batches
@@ -18,7 +13,6 @@ X[5:, 3:] = 0  # what Masking leaves out; more of it in later examples
 WORDS = np.where(X[..., 0] == 0, 0, random.integers(1, 9, X.shape[:2]))
 Y, STEPS = random.integers(0, 4, 22), random.integers(0, 4, (22, 6))
 WEIGHTS = random.uniform(0.2, 3.0, 22).astype("float32")
-CLASSES = {0: 0.2, 1: 3.0, 2: 1.0, 3: 0.5}
 L, ENTROPY = keras.layers, keras.losses.SparseCategoricalCrossentropy
 
 
@@ -150,52 +144,3 @@ def test_micro_batches_are_taken_where_they_learn_what_the_whole_does(name):
     assert equal == (name in SAME), "choose other numbers, or it is no hindrance"
     if name in SAME:
         assert said == pytest.approx(logs, abs=1e-5)
-
-
-def test_class_weights_of_fit_are_those_of_keras():
-    def trained(micro_batches):
-        keras.utils.set_random_seed(1)
-        model = layers()()
-        model = MicroBatched.of(model, micro_batches, False) if micro_batches > 1 else model
-        model.compile(keras.optimizers.SGD(0.5), ENTROPY(True))
-        model.fit(X, Y, 10, epochs=2, shuffle=False, class_weight=CLASSES, verbose=0)  # batches of 10, 10 and 2
-        return model.get_weights()
-
-    for ours, theirs in zip(trained(4), trained(1), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-6)
-
-
-def at_half_precision(model):
-    """Errors so small that their gradients are no float16 any more, unless the loss is scaled."""
-    model.compile(keras.optimizers.SGD(0.5), keras.losses.MeanSquaredError(), loss_weights=1e-5)
-
-
-TINY = np.zeros((22, 4), "float32")
-small = Recipe(
-    build=layers(), compile=at_half_precision, data=from_arrays(X, TINY, X, TINY),
-    epochs=1, batch_size=11, monitor="val_loss",
-)  # fmt: skip
-
-
-def test_the_loss_is_scaled_in_half_precision_as_keras_scales_it(tmp_path):
-    config = RunConfig(precision="float16", threads=None, xla="off", output_dir=tmp_path)
-    settings = settle(small, config, {})
-    setup = prepare(small, settings, small.data(), hardware.configure(settings))
-    if setup.choices.threads.value == 1:
-        pytest.skip("one core: one micro-batch")
-    assert setup.choices.micro_batches.value > 1, setup.choices.micro_batches
-    copy, before = setup.training_copy, setup.model.get_weights()
-    assert isinstance(copy, MicroBatched) and isinstance(copy.optimizer, keras.optimizers.LossScaleOptimizer)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        plain = layers()()
-        at_half_precision(plain)
-        plain.set_weights(before)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    for model in (copy, plain):
-        model.train_on_batch(X, TINY)
-    for ours, theirs, start in zip(copy.get_weights(), plain.get_weights(), before, strict=True):
-        np.testing.assert_allclose(ours - start, theirs - start, rtol=0.05, atol=1e-9)
-        assert np.count_nonzero(theirs - start), "choose other numbers"

@@ -8,7 +8,6 @@ from keras.callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoin
 import keraskit
 from keraskit import Recipe, from_arrays
 from keraskit.errors import UserError
-from keraskit.runs import metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
 
@@ -16,7 +15,7 @@ random = np.random.default_rng(0)
 X = random.normal(size=(120, 6)).astype("float32")
 Y = np.eye(3, dtype="float32")[X[:, :3].argmax(1)]
 
-pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
+pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
 
 
 def build() -> keras.Model:
@@ -52,19 +51,17 @@ class Undefined(keras.metrics.Metric):
         return keras.ops.where(self.seen <= self.until * batches, np.nan, -self.seen)
 
 
-def test_a_number_is_better_than_none_and_none_is_never_better(tmp_path, capsys):
+def test_a_number_is_better_than_none_and_none_is_never_better(tmp_path):
     result = run(tmp_path, [Undefined], epochs=5, monitor=("val_undefined", "max"))
     values = [row["val_undefined"] for row in result.history]
     assert np.isnan(values[:2]).all() and not np.isnan(values[2:]).any()
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + np.nanargmax(values) == 3
-    assert "was not a number" not in capsys.readouterr().out
 
 
-def test_a_monitor_that_never_is_a_number_is_said_and_the_loss_decides(tmp_path, capsys):
+def test_where_a_monitor_never_is_a_number_the_loss_decides(tmp_path):
     result = run(tmp_path, [lambda: Undefined(until=9)], monitor=("val_undefined", "max"))
     losses = [row["val_loss"] for row in result.history]
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + np.argmin(losses) == 3
-    assert "val_undefined was not a number in any epoch" in capsys.readouterr().out
 
 
 def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys):
@@ -87,12 +84,6 @@ def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys)
     rows = compare.compared([tmp_path])
     value = max(result.history, key=lambda row: row["val_f1_score_2"])["val_f1_score_0"]
     assert any(f"{value:.4f}" in cell for line in map(compare.cells, rows) for cell in line)
-
-
-def test_logs_become_numbers_under_their_own_names():
-    logs = {"a": 1, "b": np.array([0.5]), "c": keras.ops.convert_to_tensor([[1.0, 2.0], [3.0, 4.0]])}
-    assert metrics.flat(logs) == {"a": 1.0, "b_0": 0.5, "c_0": 1.0, "c_1": 2.0, "c_2": 3.0, "c_3": 4.0}
-    assert metrics.flat(None) == {}
 
 
 class Own(keras.Model):
@@ -131,13 +122,3 @@ def test_what_cannot_be_watched_or_set_is_refused_before_training(knobs, says, t
     with pytest.raises(UserError, match=says) as error:
         run(tmp_path, **knobs)
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
-
-
-def test_what_callbacks_may_add_themselves_is_left_to_them(tmp_path):
-    class Adds(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            logs["mine"] = float(epoch)
-
-    stop = EarlyStopping("mine", mode="min", patience=0)
-    result = run(tmp_path, callbacks=lambda: [Adds(), ModelCheckpoint(tmp_path / "{epoch}.keras"), stop])
-    assert len(result.history) == 2

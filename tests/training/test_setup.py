@@ -47,10 +47,8 @@ regression = Recipe(
     ("monitor", "best"),
     [
         ("val_loss", np.argmin),
-        ("val_mae", np.argmin),
         ("val_r2", np.argmax),
         (("val_closeness", "max"), np.argmax),
-        (("val_closeness", "min"), np.argmin),
         (("val_mae", "max"), np.argmax),
     ],
 )

@@ -11,6 +11,8 @@ from keraskit.recipe import Recipe
 from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
+
 X = np.random.default_rng(0).random((60, 4)).astype("float32")
 Y = (X.sum(axis=1) > 2).astype("int64")
 
@@ -97,26 +99,3 @@ def test_inputs_and_outputs_in_lists_are_taken_as_fit_takes_them(tmp_path):
         assert np.array_equal(found.targets[name], target)
         np.testing.assert_allclose(found.predictions[name], predicted, rtol=1e-5)
     assert "sold accuracy" in (result.folder / "report.html").read_text("utf-8")
-
-
-def test_an_autoencoders_run_learns_pictures_on_their_scale(tmp_path):
-    x = np.random.default_rng(0).integers(0, 256, (60, 6, 6), np.uint8)
-
-    def build():
-        inputs = keras.Input((6, 6, 1))
-        return keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs))
-
-    def compile_model(model):
-        model.compile("sgd", "mse", metrics=["mae"])
-
-    recipe = Recipe(
-        build=build, compile=compile_model, data=from_arrays(x, x, x, x, scale="unit"), monitor="val_loss",
-        epochs=1, batch_size=16,
-    )  # fmt: skip
-    result = keraskit.run(recipe, output_dir=tmp_path, xla="off", augment={"horizontal_flip": True})
-    plain, pictures = result.model, x[..., None] / 255
-    recipe.compile(plain)
-    expected = plain.evaluate(pictures, pictures, verbose=0, return_dict=True)
-    assert result.metrics == pytest.approx(expected, rel=1e-4) and expected["loss"] < 1
-    targets = predictions.read(RunFolder(result.folder)).targets[""]
-    assert targets.max() <= 1 and np.allclose(targets, pictures)

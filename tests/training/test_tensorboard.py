@@ -5,7 +5,6 @@ import tensorflow as tf
 
 import keraskit
 from keraskit.cli import app
-from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 
 
@@ -23,10 +22,3 @@ def test_curves_are_the_history(tmp_path):
         for name in ("loss", "accuracy"):
             steps = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in found.Tensors(f"epoch_{name}")}
             assert [steps[k] for k in range(3)] == pytest.approx([row[f"{prefix}{name}"] for row in history], rel=1e-6)
-
-
-def test_what_is_missing_is_said(tiny_run, monkeypatch):
-    assert not (tiny_run.folder / "tensorboard").exists()
-    monkeypatch.setattr("keraskit.training.settings.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"--tensorboard needs tensorboard\. pip install 'keraskit\[tensorboard\]'"):
-        keraskit.run("mlp", tensorboard=True)

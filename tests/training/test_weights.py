@@ -11,8 +11,9 @@ from sklearn.utils.class_weight import compute_class_weight
 import keraskit
 from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.splits import Split
-from keraskit.errors import UserError
 from keraskit.recipe import Pretrained, Recipe
+
+pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
 Y = np.array([0] * 36 + [1] * 24)
@@ -87,12 +88,6 @@ def test_balanced_weights_are_scikit_learns_of_the_examples_that_are_used():
     _, y, weights = found.take(np.arange(30))
     of_class = dict(zip(np.unique(y), compute_class_weight("balanced", classes=np.unique(y), y=y), strict=True))
     assert np.allclose(weights, [of_class[label] for label in y])
-
-
-def test_the_flag_needs_classes_and_no_other_weights():
-    for data, words in ((from_arrays(X, X, X, X), "no classes"), (from_arrays(X, Y, X, Y, sample_weight=W), "weights")):
-        with pytest.raises(UserError, match=f"The data has {words}.* --class-weight makes no sense"):
-            data().train.balanced()
 
 
 @pytest.mark.parametrize("uneven", [False, True])

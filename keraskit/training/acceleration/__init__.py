@@ -18,10 +18,7 @@ __all__ = ["all_in_blocks", "applied", "hindrance"]
 def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:
     """Return a model of the same layers whose training step is faster, to be compiled; where there is none, this one.
 
-    Args:
-        model: built under the policy that was chosen.
-        choices: how many micro-batches, and whether XLA compiles them.
-        loss: as `compile` is given it.
+    `loss` is as `compile` is given it.
     """
     by_xla = choices.xla.value == "on" and choices.device.value.startswith("cpu")
     blocks = by_xla and any(lstm.plain_layers(model))
