@@ -1,12 +1,11 @@
 """Load model and weight files that anybody may have made: bound what they claim, and leave the rest to Keras."""
 
 import contextlib
-import inspect
 import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -67,12 +66,6 @@ def _check_arrays(file: h5py.File, stored: int) -> None:
     file.visititems(look)
     if sum(sizes) > MOST_RATIO * stored + SLACK:
         raise ValueError(f"refused: its arrays claim {sum(sizes) / 1e9:,.1f} GB, and it has {stored:,} bytes")
-
-
-def own_objects(build: Callable[..., Any]) -> dict[str, Any]:
-    """The classes and functions that a builder's module knows, as Keras's `custom_objects`."""
-    known = getattr(inspect.unwrap(build), "__globals__", {})
-    return {name: value for name, value in known.items() if callable(value)}
 
 
 def reason(error: Exception) -> str:

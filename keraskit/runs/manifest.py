@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,31 +39,25 @@ Manifest = _keys(
 )
 
 
-def _at(values: Any, key: str) -> Any:
-    return (values or {}).get(key)
-
-
 def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
     """Read run.json, which anybody may have made.
 
-    Args:
-        folder: of a run.
-        needed: keys that must have a value, such as "recipe" or "data.name".
-
-    Raises:
-        UserError: it is missing or damaged; it says where.
+    `needed` keys, such as "recipe" or "data.name", must have a value. Raises UserError where it is missing or damaged.
     """
-    run: Any = folder.read_json(MANIFEST)
+    run, problem = folder.read_json(MANIFEST), ""
     try:
         Manifest.model_validate(run)
-        lacking = [name for name in needed if reduce(_at, name.split("."), run) is None]
-        problem = f"it lacks {lacking[0]}" if lacking else ""
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    for name in needed if not problem else ():
+        value: Any = run
+        for key in name.split("."):
+            value = (value or {}).get(key)
+        problem = problem or (f"it lacks {name}" if value is None else "")
     if problem:
         raise UserError(f"{folder.path / MANIFEST} is not what a run writes: {problem}.", "Leave this folder out.")
-    return run
+    return dict(run)
 
 
 def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import shlex
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +99,8 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
         raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.") from error
     own = find_card(str(recipe)).load() if recipe else None
     try:
-        with keras.saving.custom_object_scope(weights.own_objects(own.build) if own else {}):
+        known = inspect.unwrap(own.build).__globals__ if own else {}  # what the builder's module knows
+        with keras.saving.custom_object_scope({name: value for name, value in known.items() if callable(value)}):
             return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
