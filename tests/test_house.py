@@ -30,7 +30,7 @@ LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("cli", ""): 1_791,
     ("training", "distributed"): 2_350,
     ("runs", "tools", "models"): 4_010,
-    ("datasets", "augment"): 2_568,
+    ("datasets", "augment"): 2_560,
 }
 
 

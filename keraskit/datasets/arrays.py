@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.checks import as_text, check_values, encode, notes_of
+from keraskit.datasets.checks import as_text, check_values, encode
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
-from keraskit.datasets.splitting import SPLITS, cut
+from keraskit.datasets.splitting import SPLITS, check_classes, copies, cut, fingerprints
 from keraskit.errors import UserError
 
 SHARES = (5, 1)  # of training and validation, where no validation is given
@@ -86,7 +86,8 @@ def from_arrays(
         if sample_weight is not None:
             raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
         weights["train"] = _of_classes(class_weight, names, name)[labels["train"]]
-    notes = notes_of({split: keras.tree.flatten(x[split]) for split in SPLITS}, labels if names else None, names, name)
+    notes = copies({split: fingerprints(*keras.tree.flatten(x[split])) for split in SPLITS})
+    notes += check_classes(labels, names, name) if names else []
 
     def made(split: str) -> Split:
         inputs, known = x[split], {"labels": labels[split]}

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from keraskit.datasets.splitting import check_classes, copies, fingerprints, some
 from keraskit.errors import UserError, printable
 
 MOST_CLASSES = 1_000  # every true class is counted by every predicted one, and drawn so
@@ -88,18 +87,3 @@ def _named(names: Sequence[str], count: int, where: str) -> tuple[str, ...]:
     if odd := [name for i, name in enumerate(names) if not name or name in names[:i]]:
         raise UserError(f"{where}: {printable(odd[0])!r} names two classes, or none.", "Name every class differently.")
     return tuple(names)
-
-
-def notes_of(
-    x: Mapping[str, Sequence[np.ndarray]], labels: Mapping[str, np.ndarray] | None, names: Sequence[str], where: str
-) -> list[str]:
-    """Lines on the input arrays and class indices of train, validation and test, the copies first.
-
-    Raises UserError where training lacks a class that another split has.
-    """
-    notes = copies({split: fingerprints(*arrays) for split, arrays in x.items()})
-    if not labels:
-        return notes
-    absent = np.setdiff1d(np.arange(len(names)), np.concatenate([*labels.values()]))
-    notes += [f"no split has an example of {some([names[k] for k in absent])}"] if absent.size else []
-    return notes + check_classes({split: np.append(y, absent) for split, y in labels.items()}, names, where)

@@ -76,12 +76,17 @@ def copies(prints: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], where: object) -> list[str]:
-    """Say which classes validation or test lack. Raises UserError where training lacks one, or a split is empty."""
-    notes = []
+    """Say which classes validation, test, or all splits lack.
+
+    Raises UserError where training lacks one that another split has, or a split is empty.
+    """
+    seen, every = np.unique(np.concatenate([*labels.values()])), np.arange(len(classes))
+    nowhere = [classes[k] for k in np.setdiff1d(every, seen)]
+    notes = [f"no split has an example of {some(nowhere)}"] if nowhere else []
     for split, present in labels.items():
         if not len(present):
             raise UserError(f"{where}: {split} is empty.", "Every split needs examples.")
-        if lacks := [classes[k] for k in np.setdiff1d(np.arange(len(classes)), present)]:
+        if lacks := [classes[k] for k in np.setdiff1d(seen, present)]:
             words = f"{split} has no example of {some(lacks)}"
             if split == "train":
                 raise UserError(f"{where}: {words}.", "Nothing can be learned of a class without examples.")

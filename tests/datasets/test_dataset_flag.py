@@ -76,19 +76,6 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
             array_files.read(npz(plain | shares | wrong))
 
 
-def test_a_set_sorted_by_class_is_mixed_before_validation_is_cut_off(npz):
-    arrays = made(n=240)
-    order = np.argsort(arrays["y_train"], kind="stable")
-    splits = digits.flat(dataset=str(npz(arrays | {name: arrays[name][order] for name in ("x_train", "y_train")})))
-    assert set(splits.validation.labels) == {0, 1, 2}
-    x, y = splits.train.take(np.arange(splits.train.size))
-    bright = x.reshape(-1, 28, 28)[:, [4, 13, 22]].mean(axis=2).argmax(axis=1)
-    assert np.array_equal(bright, y)  # pictures and labels still belong together
-    test = np.argsort(arrays["y_test"], kind="stable")
-    by_class = npz(arrays | {name: arrays[name][test] for name in ("x_test", "y_test")})
-    assert set(digits.flat(dataset=str(by_class)).limited(20).test.labels) == {0, 1, 2}
-
-
 WRONG = [
     (lambda a: a.pop("y_test"), "it lacks 'y_test"),
     (lambda a: a.update(x_train=a["x_train"][:, :, :, None, None]), r"shape \(120, 28, 28, 1, 1\)"),

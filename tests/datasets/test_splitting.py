@@ -47,7 +47,8 @@ def test_copies_are_counted_split_by_split():
 def test_a_class_without_training_examples_is_refused_and_one_without_others_is_a_note():
     labels = {"train": np.array([0, 1, 2]), "validation": np.array([0, 0]), "test": np.array([0, 1, 2])}
     assert check_classes(labels, "abc", "here") == ["validation has no example of 'b', 'c'"]
-    with pytest.raises(UserError, match="here: train has no example of 'd'"):
-        check_classes(labels, "abcd", "here")
+    assert check_classes(labels, "abcd", "here")[0] == "no split has an example of 'd'"
+    with pytest.raises(UserError, match="here: train has no example of 'c'"):
+        check_classes(labels | {"train": np.array([0, 1])}, "abc", "here")
     with pytest.raises(UserError, match="here: test is empty"):
         check_classes(labels | {"test": np.array([], int)}, "abc", "here")
