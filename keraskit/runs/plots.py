@@ -131,9 +131,8 @@ def curves(rows: metrics.Rows, best_epoch: int) -> Figure:
 
 def reliability(found: Calibration) -> Figure:
     """Plot accuracy against confidence; on the diagonal the model is calibrated."""
-    figure = _figure(4.6, 3.4)
+    figure, width = _figure(4.6, 3.4), 1 / BINS
     axes = _axes(figure, "probability of the predicted class", "share right")
-    width = 1 / BINS
     axes.bar(found.bins * width, found.accuracy, width, align="edge", color=TRAIN, alpha=0.35, label="share right")
     axes.plot(found.confidence, found.accuracy, "o", color=TRAIN, markersize=4)
     axes.plot([0, 1], [0, 1], ":", color=MARK, label="as sure as right")

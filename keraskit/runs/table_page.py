@@ -11,24 +11,12 @@ from keraskit.runs.report import image, render
 
 
 def write(
-    target: Path,
-    title: str,
-    head: Sequence[str],
-    lines: Sequence[tuple[Sequence[Any], Path]],
-    numbers: Collection[str] = (),
-    sentences: Sequence[str] = (),
-    chart: bytes = b"",
-) -> None:
-    """Write the page.
+    target: Path, title: str, head: Sequence[str], lines: Sequence[tuple[Sequence[Any], Path]],
+    numbers: Collection[str] = (), sentences: Sequence[str] = (), chart: bytes = b"",
+) -> None:  # fmt: skip
+    """Write the page: columns by their heads, each row's cells and the run folder that its first one links to.
 
-    Args:
-        target: the file; links are relative to its folder.
-        title: of the page.
-        head: names of the columns; the first has the row's name.
-        lines: cells of each row, and the folder of a run that it links to.
-        numbers: columns set to the right.
-        sentences: what the comparison says.
-        chart: an SVG of the curves.
+    `numbers` are columns set to the right, `sentences` what a comparison says, `chart` an SVG of the curves.
     """
     rows = []
     for cells, folder in lines:

@@ -47,8 +47,8 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, A
             verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
             continue
         margin = round(metrics.Z * math.sqrt(expected * (1 - expected) / splits.test.size), 3)
-        verdict = "BELOW what is expected" if reached < expected - margin else "as expected"
-        verdict = "better than expected" if reached > expected + margin else verdict
+        above = "better than expected" if reached > expected + margin else "as expected"
+        verdict = "BELOW what is expected" if reached < expected - margin else above
         about = f"95% interval of {splits.test.size:,} test examples ±{margin:.3f}"
         verdicts.append(f"{words} {reached:.4f} is {verdict} ({expected}, {about})")
     return "; ".join(verdicts)
