@@ -18,10 +18,11 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
 from pydantic import ValidationError
 
-from keraskit import files, signals, start
+from keraskit import signals, start
 from keraskit.cli import commands
 from keraskit.config import TRAINING, RunConfig, flags
 from keraskit.errors import Typed, UserError, printable, sentence, unfit
+from keraskit.files import check_file
 from keraskit.recipe import Recipe, options_of
 from keraskit.registry import Card, find_card, recipes_available
 
@@ -190,7 +191,6 @@ def _training_command(verb: str, known: Recipe, card: Card) -> Callable[..., Non
 
 def _show_command(known: Recipe, card: Card) -> Callable[..., None]:
     def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = None) -> None:
-        files.check_file(graph)
         recipe = card.load()
         from keraskit.models.graph import draw
         from keraskit.training.settings import settle
@@ -202,9 +202,10 @@ def _show_command(known: Recipe, card: Card) -> Callable[..., None]:
         draw(model, graph)
         print(f"graph: {printable(graph)}")
 
-    graph_help = Parameter(help="File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot.")
+    about = "File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot."
+    graph_file = Annotated[Path, Parameter(help=about, validator=lambda _, file: check_file(file))]
     options_type = options_of({"build": known.build})
-    show.__annotations__ = {"graph": Annotated[Path, graph_help], "options": Annotated[options_type | None, FLAT]}
+    show.__annotations__ = {"graph": graph_file, "options": Annotated[options_type | None, FLAT]}
     return show
 
 

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.cli import run_commands
-from keraskit.cli.run_commands import Asked, Switch
+from keraskit.cli.run_commands import PICTURE, Asked, NewPicture, Switch
 from keraskit.errors import Count, Seed, UserError, printable
-from keraskit.files import PICTURES, check_file, check_new, write_text
+from keraskit.files import check_new, write_text
 from keraskit.recipe import BEYOND
 from keraskit.registry import find_card, recipes_available
 from keraskit.start import wait_for_tensorflow
@@ -51,7 +51,7 @@ def launch(
 def augment(
     *,
     preview: Path,
-    output: Path = Path("augmented.png"),
+    output: NewPicture = Path("augmented.png"),
     versions: Annotated[Count, Interval(le=50)] = 7,
     seed: Seed = 0,
     augmentation: Annotated[Augmentation | None, Parameter(name="*")] = None,
@@ -65,7 +65,6 @@ def augment(
         seed: Decides them.
         augmentation: What may happen.
     """
-    check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
 
     paths = find([preview])[:PREVIEWED]
@@ -84,7 +83,7 @@ def classify(
     size: int | None = None,
     weights: str = "imagenet",
     crop: Switch = False,
-    explain: Path | None = None,
+    explain: Annotated[Path | None, PICTURE] = None,
 ) -> None:
     """Print what each photograph shows, as Keras's pretrained networks see it; or measure how often that is right.
 
@@ -106,7 +105,6 @@ def classify(
         crop: Take the middle 87.5 %, filtered, instead of squeezing all of it in, as the document does; more are right.
         explain: A PNG that shows where in each photograph the network saw its answer.
     """
-    asked.check(explain)
     if explain and (model == "all" or "," in model):
         raise UserError("--explain takes one network.", "Name it with --model.")
     from keraskit.datasets.images import imagenet

@@ -18,6 +18,11 @@ from keraskit.text import print_table
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # columns set to the right
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
 Pictures = Annotated[Path, Parameter(help="Files, folders, patterns such as '*.jpg'.")]
+PICTURE = Parameter(validator=lambda _, file: check_file(file, PICTURES))
+NewPicture = Annotated[Path, PICTURE]
+NewPage = Annotated[Path | None, Parameter(validator=lambda _, file: check_file(file, PAGES))]
+NewFile = Annotated[Path | None, Parameter(validator=lambda _, file: check_file(file))]
+OneAtLeast = Annotated[Path, Parameter(required=True)]
 FILE = "Your recipe's file, for a run of your own recipe: it is imported before the model is loaded."
 RecipeFile = Annotated[Path | None, Parameter(help=FILE)]
 Switch = Annotated[bool, Parameter(negative=())]
@@ -33,19 +38,14 @@ class Asked:
     """Classes to name for each picture."""
     batch_size: Count = 32
     """Pictures in one call of the model."""
-    json: Path | None = None
+    json: NewFile = None
     """Write the predictions to this file too."""
-    csv: Path | None = None
+    csv: NewFile = None
     """The same as CSV."""
-    sheet: Path | None = None
+    sheet: Annotated[Path | None, PICTURE] = None
     """A PNG with the first pictures and what was predicted; with --evaluate, with the most confident mistakes."""
     evaluate: Switch = False
     """Measure accuracy. The pictures are then folders with one for each class, or with files called like cat.0.jpg."""
-
-    def check(self, explained: Path | None = None) -> None:
-        """Raise UserError before the work where a file would be written over another."""
-        for file, endings in ((self.json, ()), (self.csv, ()), (self.sheet, PICTURES), (explained, PICTURES)):
-            check_file(file, endings)
 
     def tell(self, rows: list[Any], classes: Sequence[str], truth: Mapping[Path, str]) -> None:
         """Print predictions, or how good they are, and write the files."""
@@ -57,7 +57,7 @@ class Asked:
 
 def predict(
     run: Run,
-    *pictures: Path,
+    *pictures: OneAtLeast,
     asked: Asked = Asked(),
     invert: Literal["auto", "yes", "no"] = "auto",
     prepare: Literal["auto", "no"] = "auto",
@@ -71,9 +71,6 @@ def predict(
         prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
             away, the ink scaled to 20x20 pixels and centred; what is so already stays. no takes all as they are.
     """
-    if not pictures:
-        raise UserError("No pictures are named.", "Name files, folders or patterns after the run.")
-    asked.check()
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
 
@@ -125,7 +122,9 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
     train(found, *asked, run=folder, ago=time.perf_counter() - start.BEGAN)
 
 
-def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = None, html: Path | None = None) -> None:
+def compare(
+    *runs: OneAtLeast, output: NewPicture = Path("compare.png"), csv: NewFile = None, html: NewPage = None
+) -> None:
     """Put runs side by side: a table, their curves, and whether a difference is more than chance.
 
     Runs that differ in their seed alone are one row, with the mean and its standard error.
@@ -136,11 +135,6 @@ def compare(*runs: Path, output: Path = Path("compare.png"), csv: Path | None = 
         csv: Write the table to this file too.
         html: Write a page with all that, with links to the reports.
     """
-    if not runs:
-        raise UserError("No runs are named.", "Name their folders, or one that holds them.")
-    check_file(output, PICTURES)
-    check_file(csv)
-    check_file(html, PAGES)
     from keraskit.runs import table_page
     from keraskit.tools import compare as comparison
 
@@ -193,7 +187,7 @@ def explain(
     run: Run,
     *pictures: Pictures,
     mistakes: Switch = False,
-    output: Path = Path("explained.png"),
+    output: NewPicture = Path("explained.png"),
     recipe: RecipeFile = None,
 ) -> None:
     """Show where in pictures a run's model saw its answer: Grad-CAM, or saliency without convolutions; each map tested.
@@ -204,7 +198,6 @@ def explain(
     """
     if not pictures and not mistakes:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run, or say --mistakes.")
-    check_file(output, PICTURES)
     from keraskit.datasets.images.sources import find
 
     paths = find(pictures) if pictures else []
@@ -246,14 +239,13 @@ def export(
     exporting.export(exporting.exportable(model, facts, test, splits.train), names, to)
 
 
-def demo(run: Run, *, output: Path | None = None, recipe: RecipeFile = None) -> None:
+def demo(run: Run, *, output: NewPage = None, recipe: RecipeFile = None) -> None:
     """Make one page, which needs no network, where a run's model answers for what is drawn or dropped on it.
 
     Args:
         run: The folder of a run on pictures, or a folder of runs, of which the newest finished one is taken.
         output: The page to write (default: demo.html in the run's folder).
     """
-    check_file(output, (".html", ".htm"))
     folder = manifest.newest(run)
     wait_for_tensorflow()
     from keraskit.tools.demo.demo import write_demo

@@ -174,7 +174,7 @@ def test_it_is_a_command(tiny_run, digits, command, tmp_path):
     assert manifest.newest(tiny_run.folder.parent).path == tiny_run.folder
     for words, message in (
         (["nowhere", digits], "no run folder nowhere"),
-        ([tiny_run.folder], "No pictures are named"),
+        ([tiny_run.folder], "PICTURES requires an argument"),
         ([tiny_run.folder, "nothing*"], "does not exist"),
         ([tmp_path, digits], "has no run.json"),
         ([tiny_run.folder, digits, "--invert", "maybe"], 'Choose from: "auto", "yes", "no"'),
