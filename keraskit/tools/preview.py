@@ -28,7 +28,7 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         picture.thumbnail((SIDE, SIDE))
         original = np.asarray(picture)
         fitted = augmentation.fit(original[None]) if augmentation.needs_fit else augmentation
-        made = fitted.standardize(fitted.transform(np.stack([original] * versions), (seed, len(shown)))).numpy()
+        made = fitted.standardize(augmentation.transform(np.stack([original] * versions), (seed, len(shown)))).numpy()
         if augmentation.standardizes:  # spread over 0 to 255, so that it can be seen
             low, high = made.min(axis=(1, 2, 3), keepdims=True), made.max(axis=(1, 2, 3), keepdims=True)
             made = (made - low) * (255 / np.maximum(high - low, 1e-6))

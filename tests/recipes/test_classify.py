@@ -101,15 +101,12 @@ def test_class_names_are_decoded_as_keras_decodes_them():
         assert decoded == [(*imagenet.classes()[k], row[k]) for k in order]
 
 
-def test_the_recipe_is_right_of_real_photographs(weights, capsys):
+def test_real_photographs_are_right_in_the_recipe_counted_in_folders_and_explained(weights, capsys, tmp_path):
     recipe.classify(*(shared(f"photos/{name}") for name in EXPECTED), top=1, **weights)
     lines = capsys.readouterr().out.splitlines()
     for line, (name, (what, probability)) in zip(lines, EXPECTED.items(), strict=True):
         found = re.search(rf"{name}  (\w+) \(([\d.]+)%\)", line)
         assert found[1] == what and abs(float(found[2]) / 100 - probability) <= 0.005, line
-
-
-def test_real_photographs_in_folders_are_counted_and_explained(weights, capsys, tmp_path):
     for name, (what, _) in {**EXPECTED, "chelsea.png": ("Egyptian_cat", 0.235)}.items():
         folder = tmp_path / what.replace("_", "-").upper()
         folder.mkdir()
@@ -121,6 +118,8 @@ def test_real_photographs_in_folders_are_counted_and_explained(weights, capsys, 
     classify(shared("photos/lion.jpg"), explain=tmp_path / "why.png", **weights)
     assert "Grad-CAM of conv_pw_13_relu passes its test" in capsys.readouterr().out
     assert Image.open(tmp_path / "why.png").width > 100
+    with pytest.raises(UserError, match=r"does not fit mobilenet_1.00_224: .*conv1.*\. Name the file"):
+        classify(shared("photos/lion.jpg"), weights=weights["weights"])
 
 
 def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys, tmp_path):
@@ -193,21 +192,13 @@ def test_bad_words_are_one_line(photographs, monkeypatch, capsys):
         assert message in err and err.count("\n") == 1, err
 
 
-def test_weights_of_another_network_name_its_layer_that_does_not_fit(photographs, weights):
-    with pytest.raises(UserError, match=r"does not fit mobilenet_1.00_224: .*conv1.*\. Name the file"):
-        classify(photographs, weights=weights["weights"])
-
-
-def test_it_is_a_command_a_recipe_and_a_module_with_a_photograph_that_ships(command, capsys):
+def test_it_is_a_command_and_a_module_with_a_photograph_that_ships(command):
     words = ["--weights", "none", "--alpha", "0.25", "--top", "2"]
-    said = [command(*words, module="keraskit.recipes.classify").stdout]
-    for verb in (["classify"], ["run", "classify"]):
-        assert ended(*verb, *words) == 0
-        said.append(capsys.readouterr().out)
-    assert all("coffee.png" in text and text.count("%)") == 2 for text in said)
-    assert ended("run", "classify", "--top", "none") == 2 and capsys.readouterr().err.count("\n") == 1
-    assert ended("run", "classify", "nowhere.jpg", *words) == 2
-    assert capsys.readouterr().err.endswith("nowhere.jpg: No such file or directory.\n")
+    for done in (command("classify", *words), command(*words, module="keraskit.recipes.classify")):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "coffee.png" in done.stdout and done.stdout.count("%)") == 2
+    failed = command("run", "classify", "nowhere.jpg", *words)
+    assert failed.returncode == 2 and failed.stderr.endswith("nowhere.jpg: No such file or directory.\n")
 
 
 def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(photographs, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,51 +14,6 @@ from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, read, rows
 from keraskit.tools import compare
-
-HEART = [
-    {"epoch": e, "accuracy": 0.6 + 0.04 * e, "val_accuracy": 0.6 + 0.01 * e, "loss": 1.0, "val_loss": 1.1}
-    for e in range(10)
-]
-
-
-@pytest.fixture
-def runs(tmp_path):
-    """Folders of two runs of one recipe and one of another."""
-    paths = []
-    for name, best in (("cats_dogs", 3), ("cats_dogs", 9), ("mlp", 10)):
-        folder = RunFolder.create(tmp_path, name)
-        test = {"loss": 1.0, "accuracy": 0.5 + best / 100}
-        folder.write_json(
-            "run.json",
-            {"recipe": name, "parameters": 1_234_567, "best_epoch": best, "test": test, "data": {"name": "x"}},
-        )
-        folder.write_history([row | {"seconds": 2.0} for row in HEART])
-        paths.append(folder.path)
-    return paths
-
-
-def test_the_table_holds_what_the_folders_say(runs):
-    table = [dict(zip(compare.HEAD, compare.cells(row), strict=True)) for row in compare.compared(runs)]
-    assert [row["test"] for row in table] == ["0.5300", "0.5900", "0.6000"]
-    assert [row["validation"] for row in table] == ["0.6200", "0.6800", "0.6900"]
-    assert {row["gap"] for row in table} == {"+0.2700"} and {row["seconds"] for row in table} == {"20"}
-    assert table[2]["run"] == "mlp" and table[0]["run"] != table[1]["run"]
-    (row,) = csv.DictReader(compare.as_csv([Row("=HYPERLINK(1)", [read(runs[0])])]).splitlines())
-    assert row["run"] == "'=HYPERLINK(1)" and float(row["gap"]) == 0.27
-
-
-def test_it_is_a_command_and_draws(runs, command, tmp_path):
-    done = command("compare", *runs, "--output", "curves.png", "--csv", "runs.csv")
-    assert done.returncode == 0 and done.stdout.count("1,234,567") == 3
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width > 600
-    lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
-    assert [line["folders"] for line in lines] == list(map(str, runs)) and lines[2]["test"] == "0.6000"
-    (tmp_path / "empty").mkdir()
-    (runs[0] / "history.csv").unlink()
-    for place, message in ((runs[0], "no finished epoch"), (tmp_path / "empty", "has no run.json")):
-        with pytest.raises(UserError, match=message):
-            compare.compared([place])
 
 
 def run_of(place, right, flags=None, seed=0, status="finished", **facts):
@@ -78,6 +34,27 @@ def run_of(place, right, flags=None, seed=0, status="finished", **facts):
     return folder.path
 
 
+def test_the_table_holds_what_the_folders_say_and_is_drawn(command, tmp_path):
+    for i in range(9):
+        run_of(tmp_path / "runs", np.arange(40) < 20 + i, {"epochs": i + 1}, status="failed" if i == 8 else "finished")
+    done = command("compare", "runs", "--output", "curves.png", "--csv", "runs.csv")
+    assert done.returncode == 0 and done.stdout.count(" +0.1000 ") == 9
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 1_000
+    lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    assert {line["run"]: line["test"].split()[0] for line in lines}["cnn --epochs 9"] == "0.7000"
+    assert {(float(line["gap"]), line["validation"], line["seconds"]) for line in lines} == {(0.1, "0.8000", "2")}
+    (line,) = csv.DictReader(compare.as_csv([Row("=HYPERLINK(1)", [read(Path(lines[0]["folders"]))])]).splitlines())
+    assert line["run"] == "'=HYPERLINK(1)"  # no formula of a spreadsheet's
+    listed = command("runs").stdout.splitlines()
+    assert len(listed) == 10 and sum("failed" in each for each in listed) == 1
+    assert any("accuracy 0.7000 (0.5" in each for each in listed) and command("runs", "nowhere").returncode == 2
+    (Path(lines[0]["folders"]) / "history.csv").unlink()
+    for place, message in ((tmp_path, "no finished epoch"), (tmp_path / "nowhere", "There is no")):
+        with pytest.raises(UserError, match=message):
+            compare.compared([place])
+
+
 def test_a_difference_is_believed_where_the_same_examples_show_it(tmp_path):
     random = np.random.default_rng(0)
     good = random.random(874) < 0.90
@@ -93,9 +70,8 @@ def test_a_difference_is_believed_where_the_same_examples_show_it(tmp_path):
     assert "is better than cnn --dropout 0.9" in better
     only, alone = int((good & ~bad).sum()), int((bad & ~good).sum())
     law = scipy.stats.binom(only + alone, 0.5)
-    assert (
-        f"mid-p = {2 * law.cdf(alone) - law.pmf(alone):.2g}, " in better and "Holm's correction over 3 pairs" in better
-    )
+    assert f"mid-p = {2 * law.cdf(alone) - law.pmf(alone):.2g}, " in better
+    assert "Holm's correction over 3 pairs" in better
     assert any("No difference" in each and " points of 874 test examples" in each for each in said)
 
 
@@ -174,17 +150,6 @@ def test_the_hand_ins_of_a_class_are_told_apart_by_who_handed_them_in(tmp_path):
     for seed, who in enumerate(("alan", "kurt")):  # the run's own folder, renamed
         run_of(tmp_path, wrong(count=9), seed=seed).rename(tmp_path / "class" / who)
     assert {row.label for row in compare.compared([tmp_path / "class"])} == {"cnn alan", "cnn kurt"}
-
-
-def test_many_runs_of_one_epoch_are_drawn_and_listed(tmp_path, command):
-    for i in range(9):
-        run_of(tmp_path / "runs", np.arange(40) < 20 + i, {"epochs": i + 1}, status="failed" if i == 8 else "finished")
-    compare.draw(compare.compared([tmp_path / "runs"]), tmp_path / "c.png")
-    with Image.open(tmp_path / "c.png") as picture:
-        assert picture.width > 1_200
-    lines = command("runs").stdout.splitlines()
-    assert len(lines) == 10 and sum("failed" in line for line in lines) == 1
-    assert any("accuracy 0.7000 (0.5" in line for line in lines) and command("runs", "nowhere").returncode == 2
 
 
 def test_an_interval_counts_examples_not_labels(tmp_path):

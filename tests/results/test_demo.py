@@ -343,17 +343,9 @@ def dense(activation="softmax", *more):
     return keras.Sequential([keras.Input((784,), name="input"), *more, last])
 
 
-def combined(layer, units):
-    """A model that combines its answer with another layer's."""
-    inputs = keras.Input((784,), name="input")
-    return keras.Model(inputs, layer([dense()(inputs), layers.Dense(units)(inputs)]))
-
-
 REFUSED = {
     "the layer gru (GRU)": (lambda: dense("softmax", layers.Reshape((28, 28)), layers.GRU(10, name="gru")), {}),
     "the layer last (Dense, activation mish)": (lambda: dense("mish"), {}),
-    "(Multiply)": (lambda: combined(layers.Multiply(), 10), {}),
-    "(Add, sizes [(10,), (1,), (10,)])": (lambda: combined(layers.Add(), 1), {}),
     "has not finished: it is interrupted": (dense, {"status": "interrupted"}),
     "learned from no pictures": (dense, {"inputs": None}),
     "its pictures have 12 bits": (dense, {"inputs": dataclasses.asdict(FLAT) | {"bits": 12}}),

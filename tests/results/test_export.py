@@ -6,7 +6,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import keras
@@ -16,10 +15,9 @@ from hostile import command as refused
 from PIL import Image
 
 import keraskit
-from keraskit import files
 from keraskit.config import RunConfig
 from keraskit.datasets.images import decode
-from keraskit.errors import RunStopped, UserError
+from keraskit.errors import RunStopped
 from keraskit.recipe import call
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
@@ -36,21 +34,18 @@ needs_all = pytest.mark.skipif(
 FAST = ["onnx", "litert"]  # runtimes that start at once
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
-    """A Python that has the runtimes and no keraskit."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    where = [python, "-c", "import site; print(site.getsitepackages()[0])"]
-    site = Path(subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip())
-    (site / "shared.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    done = subprocess.run([python, "-c", "import keraskit"], capture_output=True, text=True, cwd=folder)
-    if "No module named 'keraskit'" not in done.stderr:
-        pytest.skip("keraskit lies among the packages that the runtimes lie in")
-    return lambda folder, *names: subprocess.run(
-        [python, folder / "predict.py", *names], capture_output=True, text=True, timeout=120
-    )
+WITHOUT = """
+import runpy, sys
+sys.modules["keraskit"] = None  # an import of it fails
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def elsewhere(folder, *files):
+    """What an export's own program prints, in a process without keraskit."""
+    line = [sys.executable, "-c", WITHOUT, folder / "predict.py", *files]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 def exported(folder, names, to, recipe):
@@ -62,7 +57,7 @@ def exported(folder, names, to, recipe):
 
 
 @needs_all
-def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, tmp_path, command, elsewhere):
+def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, tmp_path, command):
     done = command("export", tiny_run.folder, "--format", *export.FILES, export.INT8, "--output-dir", "out")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
@@ -114,7 +109,7 @@ def test_models_with_loops_and_branches(name, formats, tmp_path):
 
 
 @needs_all
-def test_predict_py_reads_files_as_training_does(tmp_path, elsewhere):
+def test_predict_py_reads_files_as_training_does(tmp_path):
     """Transparent on white, 12 bits as the data set's, upright, a palette; no traceback for what is no picture."""
     random = np.random.default_rng(0)
     grey = random.integers(0, 256, (40, 30)).astype(np.uint8)
@@ -208,7 +203,7 @@ def run_of(source, folder):
 
 
 @needs_all
-def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere):
+def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path):
     file, folder = run_of(OWN, tmp_path)
     asked = exported(folder, ["saved_model", *FAST], tmp_path, file)
     assert set(asked.x) == {"a", "b"} and len(asked.expected) == 2
@@ -221,7 +216,7 @@ def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path, elsewhere)
 
 
 @needs_all
-def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path, elsewhere):
+def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path):
     file, folder = run_of(BRIGHTNESS, tmp_path)
     asked = exported(folder, ["onnx"], tmp_path, file)
     assert asked.x["picture"].dtype == np.uint8 and asked.expected["output"].shape == (60, 1)
@@ -284,15 +279,3 @@ def test_refusals(tiny_run, tmp_path, monkeypatch, capsys):
     for names in (["onnx"], []):
         code, said = refused(["export", run, *(["--format", *names] if names else [])], capsys)
         assert code == 2 and "onnx, onnxruntime, tf2onnx." in said and "keraskit[export]" in said
-
-
-def test_a_folder_is_whole_or_absent_and_never_written_over(tmp_path):
-    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "to" / "onnx") as folder:
-        (folder / "model.json").write_text("half")
-        1 / 0  # noqa: B018
-    assert not list((tmp_path / "to").iterdir())
-    with files.new_folder(tmp_path / "to" / "onnx") as folder:
-        (folder / "model.json").write_text("one")
-    with pytest.raises(UserError, match="is there already"), files.new_folder(tmp_path / "to" / "onnx"):
-        pass
-    assert everything(tmp_path) == {"to": False, "to/onnx": False, "to/onnx/model.json": b"one"}
