@@ -2,7 +2,6 @@
 
 import csv
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,12 +43,14 @@ def test_the_table_holds_what_the_folders_say_and_is_drawn(command, tmp_path):
     lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
     assert {line["run"]: line["test"].split()[0] for line in lines}["cnn --epochs 9"] == "0.7000"
     assert {(float(line["gap"]), line["validation"], line["seconds"]) for line in lines} == {(0.1, "0.8000", "2")}
-    (line,) = csv.DictReader(compare.as_csv([Row("=HYPERLINK(1)", [read(Path(lines[0]["folders"]))])]).splitlines())
+    (line,) = csv.DictReader(
+        compare.as_csv([Row("=HYPERLINK(1)", [read(tmp_path / lines[0]["folders"])])]).splitlines()
+    )
     assert line["run"] == "'=HYPERLINK(1)"  # no formula of a spreadsheet's
     listed = command("runs").stdout.splitlines()
     assert len(listed) == 10 and sum("failed" in each for each in listed) == 1
     assert any("accuracy 0.7000 (0.5" in each for each in listed) and command("runs", "nowhere").returncode == 2
-    (Path(lines[0]["folders"]) / "history.csv").unlink()
+    (tmp_path / lines[0]["folders"] / "history.csv").unlink()
     for place, message in ((tmp_path, "no finished epoch"), (tmp_path / "nowhere", "There is no")):
         with pytest.raises(UserError, match=message):
             compare.compared([place])
