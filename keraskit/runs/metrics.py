@@ -174,7 +174,7 @@ def over_seeds(
     freedom = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, samples, strict=True))
     error, apart = math.sqrt(sum(parts)), float(a.mean() - b.mean())
     low, high = 0.0, 13.0  # the critical value of one degree of freedom is 12.7
-    for _ in range(40):
+    for _ in range(26):
         middle = (low + high) / 2
         low, high = (middle, high) if student(middle, freedom) > SURE else (low, middle)
     return apart, apart - high * error, apart + high * error, student(apart / error, freedom), name

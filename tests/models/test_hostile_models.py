@@ -69,10 +69,6 @@ ATTACKS = {
         layer("StringLookup", {"name": "l", "vocabulary": "/etc/passwd"}),
         "vocabulary file outside of the model archive",
     ),
-    "a module path": (
-        layer("system", {"command": f"touch {MARK}"}, module="os", registered_name=None),
-        "Could not locate class 'system'",
-    ),
     "a class that nobody registered": (
         layer("Mine", {}, module="mine", registered_name="mine>Mine"),
         "Could not locate class 'Mine'",
@@ -167,16 +163,6 @@ def external_link(file):
     replaced(file)["0"] = h5py.ExternalLink("/etc/passwd", "/")
 
 
-def external_storage(file):
-    replaced(file, shape=(3, 2), dtype="f4", external=[("/etc/passwd", 0, 24)])
-
-
-def virtual(file):
-    layout = h5py.VirtualLayout((3, 2), "f4")
-    layout[:] = h5py.VirtualSource("/etc/hosts", "x", (3, 2))
-    replaced(file).create_virtual_dataset("0", layout)
-
-
 def shape_bomb(file):
     """An array of 4 TB that takes no room in the file."""
     replaced(file, shape=(10**6, 10**6), dtype="f4", chunks=(1, 1000))
@@ -189,8 +175,6 @@ def gigabytes(file):
 
 WEIGHTS = {
     external_link: "H5 file with ExternalLink",
-    external_storage: "H5 file with external Dataset",
-    virtual: "H5 file with virtual Dataset",
     shape_bomb: "refused: its arrays claim 4,000.0 GB",
     gigabytes: "refused: its arrays claim 4.0 GB",
 }
