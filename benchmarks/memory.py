@@ -84,7 +84,7 @@ def files(count: int) -> dict[str, float]:
                         Image.new("RGB", (SIDE, SIDE), colour).save(original)
                     else:
                         (folder / f"{i:07d}.jpg").hardlink_to(original)
-        words = ["--cache", "off", "--size", SIDE, "--batch-size", BATCH, "--data-dir", place / "data"]
+        words = ["--size", SIDE, "--batch-size", BATCH, "--data-dir", place / "data"]
         found, seconds = peak(keraskit("cats_dogs", STEPS, *words, "--output-dir", place / "runs"), place)
         return {"bytes": found, "seconds": seconds}
 

@@ -272,10 +272,10 @@ def memory(record: dict) -> list[str]:
         "",
         *rows("recipe | the document's way> | keraskit>", cells),
         "",
-        f"With `--cache off` decoded pictures lie in a temporary file; in memory are a file's name, label and place in "
+        f"Decoded pictures lie in a temporary file; in memory are a file's name, label and place in "
         f"the shuffled order: {each:,.0f} bytes a file.",
         "",
-        *rows("files to learn from> | peak memory with `--cache off`> | seconds, start to end>", files),
+        *rows("files to learn from> | peak memory> | seconds, start to end>", files),
     ]
 
 

@@ -86,7 +86,6 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
         ("recipe", f"{facts['recipe']}{own}: {facts['parameters']:,} parameters, {passes}, seed {settings.seed}"),
         ("data", f"{data['name']}{found}: {sizes}"),
         *(("", note) for note in data.get("notes", ())),
-        ("cache", data.get("cache")),
         ("augmentation", flags(settings.augment.given()).replace("--", "")),
         ("weights", f"from {settings.weights}" if settings.weights else ""),
         *((LABELS.get(name, name), choice) for name, choice in vars(setup.choices).items()),

@@ -3,7 +3,6 @@
 Args:
     data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
     download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
-    cache: Keep decoded pictures in memory, or in a temporary file; auto does what memory allows.
     shares: Percent to train, validate and test, where no folders say (default: 70 15 15; Kaggle's as the tutorial's).
     split_by: Cut each class at random, always the same, or whole groups: folders below the class, or what precedes the
         last number in file names (default: random; Kaggle's as the tutorial's).
@@ -36,7 +35,6 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
     def pictures(
         data_dir: Path | None = None,
         download: bool = False,
-        cache: Literal["auto", "on", "off"] = "auto",
         shares: tuple[Count, Count, Count] | None = None,
         split_by: Literal["random", "group"] | None = None,
         limit: int | None = None,
@@ -47,7 +45,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
         name, path = (root.resolve().name, str(root)) if root else (drawn_pets.NAME, "")
         measured = layout.document and len(layout.splits["train"]) >= MEASURED
         source = {"name": name, "path": path, "found": found, "reference": measured}
-        return Pictures(files, layout, scale, source, limit, cache)
+        return Pictures(files, layout, scale, source, limit)
 
     return pictures
 

@@ -24,7 +24,6 @@ from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 from keraskit.start import tf
 
-CACHE_SHARE = 0.4  # of the free memory, for decoded pictures
 MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
 SHOWN = 5
 
@@ -33,8 +32,7 @@ SHOWN = 5
 class Pictures:
     """Pictures in `files`, a folder or an archive, of which names, classes and splits are known; `load` decodes them.
 
-    `source` is what the manifest says of them; `load` adds what it finds. It takes at most `limit` examples of each
-    split, and keeps them in memory ("on"), in a temporary file ("off"), or as memory allows ("auto").
+    `source` is what the manifest says of them; `load` adds what it finds. At most `limit` examples of a split count.
     """
 
     files: Any
@@ -42,7 +40,6 @@ class Pictures:
     scale: Scale
     source: dict[str, Any]
     limit: int | None = None
-    cache: str = "auto"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,7 +56,7 @@ class Pictures:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
         pairs = [_mixed(self.layout.splits[split], self.limit) for split in SPLITS]
         names, labels = [name for each in pairs for name, _ in each], np.concatenate([*map(labels_of, pairs)])
-        pixels, cache = _room((len(names), *shape), self.cache)
+        pixels = OnDisk(shape)
         found = read(self.files, names, pixels, shape)
         bad, where = found.bad, self.files.root
         if len(bad) > MOST_BAD * len(names):
@@ -89,7 +86,6 @@ class Pictures:
             "split": self.layout.how,
             "split_seed": splitting.SEED,
             "notes": notes,
-            "cache": cache,
             "counts": {split: len(each) for split, each in rows.items()},
         }
         inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape, found.bits)
@@ -145,7 +141,7 @@ def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...]) -> R
 
 
 class OnDisk:
-    """Pictures of one shape in a temporary file: as an array, as far as it is needed here."""
+    """Pictures of one shape, as an array, in a temporary file: the system keeps in memory what there is room for."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape, self._bytes, self._file = shape, math.prod(shape), tempfile.TemporaryFile()  # noqa: SIM115
@@ -156,15 +152,6 @@ class OnDisk:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         read = [os.pread(self._file.fileno(), self._bytes, i * self._bytes) for i in rows.tolist()]
         return np.frombuffer(b"".join(read), np.uint8).reshape(-1, *self._shape)
-
-
-def _room(shape: tuple[int, ...], cache: str) -> tuple[Any, str]:
-    """Where decoded pictures are kept, in memory or in a temporary file, and why."""
-    size, free = math.prod(shape), system.available_memory()
-    keep = cache == "on" or (cache == "auto" and (free is None or size <= CACHE_SHARE * free))
-    why = "as asked" if cache != "auto" else f"{CACHE_SHARE:.0%} of the free memory may be taken"
-    said = f"{'in memory' if keep else 'in a temporary file'}: {size / 1e9:.2f} GB of decoded pictures, {why}"
-    return np.empty(shape, np.uint8) if keep else OnDisk(shape[1:]), said
 
 
 def listed(bad: dict[str, str]) -> str:

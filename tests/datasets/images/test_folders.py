@@ -263,21 +263,18 @@ def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs):
         cats_and_dogs.caffe(limit=4).load((28, 28))
 
 
-def test_the_cache_changes_nothing_and_pictures_are_read_once(photographs, monkeypatch):
+def test_pictures_are_read_once(photographs, monkeypatch):
     """Not before the model's shape is known, and never again: what is lost in mid-run ends nothing."""
-    read, found = [], {}
+    read = []
     monkeypatch.setattr(Folder, "read", lambda self, name: read.append(name) or decode.contents(self.root / name))
-    for cache in ("on", "off"):
-        source = cats_and_dogs.unit(data_dir=photographs, cache=cache)
-        assert source.classes == ("blue", "red") and not read
-        splits = source.load(SHAPE)
-        found[cache] = [getattr(splits, split).take(np.arange(8))[0] for split in SPLITS]
-        assert len(read) == len(set(read)) == 52
-        read.clear()
-    assert np.array_equal(found["on"], found["off"])
-    for free, words in ((10_000, "in a temporary file: 0.00 GB"), (10**9, "in memory: ")):
-        monkeypatch.setattr(system, "available_memory", lambda free=free: free)
-        assert cats_and_dogs.unit(data_dir=photographs).load(SHAPE).source["cache"].startswith(words)
+    source = cats_and_dogs.unit(data_dir=photographs)
+    assert source.classes == ("blue", "red") and not read
+    splits = source.load(SHAPE)
+    for split in (splits.train, splits.test):
+        for name, pixels in zip(split.names, split.pictures(np.arange(split.size)), strict=True):
+            decoded = decode.read(decode.contents(photographs / name))
+            assert np.array_equal(pixels, decode.pixels(decoded, SHAPE[:2]))
+    assert len(read) == len(set(read)) == 52
 
 
 def test_bad_pictures_are_left_out_and_named_and_the_others_stay_where_they_were(photographs):
@@ -326,9 +323,8 @@ def test_copies_in_two_splits_are_left_out_of_training_and_said_first(photograph
     assert np.array_equal((pixels[:, 0] > 100)[right], (splits.train.labels == 1)[right])
 
 
-@pytest.mark.parametrize("cache", ["on", "off"])
 @pytest.mark.parametrize("bits", [12, 16])
-def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, cache, tmp_path):
+def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, tmp_path):
     """One scale for the data set, so that dark pictures stay darker than bright ones."""
     random = np.random.default_rng(0)
     for kind, most in (("dark", 100), ("light", 256)):
@@ -337,7 +333,7 @@ def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, cache, tmp_path)
             for name, pixels in (("few", grey.astype(np.uint8)), ("many", (grey << bits - 8).astype(np.uint16))):
                 (tmp_path / name / kind).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(tmp_path / name / kind / f"{i}.png")
-    few, many = (cats_and_dogs.unit(data_dir=tmp_path / name, cache=cache).load(SHAPE) for name in ("few", "many"))
+    few, many = (cats_and_dogs.unit(data_dir=tmp_path / name).load(SHAPE) for name in ("few", "many"))
     for split in SPLITS:
         one, other = (getattr(each, split) for each in (few, many))
         assert np.array_equal(one.pictures(np.arange(one.size)), other.pictures(np.arange(one.size)))
