@@ -7,10 +7,8 @@ from pathlib import Path
 from keraskit.errors import printable
 
 
-def print_table(
-    heads: Sequence[str], lines: Sequence[Sequence[str]], right: Collection[str] = (), wrapped: bool = False
-) -> None:
-    """Print cells below their heads, those of some heads set to the right; wrapped within their columns if asked."""
+def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
+    """Print cells below their heads, those of some heads set to the right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -19,8 +17,8 @@ def print_table(
     for head in heads:
         table.add_column(Text(printable(head)), justify="right" if head in right else "left")
     for line in lines:
-        table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in line))
-    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=not wrapped).print(table)
+        table.add_row(*(Text(printable(cell)) for cell in line))
+    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True).print(table)
 
 
 def shortened(text: str, most: int) -> str:
