@@ -47,11 +47,8 @@ def from_arrays(
             Targets that are the inputs themselves are scaled and augmented with them.
         name: of the data, for the report.
 
-    Returns:
-        A function of no arguments that returns the splits.
-
-    Raises:
-        UserError: the arrays are not as many, hold what is no finite number, or names and labels do not fit.
+    Returns a function of no arguments that returns the splits. Raises UserError where the arrays are not as many, hold
+    what is no finite number, or names and labels do not fit.
     """
     if not hasattr(keras, "__version__"):  # a stand-in: the file is read for its flags
         return lambda: None  # type: ignore[return-value]

@@ -14,7 +14,7 @@ COUNTS = {"train": range(400), "validation": range(400, 500), "test": range(500,
 
 
 class DrawnPets:
-    """Pictures that are drawn when they are read, as files that lie nowhere."""
+    """Pictures that are drawn when they are read, as files of bitmaps that lie nowhere."""
 
     def __init__(self) -> None:
         self.root, self.others = Path("drawn"), ()

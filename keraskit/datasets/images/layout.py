@@ -28,14 +28,10 @@ Path = tuple[str, ...]  # the parts of a name
 
 @dataclass(frozen=True)
 class Layout:
-    """Which picture is of which class and in which split.
+    """Which picture is of which class and in which split, by name and label, those of a class by number.
 
-    Args:
-        classes: their names, in the order of the labels.
-        splits: for train, validation and test the pictures' names and labels, by class and number.
-        how: they were split, in words.
-        strangers: pictures of no class or split.
-        document: whether the split is the document's own.
+    `how` says how they were split, `strangers` are pictures of no class or split, `document` whether the split is the
+    document's own.
     """
 
     classes: tuple[str, ...]
@@ -61,8 +57,7 @@ def arrange(
         shares: to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
         by: "random" cuts each class at random, always the same; "group" whole groups (default: as `shares`).
 
-    Raises:
-        UserError: there are no classes or too many, one lacks pictures, or all are too few to be split.
+    Raises UserError where there are no classes or too many, one lacks pictures, or all are too few to be split.
     """
     classes, pairs, places = by_class(names, others, where, *_root([tuple(name.split("/")) for name in names]))
     if not 2 <= len(classes) <= MOST_CLASSES:
@@ -100,16 +95,11 @@ def by_class(
 ) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
     """Sort pictures into classes, each the folder's or a name's beginning: cat/1.jpg, cat.0.jpg.
 
-    Args:
-        names: of pictures, relative, with slashes.
-        others: names of files that are no pictures, and of empty folders, which end with a slash.
-        where: they lie, for messages.
-        root: the folder that holds those of the classes, or of splits.
-        split: which of both it is.
+    `names` are of pictures, relative, with slashes; `others` of files that are no pictures, and of empty folders, which
+    end with a slash. `root` is the folder that holds those of the classes, or, with `split`, those of splits.
 
-    Returns:
-        The classes; the names of pictures and their labels, by class and number; the split of each, and the rest of its
-        name below that. Raises UserError where a folder beside those of classes holds no picture.
+    Returns the classes; the names of pictures and their labels, by class and number; the split of each, and the rest of
+    its name below that. Raises UserError where a folder beside those of classes holds no picture.
     """
     every = {name: _place(name, root, split) for name in sorted(names, key=lambda name: (_natural(name), name))}
     places = {name: place for name, place in every.items() if class_of(place[1])}
