@@ -29,7 +29,7 @@ from keraskit.registry import Card, find_card, recipes_available
 BAD_INPUT = 2
 FLAT = Parameter(name="*", negative_iterable=())  # a model whose fields are flags
 HELP = DefaultFormatter(  # cyclopts's own, but that no flag's name is broken
-    column_specs=(ColumnSpec(NameRenderer(), style="cyclopts.name", no_wrap=True), ColumnSpec(DescriptionRenderer()))
+    column_specs=(ColumnSpec(NameRenderer(max_width=44), style="cyan", no_wrap=True), ColumnSpec(DescriptionRenderer()))
 )
 ABOUT = """A classic Keras tutorial as software.
 
