@@ -71,7 +71,7 @@ def test_pictures_are_read_as_a_run_reads_them_and_a_damaged_one_is_named(tmp_pa
 
 
 ENDS = """
-import keras, numpy as np
+import keras
 from keraskit.datasets.images import cats_and_dogs
 held = iter(cats_and_dogs.unit(limit=24).load((150, 150, 3)).train.in_order(2))
 print(next(held)[0].shape)

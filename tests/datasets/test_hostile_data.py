@@ -148,13 +148,6 @@ def test_a_manifest_of_other_kinds_is_one_line_that_says_which(run, value, says)
         manifest.read(run, "recipe", "parameters")
 
 
-def test_json_that_breaks_parsers_is_one_line(run):
-    for text in ("[" * 100_000, '{"parameters": ' + "9" * 5_000 + "}", "[1]", "null", '{"a": "\ud800'):
-        (run.path / "run.json").write_bytes(text.encode("utf-8", "surrogatepass"))
-        with pytest.raises(UserError, match=r"run\.json (cannot be read|is not what)"):
-            manifest.read(run)
-
-
 @pytest.mark.parametrize("knob", [*RunConfig.model_fields, *Augmentation.model_fields])
 def test_any_value_of_a_knob_is_taken_or_refused_and_makes_words_of_a_shell(knob):
     for value in EVIL:

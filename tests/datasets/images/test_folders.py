@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import os
-import shutil
 import zipfile
 
 import numpy as np

@@ -78,12 +78,6 @@ def test_exif_turns_the_picture_upright():
     assert np.asarray(image)[10, 5].argmax() == 0 and np.asarray(image)[10, 35].argmax() == 1
 
 
-def test_of_a_moving_gif_the_first_frame():
-    frames = [Image.new("RGB", (40, 20), colour) for colour in (RED, GREEN)]
-    left, right = colours(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert np.abs(left - RED).max() <= 2 and np.abs(right - RED).max() <= 2
-
-
 @pytest.mark.parametrize(
     ("data", "why"),
     [
