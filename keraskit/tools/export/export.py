@@ -73,6 +73,7 @@ class Exportable(NamedTuple):
 def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Split) -> Exportable:
     """Put preprocessing and probabilities around a run's best model, and predict the test examples."""
     expected = _named(model.predict(test.in_order(BATCH), verbose=0), "output")
+    model.compiled = False  # else it is saved with its loss, which may be of one's own
     known, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": known}
     every, sampled = np.arange(test.size), np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
