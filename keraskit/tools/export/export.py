@@ -19,6 +19,7 @@ from keraskit import files, start
 from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence
+from keraskit.models import weights
 from keraskit.runs import metrics, report
 from keraskit.text import short
 
@@ -129,7 +130,9 @@ def export(asked: Exportable, names: Collection[str], to: Path) -> None:
         except (MemoryError, OSError, UserError):
             raise
         except Exception as error:  # converters and runtimes raise anything
-            raise RunStopped(f"{name} is not exported: {sentence(error)}", "Nothing is left of it.") from error
+            raise RunStopped(
+                f"{name} is not exported: {sentence(weights.reason(error))}", "Nothing is left."
+            ) from error
         said = f"{size:,} bytes, largest difference {np.max(far):.1e}{_accuracy(asked, answers)}"
         print(f"{name:14} {said}: {short(to / name)}", flush=True)
 
