@@ -31,9 +31,7 @@ def predict(
     return pictures.predictions(paths, pictures.network(opened, **how), opened.classes, top, batch_size)
 
 
-def predict_arrays(
-    run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None
-) -> tuple[list[str], np.ndarray]:
+def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None) -> tuple[list[str], Any]:
     """Predict the examples of a file: probabilities of classes, or values, with the names of the columns.
 
     The file is an .npy with the inputs, or an .npz with an array for each input of the model, by its name. Raises
@@ -70,6 +68,5 @@ def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_
     print_table([*map(printable, names)], [[f"{value:.6g}" for value in row] for row in rows[:SHOWN]], right=names)
     if len(rows) > SHOWN:
         print(f"and {len(rows) - SHOWN:,} more")
-    entries = [dict(zip(names, row, strict=True)) for row in rows]
-    as_json = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    as_json = json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False) + "\n"
     pictures.write_texts({to_json: lambda: as_json, to_csv: lambda: as_csv([names, *rows])})
