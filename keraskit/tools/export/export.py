@@ -113,7 +113,7 @@ def _named(values: Any, *names: str) -> dict[str, Any]:
 
 
 def export(asked: Exportable, names: Collection[str], to: Path) -> None:
-    """Write a folder in `to` for each format; raise RunStopped where its own predict.py does not answer as Keras does."""
+    """Write a folder in `to` for each format; raise RunStopped where its predict.py does not answer as Keras does."""
     print(f"Keras          asked {len(next(iter(asked.x.values()))):,} examples{_accuracy(asked, asked.expected)}")
     for name in names:
         try:
