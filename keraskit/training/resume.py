@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keraskit.config import KNOBS, RunConfig
-from keraskit.errors import RunStopped, UserError, printable
+from keraskit.errors import UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
@@ -185,8 +185,6 @@ def advising(command: str) -> Iterator[None]:
         yield
     except Stopped as stopped:
         raise Stopped(stopped.number, f"{str(stopped) or 'Interrupted.'} Go on with: {command}") from None
-    except RunStopped as stopped:
-        raise RunStopped(str(stopped), f"Then go on with: {command}") from stopped
     except BrokenPipeError:
         raise
     except OSError as error:
