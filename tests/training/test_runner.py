@@ -147,7 +147,9 @@ def test_seconds_agree_with_a_clock_outside(tmp_path):
     assert sum(run["timings"].values()) == pytest.approx(took, abs=1)
     assert run["timings"]["before"] > 0.5, "TensorFlow takes longer to load"
     started, finished = (datetime.fromisoformat(run[name]).timestamp() for name in ("started", "ended"))
-    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(ended, abs=1.1)  # whole seconds
+    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(
+        ended, abs=4
+    )  # then its page is written
 
     said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
     assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
@@ -199,12 +201,12 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
         keraskit.run("mlp", quick=True, output_dir=tmp_path, hidden=(-3,))
     with pytest.raises(UserError, match=r"cannot be built with --kernel-size 13: .*output size would be zero"):
         keraskit.run("cnn", quick=True, output_dir=tmp_path, kernel_size=13)
-    with pytest.raises(UserError, match=r"mlp has no flag epoch. Did you mean epochs"):
+    with pytest.raises(UserError, match="There is no flag --epoch"):
         keraskit.run("mlp", epoch=3, output_dir=tmp_path)
     for options, says in [
         ({"hidden": 64}, r"--hidden 64 makes no sense: input should be a valid tuple"),
         ({"hidden": (64, 3.5)}, "--hidden 3.5 makes no sense: input should be a valid integer"),
-        ({"hiden": (64,)}, r"no flag hiden. Did you mean hidden\? Its own are .*hidden"),
+        ({"hiden": (64,)}, "There is no flag --hiden"),
     ]:
         with pytest.raises(UserError, match=says):
             keraskit.run("mlp", quick=True, output_dir=tmp_path, **options)

@@ -68,7 +68,7 @@ def test_finished_seeds_are_not_trained_again(command, tmp_path, monkeypatch):
 
 def test_a_seed_that_fails_ends_them_with_its_line_and_code(command, tmp_path):
     done = command("run", "mlp", "--seeds", "3", "--quick", "--data-dir", "nowhere")
-    assert done.returncode == 2 and "--data-dir nowhere is no folder" in done.stderr
+    assert done.returncode == 2 and "nowhere/mnist.npz is no file" in done.stderr
     assert done.stderr.endswith("The run of seed 0 ended with code 2. See above; --resume goes on.\n")
     assert done.stdout.count("seed ") == 1
     with pytest.raises(keraskit.UserError, match="runs of the command line"):
