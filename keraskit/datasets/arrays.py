@@ -62,10 +62,15 @@ def from_arrays(
         shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[s], y[s])) for s in (split, "train"))
         if shapes != wanted:
             raise UserError(f"{name}: examples of {split} have the shapes {shapes}, those of train {wanted}.")
-    if scale and not (scale in get_args(Scale) and _are_pictures(x["train"])):
+    first = keras.tree.flatten(x["train"])[0]
+    pictures = (
+        first is x["train"] and first.dtype == np.uint8 and first.ndim > 2 and first.shape[3:] in ((), (1,), (3,))
+    )
+    if scale and not (pictures and scale in get_args(Scale)):
         problem = f"{name}: scale {scale!r} is given, one of {', '.join(get_args(Scale))} for pictures"
         raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
-    reconstructs = bool(scale) and all(_same(x[split], y[split]) for split in x)
+    same = (isinstance(y[s], np.ndarray) and np.array_equal(x[s].ravel(), y[s].ravel()) for s in x)
+    reconstructs = bool(scale) and all(same)  # as an autoencoder does
     labels: Any
     labels, names = encode(y, name, classes, bool(classes or class_weight)) or (dict.fromkeys(y), ())
     if not names and (classes or class_weight):
@@ -75,7 +80,7 @@ def from_arrays(
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
     if "validation" not in x:
-        parts = cut(len(keras.tree.flatten(x["train"])[0]), SHARES, labels["train"])
+        parts = cut(len(first), SHARES, labels["train"])
         for each in (x, y, weights, labels):
             each |= dict(zip(SPLITS, [_taken(each["train"], np.sort(rows)) for rows in parts], strict=False))
         weights["validation"] = None
@@ -134,17 +139,6 @@ def _check_counts(arrays: Arrays, which: str) -> None:
     counts = {len(array) for array in keras.tree.flatten(arrays)}
     if len(counts) != 1 or not min(counts):
         raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
-
-
-def _are_pictures(x: Arrays) -> bool:
-    """Whether inputs are uint8 of shape (n, height, width), or with 1 or 3 channels."""
-    alone = isinstance(x, np.ndarray) and x.dtype == np.uint8
-    return alone and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
-
-
-def _same(x: Arrays, y: Arrays) -> bool:
-    """Whether targets are the inputs, as an autoencoder's are."""
-    return isinstance(y, np.ndarray) and y.size == x.size and np.array_equal(x.reshape(-1), y.reshape(-1))
 
 
 def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
