@@ -1,1 +1,1 @@
-"""Keras models: the pretrained applications, files of weights, initial weights, graphs."""
+"""Keras models: pretrained applications, weight files, initializers, graphs."""

@@ -1,4 +1,4 @@
-"""Keras's pretrained networks by name: how each is built, the pixels it expects, and filling it with weights."""
+"""Keras's applications by name: build, preprocess, load weights, decode predictions."""
 
 import os
 import re
@@ -18,13 +18,13 @@ from keraskit.models import weights
 
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
-    """The builder of an application and its `preprocess_input`, by any spelling of its name. Raises UserError."""
-    known = {n.lower(): n for n in dir(keras.applications) if n[0].isupper()}
+    """Return an application's builder and `preprocess_input`; `name` in any spelling. Raises UserError if unknown."""
+    names = {n.lower(): n for n in dir(keras.applications) if n[0].isupper()}
     plain = "".join(filter(str.isalnum, name.lower()))
-    if plain not in known:
-        meant = did_you_mean(name, known.values())
-        raise UserError(f"Keras has no application {name!r}. {meant}", f"It has {', '.join(sorted(known.values()))}.")
-    builder = getattr(keras.applications, known[plain])
+    if plain not in names:
+        hint = did_you_mean(name, names.values())
+        raise UserError(f"Keras has no application {name!r}. {hint}", f"It has {', '.join(sorted(names.values()))}.")
+    builder = getattr(keras.applications, names[plain])
     module = getattr(keras.applications, builder.__module__.rpartition(".")[2])
     return builder, module.preprocess_input
 
@@ -32,20 +32,20 @@ def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
 def create(
     name: str, alpha: float = 1.0, size: int | None = None, weights: str = "none", **arguments: Any
 ) -> keras.Model:
-    """Build an application, with Keras's own arguments; `alpha` is MobileNet's factor on the number of filters.
+    """Build an application with Keras's arguments; `alpha` is MobileNet's width multiplier.
 
-    Weights are "imagenet" for Keras's published ones, a file as `load_file` reads it, or "none" for random ones.
+    `weights` is "imagenet" for Keras's published weights, a file for `load_file`, or "none" for random weights.
     """
     builder, _ = find(name)
     if alpha != 1.0:
-        arguments["alpha"] = alpha  # which MobileNet has alone
+        arguments["alpha"] = alpha  # only MobileNet has it
     if size:
         arguments["input_shape"] = (size, size, 3)
     try:
         model = builder(weights="imagenet" if weights == "imagenet" else None, **arguments)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name} cannot be built: {sentence(error)}", "Leave --size and --alpha out.") from error
-    except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+    except Exception as error:  # a failed download; Keras raises a bare Exception
         raise unavailable(error) from error
     if weights not in ("imagenet", "none"):
         load_file(model, Path(weights))
@@ -53,13 +53,13 @@ def create(
 
 
 def unavailable(error: Exception) -> UserError:
-    """What to tell a user whose weights Keras could not download."""
+    """Return the error for weights that Keras could not download."""
     advice = f"Put the file into {system.keras_home() / 'models'}, or name it with --weights FILE; or --weights none."
     return UserError(f"Keras could not download the weights: {sentence(error)}", advice)
 
 
 def load_imagenet(model: keras.Model) -> list[str]:
-    """Fill the application within a model with Keras's published weights. Returns the layers without any: none."""
+    """Load Keras's published weights into the application inside a model. Returns the layers without any: none."""
     if (base := nested(model)) is None:
         raise UserError(f"{model.name} holds no application of Keras.", "Name a file with --weights.")
     mobile = re.fullmatch(r"(mobilenet)_(.*)_\d+", base.name)  # such as mobilenet_0.25_224
@@ -70,21 +70,21 @@ def load_imagenet(model: keras.Model) -> list[str]:
 
 
 def decode_predictions(probabilities: np.ndarray, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """Keras's function of this name, with class names that ship: (WordNet id, name, probability), the highest first."""
+    """Decode like Keras, with bundled class names: (WordNet id, name, probability), highest first."""
     classes = imagenet.classes()
     return [[(*classes[k], row[k]) for k in np.argsort(-row, kind="stable")[:top]] for row in probabilities]
 
 
 def nested(model: keras.Model) -> keras.Model | None:
-    """The one model inside another, if there is one."""
+    """Return the model nested in another, if there is exactly one."""
     found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     return found[0] if len(found) == 1 else None
 
 
 def load_file(model: keras.Model, path: Path) -> None:
-    """Fill a model from a file: Keras's published .h5, with or without its head, .weights.h5, or .keras.
+    """Load weights from a file: Keras's published .h5, with or without the head, .weights.h5, or .keras.
 
-    Raises UserError where the file cannot be read or does not fit, with Keras's reason.
+    Raises UserError, with Keras's reason, if the file cannot be read or does not fit.
     """
     try:
         weights.check(path)
@@ -92,14 +92,14 @@ def load_file(model: keras.Model, path: Path) -> None:
         with warnings.catch_warnings(action="ignore"):  # the error says what does not fit
             model.load_weights(path, **({"by_name": _names_all(path, model)} if legacy else {}))
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        said = str(error).partition(":\n\n")[2] or error  # of several, Keras counts the layers first
+        reason = str(error).partition(":\n\n")[2] or error  # if several fail, Keras counts the layers first
         advice = "Name the file of the same model, made with the same flags."
-        raise UserError(f"{path} does not fit {model.name}: {sentence(said)}", advice) from error
+        raise UserError(f"{path} does not fit {model.name}: {sentence(reason)}", advice) from error
 
 
 def _names_all(path: Path, model: keras.Model) -> bool:
-    """Whether a file of Keras 2 names every layer, and perhaps more, such as a head; else they go by their order."""
+    """Whether a Keras 2 file names every layer of the model; if not, weights are loaded in order."""
     with h5py.File(path) as file:
-        attributes = file.get("model_weights", file).attrs  # which cut long lists of names into several
+        attributes = file.get("model_weights", file).attrs  # long lists of names are split over several
         names = {os.fsdecode(n) for key in attributes if key.startswith("layer_names") for n in attributes[key]}
     return names >= {layer.name for layer in model.layers if layer.weights}

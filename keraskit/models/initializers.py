@@ -8,17 +8,17 @@ def spread_gates(layer: keras.layers.LSTM, span: int) -> None:
     """Set the gate biases of a built LSTM so that its units forget over 1 to `span` steps.
 
     The forget gate's bias is log(u) and the input gate's -log(u), u uniform from 1 to span - 1. Keras's default of 1
-    forgets within a few steps, too few for a sequence of hundreds. Weights alone change, so that the saved model
-    needs nothing but Keras.
+    forgets within a few steps, too few for a sequence of hundreds. Only weights change, so the saved model needs
+    only Keras.
 
     Args:
-        layer: an LSTM that has its weights.
+        layer: a built LSTM.
         span: the longest memory, in steps.
 
     Source: https://arxiv.org/abs/1804.11188, equation 16.
     """
     units = layer.units
-    if layer.cell.bias._value is None:  # built for its shapes alone (`weights.unallocated`): who knows how large it is
+    if layer.cell.bias._value is None:  # built without weights (`weights.unallocated`), as it may be huge
         return
     forget = np.log(np.asarray(keras.random.uniform((units,), 1.0, span - 1.0)))
     # Keras keeps the biases of its gates in one vector: input, forget, cell, output.

@@ -1,4 +1,4 @@
-"""Names of Keras and TensorFlow that are not public. A test fails by name when one of them goes or changes."""
+"""Private names of Keras and TensorFlow. A test fails by name when one is removed or changed."""
 
 from typing import Any
 
@@ -9,22 +9,22 @@ from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.eager import context
 from tensorflow.python.ops import check_ops
 
-# What is patched while a model is trained, for `mock.patch.object`. On several machines:
-REDUCE_PER_REPLICA = trainer, "reduce_per_replica"  # asks for the mean along an axis of scalars
-MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fails on values of several replicas
+# Arguments of `mock.patch.object` during training. On several machines:
+REDUCE_PER_REPLICA = trainer, "reduce_per_replica"  # reduces scalars along an axis
+MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fails on per-replica values
 # And on several devices:
 DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves autotuning on
-# While a step is traced that XLA compiles:
+# While a step is traced for XLA:
 ASSERT_EQUAL = check_ops, "assert_equal"
 
 
 def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int) -> Any:
-    """Configure TensorFlow's service that joins workers; there is no public door to its store and barriers.
+    """Configure TensorFlow's coordination service; its key-value store and barriers have no public API.
 
     Args:
-        workers: how many there are. The service runs in the first.
-        wait: seconds that a strategy, made afterwards, waits for all of them.
-        heartbeat: seconds until a silent worker is lost.
+        workers: number of workers. The service runs in the first.
+        wait: seconds that a strategy, created afterwards, waits for all workers.
+        heartbeat: seconds until a silent worker counts as lost.
         shutdown: seconds that workers wait for each other at the end.
     """
     service = context.context()
@@ -41,5 +41,5 @@ def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int)
 
 
 def set_cardinality(dataset: tf.distribute.DistributedDataset, steps: int) -> None:
-    """Say how many steps a distributed dataset has: it counts each device's batches, and Keras takes them for steps."""
+    """Set the number of steps of a distributed dataset, which counts the batches of each device as steps."""
     dataset._cardinality = steps

@@ -1,4 +1,4 @@
-"""Load model and weight files that anybody may have made: bound what they claim, and leave the rest to Keras."""
+"""Load untrusted model and weight files: bound the sizes they declare, and leave the rest to Keras."""
 
 import contextlib
 import io
@@ -15,15 +15,15 @@ import keras
 from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes one and a half million
-MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and what is no bomb whatever the ratio
-MOST_OUTPUT = 2_000_000_000  # bytes that one layer may make of one example
+MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
+MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and bytes allowed beyond it
+MOST_OUTPUT = 2_000_000_000  # bytes of a layer's output for one example
 
 
 def load(path: Path) -> keras.Model:
-    """Load a `.keras` file, uncompiled, in Keras's safe mode: it refuses code, links, and files outside of this one.
+    """Load a `.keras` file, uncompiled, in Keras's safe mode, which refuses code, links and external files.
 
-    Raises ValueError where the file claims more than it holds. Keras raises anything else for what it refuses.
+    Raises ValueError if the file declares more than it holds; Keras may raise any exception.
     """
     with unallocated():
         model = keras.saving.deserialize_keras_object({**check(path), "compile_config": None}, safe_mode=True)
@@ -35,13 +35,13 @@ def load(path: Path) -> keras.Model:
             name = tensor._keras_history.operation.name
             raise ValueError(f"refused: its {name} gives out {tensor.shape} for one example")
     declared, stored = sum(math.prod(variable.shape) for variable in model.variables), path.stat().st_size
-    if declared > stored + SLACK:  # each takes a byte at least
+    if declared > stored + SLACK:  # a weight takes at least one byte
         raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check(path: Path) -> Any:
-    """Refuse a `.keras` or HDF5 file that would unpack to far more than it has; return the former's configuration."""
+    """Raise ValueError if a `.keras` or HDF5 file unpacks to far more than its size; return the former's config."""
     if path.suffix != ".keras":
         with h5py.File(path) as file:
             return _check_arrays(file, path.stat().st_size)
@@ -56,7 +56,7 @@ def check(path: Path) -> Any:
 
 
 def _check_arrays(file: h5py.File, stored: int) -> None:
-    """Raise ValueError where the arrays of an HDF5 file of so many bytes are far larger than it."""
+    """Raise ValueError if the arrays of an HDF5 file are far larger than its `stored` bytes."""
     sizes: list[int] = []
 
     def look(_: str, found: Any) -> None:
@@ -69,14 +69,14 @@ def _check_arrays(file: h5py.File, stored: int) -> None:
 
 
 def reason(error: Exception) -> str:
-    """The innermost of the reasons that Keras gives, one within another."""
-    said = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
-    return said.rpartition(":\n\n")[2].strip() or type(error).__name__
+    """Return the innermost message of Keras's nested errors."""
+    message = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
+    return message.rpartition(":\n\n")[2].strip() or type(error).__name__
 
 
 @contextlib.contextmanager
 def unallocated() -> Iterator[None]:
-    """Build models with shapes and no weights."""
+    """Build models with shapes but without weights inside the block."""
     before = {
         name: global_state.get_global_attribute(name) for name in ("uninitialized_variables", "global_seed_generator")
     }
@@ -84,11 +84,11 @@ def unallocated() -> Iterator[None]:
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
-    finally:  # else Keras would allocate what was built with the next scope that ends
+    finally:  # else Keras would allocate these weights when the next scope ends
         for name, value in before.items():
             global_state.set_global_attribute(name, value)
 
 
 def uncompiled(model: keras.Model) -> contextlib.AbstractContextManager[object]:
-    """The model without its optimizer, as it is summarised and saved: plain Keras then loads it without a warning."""
+    """Hide the optimizer inside the block: a model saved so loads in plain Keras without a warning."""
     return mock.patch.multiple(model, compiled=False, optimizer=None)

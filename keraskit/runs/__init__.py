@@ -1,1 +1,1 @@
-"""A run folder, what every run writes into it, and how it is opened."""
+"""Run folders: what every run writes, and how to open them."""

@@ -1,4 +1,4 @@
-"""Sheets of pictures with captions, drawn as PNG and kept one by one for the report; the model's summary and graph."""
+"""Draw sheets of captioned pictures, pack them for the report, and write the model's summary and graph."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from keraskit.runs.plots import Sheet
 from keraskit.runs.predictions import SplitPredictions
 
 SHOWN = 32
-PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz, and the report shows all
-SMALL, LARGEST = 64, 160  # pixels of a side up to which a picture is kept as it is, and in the page's pictures
-WHOLE = 8  # mistakes, and right predictions, kept in full size for `explain`
+PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report shows them all
+SMALL, LARGEST = 64, 160  # pixels per side: pictures up to SMALL are stored unchanged, larger ones as thumbnails
+WHOLE = 8  # mistakes, and correct predictions, stored in full size for `explain`
 
 
 def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, Sheet]:
-    """Sheets of the most confident mistakes and the first right predictions; empty without pictures."""
+    """Return sheets of the most confident mistakes and the first correct predictions; empty without pictures."""
     if split.inputs is None or split.labels is None:
         return {}
     predicted = probabilities.argmax(axis=1)
@@ -37,8 +37,8 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
     captions = []
     for i in worst:
         file = f"\n{Path(split.names[i]).name[-20:]}" if split.names is not None else ""
-        said = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
-        captions.append(f"true {classes[split.labels[i]]}\n{said}{file}")
+        line = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
+        captions.append(f"true {classes[split.labels[i]]}\n{line}{file}")
     title = f"The most confident of {len(wrong):,} mistakes on {split.size:,} test examples"
     return {
         "mistakes": Sheet(split.pictures(worst), captions, title),
@@ -47,10 +47,10 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
 
 
 def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str, Sheet]:
-    """Training pictures; or, where the recipe has a figure, targets and predictions of the first test examples."""
+    """Return a sheet of training pictures, or the recipe's own figure of the first test examples."""
     if recipe.figure:
-        first = ({name: array[: SHOWN // 2] for name, array in of.items()} for of in (test.targets, test.predictions))
-        figure = recipe.figure(splits.classes, *(of.get("", of) for of in first))
+        first = ({name: a[: SHOWN // 2] for name, a in arrays.items()} for arrays in (test.targets, test.predictions))
+        figure = recipe.figure(splits.classes, *(arrays.get("", arrays) for arrays in first))
         return {"samples": Sheet(*figure, "Test examples")}
     if not splits.train.inputs:
         return {}
@@ -61,7 +61,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str,
 
 
 def augmented(train: Split, seed: int) -> dict[str, Sheet]:
-    """Training pictures, and below each what the model saw of it in the first epoch."""
+    """Return a sheet of training pictures, above the same pictures as augmented in the first epoch."""
     if not train.augmentation or not train.augmentation.is_random or train.inputs is None:
         return {}
     chosen = np.arange(min(8, train.size))
@@ -72,7 +72,7 @@ def augmented(train: Split, seed: int) -> dict[str, Sheet]:
 
 
 def draw(folder: RunFolder, sheets: Mapping[str, Sheet]) -> None:
-    """Write each sheet as NAME.png, and the pictures of all for the report; `right` stands there alone."""
+    """Write each sheet but `right` as NAME.png, and the pictures of all sheets for the report."""
     for name in sheets.keys() - {"right"}:
         with folder.atomic(f"{name}.png") as path:
             plots.save(plots.sheet(sheets[name]), path)
@@ -80,7 +80,7 @@ def draw(folder: RunFolder, sheets: Mapping[str, Sheet]) -> None:
 
 
 def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -> None:
-    """Write the pictures of sheets one by one, encoded, into one file, whose name ends as `PICTURES`."""
+    """Encode the pictures of all sheets and write them to one file; `file` must end in `PICTURES`."""
     arrays: dict[str, Any] = {}
     for name, sheet in sheets.items():
         arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
@@ -93,7 +93,7 @@ def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -
 
 
 def read(folder: RunFolder) -> dict[str, Sheet]:
-    """All sheets in a folder by name, each picture encoded. Raises UserError where a file is damaged."""
+    """Read all sheets of a folder by name, pictures encoded. Raises UserError if a file is damaged."""
     sheets = {}
     for place in sorted(folder.path.glob(f"*{PICTURES}"), key=lambda path: path.name != PICTURES):
         data = io.BytesIO(folder.read_bytes(place.name))

@@ -1,4 +1,4 @@
-"""One run's folder: each file is whole or absent, and run.json says what happened."""
+"""A run folder: each file is whole or absent, and run.json records what happened."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from keraskit.text import short
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # traceback of an unexpected error
-CHECKPOINT = "checkpoint.npz"  # where training stands, or ended, from which more epochs go on
-TRAINED_ON = "trained_on.npy"  # of each training picture's file, 64 bits of its sha256
-STATISTICS = "statistics.npz"  # of the training pictures, where an augmentation standardises with them
+CHECKPOINT = "checkpoint.npz"  # training state; kept after the end, so that more epochs can follow
+TRAINED_ON = "trained_on.npy"  # 64 bits of the SHA-256 of each training picture's file
+STATISTICS = "statistics.npz"  # of the training pictures, if an augmentation standardises with them
 
 
 class RunFolder:
-    """Write and read `<output_dir>/<recipe>/<UTC time>-<short id>/`, which exists."""
+    """Read and write an existing folder `<output_dir>/<recipe>/<UTC time>-<short id>/`."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
     @classmethod
     def create(cls, output_dir: Path | str, recipe: str) -> RunFolder:
-        """Make a new folder. Raises UserError where none can be made."""
+        """Create a new folder. Raises UserError on failure."""
         path = Path(output_dir) / recipe / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         try:
             path.mkdir(parents=True)
@@ -47,7 +47,7 @@ class RunFolder:
         return cls(path.resolve())
 
     def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:
-        """A path beside `name` to write to; renamed to `name` if the block succeeds (`files.atomic`)."""
+        """Yield a temporary path; rename it to `name` if the block succeeds (`files.atomic`)."""
         return files.atomic(self.path / name, durable)
 
     def sweep(self) -> None:
@@ -57,7 +57,7 @@ class RunFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock the folder inside the block. Raises UserError where another process has locked it."""
+        """Lock the folder inside the block. Raises UserError if another process holds the lock."""
         lock = os.open(self.path, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,22 +77,22 @@ class RunFolder:
         files.write_text(self.path / name, text, durable=name == MANIFEST)
 
     def write_json(self, name: str, data: Any) -> None:
-        """Write a JSON file, indented, with numbers as Python has them."""
+        """Write an indented JSON file; other types become strings."""
         self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
 
     def file(self, name: str, most: int = files.MOST_OF_ARRAYS) -> Path:
         """Check and return the path of a file to read; every reader calls this.
 
-        Raises FileNotFoundError, and UserError for what no run writes: a link out of it, a pipe, too many bytes.
+        Raises FileNotFoundError, or UserError for a link out of the folder, a pipe, or a file above `most` bytes.
         """
         return files.regular(self.path / name, self.path, most)
 
     def read_bytes(self, name: str) -> bytes:
-        """Read a text or picture. Raises as `file` does."""
+        """Read a text or picture file. Raises like `file`."""
         return self.file(name, files.MOST_BYTES).read_bytes()
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file. Raises UserError when it is missing or damaged."""
+        """Read a JSON file. Raises UserError if it is missing or damaged."""
         try:
             return json.loads(self.read_bytes(name))
         except FileNotFoundError:
@@ -101,9 +101,9 @@ class RunFolder:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 
     def update_manifest(self, **facts: Any) -> None:
-        """Add keys to run.json."""
-        known = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
-        self.write_json(MANIFEST, {**known, **facts})
+        """Add or replace keys of run.json."""
+        manifest = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
+        self.write_json(MANIFEST, {**manifest, **facts})
 
     @contextmanager
     def recorded(self, **facts: Any) -> Iterator[None]:
@@ -113,7 +113,7 @@ class RunFolder:
             yield
         except BaseException as error:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(OSError, UserError):  # perhaps a full disk is what went wrong
+            with suppress(OSError, UserError):  # the disk may be full
                 if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
                     self.write_text(ERROR, "".join(traceback.format_exception(error)))
                     error.add_note(f"{self.path / ERROR} says where.")
@@ -122,13 +122,13 @@ class RunFolder:
         self.update_manifest(status="finished", ended=now())
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
-        """Write history.csv: one row per epoch, the columns of the first row."""
+        """Write history.csv: one row per epoch, columns as in the first row."""
         text, names = io.StringIO(), list(rows[0]) if rows else ["epoch"]
         csv.writer(text, lineterminator="\n").writerows([names, *([row[name] for name in names] for row in rows)])
         self.write_text(HISTORY, text.getvalue())
 
     def read_history(self) -> list[dict[str, float]]:
-        """Read history.csv; empty when no epoch has ended."""
+        """Read history.csv; empty if no epoch has ended. Raises UserError if it is damaged."""
         try:
             text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
@@ -147,12 +147,12 @@ class RunFolder:
 
 
 def now(ago: float = 0.0) -> str:
-    """UTC time in ISO 8601, so many seconds ago."""
+    """Return the UTC time `ago` seconds ago, in ISO 8601."""
     return (datetime.now(UTC) - timedelta(seconds=ago - 0.5)).isoformat(timespec="seconds")
 
 
 def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = ()) -> str:
-    """Return the command that resumes the run of a folder."""
+    """Return the command that resumes the run in a folder."""
     if workers:
         return f"{facts.get('command')} --resume, on every worker"
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():

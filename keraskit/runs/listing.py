@@ -21,7 +21,7 @@ MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: its folder, manifest, and history, which is empty where no epoch has ended."""
+    """A run: folder, manifest and history, which is empty if no epoch has ended."""
 
     folder: RunFolder
     facts: dict[str, Any]
@@ -45,14 +45,14 @@ class Run:
 
     @property
     def home(self) -> Path:
-        """The folder it was handed in: the one above the run's and the recipe's own, as a run makes them."""
+        """The folder above the run's and the recipe's own, if these have their default names."""
         path = self.folder.path.resolve()
         path = path.parent if MADE.fullmatch(path.name) else path
         return path.parent if path.name == self.facts["recipe"] else path
 
     @property
     def weights(self) -> str:
-        """The hash of its weights; of an unfinished run its folder."""
+        """Hash of the weights; the folder's path if the run is unfinished."""
         return self.facts.get("weights_sha256") or str(self.folder.path.resolve())
 
     @property
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def task(self) -> tuple[Any, ...]:
-        """Data, examples by split, and whether it was quick: equal for runs that may be compared."""
+        """Data, number of examples by split, and `quick`: equal for comparable runs."""
         data = self.facts["data"]
         quick = bool((self.facts.get("config") or {}).get("quick"))
         return data.get("sha256") or data["name"], tuple(sorted(self.examples.items())), quick
@@ -76,62 +76,62 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Runs that differ in their seed alone, or one run: what tells them from other rows, and the runs by seed."""
+    """One run, or runs that differ only in their seed, sorted by seed; the label distinguishes rows."""
 
     label: str
     runs: list[Run]
 
     @property
     def weights(self) -> set[str]:
-        """The hashes of the runs' weights."""
+        """Hashes of the runs' weights."""
         return {run.weights for run in self.runs}
 
     @property
     def test(self) -> str:
-        """The result: with its interval, or the mean of several seeds with its standard error."""
-        run, known = self.runs[0], [run.test for run in self.runs if run.test is not None]
-        if not known:
+        """Test metric with its interval, or mean over seeds with standard error; the status if not tested."""
+        run, tests = self.runs[0], [run.test for run in self.runs if run.test is not None]
+        if not tests:
             return run.facts.get("status") or ""
-        if len(known) > 1:
-            return f"{statistics.mean(known):.4f} ± {statistics.stdev(known) / len(known) ** 0.5:.4f}"
+        if len(tests) > 1:
+            return f"{statistics.mean(tests):.4f} ± {statistics.stdev(tests) / len(tests) ** 0.5:.4f}"
         count = run.examples.get("test")
-        if count and metrics.counts_examples(run.metric, run.facts) and 0 <= known[0] <= 1:
-            low, high = metrics.interval(round(known[0] * count), count)
-            return f"{known[0]:.4f} ({low:.3f} to {high:.3f})"
-        return metrics.number(known[0])
+        if count and metrics.counts_examples(run.metric, run.facts) and 0 <= tests[0] <= 1:
+            low, high = metrics.interval(round(tests[0] * count), count)
+            return f"{tests[0]:.4f} ({low:.3f} to {high:.3f})"
+        return metrics.number(tests[0])
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
-    """Find run folders in and below these, the oldest first. Raises UserError where there is none."""
+    """Find run folders in and below each path, oldest first. Raises UserError if a path has none."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = [path] if (path / MANIFEST).exists() else [file.parent for file in path.glob(f"**/{MANIFEST}")]
         if not inside:
-            there = f"{path} has no {MANIFEST}, nor is there any below it." if path.is_dir() else f"There is no {path}."
-            raise UserError(there, "Name a run's folder, or a folder of runs: they lie in runs/<recipe>/.")
+            error = f"{path} has no {MANIFEST}, nor is there any below it." if path.is_dir() else f"There is no {path}."
+            raise UserError(error, "Name a run's folder, or a folder of runs: they lie in runs/<recipe>/.")
         found |= dict.fromkeys(sorted(inside, key=lambda each: each.name))
     return list(found)
 
 
 def read(path: Path) -> Run:
-    """Read a run. Raises UserError where its files are damaged."""
+    """Read a run. Raises UserError if its files are damaged."""
     folder = RunFolder(path)
     return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name"), folder.read_history())
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Group runs of one folder that differ in their seed alone."""
+    """Group runs of one folder that differ only in their seed."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.home
-        again = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
-        groups.setdefault((*same, run.folder.path) if again or not run.history else same, []).append(run)
-    several = [sorted(group, key=lambda run: run.facts.get("seed") or 0) for group in groups.values()]
-    return [Row(*each) for each in zip(labels([group[0] for group in several]), several, strict=True)]
+        repeated = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
+        groups.setdefault((*same, run.folder.path) if repeated or not run.history else same, []).append(run)
+    grouped = [sorted(group, key=lambda run: run.facts.get("seed") or 0) for group in groups.values()]
+    return [Row(*each) for each in zip(labels([group[0] for group in grouped]), grouped, strict=True)]
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """Recipe, flags that differ, and place of each run; its seed and then its id where others are called the same."""
+    """Label each run by recipe, differing flags and place; add the seed, then the id, to equal labels."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
     made = []
     for run, place in zip(runs, places(runs), strict=True):
@@ -144,14 +144,14 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 def places(runs: Sequence[Run]) -> list[str]:
-    """What differs in the folders that runs were handed in, such as students' names."""
+    """Return what differs in the paths of the runs' homes, such as students' names."""
     parts = [run.home.parts for run in runs]
     shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
 
 
 def table(paths: Sequence[Path]) -> list[list[str]]:
-    """Table cells of the runs in and below folders, in the columns of `HEAD`, the newest last."""
+    """Return table cells of the runs in and below folders, columns as in `HEAD`, newest last."""
     runs = sorted((read(path) for path in find(paths)), key=lambda run: run.facts.get("started") or "")
     lines = []
     for run, place in zip(runs, places(runs), strict=True):

@@ -1,4 +1,4 @@
-"""run.json, what a run records of itself: read and checked. docs/run-folder.md says what each key means."""
+"""Read and validate run.json, the record of a run. docs/run-folder.md documents its keys."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Numbers = dict[str, float | None]
 
 
 def _keys(*types: tuple[Any, str]) -> type[BaseModel]:
-    """Keys of each type, that may be left out or null; others are kept as they are."""
-    keys: dict[str, Any] = {name: (kind | None, None) for kind, names in types for name in names.split()}
+    """Create a model of optional, nullable keys from (type, names) pairs; other keys are kept unchanged."""
+    keys: dict[str, Any] = {name: (annotation | None, None) for annotation, names in types for name in names.split()}
     return create_model("Keys", __config__=ConfigDict(extra="allow", strict=True, defer_build=True), **keys)
 
 
@@ -40,9 +40,9 @@ Manifest = _keys(
 
 
 def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
-    """Read run.json, which anybody may have made.
+    """Read and validate run.json, which may come from anyone.
 
-    `needed` keys, such as "recipe" or "data.name", must have a value. Raises UserError where it is missing or damaged.
+    `needed` keys, such as "recipe" or "data.name", must have values. Raises UserError if it is missing or damaged.
     """
     run, problem = folder.read_json(MANIFEST), ""
     try:
@@ -61,7 +61,7 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
 
 
 def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """Runs in a folder, or in folders in it, the newest first, each with its manifest; damaged ones are left out."""
+    """Yield the runs in a folder and its subfolders with their manifests, newest first; skip damaged ones."""
     found = [file.parent for below in ("*", "*/*") for file in path.glob(f"{below}/{MANIFEST}")]
     for folder in sorted(found, key=lambda run: run.name, reverse=True):
         with suppress(UserError):
@@ -69,9 +69,9 @@ def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
 
 
 def newest(path: Path, unfinished: bool = False) -> RunFolder:
-    """This run's folder, or the newest finished run's in a folder of runs, or of folders of them.
+    """Return `path` if it is a run folder, else that of the newest finished run in it or its subfolders.
 
-    Raises UserError where there is none; `unfinished` takes a run's own folder though it has not finished.
+    Raises UserError if there is none, or if the run in `path` itself has not finished, unless `unfinished`.
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")

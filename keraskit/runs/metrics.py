@@ -1,4 +1,4 @@
-"""Metrics: a history's, those of predictions by class, calibration, regression errors, tests of two models."""
+"""Metrics of histories, classification metrics, calibration, regression errors, tests of two models."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 Z = 1.96  # standard deviations on each side of a 95 % interval
-BINS = 15  # of confidences, as Guo et al. 2017 have them
+BINS = 15  # of confidence, as in Guo et al. 2017
 SURE = 0.05  # p-value from which a difference may be chance
-FAR = 100  # times the squared error of the training mean, or of 0, where an untrained model begins
+FAR = 100  # times the squared error of predicting the training mean, or 0, as an untrained model does
 Values = tuple[str, np.ndarray, np.ndarray]
 Rows = Sequence[dict[str, float]]  # of a history
 
@@ -32,18 +32,18 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def metric(rows: Rows) -> str:
-    """Headline metric: the first but the loss that was measured in validation too."""
+    """Return the headline metric: the first but the loss that has a validation value."""
     return next((name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss"), "loss")
 
 
 def counts_examples(name: str, run: dict[str, Any]) -> bool:
-    """Whether a metric is accuracy by example, not by label or pixel, of which an example has several."""
+    """Whether a metric is accuracy per example, not per label or pixel."""
     output = run.get("class_output") or ""
     return bool(run.get("classes")) and name.startswith(output) and name.endswith("accuracy") and "balanced" not in name
 
 
 def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
-    """Make probabilities, shape (n, classes), of outputs of this shape, or of (n, 1) for the second of two classes.
+    """Convert outputs, shape (n, classes), or (n, 1) for the second of two, to probabilities, shape (n, classes).
 
     `activation` is "softmax" or "sigmoid" for logits, None for probabilities.
     """
@@ -57,7 +57,7 @@ def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndar
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, which holds for few examples and near 0 and 1 too (Wilson 1927)."""
+    """Wilson's 95 % interval of a proportion, valid also for few examples and near 0 and 1 (Wilson 1927)."""
     share, spread = right / count, Z**2 / count
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
@@ -65,38 +65,38 @@ def interval(right: int, count: int) -> tuple[float, float]:
 
 
 def chance(labels: np.ndarray) -> float:
-    """Accuracy of always naming the most frequent class. `labels` int, shape (n,)."""
+    """Accuracy of always predicting the most frequent class. `labels` int, shape (n,)."""
     return float(np.bincount(labels).max() / len(labels))
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts, shape (classes, classes): true class by predicted."""
+    """Confusion counts, shape (classes, classes): true class by predicted class."""
     counts = np.zeros((classes, classes), int)
     np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
 def confused(counts: np.ndarray, most: int) -> list[tuple[int, int, int]]:
-    """Pairs of classes that are confused most: true class, predicted class, count; of equal ones the first."""
+    """Return the `most` most confused pairs as (true class, predicted class, count)."""
     off = counts - np.diag(np.diag(counts))
-    places = (divmod(int(k), len(off)) for k in np.argsort(-off, axis=None, kind="stable")[:most])
-    return [(i, j, int(off[i, j])) for i, j in places if off[i, j]]
+    pairs = (divmod(int(k), len(off)) for k in np.argsort(-off, axis=None, kind="stable")[:most])
+    return [(i, j, int(off[i, j])) for i, j in pairs if off[i, j]]
 
 
 def beside_accuracy(counts: np.ndarray, trained: np.ndarray | None) -> dict[str, float]:
-    """Balanced accuracy, the mean recall of classes with examples, where one has more than twice those of another.
+    """Return balanced accuracy, the mean recall of classes, if one has over twice the examples of another.
 
     `counts` are confusion counts, `trained` the training labels.
     """
     support = counts.sum(axis=1)
-    learned = support if trained is None else np.bincount(trained)
-    if all(each[each > 0].max() <= 2 * each[each > 0].min() for each in (support, learned)):
+    training = support if trained is None else np.bincount(trained)
+    if all(each[each > 0].max() <= 2 * each[each > 0].min() for each in (support, training)):
         return {}
     return {"balanced_accuracy": float(by_class(counts)["recall"][support > 0].mean())}
 
 
 def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall, F1 and support of each class from confusion counts; 0 where there is nothing to divide by."""
+    """Precision, recall, F1 and support of each class from confusion counts; 0 on division by zero."""
     hits, predicted, support = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(predicted + support, 1)
@@ -105,13 +105,13 @@ def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """Confidence beside accuracy: whether 0.8 is right in eight cases of ten."""
+    """Accuracy by confidence: whether predictions of 0.8 are right in eight cases of ten."""
 
-    bins: np.ndarray  # of `BINS` of equal width, those with examples
+    bins: np.ndarray  # those of `BINS` of equal width that have examples
     confidence: np.ndarray  # mean probability of the predicted class in each
-    accuracy: np.ndarray  # share of right answers in each
+    accuracy: np.ndarray  # share of correct predictions in each
     counts: np.ndarray  # examples in each
-    noise: float  # expected calibration error that 95 % of calibrated models with these confidences stay below
+    noise: float  # 95th percentile of the expected calibration error of calibrated models with these confidences
 
     @property
     def error(self) -> float:
@@ -119,43 +119,43 @@ class Calibration:
         return float(np.average(np.abs(self.accuracy - self.confidence), weights=self.counts))
 
     def __str__(self) -> str:
-        sure, right = (np.average(each, weights=self.counts) for each in (self.confidence, self.accuracy))
+        mean, right = (np.average(each, weights=self.counts) for each in (self.confidence, self.accuracy))
         word = "calibrated, as far as these examples show" if self.error <= self.noise else "not calibrated"
         return (
-            f"On average its probability is {sure:.1%}, and {right:.1%} of its answers are right. The expected "
+            f"On average its probability is {mean:.1%}, and {right:.1%} of its answers are right. The expected "
             f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "
             f"it is {word}."
         )
 
 
 def calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Measure calibration. `probabilities` of shape (n, classes); its noise is that of labels drawn from them."""
+    """Measure calibration. `probabilities` of shape (n, classes); the noise is from labels drawn from them."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    bins, place, counts = np.unique(place, return_inverse=True, return_counts=True)
-    sure, share = (np.bincount(place, weights=each) for each in (confidence, right))
+    index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    bins, index, counts = np.unique(index, return_inverse=True, return_counts=True)
+    total, hits = (np.bincount(index, weights=each) for each in (confidence, right))
     random = np.random.default_rng(0)
-    drawn = (np.bincount(place, weights=random.random(len(place)) < confidence) for _ in range(1_000))
-    noise = np.percentile([np.abs(each - sure).sum() / len(place) for each in drawn], 95)
-    return Calibration(bins, sure / counts, share / counts, counts, float(noise))
+    drawn = (np.bincount(index, weights=random.random(len(index)) < confidence) for _ in range(1_000))
+    noise = np.percentile([np.abs(each - total).sum() / len(index) for each in drawn], 95)
+    return Calibration(bins, total / counts, hits / counts, counts, float(noise))
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
-    """McNemar's mid-p-value (Fagerland et al. 2013) of which examples each of two models has right, bool, (n,)."""
-    only, alone = int((one & ~other).sum()), int((other & ~one).sum())
+    """McNemar's mid-p-value (Fagerland et al. 2013); which examples each model has right, bool, shape (n,)."""
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
     tail, term = 0, 1  # binomial coefficients, in integers: exact for any count
-    for i in range(min(only, alone)):
-        tail, term = tail + term, term * (only + alone - i) // (i + 1)
-    return (2 * tail + term) / 2 ** (only + alone)
+    for i in range(min(only_one, only_other)):
+        tail, term = tail + term, term * (only_one + only_other - i) // (i + 1)
+    return (2 * tail + term) / 2 ** (only_one + only_other)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """Difference of two models' accuracies on the same examples, and its 95 % interval (Agresti and Min 2005).
+    """Difference of two models' accuracies on the same examples, with its 95 % interval (Agresti and Min 2005).
 
-    `one` and `other` say of each example whether it is right, or the share of seeds that have it right, shape (n,).
+    `one` and `other`, shape (n,): whether each example is right, or the share of seeds that have it right.
     """
     apart = one.astype(np.float64) - other
-    count = len(apart) + 2  # half an example more in each cell of the 2x2 table, so the width is never zero
+    count = len(apart) + 2  # add half an example to each cell of the 2x2 table, so the width is never zero
     middle = apart.sum() / count
     half = Z * math.sqrt(((apart @ apart + 1) / count - middle**2) / count)
     return float(apart.mean()), float(middle - half), float(middle + half)
@@ -164,9 +164,9 @@ def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]
 def over_seeds(
     one: Mapping[int, float], other: Mapping[int, float], finest: float
 ) -> tuple[float, float, float, float, str]:
-    """Difference of mean accuracies over seeds, its 95 % interval, the p-value and the test's name.
+    """Difference of mean accuracies over seeds, its 95 % interval, p-value and name of the test.
 
-    The same seeds are paired. `finest` is the smallest difference an accuracy can show, the spread where all agree.
+    Equal sets of seeds are paired. `finest`, the resolution of an accuracy, replaces a standard deviation of 0.
     """
     a, b = (np.array([scores[seed] for seed in sorted(scores)]) for scores in (one, other))
     samples, name = ([a - b], "paired t-test") if set(one) == set(other) else ([a, b], "Welch's t-test")
@@ -190,14 +190,14 @@ def student(t: float, freedom: float) -> float:
 
 
 def two_proportions(right: int, count: int, others: int, of: int) -> float:
-    """Two-sided p-value of the z-test that right / count and others / of, of different examples, are equal."""
+    """Two-sided p-value of the z-test that right / count equals others / of, on different examples."""
     share = (right + others) / (count + of)
     error = math.sqrt(share * (1 - share) * (1 / count + 1 / of))
     return math.erfc(abs(right / count - others / of) / error / math.sqrt(2)) if error else 1.0
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, in the order given (Holm 1979)."""
+    """Correct p-values for multiple testing, keeping their order (Holm 1979)."""
     corrected, least = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         corrected[i] = least = max(least, min(1.0, (len(p) - rank) * p[i]))
@@ -205,13 +205,13 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> tuple[list[str], list[str], bool]:
-    """Compare outputs with training means: a sentence on each, warnings of the worse, and whether one diverged."""
-    said, warnings, far = [], [], False
+    """Compare outputs with training means: a sentence on each, warnings if not better, whether one diverged."""
+    sentences, warnings, far = [], [], False
     for name, targets, predictions in values:
         of_mean = np.square(means[name].reshape(-1) - targets).mean(axis=1)
         squared = np.square(predictions - targets).mean(axis=1)
         absolute, least = (np.abs(each - targets).mean(axis=1) for each in (predictions, means[name].reshape(-1)))
-        said.append(
+        sentences.append(
             f"{name + ': ' if name else ''}mean absolute error {_mean(absolute)}, mean squared error {_mean(squared)}, "
             f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
             f"{of_mean.mean():.4g}."
@@ -220,15 +220,15 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
         if (worse := squared - of_mean).mean() >= 0:
             word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
-    return said, warnings, far
+    return sentences, warnings, far
 
 
 def _mean(values: np.ndarray) -> str:
-    """A mean of values that are not negative, with its 95 % interval."""
+    """Format the mean of non-negative values with its 95 % interval."""
     mean, half = values.mean(), _half(values)
     return f"{mean:.4g} (95% interval {max(0.0, mean - half):.4g} to {mean + half:.4g})"
 
 
 def _half(values: np.ndarray) -> float:
-    """Half the 95 % interval of a mean."""
+    """Half-width of the 95 % interval of a mean."""
     return Z * float(values.std(ddof=1)) / math.sqrt(len(values))

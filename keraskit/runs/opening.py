@@ -1,4 +1,4 @@
-"""Opens a finished run for inference: model, classes and preprocessing, from its folder alone."""
+"""Open a finished run for inference: model, classes and preprocessing, from its folder only."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
-    """A run that learned classes from pictures, loaded for inference."""
+    """An image classifier's run, loaded for inference."""
 
     folder: RunFolder
-    facts: dict[str, Any]  # its manifest
-    model: keras.Model  # the best by validation, float32, not compiled
-    inputs: Inputs  # size, scale and shape of its pictures
-    augmentation: Augmentation  # with statistics of the training pictures, where it standardises with them
+    facts: dict[str, Any]  # manifest
+    model: keras.Model  # best by validation, float32, uncompiled
+    inputs: Inputs  # size, scale and channels of the pictures
+    augmentation: Augmentation  # with statistics of the training pictures, if it standardises with them
 
     @property
     def classes(self) -> list[str]:
@@ -42,13 +42,13 @@ class OpenedRun:
 
     @property
     def trained(self) -> dict[str, float]:
-        """What `digit_pictures.measure` found in the training pictures; 0 where they are not grey."""
+        """Training pictures as measured by `digit_pictures.measure`; 0 if they are not grey."""
         found = self.facts.get("training_pictures") or {}
         return {name: found.get(name) or 0.0 for name in ("darkest_border", "brightest_border", "as_mnist")}
 
     @cached_property
     def classifier(self) -> keras.Model:
-        """The model up to the output that names the class, ending in probabilities: (n, classes), or (n, 1) of two."""
+        """The model up to its class output, as probabilities of shape (n, classes), or (n, 1) for two classes."""
         model, count = self.model, len(self.classes)
         if output := self.facts.get("class_output"):
             model = keras.Model(model.inputs, model.get_layer(output).output)
@@ -60,15 +60,15 @@ class OpenedRun:
         return model
 
     def preprocess(self, pictures: np.ndarray) -> Any:
-        """Make the model's input of uint8 pictures, shape (n, height, width) or (n, height, width, 3)."""
+        """Preprocess uint8 pictures, shape (n, height, width) or (n, height, width, 3), for the model."""
         return self.inputs.preprocess(pictures, self.augmentation)
 
 
 def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedRun:
-    """Open the run in a folder, or the newest finished one of several; `unfinished` takes any that has a model.
+    """Open a run folder, or the newest finished run of several; `unfinished` accepts any run with a model.
 
-    `recipe` is the file of a recipe that the user trusts, whose layers the model has. Raises UserError where there is
-    none, it learned no classes from pictures, or its files are damaged or contradict each other.
+    `recipe` is a trusted recipe file that defines custom layers of the model. Raises UserError if there is no run, it
+    is not an image classifier's, or its files are damaged or contradict each other.
     """
     folder = manifest.newest(run, unfinished)
     facts = manifest.read(folder, "recipe", "classes", "config")
@@ -76,7 +76,7 @@ def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) ->
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
         inputs, augmentation = Inputs.from_json(facts["inputs"]), Augmentation(**facts["config"].get("augment") or {})
-        if augmentation.needs_fit:  # what standardises is part of preprocessing
+        if augmentation.needs_fit:  # standardisation is part of preprocessing
             augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
         opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
@@ -88,10 +88,10 @@ def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) ->
 
 
 def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
-    """Load a run's best model. Raises UserError where there is none, or it is not what a run wrote.
+    """Load a run's best model. Raises UserError if it is missing or cannot be loaded.
 
-    `recipe` is a file that the user trusts, imported first: Keras knows its classes and functions then. What Keras
-    loads not even so is built by this recipe, and filled with the weights.
+    `recipe` is a trusted file, imported first so that Keras finds its classes and functions. If Keras still fails to
+    load the model, the recipe builds it and only the weights are loaded.
     """
     try:
         path = folder.file(MODEL)
@@ -99,18 +99,18 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
         raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.") from error
     own = find_card(str(recipe)).load() if recipe else None
     try:
-        known = inspect.unwrap(own.build).__globals__ if own else {}  # what the builder's module knows
-        with keras.saving.custom_object_scope({name: value for name, value in known.items() if callable(value)}):
+        names = inspect.unwrap(own.build).__globals__ if own else {}  # of the builder's module
+        with keras.saving.custom_object_scope({name: value for name, value in names.items() if callable(value)}):
             return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
         facts = manifest.read(folder) if (folder.path / MANIFEST).exists() else {}
         if not own:
             source, ours = facts.get("source"), facts.get("recipe") in recipes_available()
-            named = f"If the file of its recipe is your own, name it: --recipe {shlex.quote(source or 'FILE.py')}"
-            raise UserError(problem, "" if ours and not source else named) from error
-        known = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}
-        model: keras.Model = call(own.build, known | (facts.get("options") or {}), steps=1, weights=None)
+            advice = f"If the file of its recipe is your own, name it: --recipe {shlex.quote(source or 'FILE.py')}"
+            raise UserError(problem, "" if ours and not source else advice) from error
+        knobs = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}
+        model: keras.Model = call(own.build, knobs | (facts.get("options") or {}), steps=1, weights=None)
         applications.load_file(model, path)
         print(f"NOTE           {printable(problem)} So {own.name} built it, and was given its weights.", flush=True)
         return model

@@ -32,9 +32,9 @@ from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.opening import OpenedRun
 from keraskit.text import counted, print_table, shortened
 
-BATCH, SHEET, SHOWN = 32, 48, 10  # pictures in one call of a model; on a sheet; mistakes that are printed
-FEW = 10  # classes, of which nobody asks for the best five
-THUMBNAIL, CAPTION = 200, 26  # pixels across a picture on a sheet; letters in a line below
+BATCH, SHEET, SHOWN = 32, 48, 10  # pictures per model call; pictures on a sheet; mistakes printed
+FEW = 10  # classes up to which top-5 accuracy is left out
+THUMBNAIL, CAPTION = 200, 26  # pixels per side of a sheet's pictures; characters per caption line
 
 
 @dataclass
@@ -42,12 +42,12 @@ class Prediction:
     """Prediction for one picture file."""
 
     path: Path
-    network: str = ""  # the model's name, where there are several
-    best: list[tuple[str, float]] = field(default_factory=list)  # the most probable classes and their probability
-    note: str = ""  # what was done to the picture that its owner should know
+    network: str = ""  # the model's name, if there are several
+    best: list[tuple[str, float]] = field(default_factory=list)  # most probable classes and their probabilities
+    note: str = ""  # preprocessing that the user should know of
     error: str = ""  # why there is no prediction
-    truth: str = ""  # the true class, where it is known
-    bits: int = 16  # how many of its 16 a file of 16 bits was taken to use
+    truth: str = ""  # true class, if known
+    bits: int = 16  # significant bits assumed for a 16-bit file
 
     @property
     def right(self) -> bool | None:
@@ -55,7 +55,7 @@ class Prediction:
         return self.best[0][0] == self.truth if self.best and self.truth else None
 
     def cell(self, top: int) -> str:
-        """The most probable classes and the note, or the error."""
+        """Format the most probable classes and the note, or the error."""
         if self.error:
             return printable(f"not read: {self.error}")
         named = ", ".join(f"{printable(name)} ({p:.2%})" for name, p in self.best[:top])
@@ -64,12 +64,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Network:
-    """A model for pictures, and its preprocessing."""
+    """An image classifier with its preprocessing."""
 
-    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]  # makes a uint8 array of the model's size, and a note
-    fed: Callable[[np.ndarray], Any]  # makes the model's input of a batch of such arrays
-    model: Any  # gives out a probability for each class, or that of the second of two
-    bits: int = 16  # how many of its 16 a file of 16 bits uses
+    prepare: Callable[[Image.Image], tuple[np.ndarray, str]]  # returns a uint8 array of the model's size, and a note
+    fed: Callable[[np.ndarray], Any]  # preprocesses a batch of such arrays
+    model: Any  # predicts probabilities, shape (n, classes), or (n, 1) for the second of two
+    bits: int = 16  # significant bits of a 16-bit file
 
     def read(self, path: Path) -> tuple[np.ndarray, str]:
         """Read and prepare a file. Raises OSError and BadPicture."""
@@ -89,9 +89,9 @@ def network(run: OpenedRun, invert: Invert = "auto", prepare: Prepare = "auto") 
 def predictions(
     paths: Sequence[Path], asked: Network, classes: Sequence[str], top: int = 3, batch_size: int = BATCH, name: str = ""
 ) -> Iterator[Prediction]:
-    """Yield a prediction for each file, in order, of its `top` classes; files are read in threads ahead of the model.
+    """Yield the `top` classes of each file, in order; threads read files ahead of the model.
 
-    `batch_size` pictures are one call of the model, which has a `name` where there are several.
+    `batch_size` is the number of pictures per model call, `name` the model's, if there are several.
     """
 
     def read(path: Path) -> tuple[np.ndarray | None, Prediction]:
@@ -120,7 +120,7 @@ def predictions(
 
 
 def show(rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path, str], top: int = 3) -> None:
-    """Print a line per file; or, where the true class of every file is known, how good each model is."""
+    """Print a line per file, or each model's metrics if `truth` has the true class of every file."""
     for row in rows if truth else ():
         row.truth = truth[row.path]
     networks = list(dict.fromkeys(row.network for row in rows))
@@ -134,9 +134,9 @@ def show(rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path
 
 
 def report(rows: Sequence[Prediction], classes: int) -> None:
-    """Print accuracy, what was taken for what, and the most confident mistakes of one model.
+    """Print accuracy, confused classes and the most confident mistakes of one model.
 
-    Raises UserError where no picture could be read.
+    Raises UserError if no picture could be read.
     """
     read, wrong = [row for row in rows if row.best], mistakes(rows)
     unread = listed({printable(row.path): printable(row.error) for row in rows if row.error})
@@ -151,7 +151,7 @@ def report(rows: Sequence[Prediction], classes: int) -> None:
         print(f"{name} {right / len(read):.4f}, 95% interval {low:.4f} to {high:.4f}")
     if wrong:
         pairs = Counter((row.truth, row.best[0][0]) for row in wrong).most_common(SHOWN)
-        print("confused:", ", ".join(printable(f"{true} as {said} {count:,}") for (true, said), count in pairs))
+        print("confused:", ", ".join(printable(f"{true} as {other} {count:,}") for (true, other), count in pairs))
         print(f"\nThe most confident {min(SHOWN, len(wrong))} of {len(wrong):,} mistakes:")
         lines = [[printable(row.path), printable(row.truth), row.cell(top=1)] for row in wrong[:SHOWN]]
         print_table(["picture", "truth", "prediction"], lines)
@@ -160,23 +160,23 @@ def report(rows: Sequence[Prediction], classes: int) -> None:
 
 
 def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
-    """Print how many of these files the run was trained on, byte for byte, where that is known."""
+    """Print how many files are identical to training files, if the run recorded these."""
     try:
         file = folder.file(TRAINED_ON)
     except FileNotFoundError:
         return
     with array_files.reading(file, ".npy"):
-        known = np.load(file, allow_pickle=False)
+        trained_on = np.load(file, allow_pickle=False)
     digests = []
     for path in paths:
         with suppress(OSError):  # reported with the prediction
             digests.append(int(hashlib.sha256(decode.contents(path)).hexdigest()[:16], 16))
-    if count := int(np.isin(np.array(digests, np.uint64), known).sum()):
+    if count := int(np.isin(np.array(digests, np.uint64), trained_on).sum()):
         print(f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them")
 
 
 def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet: Path | None, top: int = 3) -> None:
-    """Write JSON, CSV and sheet where paths are given."""
+    """Write JSON, CSV and a sheet to the paths that are given."""
     write_texts({json: lambda: rows_as_json(rows, top), csv: lambda: rows_as_csv(rows, top)})
     if sheet:
         with atomic(sheet) as path:
@@ -185,7 +185,7 @@ def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet
 
 
 def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
-    """Write text files where paths are given."""
+    """Write text files to the paths that are given."""
     for path, text in made.items():
         if path:
             write_text(path, text())
@@ -193,7 +193,7 @@ def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
 
 
 def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
-    """JSON: an object per file."""
+    """Format as JSON, one object per file."""
     entries = [
         {"picture": printable(row.path), "network": row.network, "truth": row.truth, "right": row.right}
         | {"best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]]}
@@ -204,7 +204,7 @@ def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
 
 
 def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """CSV: a line per file, with columns for each class and probability."""
+    """Format as CSV, one line per file, with columns for each class and probability."""
     places = range(max((len(row.best[:top]) for row in rows), default=0))
     heads = [f"{name}_{i + 1}" for i in places for name in ("class", "probability")]
     table: list[list[Any]] = [["picture", "network", "truth", "right", *heads, "note", "error"]]
@@ -216,12 +216,12 @@ def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:
-    """Wrong predictions, the most confident first."""
+    """Return wrong predictions, most confident first."""
     return sorted((row for row in rows if row.right is False), key=lambda row: -row.best[0][1])
 
 
 def draw(rows: Sequence[Prediction], path: Path) -> None:
-    """Draw the most confident mistakes where the truth is known, else the first pictures, with their predictions."""
+    """Draw the most confident mistakes if labels are known, else the first pictures, with their predictions."""
     labelled = any(row.truth for row in rows)
     chosen = mistakes(rows) if labelled else [row for row in rows if row.best]
     pictures, captions = [], []

@@ -24,19 +24,19 @@ from keraskit.errors import printable
 from keraskit.runs import metrics
 from keraskit.runs.metrics import BINS, Calibration
 
-# Okabe and Ito's palette: told apart with any kind of colour vision.
+# Okabe and Ito's palette, distinguishable with any colour vision.
 TRAIN, VALIDATION, MARK = "#0072B2", "#D55E00", "#009E73"
 RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", (0, (1, 1)))  # of the first seven runs, the next seven, and so on
-FAMILIES = (  # for letters that matplotlib's own font lacks
+LINES = ("-", "--", "-.", (0, (1, 1)))  # for the first seven runs, the next seven, and so on
+FAMILIES = (  # for glyphs that matplotlib's default font lacks
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei"),
     *("PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS"),
     *("Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI", "Noto Emoji", "Segoe UI Symbol"),
 )
 MOST = 1e30  # largest value drawn
-CURVES = 12  # metrics at most that are drawn; each value of a vector is one
-COUNTED = 40  # classes at most whose counts are written, which takes 2 ms each
-DARK = (  # for pages that are dark: the ink of an SVG, and the ground of its legends
+CURVES = 12  # maximum number of metrics drawn; each value of a vector is one
+COUNTED = 40  # classes up to which counts are written, at 2 ms each
+DARK = (  # for dark pages: ink of an SVG, and background of its legends
     "@media (prefers-color-scheme: dark) { text { fill: #e6ebf2 } [style*='fill: #ffffff'] { fill: #14181e !important }"
     " [style*='stroke: #000000'] { stroke: #e6ebf2 !important } }</style>"
 )
@@ -46,14 +46,14 @@ DARK = (  # for pages that are dark: the ink of an SVG, and the ground of its le
 class Sheet:
     """Pictures with captions of one or more lines, and a title."""
 
-    pictures: Any  # uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded, bytes
+    pictures: Any  # uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded bytes
     captions: Sequence[str]
     title: str = ""
     columns: int = 8  # pictures in a row
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, with fonts that have the letters of its texts; matplotlib warns where none has."""
+    """Write a PNG, with fonts that cover its text; matplotlib warns of missing glyphs."""
     _set_fonts(figure)
     figure.savefig(path)
 
@@ -77,20 +77,20 @@ def _set_fonts(figure: Figure) -> None:
 @functools.cache
 def _families() -> list[str]:
     """Installed fonts of FAMILIES; matplotlib falls back glyph by glyph."""
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a family without the usual weight will do
-    known = set(font_manager.get_font_names())
-    return [name for name in FAMILIES if name in known]
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # any weight of a family will do
+    installed = set(font_manager.get_font_names())
+    return [name for name in FAMILIES if name in installed]
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Make a figure with a canvas of its own, in inches: no pyplot, so no global state and no window."""
+    """Create a figure, size in inches, with its own canvas: no pyplot, so no global state and no window."""
     figure = Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
     return figure
 
 
 def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
-    """Add axes with a grid, at a place of `add_subplot` if given."""
+    """Add axes with a grid; `place` as in `add_subplot`."""
     axes = figure.add_subplot(*place)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
@@ -105,7 +105,7 @@ def _words(text: str, most: int = 60) -> str:
 
 
 def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> None:
-    """Plot a metric by epoch, with gaps for values that no axis can hold; few epochs get dots."""
+    """Plot a metric by epoch, with gaps for values too large to draw; few epochs get markers."""
     values = np.array([row[name] for row in rows])
     values = np.where(np.abs(values) < MOST, values, np.nan)
     epochs = range(1, len(rows) + 1)
@@ -113,7 +113,7 @@ def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> None:
 
 
 def curves(rows: metrics.Rows, best_epoch: int) -> Figure:
-    """Plot each metric of a history by epoch, training and validation, and mark the best epoch, from 1."""
+    """Plot each metric of a history, training and validation, by epoch; mark `best_epoch`, from 1."""
     names = [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
     columns = min(len(names), 3)
     lines = -(-len(names) // columns)
@@ -130,7 +130,7 @@ def curves(rows: metrics.Rows, best_epoch: int) -> Figure:
 
 
 def reliability(found: Calibration) -> Figure:
-    """Plot accuracy against confidence; on the diagonal the model is calibrated."""
+    """Plot accuracy against confidence; a calibrated model lies on the diagonal."""
     figure, width = _figure(4.6, 3.4), 1 / BINS
     axes = _axes(figure, "probability of the predicted class", "share right")
     axes.bar(found.bins * width, found.accuracy, width, align="edge", color=TRAIN, alpha=0.35, label="share right")
@@ -142,7 +142,7 @@ def reliability(found: Calibration) -> Figure:
 
 
 def scatter(targets: np.ndarray, predictions: np.ndarray) -> Figure:
-    """Plot predicted against true values, both of shape (n,), at most 2,000."""
+    """Plot predicted against true values, both of shape (n,); at most 2,000 points."""
     figure = _figure(4.6, 3.4)
     axes = _axes(figure, "true value", "predicted value")
     axes.plot(targets[:2_000], predictions[:2_000], ".", color=TRAIN, alpha=0.5, markersize=4)
@@ -153,7 +153,7 @@ def scatter(targets: np.ndarray, predictions: np.ndarray) -> Figure:
 
 
 def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]], metric: str) -> Figure:
-    """Plot curves of several runs, validation in full colour, training thin: label, history, metric, best value."""
+    """Plot curves of runs (label, history, metric, best value), validation as lines and training as dots."""
     figure = _figure(11.5, max(4.6, 0.22 * len(runs)))
     axes = _axes(figure, "epoch", _words(metric))
     for i, (label, rows, name, best) in enumerate(runs):
@@ -167,7 +167,7 @@ def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]], metric: str
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Plot counts, shape (classes, classes), of true by predicted class, coloured by share of the true class."""
+    """Plot a confusion matrix, shape (classes, classes), coloured by share of the true class."""
     classes, count = [_words(name, 30) for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
     figure = _figure(side + 1.4, side)
@@ -176,9 +176,9 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     image = axes.imshow(np.where(matrix > 0, share, np.nan), cmap="cividis_r", vmin=0, vmax=1)
     cell = 72 * (side - 1.6) / count  # points
     size = min(8.0, 1.4 * cell / len(f"{matrix.max():,}"))
-    for true, said in np.argwhere(matrix) if count <= COUNTED else ():
-        colour = "white" if share[true, said] > 0.5 else "black"
-        axes.text(said, true, f"{matrix[true, said]:,}", ha="center", va="center", fontsize=size, color=colour)
+    for i, j in np.argwhere(matrix) if count <= COUNTED else ():
+        colour = "white" if share[i, j] > 0.5 else "black"
+        axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=size, color=colour)
     size = min(10.0, 0.8 * cell)
     axes.set_xticks(range(count), classes, fontsize=size, rotation=90 if max(map(len, classes)) > 3 else 0)
     axes.set_yticks(range(count), classes, fontsize=size)
@@ -188,15 +188,15 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def sheet(shown: Sheet, side: float = 1.25) -> Figure:
-    """Draw pictures in rows with a caption under each. `side` of one picture in inches."""
+    """Draw pictures in rows with a caption under each. `side` is a picture's size in inches."""
     columns = max(1, min(shown.columns, len(shown.pictures)))
     rows = -(-len(shown.pictures) // columns)
     lines = max((caption.count("\n") + 1 for caption in shown.captions), default=1)
-    box, top, row = side - 0.1, 0.4, side + 0.14 * lines  # inches, as all that follows
+    box, top, row = side - 0.1, 0.4, side + 0.14 * lines  # inches, like all that follows
     width, height = max(side * columns, 4.0), top + row * rows
     figure = _figure(width, height)
     figure.set_layout_engine("none")
-    # One axes for all: an axes of its own for each picture takes five times as long.
+    # One axes for all: one for each picture takes five times as long.
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     axes.text(width / 2, 0.1, shown.title, fontsize=10, ha="center", va="top")

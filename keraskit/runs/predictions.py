@@ -16,24 +16,24 @@ from keraskit.runs.metrics import Values, probabilities
 
 FILE = "predictions.npz"
 TYPES = {"labels": "iu", "names": "U", "targets": "biuf", "predictions": "iuf"}  # NumPy's type codes
-MOST_BYTES = 50_000_000  # of one output's predictions of one split; larger ones, of whole pictures, are left out
+MOST_BYTES = 50_000_000  # per output and split; larger arrays, such as whole pictures, are left out
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitPredictions:
-    """Targets and predictions of one split, in its order, by output; "" is a model's only one.
+    """Targets and predictions of one split, in its order, by output; "" is the output of a model with one.
 
-    Predictions, shape (n, ...), are as the model gives them: probabilities, logits or values; of sequences of classes
-    the most probable ones.
+    Predictions, shape (n, ...), are the model's outputs: probabilities, logits or values; for sequences of classes,
+    the most probable class at each step.
     """
 
-    labels: np.ndarray | None  # the class of each example, int, shape (n,), where there are classes
+    labels: np.ndarray | None  # int, shape (n,); None without classes
     targets: dict[str, np.ndarray]  # class numbers, or values
     predictions: dict[str, np.ndarray]
-    names: list[str] | None = None  # of the files, where there are any
+    names: list[str] | None = None  # file names, if any
 
     def of_classes(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Labels, and probabilities of shape (n, classes); None where the manifest has no classes, or others."""
+        """Return labels, and probabilities of shape (n, classes); None if the manifest's classes do not fit."""
         classes, output = facts.get("classes") or [], facts.get("class_output") or next(iter(self.predictions))
         if self.labels is None or not classes or self.predictions.get(output, np.empty(0)).ndim != 2:
             return None
@@ -42,7 +42,7 @@ class SplitPredictions:
         return (self.labels, found) if fits else None
 
     def of_values(self) -> Iterator[Values]:
-        """Yield name, targets and predictions, both (n, values), of each output that predicts values."""
+        """Yield name, targets and predictions, both of shape (n, values), of each regression output."""
         for name, predictions in self.predictions.items():
             targets = self.targets.get(name, np.empty(0))
             values = predictions.dtype.kind == "f" and targets.size == predictions.size and self.labels is None
@@ -61,7 +61,7 @@ def kept(found: SplitPredictions) -> SplitPredictions:
 
 
 def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
-    """Write the file. Raises UserError where predictions are not finite."""
+    """Write the file. Raises UserError if predictions are not finite."""
     arrays: dict[str, Any] = {}
     for split, found in ((split, kept(found)) for split, found in splits.items()):
         if not all(np.isfinite(array).all() for array in found.predictions.values()):
@@ -81,18 +81,18 @@ def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
         data = io.BytesIO(folder.read_bytes(FILE))
     except FileNotFoundError:
         return None
-    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in TYPES}
+    found: dict[str, dict[str, np.ndarray]] = {key: {} for key in TYPES}
     with reading(folder.path / FILE, ".npz"), np.load(data, allow_pickle=False) as file:
         for name in (name for name in file.files if name.startswith(f"{split}/")):
-            _, kind, *output = name.split("/", 2)
-            array = found[kind]["".join(output)] = file[name]
-            if array.dtype.kind not in TYPES[kind] or not array.ndim or (not output and array.ndim > 1):
+            _, key, *output = name.split("/", 2)
+            array = found[key]["".join(output)] = file[name]
+            if array.dtype.kind not in TYPES[key] or not array.ndim or (not output and array.ndim > 1):
                 raise ValueError(f"its {name} is {array.dtype}, shape {array.shape}")
-            if kind == "predictions" and not np.isfinite(array).all():
+            if key == "predictions" and not np.isfinite(array).all():
                 raise ValueError(f"its {name} holds NaN or infinity")
         if len(lengths := {len(array) for arrays in found.values() for array in arrays.values()}) > 1:
             raise ValueError(f"it holds {len(lengths)} counts of examples")
     if not found["predictions"]:
         return None
-    labels, names = (found.pop(kind).get("") for kind in ("labels", "names"))
+    labels, names = (found.pop(key).get("") for key in ("labels", "names"))
     return SplitPredictions(labels, **found, names=None if names is None else names.tolist())

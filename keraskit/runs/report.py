@@ -1,4 +1,4 @@
-"""Writes report.html, one page that opens without network, from a run folder's files alone."""
+"""Write report.html, a page that works offline, from the files of a run folder only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from keraskit.runs import figures, manifest, metrics, plots, predictions
 from keraskit.runs.folder import REPORT, RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
-LISTED = 200  # classes at most whose figures are listed
-TABLE = 20  # classes at most whose confusion is a table; of more, the pairs that are confused most
+LISTED = 200  # maximum number of classes listed
+TABLE = 20  # classes up to which confusion is a table; else the most confused pairs are listed
 PAIRS = 12
 
 
 def write_report(folder: RunFolder) -> None:
-    """Write the page, with every sheet of pictures that lies in the folder. What is missing there is left out."""
+    """Write the page, with every sheet of pictures in the folder. Missing files are left out."""
     run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
     for key in ("test", "timings"):
         run[key] = {name: value for name, value in (run.get(key) or {}).items() if value is not None}
@@ -51,26 +51,26 @@ def write_report(folder: RunFolder) -> None:
 
 
 def render(name: str, package: str = "keraskit.runs", **values: Any) -> str:
-    """Render a package's Jinja template, of a page or a program; values are escaped in pages."""
+    """Render a package's Jinja template; values are escaped in HTML only."""
     escaped = select_autoescape(["html.jinja"], default=False)
     environment = Environment(loader=PackageLoader(package, "."), autoescape=escaped, trim_blocks=True)
     return environment.get_template(f"{name}.jinja").render(**values)
 
 
 def training_time(seconds: dict[str, float]) -> str:
-    """Of the seconds of a run's stages, those of training and all."""
+    """Format the seconds of training, and of all stages of a run."""
     return f"{metrics.number(seconds['fit'], 0)} s of {metrics.number(sum(seconds.values()), 0)} s in all"
 
 
 def image(data: bytes, text: str) -> Markup:
-    """An `img` element that holds a PNG, a JPEG or an SVG itself. `text` is for those who cannot see it."""
-    kind = {b"\x89": "png", b"<": "svg+xml"}.get(data[:1], "jpeg")
+    """Return an `img` element with an embedded PNG, JPEG or SVG, and alternative `text`."""
+    subtype = {b"\x89": "png", b"<": "svg+xml"}.get(data[:1], "jpeg")
     encoded = base64.b64encode(data).decode()
-    return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), kind, encoded)
+    return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), subtype, encoded)
 
 
 def _found(folder: RunFolder, name: str) -> bytes:
-    """The bytes of a file, or none where it is missing."""
+    """Read a file; empty if it is missing."""
     try:
         return folder.read_bytes(name)
     except FileNotFoundError:
@@ -78,12 +78,12 @@ def _found(folder: RunFolder, name: str) -> bytes:
 
 
 def _headline(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, tuple[float, float] | None]:
-    """The metric that counts, and its 95 % interval where that is known."""
-    known = run["test"]
-    name = next((n for n in known if n.endswith("accuracy")), next((n for n in known if n != "loss"), ""))
-    if not metrics.counts_examples(name, run) or test is None or test.labels is None or not 0 <= known[name] <= 1:
+    """Return the headline metric, and its 95 % interval if it has one."""
+    scores = run["test"]
+    name = next((n for n in scores if n.endswith("accuracy")), next((n for n in scores if n != "loss"), ""))
+    if not metrics.counts_examples(name, run) or test is None or test.labels is None or not 0 <= scores[name] <= 1:
         return name, None
-    return name, metrics.interval(round(known[name] * len(test.labels)), len(test.labels))
+    return name, metrics.interval(round(scores[name] * len(test.labels)), len(test.labels))
 
 
 def _curves(rows: metrics.Rows, run: dict[str, Any]) -> Markup:
@@ -93,31 +93,31 @@ def _curves(rows: metrics.Rows, run: dict[str, Any]) -> Markup:
 
 
 def _answers(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """What the test predictions tell: by class and how sure, or how far off."""
-    if not (known := test.of_classes(run)):
+    """Return classification metrics and calibration of the test split, or regression errors."""
+    if not (classified := test.of_classes(run)):
         return _values(run, test) if test.labels is None and run.get("regression") else {}
-    classes, (labels, probabilities) = run["classes"], known
+    classes, (labels, probabilities) = run["classes"], classified
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
-    table, sure = metrics.by_class(counts), metrics.calibration(probabilities, labels)
+    table, calibration = metrics.by_class(counts), metrics.calibration(probabilities, labels)
     columns = [[f"{value:.3f}" for value in table[name]] for name in ("precision", "recall", "f1")]
     cells = zip(*columns, (f"{count:,}" for count in table["support"]), strict=True)
-    share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that few are seen, too
+    share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))  # so that small counts are visible
     rows = (list(zip(*row, strict=True)) for row in zip(counts.tolist(), share.tolist(), strict=True))
     few, pairs = len(classes) <= TABLE, metrics.confused(counts, PAIRS)
-    described = f"Reliability diagram: expected calibration error {sure.error:.3f}."
+    described = f"Reliability diagram: expected calibration error {calibration.error:.3f}."
     return {
         "right": int(np.trace(counts)),
         "mistakes": int(counts.sum() - np.trace(counts)),
         "by_class": list(zip(classes, cells, strict=True))[:LISTED],
         "confusion": list(zip(classes, rows, strict=True)) if few else [],
         "pairs": [] if few else [(classes[i], classes[j], count) for i, j, count in pairs],
-        "sure": str(sure),
-        "reliability": image(plots.as_svg(plots.reliability(sure)), described),
+        "sure": str(calibration),
+        "reliability": image(plots.as_svg(plots.reliability(calibration)), described),
     }
 
 
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """Errors of a regression, and predicted against true values of its first output, where that is one an example."""
+    """Return regression errors, and a scatter plot of the first output if it has one value per example."""
     found: dict[str, Any] = {"off": " ".join(run["regression"])}
     for _, targets, predicted in [*test.of_values()][:1]:
         if targets.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""What a run writes of itself: facts before training; predictions, metrics, figures and a verdict after it."""
+"""Write what a run records: facts before training; predictions, metrics, figures and a verdict after it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and p
 
 
 def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, Any]:
-    """The manifest's facts of recipe, flags and data."""
+    """Return the manifest's entries on recipe, flags and data."""
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
-    source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # a file of the user's
+    source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
     started = shlex.quote(short(card.source.resolve())) if source else recipe.name
     if inputs and inputs.channels == 1:
         seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
-    words = " ".join(flags(settings.requested[kind]) for kind in ("knobs", "options"))
+    words = " ".join(flags(settings.requested[group]) for group in ("knobs", "options"))
     knobs = settings.model_dump(exclude={"options", "requested"})
     return {
         "recipe": recipe.name,
@@ -56,7 +56,7 @@ def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, An
 
 
 def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
-    """Write what is known before training: the model's summary and graph, and which files it learns from."""
+    """Write what is known before training: model summary and graph, hashes of training files, statistics."""
     with weights.uncompiled(model):
         figures.draw_model(folder, model, graph.summary(model))
     if splits.prints is not None:
@@ -71,17 +71,17 @@ def write(
     folder: RunFolder, recipe: Recipe, settings: Settings, splits: Splits, model: keras.Model, found: Found,
     best_epoch: int, different: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write predictions, metrics, figures, and what a learner should know of the result.
+    """Write predictions, metrics, figures, verdict, warnings and advice.
 
-    `different` are the flags that are not the recipe's own. The model has the weights of `best_epoch`, from 1.
+    `different` are the flags that differ from the recipe's. The model has the weights of `best_epoch`, from 1.
     """
     run, rows, (measured, test) = folder.read_json(MANIFEST), folder.read_history(), found["test"]
-    predictions.write(folder, {split: answers for split, (_, answers) in found.items()})
-    written: dict[str, Any] = {split: reached for split, (reached, _) in found.items()} | {"best_epoch": best_epoch}
+    predictions.write(folder, {split: predicted for split, (_, predicted) in found.items()})
+    written: dict[str, Any] = {split: scores for split, (scores, _) in found.items()} | {"best_epoch": best_epoch}
     sheets = figures.samples(recipe, splits, test) | figures.augmented(splits.train, settings.seed)
     beside: dict[str, float] = {}
-    if known := test.of_classes(run):
-        labels, probabilities = known
+    if classified := test.of_classes(run):
+        labels, probabilities = classified
         counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = metrics.beside_accuracy(counts, splits.train.labels)
         with folder.atomic("confusion.png") as path:
@@ -99,7 +99,7 @@ def write(
     go_on, more = resume_command(folder.path, run), f"--epochs {2 * settings.epochs}"
     go_on = f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
     warnings, advice = verdict.findings(rows, run, found["validation"][1], test, go_on, far)
-    if settings.quick:  # its verdict says what it is worth
+    if settings.quick:  # the verdict says that the result means nothing
         warnings, advice, worse = [], [], []
     folder.update_manifest(
         test=measured,
@@ -115,7 +115,7 @@ def write(
 
 
 def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
-    """The mean of the training targets, by output."""
+    """Mean of the training targets, by output."""
     sums: dict[str, Any] = {}
     for _, y, *_ in splits.train.in_order(1_024):
         for name, targets in by_output(y, model).items():
@@ -124,7 +124,7 @@ def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
 
 
 def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
-    """Each output's values by the model's name for it; a model's only one is called ""."""
+    """Map the model's output names to their values; the output of a model with one is named ""."""
     if isinstance(values, list | tuple):
         names = getattr(model, "output_names", ())
         values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
@@ -132,7 +132,7 @@ def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def show(folder: RunFolder) -> None:
-    """Print the test split's metrics, what a learner should know, the time and where the report lies."""
+    """Print test metrics, warnings, verdict, advice, training time and the report's path."""
     run = folder.read_json(MANIFEST)
     for name, value in {**run["test"], "balanced_accuracy": run.get("balanced_accuracy")}.items():
         if value is not None:

@@ -1,4 +1,4 @@
-"""A page with a table of runs, whose first column links to their reports: `runs --html` and `compare --html`."""
+"""Write an HTML table of runs, linked to their reports, for `runs --html` and `compare --html`."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -14,9 +14,9 @@ def write(
     target: Path, title: str, head: Sequence[str], lines: Sequence[tuple[Sequence[Any], Path]],
     numbers: Collection[str] = (), sentences: Sequence[str] = (), chart: bytes = b"",
 ) -> None:  # fmt: skip
-    """Write the page: columns by their heads, each row's cells and the run folder that its first one links to.
+    """Write the page. Each of `lines` has the cells of a row, and the run folder that its first cell links to.
 
-    `numbers` are columns set to the right, `sentences` what a comparison says, `chart` an SVG of the curves.
+    `numbers` are right-aligned columns, `sentences` the result of a comparison, `chart` an SVG of the curves.
     """
     rows = []
     for cells, folder in lines:

@@ -1,4 +1,4 @@
-"""The verdict: a result beside what its recipe promises; warnings and advice, where they are sure."""
+"""Compare a result with the metrics its recipe expects; warn and advise where the evidence is clear."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ HARMLESS = {  # settings that do not change the expected result
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
     "tensorboard",
 }
-DIVERGED = 10  # times the first loss, or that of guessing
-WIDE = 0.2  # interval of accuracy
+DIVERGED = 10  # times the first loss, or the loss of guessing
+WIDE = 0.2  # width of an accuracy interval that shows too little
 FEW = 5  # examples of a class, all wrong: p = 1/32 at a recall of one half
-NAMED = 5  # classes
+NAMED = 5  # classes named in a warning
 UNLIKE = 0.01  # p-value below which validation and test differ
-RISEN, FALLING = 0.25, 0.05  # of a loss, relative
+RISEN, FALLING = 0.25, 0.05  # relative change of a loss
 
 
-def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, Any], test: dict[str, float]) -> str:
-    """Compare the test metrics with what the recipe promises; empty for other flags or data; `given` are these."""
+def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[str, Any], test: dict[str, float]) -> str:
+    """Compare test metrics with the recipe's expected ones; empty if flags (`different`) or data are not its own."""
     if settings.quick:
         return "a quick run shows that everything runs, not what the recipe reaches"
     weights, wanted = settings.requested["knobs"].get("weights"), {"weights": None, **recipe.expected_with}
-    published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # from Keras's file or downloaded
-    given = {**given, "weights": wanted["weights"] if published else Path(str(weights)).name}
+    published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
+    different = {**different, "weights": wanted["weights"] if published else Path(str(weights)).name}
     harmless = HARMLESS | set(inspect.signature(recipe.data).parameters)
-    same = {name: value for name, value in given.items() if name not in harmless} == wanted
+    same = {name: value for name, value in different.items() if name not in harmless} == wanted
     if not same or not splits.source.get("reference", True):
         return ""
     verdicts = []
@@ -57,20 +57,20 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, given: dict[str, A
 def findings(
     rows: Rows, run: dict[str, Any], validation: SplitPredictions, test: SplitPredictions, resume: str, far: bool
 ) -> tuple[list[str], list[str]]:
-    """Return warnings, of a result that is worth nothing, and advice, with the command that trains on.
+    """Return warnings of a worthless result, and advice; `resume` is the command to train further.
 
-    `far` says that predicted values are further off than any that were learned.
+    `far` means that regression errors show divergence (`metrics.against_mean`).
     """
     classes = run.get("classes") or []
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
     warnings, advice, most = [], [], DIVERGED * trained[0]
-    if known := test.of_classes(run):
-        labels, probabilities = known
+    if classified := test.of_classes(run):
+        labels, probabilities = classified
         warnings = _worthless(labels, probabilities, classes)
         if held := validation.of_classes(run):
-            counts = [(int((p.argmax(axis=1) == y).sum()), len(y)) for y, p in (held, known)]
+            counts = [(int((p.argmax(axis=1) == y).sum()), len(y)) for y, p in (held, classified)]
             if (p := metrics.two_proportions(*counts[0], *counts[1])) < UNLIKE:
                 apart = "Accuracy is {:.3f} in validation and {:.3f} in test".format(*(n / of for n, of in counts))
                 advice.append(f"{apart}: more than chance (p = {p:.1g}), they are not alike.")
@@ -102,14 +102,14 @@ def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[
 
 
 def _rate(run: dict[str, Any]) -> str:
-    """The learning rate that a run was given, or its schedule began with; empty where it is not known."""
+    """Format the learning rate, or the initial one of a schedule; empty if unknown."""
     rate = (run.get("options") or {}).get("learning_rate", (run.get("optimizer") or {}).get("learning_rate"))
     rate = rate["config"].get("initial_learning_rate") if isinstance(rate, dict) else rate
     return f" {rate:g}" if rate else ""
 
 
 def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]:
-    """Advise on over-fitting, where the last three validation losses lie well above the best, or on more epochs."""
+    """Advise on over-fitting, if the last three validation losses are well above the best, or on more epochs."""
     if len(held_out) < 2 or not np.isfinite(held_out).all():
         return []
     best, last = int(held_out.argmin()), len(held_out) - 1
