@@ -12,12 +12,12 @@ SEED = 0  # of every split: what is learned from does not depend on a run's own 
 NAMED = 3  # classes, in a note
 
 
-def order(size: int, labels: np.ndarray | None = None) -> np.ndarray:
-    """Permute `size` examples at random, always the same; any first part has each class in proportion.
+def order(size: int, labels: np.ndarray | None = None, shuffled: bool = True) -> np.ndarray:
+    """Permute `size` examples at random, always the same, or not; any first part has each class in proportion.
 
     So a split is a slice of it, and `--limit` takes the first of a split. `labels` are the class of each example.
     """
-    mixed = np.random.default_rng(SEED).permutation(size)
+    mixed = np.random.default_rng(SEED).permutation(size) if shuffled else np.arange(size)
     if labels is None:
         return mixed
     place = np.empty(size)
@@ -28,14 +28,18 @@ def order(size: int, labels: np.ndarray | None = None) -> np.ndarray:
 
 
 def cut(
-    size: int, shares: Sequence[float], labels: np.ndarray | None = None, groups: Sequence[str] | None = None
+    size: int,
+    shares: Sequence[float],
+    labels: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
+    shuffled: bool = True,
 ) -> list[np.ndarray]:
     """Cut the order of `size` examples into shares of any sum.
 
     A group of examples stays whole: classes, which it needs, are in proportion only as far as groups allow. Raises
     UserError where there are fewer groups, or examples, than shares.
     """
-    parts, mixed = np.divide(shares, sum(shares)), order(size, labels)
+    parts, mixed = np.divide(shares, sum(shares)), order(size, labels, shuffled)
     if groups is None:
         cuts = np.split(mixed, np.round(np.cumsum(parts)[:-1] * size).astype(int))
         of = f"{size:,} examples"

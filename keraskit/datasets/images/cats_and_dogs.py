@@ -4,8 +4,8 @@ Args:
     data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
     download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
     shares: Percent to train, validate and test, where no folders say (default: 70 15 15; Kaggle's as the tutorial's).
-    split_by: Cut each class at random, always the same, or whole groups: folders below the class, or what precedes the
-        last number in file names (default: random; Kaggle's as the tutorial's).
+    split_by: Cut each class at random, always the same, by name, or whole groups: folders below the class, or what
+        precedes the last number in file names (default: random; Kaggle's as the tutorial's).
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
         data_dir: Path | None = None,
         download: bool = False,
         shares: tuple[Count, Count, Count] | None = None,
-        split_by: Literal["random", "group"] | None = None,
+        split_by: Literal["random", "name", "group"] | None = None,
         limit: int | None = None,
     ) -> Pictures:
         root, found = photographs(data_dir, download)

@@ -55,7 +55,8 @@ def arrange(
         names, others, where: as `by_class` has them.
         most: pictures to take of each class where they are Kaggle's cats and dogs, in the document's order.
         shares: to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
-        by: "random" cuts each class at random, always the same; "group" whole groups (default: as `shares`).
+        by: "random" cuts each class at random, always the same, "name" by name, "group" whole groups (default: as
+            `shares`).
 
     Raises UserError where there are no classes or too many, one lacks pictures, or all are too few to be split.
     """
@@ -71,9 +72,10 @@ def arrange(
 
     def divide(pairs: Labelled, shares: Sequence[int]) -> tuple[list[Labelled], str]:
         groups = [group_of(places[name][1]) for name, _ in pairs] if by == "group" else None
-        cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups)
+        cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups, by != "name")
         of = f"{len(set(groups)):,} whole groups, such as {groups[0]}," if groups else "each class"
-        how = f"{'/'.join(map(str, shares))} of {of} at random, seed {splitting.SEED}"
+        how = "by name" if by == "name" else f"at random, seed {splitting.SEED}"
+        how = f"{'/'.join(map(str, shares))} of {of} {how}"
         return [[pairs[i] for i in np.sort(part)] for part in cuts], how
 
     shares = shares or SHARES

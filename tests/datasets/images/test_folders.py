@@ -233,6 +233,13 @@ def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
     assert layout.strangers == ["test1/1.jpg"] and layout.document and sizes(layout) == (20, 10, 10)
 
 
+def test_by_name_each_class_is_cut_in_the_order_of_its_names():
+    layout = arrange(names_of("ab", 20)[::-1], "here", by="name")
+    for split, numbers in (("train", range(14)), ("validation", range(14, 17)), ("test", range(17, 20))):
+        assert {name for name, _ in layout.splits[split]} == {f"{kind}/{i}.jpg" for kind in "ab" for i in numbers}
+    assert layout.how == "70/15/15 of each class by name"
+
+
 @pytest.mark.parametrize(
     ("names", "knobs", "message"),
     [
