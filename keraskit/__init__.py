@@ -1,4 +1,4 @@
-"""keraskit: a classic Keras tutorial as software. Names load on first use, so importing this imports no TensorFlow."""
+"""keraskit: a classic Keras tutorial as software. Names load lazily: importing it does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ __version__ = "0.2.0"
 sys.meta_path.insert(0, QuietImport())
 
 
-def run(recipe: str | Recipe, **given: Any) -> RunResult:
+def run(recipe: str | Recipe, **kwargs: Any) -> RunResult:
     """Train a recipe from Python: `keraskit.run("cnn", epochs=2, filters=(32, 16))`.
 
     Args:
-        recipe: its name, the path of its file, or a Recipe of your own.
-        given: fields of RunConfig, and the recipe's own flags: the arguments of its `build`, `compile` and `data`.
+        recipe: a recipe's name, the path of its file, or a Recipe.
+        kwargs: fields of RunConfig, and the recipe's own flags: the arguments of its `build`, `compile` and `data`.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: if an argument cannot be used.
     """
     from keraskit import config, start
     from keraskit.errors import UserError
     from keraskit.recipe import Recipe
     from keraskit.registry import load_recipe
 
-    knobs = config.RunConfig(**{name: given.pop(name) for name in config.KNOBS if name in given})
+    knobs = config.RunConfig(**{name: kwargs.pop(name) for name in config.KNOBS if name in kwargs})
     start.start_tensorflow()
     from keraskit.training.runner import train
 
     found = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(found, Recipe):
         raise UserError(f"{recipe} trains no model.", f"Call keraskit.load_recipe({recipe!r}).")
-    return train(found, knobs, given)
+    return train(found, knobs, kwargs)
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""RunConfig: every knob of a run, once, typed and documented; Settings: the same with nothing left open."""
+"""RunConfig, the typed and documented knobs of a run, and Settings, the same with every value set."""
 
 import shlex
 from pathlib import Path
@@ -12,77 +12,77 @@ from keraskit.augment import Augmentation
 from keraskit.errors import Seed, Typed
 
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
-# The sections of a help page, in order; what names none of them is the training's.
+# Sections of a help page, in order; TRAINING is the default.
 DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
     Group(title, sort_key=place)
     for place, title in enumerate(("What to train on", "Training", "Model", "Augmentation", "Hardware"))
 )
 _hardware = Parameter(group=HARDWARE)
-_beside = Field(exclude=True)  # what makes no difference to a run's result, nor to which run it is
+_beside = Field(exclude=True)  # knobs that affect neither a run's result nor its identity
 
 
 class RunConfig(Typed, use_attribute_docstrings=True):
-    """The knobs of one run. `None` means: as the recipe says. A recipe's own functions add flags of theirs."""
+    """The knobs of one run. `None` means the recipe's value. A recipe's functions add flags of their own."""
 
     epochs: Annotated[int | None, Interval(ge=1, le=100_000)] = None
     """Passes over the training split."""
     batch_size: Annotated[int | None, Interval(ge=1, le=65_536)] = None
-    """Examples in one step."""
+    """Examples per step."""
     seed: Seed = 0
-    """Decides the initial weights, the order of examples and dropout. Same seed, same run."""
+    """Seed of initial weights, order of examples and dropout. Same seed, same run."""
     seeds: Annotated[int, Interval(ge=1, le=1_000), _beside] = 1
-    """Train so many times, with this seed and those after it, and end with the mean and its standard error."""
+    """Train this many times, with consecutive seeds, and report the mean and its standard error."""
     limit: Annotated[int | None, Interval(ge=1, le=1_000_000_000), Parameter(group=DATA)] = None
     """Use at most this many examples of each split."""
     steps_per_epoch: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
-    """End each epoch after this many steps, and not when every example was seen."""
+    """End each epoch after this many steps, instead of when every example was seen."""
     class_weight: Literal["balanced"] | None = None
-    """Weigh training examples so that each class counts the same: n / (classes * examples of the class)."""
+    """Weight training examples so that all classes count equally: n / (classes * examples of the class)."""
     quick: bool = False
-    """A real but tiny run, to see that everything works: 512 examples of each split, at most 2 epochs."""
+    """Tiny run to check that everything works: 512 examples of each split, at most 2 epochs."""
     output_dir: Path = Path("runs")
-    """Folder under which the run makes its own folder."""
+    """Folder in which the run creates its own folder."""
     weights: Annotated[str | None, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)] = None
-    """Start from these weights: a file, .weights.h5 or .h5, or imagenet where a recipe knows Keras's published ones."""
+    """Initial weights: a .keras, .weights.h5 or .h5 file, a run's folder, none, or imagenet if the recipe has it."""
     device: Annotated[str, Field(pattern=r"^(auto|(cpu|gpu)(:\d{1,3})?)$"), _hardware] = "auto"
-    """Where to compute: auto, cpu, gpu, or gpu:1 for the second. A GPU that is asked for and missing is an error."""
+    """Device to compute on: auto, cpu, gpu, or gpu:1 for the second. Naming a missing GPU is an error."""
     devices: Annotated[int | None, Interval(ge=1, le=1_024), _hardware] = None
-    """Devices of this machine that train together: GPUs, or parts of one CPU, to try it out (default: one)."""
+    """Devices of this machine that train together: GPUs, or virtual devices of one CPU to try it out (default: one)."""
     workers: Annotated[str | None, _hardware, _beside] = None
-    """Machines that train together, host:port of each with commas between, the same on all (docs/distributed.md)."""
+    """Machines that train together: comma-separated host:port, the same list on all (docs/distributed.md)."""
     worker_index: Annotated[int | None, Interval(ge=0, le=65_535), _hardware, _beside] = None
-    """Which of --workers this process is, counted from 0."""
+    """Index of this process in --workers, from 0."""
     wait: Annotated[int, Interval(ge=1, le=86_400), _hardware, _beside] = 120
     """Seconds that a worker waits for the others at the start."""
     threads: Annotated[int | None, Interval(ge=1, le=4_096), _hardware] = None
-    """Threads that compute (default: one per core)."""
+    """Compute threads (default: one per core)."""
     precision: Annotated[Literal["auto", "float32", "bfloat16", "float16"], _hardware] = "auto"
-    """Arithmetic of the forward and backward pass; weights are always kept in float32."""
+    """Compute dtype of the forward and backward pass; weights are always float32."""
     xla: Annotated[Literal["auto", "on", "off"], _hardware] = "auto"
     """Compile the training step with XLA."""
     acceleration: Annotated[bool, _hardware] = True
-    """Compute a batch of a recurrent model in micro-batches side by side, and the gradient of LSTM layers in blocks."""
+    """Compute batches of recurrent models in parallel micro-batches, and gradients of LSTM layers in blocks."""
     deterministic: Annotated[bool, _hardware] = False
-    """Let TensorFlow use only operations that repeat to the bit on a GPU too. A CPU's do in any case."""
+    """Use only deterministic operations, on a GPU too. Those on a CPU always are."""
     save_every: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
-    """Save the training's state after every so many steps too, not only after every epoch."""
+    """Save a checkpoint every this many steps too, not only after each epoch."""
     resume: Annotated[bool, _beside] = False
-    """Go on with the newest unfinished run of these flags in the output folder; where there is none, start one."""
+    """Resume the newest unfinished run with these flags in the output folder; if there is none, start one."""
     callbacks: str | None = None
-    """Keras callbacks of your own, file.py:function; the function returns a list of them."""
+    """Your own Keras callbacks: file.py:function, where the function returns a list."""
     tensorboard: bool = False
-    """Write curves for TensorBoard into the run's folder, epoch by epoch (`keras.callbacks.TensorBoard`)."""
+    """Write TensorBoard logs to the run's folder after each epoch (`keras.callbacks.TensorBoard`)."""
     augment: Annotated[Augmentation, Parameter(group=AUGMENTATION)] = Field(default_factory=Augmentation)
-    """Random transforms of the training pictures, and their standardisation."""
+    """Random transforms and standardisation of the training pictures."""
 
 
 class Settings(RunConfig, use_attribute_docstrings=False):
-    """A run's knobs with nothing left open.
+    """The knobs of a run with every value set.
 
     Args:
         epochs, batch_size: the user's, else the recipe's.
-        options: the arguments of the recipe's own functions that differ from their defaults, by name.
-        requested: the knobs and the options as the user gave them.
+        options: arguments of the recipe's functions that differ from their defaults, by name.
+        requested: knobs and options as the user gave them.
     """
 
     epochs: int = 0
@@ -92,7 +92,7 @@ class Settings(RunConfig, use_attribute_docstrings=False):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What a recipe's functions are called with, by name; None, which leaves it to the recipe, is no value."""
+        """Arguments for the recipe's functions, by name; None is left out, so that the recipe's default holds."""
         values = {name: getattr(self, name) for name in KNOBS}
         values = {name: value for name, value in values.items() if value is not None} | self.options
         return values | {"weights": None} if self.weights == "none" else values
@@ -102,7 +102,7 @@ KNOBS = tuple(RunConfig.model_fields)
 
 
 def flags(knobs: dict[str, Any], prefix: str = "") -> str:
-    """`{"batch_size": 64, "quick": True}` as the flags that give them, quoted: `--batch-size 64 --quick`."""
+    """Format `{"batch_size": 64, "quick": True}` as flags, quoted: `--batch-size 64 --quick`."""
     words: list[str] = []
     for name, value in knobs.items():
         if isinstance(value, dict):
@@ -116,5 +116,5 @@ def flags(knobs: dict[str, Any], prefix: str = "") -> str:
 
 
 def flag(name: str, prefix: str = "", negation: str = "") -> str:
-    """`batch_size` as `--batch-size`."""
+    """Format `batch_size` as `--batch-size`."""
     return f"--{prefix}{negation}{name.replace('_', '-')}"

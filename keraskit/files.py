@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, and never over somebody else's; sees what may be read."""
+"""Write files atomically and never over foreign ones; check files before they are read."""
 
 import csv
 import io
@@ -15,19 +15,19 @@ from keraskit.errors import UserError, printable
 from keraskit.system import expanded
 
 MODEL = "model.keras"  # of a run
-MOST_BYTES = 100_000_000  # of a text or a picture in a run's folder; its own have less than one
-MOST_OF_ARRAYS = 100_000_000_000  # of a file that holds arrays
-FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet may calculate
-OURS = (b"atplotlib", b'content="keraskit"')  # in pictures that were drawn here, and in pages
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # endings of those that can be drawn
+MOST_BYTES = 100_000_000  # maximum of a text or picture in a run's folder; runs write far smaller ones
+MOST_OF_ARRAYS = 100_000_000_000  # maximum of a file of arrays
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # beginnings that a spreadsheet reads as a formula
+OURS = (b"atplotlib", b'content="keraskit"')  # marks of pictures and pages that keraskit wrote
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")  # suffixes that can be drawn
 PAGES = (".html", ".htm")
 
 
 @contextmanager
 def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
-    """A path beside `target` to write to, with the same ending; renamed to it if the block succeeds.
+    """Yield a temporary path beside `target`, same suffix; rename it to `target` if the block succeeds.
 
-    The folder is made where it is missing. What is `durable` is whole on the disk then, also after a power failure.
+    Missing folders are created. A `durable` file is synced to disk first, so that it survives a power failure.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
@@ -44,7 +44,7 @@ def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` to fill, renamed to it if the block succeeds. Raises UserError where it is there."""
+    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists."""
     check_new(target)
     beside = target.with_name(f".{target.name}.{secrets.token_hex(3)}")
     beside.mkdir(parents=True)
@@ -56,19 +56,19 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def check_new(path: Path) -> None:
-    """Raise UserError where there is something of this name."""
+    """Raise UserError if the path exists."""
     if os.path.lexists(path):
         raise UserError(f"{path} is there already.", "Name another, or move it away.")
 
 
 def write_text(target: Path, text: str, durable: bool = False) -> None:
-    """Write a text file. Names of files need not be text: JSON reads such an escape back."""
+    """Write a UTF-8 text file; file names that are not text are escaped in a way that JSON reads back."""
     with atomic(target, durable) as path:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def as_csv(rows: Sequence[Sequence[Any]]) -> str:
-    """Lines of cells. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Format rows as CSV. Text that a spreadsheet would read as a formula gets a leading apostrophe."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([map(_harmless, row) for row in rows])
     return text.getvalue()
@@ -82,10 +82,10 @@ def _harmless(value: Any) -> Any:
 
 
 def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
-    """Raise UserError where a file that a user names for a result is somebody else's, a device, a pipe or a folder.
+    """Raise UserError if an output file is a foreign file, a device, a pipe or a folder.
 
-    Where there are `endings`, such as `PICTURES`, its name must have one of them, and a file that is there must be of
-    our making: `--sheet *.png` names somebody's first picture.
+    With `endings`, such as `PICTURES`, its name must have one of them, and an existing file must be keraskit's:
+    `--sheet *.png` would name the user's first picture.
     """
     if file is None:
         return
@@ -100,11 +100,11 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
 
 
 def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> Path:
-    """The path, if a regular file of at most so many bytes lies there, and within a folder if one is named.
+    """Return the path if it is a regular file of at most `most` bytes, and inside `within` if that is set.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        UserError: a pipe, a device, a folder, a link that leaves the folder, or what cannot be looked at.
+        FileNotFoundError: if it does not exist.
+        UserError: for a pipe, device or folder, a link out of `within`, or a file that is unreadable or too large.
     """
     try:
         real = path.resolve()
@@ -121,7 +121,7 @@ def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> P
 
 
 def weights_file(weights: str) -> Path:
-    """The file that `--weights` names, by itself or as a run's folder. Raises UserError where it can be none."""
+    """Return the file that `--weights` names, directly or by a run's folder. Raises UserError if there is none."""
     path = expanded(weights)
     folder = path if path.is_dir() else None
     try:

@@ -1,4 +1,4 @@
-"""Recipe: what a recipe module declares, and the flags that its functions' arguments are. Imports no TensorFlow."""
+"""Recipe, what a recipe module declares, and its functions' arguments as flags. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from keraskit.datasets.splits import Splits
 
 BEYOND = "beyond the document"
-NAMELESS = "recipe"  # what a recipe is called that has neither a name nor a file
-FILLED = {*KNOBS, "model", "steps"}  # arguments of these names the runner fills in
-FOLLOWED = ("build", "classes")  # as many as the data has
+NAMELESS = "recipe"  # name of a recipe with neither name nor file
+FILLED = {*KNOBS, "model", "steps"}  # arguments that the runner fills in
+FOLLOWED = ("build", "classes")  # set from the data
 RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a learning rate
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Where a recipe's first weights come from.
+    """Source of a recipe's initial weights.
 
     Args:
-        load: fills a model with Keras's published weights; returns the names of layers that keep their initial ones.
-        weights: what `--weights` is when the user gives none.
-        features: the layer below which all is frozen: its output is computed once, the layers above are trained on it.
-        after: the recipe whose run this one starts from: it is found, or run first.
+        load: loads Keras's published weights into a model; returns the names of layers that keep their initial ones.
+        weights: default of `--weights`.
+        features: name of the last frozen layer: its output is computed once, and the layers above are trained on it.
+        after: recipe to start from: its run is found, or run first.
     """
 
     load: Callable[[keras.Model], list[str]]
@@ -54,28 +54,28 @@ class Recipe:
 
     Args:
         build: returns the uncompiled model.
-        compile: given the model, calls `model.compile`. An argument `steps` is filled in with the steps of the whole
-            run, for schedules, and `batch_size` with the batch's.
-        data: returns the splits that the model learns from, or what `from_arrays` returns.
+        compile: calls `model.compile` on the model. Arguments `steps`, the number of steps of the whole run, for
+            schedules, and `batch_size` are filled in.
+        data: returns the splits, or what `from_arrays` returns.
         epochs: passes over the training split.
-        batch_size: examples in one step.
-        steps_per_epoch: steps in one epoch (default: until every example was seen); a quick run does not keep to it.
-        section: the document's section, or several with commas; empty where a model is beyond the document.
-        expected: what a full run on the recipe's own data reaches, by metric, such as `{"test_accuracy": 0.982}`.
-        expected_with: the flags it was measured with, where they are not the defaults: the recipe's own, and `weights`,
-            the name of Keras's file.
-        callbacks: returns Keras callbacks that take part in `fit`.
-        augment: what happens to training pictures unless flags say otherwise.
-        augmented_by: the flag of `build` with which the model augments by itself: `augment` is left out then.
-        monitor: the validation metric that decides which epoch's weights are kept, such as `val_f1_score_0`; with its
-            direction, as in `("val_mine", "max")`, where Keras does not know it.
-        class_output: the output that names the class, where the model has several.
-        figure: makes a sheet of samples, pictures and captions, from the classes' names, and the first test examples'
-            targets and predictions, where pictures with their class would not show what the model does.
-        pretrained: where the first weights come from, unless they are drawn at random.
-        quick: what `--quick` bounds besides epochs: `limit`, `batch_size`, and flags of the recipe's own.
-        name: what it is called (default: like its file; where there is none, as in a notebook, "recipe").
-        source: its file; whatever loads the recipe knows it.
+        batch_size: examples per step.
+        steps_per_epoch: steps per epoch (default: until every example was seen); ignored by quick runs.
+        section: section of the document, several separated by commas; empty if beyond the document.
+        expected: metrics of a full run on the recipe's own data, such as `{"test_accuracy": 0.982}`.
+        expected_with: flags of that run that differ from the defaults: the recipe's own, and `weights`, the name of
+            Keras's file.
+        callbacks: returns Keras callbacks for `fit`.
+        augment: default augmentation of training pictures.
+        augmented_by: flag of `build` that makes the model augment by itself; `augment` is left out then.
+        monitor: validation metric that selects the best epoch, such as `val_f1_score_0`; with its direction, as in
+            `("val_mine", "max")`, if Keras cannot infer it.
+        class_output: name of the class output, if the model has several outputs.
+        figure: returns pictures and captions of a sheet of samples, from class names, and targets and predictions of
+            the first test examples, if pictures with their class would not show what the model does.
+        pretrained: source of the initial weights (default: random).
+        quick: values that `--quick` sets besides epochs: `limit`, `batch_size`, and the recipe's own flags.
+        name: name of the recipe (default: the file's; without a file, as in a notebook, "recipe").
+        source: file of the recipe, set on loading.
     """
 
     build: Callable[..., keras.Model]
@@ -104,19 +104,19 @@ class Recipe:
 
     @property
     def features(self) -> str | None:
-        """The layer whose output is computed once, if there is one."""
+        """Name of the last frozen layer, if features are computed once."""
         return self.pretrained.features if self.pretrained else None
 
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """Those whose keyword arguments are flags."""
+        """Functions with keyword arguments that are flags."""
         return {"data": self.data, "build": self.build, "compile": self.compile}
 
 
 def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
-    """The flags of a recipe, as a model with a field for each; an argument that several functions take is one flag.
+    """Create a model of a recipe's flags, one field each; an argument of several functions is one flag.
 
-    Its help is its line in the docstring of the function, or else of the function's module.
+    Help is taken from the docstring of the function, or else of its module.
     """
     import docstring_parser
 
@@ -133,22 +133,22 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
             if annotation is parameter.empty:
                 annotation = str | None if default in (None, parameter.empty) else type(default)
             word = Parameter(flag(name), group=SECTIONS.get(which), consume_multiple=1, negative_iterable=())
-            negation = Parameter(negative=None if default is True else ())  # nobody turns off what is off
+            negation = Parameter(negative=None if default is True else ())  # none for a flag that is off
             rate = RATE if (name, annotation) == ("learning_rate", float) else ()
             default = ... if default is parameter.empty else default
             fields[name] = (Annotated[annotation, word, negation, *rate], Field(default, description=texts.get(name)))
-    with warnings.catch_warnings(action="ignore"):  # an argument may have the name of a model's method
+    with warnings.catch_warnings(action="ignore"):  # an argument may be named like a method of the model
         return create_model("Options", __base__=Typed, **fields)
 
 
 def checked(functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, as their types have them. Raises UserError for one that is none, or does not fit."""
+    """Validate and coerce options. Raises UserError for an unknown name or an invalid value."""
     options = options_of(functions)(**given)
     return {name: getattr(options, name) for name in given}
 
 
 def defaults(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    """The arguments' defaults, but for those of which several functions have different ones."""
+    """Return the arguments' defaults, except those that differ between functions."""
     found: dict[str, list[Any]] = {}
     for function in functions.values():
         for name, parameter in inspect.signature(function).parameters.items():
@@ -157,6 +157,6 @@ def defaults(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
 
 
 def call(function: Callable[..., Any], known: Mapping[str, Any], **filled: Any) -> Any:
-    """Call one of a recipe's functions with those of the known values, and of the runner's, that it takes."""
+    """Call a recipe's function with those of the `known` and `filled` values that it accepts."""
     takes = inspect.signature(function).parameters
     return function(**{name: value for name, value in {**known, **filled}.items() if name in takes})

@@ -1,4 +1,4 @@
-"""The registry: finds recipes by name or by file and imports them; for their flags alone, with stand-ins for Keras."""
+"""Find recipes by name or file and import them; with stand-ins for Keras if only their flags are needed."""
 
 import ast
 import contextlib
@@ -21,21 +21,21 @@ from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import NAMELESS, Recipe
 
 PACKAGE = "keraskit.recipes"
-SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that change nothing of what it does
+SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that do not affect runs
 KERAS = ("keras", "tensorflow")  # take seconds to import
-ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # a tenth of one; a user's file may compute with them as it is imported
+ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # take 0.1 s; a user's file may compute with them on import
 
 
 class Card:
-    """A recipe's file: what its text says, and what it makes, a Recipe or a plain function."""
+    """A recipe's file: its source, and what it defines, a Recipe or a plain function."""
 
     def __init__(self, source: Path | None, name: str = "") -> None:
         self.source, self.name = source or Path(), name or (source.stem if source else "")
-        self.made: Any = None  # what it makes, where it is a program that runs
+        self.made: Any = None  # what it defines, if it is the running program
 
     @cached_property
     def _tree(self) -> ast.Module:
-        if self.source == Path():  # of a recipe without a file
+        if self.source == Path():  # a recipe without a file
             return ast.Module([], [])
         try:
             return ast.parse(self.source.read_bytes())
@@ -49,18 +49,18 @@ class Card:
 
     @property
     def summary(self) -> str:
-        """The docstring's first line, without the note in brackets."""
+        """First line of the docstring, without the note in brackets."""
         return re.sub(r"\s*\((beyond the )?document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
 
     @property
     def parameters(self) -> str:
-        """The count of parameters that the first line names."""
+        """Number of parameters that the docstring's first line names."""
         found = re.search(r"([\d,]+) parameters", self.doc.partition("\n")[0])
         return found[1] if found else ""
 
     @property
     def sha256(self) -> str:
-        """Identifies what the module does: without comments, docstrings, and what it says of itself."""
+        """Hash of the module's code, without comments, docstrings and descriptive arguments."""
         tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Recipe":
@@ -71,41 +71,41 @@ class Card:
 
     @cached_property
     def plain(self) -> str:
-        """The function that the file hands to `keraskit.main` in place of a recipe; empty where it trains a model."""
+        """Name of the function passed to `keraskit.main` instead of a recipe; empty if the file trains a model."""
         found = re.search(r"\bkeraskit\.main\((?!recipe\b)(\w+)\)", ast.unparse(self._tree))
         return found[1] if found else ""
 
     @property
     def trains(self) -> bool:
-        """Whether it is a Recipe, and no plain function."""
+        """Whether the file defines a Recipe, not a plain function."""
         return not self.plain
 
     @cached_property
     def declared(self) -> dict[str, Any]:
-        """What the text declares, as far as it is literal: section, expected, epochs, batch_size."""
+        """Literal arguments of Recipe in the source: section, expected, epochs, batch_size."""
         found: dict[str, Any] = {}
         if self.plain and (where := re.search(r"\(document.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])):
             found["section"] = ", ".join(re.findall(r"\d[\d.]*", where[0]))
         calls = [node for node in ast.walk(self._tree) if isinstance(node, ast.Call)]
         for keyword in [k for call in calls if ast.unparse(call.func).endswith("Recipe") for k in call.keywords]:
-            with contextlib.suppress(ValueError):  # a name or another call
+            with contextlib.suppress(ValueError):  # not a literal
                 found[str(keyword.arg)] = ast.literal_eval(keyword.value)
         return found
 
     @property
     def measured_with(self) -> str:
-        """The recipe's own flags that its expected figures were measured with; empty for the defaults."""
+        """Flags of the recipe that its expected metrics were measured with; empty for the defaults."""
         return flags({k: v for k, v in self.declared.get("expected_with", {}).items() if k != "weights"})
 
     @property
     def ours(self) -> bool:
-        """Whether it is one of keraskit's recipes; a file of the user's own may have the same name."""
+        """Whether this is a recipe of keraskit; a user's file may have the same name."""
         known = recipes_available().get(self.name)
         return known is not None and known.source.resolve() == self.source.resolve()
 
     @cached_property
     def recipe(self) -> Any:
-        """What the file makes, for its flags: imported with stand-ins for Keras, or in earnest where that fails."""
+        """What the file defines, for its flags: imported with stand-ins for Keras, or with Keras if that fails."""
         if "keras" not in sys.modules:
             packages = {*KERAS, *(ARRAYS if self.ours else ())}
             with contextlib.suppress(Exception), standing_in(packages), contextlib.redirect_stdout(io.StringIO()):
@@ -113,7 +113,7 @@ class Card:
         return self.load()
 
     def load(self) -> Any:
-        """Import what the file makes, and Keras with it. A file of the user's own is imported once, by its path."""
+        """Import what the file defines, with Keras. A user's file is imported once, by its path."""
         start.wait_for_tensorflow()
         return self.made or self._imported()
 
@@ -129,19 +129,19 @@ class Card:
         return self.named(found)
 
     def named(self, found: Any) -> Any:
-        """What the file makes, where a recipe has the file as its source, and its name unless it has one."""
+        """Set a recipe's source, and its name unless it has one; return other objects unchanged."""
         if not isinstance(found, Recipe) or self.source == Path():
             return found
         return dataclasses.replace(found, source=self.source, name=self.name if found.name == NAMELESS else found.name)
 
 
 def import_file(source: Path, name: str) -> ModuleType:
-    """Import a file of the user's own as a module of this name. Raises UserError for what it raises."""
+    """Import a user's file as a module called `name`. Raises UserError if that fails."""
     path = source.resolve()
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = str(path)
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # as Python does for a script, for what its functions import too
+        sys.path.insert(0, str(path.parent))  # as for a script, and for imports inside its functions
     try:
         SourceFileLoader(name, str(path)).exec_module(module)
     except Exception as error:
@@ -154,13 +154,13 @@ def import_file(source: Path, name: str) -> ModuleType:
 
 
 def recipes_available() -> dict[str, Card]:
-    """Every recipe of keraskit by name, in the alphabet's order."""
+    """Return all recipes of keraskit by name, in alphabetical order."""
     files = sorted(file for folder in import_module(PACKAGE).__path__ for file in Path(folder).glob("[a-z]*.py"))
     return {file.stem: Card(file) for file in files}
 
 
 def find_card(word: str) -> Card:
-    """The card of one recipe, by its name in any case, or by the path of a file. Raises UserError for any other."""
+    """Find a recipe by name, ignoring case, or by file path. Raises UserError if there is none."""
     if word.endswith(".py") or "/" in word:
         if not Path(word).is_file() or not word.endswith(".py"):
             problem = "does not end in .py" if Path(word).is_file() else "does not exist"
@@ -169,17 +169,17 @@ def find_card(word: str) -> Card:
     cards, name = recipes_available(), word.lower().replace("-", "_")
     if name in cards:
         return cards[name]
-    meant = f"Did you mean ./{word}.py?" if Path(f"{word}.py").is_file() else did_you_mean(word, cards)
-    raise UserError(f"There is no recipe {word!r}. {meant}", "`keraskit list` shows them all.")
+    hint = f"Did you mean ./{word}.py?" if Path(f"{word}.py").is_file() else did_you_mean(word, cards)
+    raise UserError(f"There is no recipe {word!r}. {hint}", "`keraskit list` shows them all.")
 
 
 def load_recipe(word: str) -> Any:
-    """Import one recipe, and Keras with it: a Recipe, or the plain function of one that trains nothing."""
+    """Import a recipe, and Keras: a Recipe, or a plain function if it trains no model."""
     return find_card(word).load()
 
 
 class _StandIn(type):
-    """A class in the place of whatever a file takes from Keras: a module, a layer to derive from, a decorator."""
+    """A class in place of anything that a file imports from Keras: a module, a base class, a decorator."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -195,7 +195,7 @@ def _stand_in(name: str) -> Any:
 
 
 class _Finder:
-    """For `sys.meta_path`: finds a stand-in for each of some packages, and for all below them."""
+    """Finder for `sys.meta_path` that returns stand-ins for packages and their submodules."""
 
     def __init__(self, packages: Collection[str]) -> None:
         self.packages = packages
@@ -212,7 +212,7 @@ class _Finder:
 
 @contextlib.contextmanager
 def standing_in(packages: Collection[str]) -> Iterator[None]:
-    """Import stand-ins for these packages inside the block; afterwards no module is left that has seen one."""
+    """Import stand-ins for packages inside the block; then remove all modules that refer to one."""
     before, path, finder = set(sys.modules), [*sys.path], _Finder(packages)
     sys.meta_path.insert(0, finder)
     try:
@@ -226,13 +226,13 @@ def standing_in(packages: Collection[str]) -> Iterator[None]:
             gone |= more
         for name in gone:
             package, _, module = name.rpartition(".")
-            with contextlib.suppress(AttributeError):  # of a package that stays
+            with contextlib.suppress(AttributeError):  # on a parent package that stays
                 delattr(sys.modules.get(package), module)
             del sys.modules[name]
 
 
 def _has_seen(module: ModuleType, gone: set[str]) -> bool:
-    """Whether a module holds a stand-in, or one of these modules, or something of theirs."""
+    """Whether a module refers to a stand-in, to one of these modules, or to their contents."""
     values = vars(module).values()
     return any(
         isinstance(v, _StandIn) or (v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", "")) in gone

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: training finishes its step and saves first, everything else stops where it is."""
+"""Handle SIGINT and SIGTERM: training finishes its step and saves, everything else stops at once."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has ended the command; the text says so to the user, and the code to the shell: 130 or 143."""
+    """A signal ended the command: a message for the user, and the exit code, 130 or 143."""
 
     def __init__(self, number: int, saying: str = "") -> None:
         super().__init__(saying)
@@ -20,13 +20,13 @@ class Stopped(KeyboardInterrupt):
 
 
 class Patience:
-    """A handler that notes the first signal, so that training can finish its step. The second stops at once."""
+    """Handler that records the first signal, so that training can finish its step; the second stops at once."""
 
     def __init__(self) -> None:
         self.asked: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Note it, and say so where somebody waits."""
+        """Record the signal, and print a message on a terminal."""
         if self.asked is not None:
             raise Stopped(number)
         self.asked = number
@@ -35,16 +35,16 @@ class Patience:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """A handler that stops at once."""
+    """Handler that stops at once."""
     raise Stopped(number)
 
 
 @contextmanager
 def sent_to(handler: Handler) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM inside the block; not in other threads, and not those that nohup has ignored."""
+    """Handle SIGINT and SIGTERM inside the block; not in other threads, nor signals that nohup ignores."""
     before = {}
     for number in CAUGHT:
-        with suppress(ValueError):  # raised in another thread
+        with suppress(ValueError):  # in another thread
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, handler)
     try:

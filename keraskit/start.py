@@ -1,7 +1,7 @@
-"""Starts TensorFlow without its start-up chatter, at the first `import keras` after `import keraskit`.
+"""Start TensorFlow without its start-up messages, at the first `import keras` after `import keraskit`.
 
 TensorFlow prints a dozen lines before its own log level is read, so no environment variable silences them. Stderr is
-held back while it starts; lines known to concern nobody are dropped, all others are printed.
+held back while it starts; lines known to be harmless are dropped, all others are printed.
 """
 
 import functools
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-BEGAN = time.perf_counter()  # about when the program did
+BEGAN = time.perf_counter()  # about the start of the program
 _CHATTER = (
     "before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|cpu_feature_guard"
     "|To enable the following instructions|XLA service|StreamExecutor|Compiled cluster using XLA"
@@ -29,7 +29,7 @@ _NO_GPU_CHATTER = "failed call to cuInit|Cannot dlopen some GPU libraries|Skippi
 
 @contextmanager
 def quietly(known: str = "") -> Iterator[None]:
-    """Hold back stderr inside the block, then print it without the known lines, and those with `known` in them."""
+    """Hold back stderr inside the block, then print it without harmless lines and those that match `known`."""
     if os.environ.get("KERASKIT_DEBUG") or sys.stderr is None:
         yield
         return
@@ -51,10 +51,10 @@ def quietly(known: str = "") -> Iterator[None]:
 
 
 class QuietImport:
-    """A finder for `sys.meta_path`: the first import of Keras or TensorFlow that passes it is quiet."""
+    """Finder for `sys.meta_path` that makes the first import of Keras or TensorFlow quiet."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """What Python's own finders find, with another way to execute it."""
+        """Return the usual spec, with a quiet `exec_module`."""
         if name not in ("keras", "tensorflow"):
             return None
         sys.meta_path.remove(self)
@@ -65,14 +65,14 @@ class QuietImport:
 
 
 def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
-    """Import Keras or TensorFlow, and look for devices, in 3 to 5 seconds."""
-    gc.disable()  # to look through a million objects that stay for good takes a fifth of the time
+    """Import Keras or TensorFlow and list devices, which takes 3 to 5 seconds."""
+    gc.disable()  # scanning a million permanent objects takes a fifth of the time
     try:
         with quietly():
             load(module)
-            if tf := sys.modules.get("tensorflow"):  # not where Keras computes with something else
+            if tf := sys.modules.get("tensorflow"):  # not with another backend
                 tf.config.list_physical_devices()
-                # Several models in one process each compile their own function: TensorFlow tells programmers of it.
+                # Several models in one process each trace their own function, which TensorFlow warns of.
                 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     finally:
         gc.enable()
@@ -90,11 +90,11 @@ def start_tensorflow() -> None:
 
 
 def wait_for_tensorflow() -> None:
-    """Import TensorFlow for a command, and say so where somebody waits."""
+    """Import TensorFlow for a command, with a message on a terminal."""
     if sys.stderr and sys.stderr.isatty() and "keras" not in sys.modules:
         print("loading TensorFlow ...", file=sys.stderr, flush=True)
     start_tensorflow()
-    gc.freeze()  # else the collector looks through all of it, at the end of the process alone for a second
+    gc.freeze()  # else the collector scans all of it, for a second at exit alone
 
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ if TYPE_CHECKING:
 else:
 
     class _TensorFlow:
-        """The module, imported at the first use: recipes are read, and their models built, without it."""
+        """TensorFlow, imported on first use: recipes are read, and their models built, without it."""
 
         def __getattr__(self, name: str) -> Any:
             start_tensorflow()

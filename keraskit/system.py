@@ -1,4 +1,4 @@
-"""What this machine is: its CPU and what it can do, free memory, versions, and the state of the source."""
+"""Describe the machine: CPU and its features, free memory, versions, and the state of the source."""
 
 import os
 import platform
@@ -13,22 +13,22 @@ PACKAGES = ("keraskit", "tensorflow", "keras", "numpy", "matplotlib", "pillow", 
 
 
 def cpu_name() -> str:
-    """The CPU's own name."""
+    """Return the CPU's model name."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def cpu_features() -> set[str]:
-    """The CPU's instruction sets, as Linux names them; empty where that is not told."""
+    """Return the CPU's instruction sets, as Linux names them; empty if unknown."""
     return set((_cpuinfo("flags") or _cpuinfo("Features")).split())
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory() -> int | None:
-    """Bytes that new allocations may take, where Linux tells: of the machine, and of the container if it has less."""
+    """Return the available bytes of memory, of the machine or a smaller container; None if unknown."""
     free = None
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -49,17 +49,17 @@ def _cpuinfo(name: str) -> str:
 
 
 def keras_home() -> Path:
-    """Where Keras keeps what it downloads."""
+    """Keras's folder for downloads."""
     return expanded(os.environ.get("KERAS_HOME") or "~/.keras")
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; False in a folder that cannot be read, where Path's own raises."""
+    """Whether a file exists; False in an unreadable folder, where `Path.is_file` raises."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def expanded(word: str | Path) -> Path:
-    """A path with ~ and ~name filled in. Raises UserError where there is no such home."""
+    """Expand ~ and ~name in a path. Raises UserError if there is no such home."""
     try:
         return Path(word).expanduser()
     except RuntimeError as error:
@@ -67,7 +67,7 @@ def expanded(word: str | Path) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Python's and each package's version; packages that are missing are left out."""
+    """Return the versions of Python and packages; missing packages are left out."""
     from importlib import metadata  # takes 15 ms, which no help page needs
 
     found = {"python": platform.python_version()}
@@ -78,13 +78,13 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """The commit of the checkout that keraskit runs from, and whether it was changed; None elsewhere."""
+    """Return the commit of keraskit's checkout, and whether it was changed; None if there is no checkout."""
     checkout = Path(__file__).resolve().parents[1]
     if not (checkout / ".git").exists():
         return None
     line = ["git", "-C", str(checkout), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
     try:
-        said = subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        output = subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": said.removesuffix("-dirty"), "changed": said.endswith("-dirty")}
+    return {"commit": output.removesuffix("-dirty"), "changed": output.endswith("-dirty")}

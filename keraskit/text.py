@@ -1,4 +1,4 @@
-"""Words and tables as a terminal shows them."""
+"""Format text and tables for a terminal."""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -8,7 +8,7 @@ from keraskit.errors import printable
 
 
 def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
-    """Print cells below their heads, those of some heads set to the right."""
+    """Print lines of cells below their heads; columns in `right` are right-aligned."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -22,7 +22,7 @@ def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Col
 
 
 def shortened(text: str, most: int) -> str:
-    """The text with an ellipsis for its middle where it is wider than `most` letters; Chinese ones are two wide."""
+    """Replace the middle of text wider than `most` cells with an ellipsis; Chinese characters take two cells."""
     from rich.cells import cell_len, set_cell_size
 
     if cell_len(text) <= most:
@@ -31,10 +31,10 @@ def shortened(text: str, most: int) -> str:
 
 
 def short(path: Path) -> str:
-    """The path, relative to the working folder where it lies below that."""
+    """Return the path, relative to the working directory if inside it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def counted(count: int, what: str, several: str = "") -> str:
-    """`1 epoch`, `2 epochs`, `1,000 epochs`; `several` where the plural has no s."""
+    """Format a count: `1 epoch`, `2 epochs`, `1,000 epochs`; `several` is a plural that does not end in s."""
     return f"{count:,} {what if count == 1 else several or what + 's'}"
