@@ -27,6 +27,7 @@ BEYOND = "beyond the document"
 NAMELESS = "recipe"  # name of a recipe with neither name nor file
 FILLED = {*KNOBS, "model", "steps"}  # arguments that the runner fills in
 FOLLOWED = ("build", "classes")  # set from the data
+ARRAYS = "Give arrays: from_arrays(x_train, y_train, x_test, y_test); of a dataset np.concatenate joins the batches."
 RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a learning rate
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 
@@ -101,6 +102,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if Path(self.name).name != self.name or not self.name.isprintable():
             raise UserError(f"A recipe cannot be called {self.name!r}.", "Its runs lie in a folder of this name.")
+        for name, function in self.functions.items():
+            if not callable(function):
+                advice = ARRAYS if name == "data" else "Name the function, without calling it."
+                raise UserError(f"{name}= takes a function, and is a {type(function).__name__}.", advice)
 
     @property
     def features(self) -> str | None:
@@ -160,3 +165,9 @@ def call(function: Callable[..., Any], known: Mapping[str, Any], **filled: Any) 
     """Call a recipe's function with those of the `known` and `filled` values that it accepts."""
     takes = inspect.signature(function).parameters
     return function(**{name: value for name, value in {**known, **filled}.items() if name in takes})
+
+
+def place(function: Callable[..., Any]) -> str:
+    """Return file, line and name of a function of the user's, for a message."""
+    code = getattr(function, "__code__", None)
+    return f"{Path(code.co_filename).name}, line {code.co_firstlineno}: {code.co_name}" if code else repr(function)

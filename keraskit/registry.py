@@ -38,7 +38,7 @@ class Card:
         if self.source == Path():  # a recipe without a file
             return ast.Module([], [])
         try:
-            return ast.parse(self.source.read_bytes())
+            return ast.parse(self.source.read_bytes(), str(self.source))
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{self.source} cannot be read as Python: {error}.") from error
 
@@ -148,8 +148,7 @@ def import_file(source: Path, name: str) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, UserError):
             raise
-        problem = f"{source} cannot be imported: {type(error).__name__}: {error}."
-        raise UserError(problem, f"`python {source}` shows where.") from error
+        raise UserError(f"{source} cannot be imported: {type(error).__name__}: {error}.") from error
     return module
 
 

@@ -19,7 +19,7 @@ from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, Nam
 from pydantic import ValidationError
 
 from keraskit import signals, start
-from keraskit.cli import commands
+from keraskit.cli import commands, user_code
 from keraskit.config import TRAINING, RunConfig, flags
 from keraskit.errors import Typed, UserError, printable, sentence, unfit
 from keraskit.files import check_file
@@ -80,16 +80,20 @@ def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
             code = 128 + signal.SIGPIPE
         except CycloptsError as error:
-            code = _fail(_refusal(error, name), BAD_INPUT)
+            code = _fail([_refusal(error, name)], BAD_INPUT)
         except UserError as error:
-            code = _fail(error, error.code)
+            code = _fail(user_code.explain(error) or [error], error.code)
         except KeyboardInterrupt as stopped:
-            code = _fail(str(stopped) or "Interrupted.", getattr(stopped, "code", 130))
+            code = _fail([str(stopped) or "Interrupted."], getattr(stopped, "code", 130))
         except OSError as error:  # the disk, a name that is too long, a folder that nobody may write
-            code = _fail(f"{error.filename or 'The system says'}: {error.strerror or error}.", BAD_INPUT)
-        except Exception as error:
+            said = [f"{error.filename or 'The system says'}: {error.strerror or error}."]
+            code = _fail(user_code.explain(error) or said, BAD_INPUT)
+        except (Exception, SystemExit) as error:
             where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
-            code = _fail(f"Unexpected {type(error).__name__}: {error} ({where})", 1)
+            if lines := user_code.explain(error):
+                code = _fail([*lines, where], BAD_INPUT)
+            else:
+                code = _fail([f"Unexpected {type(error).__name__}: {error} ({where})"], 1)
     sys.exit(code)
 
 
@@ -107,10 +111,11 @@ def _prepare_output() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write
 
 
-def _fail(message: object, code: int) -> int:
+def _fail(lines: Sequence[object], code: int) -> int:
     if os.environ.get("KERASKIT_DEBUG"):
         traceback.print_exc()
-    print(f"keraskit: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+    said = [printable(" ".join(str(line).split())) for line in lines]
+    print(f"keraskit: {said[0]}", *said[1:], sep="\n          ", file=sys.stderr)
     return code
 
 

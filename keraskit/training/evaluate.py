@@ -13,7 +13,6 @@ from keraskit.config import Settings
 from keraskit.datasets.splits import Split, Splits
 from keraskit.files import MODEL
 from keraskit.models import applications, weights
-from keraskit.recipe import call
 from keraskit.runs import metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
@@ -21,7 +20,7 @@ from keraskit.runs.results import by_output
 from keraskit.training import hardware, resume
 from keraskit.training.fit import enough_memory
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, build, compile_model, follow_classes, load
+from keraskit.training.setup import TrainingSetup, build, compile_model, follow_classes, load, source_of
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
 
@@ -39,7 +38,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
     """Load a run's data and best model, compiled, again, by the file of the user's own recipe if any."""
     recipe = resume.recipe_of(folder, named)
     settings = settle(recipe, *resume.asked(folder))
-    source = call(recipe.data, settings.arguments)
+    source = source_of(recipe, settings)
     settings = follow_classes(recipe, settings, source.classes)
     with hardware.configure(settings).scope:
         model = build(recipe, settings)

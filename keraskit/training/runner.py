@@ -8,7 +8,7 @@ import keras
 
 from keraskit.config import RunConfig, flags
 from keraskit.errors import UserError, printable
-from keraskit.recipe import Recipe, call
+from keraskit.recipe import Recipe
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now
 from keraskit.text import counted
@@ -17,7 +17,7 @@ from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.result import RunResult
 from keraskit.training.settings import different, fields, settle, words
-from keraskit.training.setup import TrainingSetup, prepare
+from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 LABELS = {"steps_per_execution": "steps at once", "micro_batches": "micro batches"}
 
@@ -34,7 +34,7 @@ def train(
     settings = settle(recipe, config, options)
     devices = hardware.configure(settings)  # before any tensor exists
     settings = previous.begin_from(recipe, settings, run, devices.cluster, train)
-    source = call(recipe.data, settings.arguments)  # no picture is decoded before the model is known
+    source = source_of(recipe, settings)
     setup = prepare(recipe, settings, source, devices)
     facts = {**describe(setup, recipe), "started": now(time.monotonic() - began)}
     announce(setup, facts)

@@ -16,10 +16,10 @@ from keraskit.config import Settings, flags
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
-from keraskit.recipe import Recipe, call
+from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.training import acceleration, hardware, monitor, user_callbacks
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -105,6 +105,15 @@ def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -
     return settings.replace(options=options if takes["classes"].default == count else options | {"classes": count})
 
 
+def source_of(recipe: Recipe, settings: Settings) -> Any:
+    """Call the recipe's `data`: its classes are known then, and no picture is decoded yet."""
+    source = call(recipe.data, settings.arguments)
+    source = source() if callable(source) else source  # what `from_arrays` returns, from a function of the user's
+    if not hasattr(source, "classes"):
+        raise UserError(f"{place(recipe.data)} returns a {type(source).__name__}.", ARRAYS)
+    return source
+
+
 def build(recipe: Recipe, settings: Settings) -> keras.Model:
     """Call the recipe's builder. What Keras refuses, also to save, is one line."""
     try:
@@ -114,6 +123,9 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
         own = flags({name: value for name, value in settings.options.items() if name in takes})
         problem = f"{recipe.name} cannot be built{own and f' with {own}'}: {sentence(error)}"
         raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error
+    if not isinstance(model, keras.Model):
+        problem = f"{place(recipe.build)} returns {model and type(model).__name__}, and no model."
+        raise UserError(problem, "End it with `return keras.Model(inputs, outputs)`.")
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
     except Exception as error:  # from layers of anybody's
@@ -132,10 +144,15 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         raise UserError(f"The inputs of the model, a {type(model).__name__}, are not known.", "Add a keras.Input.")
     if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
         raise UserError(f"The model takes batches of {fixed[0]} alone.", "Give keras.Input a shape alone.")
+    names = [layer.name for layer in model.layers]
+    if recipe.class_output and recipe.class_output not in names:
+        advice = did_you_mean(recipe.class_output, names) or f"Its layers are {', '.join(names)}."
+        raise UserError(f"class_output={recipe.class_output!r} is no layer of the model.", advice)
     shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     if classes and shape != (None, len(classes)) and not (shape == (None, 1) and len(classes) == 2):
         problem = f"The model ends in {shape[1:]}; one label per example of {name} needs ({len(classes)},)."
-        raise UserError(problem, "Targets that are no classes are floats.")
+        missing = "Is a Flatten or a pooling layer missing?" if len(shape) > 2 else ""
+        raise UserError(problem, missing or "Targets that are no classes are floats.")
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
     splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
     x, y, *_ = splits.train.in_order(1).element_spec

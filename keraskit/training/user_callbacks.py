@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraskit.errors import UserError
-from keraskit.recipe import Recipe
+from keraskit.errors import UserError, lasting
+from keraskit.recipe import Recipe, place
 from keraskit.registry import import_file
 from keraskit.training import monitor
 
@@ -83,7 +83,16 @@ def own(recipe: Recipe, word: str | None, model: keras.Model) -> UserCallbacks:
 
     Leave SwapEMAWeights out where it has something to do: every run validates, keeps and tests averages of weights.
     """
-    made = [*(recipe.callbacks() if recipe.callbacks else []), *(from_file(word) if word else [])]
+    mine = recipe.callbacks() if recipe.callbacks else []
+    wrong = (
+        [each for each in mine if not isinstance(each, keras.callbacks.Callback)]
+        if isinstance(mine, list | tuple)
+        else [mine]
+    )
+    if recipe.callbacks and wrong:
+        problem = f"{place(recipe.callbacks)} returns {lasting(wrong[0])}."
+        raise UserError(problem, "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)].")
+    made = [*mine, *(from_file(word) if word else [])]
     monitor.check_callbacks(made, model)
     swaps = keras.callbacks.SwapEMAWeights if averages(model.optimizer) else ()
     return UserCallbacks([each for each in made if not isinstance(each, swaps)])

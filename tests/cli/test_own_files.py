@@ -193,7 +193,9 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here, 
     code, _, err = keraskit_says("run", *flags)
     (folder,) = (here / "runs" / "mymodel").iterdir()
     error = folder / "error.txt"
-    assert code == 1 and err == f"keraskit: Unexpected RuntimeError: the middle of nowhere ({error} says where.)\n"
+    first, *rest = err.splitlines()
+    assert code == 2 and first.startswith("keraskit: mine.py, line 7: ")
+    assert [line.strip() for line in rest] == ["RuntimeError: the middle of nowhere.", f"{error} says where."]
     text = error.read_text()
     assert text.startswith("Traceback") and 'mine.py", line 7, in on_epoch_begin' in text
     (run,) = runs(here)
@@ -213,8 +215,6 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here, 
 WRONG = [
     ("run ./gone.py", "./gone.py does not exist"),
     ("show ./empty.py", "empty.py makes no `recipe = Recipe(...)`."),
-    ("run ./half.py", "half.py cannot be read as Python"),
-    ("run ./imports.py", "imports.py cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
     ("run ./mymodel.py --unit 3", "Did you mean --units?"),
     ("run ./mymodel.py --units 3.5", "--units 3.5 makes no sense"),
     ("run mymodel", "There is no recipe 'mymodel'. Did you mean ./mymodel.py?"),
@@ -227,8 +227,6 @@ WRONG = [
 @pytest.mark.parametrize(("words", "says"), WRONG, ids=lambda text: text[:40])
 def test_what_cannot_be_is_one_line_and_leaves_nothing(here, capsys, words, says):
     (here / "empty.py").write_text('"""Nothing."""\n')
-    (here / "half.py").write_text("def build(:\n")
-    (here / "imports.py").write_text(f"import nothing_of_this_name\n{MINE}")
     before = sorted(here.iterdir())
     code, err = command(words.split(), capsys)
     assert code == 2 and err.count("\n") == 1 and says in err, err

@@ -1,0 +1,76 @@
+"""A mistake in the user's own code: its file and line, that line, what is wrong, and a hint where one is sure."""
+
+import builtins
+import linecache
+import os
+import pkgutil
+import re
+import sysconfig
+import traceback
+from pathlib import Path
+from types import FrameType
+
+import keraskit
+from keraskit.errors import UserError, did_you_mean, sentence
+from keraskit.registry import find_card
+
+LIBRARIES = (str(Path(keraskit.__file__).parent), sysconfig.get_paths()["stdlib"])
+HINTS = {
+    r"'lr'": "It is called learning_rate since Keras 2.3.",
+    r"'decay'": "A learning rate that falls is a schedule: keras.optimizers.schedules.",
+    r"'input_(dim|shape)'|input_shape`/`input_dim": "Begin the model with keras.Input((...,)).",
+    r"must end in `\.(weights\.h5|keras)`": "Keras 3 saves whole models as .keras, and weights as .weights.h5.",
+}
+
+
+def explain(error: BaseException) -> list[str]:
+    """Return what to print of an error that the user's own code raised or was called in; nothing of another."""
+    refused = isinstance(error, UserError)  # where one of our recipes is in the way, a flag is what is wrong
+    raised = error.__cause__ or error if refused else error
+    if isinstance(raised, SyntaxError) and raised.filename and raised.lineno:
+        place, meant = (raised.filename, raised.lineno), ""
+    elif found := _last_frame(raised, LIBRARIES + ((str(find_card("mlp").source.parent),) if refused else ())):
+        frame, line = found
+        place, meant = (frame.f_code.co_filename, line), _meant(raised, frame)
+    else:
+        return []
+    said = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
+    if isinstance(error, SystemExit):
+        said = "SystemExit: the file ends the program."
+    hints = [meant, *(hint for pattern, hint in HINTS.items() if re.search(pattern, said))]
+    file = os.path.relpath(place[0])
+    shown = place[0] if file.startswith("..") else file
+    source = linecache.getline(*place).strip()
+    return [f"{shown}, line {place[1]}: {source}", said, *[hint for hint in hints if hint][:1]]
+
+
+def useful(error: BaseException) -> str:
+    """Return what is wrong, out of the wall of text that Keras and TensorFlow make of it."""
+    text = re.sub(r"\{\{.*?\}\} ?|\[Op:.*?\]|\x1b\[\d*m", "", str(error).partition("\n\t [[{{node")[0]).strip()
+    text = text.rpartition("\n")[2] if text.startswith("Graph execution error") else text.rpartition(".call().\n")[2]
+    return sentence(" ".join(text.partition("\n\nArguments received")[0].split()))
+
+
+def _last_frame(error: BaseException, libraries: tuple[str, ...]) -> tuple[FrameType, int] | None:
+    """Find where code outside of these folders was last on the way to the error."""
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        program = frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"
+        if not program and Path(file).is_file() and not file.startswith(libraries) and "site-packages" not in file:
+            found = frame, line  # a program's own frame is where it calls keraskit
+    return found
+
+
+def _meant(error: BaseException, frame: FrameType) -> str:
+    """Ask for the name that could have been meant where one was not found, the nearest scope's first."""
+    match error:
+        case NameError():
+            scopes = [[*frame.f_locals], [*frame.f_globals], dir(builtins)]
+        case AttributeError():
+            scopes = [dir(error.obj)]
+        case ModuleNotFoundError():
+            scopes = [[module.name for module in pkgutil.iter_modules()]]
+        case _:
+            return ""
+    return next(filter(None, (did_you_mean(error.name or "", names) for names in scopes)), "")

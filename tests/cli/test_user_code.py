@@ -1,0 +1,105 @@
+"""A mistake in a file of one's own: its line, what is wrong, and a hint where one is sure; and a code other than 0."""
+
+import pytest
+from hostile import command
+
+from keraskit.cli import app
+
+FILE = '''"""Four classes of little pictures."""
+import keras
+import numpy as np
+from keras import layers
+from keraskit import Recipe, from_arrays
+
+x = np.random.default_rng(0).normal(size=(120, 8, 8, 1)).astype("float32")
+y = np.arange(120) % 4
+data = from_arrays(x[:80], y[:80], x[80:], y[80:])
+
+def build(units: int = 8):
+    inputs = keras.Input((8, 8, 1))
+    hidden = layers.Flatten()(inputs)
+    hidden = layers.Dense(units, activation="relu")(hidden)
+    outputs = layers.Dense(4, activation="softmax")(hidden)
+    return keras.Model(inputs, outputs)
+
+def compile_model(model):
+    model.compile(keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+
+class Watches(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["loss"]
+
+def callbacks():
+    return [Watches()]
+
+def figure(classes, targets, predictions):
+    return predictions[:1], ["one"]
+
+recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=16, callbacks=callbacks)
+'''
+MISTAKES = {  # what stands in the file, what is written instead, and what is said beside that line
+    "attribute": ("layers.Dense(4", "layers.Dens(4", "has no attribute 'Dens'", "Did you mean Dense?"),
+    "name": ("Model(inputs, ", "Model(inputz, ", "NameError: name 'inputz'", "Did you mean inputs?"),
+    "module": ("import numpy as np", "import numpi as np", "No module named 'numpi'", "Did you mean numpy?"),
+    "lr": ("Adam(0.01)", "Adam(lr=0.01)", "not recognized: {'lr'", "learning_rate"),
+    "ending": ("[Watches()]", '[keras.callbacks.ModelCheckpoint("best.hdf5")]', "must end in `.keras`", ".weights.h5"),
+    "syntax": ("units: int = 8):", "units: int = 8:", "invalid syntax", ""),
+    "callback": ('logs["loss"]', 'logs["los"]', "KeyError: 'los'", "error.txt"),
+    "exit": ("x = np.random", "raise SystemExit\nx = np.random", "ends the program", ""),
+    "exit later": ("inputs = keras.Input", "raise SystemExit\n    inputs = keras.Input", "ends the program", ""),
+    "layer": ("hidden = layers.Flatten()", "hidden = layers.Reshape((7, 7))", "cannot be built", ""),
+    "number": ("layers.Dense(4,", "layers.Dense(4 / 0,", "division by zero", ""),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_line_is_shown_with_a_hint(name, tmp_path, monkeypatch, capsys):
+    right, wrong, says, hint = MISTAKES[name]
+    text = FILE.replace(right, wrong)
+    assert text != FILE
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(text)
+    number = next(i for i, line in enumerate(text.splitlines(), 1) if wrong.partition("\n")[0] in line)
+    code, err = command(["run", "./mine.py"], capsys)
+    first, *rest = err.splitlines()
+    assert code == 2 and first == f"keraskit: mine.py, line {number}: {text.splitlines()[number - 1].strip()}"
+    assert says in rest[0] and hint in err and len(rest) <= 3 and "Traceback" not in err and "\x1b" not in err
+
+
+REFUSED = {  # what stands in the file, what is written instead, and what is said of it
+    "no model": ("    return keras.Model(inputs, outputs)", "", "build returns None, and no model. End it with"),
+    "no flatten": ("layers.Flatten()(inputs)", "inputs", "one label per example of arrays needs (4,)"),
+    "one-hot loss": ("sparse_categorical", "categorical", "Labels as numbers go with sparse losses"),
+    "one-hot labels": ("arange(120) % 4", "eye(4, dtype='f4')[np.arange(120) % 4]", "one-hot rows with categorical"),
+    "no callbacks": ("return [Watches()]", "return None", "callbacks returns None. Return a list"),
+    "a number": ("return [Watches()]", "return 3", "callbacks returns 3. Return a list"),
+    "a class": ("return [Watches()]", "return [Watches]", "Watches'>. Return a list of callbacks, such as"),
+    "a dataset": ("data=data", "data=lambda: keras.utils.timeseries_dataset_from_array(x, y, 4)", "from_arrays(x_"),
+    "a generator": ("data=data", "data=(pair for pair in zip(x, y))", "data= takes a function, and is a generator"),
+    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "is no layer of the model"),
+    "softmax twice": ('loss="sparse_categorical_crossentropy"',
+                      "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)", "leave from_logits"),
+    "no softmax": (', activation="softmax"', "", "end it in a softmax, or take a loss with from_logits=True"),
+    "decay": ("Adam(0.01)", "Adam(0.01, decay=1e-4)", "Argument `decay` is no longer supported"),
+    "input_dim": ("layers.Dense(units", "layers.Dense(units, input_dim=64", "Do not pass an `input_shape`/`input_dim`"),
+}  # fmt: skip
+WARNED = ("softmax twice", "no softmax", "decay", "input_dim")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_keras_would_find_late_or_never_is_said_before_training(name, tmp_path, monkeypatch, capsys, recwarn):
+    right, wrong, says = REFUSED[name]
+    assert right in FILE
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(FILE.replace(right, wrong))
+    with pytest.raises(SystemExit) as end:
+        app.command_line(["run", "./mine.py"])
+    out, err = capsys.readouterr()
+    assert says in err + out.partition("run folder")[0] + " ".join(str(warning.message) for warning in recwarn)
+    assert end.value.code == (0 if name in WARNED else 2) and (name in WARNED or not (tmp_path / "runs").exists())
+
+
+def test_arrays_may_come_from_a_function(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(FILE.replace("data = from", "def data():\n    return from"))
+    assert command(["run", "./mine.py"], capsys)[0] == 0
