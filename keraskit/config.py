@@ -36,6 +36,8 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     """Use at most this many examples of each split."""
     steps_per_epoch: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """End each epoch after this many steps, instead of when every example was seen."""
+    patience: Annotated[int | None, Interval(ge=1, le=100_000)] = None
+    """Stop after this many epochs without a better value of the recipe's monitor (`keras.callbacks.EarlyStopping`)."""
     class_weight: Literal["balanced"] | None = None
     """Weight training examples so that all classes count equally: n / (classes * examples of the class)."""
     quick: bool = False

@@ -82,8 +82,8 @@ class Recipe:
     build: Callable[..., keras.Model]
     compile: Callable[..., None]
     data: Callable[..., Splits]
-    epochs: int
-    batch_size: int
+    epochs: int = 10
+    batch_size: int = 32
     steps_per_epoch: int | None = None
     section: str = ""
     expected: Mapping[str, float] = field(default_factory=dict)

@@ -133,7 +133,9 @@ def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
 
 def show(folder: RunFolder) -> None:
     """Print test metrics, warnings, verdict, advice, training time and the report's path."""
-    run = folder.read_json(MANIFEST)
+    run, epochs = folder.read_json(MANIFEST), len(folder.read_history())
+    if epochs < run["config"]["epochs"]:
+        print(f"stopped after epoch {epochs}, best {run['best_epoch']}")
     for name, value in {**run["test"], "balanced_accuracy": run.get("balanced_accuracy")}.items():
         if value is not None:
             print(f"test {name.replace('_', ' '):16} {value:.4f}")

@@ -92,7 +92,8 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         copy.jit_compile = choices.xla.value == "on"
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
         complete(copy, epochs.batches().element_spec)
-        callbacks, monitored = user_callbacks.own(recipe, settings.callbacks, copy), monitor.monitored(recipe, copy)
+        monitored = monitor.monitored(recipe, copy)
+        callbacks = user_callbacks.own(recipe, settings, copy, monitored)
     return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keraskit.config import Settings
 from keraskit.errors import UserError, lasting
 from keraskit.recipe import Recipe, place
 from keraskit.registry import import_file
@@ -78,8 +79,8 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return value
 
 
-def own(recipe: Recipe, word: str | None, model: keras.Model) -> UserCallbacks:
-    """Make the recipe's callbacks, and those of `--callbacks`, for a compiled model.
+def own(recipe: Recipe, settings: Settings, model: keras.Model, monitored: tuple[str, float]) -> UserCallbacks:
+    """Make the callbacks of the recipe, `--callbacks` and `--patience` for a compiled model.
 
     Leave SwapEMAWeights out where it has something to do: every run validates, keeps and tests averages of weights.
     """
@@ -92,7 +93,10 @@ def own(recipe: Recipe, word: str | None, model: keras.Model) -> UserCallbacks:
     if recipe.callbacks and wrong:
         problem = f"{place(recipe.callbacks)} returns {lasting(wrong[0])}."
         raise UserError(problem, "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)].")
-    made = [*mine, *(from_file(word) if word else [])]
+    made = [*mine, *(from_file(settings.callbacks) if settings.callbacks else [])]
+    if settings.patience:
+        (name, sign), patience = monitored, settings.patience
+        made.append(keras.callbacks.EarlyStopping(name, patience=patience, mode="max" if sign > 0 else "min"))
     monitor.check_callbacks(made, model)
     swaps = keras.callbacks.SwapEMAWeights if averages(model.optimizer) else ()
     return UserCallbacks([each for each in made if not isinstance(each, swaps)])

@@ -11,7 +11,9 @@ from breaking import at, kill, outcome
 
 import keraskit
 from keraskit.errors import UserError
+from keraskit.recipe import Recipe
 from keraskit.registry import load_recipe
+from keraskit.runs.folder import RunFolder
 from keraskit.training import user_callbacks
 from keraskit.training.callbacks import Checkpoints
 from keraskit.training.user_callbacks import UserCallbacks
@@ -179,3 +181,31 @@ def test_callbacks_of_the_command_line_are_those_of_the_file(tmp_path):
     ):
         with pytest.raises(UserError, match=says):
             user_callbacks.from_file(f"{tmp_path / word}")
+
+
+def test_patience_stops_by_the_recipes_monitor_resumes_to_the_bit_and_is_said(tmp_path, capsys):
+    knobs = KNOBS | {"patience": 2, "resume": True}
+    mine = dataclasses.replace(load_recipe("mlp"), compile=compile_model)
+    unbroken = keraskit.run(mine, output_dir=tmp_path / "unbroken", **knobs)
+    best, epochs = RunFolder(unbroken.folder).read_json("run.json")["best_epoch"], len(unbroken.history)
+    assert epochs < knobs["epochs"]
+    says = f"stopped after epoch {epochs}, best {best}"
+    assert says in capsys.readouterr().out.splitlines() and says in (unbroken.folder / "report.html").read_text()
+    accuracies = [row["val_accuracy"] for row in unbroken.history]
+    assert max(accuracies) == max(accuracies[:-2]) == accuracies[best - 1]
+    for place in (at(1, 3, kill), at_end(epochs - 2, saved=True), at_end(epochs - 1, saved=True)):
+        with place, pytest.raises(RuntimeError):
+            keraskit.run(mine, output_dir=tmp_path / "broken", **knobs)
+    assert outcome(keraskit.run(mine, output_dir=tmp_path / "broken", **knobs).folder) == outcome(unbroken.folder)
+
+
+def test_patience_follows_a_monitor_that_falls(tmp_path):
+    mine = dataclasses.replace(load_recipe("mlp"), compile=compile_model, monitor="val_loss")
+    losses = [row["val_loss"] for row in keraskit.run(mine, output_dir=tmp_path, **KNOBS | {"patience": 1}).history]
+    assert losses[-1] >= losses[-2] and losses[:-1] == sorted(losses[:-1], reverse=True)
+
+
+def test_a_recipe_has_keras_defaults_for_epochs_and_batch_size():
+    mlp = load_recipe("mlp")
+    mine = Recipe(build=mlp.build, compile=mlp.compile, data=mlp.data)
+    assert (mine.epochs, mine.batch_size) == (10, 32)
