@@ -1,1 +1,1 @@
-"""What is done with finished runs, each in a file or a folder of its own."""
+"""Tools for finished runs, each in its own file or folder."""

@@ -1,4 +1,4 @@
-"""`keraskit compare`: runs side by side, and whether a difference is more than chance."""
+"""`keraskit compare`: compare runs, and test whether differences are more than chance."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from keraskit.runs.metrics import SURE, difference, holm, mcnemar, over_seeds
 
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
 NOT_COMPARED = "Only runs on the same data and test examples, of one seed each or several each, are compared."
-Right = dict[int, np.ndarray]  # by seed: which test examples the model has right, bool, shape (n,)
+Right = dict[int, np.ndarray]  # by seed: whether each test example is right, bool, shape (n,)
 
 
 def compared(paths: Sequence[Path]) -> list[Row]:
-    """Read runs, and folders of runs, into rows. Raises UserError where one cannot be compared."""
+    """Read runs, and folders of runs, into rows. Raises UserError if a run has no finished epoch."""
     runs = [read(path) for path in find(paths)]
     if unfinished := [run for run in runs if not run.history]:
         raise UserError(f"{unfinished[0].folder.path} has no finished epoch to compare.", "Leave it out.")
@@ -29,7 +29,7 @@ def compared(paths: Sequence[Path]) -> list[Row]:
 
 
 def cells(row: Row) -> list[str]:
-    """Table cells of a row, in the columns of `HEAD`; of several seeds the means."""
+    """Return table cells of a row, columns as in `HEAD`; means over several seeds."""
     run, runs, metric = row.runs[0], row.runs, row.runs[0].metric
     gap = float(np.mean([each.history[-1][metric] - each.history[-1][f"val_{metric}"] for each in runs]))
     best = float(np.mean([each.best.get(f"val_{metric}", float("nan")) for each in runs]))
@@ -47,8 +47,8 @@ def cells(row: Row) -> list[str]:
 
 
 def verdicts(known: Sequence[Row]) -> list[str]:
-    """Sentences: warnings, equal models, and the best row of each task against the others, by paired tests."""
-    said = [f"{row.label}: {each}" for row in known for run in row.runs for each in run.facts.get("warnings") or []]
+    """Return sentences: warnings, equal models, and paired tests of each task's best row against the others."""
+    lines = [f"{row.label}: {each}" for row in known for run in row.runs for each in run.facts.get("warnings") or []]
     tasks: dict[Any, list[tuple[Row, Right]]] = {}
     models: dict[str, list[str]] = {}  # labels of runs with these weights
     for row in known:
@@ -57,30 +57,30 @@ def verdicts(known: Sequence[Row]) -> list[str]:
         for run in row.runs:
             models.setdefault(run.weights, []).append(row.label)
     equal = [" and ".join(sorted(labels)) for labels in models.values() if len(labels) > 1]
-    said += [f"{labels} are the same model: their weights are equal." for labels in equal]
+    lines += [f"{labels} are the same model: their weights are equal." for labels in equal]
     for group in tasks.values():
         ranked = sorted(group, key=lambda each: -_shares(each[1]).mean())
         pairs = [(a, b) for a, b in combinations(ranked, 2) if not a[0].weights & b[0].weights]
         tests = [_test(a[1], b[1]) for a, b in pairs]
-        corrected = holm([p for p, *_ in tests])  # over all pairs, for the best was chosen among them
+        corrected = holm([p for p, *_ in tests])  # over all pairs, since the best was chosen among them
         for (a, b), (p, above, words), least in zip(pairs, tests, corrected, strict=True):
             if a is ranked[0]:
                 words += f", {least:.2g} by Holm's correction over {len(pairs)} pairs" if len(pairs) > 1 else ""
-                said.append(f"{_verdict(a[0].label, b[0].label, p, least, above)}: {words}.")
-    return [*dict.fromkeys(said), *([NOT_COMPARED] if len(tasks) > 1 else [])]
+                lines.append(f"{_verdict(a[0].label, b[0].label, p, least, above)}: {words}.")
+    return [*dict.fromkeys(lines), *([NOT_COMPARED] if len(tasks) > 1 else [])]
 
 
 def answers(row: Row) -> tuple[Any, Right]:
-    """The key that comparable rows share, and which test examples each seed has right; {} without classes."""
-    asked: set[tuple[Any, ...]] = set()
+    """Return a key that comparable rows share, and whether each test example is right, by seed; {} without classes."""
+    targets: set[tuple[Any, ...]] = set()
     right: Right = {}
     for run in row.runs:
         test = predictions.read(run.folder)
-        if not test or not (known := test.of_classes(run.facts)):
+        if not test or not (classified := test.of_classes(run.facts)):
             return (row.runs[0].task, len(row.runs) > 1), {}
-        asked.add((known[0].tobytes(), *(test.names or ())))
-        right[run.facts.get("seed") or 0] = known[1].argmax(axis=1) == known[0]
-    return (row.runs[0].task, len(row.runs) > 1, *asked), right if len(asked) == 1 else {}
+        targets.add((classified[0].tobytes(), *(test.names or ())))
+        right[run.facts.get("seed") or 0] = classified[1].argmax(axis=1) == classified[0]
+    return (row.runs[0].task, len(row.runs) > 1, *targets), right if len(targets) == 1 else {}
 
 
 def _shares(right: Right) -> np.ndarray:
@@ -89,7 +89,7 @@ def _shares(right: Right) -> np.ndarray:
 
 
 def _test(one: Right, two: Right) -> tuple[float, bool, str]:
-    """P-value, whether all 95 % intervals lie above 0, and both in words."""
+    """Return the p-value, whether all 95 % intervals are above 0, and a description of both."""
     apart, low, high = difference(_shares(one), _shares(two))
     examples = f"95% interval {100 * low:+.3g} to {100 * high:+.3g}"
     if len(one) == 1:
@@ -104,7 +104,7 @@ def _test(one: Right, two: Right) -> tuple[float, bool, str]:
 
 
 def _verdict(best: str, other: str, p: float, corrected: float, above: bool) -> str:
-    """Say "better" only where the interval and the corrected p-value do."""
+    """Say "better" only if the interval and the corrected p-value agree."""
     if above and corrected < SURE:
         return f"{best} is better than {other}"
     if above or p < SURE:
@@ -113,7 +113,7 @@ def _verdict(best: str, other: str, p: float, corrected: float, above: bool) -> 
 
 
 def as_csv(known: Sequence[Row]) -> str:
-    """The table with each row's folders, as CSV. The gap is a number: as text its sign would begin a formula."""
+    """Format the table as CSV, with run folders. The gap is a number: as text its sign would begin a formula."""
     lines: list[list[Any]] = [[*cells(row), " ".join(str(run.folder.path) for run in row.runs)] for row in known]
     for line in lines:
         line[HEAD.index("gap")] = float(line[HEAD.index("gap")])
@@ -121,7 +121,7 @@ def as_csv(known: Sequence[Row]) -> str:
 
 
 def draw(known: Sequence[Row], path: Path) -> bytes:
-    """Draw all curves, of several seeds the first one's, as PNG into a file. Return them as SVG."""
+    """Draw the curves of each row's first run as a PNG file; return them as SVG."""
     runs = [(row.label, row.runs[0]) for row in known]
     lines = [(label, run.history, run.metric, run.best[f"val_{run.metric}"]) for label, run in runs]
     name = " or ".join(dict.fromkeys(run.metric.replace("_", " ") for _, run in runs))

@@ -1,7 +1,7 @@
-"""`keraskit explain`: where in a picture a run's model saw its answer, by Grad-CAM or saliency, each map tested.
+"""`keraskit explain`: explain predictions by maps of Grad-CAM or saliency, each of them tested.
 
-No guided backpropagation: it hardly changes when a network's weights are drawn anew, so it shows the picture, not the
-network (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292).
+No guided backpropagation: it hardly changes when weights are randomised, so it shows the picture, not the network
+(Adebayo et al. 2018, https://arxiv.org/abs/1810.03292).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from keraskit.runs.opening import OpenedRun, open_run
 from keraskit.runs.pictures import CAPTION, Network
 from keraskit.runs.plots import Sheet
 
-SHUFFLES = 5  # maps of shuffled weights to compare with: one may be alike by chance
+SHUFFLES = 5  # maps of shuffled weights to compare with, as one may be similar by chance
 ALIKE = 0.5  # rank correlation from which a map shows the picture rather than the network
 
 
 def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, recipe: Path | None = None) -> None:
-    """Explain a run's answers for picture files; or with `mistakes` for its worst and as many right ones, in its page.
+    """Explain predictions for picture files, and with `mistakes` for the run's own, in its report too.
 
-    `target` is the PNG to write, `recipe` the file of a recipe of the user's own, whose layers the model has.
+    `target` is the PNG to write, `recipe` a trusted recipe file that defines custom layers of the model.
     """
     opened = open_run(run, recipe)
     network = pictures.network(opened)
@@ -50,7 +50,7 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
 
 
 def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
-    """The run's most confident mistakes and some right predictions, by name, as the model saw them."""
+    """Return the run's most confident mistakes and some correct predictions: names and pictures of the model's size."""
     sheets, chosen = figures.read(run.folder), []
     for word, sheet in (("wrong", sheets.get("mistakes")), ("right", sheets.get("right"))):
         for data, caption in list(zip(sheet.pictures, sheet.captions, strict=True))[: figures.WHOLE] if sheet else ():
@@ -62,19 +62,19 @@ def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
 
 
 def write(network: Network, shown: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], target: Path) -> Sheet:
-    """Write and return a sheet with each picture, a name and an array, and where the model saw its first class."""
+    """Write and return a sheet of pictures, given as (name, array), each with the map of its predicted class."""
     sheet, captions, passed = [], [], 0
     for name, picture in shown:
         probabilities = network.probabilities(picture[None])[0]
         k = int(probabilities.argmax())
         heat, method, failure = locate(network.model, network.fed(picture[None]), picture.shape[:2], k)
-        said = f"NO EXPLANATION, {failure}" if failure else f"{method} passes its test"
-        print(printable(f"{name}: {classes[k]} ({probabilities[k]:.1%}); {said}"), flush=True)
+        result = f"NO EXPLANATION, {failure}" if failure else f"{method} passes its test"
+        print(printable(f"{name}: {classes[k]} ({probabilities[k]:.1%}); {result}"), flush=True)
         grey, share = np.asarray(Image.fromarray(picture).convert("L"))[..., None], 0.25 + 0.5 * heat[..., None]
         colours = 255 * matplotlib.colormaps["inferno"](heat)[..., :3]
         sheet += [picture, (grey * (1 - share) + colours * share).astype(np.uint8)]
-        why = f"no explanation:\n{textwrap.fill(failure, CAPTION)}" if failure else method
-        captions += [name, f"{classes[k]}, {probabilities[k]:.2f}\n{why}"]
+        reason = f"no explanation:\n{textwrap.fill(failure, CAPTION)}" if failure else method
+        captions += [name, f"{classes[k]}, {probabilities[k]:.2f}\n{reason}"]
         passed += not failure
     found = Sheet(sheet, captions, f"Where the network saw its answer: {passed} of {len(shown)} maps pass their test")
     with atomic(target) as beside:
@@ -84,10 +84,10 @@ def write(network: Network, shown: Sequence[tuple[str, np.ndarray]], classes: Se
 
 
 def locate(model: keras.Model, x: Any, size: tuple[int, ...], k: int) -> tuple[np.ndarray, str, str]:
-    """Explain class `k` by Grad-CAM where the model has convolutions over the picture, else by saliency; and test that.
+    """Explain class `k` by Grad-CAM if the model has convolutions over the picture, else by saliency; test the map.
 
-    The model ends in a softmax, or in a sigmoid for the second of two classes; `x` is one picture, as it takes it.
-    Returns a map, float32 of shape `size`, from 0 to 1; the method; and why the map explains nothing, if it does not.
+    The model ends in a softmax, or in a sigmoid for the second of two classes; `x` is one preprocessed picture.
+    Returns a map, float32, shape `size`, from 0 to 1; the method; and why the map explains nothing, or ''.
     """
     layer, weights, alike = convolution(model), model.get_weights(), []
 
@@ -113,19 +113,19 @@ def locate(model: keras.Model, x: Any, size: tuple[int, ...], k: int) -> tuple[n
 
 
 def logit(model: keras.Model, x: Any, k: int) -> tf.Tensor:
-    """The logit of class `k`, shape (n,), of a model that ends in one unit for two classes, or in one for each.
+    """Return the logit of class `k`, shape (n,); the model has one output unit for two classes, or one per class.
 
-    A saturated softmax or sigmoid has no gradient to follow, so what went into it is taken, wherever it lies.
+    A saturated softmax or sigmoid has no gradient, so its input is taken, wherever it is in the model.
     """
     outputs = model(x, training=False)
-    logits = getattr(outputs, "_keras_logits", outputs)  # as Keras's own losses look for them
+    logits = getattr(outputs, "_keras_logits", outputs)  # as in Keras's losses
     return logits[:, k] if logits.shape[-1] > 1 else (1 if k else -1) * logits[:, 0]
 
 
 def grad_cam(model: keras.Model, layer: keras.Layer, x: Any, k: int) -> np.ndarray:
-    """Weigh a layer's channels, each by the mean of its gradient; what speaks against class `k` is left out.
+    """Weight each channel of a layer by its mean gradient, sum them, and drop evidence against class `k`.
 
-    The layer may lie in nested models. Returns float32 of shape (n, rows, columns), from 0 up.
+    The layer may be in nested models. Returns non-negative float32, shape (n, rows, columns).
 
     Source: https://arxiv.org/abs/1610.02391, equations 1 and 2.
     """
@@ -142,7 +142,7 @@ def grad_cam(model: keras.Model, layer: keras.Layer, x: Any, k: int) -> np.ndarr
 
 
 def saliency(model: keras.Model, x: Any, k: int, size: tuple[int, ...]) -> np.ndarray:
-    """The largest gradient of the class's score at each pixel, without its sign; shape (1, *size)."""
+    """Largest absolute gradient of the logit of class `k` at each pixel, shape (1, *size)."""
     values = [tf.convert_to_tensor(each) for each in keras.tree.flatten(x)]
     with tf.GradientTape() as tape:
         tape.watch(values)
@@ -155,17 +155,17 @@ def saliency(model: keras.Model, x: Any, k: int, size: tuple[int, ...]) -> np.nd
 
 
 def convolution(model: keras.Model, found: keras.Layer | None = None) -> keras.Layer | None:
-    """The last convolution over the picture, or what follows but pooling and dropout; None where there is none."""
+    """Return the last convolution over the picture, or a later layer but pooling and dropout; None if there is none."""
     for layer in model.layers:
         name, shape = type(layer).__name__, getattr(layer.output, "shape", ())
         if isinstance(layer, keras.Model):
             found = convolution(layer, found)
-        elif len(shape) == 4 and 1 not in shape[1:3]:  # MobileNet's head is a convolution of 1x1 places
+        elif len(shape) == 4 and 1 not in shape[1:3]:  # MobileNet's head is a convolution of 1x1 pixels
             found = layer if "Conv" in name or (found and "Pool" not in name and "Dropout" not in name) else found
     return found
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of each value, equal ones sharing theirs: Spearman's correlation is that of ranks."""
+    """Rank values, averaging ties: Spearman's correlation is the correlation of ranks."""
     _, inverse, counts = np.unique(values.reshape(-1), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]

@@ -1,4 +1,4 @@
-"""`keraskit augment`: a sheet of pictures, each as it is and beside it several random versions."""
+"""`keraskit augment`: a sheet of pictures, each beside several random versions of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE = 200  # pixels of the longer side on a sheet
 
 
 def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, versions: int = 7, seed: int = 0) -> None:
-    """Write a sheet with a row for each picture file: as it is, and random `versions` of it, which `seed` decides."""
+    """Write a sheet with a row for each picture file: the original, and random `versions` of it, drawn with `seed`."""
     shown: list[np.ndarray] = []
     captions: list[str] = []
     for path in paths:
@@ -28,11 +28,11 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
         picture.thumbnail((SIDE, SIDE))
         original = np.asarray(picture)
         fitted = augmentation.fit(original[None]) if augmentation.needs_fit else augmentation
-        made = fitted.standardize(augmentation.transform(np.stack([original] * versions), (seed, len(shown)))).numpy()
-        if augmentation.standardizes:  # spread over 0 to 255, so that it can be seen
-            low, high = made.min(axis=(1, 2, 3), keepdims=True), made.max(axis=(1, 2, 3), keepdims=True)
-            made = (made - low) * (255 / np.maximum(high - low, 1e-6))
-        shown += [original, *np.clip(made.round(), 0, 255).astype(np.uint8)]
+        batch = fitted.standardize(augmentation.transform(np.stack([original] * versions), (seed, len(shown)))).numpy()
+        if augmentation.standardizes:  # rescale to 0 to 255 for display
+            low, high = batch.min(axis=(1, 2, 3), keepdims=True), batch.max(axis=(1, 2, 3), keepdims=True)
+            batch = (batch - low) * (255 / np.maximum(high - low, 1e-6))
+        shown += [original, *np.clip(batch.round(), 0, 255).astype(np.uint8)]
         captions += [printable(path.name)[:24], *[""] * versions]
     with files.atomic(output) as beside:
         columns = versions + 1 if len(paths) > 1 else 4

@@ -1,4 +1,4 @@
-"""`keraskit verify`: evaluate a finished run's model again, and compare with all that it recorded."""
+"""`keraskit verify`: evaluate a finished run again, and compare with what it recorded."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from keraskit.runs.folder import RunFolder
 from keraskit.training import outputs, resume
 from keraskit.training.evaluate import infer, reopen
 
-CLOSE = 1e-4  # of figures and probabilities: other machines round otherwise
+CLOSE = 1e-4  # for metrics and probabilities: other machines round differently
 
 
 def verify(path: Path, recipe: Path | None = None) -> None:
-    """Check a run, by the file of the user's own recipe if any; print a line for each fact.
+    """Check a run, with the user's own `recipe` file if any; print a line for each fact.
 
-    Raises UserError where it has not finished, or cannot be checked here; RunStopped where a fact does not hold.
+    Raises UserError if the run has not finished or cannot be checked here; RunStopped if a fact differs.
     """
     facts = check(manifest.newest(path), recipe)
     wrong = [name for name, pair in facts.items() if not close(*pair)]
@@ -30,7 +30,7 @@ def verify(path: Path, recipe: Path | None = None) -> None:
 
 
 def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, Any]]:
-    """Return each fact of a finished run as it recorded it, and computed again from its model and data."""
+    """Return each fact of a finished run, as recorded and as recomputed from its model and data."""
     facts, written = resume.read(folder, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), reopen(folder, named)
     measured = infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
@@ -45,13 +45,13 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     }
     for split, (metrics, again) in measured.items():
         found[f"{split} metrics"] = written.get(split) if isinstance(written, dict) else None, metrics
-        known = vars(predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))
-        found |= {f"{split} {name}": (known[name], each) for name, each in vars(predictions.kept(again)).items()}
+        recorded = vars(predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))
+        found |= {f"{split} {name}": (recorded[name], each) for name, each in vars(predictions.kept(again)).items()}
     return found
 
 
 def close(one: Any, other: Any) -> bool:
-    """Whether values, arrays of them, or dicts of these are equal; floats up to what other machines round."""
+    """Whether values, arrays or dicts are equal; floats within `CLOSE`."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(close(one[name], other[name]) for name in one)
     a, b = np.asarray(one), np.asarray(other)

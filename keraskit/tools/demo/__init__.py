@@ -1,1 +1,1 @@
-"""A page on which a finished model answers, in the browser."""
+"""A page that runs a finished model in the browser."""

@@ -1,4 +1,4 @@
-"""`keraskit demo`: one page with a run's model in it, which classifies what is drawn or dropped, layer by layer."""
+"""`keraskit demo`: a page with a run's model that classifies what is drawn or dropped, layer by layer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from keraskit.files import write_text
 from keraskit.runs import figures, report
 from keraskit.runs.opening import open_run
 
-MOST_WEIGHTS = 10_000_000  # they make a page of 53 MB
-KINDS = (  # of layers in demo_network.js, beside all that multiplies each value by a number and adds one
+MOST_WEIGHTS = 10_000_000  # a page of 53 MB
+KINDS = (  # layers that demo_network.js has, besides those that scale and offset each value
     *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
     *("ZeroPadding2D", "LSTM", "Concatenate", "Add", "Activation", "ReLU", "Resize"),
 )
 ACTIVATIONS = ("linear", "relu", "relu6", "silu", "sigmoid", "tanh", "softmax")
-ALLOWED: dict[str, tuple[Any, ...]] = {  # settings that have these values there
+ALLOWED: dict[str, tuple[Any, ...]] = {  # settings, and the values that it supports
     **dict.fromkeys(("activation", "recurrent_activation"), ACTIVATIONS),
     **dict.fromkeys(("dilation_rate", "groups", "depth_multiplier"), (1, (1, 1), [1, 1])),
     **dict.fromkeys(("go_backwards", "return_state", "negative_slope", "threshold", "antialias"), (0,)),
@@ -31,9 +31,9 @@ SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences"
 
 
 def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None) -> Path:
-    """Write the page of a run, or of the newest of several: `output`, or demo.html in its folder. Returns its path.
+    """Write the page of a run, or of the newest of several, to `output` or demo.html in its folder; return its path.
 
-    `recipe` is a file of the user's own, whose layers the model has. Raises UserError for what is beyond a page.
+    `recipe` is a trusted recipe file that defines custom layers. Raises UserError if no page can run the model.
     """
     opened = open_run(run, recipe)
     inputs, weights = opened.inputs, opened.model.count_params()
@@ -57,9 +57,9 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
 
 
 def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> int:
-    """Return the index in `layers` of the one that makes a tensor, by its id also in `known`; add what is missing.
+    """Return the index in `layers` of the layer that outputs a tensor; add missing layers.
 
-    Each call of an inner model knows its own inputs. Raises UserError for what no page can compute.
+    `known` maps ids of tensors to indices, anew for each call of a nested model. Raises UserError for other layers.
     """
     if id(tensor) not in known:
         operation, index, position = tensor._keras_history
@@ -76,14 +76,14 @@ def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> i
 
 
 def _described(operation: Any, node: Any) -> dict[str, Any]:
-    """Class, settings and weights, little-endian float32 in base64, of a layer. `node` is a call of it."""
-    kind, given = type(operation).__name__, node.input_tensors
-    if len(given) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(operation, node)):
+    """Describe a layer: class, settings and weights, little-endian float32 in base64. `node` is a call of it."""
+    kind, inputs = type(operation).__name__, node.input_tensors
+    if len(inputs) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(operation, node)):
         return {"kind": "Affine", **found}
     own = isinstance(operation, keras.Layer)
     config = operation.get_config() if own else vars(operation)
     odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
-    shapes = [each.shape[1:] for each in (*given, *node.output_tensors)]
+    shapes = [each.shape[1:] for each in (*inputs, *node.output_tensors)]
     enlarged = kind != "Resize" or (shapes[0] <= shapes[1] and shapes[0][2] == 1)
     if None in sum(shapes, ()) or (kind == "Add" and len(set(shapes)) > 1) or not enlarged:
         odd.append(f"sizes {shapes}")
@@ -95,15 +95,15 @@ def _described(operation: Any, node: Any) -> dict[str, Any]:
 
 
 def _affine(operation: Any, node: Any) -> dict[str, list[float]] | None:
-    """Scale and offset of what does no more, as Rescaling, Reshape and Dropout; None where it does something else."""
-    tensor, random, made = node.input_tensors[0], np.random.default_rng(0), []
+    """Return scale and offset of an affine layer, such as Rescaling, Reshape and Dropout; None for other layers."""
+    tensor, random, outputs = node.input_tensors[0], np.random.default_rng(0), []
     shape = (1, *tensor.shape[1:])
     tried = random.normal(size=shape) * 10 ** random.uniform(-2, 4, shape)
     for x in (np.zeros(shape), np.ones(shape), tried):
         args, kwargs = node.arguments.fill_in({id(tensor): keras.ops.convert_to_tensor(x, "float32")})
-        made.append(np.asarray(operation(*args, **kwargs)).ravel())
-    offset, scale = made[0], made[1] - made[0]
-    if offset.size != tried.size or not np.allclose(made[2], tried.ravel() * scale + offset, rtol=1e-4, atol=1e-4):
+        outputs.append(np.asarray(operation(*args, **kwargs)).ravel())
+    offset, scale = outputs[0], outputs[1] - outputs[0]
+    if offset.size != tried.size or not np.allclose(outputs[2], tried.ravel() * scale + offset, rtol=1e-4, atol=1e-4):
         return None
     found = np.stack([scale, offset]).reshape(2, -1, shape[-1])
     found = found[:, :1] if (found == found[:, :1]).all() else found

@@ -1,1 +1,1 @@
-"""A finished model in other formats."""
+"""Export a finished model to other formats."""

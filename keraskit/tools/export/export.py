@@ -1,4 +1,4 @@
-"""`keraskit export`: a finished run's model for other runtimes, kept where the runtime answers as Keras does."""
+"""`keraskit export`: convert a run's model for other runtimes, and keep it if they predict as Keras does."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from keraskit.models import weights
 from keraskit.runs import metrics, report
 from keraskit.text import short
 
-TOLERANCE = 1e-4  # of probabilities, and of other values relative to the largest; rounding alone makes some 1e-6
-REPRESENTATIVE = 256  # training examples from which int8 takes its ranges
+TOLERANCE = 1e-4  # for probabilities, and for other values relative to the largest; rounding gives about 1e-6
+REPRESENTATIVE = 256  # training examples that calibrate int8
 BATCH = 64
 FILES = {"keras": "model.keras", "saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite"}
 MODULES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}  # besides TensorFlow
@@ -46,9 +46,9 @@ PROGRAMS = {  # in predict.py: package, import, model, and its outputs by name
 Arrays = dict[str, np.ndarray]
 
 
-def chosen(asked: Sequence[str]) -> list[str]:
-    """The formats to write: those asked for, or all in full precision. Raises UserError where a package is missing."""
-    wanted = list(dict.fromkeys(asked)) or list(FILES)
+def chosen(formats: Sequence[str]) -> list[str]:
+    """Return the requested formats, or all in full precision. Raises UserError if a package is missing."""
+    wanted = list(dict.fromkeys(formats)) or list(FILES)
     needed = {module for name in wanted for module in MODULES.get(name.removesuffix("_int8"), ())}
     if missing := [module for module in sorted(needed) if importlib.util.find_spec(module) is None]:
         advice = "pip install 'keraskit[export]' brings it; --format keras saved_model does without."
@@ -57,10 +57,10 @@ def chosen(asked: Sequence[str]) -> list[str]:
 
 
 class Exportable(NamedTuple):
-    """A model, whose inputs and outputs have names, and the examples that it is proven on.
+    """A model with named inputs and outputs, and the examples to check its exports on.
 
-    `model` takes `x`, uint8 pictures or what the run's model takes, and gives `expected`: probabilities of all classes
-    where `labels` are not None. `about` is what predict.py must know. int8 takes its ranges from `training`.
+    `model` maps `x`, uint8 pictures or inputs of the run's model, to `expected`: probabilities of all classes if
+    `labels` are not None. `about` is what predict.py must know. `training` calibrates int8.
     """
 
     model: keras.Model
@@ -72,56 +72,56 @@ class Exportable(NamedTuple):
 
 
 def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Split) -> Exportable:
-    """Put preprocessing and probabilities around a run's best model, and predict the test examples."""
+    """Wrap a run's best model in preprocessing and probabilities, and predict the test examples."""
     expected = _named(model.predict(test.in_order(BATCH), verbose=0), "output")
-    model.compiled = False  # else it is saved with its loss, which may be of one's own
-    known, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
-    about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": known}
+    model.compiled = False  # else its loss, which may be a custom one, is saved
+    class_output, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
+    about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": class_output}
     every, sampled = np.arange(test.size), np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
     if test.inputs:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
         x, training = {"picture": test.pictures(every)}, {"picture": train.pictures(sampled)}
-        takes = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
-        gives = _named(model(test.inputs.preprocess(takes["picture"], test.augmentation)), "output")
+        inputs = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
+        outputs = _named(model(test.inputs.preprocess(inputs["picture"], test.augmentation)), "output")
     else:
-        takes = {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
-        x, training = (_named(split.take(i)[0], *takes) for split, i in ((test, every), (train, sampled)))
-        gives = _named(model.output, "output")
+        inputs = {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
+        x, training = (_named(split.take(i)[0], *inputs) for split, i in ((test, every), (train, sampled)))
+        outputs = _named(model.output, "output")
     if about["classes"]:
-        gives = {**gives, known: as_probabilities(gives[known], activation)}
-        expected = {**expected, known: metrics.probabilities(expected[known], activation)}
+        outputs = {**outputs, class_output: as_probabilities(outputs[class_output], activation)}
+        expected = {**expected, class_output: metrics.probabilities(expected[class_output], activation)}
     about["outputs"] = list(expected)
-    with warnings.catch_warnings(action="ignore"):  # of a tensor that is not called as its layer is
-        exported = keras.Model(takes, gives, name=model.name)
-    exported.predict_on_batch({name: values[:1] for name, values in x.items()})  # Keras asks for one call
+    with warnings.catch_warnings(action="ignore"):  # of a tensor and a layer with different names
+        exported = keras.Model(inputs, outputs, name=model.name)
+    exported.predict_on_batch({name: values[:1] for name, values in x.items()})  # Keras requires one call
     return Exportable(exported, about, x, expected, test.labels, training)
 
 
 def as_probabilities(outputs: Any, activation: str | None) -> Any:
-    """As `metrics.probabilities`: shape (n, classes), from (n, classes) or (n, 1), of which the second of two."""
+    """As `metrics.probabilities`: convert (n, classes), or (n, 1) for the second of two, to (n, classes)."""
     p = keras.layers.Activation(activation, name="class_probabilities")(outputs) if activation else outputs
     return p if p.shape[1] > 1 else keras.layers.Concatenate(name="both_classes")([1 - p, p])
 
 
 def _named(values: Any, *names: str) -> dict[str, Any]:
-    """Values by name: a dict has them; of several with one name, each gets a number."""
+    """Return values by name: a dict unchanged; several values of one name are numbered."""
     if isinstance(values, dict):
         return values
     flat = keras.tree.flatten(values)
-    known = names if len(names) == len(flat) else [f"{names[0]}_{i}" for i in range(len(flat))]
-    return dict(zip(known, flat, strict=True))
+    numbered = names if len(names) == len(flat) else [f"{names[0]}_{i}" for i in range(len(flat))]
+    return dict(zip(numbered, flat, strict=True))
 
 
-def export(asked: Exportable, names: Collection[str], to: Path) -> None:
-    """Write a folder in `to` for each format; raise RunStopped where its predict.py does not answer as Keras does."""
-    print(f"Keras          asked {len(next(iter(asked.x.values()))):,} examples{_accuracy(asked, asked.expected)}")
+def export(case: Exportable, names: Collection[str], to: Path) -> None:
+    """Write a folder in `to` for each format; raise RunStopped if its predict.py does not predict as Keras does."""
+    print(f"Keras          asked {len(next(iter(case.x.values()))):,} examples{_accuracy(case, case.expected)}")
     for name in names:
         try:
             with files.new_folder(to / name) as folder:
                 with start.quietly("XNNPACK delegate"), warnings.catch_warnings(action="ignore"):  # of converters
-                    size = write(name, asked, folder)
-                    answers = ask(folder, asked.x, 1 if name.startswith("litert") else BATCH)
-                far = [np.abs(answers[n] - v).max() / max(1, np.abs(v).max()) for n, v in asked.expected.items()]
+                    size = write(name, case, folder)
+                    predicted = ask(folder, case.x, 1 if name.startswith("litert") else BATCH)
+                far = [np.abs(predicted[n] - v).max() / max(1, np.abs(v).max()) for n, v in case.expected.items()]
                 if name != INT8 and not np.max(far) <= TOLERANCE:
                     raise ValueError(f"it differs from Keras by {np.max(far):.2g}; {TOLERANCE:g} is allowed")
         except (MemoryError, OSError, UserError):
@@ -130,52 +130,52 @@ def export(asked: Exportable, names: Collection[str], to: Path) -> None:
             raise RunStopped(
                 f"{name} is not exported: {sentence(weights.reason(error))}", "Nothing is left."
             ) from error
-        said = f"{size:,} bytes, largest difference {np.max(far):.1e}{_accuracy(asked, answers)}"
-        print(f"{name:14} {said}: {short(to / name)}", flush=True)
+        result = f"{size:,} bytes, largest difference {np.max(far):.1e}{_accuracy(case, predicted)}"
+        print(f"{name:14} {result}: {short(to / name)}", flush=True)
 
 
-def _accuracy(asked: Exportable, answers: Arrays) -> str:
-    if asked.labels is None:
+def _accuracy(case: Exportable, predicted: Arrays) -> str:
+    if case.labels is None:
         return ""
-    return f", test accuracy {(answers[asked.about['class_output']].argmax(axis=1) == asked.labels).mean():.4f}"
+    return f", test accuracy {(predicted[case.about['class_output']].argmax(axis=1) == case.labels).mean():.4f}"
 
 
-def write(name: str, asked: Exportable, folder: Path) -> int:
-    """Write the model's file, what is to be known of it, and a program that asks it. Returns the model's bytes."""
-    kind = name.removesuffix("_int8")
-    path = folder / FILES[kind]
-    if kind == "keras":
-        asked.model.save(path)
-    elif kind == "litert":
-        _write_litert(asked, path, name == INT8)
+def write(name: str, case: Exportable, folder: Path) -> int:
+    """Write the model's file, model.json and predict.py. Returns the size of the model in bytes."""
+    runtime = name.removesuffix("_int8")
+    path = folder / FILES[runtime]
+    if runtime == "keras":
+        case.model.save(path)
+    elif runtime == "litert":
+        _write_litert(case, path, name == INT8)
     else:
-        asked.model.export(str(path), format="tf_saved_model" if kind == "saved_model" else kind, verbose=False)
+        case.model.export(str(path), format="tf_saved_model" if runtime == "saved_model" else runtime, verbose=False)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    values: dict[str, Any] = dict(zip(("needs", "runtime", "model", "call"), PROGRAMS[kind], strict=True))
-    values |= {"about": asked.about, "inputs": list(asked.x), "reader": inspect.getsource(decode)}
+    values: dict[str, Any] = dict(zip(("needs", "runtime", "model", "call"), PROGRAMS[runtime], strict=True))
+    values |= {"about": case.about, "inputs": list(case.x), "reader": inspect.getsource(decode)}
     program = report.render("predict.py", "keraskit.tools.export", **values)
-    files.write_text(folder / "model.json", json.dumps(asked.about, indent=2, ensure_ascii=False) + "\n")
+    files.write_text(folder / "model.json", json.dumps(case.about, indent=2, ensure_ascii=False) + "\n")
     files.write_text(folder / "predict.py", f"{program}\n")
     return size
 
 
-def _write_litert(asked: Exportable, path: Path, int8: bool) -> None:
-    """Write a model for one example: recurrent layers then need no operations beyond LiteRT's own."""
-    specs = {name: keras.InputSpec(str(x.dtype), (1, *x.shape[1:]), name=name) for name, x in asked.x.items()}
+def _write_litert(case: Exportable, path: Path, int8: bool) -> None:
+    """Write a model for batches of one example: recurrent layers then need only LiteRT's own operations."""
+    specs = {name: keras.InputSpec(str(x.dtype), (1, *x.shape[1:]), name=name) for name, x in case.x.items()}
     knobs: dict[str, Any] = {}
     if int8:
-        if any(f'"{name}"' in asked.model.to_json() for name in ("LSTM", "GRU", "SimpleRNN")):
+        if any(f'"{name}"' in case.model.to_json() for name in ("LSTM", "GRU", "SimpleRNN")):
             raise ValueError("TensorFlow's quantisation breaks down at recurrent layers")  # by a segmentation fault
 
-        examples = _batches(asked.training, 1)
+        examples = _batches(case.training, 1)
         knobs = {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": lambda: iter(examples)}
-    asked.model.export(str(path), format="litert", input_signature=[specs], verbose=False, **knobs)
+    case.model.export(str(path), format="litert", input_signature=[specs], verbose=False, **knobs)
 
 
 def ask(folder: Path, x: Arrays, batch: int) -> Arrays:
-    """Run an export's own predict.py on examples by input; return its answers by output."""
-    answers = [*map(runpy.run_path(str(folder / "predict.py"))["answer"], _batches(x, batch))]
-    return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
+    """Run an export's predict.py on examples by input; return predictions by output."""
+    predicted = [*map(runpy.run_path(str(folder / "predict.py"))["answer"], _batches(x, batch))]
+    return {name: np.concatenate([each[name] for each in predicted]) for name in predicted[0]}
 
 
 def _batches(x: Arrays, size: int) -> list[Arrays]:
