@@ -29,7 +29,11 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
     started: list[subprocess.Popen[bytes]] = []
 
+    asked = 0
+
     def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = number
         for process in started:
             process.send_signal(number)
 
@@ -48,9 +52,9 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
             started.append(process)
             stack.callback(process.kill)
         codes = [process.wait() for process in started]
+    if number := asked or next((code - 128 for code in codes if code - 128 in signals.CAUGHT), 0):
+        raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
     for index, code in enumerate(codes):
-        if code - 128 in signals.CAUGHT:
-            raise signals.Stopped(code - 128, "Interrupted. The same command with --resume goes on.")
         if code:
             where = f"See {logs}/worker-{index}.log." if index else "See above."
             kind = UserError if code == UserError.code else RunStopped  # what a worker refuses is refused here
