@@ -21,7 +21,7 @@ from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import NAMELESS, Recipe
 
 PACKAGE = "keraskit.recipes"
-SAID = {"section", "expected", "expected_with"}  # arguments of a Recipe that do not affect runs
+DESCRIPTIVE = {"section", "expected", "expected_with"}  # arguments of a Recipe that do not affect runs
 KERAS = ("keras", "tensorflow")  # take seconds to import
 ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # take 0.1 s; a user's file may compute with them on import
 
@@ -64,7 +64,7 @@ class Card:
         tree = ast.parse(ast.unparse(self._tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Recipe":
-                node.keywords = [keyword for keyword in node.keywords if keyword.arg not in SAID]
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg not in DESCRIPTIVE]
             elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
         return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]

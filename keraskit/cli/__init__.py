@@ -1,1 +1,1 @@
-"""The command line: parses, calls, prints. Nothing here imports TensorFlow before it must."""
+"""The command line: parse, call, print. TensorFlow is imported only when needed."""

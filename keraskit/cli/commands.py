@@ -1,4 +1,4 @@
-"""What the command line can do besides running recipes and asking of runs. Nothing imports TensorFlow too early."""
+"""Commands other than those on recipes and runs. TensorFlow is imported only when needed."""
 
 import re
 import shutil
@@ -22,12 +22,12 @@ PREVIEWED, EXPLAINED = 8, 24  # pictures at most
 
 
 def list_recipes() -> None:
-    """Show every recipe: name, section of the document, parameters, what a full run on its own data reaches."""
+    """List all recipes: name, section of the document, parameters, metrics of a full run on its own data."""
     for card in recipes_available().values():
-        said = card.declared
-        facts = [f"section {said['section']}" if said.get("section") else BEYOND]
+        declared = card.declared
+        facts = [f"section {declared['section']}" if declared.get("section") else BEYOND]
         facts += [f"{card.parameters} parameters"] if card.parameters else []
-        facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in said.get("expected", {}).items()]
+        facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in declared.get("expected", {}).items()]
         print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)} {card.measured_with}".rstrip())
 
 
@@ -39,9 +39,9 @@ def launch(
         keraskit launch --workers 2 -- run cnn --epochs 2
 
     Args:
-        words: The command that every worker runs, after a `--`.
-        workers: How many processes.
-        logs: Folder for a folder with each worker's output.
+        words: Command for every worker to run, after `--`.
+        workers: Number of processes.
+        logs: Folder for a subfolder with each worker's output.
     """
     from keraskit.distributed.launch import launch
 
@@ -56,14 +56,14 @@ def augment(
     seed: Seed = 0,
     augmentation: Annotated[Augmentation | None, Parameter(name="*")] = None,
 ) -> None:
-    """Show what an augmentation makes of your own pictures: a sheet with each as it is and several random versions.
+    """Preview an augmentation on your own pictures: a sheet with each original and several random versions.
 
     Args:
-        preview: A picture, or a folder of them, of which the first eight are shown.
+        preview: A picture, or a folder of pictures, of which the first eight are shown.
         output: The PNG to write.
-        versions: Random versions of each.
-        seed: Decides them.
-        augmentation: What may happen.
+        versions: Random versions per picture.
+        seed: Seed of the random versions.
+        augmentation: Random transforms.
     """
     from keraskit.datasets.images.sources import find
 
@@ -85,25 +85,25 @@ def classify(
     crop: Switch = False,
     explain: Annotated[Path | None, PICTURE] = None,
 ) -> None:
-    """Print what each photograph shows, as Keras's pretrained networks see it; or measure how often that is right.
+    """Classify photographs with Keras's pretrained networks, or measure their accuracy.
 
         keraskit classify PHOTOS/ --model all --sheet a.png
         keraskit classify LABELLED/ --evaluate --crop
 
-    Keras downloads a network's weights once; names ship. Labelled pictures lie so:
+    Keras downloads a network's weights once; class names are included. Folders of labelled pictures:
 
         LABELLED/tench/a.jpg               or n01440764/, n01440764_tench/, 0/, its index
         LABELLED/great-white shark/b.jpg
-        LABELLED/crane (n02012849)/c.jpg   with its WordNet id, for two have this name
+        LABELLED/crane (n02012849)/c.jpg   with its WordNet id, as two classes have this name
 
     Args:
-        photos: Files, folders, patterns such as '*.jpg'; by default one that ships.
+        photos: Files, folders, patterns such as '*.jpg'; by default an included photograph.
         model: One of Keras's networks, such as vgg16; several with commas; or all, for the document's seven.
-        alpha: MobileNet's factor on the number of filters.
-        size: Height and width of the input in pixels, where it is not the network's own.
-        weights: imagenet, a file of Keras's, or none for a network that knows nothing.
-        crop: Take the middle 87.5 %, filtered, instead of squeezing all of it in, as the document does; more are right.
-        explain: A PNG that shows where in each photograph the network saw its answer.
+        alpha: MobileNet's width multiplier.
+        size: Height and width of the input in pixels (default: the network's own).
+        weights: imagenet, a file of Keras's weights, or none for random weights.
+        crop: Crop the central 87.5 % instead of resizing the whole picture as the document does; more accurate.
+        explain: A PNG with a map of what each prediction is based on.
     """
     if explain and (model == "all" or "," in model):
         raise UserError("--explain takes one network.", "Name it with --model.")
@@ -127,24 +127,24 @@ def classify(
 
 
 def new(name: str, *, folder: Path = Path()) -> None:
-    """Begin a recipe of your own: NAME.py, a copy of mlp that runs at once.
+    """Create a recipe of your own: NAME.py, a copy of mlp that is ready to run.
 
     Args:
-        name: Of the recipe, and of its file.
-        folder: Where to write it.
+        name: Name of the recipe and its file.
+        folder: Folder to write it to.
     """
     if not name.isidentifier():
         raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits and underscores.")
     file = folder / f"{name}.py"
     check_new(file)
     source = find_card("mlp").source.read_text("utf-8").partition('"""\n')[2].replace('name="mlp"', f'name="{name}"')
-    source = re.sub(r"    (section|expected)=.*\n", "", source)  # what holds for mlp alone
+    source = re.sub(r"    (section|expected)=.*\n", "", source)  # which hold only for mlp
     write_text(file, f'"""{name}: begun as mlp.\n\n    keraskit run ./{file}\n"""\n{source}')
     print(f"written: {printable(file)}\nrun it:  keraskit run ./{printable(file)} --quick")
 
 
 def doctor() -> None:
-    """Look at this machine: versions, devices, data, layout program, disk; and say what to do about what is missing."""
+    """Check this machine: versions, devices, data, layout program, disk; with advice on what is missing."""
     wait_for_tensorflow()
     from keraskit.datasets import mnist
     from keraskit.models import graph

@@ -1,4 +1,4 @@
-"""What the command line can do with runs: go on, predict, compare, list, verify, explain, take away."""
+"""Commands on runs: resume, predict, compare, list, verify, explain, export, demo."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from keraskit.runs import manifest
 from keraskit.start import wait_for_tensorflow
 from keraskit.text import print_table
 
-NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # columns set to the right
+NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # right-aligned columns
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
 Pictures = Annotated[Path, Parameter(help="Files, folders, patterns such as '*.jpg'.")]
 PICTURE = Parameter(validator=lambda _, file: check_file(file, PICTURES))
@@ -32,23 +32,23 @@ Format = Literal["keras", "saved_model", "onnx", "litert", "litert_int8"]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of predictions."""
+    """Flags of commands that predict."""
 
     top: Count = 3
-    """Classes to name for each picture."""
+    """Classes per picture."""
     batch_size: Count = 32
-    """Pictures in one call of the model."""
+    """Pictures per model call."""
     json: NewFile = None
-    """Write the predictions to this file too."""
+    """Also write the predictions to this file."""
     csv: NewFile = None
-    """The same as CSV."""
+    """Also write the predictions as CSV."""
     sheet: Annotated[Path | None, PICTURE] = None
-    """A PNG with the first pictures and what was predicted; with --evaluate, with the most confident mistakes."""
+    """A PNG with the first pictures and their predictions; with --evaluate, the most confident mistakes."""
     evaluate: Switch = False
-    """Measure accuracy. The pictures are then folders with one for each class, or with files called like cat.0.jpg."""
+    """Measure accuracy. Pictures are then in a folder per class, or have names like cat.0.jpg."""
 
     def tell(self, rows: list[Any], classes: Sequence[str], truth: Mapping[Path, str]) -> None:
-        """Print predictions, or how good they are, and write the files."""
+        """Print predictions or their accuracy, and write the files."""
         from keraskit.runs import pictures
 
         pictures.show(rows, classes, truth, self.top)
@@ -63,13 +63,13 @@ def predict(
     prepare: Literal["auto", "no"] = "auto",
     recipe: RecipeFile = None,
 ) -> None:
-    """Ask a finished run's model what is in pictures. The run's folder knows size, scale and class names.
+    """Predict pictures with a finished run's model. Size, scale and class names come from the run's folder.
 
     Args:
         pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
-        invert: Swap dark and bright; auto does so with grey pictures that differ from the training pictures.
-        prepare: For a run on MNIST or the like, auto makes a photograph of a digit such a picture: its paper taken
-            away, the ink scaled to 20x20 pixels and centred; what is so already stays. no takes all as they are.
+        invert: Swap dark and bright; auto does so for grey pictures that differ from the training pictures in this.
+        prepare: For a run on MNIST or the like, auto converts a photograph of a digit to such a picture: paper removed,
+            ink scaled to 20x20 pixels and centred; other pictures are unchanged. no leaves all unchanged.
     """
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
@@ -99,13 +99,13 @@ def predict(
 
 
 def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None) -> None:
-    """Go on with a run that was interrupted, killed, or failed, from its last checkpoint; or train a finished one on.
+    """Resume an interrupted, killed or failed run from its last checkpoint, or train a finished one for more epochs.
 
     Args:
-        run: A run's folder, or a folder of runs, of which the newest unfinished one is taken.
-        epochs: How many the run is to have in all: a finished run goes on with its optimizer and history. A constant
-            learning rate stays as it is; a schedule over the run's steps becomes one over all epochs, and a line says
-            where the rate goes on.
+        run: A run's folder, or a folder of runs, of which the newest unfinished one is used.
+        epochs: Total number of epochs: a finished run continues with its optimizer and history. A constant learning
+            rate is unchanged; a schedule over the run's steps is extended to all epochs, and the rate at which it
+            continues is printed.
         recipe: Your recipe's file, for a run of your own recipe.
     """
     from keraskit.training import resume as resuming
@@ -125,15 +125,15 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
 def compare(
     *runs: OneAtLeast, output: NewPicture = Path("compare.png"), csv: NewFile = None, html: NewPage = None
 ) -> None:
-    """Put runs side by side: a table, their curves, and whether a difference is more than chance.
+    """Compare runs: a table, their curves, and whether differences are more than chance.
 
-    Runs that differ in their seed alone are one row, with the mean and its standard error.
+    Runs that differ only in their seed are one row, with the mean and its standard error.
 
     Args:
-        runs: Folders of runs, and folders that hold such.
+        runs: Run folders, and folders that contain them.
         output: The PNG to write.
-        csv: Write the table to this file too.
-        html: Write a page with all that, with links to the reports.
+        csv: Also write the table to this file.
+        html: Write a page with all of it, and links to the reports.
     """
     from keraskit.runs import table_page
     from keraskit.tools import compare as comparison
@@ -155,11 +155,11 @@ def compare(
 
 
 def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
-    """List the runs in a folder, the newest last: status and result.
+    """List the runs in a folder, newest last, with status and result.
 
     Args:
-        folder: A folder of runs, or of folders of them, such as a class's hand-ins.
-        html: Write index.html into it as well, a page with links to the reports.
+        folder: A folder of runs, or of folders of runs, such as a class's hand-ins.
+        html: Also write index.html into it, a page with links to the reports.
     """
     from keraskit.runs import listing, table_page
 
@@ -175,7 +175,7 @@ def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
 
 
 def verify(run: Run, *, recipe: RecipeFile = None) -> None:
-    """Evaluate a finished run's model again, and see that its figures, weights, data and predictions agree."""
+    """Evaluate a finished run again, and check that metrics, weights, data and predictions agree."""
     folder = manifest.newest(run)
     wait_for_tensorflow()
     from keraskit.tools.verify import verify
@@ -190,10 +190,10 @@ def explain(
     output: NewPicture = Path("explained.png"),
     recipe: RecipeFile = None,
 ) -> None:
-    """Show where in pictures a run's model saw its answer: Grad-CAM, or saliency without convolutions; each map tested.
+    """Explain a run's predictions by maps over pictures: Grad-CAM, or saliency without convolutions, each map tested.
 
     Args:
-        mistakes: In their place eight of the run's mistakes and eight right answers, in its report too from then on.
+        mistakes: Explain eight of the run's mistakes and eight correct predictions, and add them to its report.
         output: The PNG to write.
     """
     if not pictures and not mistakes:
@@ -216,14 +216,14 @@ def export(
     output_dir: Path | None = None,
     recipe: RecipeFile = None,
 ) -> None:
-    """Write a finished run's model for other runtimes, each with a predict.py that needs no keraskit.
+    """Export a finished run's model for other runtimes, each with a predict.py that does not need keraskit.
 
-    A file is kept only where its own runtime answers the test split as Keras does.
+    An export is kept only if its runtime predicts the test split as Keras does.
 
     Args:
-        format: One or several (default: all but litert_int8, whose ranges are those of the training split).
-        limit: Examples of the test split to ask (default: all).
-        output_dir: The folder for a folder of each format (default: exports in the run's).
+        format: One or several (default: all but litert_int8, which is calibrated on the training split).
+        limit: Test examples to compare (default: all).
+        output_dir: Folder for a subfolder per format (default: exports in the run's).
     """
     folder = manifest.newest(run)
     to = output_dir or folder.path / "exports"
@@ -240,10 +240,10 @@ def export(
 
 
 def demo(run: Run, *, output: NewPage = None, recipe: RecipeFile = None) -> None:
-    """Make one page, which needs no network, where a run's model answers for what is drawn or dropped on it.
+    """Write an offline page where a run's model classifies what is drawn or dropped on it.
 
     Args:
-        run: The folder of a run on pictures, or a folder of runs, of which the newest finished one is taken.
+        run: The folder of a run on pictures, or a folder of runs, of which the newest finished one is used.
         output: The page to write (default: demo.html in the run's folder).
     """
     folder = manifest.newest(run)

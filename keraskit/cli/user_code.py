@@ -1,4 +1,4 @@
-"""A mistake in the user's own code: its file and line, that line, what is wrong, and a hint where one is sure."""
+"""Explain an error in the user's own code: file, line, source line, message, and a hint if one is certain."""
 
 import builtins
 import linecache
@@ -24,35 +24,35 @@ HINTS = {
 
 
 def explain(error: BaseException) -> list[str]:
-    """Return what to print of an error that the user's own code raised or was called in; nothing of another."""
-    refused = isinstance(error, UserError)  # where one of our recipes is in the way, a flag is what is wrong
+    """Return the lines to print for an error in the user's own code, or in a call from it; empty for others."""
+    refused = isinstance(error, UserError)  # in one of our recipes, a flag is wrong
     raised = error.__cause__ or error if refused else error
     if isinstance(raised, SyntaxError) and raised.filename and raised.lineno:
-        place, meant = (raised.filename, raised.lineno), ""
+        place, suggestion = (raised.filename, raised.lineno), ""
     elif found := _last_frame(raised, LIBRARIES + ((str(find_card("mlp").source.parent),) if refused else ())):
         frame, line = found
-        place, meant = (frame.f_code.co_filename, line), _meant(raised, frame)
+        place, suggestion = (frame.f_code.co_filename, line), _meant(raised, frame)
     else:
         return []
-    said = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
+    message = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
     if isinstance(error, SystemExit):
-        said = "SystemExit: the file ends the program."
-    hints = [meant, *(hint for pattern, hint in HINTS.items() if re.search(pattern, said))]
+        message = "SystemExit: the file ends the program."
+    hints = [suggestion, *(hint for pattern, hint in HINTS.items() if re.search(pattern, message))]
     file = os.path.relpath(place[0])
     shown = place[0] if file.startswith("..") else file
     source = linecache.getline(*place).strip()
-    return [f"{shown}, line {place[1]}: {source}", said, *[hint for hint in hints if hint][:1]]
+    return [f"{shown}, line {place[1]}: {source}", message, *[hint for hint in hints if hint][:1]]
 
 
 def useful(error: BaseException) -> str:
-    """Return what is wrong, out of the wall of text that Keras and TensorFlow make of it."""
+    """Extract the cause from a long message of Keras or TensorFlow."""
     text = re.sub(r"\{\{.*?\}\} ?|\[Op:.*?\]|\x1b\[\d*m", "", str(error).partition("\n\t [[{{node")[0]).strip()
     text = text.rpartition("\n")[2] if text.startswith("Graph execution error") else text.rpartition(".call().\n")[2]
     return sentence(" ".join(text.partition("\n\nArguments received")[0].split()))
 
 
 def _last_frame(error: BaseException, libraries: tuple[str, ...]) -> tuple[FrameType, int] | None:
-    """Find where code outside of these folders was last on the way to the error."""
+    """Return the traceback's last frame outside `libraries`, with its line number; None if there is none."""
     found = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
@@ -63,7 +63,7 @@ def _last_frame(error: BaseException, libraries: tuple[str, ...]) -> tuple[Frame
 
 
 def _meant(error: BaseException, frame: FrameType) -> str:
-    """Ask for the name that could have been meant where one was not found, the nearest scope's first."""
+    """Suggest a name for one that was not found, from the nearest scope first; empty if none is similar."""
     match error:
         case NameError():
             scopes = [[*frame.f_locals], [*frame.f_globals], dir(builtins)]

@@ -10,7 +10,7 @@ from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
 from keraskit.recipe import Recipe, checked, defaults
-from keraskit.registry import SAID, Card
+from keraskit.registry import DESCRIPTIVE, Card
 
 
 def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settings:
@@ -68,5 +68,5 @@ def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str
 
 def fields(recipe: Recipe) -> dict[str, str]:
     """The recipe's fields that decide the result, in words."""
-    names = {field.name for field in dataclasses.fields(recipe)} - SAID - {"name", "source", "figure"}
+    names = {field.name for field in dataclasses.fields(recipe)} - DESCRIPTIVE - {"name", "source", "figure"}
     return json.loads(json.dumps({name: lasting(getattr(recipe, name)) for name in sorted(names)}))
