@@ -93,7 +93,9 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
         if lacks := [classes[k] for k in np.setdiff1d(seen, present)]:
             words = f"{split} has no example of {some(lacks)}"
             if split == "train":
-                raise UserError(f"{where}: {words}.", "Nothing can be learned of a class without examples.")
+                alike = [each for each in classes if each not in lacks and each.casefold() == lacks[0].casefold()]
+                advice = f"Is it {alike[0]!r}? Then rename its folder." if alike else "Nothing can be learned of it."
+                raise UserError(f"{where}: {words}.", advice)
             notes.append(words)
     return notes
 

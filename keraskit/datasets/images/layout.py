@@ -89,6 +89,7 @@ def arrange(
             if not parts[missing]:
                 (parts[giver], parts[missing]), words = divide(parts[giver], (shares[giver], shares[missing]))
                 how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
+    splitting.check_classes(dict(zip(SPLITS, map(labels_of, parts), strict=True)), classes, where)
     return Layout(classes, dict(zip(SPLITS, parts, strict=True)), how, sorted(set(names) - set(places)), document)
 
 

@@ -194,6 +194,13 @@ def test_class_names_of_either_unicode_form_are_one():
     assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
 
 
+def test_a_class_that_training_lacks_is_refused_before_anything_is_decoded():
+    """Also where only the first examples are used."""
+    names = [f"{split}/{kind}/{i}.jpg" for split, kind in (("train", "Apple"), ("val", "apple")) for i in range(9)]
+    with pytest.raises(UserError, match=r"train has no example of 'apple'\. Is it 'Apple'\? Then rename its folder"):
+        arrange([*names, *(f"{split}/berry/{i}.jpg" for split in ("train", "val") for i in range(9))], "here")
+
+
 @pytest.mark.parametrize(
     ("others", "words"),
     [
