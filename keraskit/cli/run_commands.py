@@ -163,24 +163,31 @@ def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
     """
     from keraskit.runs import listing, table_page
 
-    lines = listing.table([folder])
+    lines, copies = listing.table([folder])
     print_table(listing.HEAD, lines)
+    for sentence in copies:
+        print(printable(sentence))
     if html:
         page = folder / "index.html"
         check_file(page, PAGES)
-        table_page.write(
-            page, f"{len(lines)} runs in {folder}", listing.HEAD, [(line, Path(line[-1])) for line in lines]
-        )
+        linked = [(line, Path(line[-1])) for line in lines]
+        table_page.write(page, f"{len(lines)} runs in {folder}", listing.HEAD, linked, sentences=copies)
         print(f"page: {printable(page)}")
 
 
-def verify(run: Run, *, recipe: RecipeFile = None) -> None:
-    """Evaluate a finished run again, and check that metrics, weights, data and predictions agree."""
-    folder = manifest.newest(run)
-    wait_for_tensorflow()
-    from keraskit.tools.verify import verify
+def verify(run: Path, *, recipe: RecipeFile = None) -> None:
+    """Evaluate a finished run again, and check that metrics, weights, data and predictions agree.
 
-    verify(folder.path, recipe)
+    Args:
+        run: A run's folder; or a folder of runs, such as a class's hand-ins, which are checked in a line each.
+    """
+    from keraskit.runs.listing import find
+
+    found = sorted(find([run]))
+    wait_for_tensorflow()
+    from keraskit.tools import verify as tool
+
+    (tool.verify_all if found[1:] else tool.verify)(*found, recipe=recipe)
 
 
 def explain(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from keraskit.config import flags
+from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError
-from keraskit.runs import manifest, metrics
+from keraskit.runs import manifest, metrics, predictions
 from keraskit.runs.folder import MANIFEST, RunFolder
 
 HEAD = ["run", "status", "result", "started", "folder"]
@@ -54,6 +56,14 @@ class Run:
     def weights(self) -> str:
         """Hash of the weights; the folder's path if the run is unfinished."""
         return self.facts.get("weights_sha256") or str(self.folder.path.resolve())
+
+    @property
+    def answers(self) -> str:
+        """Hash of the test predictions; the folder's path if there are none."""
+        with suppress(UserError):  # a damaged file
+            if test := predictions.read(self.folder):
+                return digest(test.predictions.values())
+        return str(self.folder.path.resolve())
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -150,8 +160,20 @@ def places(runs: Sequence[Run]) -> list[str]:
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
 
 
-def table(paths: Sequence[Path]) -> list[list[str]]:
-    """Return table cells of the runs in and below folders, columns as in `HEAD`, newest last."""
+def copies(known: Sequence[tuple[str, Run]]) -> list[str]:
+    """Return sentences on labelled runs with equal weights, or with equal test predictions of other weights."""
+    lines = []
+    for key, words in (("weights", "the same model: their weights"), ("answers", "alike: their test predictions")):
+        groups: dict[str, dict[Any, str]] = defaultdict(dict)
+        for i, (label, run) in enumerate(known):
+            groups[getattr(run, key)][i if key == "weights" else run.weights, label] = label
+        alike = [each for each in groups.values() if len({other for other, _ in each}) > 1]
+        lines += [f"{' and '.join(sorted(each.values()))} are {words} are equal." for each in alike]
+    return lines
+
+
+def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
+    """Return table cells of the runs in and below folders, columns as in `HEAD`, newest last; and which are copies."""
     runs = sorted((read(path) for path in find(paths)), key=lambda run: run.facts.get("started") or "")
     lines = []
     for run, place in zip(runs, places(runs), strict=True):
@@ -159,4 +181,4 @@ def table(paths: Sequence[Path]) -> list[list[str]]:
         result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else ""
         status, started = (run.facts.get(name) or "" for name in ("status", "started"))
         lines.append([f"{command} {place}".strip(), status, result, started, str(run.folder.path)])
-    return lines
+    return lines, copies([(str(run.folder.path), run) for run in runs])

@@ -12,7 +12,7 @@ import numpy as np
 from keraskit import files
 from keraskit.errors import UserError
 from keraskit.runs import metrics, plots, predictions
-from keraskit.runs.listing import Row, find, read, rows
+from keraskit.runs.listing import Row, copies, find, read, rows
 from keraskit.runs.metrics import SURE, difference, holm, mcnemar, over_seeds
 
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
@@ -50,14 +50,10 @@ def verdicts(known: Sequence[Row]) -> list[str]:
     """Return sentences: warnings, equal models, and paired tests of each task's best row against the others."""
     lines = [f"{row.label}: {each}" for row in known for run in row.runs for each in run.facts.get("warnings") or []]
     tasks: dict[Any, list[tuple[Row, Right]]] = {}
-    models: dict[str, list[str]] = {}  # labels of runs with these weights
     for row in known:
         task, right = answers(row)
         tasks.setdefault(task, []).extend([(row, right)] if right else [])
-        for run in row.runs:
-            models.setdefault(run.weights, []).append(row.label)
-    equal = [" and ".join(sorted(labels)) for labels in models.values() if len(labels) > 1]
-    lines += [f"{labels} are the same model: their weights are equal." for labels in equal]
+    lines += copies([(row.label, run) for row in known for run in row.runs])
     for group in tasks.values():
         ranked = sorted(group, key=lambda each: -_shares(each[1]).mean())
         pairs = [(a, b) for a, b in combinations(ranked, 2) if not a[0].weights & b[0].weights]

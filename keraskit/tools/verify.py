@@ -1,12 +1,14 @@
 """`keraskit verify`: evaluate a finished run again, and compare with what it recorded."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keraskit.datasets.array_files import digest
-from keraskit.errors import RunStopped, printable
+from keraskit.errors import RunStopped, printable, sentence
 from keraskit.runs import manifest, predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.training import outputs, resume
@@ -15,7 +17,7 @@ from keraskit.training.evaluate import infer, reopen
 CLOSE = 1e-4  # for metrics and probabilities: other machines round differently
 
 
-def verify(path: Path, recipe: Path | None = None) -> None:
+def verify(path: Path, *, recipe: Path | None = None) -> None:
     """Check a run, with the user's own `recipe` file if any; print a line for each fact.
 
     Raises UserError if the run has not finished or cannot be checked here; RunStopped if a fact differs.
@@ -24,9 +26,28 @@ def verify(path: Path, recipe: Path | None = None) -> None:
     wrong = [name for name, pair in facts.items() if not close(*pair)]
     for name, pair in facts.items():
         recorded, again = (printable(" ".join(f"{value}".split()))[:80] for value in pair)
+        again += " here, but not in what is cut off" if name in wrong and recorded == again else ""
         print(f"{name:22} {f'DIFFERS: recorded {recorded}, is {again}' if name in wrong else f'agrees: {again}'}")
     if wrong:
         raise RunStopped(f"{len(wrong)} of {len(facts)} facts do not agree: {', '.join(wrong)}.", "See above.")
+
+
+def verify_all(*paths: Path, recipe: Path | None = None) -> None:
+    """Verify several runs; print one line each, and their count. Raises RunStopped unless all agree."""
+    counts: Counter[str] = Counter()
+    for path in paths:
+        keras.utils.clear_session()  # automatic layer names start anew
+        try:
+            wrong = [name for name, pair in check(manifest.newest(path), recipe).items() if not close(*pair)]
+            state, why = ("DIFFERS", f": {', '.join(wrong)}") if wrong else ("agrees", "")
+        except Exception as error:  # whatever one folder holds, the others are checked
+            state, why = "UNCHECKED", f": {sentence(error)}"
+        counts[state] += 1
+        print(printable(f"{state:10} {path}{why}"), flush=True)
+    agree = counts["agrees"]
+    print(f"{len(paths)} runs: {agree} agree, {counts['DIFFERS']} differ, {counts['UNCHECKED']} unchecked")
+    if agree < len(paths):
+        raise RunStopped(f"{len(paths) - agree} of {len(paths)} runs do not agree.", "Verify one alone to see why.")
 
 
 def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, Any]]:

@@ -34,6 +34,36 @@ def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run, command):
     assert "1 of 16 facts do not agree: test in run.json. See above." in done.stderr
 
 
+def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, command, tmp_path):
+    for who in ("ada", "grace", "kurt"):
+        shutil.copytree(run.path, tmp_path / "handins" / who / "mlp" / run.path.name)
+    done = command("verify", "handins")
+    assert done.returncode == 0 and [line.split()[0] for line in done.stdout.splitlines()] == ["agrees"] * 3 + ["3"]
+    grace, kurt = (RunFolder(tmp_path / "handins" / who / "mlp" / run.path.name) for who in ("grace", "kurt"))
+    grace.update_manifest(test={**run.read_json("run.json")["test"], "accuracy": 0.9999})
+    kurt.update_manifest(status="interrupted")
+    done = command("verify", "handins")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("agrees     handins/ada/") and "DIFFERS    handins/grace/" in lines[1]
+    assert lines[1].endswith(": test in run.json") and "UNCHECKED  handins/kurt/" in lines[2]
+    assert "has not finished" in lines[2] and lines[3:] == ["3 runs: 1 agree, 1 differ, 1 unchecked"]
+    assert done.returncode == 1 and "2 of 3 runs do not agree" in done.stderr
+    shutil.rmtree(tmp_path / "handins" / "kurt")
+    shutil.rmtree(tmp_path / "handins" / "grace")
+    done = command("verify", "handins")  # one alone, however deep: each fact
+    assert done.returncode == 0 and done.stdout.count(" agrees: ") == 16, done.stderr
+
+
+def test_a_line_that_differs_does_not_contradict_itself(run, command):
+    with np.load(run.path / "predictions.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["test/predictions/"][256, 3] = 0.5
+    np.savez(run.path / "predictions.npz", **arrays)
+    (line,) = (line for line in command("verify", run.path).stdout.splitlines() if "DIFFERS" in line)
+    recorded, again = line.partition("recorded ")[2].split(", is ")
+    assert again == f"{recorded} here, but not in what is cut off"
+
+
 def test_what_was_changed_is_named(run):
     kept = {path: path.read_bytes() for path in run.path.iterdir()}
 
