@@ -25,11 +25,12 @@ HINTS = {
 
 def explain(error: BaseException) -> list[str]:
     """Return the lines to print for an error in the user's own code, or in a call from it; empty for others."""
-    refused = isinstance(error, UserError)  # in one of our recipes, a flag is wrong
+    refused = isinstance(error, UserError)
+    given = refused or isinstance(error, OSError)  # in one of our recipes, a flag or a file is wrong
     raised = error.__cause__ or error if refused else error
     if isinstance(raised, SyntaxError) and raised.filename and raised.lineno:
         place, suggestion = (raised.filename, raised.lineno), ""
-    elif found := _last_frame(raised, LIBRARIES + ((str(find_card("mlp").source.parent),) if refused else ())):
+    elif found := _last_frame(raised, LIBRARIES + ((str(find_card("mlp").source.parent),) if given else ())):
         frame, line = found
         place, suggestion = (frame.f_code.co_filename, line), _meant(raised, frame)
     else:

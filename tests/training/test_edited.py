@@ -45,7 +45,7 @@ def broken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(SOURCE)
     with at(1, 2, kill):
-        assert call(*WORDS) == 1
+        assert call(*WORDS) == 2
     return RunFolder(only(tmp_path / "runs"))
 
 
