@@ -35,6 +35,14 @@ def short(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
+def duration(seconds: float) -> str:
+    """Format seconds: `36 s`, `2 min 5 s`, `3 h 0 min`."""
+    minutes, rest = divmod(float(f"{seconds:.0f}"), 60)
+    if minutes >= 60:
+        return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.0f} s"
+
+
 def counted(count: int, what: str, several: str = "") -> str:
     """Format a count: `1 epoch`, `2 epochs`, `1,000 epochs`; `several` is a plural that does not end in s."""
     return f"{count:,} {what if count == 1 else several or what + 's'}"

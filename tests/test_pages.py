@@ -39,6 +39,9 @@ def test_the_map_has_every_section_and_every_code_block_of_the_document():
     assert [(s["number"], [block["sha256"] for block in s.get("block", [])]) for s in SECTIONS] == found
 
 
+OUTPUTS = ("--output", "--sheet", "--explain", "--graph")
+
+
 def parsed(words):
     """Raise what `keraskit WORDS` would refuse its words with, without running anything."""
     app.app(words).parse_args(words, exit_on_error=False, print_error=False)
@@ -50,7 +53,11 @@ def test_every_part_of_the_document_has_a_home_and_a_valid_command():
     assert all("command" in row or any(home.startswith("chapter ") for home in row["home"]) for row in ROWS)
     for command in {row["command"] for row in ROWS if "command" in row}:
         program, *words = shlex.split(command)
-        assert program == "keraskit" or (program == "make" and words[0] in (*targets, "run"))
+        assert program in ("keraskit", "python") or (program == "make" and words[0] in (*targets, "run"))
+        files = [word for word in words if re.search(r"^[^A-Z]+\.(npy|npz|png|jpg)$", word)]  # PHOTO.jpg is anyone's
+        assert all((ROOT / file).exists() or words[words.index(file) - 1] in OUTPUTS for file in files), command
+        if program == "python":
+            exec(words[1].partition(";")[0])  # what is called can be imported
         if program == "keraskit":
             parsed(words)  # the recipe, the verb and the flags exist
 

@@ -92,6 +92,11 @@ def test_charts_show_what_the_benchmarks_recorded(name):
 MEASURED = table.read(ROOT / "docs" / "results.json")
 
 
+def test_mlp_promises_what_the_readme_shows():
+    (promise,) = find_card("mlp").declared["expected"].values()
+    assert f"accuracy {promise} " in next(line for line in README.splitlines() if line.startswith("| [`mlp`]"))
+
+
 @pytest.mark.parametrize("name", sorted(MEASURED))
 def test_recipes_reach_what_they_promise_in_the_time_that_they_name(name):
     card, entry = find_card(name), MEASURED[name]

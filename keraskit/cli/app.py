@@ -123,7 +123,9 @@ def _refusal(error: CycloptsError, name: str) -> UserError:
     """Convert an error of cyclopts or pydantic to a UserError with advice; `name` is the program's."""
     if isinstance(error.__cause__, ValidationError) and error.argument:
         return unfit(error.__cause__, error.argument.name)
-    return UserError(sentence(error), f"`{' '.join([name, *(error.command_chain or [])])} --help` lists what there is.")
+    order = "Flags go last: `keraskit run mlp --epochs 3`. " if 'Unknown command "-' in str(error) else ""
+    page = f"`{' '.join([name, *(error.command_chain or [])])} --help`"
+    return UserError(sentence(error), f"{order}{page} lists what there is.")
 
 
 def _made(name: str, doc: str, **more: Any) -> App:

@@ -1,7 +1,10 @@
 """Commands other than those on recipes and runs. TensorFlow is imported only when needed."""
 
+import keyword
 import re
 import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -133,10 +136,12 @@ def new(name: str, *, folder: Path = Path()) -> None:
         name: Name of the recipe and its file.
         folder: Folder to write it to.
     """
-    if not name.isidentifier():
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits and underscores.")
     file = folder / f"{name}.py"
     check_new(file)
+    if name in {*recipes_available(), *sys.modules} or find_spec(name):
+        raise UserError(f"{name} is a recipe or module already, which the file would hide.", "Take another name.")
     source = find_card("mlp").source.read_text("utf-8").partition('"""\n')[2].replace('name="mlp"', f'name="{name}"')
     source = re.sub(r"    (section|expected)=.*\n", "", source)  # which hold only for mlp
     write_text(file, f'"""{name}: begun as mlp.\n\n    keraskit run ./{file}\n"""\n{source}')

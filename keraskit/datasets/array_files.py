@@ -65,6 +65,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}.") from error
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."

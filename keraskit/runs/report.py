@@ -14,6 +14,7 @@ from keraskit.recipe import BEYOND
 from keraskit.runs import figures, manifest, metrics, plots, predictions
 from keraskit.runs.folder import REPORT, RunFolder
 from keraskit.runs.predictions import SplitPredictions
+from keraskit.text import duration
 
 LISTED = 200  # maximum number of classes listed
 TABLE = 20  # classes up to which confusion is a table; else the most confused pairs are listed
@@ -59,7 +60,7 @@ def render(name: str, package: str = "keraskit.runs", **values: Any) -> str:
 
 def training_time(seconds: dict[str, float]) -> str:
     """Format the seconds of training, and of all stages of a run."""
-    return f"{metrics.number(seconds['fit'], 0)} s of {metrics.number(sum(seconds.values()), 0)} s in all"
+    return f"{duration(seconds['fit'])} of {duration(sum(seconds.values()))} in all"
 
 
 def image(data: bytes, text: str) -> Markup:

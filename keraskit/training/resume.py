@@ -60,7 +60,9 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     found = [run for run, facts in manifest.runs(path) if facts.get("status") != "finished"]
     folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
     if folder is None:
-        raise UserError(f"{path} holds no unfinished run.", "Name the folder of a run: they lie in runs/<recipe>/.")
+        raise UserError(
+            f"{path} holds no unfinished run.", "Name a run's folder; with --epochs a finished one goes on."
+        )
     with folder.alone():
         facts = read(folder)
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):

@@ -73,7 +73,7 @@ def test_a_recipe_of_ones_own_starts_quietly_and_ends_soon(tmp_path):
     line = [sys.executable, "mymodel.py", "--epochs", "0"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and int(done.stdout) > 100_000
-    assert done.stderr == "keraskit: --epochs 0 makes no sense: input should be greater than or equal to 1.\n"
+    assert done.stderr == "keraskit: --epochs 0 makes no sense: input should be at least 1.\n"
 
 
 def test_what_matters_of_tensorflows_start_is_passed_on():

@@ -218,6 +218,32 @@ def test_arrays_of_ones_own_with_several_inputs_and_outputs(tmp_path):
         np.testing.assert_allclose(told, np.concatenate([v[0].ravel() for v in asked.expected.values()]), rtol=1e-4)
 
 
+UNNAMED = """import keras
+import numpy as np
+from keraskit import Recipe, from_arrays
+def build():
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.Dense(1)(inputs))
+def compile_model(model):
+    model.compile("adam", "mse", metrics=["mae"])
+x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+data = from_arrays(x[:40], x[:40, 0], x[40:], x[40:, 0])
+recipe = Recipe(build=build, compile=compile_model, data=data, monitor="val_loss", epochs=1)
+"""
+
+
+@needs_all
+def test_a_regression_on_an_input_without_a_name(tmp_path):
+    file, folder = run_of(UNNAMED, tmp_path)
+    asked = exported(folder, FAST, tmp_path, file)
+    np.savez(tmp_path / "x.npz", **{name: values[:3] for name, values in asked.x.items()})
+    for name in FAST:
+        done = elsewhere(tmp_path / name, tmp_path / "x.npz")
+        columns = [line.split("\t") for line in done.stdout.splitlines()]
+        told = [float(value.strip("[]")) for _, value in columns]
+        np.testing.assert_allclose(told, asked.expected["output"][:3, 0], rtol=1e-4)
+
+
 @needs_all
 def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path):
     file, folder = run_of(BRIGHTNESS, tmp_path)

@@ -15,7 +15,7 @@ from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.runs import manifest, pictures
 from keraskit.runs.folder import RunFolder
-from keraskit.tools.predict import predict
+from keraskit.tools.predict import predict, predict_arrays
 from keraskit.training.evaluate import reopen
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
@@ -157,6 +157,11 @@ def test_it_is_a_command(tiny_run, digits, command, tmp_path, capsys):
     ):
         code, said = refused(["predict", *words], capsys)
         assert code == 2 and message in said and said.count("\n") == 1
+
+
+def test_arrays_that_are_not_there_are_not_called_damaged(tiny_run, tmp_path):
+    with pytest.raises(UserError, match=r"There is no .*none\.npy\.$"):
+        predict_arrays(tiny_run.folder, tmp_path / "none.npy")
 
 
 def test_a_run_on_no_pictures_and_a_damaged_model_are_one_line(tmp_path, tiny_run):

@@ -171,7 +171,7 @@ def test_what_cannot_go_on_is_one_line(broken, tiny_run, tmp_path, capsys):
         return folder
 
     refused(tmp_path / "nowhere", 2, "no run folder")
-    refused(tmp_path, 2, "holds no unfinished run")
+    refused(tmp_path, 2, "holds no unfinished run. Name a run's folder; with --epochs a finished one goes on.")
     refused(tiny_run.folder, 0, "has finished")
     held = os.open(broken, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)

@@ -26,6 +26,7 @@ from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.runs import listing, verdict
 from keraskit.runs.folder import RunFolder
+from keraskit.text import duration
 from keraskit.tools import compare
 from keraskit.training.settings import different, settle
 
@@ -151,7 +152,7 @@ def test_seconds_agree_with_a_clock_outside(tmp_path):
         ended, abs=4
     )  # then its page is written
 
-    said = f"{run['timings']['fit']:.0f} s of {sum(run['timings'].values()):.0f} s in all"
+    said = f"{duration(run['timings']['fit'])} of {duration(sum(run['timings'].values()))} in all"
     assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (folder / "report.html").read_text()
     (row,) = map(compare.cells, listing.rows([listing.read(folder)]))
     epochs = sum(row["seconds"] for row in RunFolder(folder).read_history())

@@ -84,7 +84,7 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
         inputs = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
         outputs = _named(model(test.inputs.preprocess(inputs["picture"], test.augmentation)), "output")
     else:
-        inputs = {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
+        inputs = {tensor.name: tensor for tensor in model.inputs}
         x, training = (_named(split.take(i)[0], *inputs) for split, i in ((test, every), (train, sampled)))
         outputs = _named(model.output, "output")
     if about["classes"]:
