@@ -40,7 +40,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
     settings = settle(recipe, *resume.asked(folder))
     source = source_of(recipe, settings)
     settings = follow_classes(recipe, settings, source.classes)
-    with hardware.configure(settings).scope:
+    with hardware.configure(settings.replace(threads=None, devices=None)).scope:  # TensorFlow takes these only once
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
