@@ -64,7 +64,7 @@ def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning
     assert call("resume", folder, "--epochs", "5", *MINE) == 0
     assert "goes on at epoch 4, step 1" in capsys.readouterr().out
     with at(5, 7, kill):
-        assert call("resume", folder, "--epochs", "7", *MINE) == 1
+        assert call("resume", folder, "--epochs", "7", *MINE) == 2  # as of code of one's own, which `kill` is
     assert RunFolder(folder).read_json("run.json")["test"] is None
     assert call("resume", folder, *MINE) == 0  # it knows how many by now
     assert outcome(folder) == whole
