@@ -1,1 +1,1 @@
-"""Several devices, or several machines, that train one model together."""
+"""Train one model on several devices or machines."""

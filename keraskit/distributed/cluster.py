@@ -1,4 +1,4 @@
-"""Cluster: the devices of this machine, and the machines, that train one model together, as tf.distribute does it."""
+"""Cluster: the devices and machines that train one model together, with tf.distribute."""
 
 import contextlib
 import dataclasses
@@ -20,23 +20,23 @@ from keraskit.models import keras_internals
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 
-MAY_DIFFER = {"output_dir", "threads", "dataset", "weights", "options", "requested"}  # of files the content counts
+MAY_DIFFER = {"output_dir", "threads", "dataset", "weights", "options", "requested"}  # files are compared by content
 COMPUTE = {"keraskit", "tensorflow", "keras", "numpy", "pillow"}  # whose versions must be the same
-HEARTBEAT, SHUTDOWN = 10, 5  # seconds until a silent worker is lost, and for all to go
-FOREVER = 10**9  # milliseconds at a barrier: a worker that is lost ends it
+HEARTBEAT, SHUTDOWN = 10, 5  # seconds until a silent worker counts as lost, and for all to shut down
+FOREVER = 10**9  # milliseconds at a barrier, which a lost worker ends
 SEE_LOG = "See that worker's own log; then start the same command with --resume on every machine."
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 
 
 class Coordination:
-    """One of `count` workers. Make it before the strategy, which then waits `wait` seconds for the others."""
+    """Worker `index` of `count`. Create it before the strategy, which then waits `wait` seconds for the others."""
 
     def __init__(self, count: int, index: int, wait: int) -> None:
         self._count, self._index, self._round = count, index, 0
         self._service = keras_internals.coordination_service(count, wait, HEARTBEAT, SHUTDOWN)
 
     def gather(self, mine: Any) -> list[Any]:
-        """Return every worker's JSON value, in their order. Raise RunStopped where a worker is lost."""
+        """Return the JSON values of all workers, in order. Raises RunStopped if a worker is lost."""
         self._round += 1
         key = f"keraskit/{self._round}"
         try:
@@ -47,27 +47,27 @@ class Coordination:
             raise lost(self._index, self._count, error) from error
 
     def leave(self) -> None:
-        """Wait for the chief, which would take a worker that has gone for one that crashed."""
+        """Wait for the chief, which would treat a worker that has exited as crashed."""
         with contextlib.suppress(RunStopped):
             self.gather("done")
 
 
 def lost(index: int, count: int, error: tf.errors.OpError) -> RunStopped:
-    """Say that another worker was lost."""
+    """Return the error for another worker that was lost."""
     return RunStopped(f"A worker was lost, so worker {index} of {count} stopped: {type(error).__name__}.", SEE_LOG)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Who trains together.
+    """The devices and workers that train together.
 
     Args:
-        devices: how many of this machine compute.
-        workers: host:port of every process, the same everywhere; empty for one process alone.
-        index: which of the workers this process is; the first is the chief, who alone writes the run.
-        how: where this was found.
-        strategy: TensorFlow's, None for one device.
-        coordination: with the other workers, if there are any.
+        devices: the number of devices of this machine.
+        workers: host:port of every process, the same everywhere; empty for a single process.
+        index: the index of this worker; the first worker is the chief, which writes the run folder.
+        how: the source of this description, such as --workers or TF_CONFIG.
+        strategy: the tf.distribute strategy; None for one device.
+        coordination: the connection to the other workers, if there are any.
     """
 
     devices: int = 1
@@ -79,12 +79,12 @@ class Cluster:
 
     @property
     def chief(self) -> bool:
-        """Whether this process writes the run."""
+        """Whether this process writes the run folder."""
         return self.index == 0
 
     @property
     def shard(self) -> Shard:
-        """The shares of each global batch that this process feeds to its devices."""
+        """The shards of each global batch that this process feeds to its devices."""
         if self.strategy is None:
             return WHOLE
         return Shard(self.devices * max(1, len(self.workers)), self.devices * self.index, self.devices)
@@ -93,11 +93,11 @@ class Cluster:
         return f"worker {self.index} of {len(self.workers)}; {self.how}" if self.workers else self.how
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
-        """Return a dataset of this process's shards, as `fit` takes it under the strategy."""
+        """Return a dataset of this process's shards for `fit` under the strategy."""
         return repairs.distribute(dataset, self.strategy, self.devices) if self.strategy else dataset
 
     def agree(self, **facts: Any) -> None:
-        """Raise UserError on every worker, the same, unless these facts are the same on all of them."""
+        """Raise the same UserError on every worker unless these facts are equal on all of them."""
         if self.coordination:
             said = self.coordination.gather({name: lasting(value) for name, value in facts.items()})
             names = dict.fromkeys(name for each in said for name in each)
@@ -106,9 +106,9 @@ class Cluster:
                 raise UserError(f"The workers do not agree on {', '.join(differing)}.", advice)
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
-        """Raise UserError on every worker unless all train the same: flags, code, data, first weights and versions.
+        """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal.
 
-        Places may differ: of files, what is in them counts.
+        Paths may differ: files are compared by content.
         """
         knobs = settings.model_dump(exclude=MAY_DIFFER) | settings.options | {"precision": precision}
         flags = {flag(name): value for name, value in knobs.items() if not isinstance(value, Path)}
@@ -118,13 +118,13 @@ class Cluster:
         self.agree(**flags, **versions, data=data, recipe=code, weights=weights)
 
     def leave(self) -> None:
-        """Wait for the chief, and end the work together."""
+        """Wait for the chief, so that all workers end together."""
         if self.coordination:
             self.coordination.leave()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Make and fit the training copy inside this context. A worker that is lost becomes one line."""
+        """Create and fit the training copy inside this context. Raises RunStopped if a worker is lost."""
         with repairs.fit_repaired(self.strategy), self.strategy.scope() if self.strategy else contextlib.nullcontext():
             try:
                 yield
@@ -133,10 +133,10 @@ class Cluster:
 
 
 def join(config: RunConfig) -> Cluster:
-    """Return the cluster of a run. Call before TensorFlow's first computation.
+    """Return the cluster of a run. Call before TensorFlow is initialised.
 
-    Raises UserError where devices are not there, workers not described well, the batch not to be shared evenly, or
-    TensorFlow has computed already; RunStopped where workers are missing.
+    Raises UserError if devices are missing, workers are not described correctly, the batch cannot be divided evenly, or
+    TensorFlow is initialised already; RunStopped if workers are missing.
     """
     workers, index, how = find_workers(config)
     if not workers and (config.devices or 1) == 1:
@@ -155,8 +155,8 @@ def join(config: RunConfig) -> Cluster:
         spec, gpu = tf.train.ClusterSpec({"worker": list(workers)}), {"GPU": len(local) if gpus else 0}
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, "", "worker", index, "", gpu, "grpc")
         coordination = Coordination(len(workers), index, config.wait)
-        # Where it waits Python hears no signal, so Ctrl-C ends the process; it takes SIGTERM, which is put back after.
-        # What goes wrong there is raised as well as printed.
+        # Python handles no signals while TensorFlow waits, so the default handlers end the process; they are restored
+        # afterwards. TensorFlow raises its errors as well as printing them.
         with signals.sent_to(signal.SIG_DFL), start.quietly(known="^"):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         return Cluster(len(local), workers, index, how, strategy, coordination)
@@ -168,7 +168,7 @@ def join(config: RunConfig) -> Cluster:
 
 
 def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:
-    """Name the devices of this machine that compute: GPUs, or parts of the CPU, to try it out."""
+    """Return the names of this machine's devices: GPUs, or logical parts of the CPU, for trying things out."""
     if gpus and (asked or 1) > len(gpus):
         raise UserError(f"--devices {asked}, but TensorFlow sees {len(gpus)} GPUs here.", "Ask for fewer.")
     if gpus:

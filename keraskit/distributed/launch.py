@@ -1,4 +1,4 @@
-"""`keraskit launch`: start several workers of one run on this machine."""
+"""`keraskit launch`: start several workers of a run on this machine."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from keraskit.errors import RunStopped, UserError, printable
 
 
 def launch(words: Sequence[str], workers: int, logs: Path) -> None:
-    """Run `keraskit WORDS` so many times, joined by TF_CONFIG on the loopback. The chief's output is shown here.
+    """Run `keraskit WORDS` in `workers` processes, connected through TF_CONFIG on the loopback interface.
 
-    The others' is added to `worker-1.log` and so on in `logs`. Raises UserError where that starts no training,
-    RunStopped where a worker failed, and the others, which lose it, have ended too, and Stopped where a signal came.
+    The chief's output is shown; that of the others is appended to `worker-1.log` and so on in `logs`. Raises UserError
+    if WORDS start no training or a worker refuses them, RunStopped if a worker fails, Stopped after a signal.
     """
     if not words or words[0] != "run" or workers < 2:
         raise UserError("launch starts a training on several workers.", "Say `keraskit launch --workers 2 -- run cnn`.")
-    if not any(word.split("=")[0] == "--threads" for word in words):  # else each takes every core
+    if not any(word.split("=")[0] == "--threads" for word in words):  # otherwise each uses all cores
         words = [*words, "--threads", str(max(1, system.cores() // workers))]
     logs.mkdir(parents=True, exist_ok=True)
     print(f"launch         {workers} workers; output of all but the first goes to {printable(logs)}", flush=True)
@@ -42,12 +42,12 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
             config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
             log = stack.enter_context((logs / f"worker-{index}.log").open("ab")) if index else None
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "keraskit", *words],  # -P: a numpy.py lying here is none of ours
+                [sys.executable, "-P", "-m", "keraskit", *words],  # -P: ignore a numpy.py in this folder
                 env={**os.environ, "TF_CONFIG": json.dumps(config)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a terminal's Ctrl-C comes here, and is passed on once
+                start_new_session=True,  # Ctrl-C reaches this process only, which forwards it once
             )
             started.append(process)
             stack.callback(process.kill)
@@ -57,12 +57,12 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     for index, code in enumerate(codes):
         if code:
             where = f"See {logs}/worker-{index}.log." if index else "See above."
-            kind = UserError if code == UserError.code else RunStopped  # what a worker refuses is refused here
+            kind = UserError if code == UserError.code else RunStopped  # pass on a worker's UserError
             raise kind(f"Worker {index} ended with code {code}.", where)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody listens on now."""
+    """Return `count` free ports of the loopback interface."""
     with ExitStack() as sockets:
         found = [sockets.enter_context(socket.socket()) for _ in range(count)]
         for each in found:

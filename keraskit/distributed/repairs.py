@@ -1,4 +1,4 @@
-"""What Keras's `fit` needs to train on several devices or machines, and to lose no time between epochs."""
+"""Patches for Keras's `fit` on several devices or machines, also to lose no time between epochs."""
 
 import contextlib
 import copy
@@ -16,27 +16,27 @@ WHOLE = getattr(*keras_internals.REDUCE_PER_REPLICA)
 
 
 def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, devices: int) -> Any:
-    """Return a dataset of this process's shards, one device's after another's, as `fit` takes it under the strategy.
+    """Return a dataset of this process's shards, device by device, for `fit` under the strategy.
 
-    Where a process has one device, that is the dataset itself, which Keras takes for distributed already: TensorFlow's
-    own takes 80 ms to make at the beginning of an epoch, and asks all workers before each step whether there is more.
+    With one device per process, return the dataset itself, marked as distributed: TensorFlow's distributed dataset
+    takes 80 ms to create at the start of an epoch, and asks all workers before each step whether data is left.
     """
     if devices == 1:
         made = copy.copy(dataset)
         made.__class__ = type("OneShard", (type(dataset), tf.distribute.DistributedDataset), {})
         return made
     distributed = strategy.distribute_datasets_from_function(lambda _: dataset)
-    if (batches := int(dataset.cardinality())) > 0:  # else it has no end
+    if (batches := int(dataset.cardinality())) > 0:  # otherwise it is infinite
         keras_internals.set_cardinality(distributed, batches // devices)
     return distributed
 
 
 @contextlib.contextmanager
 def fit_repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
-    """Make Keras's `fit` right and fast under the strategy, inside the block.
+    """Patch Keras's `fit` inside this context, to be correct and fast under the strategy.
 
-    Datasets that a strategy makes for each device do not take over the option that switches autotuning off. On several
-    machines Keras would also reduce a nest of per-replica values at once to build the model, which is built already.
+    The datasets that a strategy creates for each device do not inherit the option that disables autotuning. On several
+    machines Keras would also reduce a nest of per-replica values at once to build the model, which is already built.
     """
     create = getattr(*keras_internals.DEVICE_DATASET)
     with contextlib.ExitStack() as stack:
@@ -50,9 +50,9 @@ def fit_repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
 
 
 def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
-    """Reduce metrics to their means: of all at once, since each exchange takes its time.
+    """Reduce all metrics to their means in one exchange between replicas, since each exchange takes time.
 
-    Keras's trainer asks for the mean along an axis of scalars, which fails on several machines.
+    Keras's trainer takes the mean of scalars along an axis, which fails on several machines.
     """
     if reduction not in ("auto", "mean"):
         return WHOLE(values, strategy, reduction)

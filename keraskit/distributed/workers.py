@@ -1,4 +1,4 @@
-"""Find the workers of a run: in the flags, or in TF_CONFIG."""
+"""Find the workers of a run in the flags or in TF_CONFIG."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from keraskit.errors import UserError, printable, sentence
 def find_workers(config: RunConfig) -> tuple[tuple[str, ...], int, str]:
     """Return host:port of all workers, the index of this one, and their source; no workers for a single process.
 
-    Raises UserError where they are not described well.
+    Raises UserError if they are not described correctly.
     """
     index: int | None
     if config.workers is not None or config.worker_index is not None:

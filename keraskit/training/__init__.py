@@ -1,1 +1,1 @@
-"""From a recipe and its data to a trained model: the runner, and what it decides on the way."""
+"""Train a recipe: the runner, and the steps of a run."""

@@ -1,4 +1,4 @@
-"""Measure a recipe's training step in each precision, with and without XLA, and print the flags of the fastest."""
+"""Measure a recipe's training step in each precision, with and without XLA, and print times with flags."""
 
 import collections
 import itertools
@@ -12,13 +12,13 @@ from keraskit.training import hardware
 from keraskit.training.settings import settle
 from keraskit.training.setup import TrainingSetup, prepare
 
-ROUNDS, LONG_ENOUGH = 5, 0.5  # repeats, and seconds of steps in each
+ROUNDS, LONG_ENOUGH = 5, 0.5  # number of repeats, and seconds of training in each
 
 
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """Measure all candidates in alternation and print them, with the flags of the fastest.
+    """Measure all candidates in alternation and print them with their flags.
 
-    Returns precision, XLA and milliseconds of each, the fastest first.
+    Returns (precision, XLA, milliseconds per step) of each candidate, the fastest first.
     """
     settings = settle(recipe, config, options)
     devices = hardware.configure(settings)
@@ -44,7 +44,7 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
 
 
 def run(setup: TrainingSetup, count: int) -> float:
-    """Train so many steps, and return the seconds of one."""
+    """Train for `count` steps and return the seconds per step."""
     started = time.perf_counter()
     with setup.devices.scope:
         setup.training_copy.fit(setup.epochs.batches(), steps_per_epoch=count, verbose=0, shuffle=False)

@@ -1,4 +1,4 @@
-"""Callbacks that keep on disk what a run must not lose: the best model, the history, and where training stands."""
+"""Callbacks that save the best model, the history and checkpoints."""
 
 import math
 import time
@@ -19,10 +19,10 @@ from keraskit.training.user_callbacks import averages
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keep the history, and the best model by the monitored validation metric; without a folder, on no disk.
+    """Keep the history, and the best model by the monitored validation metric; without a folder, save nothing.
 
-    Of equally good ones the best has the lower validation loss: accuracies of few examples are often equal. Values of
-    vectors get names of their own in the logs, so this comes before all callbacks that read these.
+    Ties are broken by the lower validation loss: accuracies on few examples are often equal. Vector metrics are split
+    into one log entry per element, so this callback must come before all callbacks that read the logs.
     """
 
     def __init__(self, setup: TrainingSetup, folder: RunFolder | None, position: Position) -> None:
@@ -48,7 +48,7 @@ class KeepBest(keras.callbacks.Callback):
             self.folder.write_history(self.rows)
 
     def _score(self, row: dict[str, float]) -> tuple[float, float]:
-        """Higher is better; what is not a number is worse than all numbers."""
+        """Return the epoch's score, (monitored metric, -loss): higher is better, NaN is worst."""
         monitor, sign = self.setup.monitor
         if monitor not in row:
             raise UserError(f"The run monitors {monitor}; measured are {', '.join(row)}.", "Monitor one of these.")
@@ -57,9 +57,9 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class Averages(keras.callbacks.Callback):
-    """Validate and keep an optimizer's averages of weights (`use_ema`): from validation to its end the model has them.
+    """Validate and save the optimizer's averaged weights (`use_ema`), held by the model from validation to epoch end.
 
-    SwapEMAWeights swaps by sums and differences, which would change the last bits of what is trained on.
+    SwapEMAWeights swaps by adding and subtracting, which would change the last bits of the trained weights.
     """
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -76,9 +76,9 @@ class Averages(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Save where training stands, and put it back, from `start`; stop when a signal has asked `patience`.
+    """Save checkpoints, restore the one in `start`, and stop the run after a signal, which `patience` records.
 
-    Comes last, so that it finds and leaves the other callbacks as they are after the same step.
+    Must come last, so that it saves and restores the other callbacks as they are after the same step.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.best, self.start, self.patience, self.user = best, start, patience, setup.callbacks
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every or setup.epochs.steps
-        self._within = not setup.devices.cluster.workers  # else reading an epoch's metrics takes all workers
+        self._within = not setup.devices.cluster.workers  # reading metrics in mid-epoch would involve all workers
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.start:
@@ -95,15 +95,15 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._done = epoch, 0
-        if self.start and self.start.position.step:  # whatever the beginning of an epoch has changed
+        if self.start and self.start.position.step:  # undo what the start of the epoch has changed
             self.start.restore(self.model, self.user)
             self._done = self.user.done = self.start.position.step
         self.start = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save if it is time, or if a signal has come. `batch` is the last step, from 0, of an execution.
+        """Save if a checkpoint is due or a signal has come. `batch` is the last step of an execution, counted from 0.
 
-        After an epoch's last step, or where a callback has ended the training, the epoch's end is near.
+        After an epoch's last step, or if a callback has stopped the training, `on_epoch_end` saves instead.
         """
         before, self._done = self._done, max(self._done, min(batch + 1, self.steps))
         due = self._done // self.every > before // self.every or self.patience.asked
@@ -114,7 +114,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.save(epoch + 1, 0, f"after epoch {epoch + 1}")
 
     def save(self, epoch: int, step: int, when: str) -> None:
-        """Write where training stands. Raises Stopped where a signal has come, OSError where nothing can be written."""
+        """Write a checkpoint. Raises Stopped after a signal, OSError if the file cannot be written."""
         best = self.best
         if not best.folder:
             return

@@ -1,4 +1,4 @@
-"""Checkpoint: where a training stands, in one file: every variable's value, and what else it takes to go on."""
+"""Checkpoint: the state of a training in one file: the value of every variable, and all else needed to resume."""
 
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
 
 
 class Position(pydantic.BaseModel):
-    """Where a training stands, but for its variables.
+    """The state of a training apart from its variables.
 
     Args:
-        epoch, step: how many epochs have ended, and how many steps of the next one.
+        epoch, step: the number of finished epochs, and of finished steps in the next epoch.
         rows: the history, one row per epoch.
-        best_epoch: from 1; 0 for none.
-        stopped: a callback has ended the training.
+        best_epoch: the best epoch, counted from 1; 0 for none.
+        stopped: whether a callback has stopped the training.
         callbacks: the state of each of the user's callbacks.
     """
 
@@ -39,7 +39,7 @@ class Position(pydantic.BaseModel):
 
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint as `np.savez` does, but array by array, without a second copy of the weights in memory."""
+    """Write a checkpoint as `np.savez` does, but array by array, to avoid a second copy of the weights in memory."""
     arrays = {"position": np.array(position.model_dump_json()), **variables(model, position.step > 0), **more}
     with zipfile.ZipFile(path, "w") as archive:
         for name, value in arrays.items():
@@ -49,7 +49,7 @@ def write(path: Path, model: keras.Model, position: Position, more: Mapping[str,
 
 
 def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
-    """All that training changes: weights, states of seed generators, the optimizer's; in mid-epoch the metrics' too."""
+    """Return the variables that training changes, by name: model, seed generators, optimizer; in mid-epoch, metrics."""
     metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
     groups = {"model": own, "optimizer": model.optimizer.variables}
@@ -58,7 +58,7 @@ def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
 
 
 class Checkpoint:
-    """A checkpoint that was written. Raises UserError where it is damaged."""
+    """A checkpoint file. Raises UserError if it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,7 +74,7 @@ class Checkpoint:
             return None
 
     def restore(self, model: keras.Model, callbacks: UserCallbacks) -> None:
-        """Put every variable of a complete model, and the callbacks' state, back. Raises UserError where it cannot."""
+        """Restore every variable of a complete model and the callbacks' state. Raises UserError if they do not fit."""
         with self._arrays() as arrays, model.distribute_strategy.scope():
             for name, variable in variables(model, self.position.step > 0).items():
                 if name not in arrays or (array := arrays[name]).shape != tuple(variable.shape):
@@ -87,7 +87,7 @@ class Checkpoint:
 
     @contextmanager
     def _arrays(self) -> Iterator[Mapping[str, np.ndarray]]:
-        """Open the file. What is raised inside is one line: reading a damaged file may raise anything."""
+        """Open the file. Any exception inside becomes a UserError: reading a damaged file may raise anything."""
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 yield arrays

@@ -1,4 +1,4 @@
-"""Evaluation: Keras's own `evaluate` of a split, which keeps the predictions it makes on the way."""
+"""Evaluation: run Keras's `evaluate` on a split and keep the predictions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +26,8 @@ Evaluated = tuple[dict[str, float], SplitPredictions]
 
 
 def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
-    """Take the best weights by validation, and read the test split, once."""
-    with weights.uncompiled(setup.model):  # the file holds no optimizer
+    """Load the best weights by validation, and evaluate the validation and test splits once."""
+    with weights.uncompiled(setup.model):  # the file contains no optimizer
         setup.model.load_weights(folder.file(MODEL))
     with setup.devices.scope:
         splits = {"validation": setup.splits.validation, "test": setup.splits.test}
@@ -35,7 +35,7 @@ def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
 
 
 def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
-    """Load a run's data and best model, compiled, again, by the file of the user's own recipe if any."""
+    """Load a run's data and best model, compiled. `named` is the recipe file, if the recipe is the user's own."""
     recipe = resume.recipe_of(folder, named)
     settings = settle(recipe, *resume.asked(folder))
     source = source_of(recipe, settings)
@@ -49,10 +49,10 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
 
 
 def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> dict[str, Evaluated]:
-    """What `Model.evaluate` and `Model.predict` give for each split, in one pass over it, with a compiled model.
+    """Evaluate and predict each split in one pass, as `Model.evaluate` and `Model.predict` do, with a compiled model.
 
-    A `test_step` of its own is called, and `predict_step` beside it. `batch_size` is the one that the model was trained
-    with, since a loss or metric may depend on it. Returns metrics by name, and targets and predictions, of each split.
+    If the model overrides `test_step` or `predict_step`, both are called. `batch_size` is the batch size of training,
+    since a loss or metric may depend on it. Returns metrics by name, and targets and predictions, of each split.
     """
     own = type(model).test_step is not keras.Model.test_step or type(model).predict_step is not keras.Model.predict_step
     call = model.call
@@ -77,11 +77,11 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
 def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Evaluated:
     kept: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
     for i, state in enumerate(each for each in model.variables if each.name == "seed_generator_state"):
-        state.assign([i, 0])  # what draws at random, as a variational autoencoder does, draws the same in `verify`
+        state.assign([i, 0])  # random layers, as in a VAE, draw the same numbers in `verify`
 
     def test_function(iterator: Any) -> Any:
         logs, y, given = step(iterator)
-        if split.labels is not None:  # of a column of them, the labels
+        if split.labels is not None:  # labels of shape (n, 1) to (n,)
             y = keras.tree.map_structure(lambda v: v[:, 0] if v.shape.rank == 2 and v.shape[1] == 1 else v, y)
         true, answers = by_output(y, model), by_output(given, model)
         kept.append((true, {name: _classes(answer, true.get(name)) for name, answer in answers.items()}))
@@ -96,7 +96,7 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
 
 
 def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:
-    """Of a sequence of classes the most probable ones, for their probabilities would fill the disk."""
+    """Reduce a sequence of class probabilities to the most probable classes, to save disk space."""
     if answer.ndim > 2 and target is not None and target.shape == answer.shape[:-1] and target.dtype.kind in "iu":
         return answer.argmax(axis=-1).astype(np.uint8 if answer.shape[-1] <= 256 else np.int32)
     return answer

@@ -1,4 +1,4 @@
-"""Training itself: Keras's `fit`, from the first step or from where a checkpoint stands."""
+"""Training with Keras's `fit`, from the first step or from a checkpoint."""
 
 import itertools
 import math
@@ -20,10 +20,10 @@ from keraskit.training.setup import TrainingSetup
 
 
 def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None = None) -> KeepBest:
-    """Train from the first step, or from where `start` stands, and keep on disk what must not be lost.
+    """Train from the first step, or from the checkpoint `start`, and save the best model and checkpoints.
 
-    A worker that writes nothing has no folder. Returns what knows the history and the best epoch. Raises Stopped where
-    a signal came, and everything is saved.
+    `folder` is None for a worker that writes nothing. Returns the callback that holds the history and the best epoch.
+    Raises Stopped after a signal, once everything is saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.devices.cluster
     validation = setup.training_data.validation.in_order(settings.batch_size, cluster.shard)
@@ -34,7 +34,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
     if folder and settings.tensorboard:
         callbacks.insert(1, keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False))
     with (
-        signals.sent_to(signals.stop if cluster.workers else patience),  # workers would wait for one that finishes
+        signals.sent_to(signals.stop if cluster.workers else patience),  # others would wait for a worker that ends
         setup.devices.scope,
         cluster.together(),
         enough_memory(settings.batch_size),
@@ -48,7 +48,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
             initial_epoch=position.epoch,
             epochs=end,
             callbacks=[StopOnNonFinite(), *callbacks],
-            verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # a bar would fill a file
+            verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # no progress bar in a log file
             shuffle=False,  # the dataset shuffles itself
         )
     if patience.asked:
@@ -58,7 +58,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
 
 @contextmanager
 def enough_memory(batch_size: int) -> Iterator[None]:
-    """Make one line of a device's memory that does not hold a batch."""
+    """Raise UserError if a batch does not fit into the device's memory."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -67,9 +67,9 @@ def enough_memory(batch_size: int) -> Iterator[None]:
 
 
 def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any], dict[str, Any]]:
-    """Return what `fit` calls for an execution of several steps, where an epoch's last one has the steps that remain.
+    """Return the function that `fit` calls to run several steps at once; an epoch's last call runs the remaining steps.
 
-    Keras's own would take the next epoch's. The first `done` steps of all are skipped: the iterator begins after them.
+    Keras's own would take steps of the next epoch. The first `done` steps are skipped: the iterator starts after them.
     """
     most = model.steps_per_execution
 
@@ -96,7 +96,7 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """End a run at the step whose loss is infinite or not a number."""
+    """Raise UserError at the step where the loss becomes infinite or NaN."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch

@@ -1,4 +1,4 @@
-"""Decide where and how a run computes: device, threads, precision, XLA, each choice with its reason."""
+"""Choose device, threads, precision, XLA and the like for a run, each with its reason."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from keraskit.training import acceleration
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
-MOST_MICRO_BATCHES = 4  # of a batch of 64: fewer examples a core are not worth it
+MOST_MICRO_BATCHES = 4  # for a batch of 64: fewer examples per core do not pay off
 ASKED = "as asked"
-AT_ONCE = 4e10  # additions and multiplications that are handed over at a time: a fifth of a second on two cores
-TENSOR_CORES = (7, 0)  # the first compute capability whose mixed float16 is faster
+AT_ONCE = 4e10  # additions and multiplications per execution: a fifth of a second on two cores
+TENSOR_CORES = (7, 0)  # the first compute capability with faster mixed float16
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What was chosen, and why."""
+    """A chosen value and its reason."""
 
     value: Any
     reason: str
@@ -37,7 +37,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """Where a run computes; settled before any tensor exists."""
+    """The devices of a run, configured before any tensor is created."""
 
     device: Choice
     threads: Choice
@@ -45,24 +45,24 @@ class Devices:
 
     @property
     def gpu(self) -> bool:
-        """Whether it is a GPU."""
+        """Whether the device is a GPU."""
         return self.device.value.startswith("gpu")
 
     @property
     def number(self) -> int:
-        """Which of its type it is, from 0."""
+        """The device's number among those of its type, from 0."""
         return int(self.device.value.partition(":")[2] or 0)
 
     @property
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """The device as a context; of several, none: a strategy places what they compute."""
+        """The device as a context manager; a null context under a strategy, which places operations itself."""
         name = f"/{'GPU' if self.gpu else 'CPU'}:{self.number}"
         return tf.device(name) if self.cluster.strategy is None else contextlib.nullcontext()
 
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """All that was decided for one run; each is printed and recorded."""
+    """All choices of a run; each is printed and recorded."""
 
     device: Choice
     threads: Choice
@@ -79,7 +79,7 @@ class Choices:
 
 
 def configure(config: RunConfig) -> Devices:
-    """Configure threads, device, memory growth and cluster. Call before creating tensors; later TensorFlow refuses."""
+    """Configure threads, device, memory growth and cluster. Call before creating tensors; TensorFlow refuses after."""
     threads = Choice(config.threads, ASKED) if config.threads else Choice(system.cores(), "one per core")
     if config.threads and config.threads != tf.config.threading.get_intra_op_parallelism_threads():
         tf.config.threading.set_intra_op_parallelism_threads(config.threads)
@@ -96,9 +96,9 @@ def _device(asked: str) -> Choice:
         raise UserError(
             f"--device {asked}, but TensorFlow sees {len(gpus)} GPUs here, counted from 0.", "See `doctor`."
         )
-    with contextlib.suppress(RuntimeError):  # this process has used its GPUs already
+    with contextlib.suppress(RuntimeError):  # the GPUs are initialised already
         if name == "cpu" or not gpus:
-            tf.config.set_visible_devices([], "GPU")  # else TensorFlow takes all of their memory
+            tf.config.set_visible_devices([], "GPU")  # otherwise TensorFlow reserves all of their memory
         for gpu in gpus if name != "cpu" else ():
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "auto":
@@ -112,9 +112,9 @@ def _gpu_details(number: int) -> tuple[str, tuple[int, int]]:
 
 
 def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int) -> Choices:
-    """Decide for a compiled float32 model on this machine; a flag other than `auto` is obeyed.
+    """Make all choices for a compiled float32 model on this machine; flags other than `auto` are kept.
 
-    `steps` are those of an epoch. Raises UserError where what was asked for cannot go together.
+    `steps` is the number of steps per epoch. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
     if settings.xla == "on" and (settings.deterministic or several):
@@ -138,7 +138,7 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
 
 
 def layer_types(model: keras.Model) -> set[str]:
-    """Name a model's arithmetic: "dense", "conv", "depthwise", "recurrent", and "sequences" of every step's output."""
+    """Return a model's layer types: "dense", "conv", "depthwise", "recurrent"; "sequences" for `return_sequences`."""
     types = set()
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
@@ -179,17 +179,17 @@ def _xla(types: set[str], devices: Devices, blocks: bool) -> Choice:
 
 
 def _steps_per_execution(model: keras.Model, types: set[str], settings: RunConfig, epoch: int) -> Choice:
-    """Choose how many steps TensorFlow takes at once: each handover from Python takes about a millisecond."""
+    """Choose the number of steps per execution: each call from Python takes about a millisecond."""
     arithmetic = 3 * operations(model) * (settings.batch_size or 1)
     most = min(32 if types == {"dense"} else 8, epoch, settings.save_every or epoch)
     steps = min(most, int(AT_ONCE / max(arithmetic, 1.0)))
-    if steps < 2 or "recurrent" in types:  # a loop over time takes longer than its arithmetic
+    if steps < 2 or "recurrent" in types:  # loops over time are slower than this estimate
         return Choice(1, "steps are long enough to be handed over one by one")
     return Choice(steps, "steps are short, so Python hands them over several at a time")
 
 
 def bfloat16_feature() -> str | None:
-    """Name what this CPU has for bfloat16; None for nothing."""
+    """Return the CPU feature for bfloat16 arithmetic, or None."""
     return next((feature for feature in BFLOAT16_FEATURES if feature in system.cpu_features()), None)
 
 

@@ -1,4 +1,4 @@
-"""The metric that decides which epoch is the best, and what else watches metrics."""
+"""The monitored metric, which decides the best epoch, and checks of callbacks that monitor metrics."""
 
 import re
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ STEPS = ("test_step", "compute_metrics", "compute_loss")
 
 
 def monitored(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
-    """Return the recipe's monitor, and 1 where higher is better, -1 where lower is.
+    """Return the recipe's monitored metric, and 1 if higher is better or -1 if lower is better.
 
-    What a test step of the model's own measures is not known before its first epoch ends. Raises UserError where the
-    model has no loss, or the monitor or an expected metric is none of its metrics.
+    The metrics of a custom test step are unknown until the first epoch ends, so they are not checked. Raises UserError
+    if the model has no loss, or if the monitor or an expected metric is not among the model's metrics.
     """
     monitor, mode = recipe.monitor if isinstance(recipe.monitor, tuple) else (recipe.monitor, "")
     if not monitor.startswith("val_"):
@@ -32,7 +32,7 @@ def monitored(recipe: Recipe, model: keras.Model) -> tuple[str, float]:
 
 
 def measured(model: keras.Model) -> list[str]:
-    """Return the names of what a compiled model measures; none where its steps are its own."""
+    """Return the names of a compiled model's metrics; an empty list if the model overrides one of STEPS."""
     if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in STEPS):
         return []
     if model._compile_loss is None:
@@ -41,9 +41,9 @@ def measured(model: keras.Model) -> list[str]:
 
 
 def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.Model) -> None:
-    """Raise UserError where a callback watches or sets what is not there: Keras finds out after the first epochs.
+    """Raise UserError if a callback monitors a missing metric or sets a scheduled learning rate.
 
-    What follows a callback of the user's own is not checked, as that may add to the logs.
+    Keras would notice only after the first epochs. Callbacks after a custom one are not checked: it may add logs.
     """
     known = measured(model)
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -65,11 +65,11 @@ def _check(problem: str, name: str, known: list[str]) -> None:
 
 
 def direction(model: keras.Model, name: str) -> float | None:
-    """Return 1 where higher is better, -1 where lower is, by Keras's metrics; None where they do not say."""
+    """Return 1 if higher is better, -1 if lower is better, according to Keras's metrics; None if unknown."""
     if name == "loss" or name.endswith("_loss"):
         return -1.0
     metrics = [m for each in model.metrics for m in getattr(each, "metrics", [each])]
-    for called in (name, re.sub(r"_\d+$", "", name)):  # a value of a vector has the metric's name and its number
+    for called in (name, re.sub(r"_\d+$", "", name)):  # elements of a vector metric are named metric_0, ...
         for metric in metrics:
             if called == metric.name or called.endswith(f"_{metric.name}"):
                 return {"up": 1.0, "down": -1.0}.get(getattr(metric, "_direction", None) or "")

@@ -1,4 +1,4 @@
-"""What a compiled model gives out for classes: probabilities or logits. Its loss is asked, however it was written."""
+"""Whether a compiled model's class output holds probabilities or logits, found by evaluating its loss."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import tensorflow as tf
 from keraskit.datasets.splits import Split
 
 EXAMPLES = 16
-FAR = 1e3  # times an input; what a softmax or sigmoid makes of that lies between 0 and 1 as well
+FAR = 1e3  # factor of the inputs: the output of a softmax or sigmoid lies between 0 and 1 even then
 
 
 def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str | None, list[str]]:
-    """Find how a compiled model's loss takes its class output, by what it makes of made-up values.
+    """Find whether a compiled model's loss expects logits or probabilities, by evaluating it on made-up outputs.
 
     Args:
         model: compiled.
-        split: its first examples are fed.
-        output: the layer that gives out classes (default: of the first output).
+        split: the examples; the first ones are fed to the model.
+        output: the name of the layer that outputs classes (default: the first output).
 
     Returns:
-        "softmax" or "sigmoid", which makes probabilities of logits; None of a model that gives out probabilities, or
-        that has no classes. And a sentence for each thing that is wrong.
+        "softmax" or "sigmoid", the activation that turns logits into probabilities, or None if the model outputs
+        probabilities or has no classes; and a list of warnings.
     """
     if split.labels is None:
         return None, []
@@ -35,7 +35,7 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     given: Any = model(x, training=False)
     flat, true = keras.tree.flatten(given), keras.tree.flatten(y)
     found, columns = flat[place], flat[place].shape[-1]
-    if len(true) == len(flat):  # other outputs are right, so that no loss of theirs drowns this one's
+    if len(true) == len(flat):  # set other outputs to their targets, so that their loss is small
         pairs = zip(true, flat, strict=True)
         flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in pairs]
     hot = np.eye(max(2, columns), dtype=np.float32)[split.labels[chosen]][:, -columns:]
@@ -45,19 +45,19 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         return float(model.compute_loss(x, y, outputs, training=False))
 
     def certain(scale: float) -> float:
-        """The loss where the true class has `scale`; of one column, which is the second's, the first 1 - `scale`."""
+        """Return the loss if the true class has the value `scale`; one column gets 1 - `scale` for the first class."""
         return loss(scale * hot if columns > 1 else scale * (hot - 0.5) + 0.5)
 
-    ends = hasattr(found, "_keras_logits")  # in a softmax or sigmoid; Keras's losses take what went into it
+    ends = hasattr(found, "_keras_logits")  # softmax or sigmoid: Keras's losses use its logits
     relative, logits, activation = columns > 1, False, None
     try:
         falls = certain(1) - certain(1.1)
-        logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # better beyond certainty, until 0
+        logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # falls beyond 1, down to 0
         if logits and not (ends and abs(loss(found) - loss(np.asarray(found))) > 1e-6):
-            together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # all may rise, as in a softmax
+            together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
             activation = "softmax" if together else "sigmoid"
-        relative = columns > 1 and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it divides by their sum
-    except (TypeError, ValueError):  # a model with steps of its own may have no such loss
+        relative = columns > 1 and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it normalises
+    except (TypeError, ValueError):  # a model with custom steps may have no such loss
         pass
     word, wrong = "softmax" if columns > 1 else "sigmoid", []
     if logits and ends:
@@ -65,7 +65,7 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     if not logits and not _are_probabilities(model, x, place, relative):
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
     if activation and columns == 1:
-        model.compute_metrics(x, y, given)  # makes them
+        model.compute_metrics(x, y, given)  # creates them
         model.reset_metrics()
         metrics = [metric for each in model.metrics for metric in getattr(each, "metrics", [each])]
         if any(getattr(each, "threshold", None) == 0.5 for each in metrics):
@@ -75,12 +75,12 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
 
 
 def _are_probabilities(model: keras.Model, x: Any, place: int, relative: bool) -> bool:
-    """Whether an output lies between 0 and 1, for inputs as they are and far out; the `relative` of a row sum to 1."""
+    """Whether outputs lie in [0, 1] for normal and extreme inputs; if `relative`, rows must also sum to 1."""
 
     def output(factor: float) -> Any:
         scaled = keras.tree.map_structure(lambda v: v * factor if v.dtype.is_floating else v, x)
         return keras.tree.flatten(model(scaled, training=False))[place]
 
-    values = np.concatenate([output(factor) for factor in (1, FAR, -FAR)]).astype(np.float32)  # NaN says nothing
+    values = np.concatenate([output(factor) for factor in (1, FAR, -FAR)]).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
     return not (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01))

@@ -1,4 +1,4 @@
-"""The run that a recipe starts from: found, or trained first."""
+"""Find the run that a recipe starts from, or train it first."""
 
 import inspect
 import json
@@ -15,17 +15,17 @@ from keraskit.registry import load_recipe
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 
-ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run of the two
+ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of this run only
 
 
 def begin_from(
     recipe: Recipe, settings: Settings, run: RunFolder | None, cluster: Cluster, train: Callable[..., Any]
 ) -> Settings:
-    """Set `weights` to the folder of the run that a recipe starts from, unless they name one.
+    """Set `weights` to the folder of the run that a recipe starts from, unless `weights` already names one.
 
-    It is the one that a `run` to resume has started from, or the newest finished run on the same examples with the same
-    model and first weights. Where there is none, it is trained now, with the flags that both recipes have; several
-    workers raise UserError.
+    When resuming `run`, use the run that it started from; otherwise the newest finished run with the same data, model
+    and initial weights. If there is none, train it now, with the flags that both recipes have; with several workers,
+    raise UserError.
     """
     named = Path(settings.weights or "imagenet")
     if not (recipe.pretrained and recipe.pretrained.after) or named.suffix == ".keras" or named.is_dir():
@@ -36,7 +36,7 @@ def begin_from(
     shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
 
     def of_both(options: dict[str, Any]) -> dict[str, Any]:
-        """The options that both have, as a manifest holds them, but for those of which the data decides."""
+        """Return the options that both recipes have, as JSON holds them, without `classes`, which the data sets."""
         return json.loads(json.dumps({n: v for n, v in options.items() if n in shared - {"classes"}}, default=str))
 
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()

@@ -1,4 +1,4 @@
-"""RunResult: what a run gives back."""
+"""RunResult: the result of a run."""
 
 import dataclasses
 from pathlib import Path
@@ -8,13 +8,13 @@ import keras
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """What a run gives back.
+    """The result of a run.
 
     Args:
         model: the trained model with its best weights by validation, in float32.
         history: one row per epoch: epoch, metrics, validation metrics, seconds.
-        metrics: of the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
-        folder: where everything lies; None for a worker that is not the chief.
+        metrics: metrics on the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
+        folder: the run folder; None for a worker that is not the chief.
     """
 
     model: keras.Model

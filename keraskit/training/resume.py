@@ -1,4 +1,4 @@
-"""Going on with a run: which one, from which command, and whether it is still the same run."""
+"""Resume a run: find it, restore its command, and check that data and recipe are unchanged."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from keraskit.training.setup import TrainingSetup
 
 NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
-OF_TODAY = ("choices", "hardware", "versions", "warnings")  # of the manifest's facts, where a run goes on
+OF_TODAY = ("choices", "hardware", "versions", "warnings")  # manifest entries that a resumed run updates
 OF_MORE_EPOCHS = ("asked", "command", "config", "optimizer")
 OUTDATED = ("ended", "error", "test", "verdict", "advice", "regression")
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
-    """Find the newest unfinished run in the output folder that was asked for in these words, for `--resume`.
+    """Find the newest unfinished run in the output folder with the same knobs and options, for `--resume`.
 
-    Raises UserError where the recipe's code was changed since it began.
+    Raises UserError if the recipe's code has changed since the run began.
     """
     wanted = words({"knobs": config.given(), "options": options}, recipe.source)
     for folder, facts in manifest.runs(Path(config.output_dir) / recipe.name):
@@ -50,10 +50,10 @@ def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolde
 
 
 def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
-    """Find the run of this folder, or the newest unfinished one of a folder of runs; None where it has finished.
+    """Return the run in this folder, or the newest unfinished run below it; None if the run has finished.
 
-    One that has finished with another number of `epochs` goes on. Raises UserError where there is none, or it is still
-    running.
+    A finished run is returned if `epochs` differs from its own number. Raises UserError if there is no run, or if it is
+    still running.
     """
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
@@ -67,13 +67,13 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
         facts = read(folder)
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
         return None
-    if facts["asked"]["knobs"].get("callbacks"):  # a file, which only the user names
+    if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
         raise UserError("This run has --callbacks.", f"Its own command goes on: {facts.get('command')} --resume")
     return folder
 
 
 def read(folder: RunFolder, *more: str) -> dict[str, Any]:
-    """The manifest of a run that can go on. Raises UserError where it does not say all that this takes."""
+    """Read the manifest of a run to resume. Raises UserError if required entries are missing."""
     try:
         facts = manifest.read(folder, *NEEDED, *more)
         if unknown := set(facts["asked"]["knobs"]) - set(KNOBS):
@@ -84,16 +84,16 @@ def read(folder: RunFolder, *more: str) -> dict[str, Any]:
 
 
 def asked(folder: RunFolder, epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
-    """The knobs and options of a run as they were given, with the folder where it is now."""
+    """Return the knobs and options of a run as they were given, with the run's current output folder."""
     given = read(folder)["asked"]
     knobs = given["knobs"] | {"output_dir": folder.path.resolve().parent.parent}
     return RunConfig(**knobs | ({"epochs": epochs} if epochs else {})), dict(given["options"])
 
 
 def recipe_of(folder: RunFolder, named: Path | None = None) -> Recipe:
-    """Import a run's recipe: keraskit's own by its name, a user's file where the user has named it.
+    """Import a run's recipe: one of keraskit's by name, a user's own from the file `named`.
 
-    Raises UserError where the file is to be named, or the recipe is another.
+    Raises UserError if the file must be named, or if the recipe has changed.
     """
     facts = read(folder)
     source, given = facts.get("source"), facts["asked"]
@@ -114,7 +114,7 @@ def recipe_of(folder: RunFolder, named: Path | None = None) -> Recipe:
 
 
 def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
-    """What of the recipe is otherwise than when a run was asked for, in words; empty for nothing."""
+    """Describe the recipe's fields that have changed since a run was requested; '' if none has."""
     then, today = asked.get("recipe"), fields(recipe)
     pairs = then.items() if isinstance(then, dict) else ()
     return "; ".join(f"{name} {was}, now {today[name]}" for name, was in pairs if today.get(name, was) != was)
@@ -124,10 +124,10 @@ def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
 def opened(
     setup: TrainingSetup, run: RunFolder | None, facts: dict[str, Any]
 ) -> Iterator[tuple[RunFolder | None, Checkpoint | None]]:
-    """Open a new run's folder, or that of the `run` that goes on: locked, and recorded as running and as it ends.
+    """Open the folder of a new run, or of the `run` to resume; lock it and record the run's status in the manifest.
 
-    `facts` are for the manifest. Yields the folder, None for a worker that writes nothing; and the checkpoint to go on
-    from, if there is one.
+    `facts` are entries of the manifest. Yields the folder, or None for a worker that writes nothing; and the checkpoint
+    to resume from, or None.
     """
     from keraskit.runs import report
     from keraskit.training.checkpoint import Checkpoint, Position
@@ -144,7 +144,7 @@ def opened(
             position = start.position if start else Position()
             check(folder, before, facts, position, setup.settings.epochs)
             if start:
-                start.restore(setup.training_copy, setup.callbacks)  # where it does not fit nothing is changed yet
+                start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
             facts = begin(folder, before, facts, position)
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         with advising(command), folder.recorded(**facts):
@@ -153,7 +153,7 @@ def opened(
 
 
 def check(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position, epochs: int) -> None:
-    """Raise UserError where a run's data are not what it began with, or it cannot have so many epochs."""
+    """Raise UserError if a run's data have changed, or if it cannot be resumed up to `epochs`."""
     data, finished = before["data"], before.get("status") == "finished"
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(
@@ -168,7 +168,7 @@ def check(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
 
 
 def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position) -> dict[str, Any]:
-    """Say where a run goes on, and return what its manifest says now."""
+    """Print where a run resumes, clean up its folder, and return the new entries of its manifest."""
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
@@ -182,7 +182,7 @@ def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
 
 @contextmanager
 def advising(command: str) -> Iterator[None]:
-    """Name the command that goes on, whatever stops a run."""
+    """Add the command that resumes the run to the error that stops it."""
     try:
         yield
     except Stopped as stopped:

@@ -1,4 +1,4 @@
-"""The runner: settles, loads, builds, fits, evaluates, saves and plots any recipe. Read `train` from top to bottom."""
+"""The runner: load the data, build, fit, evaluate, save and plot any recipe. Read `train` from top to bottom."""
 
 import dataclasses
 import time
@@ -25,7 +25,7 @@ LABELS = {"steps_per_execution": "steps at once", "micro_batches": "micro batche
 def train(
     recipe: Recipe, config: RunConfig, options: dict[str, Any], run: RunFolder | None = None, ago: float = 0.0
 ) -> RunResult:
-    """Settle, load, build, fit, evaluate, report. `run` is one to resume; `ago`, in s, the command began."""
+    """Settle, load, build, fit, evaluate, report. `run` is a run to resume; the command began `ago` seconds before."""
     if config.seeds > 1:
         raise UserError("Several seeds are runs of the command line.", "In Python, run once with each seed.")
     began = time.monotonic() - ago
@@ -44,7 +44,7 @@ def train(
         fitting = time.monotonic()
         best = fit(setup, folder, start)
         fitted = time.monotonic()
-        if folder is None:  # a worker, whose chief does the rest
+        if folder is None:  # a worker: the chief evaluates and reports
             devices.cluster.leave()
             return RunResult(setup.training_copy, best.rows, {}, None)
         found = evaluate(setup, folder)
@@ -59,7 +59,7 @@ def train(
 
 
 def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
-    """The manifest's facts that are known before training."""
+    """Return the manifest's entries that are known before training."""
     settings, model = setup.settings, setup.model
     with setup.devices.scope:
         activation, wrong = outputs.examine(model, setup.splits.train, recipe.class_output)
@@ -76,7 +76,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
 
 
 def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
-    """Say, one line each, what is about to happen."""
+    """Print a summary of the run that is about to start, one fact per line."""
     settings, data = setup.settings, facts["data"]
     own = f" with {flags(settings.options)}" if settings.options else ""
     sizes = ", ".join(f"{size:,} {split}" for split, size in data["used"].items())

@@ -1,4 +1,4 @@
-"""--seeds: a run for each of several seeds, in a process of its own, and the mean of their results."""
+"""--seeds: train with several seeds, each run in a separate process, and average the results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from keraskit.training.settings import words
 
 
 def train(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
-    """Train once with each seed, each in a process of its own, which gives its memory back.
+    """Train once per seed, each in a separate process, which frees its memory at the end.
 
-    With `resume`, seeds that have finished are not trained again. Raises RunStopped or Stopped, with its exit code,
-    where a run fails or is interrupted.
+    With `resume`, seeds whose run has finished are not trained again. Raises RunStopped or Stopped, with the run's exit
+    code, if a run fails or is interrupted.
     """
     results = []
     for seed in range(config.seed, config.seed + config.seeds):
@@ -43,7 +43,7 @@ def train(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
 
 
 def finished(config: RunConfig, options: dict[str, Any], card: Card) -> dict[str, float] | None:
-    """Return the metrics of the newest finished run of the recipe as it is now that was asked for in these words."""
+    """Return the metrics of the newest finished run with the same request and recipe code; None if there is none."""
     wanted = words({"knobs": config.given(), "options": options}, card.source)
     for folder, facts in manifest.runs(config.output_dir / (card.declared.get("name") or card.name)):
         if facts.get("status") == "finished" and facts.get("test") and wanted.items() <= (facts["asked"] or {}).items():
@@ -53,10 +53,10 @@ def finished(config: RunConfig, options: dict[str, Any], card: Card) -> dict[str
 
 
 def train_one(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
-    """Run `keraskit run` in a new process, and pass a signal on to it, so that it saves where it is."""
+    """Run `keraskit run` in a new process, and forward signals to it, so that it saves a checkpoint."""
     knobs = {n: getattr(config, n) for n in config.model_fields_set - {"seeds"}} | {"augment": config.augment.given()}
     typed = [card.name if card.ours else str(card.source.resolve()), *shlex.split(f"{flags(knobs)} {flags(options)}")]
-    line = [sys.executable, "-P", "-m", "keraskit", "run", *typed]  # -P: a numpy.py lying here is none of ours
+    line = [sys.executable, "-P", "-m", "keraskit", "run", *typed]  # -P: ignore a numpy.py in this folder
     process = subprocess.Popen(line, start_new_session=True)
     with signals.sent_to(lambda number, frame: process.send_signal(number)):
         code = process.wait()

@@ -1,4 +1,4 @@
-"""Settle a run's knobs: the user's, else the recipe's; and record how a run was asked for."""
+"""Settle a run's knobs, from the user or else from the recipe, and record how the run was requested."""
 
 import dataclasses
 import json
@@ -14,9 +14,9 @@ from keraskit.registry import DESCRIPTIVE, Card
 
 
 def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settings:
-    """Give every knob its value: the user's, else the recipe's. `options` are the recipe's own flags, as given.
+    """Give every knob its value: the user's, or else the recipe's. `options` are the recipe's own flags, as given.
 
-    Raises UserError where the recipe has no such flag, or knobs do not go together.
+    Raises UserError if the recipe has no such flag, or if knobs contradict each other.
     """
     if config.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs tensorboard.", "pip install 'keraskit[tensorboard]' brings it.")
@@ -44,16 +44,16 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
 
 
 def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
-    """The values, by name, that are not those of the recipe by itself."""
+    """Return the values, by name, that differ from the recipe's defaults."""
     pair = settings, settle(recipe, RunConfig(), {})
     own, plain = (each.model_dump(exclude={"options", "requested"}) for each in pair)
     return {name: value for name, value in own.items() if value != plain[name]} | settings.options
 
 
 def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str, Any]:
-    """How a run was asked for, as JSON holds it: knobs and options as given, and a hash of the code.
+    """Return how a run was requested, JSON-compatible: knobs and options as given, and a hash of the code.
 
-    Paths are such as hold in another folder too. `source` is the recipe's file.
+    Paths are made absolute. `source` is the recipe's file.
     """
 
     def lasts(name: str, value: Any) -> Any:
@@ -67,6 +67,6 @@ def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str
 
 
 def fields(recipe: Recipe) -> dict[str, str]:
-    """The recipe's fields that decide the result, in words."""
+    """Return the recipe's fields that determine the result, as text."""
     names = {field.name for field in dataclasses.fields(recipe)} - DESCRIPTIVE - {"name", "source", "figure"}
     return json.loads(json.dumps({name: lasting(getattr(recipe, name)) for name in sorted(names)}))

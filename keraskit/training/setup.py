@@ -1,4 +1,4 @@
-"""TrainingSetup: model, data, hardware and optimizer, fitted to each other and ready to fit."""
+"""TrainingSetup: model, data, hardware and optimizer, ready to fit."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from keraskit.training.user_callbacks import UserCallbacks
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSetup:
-    """A run that can begin.
+    """Everything that a run needs to start.
 
     Args:
         settings: every knob.
-        splits: the examples, as the whole model takes them.
-        training_data: what is learned from: these, or features of them.
-        model: the float32 model that is saved, evaluated and handed back.
-        training_copy: the model, or its layers above features, under the run's dtype policy or strategy, which `fit`
-            trains; these layers themselves where policy and strategy change nothing.
+        splits: the examples, as inputs of the whole model.
+        training_data: the splits to train on: `splits`, or features computed from them.
+        model: the float32 model that is saved, evaluated and returned.
+        training_copy: the model that `fit` trains: a copy of the model, or of its layers above the features, under the
+            run's dtype policy or strategy; the layers themselves if policy and strategy change nothing.
         epochs: the training batches.
-        callbacks: the recipe's, and those of `--callbacks`.
-        devices: where it computes.
+        callbacks: the callbacks of the recipe, `--callbacks` and `--patience`.
+        devices: the devices to compute on.
         choices: device, precision and the like, each with its reason.
-        monitor: the metric in the logs that decides which epoch is the best; and 1 where higher is better, else -1.
+        monitor: the metric in the logs that decides the best epoch; and 1 if higher is better, else -1.
     """
 
     settings: Settings
@@ -54,7 +54,7 @@ class TrainingSetup:
     monitor: tuple[str, float]
 
     def update_model(self) -> None:
-        """Give the model the weights of the training copy: all, or the last ones, above features."""
+        """Copy the weights of the training copy to the model: all of them, or those above the features."""
         if self.training_copy is not self.model:
             trained = self.training_copy.get_weights()
             for variable, value in zip(self.model.weights[-len(trained) :], trained, strict=True):
@@ -62,7 +62,7 @@ class TrainingSetup:
 
 
 def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.Devices) -> TrainingSetup:
-    """Build, initialise and compile the model, and load the data for it: `source`, from the recipe's `data`."""
+    """Build, initialise and compile the model, and load its data from `source`, which the recipe's `data` returned."""
     cluster = devices.cluster
     keras.utils.set_random_seed(settings.seed)
     settings = follow_classes(recipe, settings, source.classes)
@@ -98,7 +98,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
 
 
 def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -> Settings:
-    """Set `classes` from the data, where the builder takes their number."""
+    """Set `classes` from the data, if the builder has this parameter."""
     takes, count = inspect.signature(recipe.build).parameters, len(classes)
     if "classes" not in takes or not classes:
         return settings
@@ -107,16 +107,16 @@ def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -
 
 
 def source_of(recipe: Recipe, settings: Settings) -> Any:
-    """Call the recipe's `data`: its classes are known then, and no picture is decoded yet."""
+    """Call the recipe's `data`. The result knows its classes; no image is decoded yet."""
     source = call(recipe.data, settings.arguments)
-    source = source() if callable(source) else source  # what `from_arrays` returns, from a function of the user's
+    source = source() if callable(source) else source  # a user's function may return `from_arrays(...)`
     if not hasattr(source, "classes"):
         raise UserError(f"{place(recipe.data)} returns a {type(source).__name__}.", ARRAYS)
     return source
 
 
 def build(recipe: Recipe, settings: Settings) -> keras.Model:
-    """Call the recipe's builder. What Keras refuses, also to save, is one line."""
+    """Call the recipe's builder. Raises UserError if Keras cannot build or serialise the model."""
     try:
         model = call(recipe.build, settings.arguments)
     except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, tf.errors.OpError) as error:
@@ -129,16 +129,16 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
         raise UserError(problem, "End it with `return keras.Model(inputs, outputs)`.")
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
-    except Exception as error:  # from layers of anybody's
+    except Exception as error:  # custom layers may raise anything
         said = str(error).strip().partition("\n\n")[0].replace("\n", " ")  # before an example
         raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(said)}") from error
     return model
 
 
 def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) -> Splits:
-    """Load the data in the shape of the model's input, limited and weighted. Refuses a model that cannot learn from it.
+    """Load the data in the shape of the model's input, limited and weighted.
 
-    `source` is what the recipe's `data` returned: its classes are known, and no picture is decoded yet.
+    `source` is the return value of the recipe's `data`. Raises UserError if the model does not fit the data.
     """
     name, classes = source.source["name"], source.classes
     if not getattr(model, "inputs", None):
@@ -161,12 +161,12 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         problem = f"{name} and {recipe.name}'s model differ: one has text as input, the other numbers."
         raise UserError(problem, 'Numbers as text become some by .astype(float); text takes a dtype="string".')
     if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
-        return splits.map(Split.in_a_column)  # as F1Score, R2Score and others of Keras's metrics want targets
+        return splits.map(Split.in_a_column)  # F1Score, R2Score and other metrics need such targets
     return splits
 
 
 def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
-    """Fill the model from `--weights`, unless its builder has. Raises UserError where recipe or file do not fit."""
+    """Load `--weights` into the model, unless its builder takes them. Raises UserError if recipe or file do not fit."""
     if weights in (None, "none") or "weights" in inspect.signature(recipe.build).parameters:
         return
     if weights != "imagenet":
@@ -178,19 +178,19 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
     else:
         try:
             others = recipe.pretrained.load(model)
-        except Exception as error:  # whatever the network does wrong; Keras raises a bare Exception
+        except Exception as error:  # Keras raises a bare Exception if a download fails
             raise error if isinstance(error, UserError) else applications.unavailable(error) from error
         if others:
             print(f"weights        imagenet, but for {', '.join(others)}, whose shapes differ")
 
 
 def above(model: keras.Model, features: str | None) -> keras.Model:
-    """The layers that are trained: all, or those above the features."""
+    """Return the trainable head: the layers above the features, or the whole model."""
     return keras.Model(model.get_layer(features).output, model.outputs) if features else model
 
 
 def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
-    """The splits with the model's features of each picture in its place, computed now."""
+    """Replace each image of the training and validation splits by the model's features, computed once."""
     below = keras.Model(model.inputs, model.get_layer(features).output)
     print(f"features       {below.output_shape[-1]:,} of each picture, computed once", flush=True)
 
@@ -203,7 +203,7 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
 
 
 def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.Model) -> None:
-    """Have the recipe compile a model, without XLA, which is the runner's to choose."""
+    """Compile a model with the recipe's function, without XLA, which the runner chooses."""
     call(recipe.compile, settings.arguments, model=model, steps=steps)
     if not model.compiled:
         raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
@@ -211,7 +211,7 @@ def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.M
 
 
 def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -> keras.Model:
-    """The same layers and weights, in another precision or on several devices."""
+    """Return a model with the same layers and weights, in another precision or on several devices."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -223,9 +223,9 @@ def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -
 
 
 def complete(model: keras.Model, element_spec: Any) -> None:
-    """Create metric and optimizer variables before the training step is traced, else TensorFlow traces it twice.
+    """Create metric and optimizer variables before the training step is traced; TensorFlow would trace it twice.
 
-    `element_spec` is of the training batches. Raises UserError where loss or metrics do not take the targets.
+    `element_spec` describes the training batches. Raises UserError if the loss or metrics do not accept the targets.
     """
     batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
     try:

@@ -1,4 +1,4 @@
-"""UserCallbacks: a user's own Keras callbacks, whose state is saved with the checkpoint and put back."""
+"""UserCallbacks: the user's own Keras callbacks, with their state saved in the checkpoint and restored from it."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,16 +14,16 @@ from keraskit.recipe import Recipe, place
 from keraskit.registry import import_file
 from keraskit.training import monitor
 
-OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # attributes that `fit` sets anew, the last one's sign
+OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # set again by `fit`; of min_delta, the sign
 
 
 class UserCallbacks(keras.callbacks.CallbackList):
-    """The user's callbacks, which see nothing of the steps that an earlier process has taken.
+    """The user's callbacks, which are not called for steps that an earlier process has already taken.
 
-    Their state are attributes that are numbers, text, arrays, or lists of these.
+    Their state consists of the attributes that are numbers, strings, arrays, or lists of these.
     """
 
-    done = 0  # steps of the first epoch
+    done = 0  # steps of the first epoch that are already taken
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for callback in self.callbacks if batch >= self.done else ():
@@ -38,7 +38,7 @@ class UserCallbacks(keras.callbacks.CallbackList):
         super().on_epoch_end(epoch, logs)
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-        """Return each callback's state as JSON can hold it, and the arrays that these name."""
+        """Return each callback's state as a JSON-compatible dict, and the arrays that these refer to by name."""
         arrays: dict[str, np.ndarray] = {}
         states: list[dict[str, Any]] = [{} for _ in self.callbacks]
         for callback, state in zip(self.callbacks, states, strict=True):
@@ -48,7 +48,7 @@ class UserCallbacks(keras.callbacks.CallbackList):
         return states, arrays
 
     def restore(self, states: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
-        """Give the callbacks their state back. Raises UserError where there are more or fewer."""
+        """Restore the callbacks' state. Raises UserError if the number of callbacks differs."""
         if len(states) != len(self.callbacks):
             problem = f"This run began with {len(states)} callbacks; now there are {len(self.callbacks)}."
             raise UserError(problem, "Put them back, or start a new run.")
@@ -58,7 +58,7 @@ class UserCallbacks(keras.callbacks.CallbackList):
 
 
 def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Return the value with its arrays replaced by their names. Raises TypeError where it is no state."""
+    """Return the value with arrays replaced by their names. Raises TypeError for a value that cannot be saved."""
     if isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         arrays[name := f"callbacks/{len(arrays)}"] = np.asarray(value)
         return {"array": name}
@@ -70,7 +70,7 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Return what `_encoded` was given."""
+    """Invert `_encoded`."""
     if isinstance(value, list):
         return [_decoded(each, arrays) for each in value]
     if isinstance(value, dict):
@@ -80,9 +80,9 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def own(recipe: Recipe, settings: Settings, model: keras.Model, monitored: tuple[str, float]) -> UserCallbacks:
-    """Make the callbacks of the recipe, `--callbacks` and `--patience` for a compiled model.
+    """Create the callbacks of the recipe, `--callbacks` and `--patience` for a compiled model.
 
-    Leave SwapEMAWeights out where it has something to do: every run validates, keeps and tests averages of weights.
+    SwapEMAWeights is left out if the optimizer averages weights: every run validates, saves and tests the averages.
     """
     mine = recipe.callbacks() if recipe.callbacks else []
     wrong = (
@@ -103,13 +103,13 @@ def own(recipe: Recipe, settings: Settings, model: keras.Model, monitored: tuple
 
 
 def averages(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an optimizer keeps averages of the weights (`use_ema`)."""
+    """Whether an optimizer keeps moving averages of the weights (`use_ema`)."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     return any(each.use_ema for each in getattr(optimizer, "optimizers", [optimizer]))
 
 
 def from_file(word: str) -> list[keras.callbacks.Callback]:
-    """Return what the function of `file.py:function` returns, a list. Raises UserError where it cannot be called."""
+    """Call the function of `file.py:function` and return its list. Raises UserError if the call fails."""
     file, _, name = word.rpartition(":")
     if not Path(file).is_file() or not file.endswith(".py"):
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")

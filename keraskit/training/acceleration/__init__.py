@@ -1,4 +1,4 @@
-"""How a training step is computed faster than Keras does it; off by one flag, `--no-acceleration`."""
+"""Training steps that are faster than Keras's; `--no-acceleration` disables them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["all_in_blocks", "applied", "hindrance"]
 
 
 def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:
-    """Return a model of the same layers whose training step is faster, to be compiled; where there is none, this one.
+    """Return an uncompiled model of the same layers with a faster training step, or `model` itself if there is none.
 
-    `loss` is as `compile` is given it.
+    `loss` is the argument of `compile`.
     """
     by_xla = choices.xla.value == "on" and choices.device.value.startswith("cpu")
     blocks = by_xla and any(lstm.plain_layers(model))
@@ -28,6 +28,6 @@ def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:
 
 
 def all_in_blocks(model: keras.Model) -> bool:
-    """Whether it has recurrent layers, and all are LSTMs whose gradient is computed in blocks."""
+    """Whether the model has recurrent layers and all are LSTMs that `in_blocks` can patch."""
     recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
     return bool(recurrent) and all(map(lstm.is_plain, recurrent))

@@ -1,9 +1,9 @@
-"""LSTM layers in XLA on a CPU: Keras's outputs, with the gradients of weights in few large products.
+"""LSTM layers with XLA on a CPU: Keras's outputs, with the weight gradients computed in a few large matrix products.
 
-Keras leaves the loop's gradient to TensorFlow, which adds up each step's product for the weights and has XLA compute
-gates anew for each use. Here a step keeps its gates, and the steps back are taken in blocks: what a block found stays
-in the core's cache, until one product gives what it adds to all weights. All that steps keep is one array, as XLA fills
-each with zeros first and copies what it has to put together.
+Keras leaves the loop's gradient to TensorFlow, which adds one matrix product per step to the weight gradient and makes
+XLA recompute the gates at each use. Here each step stores its gates, and backpropagation runs in blocks of steps: a
+block's gradients stay in the core's cache until a single product gives its contribution to all weight gradients. All
+stored values share one array, since XLA fills each array with zeros first and copies when it concatenates.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-LONGEST = 16  # steps of a block: from 14 to 56 all were within 3 %, with 64 and with 128 units
-SHORTEST = 4  # where no divisor is as large, all steps are one block: 784 at once took 5 and 9 % longer
-ROWS = 6  # what a step keeps: the output and carry that it starts from, and its gates, each (batch, units)
+LONGEST = 16  # steps per block: times from 14 to 56 were within 3 %, with 64 and with 128 units
+SHORTEST = 4  # without a divisor this large, all steps are one block: 784 steps took 5 and 9 % longer
+ROWS = 6  # stored per step: the initial output and carry, and four gates, each (batch, units)
 
 
 @contextmanager
 def in_blocks(model: keras.Model) -> Iterator[None]:
-    """Patch the model's LSTM layers inside this context, in which a step is traced."""
+    """Patch the model's LSTM layers inside this context; trace the training step in it."""
     found = plain_layers(model)
     for layer in found:
         layer.inner_loop = functools.partial(_inner_loop, layer, layer.inner_loop)
@@ -40,7 +40,7 @@ def plain_layers(model: keras.Model) -> list[keras.layers.LSTM]:
 
 
 def is_plain(layer: Any) -> bool:
-    """Whether a layer is an LSTM as Keras makes it by default, in float32."""
+    """Whether a layer is a stateless float32 LSTM with Keras's default activations, a bias and no dropout."""
     if type(layer) is not keras.layers.LSTM or layer.compute_dtype != "float32":
         return False
     called = (layer.activation, layer.recurrent_activation) == (keras.activations.tanh, keras.activations.sigmoid)
@@ -56,7 +56,7 @@ def _inner_loop(
     mask: Any,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Return what `LSTM.inner_loop` does: last output, outputs (batch, steps, units), and the last states."""
+    """Replace `LSTM.inner_loop`: return the last output, outputs (batch, steps, units), and the last states."""
     if mask is not None or sequences.shape[1] is None:
         return of_keras(sequences, initial_state, mask, training)
     x = tf.transpose(sequences, (1, 0, 2))
@@ -70,13 +70,13 @@ def _inner_loop(
 def lstm(
     every: bool, x: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
-    """Return every step's output (steps, batch, units), the last one, and the last carry; and their gradient.
+    """Return all outputs (steps, batch, units), the last output and the last carry; and their gradient function.
 
     Args:
-        every: whether anything follows from every step's output; if not, its gradient is not looked at.
-        x: (steps, batch, features), the number of steps known.
-        h0, c0: what comes before the first step, (batch, units).
-        kernel, recurrent, bias: as Keras has them, gates in the order input, forget, carry, output.
+        every: whether all outputs are used; if not, their gradient is ignored.
+        x: inputs, (steps, batch, features), with a static number of steps.
+        h0, c0: the initial states, (batch, units).
+        kernel, recurrent, bias: the weights as in Keras, with gates in the order input, forget, carry, output.
     """
     steps, batch, features = x.shape
     units = recurrent.shape[0]
@@ -121,7 +121,7 @@ def lstm(
             start = (size, dh, dc, array(size, batch, 4 * units))
             _, dh, dc, dzs = tf.while_loop(lambda s, *_: s > 0, back, start, maximum_iterations=size)
             dz = tf.reshape(dzs.stack(), (-1, 4 * units))
-            # What the weights and, with ones, the biases were multiplied by.
+            # The inputs of the matrix product, with ones for the biases.
             fed = tf.concat([kept_of_blocks[n][:, 0], x_of_blocks[n], ones], 2)
             dw += tf.matmul(tf.reshape(fed, (-1, units + features + 1)), dz, transpose_a=True)
             of_x = tf.reshape(tf.matmul(dz, back_to_input), (size, -1, features))
@@ -137,5 +137,5 @@ def lstm(
 
 
 def _block(steps: int) -> int:
-    """Return how many steps to take back at a time: a divisor of their number, or all."""
+    """Return the number of steps per block: a divisor of `steps`, or all of them."""
     return next((size for size in range(LONGEST, SHORTEST - 1, -1) if steps % size == 0), steps)

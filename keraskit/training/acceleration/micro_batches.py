@@ -1,4 +1,4 @@
-"""MicroBatched: a batch's gradients in micro-batches side by side, as one recurrent loop keeps one core busy."""
+"""MicroBatched: compute a batch's gradients in parallel micro-batches, since a recurrent loop uses only one core."""
 
 import contextlib
 import inspect
@@ -14,7 +14,7 @@ from keraskit.models import keras_internals
 from keraskit.training.acceleration import lstm
 
 Found = tuple[tf.Tensor, Any, list[tf.Tensor], list[tf.Tensor]]
-BY_EXAMPLE = {  # layers that treat each example by itself
+BY_EXAMPLE = {  # layers that treat each example independently
     *(layers.InputLayer, layers.Embedding, layers.Dense, layers.Activation, layers.LayerNormalization, layers.Dropout),
     *(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell),
     *(layers.StackedRNNCells, layers.Bidirectional, layers.TimeDistributed, layers.SpatialDropout1D, layers.Rescaling),
@@ -22,12 +22,12 @@ BY_EXAMPLE = {  # layers that treat each example by itself
     *(layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D, layers.Flatten, layers.Reshape, layers.Permute),
     *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
 }
-OF_A_BATCH = ("dice", "tversky", "circle")  # losses
-UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # which do not say along which axis, or what they call
+OF_A_BATCH = ("dice", "tversky", "circle")  # losses over the whole batch
+UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # losses whose axis, or wrapped function, is not known
 
 
 def hindrance(model: keras.Model, loss: Any = None) -> str:
-    """Why a batch of this model cannot be split, or ''. The loss is that of a compiled model, unless it is given."""
+    """Return why a batch cannot be split, or ''. `loss` defaults to the loss that the model was compiled with."""
     operations = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
     if not all(map(_goes_by_example, operations.values())):
         return "a layer, or something of one's own, may look at the whole batch"
@@ -36,7 +36,7 @@ def hindrance(model: keras.Model, loss: Any = None) -> str:
 
 
 def _goes_by_example(operation: Any) -> bool:
-    """Whether a layer, or another operation of a graph, treats each example by itself."""
+    """Whether a layer, or another operation of a graph, treats each example independently."""
     known = type(operation) in BY_EXAMPLE or (isinstance(operation, keras.Model) and _is_keras(type(operation)))
     called = [getattr(operation, name, None) for name in ("activation", "recurrent_activation", "activity_regularizer")]
     return (
@@ -48,7 +48,7 @@ def _goes_by_example(operation: Any) -> bool:
 
 
 def _is_mean(loss: Any) -> bool:
-    """Whether a loss is one of Keras's, and the mean over examples."""
+    """Whether a loss is a built-in Keras loss that is the mean over examples."""
     loss = keras.losses.get(loss)
     made = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
@@ -61,10 +61,10 @@ def _is_keras(thing: Any) -> bool:
 
 
 class MicroBatched(keras.Model):
-    """A model that computes the gradients of several micro-batches of a batch at once.
+    """A model that computes the gradients of a batch's micro-batches in parallel.
 
-    The loss is the mean over the batch and the gradients are those of that mean, as in `keras.Model`; sums are taken
-    micro-batch by micro-batch, so the last bits differ.
+    As in `keras.Model`, the loss is the mean over the batch and the gradients are its gradients; they are summed per
+    micro-batch first, so the last bits differ.
     """
 
     micro_batches = 1
@@ -72,17 +72,17 @@ class MicroBatched(keras.Model):
 
     @classmethod
     def of(cls, model: keras.Model, micro_batches: int, by_xla: bool) -> Self:
-        """Return a model of the same layers and weights. XLA compiles each micro-batch by itself."""
+        """Return a model that shares the layers and weights. With `by_xla`, XLA compiles each micro-batch by itself."""
         inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
-        made.dtype_policy = model.dtype_policy  # by which Keras decides whether the loss is to be scaled
+        made.dtype_policy = model.dtype_policy  # decides whether Keras scales the loss
         made.micro_batches, made.by_xla = micro_batches, by_xla
         made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
         return made
 
     @property
     def jit_compile(self) -> bool:
-        """False, whatever it is set to: in a step that XLA compiles as a whole, micro-batches would take turns."""
+        """Always False: if XLA compiled the whole step, the micro-batches would run one after another."""
         return False
 
     @jit_compile.setter
@@ -90,8 +90,8 @@ class MicroBatched(keras.Model):
         pass
 
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
-        """Return what a micro-batch adds to the loss, its predictions, its gradients, and each output's loss."""
-        of_outputs: list[tf.Tensor] = []  # Keras's metrics of these would have micro-batches wait for each other
+        """Return a micro-batch's share of the loss, its predictions, gradients, and share of each output's loss."""
+        of_outputs: list[tf.Tensor] = []  # Keras's loss metrics would serialise the micro-batches
         kept = SimpleNamespace(update_state=lambda value, sample_weight=None: of_outputs.append(value))
         with contextlib.ExitStack() as stack:
             trackers = [kept for _ in self._compile_loss.metrics]
@@ -99,23 +99,23 @@ class MicroBatched(keras.Model):
             tape = stack.enter_context(tf.GradientTape())
             if self.by_xla:
                 stack.enter_context(lstm.in_blocks(self))
-                # Losses compare shapes as they run, which XLA leaves out with a line for each to the user.
+                # Losses assert shapes at run time; XLA drops each assertion with a warning.
                 stack.enter_context(mock.patch.object(*keras_internals.ASSERT_EQUAL, lambda *_, **__: tf.no_op()))
             predictions = self(x, training=True)
             loss = share * self.compute_loss(x, y, predictions, weights)
-            scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer scales gradients back
+            scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer unscales the gradients
         gradients = tape.gradient(scaled, self.trainable_weights)
         return loss, predictions, gradients, [share * each for each in of_outputs]
 
     def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
-        """One step on a batch: the micro-batches' gradients, summed, are applied once."""
+        """Train on one batch: sum the gradients of the micro-batches and apply them once."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         size = tf.shape(keras.tree.flatten(x)[0])[0]
         found = []
         for i in range(self.micro_batches):
             begin, end = size * i // self.micro_batches, size * (i + 1) // self.micro_batches
             share = tf.cast((end - begin) / size, tf.float32)
-            first = tf.minimum(begin, size - 1)  # a batch smaller than that: an example that counts nothing
+            first = tf.minimum(begin, size - 1)  # an empty micro-batch takes an example of weight 0
             loss, predictions, gradients, of_outputs = self._micro(
                 *_rows((x, y, weights), first, tf.maximum(end, first + 1)), share
             )
@@ -131,5 +131,5 @@ class MicroBatched(keras.Model):
 
 
 def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:
-    """Return some examples of a batch, which may hold NumPy's arrays, as in `train_on_batch`."""
+    """Return examples `first` to `end` of a batch, which may hold NumPy arrays, as in `train_on_batch`."""
     return keras.tree.map_structure(lambda v: None if v is None else tf.convert_to_tensor(v)[first:end], batch)
