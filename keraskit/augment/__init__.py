@@ -1,4 +1,4 @@
-"""ImageDataGenerator's vocabulary, done in one resampling per batch inside tf.data."""
+"""ImageDataGenerator's arguments, implemented with one resampling per batch inside tf.data."""
 
 from keraskit.augment.augmentation import Augmentation
 

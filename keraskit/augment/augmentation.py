@@ -1,4 +1,4 @@
-"""Augmentation: ImageDataGenerator's words, and what is done with them. TensorFlow is imported when something is."""
+"""Augmentation: ImageDataGenerator's arguments and methods. TensorFlow is imported on use."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _factors(given: tuple[float, ...] | None) -> tuple[float, ...] | None:
 
 
 class Augmentation(Typed, use_attribute_docstrings=True):
-    """Random transforms of pictures and their standardisation, in ImageDataGenerator's words and units.
+    """Random transforms of images and their standardisation, with ImageDataGenerator's names and units.
 
-    Pictures have values from 0 to 255. The transforms are composed into one matrix per picture, in ImageDataGenerator's
-    order: zoom, shear, shift, rotation, seen from the result, flips at the end; then channels and brightness.
+    Images have values from 0 to 255. One matrix per image maps the result's coordinates to the original's, in the order
+    of ImageDataGenerator: flips, zoom, shear, shift, rotation. Channel shift and brightness follow.
     """
 
     rotation_range: Degrees = 0.0
@@ -83,37 +83,37 @@ class Augmentation(Typed, use_attribute_docstrings=True):
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change their place."""
+        """Whether a geometric transform is set."""
         ranges = (self.rotation_range, self.width_shift_range, self.height_shift_range, self.shear_range)
         return any(ranges) or self.zoom_range != (1, 1) or self.horizontal_flip or self.vertical_flip
 
     @property
     def is_random(self) -> bool:
-        """Whether anything differs from epoch to epoch."""
+        """Whether any transform is random."""
         return self.moves or bool(self.channel_shift_range) or self.brightness_range is not None
 
     @property
     def needs_fit(self) -> bool:
-        """Whether statistics of a training split are needed. Its mean always is: all that needs some is centred."""
+        """Whether statistics of a training split are needed; they always include the mean, which is subtracted."""
         return self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
 
     @property
     def standardizes(self) -> bool:
-        """Whether values are put on another scale than 0 to 255."""
+        """Whether `standardize` changes values."""
         samplewise = self.samplewise_center or self.samplewise_std_normalization
         return bool(samplewise or self.rescale or self.needs_fit)
 
     def fit(self, images: np.ndarray | tf.data.Dataset | Iterable[Any]) -> Augmentation:
-        """A copy that knows mean, deviation and whitening matrix of pictures, shape (n, height, width, channels).
+        """Return a copy fitted to images of shape (n, height, width, channels): mean, deviation and whitening matrix.
 
-        They may come in batches. Raises UserError where the whitening matrix would not fit into memory.
+        `images` may be an iterable of batches. Raises UserError if the whitening matrix would not fit into memory.
         """
         from keraskit.augment.statistics import measure
 
         return self.with_statistics(measure(self, images))
 
     def with_statistics(self, statistics: Any) -> Augmentation:
-        """The same with what `fit` has measured of a training split."""
+        """Return a copy with the given `Statistics` of a training split."""
         copy = self.model_copy()
         vars(copy)["statistics"] = statistics
         return copy
@@ -122,27 +122,27 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     apply = transform.transform
 
     def transform(self, images: Any, seed: tuple[int, int]) -> tf.Tensor:
-        """Transform pictures at random, float32. The same two integers give the same, whatever else is going on."""
+        """Transform images at random; float32. The result depends only on the images and the two integers of `seed`."""
         return self.apply(images, self.draws(len(images), seed))
 
     def random_transform(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
-        """Transform one picture, shape (height, width, channels), at random, float32."""
+        """Transform one image, shape (height, width, channels), at random; float32."""
         return self.transform(x[None], (seed, 0))[0].numpy()
 
     def standardize(self, images: Any) -> tf.Tensor:
-        """Pictures on the scale that a model trains on: rescaled, centred, normalised, whitened; float32."""
+        """Rescale, centre, normalise and whiten images, as far as set; float32."""
         from keraskit.augment import statistics
 
         return statistics.standardize(self, images)
 
     def flow(self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, **words: Any) -> tf.data.Dataset:
-        """Batches of transformed, standardised pictures in a new order in each epoch; see `augment.flow.flow`."""
+        """Return batches of transformed, standardised images, reshuffled each epoch; see `augment.flow.flow`."""
         from keraskit.augment import flow
 
         return flow.flow(self, x, y, batch_size=batch_size, **words)
 
     def flow_from_directory(self, directory: Path | str, **words: Any) -> tf.data.Dataset:
-        """The same of a folder with a subfolder of pictures per class; see `augment.flow.flow_from_directory`."""
+        """Like `flow`, for a folder with a subfolder of images per class; see `augment.flow.flow_from_directory`."""
         from keraskit.augment import flow
 
         return flow.flow_from_directory(self, directory, **words)

@@ -1,4 +1,4 @@
-"""Batches of transformed pictures, as ImageDataGenerator's flows: from arrays, and from folders."""
+"""Batches of transformed images from arrays and folders, like ImageDataGenerator's `flow` methods."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def flow(
     shuffle: bool = True,
     seed: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of standardised pictures, and targets if there are any. Each iteration is the next epoch.
+    """Return batches of standardised images, with targets if given. Each iteration is the next epoch.
 
     Args:
-        augmentation: what happens to them.
-        x: pictures from 0 to 255, shape (n, height, width, channels).
+        augmentation: the transforms and standardisation.
+        x: images, values from 0 to 255, shape (n, height, width, channels).
         y: targets, shape (n, ...).
-        batch_size: pictures in a batch.
-        shuffle: in a new order in each epoch, and transformed; or all in their order, as they are.
-        seed: decides order and transforms.
+        batch_size: number of images per batch.
+        shuffle: whether to shuffle each epoch and transform at random; if not, images keep their order, untransformed.
+        seed: seed of order and transforms.
     """
     if not len(x) or (y is not None and len(y) != len(x)):
         targets = "" if y is None else f" and {len(y)} targets"
@@ -53,7 +53,7 @@ def flow(
     drawn = tf.data.Dataset.range(1).flat_map(next_one)
     made = prefetched(drawn, lambda *each: split.fetch(*each) if y is not None else split.fetch(*each)[0])
     made = made.apply(tf.data.experimental.assert_cardinality(epochs.steps))
-    made.epoch = epoch  # which a dataset does not keep alive by itself
+    made.epoch = epoch  # a reference, since the dataset does not keep it alive
     return made
 
 
@@ -65,15 +65,15 @@ def flow_from_directory(
     target_size: tuple[int, int] = (256, 256),
     **words: Any,
 ) -> tf.data.Dataset:
-    """Batches of the pictures in a folder with a subfolder per class, in colour, decoded once as a run's are.
+    """Return batches of the images in a folder with a subfolder per class, in RGB, decoded once as in a run.
 
     Args:
-        augmentation, words: as `flow` has them.
+        augmentation, words: as in `flow`.
         directory: the folder.
-        class_mode: labels are "categorical", one-hot; "binary", 0.0 or 1.0; "sparse", whole numbers; None for none.
+        class_mode: type of labels: "categorical", one-hot; "binary", 0.0 or 1.0; "sparse", integers; None for none.
         target_size: height and width in pixels.
 
-    The batches have `class_indices`, `classes` (each picture's label), `filenames`.
+    The dataset has the attributes `class_indices`, `classes` (the label of each image) and `filenames`.
     """
     files = sources.open_files(Path(directory))
     classes, pairs, _ = layout.by_class(files.names, files.others, files.root)

@@ -1,4 +1,4 @@
-"""The fixed part: mean, deviation and whitening matrix of a training split, measured in one pass, and their use."""
+"""Standardisation: measure mean, deviation and whitening matrix of a training split in one pass, and apply them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from keraskit.augment import Augmentation
 
 EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
-CHUNK = 256  # pictures in one product: 256 products of bytes add up exactly in float32's 24 bits
+CHUNK = 256  # images per matrix product: sums of 256 products of bytes are exact in float32's 24 bits
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What `Augmentation.fit` measures; deviation and matrix are None where they are not asked for.
+    """The result of `Augmentation.fit`; deviation and whitening matrix are None if they are not needed.
 
     Args:
-        mean, std: per channel, broadcastable to a picture.
-        zca: float32, shape (pixels, pixels); a flattened picture is multiplied with it.
+        mean, std: per channel, broadcastable to an image.
+        zca: whitening matrix, float32, shape (pixels, pixels); a flattened image is multiplied by it.
     """
 
     mean: np.ndarray
@@ -41,14 +41,14 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote. Raises UserError for anything else."""
+        """Load a file written by `save`. Raises UserError for anything else."""
         arrays = read_npz(path, needed=("mean",), more=("std", "zca"))
         with reading(path, "statistics of pictures"):
             return cls(**{name: array.astype(np.float32, casting="same_kind") for name, array in arrays.items()})
 
 
 def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:
-    """Mean, deviation and whitening matrix, holding a batch and the matrix. Raises UserError where that is too much."""
+    """Measure mean, deviation and whitening matrix, batch by batch. Raises UserError if the matrix is too large."""
     count, total, squares, gram, shape = 0, np.zeros(()), np.zeros(()), None, ()
     for batch in [images] if isinstance(images, np.ndarray) else images:
         array = np.asarray(batch)
@@ -72,17 +72,17 @@ def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> S
     if gram is not None:
         m = np.broadcast_to(mean, shape).reshape(-1)
         outer = np.outer(m, mean_of_pixel)
-        # The symmetric matrix that makes the identity of the covariance.
+        # The symmetric matrix that turns the covariance into the identity.
         values, vectors = np.linalg.eigh(gram / count * scale**2 - outer - outer.T + np.outer(m, m))
         zca = ((vectors / np.sqrt(np.maximum(values, 0) + augmentation.zca_epsilon)) @ vectors.T).astype(np.float32)
-    elif augmentation.featurewise_std_normalization:  # whitening takes the place of it
+    elif augmentation.featurewise_std_normalization:  # whitening replaces it
         variance = square_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True) - mean**2
         std = np.sqrt(np.maximum(variance, 0)).astype(np.float32)
     return Statistics(mean.astype(np.float32), std, zca)
 
 
 def standardize(augmentation: Augmentation, images: Any) -> Any:
-    """Pictures on the model's scale, in ImageDataGenerator's order; float32, the shape of `images`."""
+    """Standardise images in ImageDataGenerator's order; float32, same shape; unchanged if nothing is set."""
     if not augmentation.standardizes:
         return images
     images = ops.cast(images, "float32")
@@ -98,7 +98,7 @@ def standardize(augmentation: Augmentation, images: Any) -> Any:
     known: Statistics | None = augmentation.statistics
     if known is None:
         raise UserError("This augmentation needs statistics of the training pictures.", "Call fit(x_train) first.")
-    grey = () if len(images.shape) == 3 else known.mean.shape  # of pictures without an axis of channels
+    grey = () if len(images.shape) == 3 else known.mean.shape  # for images without a channel axis
     images = images - known.mean.reshape(grey)
     if known.std is not None:
         images = images / (known.std.reshape(grey) + EPSILON)
@@ -109,7 +109,7 @@ def standardize(augmentation: Augmentation, images: Any) -> Any:
 
 
 def _room_for(pixels: int) -> np.ndarray:
-    """An empty matrix of (pixels, pixels) float64, if it and its decomposition fit into memory."""
+    """Return zeros of shape (pixels, pixels), float64. Raises UserError if their decomposition exceeds the memory."""
     size, free = 8 * pixels**2, system.available_memory()
     if free is not None and 3 * size > free:
         problem = f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over"

@@ -1,7 +1,7 @@
-"""The random part: one matrix per picture, one resampling per batch, compiled into one kernel by XLA.
+"""Random transforms: one matrix per image and one resampling per batch, compiled into one kernel by XLA.
 
-TensorFlow's own ImageProjectiveTransformV3 works out where a pixel comes from once per channel; the kernel here does it
-once, reads bytes, and is faster on a CPU (docs/performance.md has both).
+TensorFlow's ImageProjectiveTransformV3 computes the source of a pixel once per channel; this kernel computes it once
+per pixel, reads uint8, and is faster on a CPU (docs/performance.md compares both).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ DRAWS = 10  # random numbers per picture: rotation, shifts, shear, two zooms, tw
 
 
 def draws(count: Any, seed: Any) -> tf.Tensor:
-    """Numbers from 0 to 1, shape (count, DRAWS), that depend on the two integers of `seed` alone."""
+    """Return random numbers in [0, 1), shape (count, DRAWS), that depend only on the two integers of `seed`."""
     return tf.random.stateless_uniform((count, DRAWS), seed=seed)
 
 
 def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf.Tensor:
-    """Transform each picture as its row of `numbers`, from `draws`, says.
+    """Transform each image according to its row of `numbers`, from `draws`.
 
-    `images` are of any real dtype, shape (n, height, width, channels) or (n, height, width), from 0 to 255. Returns
-    float32 of their shape.
+    `images` have any real dtype, values from 0 to 255, and shape (n, height, width, channels) or (n, height, width).
+    Returns float32 of the same shape.
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank not in (3, 4) or (images.shape.rank == 3 and images.shape[-1] in (1, 3, 4)):
@@ -42,7 +42,7 @@ def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf
 
 @functools.cache
 def _compiled(augmentation: Augmentation) -> Any:
-    """The whole transform as one compiled function; one compilation per augmentation and shape."""
+    """Return the whole transform as one compiled function; it is compiled once per augmentation and shape."""
 
     def whole(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         flat = images.shape.rank == 3
@@ -62,12 +62,12 @@ def _compiled(augmentation: Augmentation) -> Any:
 
 
 def matrices(augmentation: Augmentation, numbers: tf.Tensor, height: Any, width: Any) -> tf.Tensor:
-    """For each picture a matrix of shape (2, 3): where in the original each row and column of the result comes from.
+    """Return a matrix of shape (2, 3) per image, which maps row and column of the result to those of the original.
 
-    ImageDataGenerator's convention, counted from the centre: rotation @ shift @ shear @ zoom, and flips first of all.
+    As in ImageDataGenerator, relative to the centre: rotation @ shift @ shear @ zoom, with flips applied first.
     """
     height, width, signed = tf.cast(height, tf.float32), tf.cast(width, tf.float32), 2 * numbers - 1
-    down, right = augmentation.height_shift_range, augmentation.width_shift_range  # below 1 a share of the side
+    down, right = augmentation.height_shift_range, augmentation.width_shift_range  # below 1: a fraction of the side
     down = (down * height if down < 1 else down) * signed[:, 1]
     right = (right * width if right < 1 else right) * signed[:, 2]
     theta = math.pi / 180 * (augmentation.rotation_range * signed[:, 0])
@@ -88,13 +88,13 @@ def matrices(augmentation: Augmentation, numbers: tf.Tensor, height: Any, width:
 
 
 def resample(augmentation: Augmentation, images: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Resample each picture where its matrix, from `matrices`, says, bilinear.
+    """Resample each image by its matrix from `matrices`, with bilinear interpolation.
 
-    Beyond the border lies what scipy's modes nearest, reflect, grid-wrap and grid-constant put there.
+    Fill modes are those of SciPy: nearest, reflect, grid-wrap and grid-constant.
     """
     count, height, width, channels = tf.unstack(tf.shape(images))
-    # In float64 products of float32 numbers are exact. In float32 XLA, which may compute a coordinate twice, once fused
-    # with an addition and once not, gets other last bits, and where a coordinate is whole, floor and fraction disagree.
+    # Products of float32 numbers are exact in float64. In float32, XLA may compute a coordinate twice, with and without
+    # a fused addition, and the last bits differ: near whole numbers, floor and fraction would disagree.
     down, right = tf.cast(tf.range(height)[:, None], tf.float64), tf.cast(tf.range(width), tf.float64)
     parts = tf.unstack(tf.reshape(tf.cast(where, tf.float64), (-1, 6))[:, :, None, None], axis=1)
     row = parts[0] * down + parts[1] * right + parts[2]
@@ -118,7 +118,7 @@ def resample(augmentation: Augmentation, images: tf.Tensor, where: tf.Tensor) ->
 
 
 def _inside(index: tf.Tensor, side: tf.Tensor, fill_mode: str) -> tf.Tensor:
-    """The row or column that stands for one that may lie beyond the border."""
+    """Map a row or column, which may lie beyond the border, to one inside."""
     if fill_mode == "wrap":
         return tf.math.floormod(index, side)
     if fill_mode == "reflect":

@@ -1,1 +1,1 @@
-"""Where examples come from. Each module here has loaders, whose arguments are flags; they return Splits."""
+"""Data sets. Each module has loaders, whose arguments become flags; they return Splits."""

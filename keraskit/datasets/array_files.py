@@ -1,4 +1,4 @@
-"""Reads pictures and labels from an `.npz` in Keras's layout: pickles and what fits into no memory are refused."""
+"""Read images and labels from an `.npz` file in Keras's layout; refuse pickles and arrays too large for memory."""
 
 import hashlib
 import zipfile
@@ -13,16 +13,16 @@ from keraskit.datasets.checks import check_values
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
-CLASSES = "classes"  # an array of names beside the four, if there is one
-COPIES = 3  # of the arrays that are alive at once between the file and the model
+CLASSES = "classes"  # an optional array of class names
+COPIES = 3  # copies of the arrays in memory at once between the file and the model
 EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Read the pictures of an `.npz` file, as bytes, and their labels.
+    """Read the images of an `.npz` file as uint8, and their labels.
 
-    Returns x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3); y_train and y_test; classes,
-    where the file names them. And the scale that the pixels had, in words. Raises UserError where they are none.
+    Returns a dict of x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3), y_train, y_test
+    and, if the file has it, classes; and the pixels' original scale in words. Raises UserError for other contents.
     """
     arrays = read_npz(path)
     x = {name: _pictures(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
@@ -40,9 +40,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
 
 def read_npz(path: Path, needed: Sequence[str] = NAMES, more: Sequence[str] = (CLASSES,)) -> dict[str, np.ndarray]:
-    """Read arrays of a file by name, those `needed` and what it has of `more`; pickled objects are refused.
+    """Read the arrays `needed` from a file, and those of `more` that it has; pickled objects are refused.
 
-    Raises UserError for a file that is damaged, lacks an array, or claims more than fits into memory.
+    Raises UserError if the file is damaged, lacks an array, or is too large for memory.
     """
     if not path.is_file():
         raise UserError(f"{path} is no file.", "Name an .npz in Keras's layout: x_train, y_train, x_test, y_test.")
@@ -60,7 +60,7 @@ def read_npz(path: Path, needed: Sequence[str] = NAMES, more: Sequence[str] = (C
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn what reading a file of arrays raises, anything for a damaged one, into one line."""
+    """Re-raise any exception while reading a file of arrays as UserError: a damaged file may raise anything."""
     try:
         yield
     except UserError:
@@ -74,7 +74,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:
-    """Finite numbers of a shape and range that pictures have."""
+    """Check that an array holds images: shape, finite values, 0 to 255; drop a channel axis of length 1."""
     x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
     if not (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] == 3)) or 0 in x.shape[1:]:
         raise UserError(f"{which} has the shape {x.shape}, expected (n, height, width) or (n, height, width, 3).")
@@ -86,7 +86,7 @@ def _pictures(x: np.ndarray, which: str) -> np.ndarray:
 
 @contextmanager
 def downloading(failed: str, advice: str) -> Iterator[None]:
-    """Turn what goes wrong with Keras's downloads, for which it raises a bare Exception, into one line."""
+    """Re-raise a failed download as UserError: Keras raises a bare Exception."""
     try:
         yield
     except Exception as error:
@@ -94,7 +94,7 @@ def downloading(failed: str, advice: str) -> Iterator[None]:
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """SHA-256 of the arrays' bytes, one after another."""
+    """Return the SHA-256 of the arrays' concatenated bytes."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)

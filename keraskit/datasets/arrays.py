@@ -1,4 +1,4 @@
-"""from_arrays: arrays of your own as the data of a recipe, checked where they are given."""
+"""from_arrays: use your own arrays as the data of a recipe, validated when they are passed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
@@ -13,7 +13,7 @@ from keraskit.datasets.splits import Arrays, Split, Splits
 from keraskit.datasets.splitting import SPLITS, check_classes, copies, cut, fingerprints
 from keraskit.errors import UserError
 
-SHARES = (5, 1)  # of training and validation, where no validation is given
+SHARES = (5, 1)  # of training and validation, if no validation data is given
 
 
 def from_arrays(
@@ -30,27 +30,27 @@ def from_arrays(
     scale: str | None = None,
     name: str = "arrays",
 ) -> Callable[[], Splits]:
-    """Data of your own, for a recipe's `data`: arrays as `Model.fit` takes them.
+    """Use your own arrays, as for `Model.fit`, as a recipe's `data`.
 
     Args:
-        x_train, x_test: inputs, shape (n, ...), numbers or text; of several inputs a dict by name, or a list.
-        y_train, y_test: targets, shape (n, ...); of several outputs a dict by name, or a list. Whole numbers of shape
-            (n,) or (n, 1), counted from 0, text, and one-hot rows are classes.
-        x_validation, y_validation: what chooses the best epoch (default: a sixth of the training arrays at random, each
-            class in proportion, always the same).
-        classes: their names, in the order of the labels (default: the labels). With them, or class_weight, floats that
-            are whole numbers are classes too.
-        class_weight: by label or name, how much a class's examples count in training (default: 1).
-        sample_weight: how much each training example counts in the loss, shape (n,); of several outputs as the targets.
-        scale: for pictures from 0 to 255, of shape (n, height, width) or (n, height, width, 3), "unit" for a model that
-            takes them from 0 to 1, or another scale of `Inputs`: so they are shown, augmented, predicted from files.
-            Targets that are the inputs themselves are scaled and augmented with them.
-        name: of the data, for the report.
+        x_train, x_test: inputs, shape (n, ...), numbers or text; for several inputs a dict by name, or a list.
+        y_train, y_test: targets, shape (n, ...); for several outputs a dict by name, or a list. Integers from 0 of
+            shape (n,) or (n, 1), text, and one-hot rows are treated as classes.
+        x_validation, y_validation: validation data, which selects the best epoch (default: a sixth of the training
+            data, drawn at random with a fixed seed, each class in proportion).
+        classes: class names, in the order of the labels (default: the labels). If `classes` or `class_weight` is given,
+            floats that are whole numbers are treated as classes too.
+        class_weight: the weight of each class in training, by label or name (default: 1).
+        sample_weight: the weight of each training example, shape (n,); for several outputs, structured as the targets.
+        scale: for uint8 images of shape (n, height, width), (..., 1) or (..., 3), "unit" if the model takes values in
+            [0, 1], or another scale of `Inputs`: enables display, augmentation and prediction of image files. Targets
+            that equal the inputs are scaled and augmented with them.
+        name: the name of the data set, for the report.
 
-    Returns a function of no arguments that returns the splits. Raises UserError where the arrays are not as many, hold
-    what is no finite number, or names and labels do not fit.
+    Returns a function without arguments that returns the splits. Raises UserError if arrays differ in length, hold NaN
+    or infinite values, or if names and labels do not match.
     """
-    if not hasattr(keras, "__version__"):  # a stand-in: the file is read for its flags
+    if not hasattr(keras, "__version__"):  # a stub: the file is only read for its flags
         return lambda: None  # type: ignore[return-value]
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
     if x_validation is None and y_validation is None:
@@ -70,13 +70,13 @@ def from_arrays(
         problem = f"{name}: scale {scale!r} is given, one of {', '.join(get_args(Scale))} for pictures"
         raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
     same = (isinstance(y[s], np.ndarray) and np.array_equal(x[s].ravel(), y[s].ravel()) for s in x)
-    reconstructs = bool(scale) and all(same)  # as an autoencoder does
+    reconstructs = bool(scale) and all(same)  # as in an autoencoder
     labels: Any
     labels, names = encode(y, name, classes, bool(classes or class_weight)) or (dict.fromkeys(y), ())
     if not names and (classes or class_weight):
         problem = f"{name}: {'classes' if classes else 'class_weight'} is given, and the targets are no class numbers"
         raise UserError(f"{problem}.", "Leave it out.")
-    if names:  # text, and yes and no, as numbers
+    if names:  # text and booleans as integers
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
     if "validation" not in x:
@@ -114,7 +114,7 @@ def from_arrays(
 
 
 def _arrays(given: Arrays, which: str) -> Arrays:
-    """NumPy's arrays, checked; lists as tuples, as `fit` has them."""
+    """Convert to NumPy arrays and check their values; lists become tuples, as in `fit`."""
 
     def array(path: tuple[Any, ...], value: Any) -> np.ndarray:
         place, found = which + "".join(f"[{key!r}]" for key in path), as_text(np.asarray(value))
@@ -130,19 +130,19 @@ def _arrays(given: Arrays, which: str) -> Arrays:
 
 
 def _taken(arrays: Arrays, rows: np.ndarray) -> Arrays:
-    """These rows of each array; None of None."""
+    """Return these rows of each array; None for None."""
     return None if arrays is None else keras.tree.map_structure(lambda array: array[rows], arrays)
 
 
 def _check_counts(arrays: Arrays, which: str) -> None:
-    """Raise UserError unless all arrays hold as many examples."""
+    """Raise UserError unless all arrays have the same number of examples, above 0."""
     counts = {len(array) for array in keras.tree.flatten(arrays)}
     if len(counts) != 1 or not min(counts):
         raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
 
 
 def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
-    """Weights in the structure of the targets; one array is for all outputs. None for none."""
+    """Return float32 weights structured as the targets; a single array applies to all outputs. None for None."""
     if given is None:
         return None
     weights = keras.tree.map_structure(lambda array: array.astype(np.float32), _arrays(given, which))
@@ -156,7 +156,7 @@ def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
 
 
 def _of_classes(given: Mapping[Any, float], names: Sequence[str], which: str) -> np.ndarray:
-    """The weight of each class, shape (classes,), float32."""
+    """Return the weight of each class, float32, shape (classes,)."""
     place = {str(k): k for k in range(len(names))} | {name: k for k, name in enumerate(names)}
     if odd := [label for label in given if str(label) not in place]:
         raise UserError(f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}.")

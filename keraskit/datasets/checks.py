@@ -1,4 +1,4 @@
-"""What arrays must hold, and which classes their targets stand for."""
+"""Check the values of arrays, and find the classes of targets."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from keraskit.errors import UserError, printable
 
-MOST_CLASSES = 1_000  # every true class is counted by every predicted one, and drawn so
+MOST_CLASSES = 1_000  # limits the confusion matrix and its figure
 
 
 def as_text(array: np.ndarray) -> np.ndarray:
-    """Text of any type as NumPy's own; other arrays as they are."""
+    """Convert arrays of text of any dtype to NumPy's `str`; return others unchanged."""
     text = array.dtype.kind in "ST" or (array.dtype == object and all(isinstance(each, str) for each in array.flat))
     return array.astype(str) if text else array
 
 
 def check_values(array: np.ndarray, which: str) -> None:
-    """Raise UserError unless an array holds numbers, none of them NaN or infinite."""
+    """Raise UserError unless an array holds finite numbers only."""
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise UserError(f"{which} holds {array.dtype}, expected numbers.", "Text becomes some by .astype(float).")
     bad = ~np.isfinite(array)
@@ -34,16 +34,16 @@ def check_values(array: np.ndarray, which: str) -> None:
 def encode(
     y: Mapping[str, Any], where: str, names: Sequence[str] | None = None, declared: bool = False
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]] | None:
-    """Find the classes that targets stand for: whole numbers from 0, text, or one-hot rows; None for other targets.
+    """Encode targets as class indices: integers from 0, text, or one-hot rows; return None for other targets.
 
     Args:
         y: the targets of each split, checked by `check_values` unless they are text.
-        where: the data's name, for errors.
-        names: of the classes, in the order of the labels (default: the labels, of text in the alphabet's order).
-        declared: whether floats of shape (n,) or (n, 1) are labels too.
+        where: the name of the data, for error messages.
+        names: class names, in the order of the labels (default: the labels, sorted if they are text).
+        declared: whether whole-number floats of shape (n,) or (n, 1) are labels too.
 
-    Returns the class index of each example, int64, by split; and the names of the classes. Raises UserError where only
-    some targets are labels, there is one class or too many, or the names do not fit.
+    Returns the class index of each example, int64, by split; and the names of the classes. Raises UserError if only
+    some targets are labels, if there is one class or too many, or if the names do not match.
     """
     found = {split: flat for split, each in y.items() if (flat := _flat(each, declared)) is not None}
     if not found:
@@ -68,7 +68,7 @@ def encode(
 
 
 def _flat(y: Any, declared: bool) -> np.ndarray | None:
-    """The label of each example, shape (n,); None where targets are no labels."""
+    """Return the label of each example, shape (n,); None if the targets are not labels."""
     if not isinstance(y, np.ndarray):
         return None
     if y.size == len(y):
@@ -79,7 +79,7 @@ def _flat(y: Any, declared: bool) -> np.ndarray | None:
 
 
 def _named(names: Sequence[str], count: int, where: str) -> tuple[str, ...]:
-    """The names of `count` classes, spaces made one. Raises UserError where they are not as many different ones."""
+    """Return class names with whitespace normalised. Raises UserError unless there are `count` distinct names."""
     names = [" ".join(name.split()) for name in names]
     if len(names) != count or not 2 <= count <= MOST_CLASSES:
         problem = f"{where} has {len(names):,} names; the data has {count:,} classes"

@@ -1,4 +1,4 @@
-"""MNIST, or a set like it, as each model of the document wants it: flat, as pictures, pixel by pixel, in two sizes.
+"""MNIST, or a similar data set, in the shape that each recipe takes: flat, images, pixel sequences, or two sizes.
 
 Args:
     dataset: Other data in MNIST's place: fashion_mnist, cifar10, or an .npz in Keras's layout.
@@ -21,7 +21,7 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.start import tf
 
-VALIDATION = 5_000  # the last of MNIST's training set, always the same
+VALIDATION = 5_000  # the last examples of MNIST's training set
 BRIGHTNESS_BINS = 10
 BY_KERAS = {
     "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
@@ -31,36 +31,36 @@ TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsi
 
 
 def flat(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
-    """Inputs of shape (784,) from 0 to 1, row by row; targets the class."""
+    """Return inputs of shape (784,) in [0, 1], row by row, with the class as target."""
     return _splits(dataset, data_dir, "unit").load((784,))
 
 
 def images(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
-    """Inputs of shape (28, 28, 1) from 0 to 1; targets the class."""
+    """Return inputs of shape (28, 28, 1) in [0, 1], with the class as target."""
     return _splits(dataset, data_dir, "unit").load((28, 28, 1))
 
 
 def pixels(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
-    """Inputs of shape (784, 1), one pixel a step, standardised, or of the model's own shape; targets the class."""
+    """Return standardised inputs of shape (784, 1), a pixel per step, or of the model's shape; targets: the class."""
     return _splits(dataset, data_dir, "standard").load((784, 1))
 
 
 def next_pixels(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
-    """Inputs as `pixels`; targets `output1` the class, `output2` the next pixel's brightness bin, shape (784,)."""
+    """Return the inputs of `pixels`; targets: `output1` is the class, `output2` the next pixel's bin, shape (784,)."""
     return pixels(dataset, data_dir).map(lambda split: dataclasses.replace(split, targets=_digit_and_brightness))
 
 
 def two_sizes(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
-    """Inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3) of a picture; targets the class."""
+    """Return inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3), with the class as target."""
     return _splits(dataset, data_dir, "unit").load(TWO_SIZES)
 
 
 def brightness_pictures(
     classes: tuple[str, ...], targets: dict[str, np.ndarray], predictions: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, list[str]]:
-    """For some examples, the true picture of next pixels and beside it the predicted one, with captions.
+    """Return, for each example, the true image of next pixels followed by the predicted one, with captions.
 
-    `targets` are of `next_pixels`; `predictions` has, as `output2`, the most probable bins, shape (n, 784).
+    `targets` are those of `next_pixels`; `predictions["output2"]` holds the most probable bins, shape (n, 784).
     """
     both = np.stack([targets["output2"], predictions["output2"]], axis=1).reshape(-1, 28, 28)
     captions = [f"{classes[digit]}: {which}" for digit in targets["output1"] for which in ("next pixels", "predicted")]
@@ -68,13 +68,13 @@ def brightness_pictures(
 
 
 def _digit_and_brightness(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The class, and the brightness bin of the pixel after each; after the last pixel comes darkness."""
+    """Return the class, and for each pixel the brightness bin of the next one; 0 after the last pixel."""
     bins = tf.cast(tf.reshape(pictures, (-1, 784)), tf.int32) * BRIGHTNESS_BINS // 256
     return {"output1": y, "output2": tf.pad(bins[:, 1:], [[0, 0], [0, 1]])}
 
 
 def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
-    """The splits of MNIST, or of another set as `from_arrays` makes them, pictures as they lie there."""
+    """Return the splits of MNIST, or of another data set by `from_arrays`, with images in their stored shape."""
     if dataset in (None, "mnist"):
         arrays, source = mnist.load(data_dir)
         inputs = Inputs((28, 28), 1, scale, (28, 28, 1))

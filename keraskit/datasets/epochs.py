@@ -1,4 +1,4 @@
-"""ShuffledEpochs: training batches, epoch after epoch, in an order that (seed, epoch) decides."""
+"""ShuffledEpochs: training batches of consecutive epochs, in an order determined by (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ENDLESS = 2**31
 
 
 class ShuffledEpochs:
-    """Training batches whose order and augmentation in epoch e depend on (seed, e) alone.
+    """Training batches whose order and augmentation in epoch e depend only on (seed, e).
 
-    So a run repeats, and a run that starts at any step of any epoch sees what an unbroken one would have seen.
+    So runs are reproducible, and a run resumed at any step of any epoch sees the same batches as an uninterrupted one.
 
-    An epoch has so many `steps` (default: until every example was seen); the last has what is left. Where that takes
-    more than one pass over the split, each pass has its own order and augmentation. `shard` are the shares of every
-    batch to hand out, where several devices or machines train together.
+    An epoch has `steps` batches (default: one pass over the split, whose last batch may be smaller). If an epoch takes
+    more than one pass, each pass has its own order and augmentation. `shard` selects the shares of every batch to
+    return if several devices or machines train together.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class ShuffledEpochs:
         self.steps = len(self._ranges) // shard.local
 
     def batches(self, epoch: int = 0, step: int = 0, end: int = ENDLESS) -> tf.data.Dataset:
-        """Batches from a step of an epoch on until epoch `end` begins, all counted from 0.
+        """Return the batches from step `step` of epoch `epoch` up to the start of epoch `end`, all counted from 0.
 
-        One dataset has all epochs: to open an iterator for each would cost 20 ms an epoch, and its first batches are
-        made while the model is validated.
+        One dataset spans all epochs: a new iterator would cost 20 ms per epoch, and so the first batches of the next
+        epoch are prepared during validation.
         """
-        with tf.device("/CPU:0"):  # where tf.data runs, whatever trains
+        with tf.device("/CPU:0"):  # where tf.data runs, on any device
             epochs = tf.data.Dataset.range(epoch, end).flat_map(tf.autograph.experimental.do_not_convert(self.drawn))
             return prefetched(epochs.skip(step * self.shard.local), self.split.fetch)
 
     def drawn(self, epoch: tf.Tensor) -> tf.data.Dataset:
-        """The indices of each step of an epoch, and random numbers: of example k in pass i row i * size + k."""
+        """Return each step's indices in an epoch, with random numbers: row i * size + k for example k in pass i."""
         size, augmentation = self.split.size, self.split.augmentation
         orders, draws = [], []
         pair = tf.stack([tf.constant(self.seed, tf.int64), epoch])

@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits of 28x28 grey pixels. The repository ships them; a wheel finds or downloads them."""
+"""MNIST: 70,000 handwritten digits, 28x28 grey pixels each. The repository has them; a wheel finds or downloads."""
 
 import os
 from pathlib import Path
@@ -12,15 +12,15 @@ from keraskit.errors import UserError
 
 FILE = "mnist.npz"
 SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
-# Of the arrays' bytes, not of the file: it holds for every packing of the same digits, Keras's own download included.
+# SHA-256 of the arrays' bytes, not of the file: equal for any file with the same digits, such as Keras's download.
 SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
 LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges"
 
 
 def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The four uint8 arrays of Keras's layout, and where they came from: `data_dir`, `search_path`, or a download.
+    """Load the four uint8 arrays of Keras's layout, and their source: `data_dir`, `search_path`, or a download.
 
-    Raises UserError where nothing is found, or a file that is not MNIST.
+    Raises UserError if nothing is found, or if the file is not MNIST.
     """
     places = [("--data-dir", data_dir / FILE)] if data_dir else search_path()
     why, path = next((place for place in places if data_dir or system.is_file(place[1])), None) or _download()
@@ -32,7 +32,7 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
 
 
 def search_path() -> list[tuple[str, Path]]:
-    """Where a file is looked for without `--data-dir`, in order, each with the reason why there."""
+    """Return the paths to search without `--data-dir`, in order, each with a description."""
     checkout = Path(__file__).resolve().parents[2]
     places = [("$KERASKIT_DATA", Path(os.environ["KERASKIT_DATA"]) / FILE)] if os.environ.get("KERASKIT_DATA") else []
     if (checkout / "pyproject.toml").is_file():

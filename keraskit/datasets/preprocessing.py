@@ -1,4 +1,4 @@
-"""How a picture becomes what a model takes, said once for training, prediction and exports."""
+"""Preprocess images for a model, in the same way for training, prediction and exports."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from annotated_types import Interval
 from keras import ops
 from pydantic import Strict, TypeAdapter, ValidationError
 
-MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, from 0 to 1
+MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, in [0, 1]
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 Scale = Literal["pixels", "unit", "standard", "caffe"]
-Side = Annotated[int, Strict(), Interval(ge=1, le=2**24)]  # of a picture, or of all of it in a row
+Side = Annotated[int, Strict(), Interval(ge=1, le=2**24)]  # of an image, or of a flattened one
 Shape = tuple[Side, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """Pictures of one size, put on a scale and into the shape of the model's input.
+    """Images of one size, rescaled and reshaped for the model's input.
 
-    The methods take tensors, and symbolic ones too: so an export contains what training did. Keras has no layers that
-    turn channels round, standardise each picture, or whiten.
+    The methods also take symbolic tensors, so that an export contains the preprocessing of training. Keras has no
+    layers that reverse channels, standardise each image, or whiten.
 
     Args:
         size: height and width in pixels.
-        channels: 1 for grey, 3 for red, green and blue.
-        scale: "pixels" from 0 to 255; "unit" from 0 to 1; "standard", by the mean and deviation of MNIST; "caffe",
-            blue, green, red, each less ImageNet's mean, which the VGG networks were trained on.
-        shape: of the model's input without the batch; of several inputs each one's, (height, width, channels), by name.
-        bits: how many of their 16 those pictures use that have 16 bits a channel; a file is read accordingly.
+        channels: 1 for grey, 3 for RGB.
+        scale: "pixels", 0 to 255; "unit", 0 to 1; "standard", standardised with MNIST's mean and deviation; "caffe",
+            in BGR order minus ImageNet's mean, as the VGG networks were trained.
+        shape: the model's input shape without the batch axis; for several inputs (height, width, channels) by name.
+        bits: the number of bits that images with 16 bits per channel use; files are decoded accordingly.
     """
 
     size: tuple[Side, Side]
@@ -46,23 +46,23 @@ class Inputs:
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """Read what `dataclasses.asdict` and JSON made of it. Raises ValueError for anything else."""
+        """Create from the JSON of `dataclasses.asdict`. Raises ValueError for anything else."""
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             raise ValueError(f"{values!r:.200}: {error.errors()[0]['msg']}") from error
 
     def preprocess(self, pictures: Any, augmentation: Any = None) -> Any:
-        """Scale, standardise and shape pictures as the model takes them: float32; of several inputs a dict of them.
+        """Rescale, standardise and reshape images for the model: float32; for several inputs a dict by name.
 
-        `pictures` are from 0 to 255, of shape (n, height, width) or (n, height, width, 3). The standardisation of an
-        `augmentation`, with what it has measured, is applied.
+        `pictures` have values from 0 to 255 and shape (n, height, width) or (n, height, width, 3). An `augmentation`
+        standardises them with its statistics.
         """
         scaled = self.scaled(pictures, augmentation)
         return self.arranged(augmentation.standardize(scaled) if augmentation else scaled)
 
     def scaled(self, pictures: Any, augmentation: Any = None) -> Any:
-        """Pictures on the model's scale, float32; as they are where the augmentation scales them itself."""
+        """Return images on the model's scale, float32; unchanged if the augmentation has its own `rescale`."""
         if augmentation and augmentation.rescale:
             return pictures
         x = ops.cast(pictures, "float32")
@@ -72,7 +72,7 @@ class Inputs:
         return (x - MEAN) / DEVIATION if self.scale == "standard" else x
 
     def arranged(self, scaled: Any) -> Any:
-        """Scaled pictures in the shape of the model's input, or a dict of them."""
+        """Reshape scaled images to the model's input, or to a dict of its inputs."""
         if not isinstance(self.shape, dict):
             return ops.reshape(scaled, (-1, *self.shape))
         pictures = ops.reshape(scaled, (-1, *self.size, self.channels))
@@ -80,7 +80,7 @@ class Inputs:
 
 
 def _resized(x: Any, shape: Shape) -> Any:
-    """Pictures of shape (n, height, width, channels) in another size and number of channels."""
+    """Resize images of shape (n, height, width, channels) and convert their number of channels."""
     x = ops.image.rgb_to_grayscale(x) if x.shape[-1] == 3 and shape[-1] == 1 else x
     x = ops.image.resize(x, shape[:2])
     return ops.concatenate([x] * (shape[-1] // x.shape[-1]), axis=-1)

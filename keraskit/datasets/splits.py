@@ -1,4 +1,4 @@
-"""Split and Splits: a data set in its three splits, each of which hands out batches by index."""
+"""Split and Splits: a data set in three splits, each of which returns batches by index."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from keraskit.datasets.splitting import SPLITS, order
 from keraskit.errors import UserError
 from keraskit.start import tf
 
-Arrays = Any  # a NumPy array; of several inputs or outputs a dict of them by name, or a tuple in the model's order
+Arrays = Any  # a NumPy array; for several inputs or outputs a dict of arrays by name, or a tuple in the model's order
 Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each in the structure of Arrays
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The equal shares of every batch that this process takes: from `first` on, `local` of `replicas`."""
+    """The equal shares of every batch that this process takes: `local` of `replicas` shares, starting at `first`."""
 
     replicas: int = 1
     first: int = 0
@@ -34,19 +34,19 @@ WHOLE = Shard()
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split of a data set. A batch is loaded, augmented, and preprocessed as the model takes it.
+    """One split of a data set. A batch is loaded, augmented, and preprocessed for the model.
 
     Args:
         size: the number of examples.
-        load: given int64 indices of shape (batch,), returns inputs and targets. Runs inside tf.data, in tensors alone.
-        labels: the class index of each example, shape (size,); None where there are no classes.
-        inputs: how pictures are scaled and shaped, where `load` returns such: uint8 of shape (n, height, width) or
-            (n, height, width, 3). None where the examples are fed as they are.
-        targets: given the pictures and targets of a batch, returns what the model should predict; None for its inputs.
-        augmentation: an `Augmentation`: transforms training pictures at random, and standardises those of every split.
-        names: of the file that holds each example, where each has one.
-        weights: of each example in the loss, tensors of shape (size,) in the structure of the targets; None for 1.
-        shuffled: whether the stored order is random already, so that `limited` takes the first.
+        load: function of int64 indices, shape (batch,), that returns inputs and targets; runs on tensors in tf.data.
+        labels: the class index of each example, shape (size,); None without classes.
+        inputs: how to scale and reshape the images that `load` returns, uint8 of shape (n, height, width) or
+            (n, height, width, 3); None if the examples are fed unchanged.
+        targets: function of a batch's images and targets that returns the model's targets; None to predict the inputs.
+        augmentation: an `Augmentation`: transforms training images at random, and standardises those of every split.
+        names: the file name of each example, if examples come from files.
+        weights: the weight of each example in the loss, tensors of shape (size,) structured like the targets, or None.
+        shuffled: whether the stored order is already random, so that `limited` takes the first examples.
     """
 
     size: int
@@ -61,12 +61,12 @@ class Split:
 
     @classmethod
     def of(cls, x: Arrays, y: Arrays, weights: Arrays = None, **known: Any) -> Split:
-        """Make a split of arrays in memory: inputs, targets, and weights in the loss if any, one per example."""
+        """Create a split from arrays in memory: inputs, targets and optional loss weights, one row per example."""
         stored = tensors((x, y))
         return cls(len(keras.tree.flatten(x)[0]), lambda i: gathered(stored, i), weights=tensors(weights), **known)
 
     def fetch(self, indices: tf.Tensor, numbers: tf.Tensor | None = None) -> Batch:
-        """Return what the model takes of these examples; with random numbers, one row per example, augmented."""
+        """Return the batch of these examples; augmented if random numbers are given, one row per example."""
         pictures, targets = self.load(indices)
         if numbers is not None and self.augmentation:
             pictures = self.augmentation.apply(pictures, numbers)
@@ -75,9 +75,9 @@ class Split:
         return batch if self.weights is None else (*batch, gathered(self.weights, indices))
 
     def in_order(self, batch_size: int, shard: Shard = WHOLE) -> tf.data.Dataset:
-        """Return batches of all examples in their stored order, not augmented, for evaluation and prediction.
+        """Return batches of all examples in their stored order, without augmentation, for evaluation and prediction.
 
-        Whole batches are fetched by index: one gather a batch costs far less than stacking single examples.
+        Batches are fetched by index: one gather per batch is far cheaper than stacking single examples.
         """
         with tf.device("/CPU:0"):
             every = tf.range(self.size, dtype=tf.int64)
@@ -85,20 +85,20 @@ class Split:
             return prefetched(begins, lambda each: self.fetch(every[each[0] : each[1]]))
 
     def take(self, indices: np.ndarray) -> Batch:
-        """The examples at these indices as NumPy arrays."""
+        """Return the examples at these indices as NumPy arrays."""
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), self.fetch(tf.constant(indices, tf.int64)))
 
     def pictures(self, indices: np.ndarray) -> np.ndarray:
-        """The pictures at these indices, where there are `inputs`."""
+        """Return the images at these indices, as `load` returns them."""
         return self.load(tf.constant(indices, tf.int64))[0].numpy()
 
     def augmented(self, indices: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
-        """The same as training sees them in the epoch of `seed`, float32 from 0 to 255, for a sheet."""
+        """Return images as augmented with `seed`, (seed, epoch), for a preview; float32, 0 to 255."""
         numbers = tf.gather(self.augmentation.draws(self.size, seed), indices)
         return self.augmentation.apply(self.pictures(indices), numbers).numpy()
 
     def limited(self, limit: int | None) -> Split:
-        """At most `limit` examples, each class in proportion, in their stored order."""
+        """Return at most `limit` examples, each class in proportion, in their stored order."""
         if not limit or limit >= self.size:
             return self
         chosen = np.arange(limit) if self.shuffled else np.sort(order(self.size, self.labels)[:limit])
@@ -113,11 +113,11 @@ class Split:
         )
 
     def in_a_column(self) -> Split:
-        """With targets of shape (n, 1) in place of (n,)."""
+        """Return a split with targets of shape (n, 1) instead of (n,)."""
         return dataclasses.replace(self, targets=lambda _, targets: targets[:, None])
 
     def balanced(self) -> Split:
-        """With weights by which each class counts the same: n / (classes * examples of the class)."""
+        """Return a split with balanced class weights, n / (classes * examples of the class)."""
         if self.labels is None or self.weights is not None:
             why = "no classes" if self.labels is None else "weights already"
             raise UserError(f"The data has {why}, so --class-weight makes no sense.", "Leave it out.")
@@ -127,21 +127,21 @@ class Split:
 
 
 def tensors(arrays: Arrays) -> Any:
-    """The arrays in the CPU's memory: the input pipeline runs there, whatever trains."""
+    """Convert arrays to tensors in CPU memory, where the input pipeline runs on any device."""
     with tf.device("/CPU:0"):
         return None if arrays is None else keras.tree.map_structure(tf.constant, arrays)
 
 
 def gathered(stored: Any, indices: tf.Tensor) -> Any:
-    """The examples at these indices, of each tensor."""
+    """Gather the examples at these indices from each tensor."""
     return None if stored is None else keras.tree.map_structure(lambda each: tf.gather(each, indices), stored)
 
 
 def ranges(size: int, batch_size: int, shard: Shard) -> np.ndarray:
-    """Where each share of a batch begins and ends, shape (n, 2), int64: batch by batch, in each those of this process.
+    """Return start and end of each share of this process, batch by batch; int64, shape (n, 2).
 
-    A last batch too small for every replica to get an example joins the one before. Raises UserError where there are
-    fewer examples than replicas.
+    A last batch with fewer examples than replicas is merged into the one before. Raises UserError if there are fewer
+    examples than replicas.
     """
     if size < shard.replicas:
         raise UserError(f"{size} examples cannot be shared by {shard.replicas} devices.", "Take fewer devices.")
@@ -156,14 +156,14 @@ def ranges(size: int, batch_size: int, shard: Shard) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """A data set as a run uses it.
+    """The data set of a run.
 
     Args:
-        train, validation, test: the splits. Validation chooses the best epoch; test is read once, at the end.
-        classes: the name of each class, in the order of the labels; empty where there are no classes.
-        source: what was read, for the manifest. `reference` is false where it is not the data that the recipes' own
-            words and figures speak of; `notes` are lines to show.
-        prints: `splitting.fingerprints` of the training examples' files, where they have some.
+        train, validation, test: the splits. Validation selects the best epoch; test is read once, at the end.
+        classes: the name of each class, in the order of the labels; empty without classes.
+        source: a description of the data for the manifest. `reference` is false if the recipes' documented results do
+            not apply to this data; `notes` are lines to print.
+        prints: fingerprints of the training examples' files, 64 bits of their SHA-256, if they come from files.
     """
 
     train: Split
@@ -174,9 +174,9 @@ class Splits:
     prints: np.ndarray | None = None
 
     def load(self, shape: Any) -> Splits:
-        """With pictures in the shape of the model's input, without the batch, or in those of several inputs by name.
+        """Reshape images to the model's input shape, without the batch axis, or to a dict of shapes by input name.
 
-        Raises UserError where they do not fill it.
+        Raises UserError if the shapes do not match.
         """
         inputs = self.train.inputs
         if inputs is None or isinstance(inputs.shape, dict) or None in shape or shape == inputs.shape:
@@ -188,11 +188,11 @@ class Splits:
         return self.map(lambda split: dataclasses.replace(split, inputs=inputs))
 
     def limited(self, limit: int | None) -> Splits:
-        """With at most `limit` examples in each split."""
+        """Limit each split to at most `limit` examples."""
         return self.map(lambda split: split.limited(limit))
 
     def augmented(self, augmentation: Any) -> Splits:
-        """With training pictures augmented, and statistics of the training split where they are needed."""
+        """Set the augmentation, and fit it to the training split if it needs statistics."""
         if augmentation == type(augmentation)():
             return self
         train, inputs = self.train, self.train.inputs
@@ -209,10 +209,10 @@ class Splits:
         return self.map(lambda split: dataclasses.replace(split, augmentation=augmentation))
 
     def sizes(self) -> dict[str, int]:
-        """How many examples each split has."""
+        """Return the number of examples in each split."""
         return {name: getattr(self, name).size for name in SPLITS}
 
     def map(self, change: Callable[[Split], Split], names: Sequence[str] = SPLITS) -> Splits:
-        """With each of these splits changed."""
+        """Apply `change` to each of the named splits."""
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
         return dataclasses.replace(self, **changed)

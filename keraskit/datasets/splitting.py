@@ -1,4 +1,4 @@
-"""Which examples a split gets: in a seeded random order, each class in proportion; and which lie in two splits."""
+"""Cut data into splits, in a seeded random order with each class in proportion, and find duplicates between splits."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ import numpy as np
 from keraskit.errors import UserError
 
 SPLITS = ("train", "validation", "test")
-SEED = 0  # of every split: what is learned from does not depend on a run's own seed
-NAMED = 3  # classes, in a note
+SEED = 0  # for all splits: the training data does not depend on a run's own seed
+NAMED = 3  # number of class names listed in a note
 
 
 def order(size: int, labels: np.ndarray | None = None, shuffled: bool = True) -> np.ndarray:
-    """Permute `size` examples at random, always the same, or not; any first part has each class in proportion.
+    """Return an order of `size` examples, shuffled with a fixed seed or not, stratified if `labels` are given.
 
-    So a split is a slice of it, and `--limit` takes the first of a split. `labels` are the class of each example.
+    Any prefix has each class in proportion, so a split is a slice and `--limit` takes the first examples of a split.
     """
     mixed = np.random.default_rng(SEED).permutation(size) if shuffled else np.arange(size)
     if labels is None:
@@ -34,10 +34,10 @@ def cut(
     groups: Sequence[str] | None = None,
     shuffled: bool = True,
 ) -> list[np.ndarray]:
-    """Cut the order of `size` examples into shares of any sum.
+    """Cut `size` examples into parts proportional to `shares`, stratified by `labels`.
 
-    A group of examples stays whole: classes, which it needs, are in proportion only as far as groups allow. Raises
-    UserError where there are fewer groups, or examples, than shares.
+    Groups of examples stay together (`labels` are required then): classes are in proportion as far as groups allow.
+    Raises UserError if a part would be empty.
     """
     parts, mixed = np.divide(shares, sum(shares)), order(size, labels, shuffled)
     if groups is None:
@@ -54,7 +54,7 @@ def cut(
 
 
 def _parts_of_groups(group: np.ndarray, label: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """The part of each group: the largest first, each goes where the least of its classes lies yet, for the share."""
+    """Assign groups to parts, largest first, each to the part with the fewest of its classes relative to its share."""
     counts = np.zeros((group.max() + 1, label.max() + 1))
     np.add.at(counts, (group, label), 1)
     filled, chosen = np.zeros((len(parts), counts.shape[1])), np.empty(len(counts), int)
@@ -65,13 +65,13 @@ def _parts_of_groups(group: np.ndarray, label: np.ndarray, parts: np.ndarray) ->
 
 
 def fingerprints(*arrays: np.ndarray) -> np.ndarray:
-    """64 bits of the sha256 of each row, of all arrays together: uint64, shape (n,)."""
+    """Return 64 bits of the SHA-256 of each example, over all arrays; uint64, shape (n,)."""
     rows = (b"".join(part.tobytes() for part in row) for row in zip(*arrays, strict=True))
     return np.array([int(hashlib.sha256(row).hexdigest()[:16], 16) for row in rows], np.uint64)
 
 
 def copies(prints: Mapping[str, np.ndarray]) -> list[str]:
-    """Say how many examples of one split are exact copies of another's, by the fingerprints of each."""
+    """Return notes on exact copies of examples between splits, given the fingerprints of each split."""
     notes = []
     for split, other in (("test", "train"), ("validation", "train"), ("test", "validation")):
         if count := int(np.isin(prints[split], prints[other]).sum()):
@@ -80,9 +80,9 @@ def copies(prints: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], where: object) -> list[str]:
-    """Say which classes validation, test, or all splits lack.
+    """Return notes on classes that are missing from validation, test, or all splits.
 
-    Raises UserError where training lacks one that another split has, or a split is empty.
+    Raises UserError if the training split lacks a class that another split has, or if a split is empty.
     """
     seen, every = np.unique(np.concatenate([*labels.values()])), np.arange(len(classes))
     nowhere = [classes[k] for k in np.setdiff1d(every, seen)]
@@ -101,6 +101,6 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
 
 
 def some(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """Return the first few names and the number of the others."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return f"{', '.join(map(repr, names[:NAMED]))}{more}"

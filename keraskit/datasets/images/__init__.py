@@ -1,1 +1,1 @@
-"""Pictures in files: found, decoded, verified, sorted into classes and splits."""
+"""Image files: find, decode and check them, and sort them into classes and splits."""

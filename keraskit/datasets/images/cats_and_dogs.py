@@ -1,4 +1,4 @@
-"""Cats and dogs: photographs from --data-dir or the public archive, for want of them drawn; or your own classes.
+"""Cats and dogs: photographs from --data-dir or the public archive, otherwise drawings; or your own classes.
 
 Args:
     data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
@@ -26,11 +26,11 @@ URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6D
 BYTES = 824_887_076
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
-MEASURED = 1_752  # photographs to train on with which the recipes' figures were measured
+MEASURED = 1_752  # training photographs with which the recipes' metrics were measured
 
 
 def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
-    """A recipe's `data`: pictures on a scale, of Kaggle's the first `most` of each class."""
+    """Return a recipe's `data` function: images on `scale`; of Kaggle's data set, the first `most` of each class."""
 
     def pictures(
         data_dir: Path | None = None,
@@ -50,13 +50,13 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
     return pictures
 
 
-unit = _pictures("unit", OF_THE_DOCUMENT)  # from 0 to 1
-pixels = _pictures("pixels", OF_THE_DOCUMENT)  # from 0 to 255, for a model that scales them itself
-caffe = _pictures("caffe", None)  # less ImageNet's mean, blue, green, red, of all photographs: what VGG was trained on
+unit = _pictures("unit", OF_THE_DOCUMENT)  # values in [0, 1]
+pixels = _pictures("pixels", OF_THE_DOCUMENT)  # values in [0, 255], for a model that rescales them itself
+caffe = _pictures("caffe", None)  # all photographs, in BGR order minus ImageNet's mean, as for VGG
 
 
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
-    """Where photographs lie, and how that was found; None where only drawn ones are left."""
+    """Return the path of the photographs and how it was found; None if only drawings are available."""
     archive = system.keras_home() / "datasets" / ARCHIVE
     size = archive.stat().st_size if not data_dir and system.is_file(archive) else 0
     if data_dir or size == BYTES:

@@ -1,6 +1,6 @@
-"""Reads a picture whatever its format: upright, 8 bits, in colour or grey; or says in a few words what is wrong.
+"""Read images of several formats: upright, 8 bits, in colour or grey; errors state briefly what is wrong.
 
-It needs Pillow and NumPy alone, for every export carries this text as it stands.
+This module imports only Pillow and NumPy, since every export contains a copy of it.
 """
 
 import io
@@ -12,32 +12,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # the only decoders that are run; a name decides nothing
-MOST_PIXELS = 80_000_000  # of one picture; a file can claim more than any memory holds
-MOST_SIDE = 65_535  # as JPEG; rows of one pixel each cost far more than their pixels
-MOST_BYTES = 200_000_000  # of one picture's file
-DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras and scanners, stored in 16
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # the only decoders used, whatever the file name
+MOST_PIXELS = 80_000_000  # per image; a file can claim more than fits into memory
+MOST_SIDE = 65_535  # pixels, the limit of JPEG; rows of one pixel cost far more than their pixels
+MOST_BYTES = 200_000_000  # per image file
+DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras and scanners, stored in 16 bits
 
 
 class BadPicture(ValueError):
-    """The file is no picture that can be used; the message says why."""
+    """The file is not a usable image; the message says why."""
 
 
 def contents(path: Path) -> bytes:
-    """The bytes of a file that may be anything. Raises OSError for what never ends, such as a pipe or a device."""
+    """Read an untrusted file. Raises OSError if it is too large, or not a regular file, such as a pipe or a device."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
             raise OSError(f"it is no regular file of at most {MOST_BYTES:,} bytes")
         return path.read_bytes()
-    except ValueError as error:  # a name that no file system takes
+    except ValueError as error:  # an invalid file name
         raise OSError(str(error)) from error
 
 
 def read(data: bytes, bits: int = 16) -> Image.Image:
-    """The first frame, upright, in mode RGB or L, transparent parts on white.
+    """Decode the first frame, upright, in mode RGB or L, with transparent parts on white.
 
-    `bits` is how many of its 16 a picture of 16 bits uses, as `depth` finds for a data set. Raises BadPicture where the
+    `bits` is the number of bits that a 16-bit image uses, as `depth` finds for a data set. Raises BadPicture if the
     file is empty, damaged, of another format, or too large.
     """
     with _opened(data) as (image, deep):
@@ -46,7 +46,7 @@ def read(data: bytes, bits: int = 16) -> Image.Image:
 
 
 def highest(data: bytes) -> int:
-    """The highest value of a picture of 16 bits a channel, 0 for one of 8. Raises BadPicture as `read` does."""
+    """Return the highest value of an image with 16 bits per channel, 0 for 8 bits. Raises BadPicture as `read` does."""
     with _opened(data) as (image, deep):
         if image.mode.startswith("I"):
             return int(np.asarray(image).max())
@@ -54,20 +54,20 @@ def highest(data: bytes) -> int:
 
 
 def depth(highest: int) -> int:
-    """How many of their 16 bits the pictures of a data set use, of which this is the highest value; 16 for none."""
+    """Return the number of bits that a data set's 16-bit images use, from its highest value; 16 if there are none."""
     return next(bits for bits in DEPTHS if highest < 1 << bits or bits == 16) if highest else 16
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
-    """The picture, not decoded yet, and whether its colours have 16 bits; whatever a decoder raises is a BadPicture."""
+    """Open an image without decoding it, and tell whether its colours have 16 bits. Any error becomes BadPicture."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE or not min(image.size):
             most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
             raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
         stored = str(getattr(image, "tile", ""))
-        yield image, ";16" in stored and "BGR" not in stored  # BGR;16 is a bitmap's pixel of 16 bits
+        yield image, ";16" in stored and "BGR" not in stored  # BGR;16 has 16 bits per pixel
     except (BadPicture, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
@@ -77,7 +77,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
 
 
 def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
-    """8 bits a channel, no palette, no transparency. `deep` pictures were stored in 16 bits, of which they use some."""
+    """Convert to 8 bits per channel, no palette or transparency. `deep` images store 16 bits and use `bits` of them."""
     if image.mode == "F":
         raise BadPicture("has floating-point values; save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):  # 16 bits grey; Pillow's own conversion would clip
@@ -95,16 +95,16 @@ def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
 
 
 def center_crop(image: Image.Image, share: float = 0.875) -> Image.Image:
-    """The square in the middle whose side is this share of the shorter side: how ImageNet's accuracies are measured."""
+    """Crop a central square of `share` times the shorter side, as in evaluations on ImageNet."""
     side = share * min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return image.crop((round(left), round(top), round(left + side), round(top + side)))
 
 
 def pixels(image: Image.Image, size: tuple[int, int], channels: int = 3, resampling: str = "bilinear") -> np.ndarray:
-    """uint8 of shape (height, width, 3), or (height, width) for one channel; the picture is squeezed into that size.
+    """Resize to uint8 of shape (height, width, 3), or (height, width) for one channel, ignoring the aspect ratio.
 
-    "bilinear" averages over what a smaller pixel covers; "nearest" is Keras's default.
+    "bilinear" averages over the area of a pixel when reducing; "nearest" is Keras's default.
     """
     image = image.convert("RGB" if channels == 3 else "L")
     image = image if image.size == size[::-1] else image.resize(size[::-1], Image.Resampling[resampling.upper()])

@@ -1,7 +1,7 @@
-"""Digits as MNIST's makers prepared theirs: tells whether pictures are so prepared, and prepares a photograph so.
+"""Detect whether images are prepared as MNIST's digits are, and prepare photographs in the same way.
 
-http://yann.lecun.com/exdb/mnist says how: black and white digits were scaled, their aspect ratio kept, to fit in a box
-of 20x20 pixels, whence the grey levels, and set into 28x28 pixels with their centre of mass in the middle.
+According to http://yann.lecun.com/exdb/mnist, black and white digits were scaled to fit into a box of 20x20 pixels,
+keeping their aspect ratio, which gave grey levels, and centred in 28x28 pixels by their centre of mass.
 """
 
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ Invert = Literal["auto", "yes", "no"]
 Prepare = Literal["auto", "no"]
 
 FIELD, BOX = 28, 20  # pixels
-MIDDLE = FIELD // 2  # MNIST's centres of mass, pixels counted from 0, all lie within half a pixel of (14, 14)
-SAMPLE = 1_000  # pictures to measure
-WORKED = 320  # pixels of a photograph's longer side while its ink is looked for
-FAINT, INK = 0.1, 0.25  # contrast below which nothing is ink; of the strongest contrast, what has less is paper
+MIDDLE = FIELD // 2  # all of MNIST's centres of mass, with pixels counted from 0, lie within half a pixel of (14, 14)
+SAMPLE = 1_000  # images to measure
+WORKED = 320  # pixels of a photograph's longer side during the search for ink
+FAINT, INK = 0.1, 0.25  # minimum contrast of ink; threshold between paper and ink, relative to the strongest contrast
 
 
 def measure(pictures: np.ndarray) -> dict[str, float]:
-    """What must be known of a run's grey training pictures, uint8 of shape (n, height, width), to treat others alike.
+    """Measure a run's grey training images, uint8 of shape (n, height, width), to prepare other images like them.
 
-    Returns "darkest_border" and "brightest_border" of single pictures, 0 to 255, and "as_mnist", the share of pictures
-    that are prepared as MNIST's, whether their ink is bright or dark.
+    Returns the lowest and highest mean border value of an image, "darkest_border" and "brightest_border", 0 to 255, and
+    "as_mnist", the fraction of images that are prepared as MNIST's, with bright or dark ink.
     """
     borders = _borders(pictures).mean(axis=1)
     alike = [_is_prepared(each) for each in np.abs(pictures - borders[:, None, None])]
@@ -36,16 +36,16 @@ def measure(pictures: np.ndarray) -> dict[str, float]:
 
 
 def as_mnist(inputs: Inputs, trained: Mapping[str, float]) -> bool:
-    """Whether a run's pictures, of which `measure` found this, are nearly all prepared as MNIST's."""
+    """Whether nearly all images of a run, measured by `measure`, are prepared as MNIST's."""
     return trained["as_mnist"] >= 0.95 and (*inputs.size, inputs.channels) == (FIELD, FIELD, 1)
 
 
 def prepared(
     image: Image.Image, inputs: Inputs, trained: Mapping[str, float], invert: Invert = "auto", prepare: Prepare = "auto"
 ) -> tuple[np.ndarray, str]:
-    """Return a picture, from `decode.read`, in a run's size, uint8, and a note on what else was done to it.
+    """Return an image from `decode.read` in a run's size, uint8, and a note on other changes made to it.
 
-    `trained` is what `measure` found in the run's training pictures; `invert` and `prepare` are as `predict` has them.
+    `trained` is the result of `measure` for the run's training images; `invert` and `prepare` are flags of `predict`.
     """
     low, high = trained["darkest_border"], trained["brightest_border"]
     if prepare == "auto" and as_mnist(inputs, trained):
@@ -56,7 +56,7 @@ def prepared(
             note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
             return 255 - array if bright_paper else array, note
     array = decode.pixels(image, inputs.size, inputs.channels)
-    if invert == "auto" and inputs.channels == 1:  # where the border is nearer to the training pictures' then
+    if invert == "auto" and inputs.channels == 1:  # if this brings the border closer to training's
         brightness = _borders(array[None]).mean()
         distance, swapped = (max(low - value, value - high, 0) for value in (brightness, 255 - brightness))
         invert = "yes" if swapped < distance else "no"
@@ -66,10 +66,10 @@ def prepared(
 
 
 def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarray, bool] | None:
-    """The digit of a photograph as MNIST has it: a plain threshold, a box, 20x20 pixels, the centre of mass.
+    """Cut the digit out of a photograph as in MNIST: threshold it, crop it, scale it to 20x20 pixels and centre it.
 
-    The paper reaches the border, and is lit evenly. `dark_ink` says whether the ink is darker; None lets the picture
-    decide. Returns uint8 of shape (28, 28), white on black, and whether the ink was dark; None where there is no ink.
+    Assumes evenly lit paper that reaches the border. `dark_ink` tells whether the ink is darker than the paper; None
+    detects it. Returns uint8 of shape (28, 28), white on black, and whether the ink was dark; None without ink.
     """
     small = image.convert("L")
     small.thumbnail((WORKED, WORKED), Image.Resampling.BOX, reducing_gap=None)
@@ -91,7 +91,7 @@ def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarra
 
 
 def _is_prepared(ink: np.ndarray) -> bool:
-    """Whether ink from 0 to 255 has the size and place of MNIST's, give or take two pixels and one."""
+    """Whether ink, 0 to 255, has MNIST's size, at most two pixels less, and position, within one pixel."""
     ink = np.where(ink < FAINT * 255, 0, ink)
     if ink.shape != (FIELD, FIELD) or not ink.any():
         return False
@@ -100,16 +100,16 @@ def _is_prepared(ink: np.ndarray) -> bool:
 
 
 def _borders(pictures: np.ndarray) -> np.ndarray:
-    """The outermost pixels of pictures of shape (n, height, width)."""
+    """Return the outermost pixels of images of shape (n, height, width)."""
     return np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
 
 
 def _bounds(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of what is not 0, counted from 0; bottom and right are the first beyond."""
+    """Return top, bottom, left and right of the nonzero pixels; bottom and right are exclusive."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _centre(ink: np.ndarray) -> np.ndarray:
-    """The centre of mass, (row, column), counted from 0."""
+    """Return the centre of mass, (row, column), counted from 0."""
     return np.array([np.average(index, weights=ink) for index in np.indices(ink.shape)])

@@ -1,4 +1,4 @@
-"""Cats and dogs that keraskit draws itself, for want of photographs; always called drawn, never photographs."""
+"""Drawings of cats and dogs, used if there are no photographs; output always calls them drawn."""
 
 import io
 import math
@@ -10,18 +10,18 @@ from PIL import Image, ImageDraw
 NAME = "drawn pets"
 SIZE = 150
 CLASSES = ("cat", "dog")
-COUNTS = {"train": range(400), "validation": range(400, 500), "test": range(500, 700)}  # of each class
+COUNTS = {"train": range(400), "validation": range(400, 500), "test": range(500, 700)}  # indices in each class
 
 
 class DrawnPets:
-    """Pictures that are drawn when they are read, as files of bitmaps that lie nowhere."""
+    """Images that are drawn when they are read, with the interface of `sources.Folder`."""
 
     def __init__(self) -> None:
         self.root, self.others = Path("drawn"), ()
         self.names = [f"{split}/{kind}/{i}.bmp" for split in COUNTS for kind in CLASSES for i in COUNTS[split]]
 
     def read(self, name: str) -> bytes:
-        """The picture as a bitmap file."""
+        """Return the image as the bytes of a BMP file."""
         _, kind, number = name.split("/")
         file = io.BytesIO()
         Image.fromarray(draw(kind, int(number.partition(".")[0]))).save(file, "BMP")
@@ -29,12 +29,12 @@ class DrawnPets:
 
 
 def draw(kind: str, index: int) -> np.ndarray:
-    """Draw a picture, uint8 of shape (150, 150, 3), the same for the same kind and index.
+    """Draw an image, uint8 of shape (150, 150, 3), deterministic in `kind` and `index`.
 
-    Colour, size, place, tilt, background and noise vary and tell nothing of the kind.
+    Colour, size, position, tilt, background and noise vary independently of `kind`.
     """
     random = np.random.default_rng([CLASSES.index(kind), index])
-    canvas = 2 * SIZE  # drawn twice as large and reduced, which smooths the edges
+    canvas = 2 * SIZE  # drawn at twice the size and reduced, to smooth the edges
     image = Image.new("RGB", (canvas, canvas), _colour(random, 60, 230))
     pen = ImageDraw.Draw(image)
     for _ in range(random.integers(3, 9)):
@@ -57,7 +57,7 @@ def _colour(random: np.random.Generator, low: int, high: int) -> tuple[int, int,
 
 
 def _head(kind: str, random: np.random.Generator) -> Image.Image:
-    """A head on a transparent square of 300."""
+    """Draw a head on a transparent square of 300x300 pixels."""
     image = Image.new("RGBA", (300, 300), (0, 0, 0, 0))
     pen = ImageDraw.Draw(image)
     fur, dark = _colour(random, 90, 235), _colour(random, 20, 90)

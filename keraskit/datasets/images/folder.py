@@ -1,4 +1,4 @@
-"""Pictures in files as a data set: sorted by name, decoded once in the shape that the model takes."""
+"""Image files as a data set: sorted by name, decoded once in the shape of the model's input."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 from keraskit.start import tf
 
-MOST_BAD = 0.05  # of all pictures; with more, something else is wrong
+MOST_BAD = 0.05  # fraction of all images; more point to another problem
 SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Pictures in `files`, a folder or an archive, of which names, classes and splits are known; `load` decodes them.
+    """Images in `files`, a folder or an archive, with known names, classes and splits; `load` decodes them.
 
-    `source` is what the manifest says of them; `load` adds what it finds. At most `limit` examples of a split count.
+    `source` is their entry in the manifest, which `load` completes. Each split has at most `limit` examples.
     """
 
     files: Any
@@ -43,14 +43,14 @@ class Pictures:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the labels."""
+        """The names of the classes, in the order of the labels."""
         return self.layout.classes
 
     def load(self, shape: tuple[int, ...]) -> Splits:
-        """Decode every picture once, in the shape of the model's input, which is given without the batch.
+        """Decode every image once, in the shape of the model's input, given without the batch axis.
 
-        Pictures that cannot be used are left out, and exact copies of others in training; `source` names them. Raises
-        UserError where more than 5 % cannot be used.
+        Unusable images are left out, and so are training images that are exact copies of validation or test images;
+        `source` records both. Raises UserError if more than 5 % are unusable.
         """
         if len(shape) != 3 or shape[-1] != 3 or None in shape:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
@@ -104,7 +104,7 @@ class Pictures:
 
 
 class Read(NamedTuple):
-    """What `read` found: each picture's SHA-256, the bits that those of 16 use, what is wrong with some by name."""
+    """The result of `read`: each image's SHA-256, the bits that 16-bit images use, and problems by name."""
 
     digests: list[str]
     bits: int
@@ -112,7 +112,7 @@ class Read(NamedTuple):
 
 
 def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...]) -> Read:
-    """Decode pictures, each once, into `pixels`; those of 16 bits again, where all of them use fewer."""
+    """Decode each image once into `pixels`; decode 16-bit images again if all of them use fewer bits."""
     from rich.console import Console
     from rich.progress import track
 
@@ -141,7 +141,7 @@ def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...]) -> R
 
 
 class OnDisk:
-    """Pictures of one shape, as an array, in a temporary file: the system keeps in memory what there is room for."""
+    """An array of images of one shape in a temporary file, which the operating system caches as memory allows."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape, self._bytes, self._file = shape, math.prod(shape), tempfile.TemporaryFile()  # noqa: SIM115
@@ -155,12 +155,12 @@ class OnDisk:
 
 
 def listed(bad: dict[str, str]) -> str:
-    """The first few names, each with what is wrong."""
+    """Return the first few names, each with its problem."""
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     return "; ".join(f"{name} {problem}" for name, problem in list(bad.items())[:SHOWN]) + more
 
 
 def _mixed(pairs: Labelled, limit: int | None) -> Labelled:
-    """In a fixed random order; with a limit, the first of one that has each class in proportion."""
+    """Shuffle pairs in a fixed order; with a limit, take the first ones, each class in proportion."""
     chosen = splitting.order(len(pairs), labels_of(pairs) if limit else None)
     return [pairs[i] for i in chosen[:limit]]

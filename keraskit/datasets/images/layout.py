@@ -1,4 +1,4 @@
-"""Sorts pictures by their names into classes and splits: as folders say, as the document has them, or at random."""
+"""Sort images by name into classes and splits: by folders, as in the tutorial, or at random."""
 
 import re
 import unicodedata
@@ -28,10 +28,10 @@ Path = tuple[str, ...]  # the parts of a name
 
 @dataclass(frozen=True)
 class Layout:
-    """Which picture is of which class and in which split, by name and label, those of a class by number.
+    """The classes of a set of images, and its splits as (name, label) pairs, sorted by class and number.
 
-    `how` says how they were split, `strangers` are pictures of no class or split, `document` whether the split is the
-    document's own.
+    `how` describes the split, `strangers` are images of no class or split, and `document` tells whether the split is
+    the tutorial's.
     """
 
     classes: tuple[str, ...]
@@ -49,16 +49,16 @@ def arrange(
     by: str | None = None,
     others: Iterable[str] = (),
 ) -> Layout:
-    """Sort pictures into classes and splits by their names alone, whatever order these come in.
+    """Sort images into classes and splits by their names only, in whatever order they are given.
 
     Args:
-        names, others, where: as `by_class` has them.
-        most: pictures to take of each class where they are Kaggle's cats and dogs, in the document's order.
-        shares: to train, validate and test (default: 70, 15, 15; of Kaggle's as the document has them).
-        by: "random" cuts each class at random, always the same, "name" by name, "group" whole groups (default: as
-            `shares`).
+        names, others, where: as in `by_class`.
+        most: images to take from each class of Kaggle's cats and dogs, in the tutorial's order.
+        shares: percent to train, validate and test (default: 70, 15, 15; for Kaggle's data set, the tutorial's split).
+        by: "random" cuts each class at random with a fixed seed, "name" in the order of names, "group" by whole groups
+            at random (default: "random"; for Kaggle's data set, the tutorial's split).
 
-    Raises UserError where there are no classes or too many, one lacks pictures, or all are too few to be split.
+    Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
     """
     classes, pairs, places = by_class(names, others, where, *_root([tuple(name.split("/")) for name in names]))
     if not 2 <= len(classes) <= MOST_CLASSES:
@@ -85,7 +85,7 @@ def arrange(
         parts, how = divide(pairs, shares)
     else:
         how = "as the folders say"
-        for missing, giver in ((1, 0), (2, 1)):  # validation off training, the test off validation
+        for missing, giver in ((1, 0), (2, 1)):  # cut validation from train, test from validation
             if not parts[missing]:
                 (parts[giver], parts[missing]), words = divide(parts[giver], (shares[giver], shares[missing]))
                 how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
@@ -96,17 +96,17 @@ def arrange(
 def by_class(
     names: Iterable[str], others: Iterable[str], where: object, root: Path = (), split: bool = False
 ) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
-    """Sort pictures into classes, each the folder's or a name's beginning: cat/1.jpg, cat.0.jpg.
+    """Sort images into classes, by the name of their folder or the start of their own name: cat/1.jpg, cat.0.jpg.
 
-    `names` are of pictures, relative, with slashes; `others` of files that are no pictures, and of empty folders, which
-    end with a slash. `root` is the folder that holds those of the classes, or, with `split`, those of splits.
+    `names` are relative paths of images, with slashes; `others` are files that are not images, and empty folders, which
+    end with a slash. `root` is the folder that contains the class folders or, with `split`, the folders of the splits.
 
-    Returns the classes; the names of pictures and their labels, by class and number; the split of each, and the rest of
-    its name below that. Raises UserError where a folder beside those of classes holds no picture.
+    Returns the classes; (name, label) pairs, sorted by class and number; and for each name its split and the rest of
+    its path below that. Raises UserError if a folder beside the class folders contains no image.
     """
     every = {name: _place(name, root, split) for name in sorted(names, key=lambda name: (_natural(name), name))}
     places = {name: place for name, place in every.items() if class_of(place[1])}
-    flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg, or cat/0.jpg: the fewer are strangers
+    flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg or cat/0.jpg: the rarer form is ignored
     are_flat = flat[True] > flat[False]
     places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
     full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
@@ -116,7 +116,7 @@ def by_class(
         if len(rest) > 1 and (which, rest[0]) not in full:
             folder, file = name.removesuffix("/".join(rest[1:])).rstrip("/"), rest[-1]
             unread[folder][PurePath(file).suffix.lower() or "without ending"] += bool(file)
-    for folder, endings in unread.items():  # its class would be missing unseen
+    for folder, endings in unread.items():  # its class would be missing silently
         listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
         problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
         raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
@@ -126,31 +126,31 @@ def by_class(
 
 
 def labels_of(pairs: Labelled) -> np.ndarray:
-    """Their labels, int64."""
+    """Return the labels of (name, label) pairs, int64."""
     return np.array([label for _, label in pairs], np.int64)
 
 
 def class_of(rest: Path) -> str:
-    """The class: the folder's name, or `cat` of `cat.0.jpg`; empty for none."""
+    """Return the class: the folder's name, or `cat` for `cat.0.jpg`; '' if there is none."""
     if len(rest) > 1:
-        return unicodedata.normalize("NFC", rest[0])  # an ê of one letter, or of two as macOS writes it
+        return unicodedata.normalize("NFC", rest[0])  # composed ê; macOS writes it decomposed
     match = re.fullmatch(r"(.+?)\.\d+\.[^.]+", "".join(rest))
     return match[1] if match else ""
 
 
 def group_of(rest: Path) -> str:
-    """The folder below the class, or a file's name before its last number or separator: person3_001.jpg's person3."""
+    """Return the subfolder, or the file name before its last number or separator: person3 for person3_001.jpg."""
     stem = rest[-1].rpartition(".")[0].rstrip(SEPARATORS)
     match = re.match(r"(.*?)(\d+|[\W_]+)[^\W\d_]*$", stem)
     return rest[1] if len(rest) > 2 else (match[1] if match else stem).rstrip(SEPARATORS)
 
 
 def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
-    """The document's split of Kaggle's cats and dogs: of each class, or its first `most`, in the order of numbers."""
+    """Cut Kaggle's cats and dogs as the tutorial does: the first `most` of each class (default: all), by number."""
     parts: list[Labelled] = [[], [], []]
     for label in (0, 1):
         chosen = [pair for pair in pairs if pair[1] == label][:most]
-        quarter = len(chosen) // 4  # what is left over is trained on
+        quarter = len(chosen) // 4  # the remainder goes to training
         begins = [0, len(chosen) - 2 * quarter, len(chosen) - quarter, len(chosen)]
         for part, begin, end in zip(parts, begins, begins[1:], strict=False):
             part += chosen[begin:end]
@@ -160,13 +160,13 @@ def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """cat.9 before cat.10."""
-    pieces = re.split(r"(\d{1,1000})", name)  # Python makes no number of more than 4,300 digits
+    """Return a natural sort key, which puts cat.9 before cat.10."""
+    pieces = re.split(r"(\d{1,1000})", name)  # Python's int() takes at most 4,300 digits
     return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces]
 
 
 def _place(name: str, root: Path, split: bool) -> tuple[str, Path]:
-    """The split of a file, train where no folders say, and the rest of its name below that; nothing for a stranger."""
+    """Return a file's split ("train" without split folders) and the rest of its path; ("", ()) outside the layout."""
     path = tuple(name.split("/"))
     which, rest = "train", path[len(root) :]
     if split:
@@ -175,7 +175,7 @@ def _place(name: str, root: Path, split: bool) -> tuple[str, Path]:
 
 
 def _root(paths: Sequence[Path]) -> tuple[Path, bool]:
-    """The one folder nearest to the top that holds those of splits, and classes in them; else that of the classes."""
+    """Return the topmost folder with split folders that contain classes, and True; else the classes' folder, False."""
     found: dict[Path, dict[str, bool]] = defaultdict(dict)
     for path in paths:
         for depth, folder in enumerate(path[:-1]):
@@ -190,5 +190,5 @@ def _root(paths: Sequence[Path]) -> tuple[Path, bool]:
         rests = [path[len(root) :] for path in paths if path[: len(root)] == root]
         tops = Counter(rest[0] for rest in rests if len(rest) > 1)
         if len(tops) != 1 or sum(len(rest) == 1 and class_of(rest) != "" for rest in rests) > tops.total():
-            return root, False  # one folder that holds all others says nothing
+            return root, False  # a single folder around all others is no class
         root = (*root, *tops)

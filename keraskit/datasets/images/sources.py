@@ -1,4 +1,4 @@
-"""Where pictures lie, a folder or a zip archive: their names, and their bytes by name. Nothing is ever unpacked."""
+"""Sources of images, a folder or a zip archive: list their names and read their bytes. Archives are not unpacked."""
 
 import glob
 import os
@@ -13,20 +13,20 @@ from keraskit.errors import UserError
 
 ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic .heif .avif".split())  # noqa: SIM905
 HOME = Path(__file__).resolve().parents[2]
-SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # of a wheel; a checkout
-RUN = "run.json"  # what lies beside it is a run's, and never data
+SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
+RUN = "run.json"  # marks a run folder, which is never data
 
 
 class Folder:
-    """All pictures below a folder; links are followed, each folder once.
+    """All images below a folder; symbolic links are followed, each folder is visited once.
 
-    `names` are relative, with slashes, whatever the system; `read` returns the bytes of one. `others` are the files
-    that are no pictures, and empty folders, which end with a slash.
+    `names` are relative paths with forward slashes on every system; `read` returns the bytes of one. `others` are files
+    that are not images, and empty folders, which end with a slash.
     """
 
     def __init__(self, root: Path) -> None:
         self.root, every, seen, links = root, list[str](), set[str](), [str(root)]
-        for link in links:  # to folders; those are read that no folder or link before has
+        for link in links:  # to folders; each real folder is read once
             for folder, folders, files in os.walk(link):
                 real = os.path.realpath(folder)
                 if real in seen or RUN in files:
@@ -35,23 +35,23 @@ class Folder:
                 seen.add(real)
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
-                below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times as fast as pathlib
+                below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times faster than pathlib
                 every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
         self.names, self.others = _sorted_out(every)
 
     def read(self, name: str) -> bytes:
-        """The file's bytes, if it is a regular file. Raises OSError."""
+        """Return the bytes of a file. Raises OSError, also if it is not a regular file."""
         return contents(self.root / name)
 
 
 class Archive:
-    """The same of a zip archive, read where it is, so that no name in it can reach the disk."""
+    """All images in a zip archive, like `Folder`; read in place, so that no member name can reach the disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
             self._zip = zipfile.ZipFile(root)
-        except Exception as error:  # a damaged file makes zipfile raise anything
+        except Exception as error:  # zipfile may raise anything for a damaged file
             problem = f"{root} is no zip archive that can be read: {error}."
             raise UserError(problem, "Fetch or copy it again.") from error
         members = self._zip.infolist()
@@ -62,27 +62,27 @@ class Archive:
         self.names, self.others = _sorted_out(name for name in self._members if not _leaves(name))
 
     def read(self, name: str) -> bytes:
-        """The member's bytes; never more than it claims. Raises OSError."""
+        """Return the bytes of a member. Raises OSError if it is damaged or too large."""
         member = self._members[name]
         if member.file_size > MOST_BYTES:
             raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
         try:
             return self._zip.read(member)
-        except Exception as error:  # the same
+        except Exception as error:  # as above
             raise OSError(f"its part of the archive is damaged ({error})") from error
 
 
 def open_files(root: Path) -> Folder | Archive:
-    """The pictures in a folder or a zip archive. Raises UserError where it is neither."""
+    """Open a folder or a zip archive of images. Raises UserError if `root` is neither."""
     if not root.exists():
         raise UserError(f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder per class.")
     return Folder(root) if root.is_dir() else Archive(root)
 
 
 def find(words: Sequence[str | Path]) -> list[Path]:
-    """The picture files that words name: files, folders with all below them, patterns.
+    """Return the image files for the given files, folders (searched recursively) and glob patterns.
 
-    Raises UserError where a word names no picture.
+    Raises UserError if one of `words` matches no image.
     """
     found: dict[Path, None] = {}
     for word in words:
@@ -100,17 +100,17 @@ def find(words: Sequence[str | Path]) -> list[Path]:
 
 
 def _sorted_out(every: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Pictures by their ending, and the others; without what is hidden or the system's own."""
+    """Split names into images, by file extension, and others; skip hidden files and macOS metadata."""
     names, others = list[str](), list[str]()
     for name in every:
         if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
-            stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib takes ten times as long
+            stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
             (names if stem and (dot + ending).lower() in ENDINGS else others).append(name)
     return names, others
 
 
 def _encoding(names: bytes) -> str:
-    """UTF-8, as macOS has it, Chinese Windows's, or the format's own."""
+    """Guess the encoding of names: UTF-8 as on macOS, GB2312 as on Chinese Windows, or zip's default, CP437."""
     for encoding in ("utf-8", "gb2312"):
         with suppress(UnicodeError):
             names.decode(encoding)
@@ -119,5 +119,5 @@ def _encoding(names: bytes) -> str:
 
 
 def _leaves(name: str) -> bool:
-    """Whether a path would leave the folder into which somebody unpacked it."""
+    """Whether a path would escape the folder that the archive is unpacked into."""
     return name.startswith("/") or ":" in name.partition("/")[0] or ".." in name.split("/")

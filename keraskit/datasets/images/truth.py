@@ -1,4 +1,4 @@
-"""Which class a folder's or a file's name means: Great-White Shark, n01440764_tench, 3."""
+"""Look up classes by folder or file name, such as Great-White Shark, n01440764_tench, or 3."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from keraskit.errors import UserError, did_you_mean
 
 
 class Labels:
-    """Look up the classes of `owner` by name without case and separators, by WordNet id or by index."""
+    """Look up the classes of `owner` by name, ignoring case and separators, by WordNet id or by index."""
 
     def __init__(self, names: Sequence[str], owner: str, wordnet: Sequence[str] = ()) -> None:
         self.names, self.owner = list(names), owner
@@ -26,7 +26,7 @@ class Labels:
         )
 
     def find(self, words: Iterable[str]) -> dict[str, int]:
-        """The class of each word. Raises UserError where one is none, or some are names and others ids or indices."""
+        """Return the class of each word. Raises UserError for unknown words, or a mix of names, ids and indices."""
         words = list(dict.fromkeys(words))
         found = [{word: k for word in words if (k := way(word)) is not None} for way in self._ways]
         best = max(found, key=len)
@@ -40,9 +40,9 @@ class Labels:
         raise UserError(f"{problem}.", "Take names for all, or WordNet ids, or indices.")
 
     def of_pictures(self, folders: Sequence[str | Path]) -> dict[Path, str]:
-        """Every picture below folders with its class: that of its subfolder, or what its own name begins with.
+        """Return every image below the folders with its class, from the subfolder or the start of the file name.
 
-        Raises UserError where there is no such folder, a name is no class, or there are no pictures.
+        Raises UserError if a name is not a class, or if there are no images.
         """
         truth: dict[Path, str] = {}
         for root in map(system.expanded, folders):
@@ -55,12 +55,12 @@ class Labels:
         return truth
 
     def _word(self, name: str) -> str:
-        """The class in a name: cat/1.jpg, n01440764_tench.JPEG, cat.0.jpg, lion (2).png; a mere number is none."""
+        """Return the class in a name: cat/1.jpg, n01440764_tench.JPEG, cat.0.jpg, lion (2).png; no bare number."""
         word = re.sub(r"[ ._-]+\(?[0-9]+\)?$", "", Path(name).stem)
         alone = "/" not in name and (word in self.names or not word.isdecimal())
         return word if alone else name.partition("/")[0]
 
 
 def _plain(word: str) -> str:
-    """In small letters, with one underscore for spaces, hyphens and underscores."""
+    """Return the word in lower case, with runs of spaces, hyphens and underscores as one underscore."""
     return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFKC", word).casefold()).strip("_")
