@@ -32,7 +32,15 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     x, y, *_ = split.fetch(tf.constant(chosen, tf.int64))
     tensor = model.get_layer(output).output if output else model.outputs[0]
     place = next(i for i, each in enumerate(model.outputs) if each is tensor)
-    given: Any = model(x, training=False)
+
+    def called(x: Any) -> tuple[Any, Any]:
+        """The outputs, and what went into the softmax or sigmoid at the end, which Keras's losses use; else None."""
+        given = model(x, training=False)
+        return given, getattr(keras.tree.flatten(given)[place], "_keras_logits", None)
+
+    if not model.run_eagerly:  # an eager loop over the time of an LSTM takes seconds
+        called = tf.function(called, autograph=False)
+    given, inner = called(x)
     flat, true = keras.tree.flatten(given), keras.tree.flatten(y)
     found, columns = flat[place], flat[place].shape[-1]
     if len(true) == len(flat):  # set other outputs to their targets, so that their loss is small
@@ -48,7 +56,9 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         """Return the loss if the true class has the value `scale`; one column gets 1 - `scale` for the first class."""
         return loss(scale * hot if columns > 1 else scale * (hot - 0.5) + 0.5)
 
-    ends = hasattr(found, "_keras_logits")  # softmax or sigmoid: Keras's losses use its logits
+    ends = inner is not None
+    if ends:
+        found._keras_logits = inner
     relative, logits, activation = columns > 1, False, None
     try:
         falls = certain(1) - certain(1.1)
@@ -62,7 +72,7 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     word, wrong = "softmax" if columns > 1 else "sigmoid", []
     if logits and ends:
         wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
-    if not logits and not _are_probabilities(model, x, place, relative):
+    if not logits and not _are_probabilities(called, x, place, relative):
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
     if activation and columns == 1:
         model.compute_metrics(x, y, given)  # creates them
@@ -74,12 +84,12 @@ def examine(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     return activation, wrong
 
 
-def _are_probabilities(model: keras.Model, x: Any, place: int, relative: bool) -> bool:
+def _are_probabilities(called: Any, x: Any, place: int, relative: bool) -> bool:
     """Whether outputs lie in [0, 1] for normal and extreme inputs; if `relative`, rows must also sum to 1."""
 
     def output(factor: float) -> Any:
         scaled = keras.tree.map_structure(lambda v: v * factor if v.dtype.is_floating else v, x)
-        return keras.tree.flatten(model(scaled, training=False))[place]
+        return keras.tree.flatten(called(scaled)[0])[place]
 
     values = np.concatenate([output(factor) for factor in (1, FAR, -FAR)]).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
