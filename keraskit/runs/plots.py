@@ -192,7 +192,8 @@ def sheet(shown: Sheet, side: float = 1.25) -> Figure:
     columns = max(1, min(shown.columns, len(shown.pictures)))
     rows = -(-len(shown.pictures) // columns)
     lines = max((caption.count("\n") + 1 for caption in shown.captions), default=1)
-    box, top, row = side - 0.1, 0.4, side + 0.14 * lines  # inches, like all that follows
+    highest = max((picture.shape[0] / max(picture.shape[:2]) for picture in shown.pictures), default=1.0)
+    box, top, row = side - 0.1, 0.4, (side - 0.1) * highest + 0.14 * lines + 0.1  # inches, like all that follows
     width, height = max(side * columns, 4.0), top + row * rows
     figure = _figure(width, height)
     figure.set_layout_engine("none")
