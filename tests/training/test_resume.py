@@ -94,7 +94,7 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
     assert outcome(only(tmp_path)) == unbroken("cnn")
     run = RunFolder(only(tmp_path)).read_json("run.json")
     assert [(r["epoch"], r["step"]) for r in run["resumed"]] == positions
-    assert run["timings"]["fit"] > sum(row["seconds"] for row in RunFolder(only(tmp_path)).read_history()) * 0.9
+    assert run["timings"]["fit"] > sum(row["seconds"] for row in RunFolder(only(tmp_path)).read_history())
 
 
 class Ends(keras.callbacks.Callback):
