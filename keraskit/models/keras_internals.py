@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
+from keras.src.ops.numpy import Take
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.eager import context
@@ -16,6 +17,8 @@ MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fai
 DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves autotuning on
 # While a step is traced for XLA:
 ASSERT_EQUAL = check_ops, "assert_equal"
+# Operations of a graph, which have no public class:
+TAKE = Take  # of `keras.ops.take`
 
 
 def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int) -> Any:

@@ -19,6 +19,7 @@ USED = {
     "tensorflow.python.ops.check_ops.assert_equal": "training/micro_batches.py leaves out what XLA would leave out",
     "tensorflow.python.eager.context.Context.configure_coordination_service": "distributed/cluster.py",
     "tensorflow.python.eager.context.Context.wait_at_barrier": "distributed/cluster.py",
+    "keras.src.ops.numpy.Take": "training/micro_batches.py: it treats each example by itself",
     "keras.Model._flatten_layers": "layers within layers are counted, looked at, and chosen for",
     "keras.callbacks.CallbackList.set_model": "training/fit.py reads the `_model` that it sets",
     "keras.src.trainers.epoch_iterator.EpochIterator._enumerate_iterator": "datasets/epochs.py: opened twice",

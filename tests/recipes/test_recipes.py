@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 from conftest import ROOT
 from shared_data import shared
@@ -15,6 +16,7 @@ from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
 from keraskit.recipe import call, options_of
 from keraskit.registry import find_card, load_recipe, recipes_available
+from keraskit.training.acceleration import micro_batches
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
 
@@ -58,6 +60,16 @@ def test_cnn_as_printed_is_the_documents_graph():
     model = load_recipe("cnn").build(as_printed=True)
     assert rows(model) == CNN_AS_PRINTED
     assert model.count_params() == CNN_AS_PRINTED_TOTAL
+
+
+def test_a_permuting_lstm_is_the_plain_one_on_permuted_steps():
+    build, rows = load_recipe("lstm").build, np.random.default_rng(1).random((4, 28, 28), np.float32)
+    plain, permuting = build(timesteps=28), build(timesteps=28, permute=True)
+    plain.set_weights(permuting.get_weights())
+    order = np.random.default_rng(0).permutation(28)
+    np.testing.assert_array_equal(permuting(rows), plain(rows[:, order]))
+    assert not np.allclose(permuting(rows), plain(rows))
+    assert micro_batches.hindrance(permuting, "sparse_categorical_crossentropy") == ""
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -21,6 +21,7 @@ BY_EXAMPLE = {  # layers that treat each example independently
     *(layers.Conv1D, layers.Conv2D, layers.MaxPooling1D, layers.MaxPooling2D, layers.AveragePooling1D),
     *(layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D, layers.Flatten, layers.Reshape, layers.Permute),
     *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
+    keras_internals.TAKE,
 }
 OF_A_BATCH = ("dice", "tversky", "circle")  # losses over the whole batch
 UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # losses whose axis, or wrapped function, is not known
@@ -43,7 +44,7 @@ def _goes_by_example(operation: Any) -> bool:
         known
         and all(each is None or _is_keras(each) for each in called)
         and not any(getattr(operation, name, False) for name in ("mask_zero", "stateful"))
-        and 0 not in keras.tree.flatten(getattr(operation, "axis", -1))
+        and not {0, None} & {*keras.tree.flatten(getattr(operation, "axis", -1))}
     )
 
 
