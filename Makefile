@@ -5,12 +5,13 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 ARGS    ?=
+GRAPHS  ?= runs/graphs
 BIN     := $(VENV)/bin
 RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test list show doctor results bench docs chapters notebook lint clean $(RECIPES)
+.PHONY: help run test versions list show doctor results bench docs chapters notebook lint clean $(RECIPES)
 
 help:             ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true
@@ -24,11 +25,14 @@ $(RECIPES): %: $(VENV)/.installed
 test: $(VENV)/.installed-dev   ## run the test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
+versions: $(VENV)/.installed   ## run the tests with the lowest and the newest versions allowed, write docs/versions.md
+	@$(PIP) uv && $(BIN)/python benchmarks/versions.py
+
 list: $(VENV)/.installed       ## list the recipes
 	@$(BIN)/keraskit list
 
-show: $(VENV)/.installed       ## show every recipe, and draw its graph into docs/architecture
-	@for name in $(RECIPES); do $(BIN)/keraskit show $$name --graph docs/architecture/$$name.svg || exit $$?; done
+show: $(VENV)/.installed       ## show every recipe, and draw its graph into GRAPHS (runs/graphs; the pages' are in docs/architecture)
+	@mkdir -p $(GRAPHS) && for name in $(RECIPES); do $(BIN)/keraskit show $$name --graph $(GRAPHS)/$$name.svg || exit $$?; done
 
 doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor
@@ -57,7 +61,7 @@ chapters: $(VENV)/.installed-chapters   ## make a notebook of each text in docs/
 notebook: chapters             ## open the chapters in a browser
 	@cd docs/chapters && $(abspath $(BIN))/jupyter lab $(ARGS)
 
-lint: $(VENV)/.installed-dev   ## check style and the types of public signatures
+lint: $(VENV)/.installed-lint  ## check style and the types of public signatures
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:            ## remove the environment and what was built; runs/ stays
@@ -78,6 +82,10 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what the tests need into $(VENV) ..."
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-lint: $(VENV)/.installed
+	@$(PIP) --editable '.[lint]'
 	@touch $@
 
 $(VENV)/.installed-chapters: $(VENV)/.installed

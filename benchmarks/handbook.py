@@ -183,8 +183,8 @@ def models() -> str:
     lines = [
         "# The models, drawn",
         "",
-        "Click on a drawing to open it in full. `make show` draws them; `keraskit show NAME --graph FILE.svg` draws "
-        "one, with a model's flags as you like them.",
+        "Click on a drawing to open it in full. `make show GRAPHS=docs/architecture` draws them; `keraskit show NAME "
+        "--graph FILE.svg` draws one, with a model's flags as you like them.",
         "",
         f"|{'  |' * ACROSS}",
         f"|{' --- |' * ACROSS}",

@@ -13,9 +13,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from keraskit import start
@@ -26,6 +25,7 @@ import document  # noqa: E402
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from PIL import Image  # noqa: E402
+from timed import Timed, ratio  # noqa: E402
 
 from keraskit.config import RunConfig, Settings  # noqa: E402
 from keraskit.datasets.epochs import ShuffledEpochs  # noqa: E402
@@ -39,7 +39,6 @@ from keraskit.training.settings import settle  # noqa: E402
 from keraskit.training.setup import TrainingSetup, prepare  # noqa: E402
 
 STORED, PETS = (375, 500), 640
-SECONDS = 6.0  # of steps in one measurement: a run calls `fit` once, so what that costs should weigh little here too
 OPTIONS = {
     "vgg16": {k: v for k, v in document.SMALL_VGG.items() if k != "classes"},
     "cats_dogs_features": document.PRETRAINED,
@@ -67,43 +66,6 @@ def peak(dtype: str, side: int = 2048) -> float:
         product().numpy()
         times.append(time.perf_counter() - started)
     return 2 * side**3 / statistics.median(times)
-
-
-class Timed:
-    """Trains for so many epochs of so many steps, and remembers how long one step took, all in all.
-
-    Args:
-        run: given epochs and steps in each, trains.
-        most: steps of a whole epoch. What takes longer than a few seconds is cut; what takes less is repeated.
-        several: steps that are handed over at once.
-    """
-
-    def __init__(self, run: Callable[[int, int], Any], most: int, several: int = 1) -> None:
-        self.run, self.seconds = run, []
-        few = min(most, 2 * several)
-        run(1, few)  # compiles
-        started = time.perf_counter()
-        run(1, few)
-        wanted = max(few, round(SECONDS * few / (time.perf_counter() - started)))
-        self.steps, self.epochs = min(most, wanted), max(1, wanted // most)
-        run(1, self.steps)
-
-    def measure(self) -> None:
-        """Once more."""
-        started = time.perf_counter()
-        self.run(self.epochs, self.steps)
-        self.seconds.append((time.perf_counter() - started) / (self.epochs * self.steps))
-
-    @property
-    def step(self) -> float:
-        """Seconds of a step."""
-        return statistics.median(self.seconds)
-
-
-def ratio(one: Timed, other: Timed) -> float:
-    """How many times as long one takes, in the median of the ratios within each round: a shared machine has fast
-    minutes and slow ones."""
-    return statistics.median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
 
 
 def documents(way: document.Way, batch: int, most: int) -> Timed:

@@ -1,0 +1,140 @@
+"""Training steps in PyTorch, in a process without TensorFlow: with both in one, some of their versions crash.
+
+    python benchmarks/torch_steps.py RECIPE BATCHES.npz STEPS
+
+benchmarks/pytorch.py starts it, and asks for one measurement after another by a line each.
+"""
+
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from timed import Timed
+from torch import nn
+
+
+class Last(nn.Module):
+    """The last state of a recurrent layer."""
+
+    def __init__(self, layer: nn.LSTM) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Batch first."""
+        return self.layer(x)[1][0][-1]
+
+
+def mlp() -> nn.Module:
+    """As the recipe."""
+    sizes = (784, 512, 216, 128)
+    hidden = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*hidden, nn.Linear(128, 10))
+
+
+def cnn() -> nn.Module:
+    """As the recipe."""
+    first = (nn.Conv2d(1, 128, 4), nn.ReLU(), nn.MaxPool2d(2))
+    second = (nn.Conv2d(128, 64, 4), nn.ReLU(), nn.MaxPool2d(2))
+    return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(1_024, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def lstm() -> nn.Module:
+    """As the recipe."""
+    return nn.Sequential(Last(nn.LSTM(1, 128, batch_first=True)), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def cats_dogs() -> nn.Module:
+    """As the recipe, but that its one output is a logit."""
+    layers: list[nn.Module] = []
+    for before, filters in ((3, 32), (32, 64), (64, 128), (128, 128)):
+        layers += [nn.Conv2d(before, filters, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(6_272, 512), nn.ReLU(), nn.Linear(512, 1))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "cats_dogs": cats_dogs}
+
+
+@dataclasses.dataclass
+class Way:
+    """How PyTorch computes."""
+
+    compiled: bool = False
+    bfloat16: bool = False
+    channels_last: bool = False
+
+    def __str__(self) -> str:
+        return ", ".join(
+            [
+                "compiled" if self.compiled else "eager",
+                "bfloat16" if self.bfloat16 else "float32",
+                *["channels_last"] * self.channels_last,
+            ]
+        )
+
+
+def batches(name: str, file: str, layout: torch.memory_format) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of a file, channels first."""
+    found = []
+    with np.load(file) as arrays:
+        for x, y in zip(arrays["x"], arrays["y"], strict=True):
+            inputs = torch.from_numpy(x)
+            if inputs.ndim == 4:
+                inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            found.append(
+                (inputs, torch.from_numpy(y).float()[:, None] if name == "cats_dogs" else torch.from_numpy(y).long())
+            )
+    return found
+
+
+def torches(name: str, file: str, most: int, way: Way) -> Timed:
+    """PyTorch's step: forward, loss, backward, Adam."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]()
+    layout = torch.channels_last if way.channels_last else torch.contiguous_format
+    network = network.to(memory_format=layout)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+    lossy = nn.BCEWithLogitsLoss() if name == "cats_dogs" else nn.CrossEntropyLoss()
+    data = batches(name, file, layout)
+
+    def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=way.bfloat16):
+            answers = network(x)
+        return lossy(answers.float(), y)
+
+    loss_of = torch.compile(loss_of) if way.compiled else loss_of
+
+    def run(epochs: int, steps: int) -> None:
+        for i in range(epochs * steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss_of(*data[i % len(data)]).backward()
+            optimizer.step()
+
+    return Timed(run, most)
+
+
+def main(name: str, file: str, most: int) -> None:
+    """Tell the fastest way, then the seconds of a step in the usual and the fastest way, once for each line read."""
+    usual, tried = torches(name, file, most, Way()), []
+    for compiled, bfloat16 in itertools.product((False, True), repeat=2):
+        if compiled and name == "lstm":
+            continue  # torch.compile leaves nn.LSTM as it is
+        way = Way(compiled, bfloat16, channels_last=name in ("cnn", "cats_dogs"))
+        timed = torches(name, file, most, way)
+        timed.measure()
+        tried.append((timed.step, str(way), timed))
+        print(f"  {way}: {timed.step * 1e3:.2f} ms", file=sys.stderr, flush=True)
+    _, words, fastest = min(tried, key=lambda each: each[0])
+    print(json.dumps({"torch": torch.__version__, "fastest": words}), flush=True)
+    for _ in sys.stdin:
+        for timed in (usual, fastest):
+            timed.measure()
+        print(json.dumps([usual.seconds[-1], fastest.seconds[-1]]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
