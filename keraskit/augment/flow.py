@@ -78,11 +78,13 @@ def flow_from_directory(
     files = sources.open_files(Path(directory))
     classes, pairs, _ = layout.by_class(files.names, files.others, files.root)
     names, labels = [name for name, _ in pairs], layout.labels_of(pairs)
+    if not names:
+        raise UserError(f"{files.root} holds no pictures of classes: {sources.listed(files.skipped)}.")
     if class_mode == "binary" and len(classes) != 2:
         raise UserError(f'class_mode="binary" is for two classes; there are {len(classes)}.', 'Take "categorical".')
     pixels = np.empty((len(names), *target_size, 3), np.uint8)
     if bad := folder.read(files, names, pixels, target_size).bad:
-        raise UserError(f"{files.root}: {folder.listed(bad)}.", "Remove what is no picture.")
+        raise UserError(f"{files.root}: {sources.listed(bad)}.", "Remove what is no picture.")
     one_hot = np.eye(len(classes), dtype=np.float32)[labels]
     targets = {"categorical": one_hot, "binary": labels.astype(np.float32), "sparse": labels, None: None}[class_mode]
     made = flow(augmentation, pixels, targets, **words)

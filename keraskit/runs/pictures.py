@@ -24,7 +24,7 @@ from keraskit.datasets import array_files
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.images.decode import BadPicture
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
-from keraskit.datasets.images.folder import listed
+from keraskit.datasets.images.sources import listed
 from keraskit.errors import UserError, printable
 from keraskit.files import as_csv, atomic, write_text
 from keraskit.runs import metrics, plots

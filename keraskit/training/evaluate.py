@@ -20,7 +20,7 @@ from keraskit.runs.results import by_output
 from keraskit.training import hardware, resume
 from keraskit.training.fit import enough_memory
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, build, compile_model, follow_classes, load, source_of
+from keraskit.training.setup import TrainingSetup, build, compile_model, follow_data, load, source_of
 
 Evaluated = tuple[dict[str, float], SplitPredictions]
 
@@ -39,7 +39,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
     recipe = resume.recipe_of(folder, named)
     settings = settle(recipe, *resume.asked(folder))
     source = source_of(recipe, settings)
-    settings = follow_classes(recipe, settings, source.classes)
+    settings = follow_data(recipe, settings, source)
     with hardware.configure(settings.replace(threads=None, devices=None)).scope:  # TensorFlow takes these only once
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)

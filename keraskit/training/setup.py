@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,6 +19,7 @@ from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import ARRAYS, Recipe, call, place
+from keraskit.registry import Card
 from keraskit.training import acceleration, hardware, monitor, user_callbacks
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -65,7 +65,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     """Build, initialise and compile the model, and load its data from `source`, which the recipe's `data` returned."""
     cluster = devices.cluster
     keras.utils.set_random_seed(settings.seed)
-    settings = follow_classes(recipe, settings, source.classes)
+    settings = follow_data(recipe, settings, source)
     with devices.scope:
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
@@ -97,10 +97,13 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
 
 
-def follow_classes(recipe: Recipe, settings: Settings, classes: Sequence[str]) -> Settings:
-    """Set `classes` from the data, if the builder has this parameter."""
-    takes, count = inspect.signature(recipe.build).parameters, len(classes)
-    if "classes" not in takes or not classes:
+def follow_data(recipe: Recipe, settings: Settings, source: Any) -> Settings:
+    """Set `classes` if the builder has this parameter; on files of one's own, make an epoch of our recipes one pass."""
+    given = settings.requested["knobs"].get("steps_per_epoch") or not Card(recipe.source, recipe.name).ours
+    if source.source.get("path") and not source.source.get("reference", True) and not given:
+        settings = settings.replace(steps_per_epoch=None)
+    takes, count = inspect.signature(recipe.build).parameters, len(source.classes)
+    if "classes" not in takes or not count:
         return settings
     options = {name: value for name, value in settings.options.items() if name != "classes"}
     return settings.replace(options=options if takes["classes"].default == count else options | {"classes": count})

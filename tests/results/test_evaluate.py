@@ -67,6 +67,14 @@ def test_names_ids_and_indices_are_not_mixed():
             imagenet.labels().find(words)
 
 
+def test_classes_called_by_numbers_have_no_indices():
+    labels = Labels(["10", "3", "7"], "this run")
+    assert labels.find(["3", "7", "10"]) == {"3": 1, "7": 2, "10": 0}
+    for words in (["0", "1", "2"], ["3", "1"], ["03"]):
+        with pytest.raises(UserError, match=r"names no class of this run\..* by name, are 10, 3, 7"):
+            labels.find(words)
+
+
 def test_pictures_in_folders_or_with_their_class_in_their_names(tmp_path):
     expected = {"TENCH/c.jpg": "tench", "tench/c.jpg": "tench", "cock/d.jpg": "cock", "lion/below/b.PNG": "lion"}
     expected |= {"crane (n02012849)/x.jpg": "crane (n02012849)"}

@@ -24,7 +24,7 @@ from keraskit.runs.folder import RunFolder
 from keraskit.tools.export import export
 from keraskit.training.evaluate import reopen
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, follow_classes, load
+from keraskit.training.setup import build, follow_data, load
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 needs_all = pytest.mark.skipif(
@@ -88,7 +88,7 @@ def untrained(name, **options):
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), options)
     source = call(recipe.data, settings.arguments)
-    model = build(recipe, follow_classes(recipe, settings, source.classes))
+    model = build(recipe, follow_data(recipe, settings, source))
     splits = load(recipe, settings, model, source)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
     return export.exportable(model, facts, splits.test.limited(8), splits.train)

@@ -1,16 +1,21 @@
 """The ladder of cats and dogs in small: each recipe runs, and what it promises of frozen and unfrozen layers holds."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import keraskit
+from keraskit.config import RunConfig
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.pictures import say_trained_on
+from keraskit.training.settings import settle
+from keraskit.training.setup import follow_data, source_of
 
 SMALL = {"alpha": 0.25, "size": 32}
 
@@ -69,6 +74,16 @@ def test_one_sigmoid_names_both_classes(from_scratch):
     assert confusion.sum(1).tolist() == [6, 6]
     assert np.trace(confusion) / 12 == pytest.approx(from_scratch.metrics["accuracy"])
     assert run["config"]["steps_per_epoch"] == 6  # of 3 that one pass has
+
+
+def test_on_files_of_ones_own_an_epoch_is_one_pass_unless_steps_are_given(place, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(place / "keras"))
+    recipe, photos = keraskit.load_recipe("cats_dogs"), {"data_dir": place / "photos"}
+    own = dataclasses.replace(recipe, source=None)
+    for asked, options, which, steps in (({}, photos, recipe, None), ({"steps_per_epoch": 100}, photos, recipe, 100),
+                                         ({}, {}, recipe, 100), ({}, photos, own, 100)):  # fmt: skip
+        settings = settle(which, RunConfig(**asked), options)
+        assert follow_data(which, settings, source_of(which, settings)).steps_per_epoch == steps
 
 
 def test_features_are_the_bases_and_only_the_classifier_learned(place, features):

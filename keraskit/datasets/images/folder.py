@@ -17,6 +17,7 @@ from keraskit import system
 from keraskit.datasets import splitting
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.layout import Labelled, Layout, labels_of
+from keraskit.datasets.images.sources import listed
 from keraskit.datasets.pipeline import in_python
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits, tensors
@@ -25,7 +26,6 @@ from keraskit.errors import UserError
 from keraskit.start import tf
 
 MOST_BAD = 0.05  # fraction of all images; more point to another problem
-SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,12 +152,6 @@ class OnDisk:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         read = [os.pread(self._file.fileno(), self._bytes, i * self._bytes) for i in rows.tolist()]
         return np.frombuffer(b"".join(read), np.uint8).reshape(-1, *self._shape)
-
-
-def listed(bad: dict[str, str]) -> str:
-    """Return the first few names, each with its problem."""
-    more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
-    return "; ".join(f"{name} {problem}" for name, problem in list(bad.items())[:SHOWN]) + more
 
 
 def _mixed(pairs: Labelled, limit: int | None) -> Labelled:

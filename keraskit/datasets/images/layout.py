@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from keraskit.datasets import splitting
 from keraskit.datasets.checks import MOST_CLASSES
+from keraskit.datasets.images.sources import listed
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 
@@ -48,11 +49,13 @@ def arrange(
     shares: tuple[int, ...] | None = None,
     by: str | None = None,
     others: Iterable[str] = (),
+    skipped: Mapping[str, str] = {},
 ) -> Layout:
     """Sort images into classes and splits by their names only, in whatever order they are given.
 
     Args:
         names, others, where: as in `by_class`.
+        skipped: what else is left out, and why.
         most: images to take from each class of Kaggle's cats and dogs, in the tutorial's order.
         shares: percent to train, validate and test (default: 70, 15, 15; for Kaggle's data set, the tutorial's split).
         by: "random" cuts each class at random with a fixed seed, "name" in the order of names, "group" by whole groups
@@ -61,9 +64,12 @@ def arrange(
     Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
     """
     classes, pairs, places = by_class(names, others, where, *_root([tuple(name.split("/")) for name in names]))
+    strangers = sorted(set(names) - set(places))
     if not 2 <= len(classes) <= MOST_CLASSES:
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
         problem = f"{where} has {len(classes):,} classes of pictures; from two to {MOST_CLASSES:,} are possible"
+        if left := listed({**dict.fromkeys(strangers, "is of no class"), **skipped}):
+            problem += f". Left out: {left}"
         raise UserError(f"{problem}.", advice)
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
@@ -90,7 +96,7 @@ def arrange(
                 (parts[giver], parts[missing]), words = divide(parts[giver], (shares[giver], shares[missing]))
                 how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
     splitting.check_classes(dict(zip(SPLITS, map(labels_of, parts), strict=True)), classes, where)
-    return Layout(classes, dict(zip(SPLITS, parts, strict=True)), how, sorted(set(names) - set(places)), document)
+    return Layout(classes, dict(zip(SPLITS, parts, strict=True)), how, strangers, document)
 
 
 def by_class(
@@ -111,7 +117,7 @@ def by_class(
     places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
     full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
     unread: dict[str, Counter[str]] = defaultdict(Counter)
-    for name in () if are_flat else others:
+    for name in others if places and not are_flat else ():
         which, rest = _place(name, root, split)
         if len(rest) > 1 and (which, rest[0]) not in full:
             folder, file = name.removesuffix("/".join(rest[1:])).rstrip("/"), rest[-1]

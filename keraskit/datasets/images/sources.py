@@ -3,8 +3,10 @@
 import glob
 import os
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from keraskit import system
@@ -15,29 +17,35 @@ ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
 RUN = "run.json"  # marks a run folder, which is never data
+HIDDEN, OUTSIDE, A_RUN = "is hidden", "leads out of the archive", "is a run's folder"  # of what is never data
+EMPTY, NO_PICTURE = "is an empty folder", "has no picture's ending"
+SHOWN = 5  # names listed of each reason
 
 
 class Folder:
     """All images below a folder; symbolic links are followed, each folder is visited once.
 
     `names` are relative paths with forward slashes on every system; `read` returns the bytes of one. `others` are files
-    that are not images, and empty folders, which end with a slash.
+    that are not images, and empty folders, which end with a slash; `skipped` says of them, and of hidden files and
+    runs, why they are left out.
     """
 
     def __init__(self, root: Path) -> None:
         self.root, every, seen, links = root, list[str](), set[str](), [str(root)]
+        runs = dict[str, str]()
         for link in links:  # to folders; each real folder is read once
             for folder, folders, files in os.walk(link):
                 real = os.path.realpath(folder)
+                below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times faster than pathlib
                 if real in seen or RUN in files:
+                    runs |= {f"{below}/".removeprefix("./"): A_RUN} if RUN in files else {}
                     folders.clear()
                     continue
                 seen.add(real)
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
-                below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times faster than pathlib
                 every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
-        self.names, self.others = _sorted_out(every)
+        self.names, self.others, self.skipped = _sorted_out(every, runs)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file. Raises OSError, also if it is not a regular file."""
@@ -59,13 +67,19 @@ class Archive:
         encoding = _encoding(b"\n".join(raw.values()))  # where no flag says UTF-8
         names = {each: raw[each].decode(encoding) if each in raw else each.filename for each in members}
         self._members = {name.replace("\\", "/"): each for each, name in names.items()}
-        self.names, self.others = _sorted_out(name for name in self._members if not _leaves(name))
+        ordered = sorted(self._members)
+        full = {name for name, after in pairwise(ordered) if name.endswith("/") and after.startswith(name)}
+        skipped = {name: OUTSIDE for name in ordered if _leaves(name)}
+        every = [name for name in self._members if name not in skipped and name not in full]
+        self.names, self.others, self.skipped = _sorted_out(every, skipped)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
         member = self._members[name]
         if member.file_size > MOST_BYTES:
             raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
+        if member.flag_bits & 1:
+            raise OSError("it is encrypted; unpack the archive")
         try:
             return self._zip.read(member)
         except Exception as error:  # as above
@@ -87,26 +101,47 @@ def find(words: Sequence[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for word in words:
         path = system.expanded(word)
+        below, problem = [path] if path.exists() else [], f"{path} does not exist"
         if path.is_dir():
-            below = sorted(file for name in Folder(path).names if (file := path / name).is_file())
-        else:
-            matching = [str(path)] if path.exists() else sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
-            below = [each for each in map(Path, matching) if path.exists() or each.is_file()]
+            folder = Folder(path)
+            below = sorted(file for name in folder.names if (file := path / name).is_file())
+            problem = f"{path} holds no pictures: {listed(folder.skipped)}"
+        known = next(each for each in (path, *path.parents) if each.exists())  # brackets in its name are no pattern
+        for pattern in (rest := str(path.relative_to(known)), rest.replace("[", "[[]")):
+            names = () if below or known == path else sorted(glob.glob(pattern, root_dir=known, recursive=True))  # noqa: PTH207
+            below = below or [file for name in names if (file := known / name).is_file()]
         if not below:
-            problem = f"{path} holds no pictures" if path.is_dir() else f"{path} does not exist"
             raise UserError(f"{problem}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
     return list(found)
 
 
-def _sorted_out(every: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Split names into images, by file extension, and others; skip hidden files and macOS metadata."""
-    names, others = list[str](), list[str]()
+def listed(problems: Mapping[str, str]) -> str:
+    """Return what is wrong with how many files, and the names of a few."""
+    groups = defaultdict[str, list[str]](list)
+    for name, problem in problems.items():
+        groups[problem].append(name)
+    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
+    said = []
+    for problem, names in ranked[:SHOWN]:
+        few = ", ".join(sorted(names)[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+        said.append(f"{len(names):,} ({few}): each {problem}" if names[1:] else f"{few or 'it'} {problem}")
+    more = sum(len(names) for _, names in ranked[SHOWN:])
+    return "; ".join(said) + f"; and {more:,} more" * bool(more)
+
+
+def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str], list[str], dict[str, str]]:
+    """Split names into images, by file extension, and others; skip hidden files and macOS metadata; add the reasons."""
+    names = list[str]()
     for name in every:
-        if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
-            stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
-            (names if stem and (dot + ending).lower() in ENDINGS else others).append(name)
-    return names, others
+        stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
+        if any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+            skipped[name] = HIDDEN
+        elif stem and (dot + ending).lower() in ENDINGS:
+            names.append(name)
+        else:
+            skipped[name] = NO_PICTURE if name[-1:].strip("/") else EMPTY
+    return names, [name for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)], skipped
 
 
 def _encoding(names: bytes) -> str:

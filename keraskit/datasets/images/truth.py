@@ -6,19 +6,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keraskit import system
-from keraskit.datasets.images.sources import Folder
+from keraskit.datasets.images.sources import Folder, listed
 from keraskit.errors import UserError, did_you_mean
 
 
 class Labels:
-    """Look up the classes of `owner` by name, ignoring case and separators, by WordNet id or by index."""
+    """Look up the classes of `owner` by name, ignoring case and separators, by WordNet id, or by index."""
 
     def __init__(self, names: Sequence[str], owner: str, wordnet: Sequence[str] = ()) -> None:
         self.names, self.owner = list(names), owner
         plain = [_plain(name) for name in names]
         exact, by_id = ({each: k for k, each in enumerate(several)} for several in (names, wordnet))
         alone = {name: k for k, name in enumerate(plain) if plain.count(name) == 1}
-        by_index = {str(k): k for k in range(len(names))}
+        numbered = any(name.isdecimal() for name in names)  # as in folders 3, 7 and 10, which are no indices
+        by_index = {} if numbered else {str(k): k for k in range(len(names))}
+        self.kinds = "name" if numbered else "name or index"
         self._ways = (
             lambda word: exact.get(word, alone.get(_plain(word))),
             lambda word: by_id.get("".join(re.findall(r"(?<![a-z0-9])n\d{8}(?!\d)", word.casefold()))),
@@ -34,7 +36,7 @@ class Labels:
             return best
         if unknown := [word for word in words if not any(word in each for each in found)]:
             few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
-            advice = f"{did_you_mean(unknown[0], self.names)} Its classes, by name or index, are {few}."
+            advice = f"{did_you_mean(unknown[0], self.names)} Its classes, by {self.kinds}, are {few}."
             raise UserError(f"{unknown[0]!r} names no class of {self.owner}.", advice)
         problem = f"{', '.join(words[:12])} name classes of {self.owner} in several ways"
         raise UserError(f"{problem}.", "Take names for all, or WordNet ids, or indices.")
@@ -44,13 +46,16 @@ class Labels:
 
         Raises UserError if a name is not a class, or if there are no images.
         """
-        truth: dict[Path, str] = {}
+        truth, skipped = dict[Path, str](), dict[str, str]()
         for root in map(system.expanded, folders):
-            words = {name: self._word(name) for name in sorted(Folder(root).names)}
+            folder = Folder(root)
+            words = {name: self._word(name) for name in sorted(folder.names)}
             classes = self.find(words.values())
             truth |= {root / name: self.names[classes[word]] for name, word in words.items()}
+            skipped |= folder.skipped
         if not truth:
-            problem = f"{', '.join(map(str, folders)) or 'None'} is no folder that holds pictures."
+            why = f": {listed(skipped)}" if skipped else ""
+            problem = f"{', '.join(map(str, folders)) or 'None'} is no folder that holds pictures{why}."
             raise UserError(problem, "--evaluate needs pictures whose class is known: a subfolder per class.")
         return truth
 

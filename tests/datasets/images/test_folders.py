@@ -13,9 +13,11 @@ from PIL import Image
 from shared_data import shared
 
 from keraskit import system
+from keraskit.augment import Augmentation
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets, folder
 from keraskit.datasets.images.layout import arrange, group_of
 from keraskit.datasets.images.sources import Archive, Folder, find, open_files
+from keraskit.datasets.images.truth import Labels
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
@@ -103,10 +105,34 @@ def test_links_are_followed_once_and_figures_of_runs_are_no_data(tmp_path):
 def test_find_takes_files_folders_and_patterns_once(photographs):
     assert len(find([photographs / "red", photographs / "red" / "1.jpg"])) == 40
     assert find([f"{photographs}/blue/1[01].*"]) == [photographs / "blue" / name for name in ("10.png", "11.jpg")]
+    brackets = (photographs / "blue").rename(photographs / "blue [1]")  # which as a pattern would be "blue 1"
+    for pattern in ("blue [[]1]/1[01].*", "blue [1]/1[01].*", "b* [1]/1?.*", "blue [1]"):
+        assert set(find([photographs / pattern])) >= {brackets / "10.png", brackets / "11.jpg"}
     (photographs / "new").mkdir()
     for word, why in (("nowhere", "does not exist"), (photographs / "new", "holds no pictures")):
         with pytest.raises(UserError, match=why):
             find([word])
+
+
+def test_where_nothing_is_left_the_message_counts_what_was_left_out_and_why(tmp_path):
+    root = tmp_path / "data"
+    for name in (*(f"a/{i}.psd" for i in range(9)), ".git/x.jpg", "a/.DS_Store", "lone.jpg", "b/"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).mkdir() if name.endswith("/") else (root / name).write_bytes(b"")
+    shutil.make_archive(str(root), "zip", root)
+    (root / "run").mkdir()
+    (root / "run" / "run.json").touch()
+    known = "9 (a/0.psd, a/1.psd, a/2.psd, a/3.psd, a/4.psd, ...): each has no picture's ending"
+    known = [known, "2 (.git/x.jpg, a/.DS_Store): each is hidden", "b/ is an empty folder", "lone.jpg is of no class"]
+    for path, more in ((root, "run/ is a run's folder"), (tmp_path / "data.zip", "")):
+        with pytest.raises(UserError, match="has 0 classes of pictures") as error:
+            cats_and_dogs.unit(data_dir=path)
+        assert all(words in str(error.value) for words in (*known, more)), error.value
+    (root / "lone.jpg").unlink()
+    for read in (find, Labels(["a", "b"], "it").of_pictures, lambda roots: Augmentation().flow_from_directory(*roots)):
+        with pytest.raises(UserError) as error:
+            read([root])
+        assert all(words in str(error.value) for words in known[:3]), error.value
 
 
 # Classes and splits
