@@ -26,12 +26,13 @@ class UserError(Exception):
     Args:
         problem: what is wrong, and what was expected.
         advice: what to do next, usually a command.
+        lines: lines of code to print below.
     """
 
     code = 2
 
-    def __init__(self, problem: str, advice: str = "") -> None:
-        super().__init__(" ".join(f"{problem} {advice}".split()))
+    def __init__(self, problem: str, advice: str = "", lines: Iterable[str] = ()) -> None:
+        super().__init__("\n".join([" ".join(f"{problem} {advice}".split()), *lines]))
 
 
 class RunStopped(UserError):

@@ -17,6 +17,7 @@ from typing import Any
 
 from keraskit import start
 from keraskit.config import flags
+from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
 from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import NAMELESS, Recipe
 
@@ -160,6 +161,7 @@ def recipes_available() -> dict[str, Card]:
 
 def find_card(word: str) -> Card:
     """Find a recipe by name, ignoring case, or by file path. Raises UserError if there is none."""
+    refuse_table(Path(word), "a recipe is a Python file", *OF_A_RECIPE)
     if word.endswith(".py") or "/" in word:
         if not Path(word).is_file() or not word.endswith(".py"):
             problem = "does not end in .py" if Path(word).is_file() else "does not exist"

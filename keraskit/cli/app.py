@@ -82,7 +82,7 @@ def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
         except CycloptsError as error:
             code = _fail([_refusal(error, name)], BAD_INPUT)
         except UserError as error:
-            code = _fail(user_code.explain(error) or [error], error.code)
+            code = _fail(user_code.explain(error) or str(error).split("\n"), error.code)
         except KeyboardInterrupt as stopped:
             code = _fail([str(stopped) or "Interrupted."], getattr(stopped, "code", 130))
         except OSError as error:  # a full disk, a name that is too long, an unwritable folder

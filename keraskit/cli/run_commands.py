@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from keraskit import start
+from keraskit.datasets.tables import refuse_table
 from keraskit.errors import Count, UserError, printable
 from keraskit.files import PAGES, PICTURES, check_file, check_new, write_text
 from keraskit.runs import manifest
@@ -79,6 +80,10 @@ def predict(
     if facts["status"] != "finished":
         best = f"its model is the best of {len(folder.read_history())} of {facts['config']['epochs']} epochs"
         print(f"NOTE           {printable(folder.path)} is {printable(facts['status'])}: {best}", flush=True)
+    for file in pictures:
+        array, taken = file.with_suffix(".npy"), "`predict` takes pictures, or the model's inputs as an .npy"
+        then = f"These lines make {array}, without the target:"
+        refuse_table(file, taken, then, f"np.save({str(array)!r}, x)", target=False)
     if pictures[0].suffix in (".npy", ".npz"):
         wait_for_tensorflow()
         from keraskit.tools.predict import predict_arrays, show_arrays

@@ -16,8 +16,10 @@ import numpy as np
 from keraskit import system
 from keraskit.datasets import array_files, mnist
 from keraskit.datasets.arrays import from_arrays
+from keraskit.datasets.images.sources import refuse_pictures
 from keraskit.datasets.preprocessing import Inputs, Scale, Shape
 from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
 from keraskit.errors import UserError
 from keraskit.start import tf
 
@@ -75,6 +77,10 @@ def _digit_and_brightness(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Ten
 
 def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     """Return the splits of MNIST, or of another data set by `from_arrays`, with images in their stored shape."""
+    own = data_dir if dataset in (None, "mnist", *BY_KERAS) else system.expanded(str(dataset))
+    if own and not (own / mnist.FILE).exists():
+        refuse_table(own, "this recipe reads pictures in arrays, and other data belong to a recipe", *OF_A_RECIPE)
+        refuse_pictures(own)
     if dataset in (None, "mnist"):
         arrays, source = mnist.load(data_dir)
         inputs = Inputs((28, 28), 1, scale, (28, 28, 1))

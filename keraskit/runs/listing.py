@@ -115,9 +115,10 @@ def find(paths: Sequence[Path]) -> list[Path]:
     """Find run folders in and below each path, oldest first. Raises UserError if a path has none."""
     found: dict[Path, None] = {}
     for path in paths:
+        manifest.check_folder(path)
         inside = [path] if (path / MANIFEST).exists() else [file.parent for file in path.glob(f"**/{MANIFEST}")]
         if not inside:
-            error = f"{path} has no {MANIFEST}, nor is there any below it." if path.is_dir() else f"There is no {path}."
+            error = f"{path} has no {MANIFEST}, nor is there any below it."
             raise UserError(error, "Name a run's folder, or a folder of runs: they lie in runs/<recipe>/.")
         found |= dict.fromkeys(sorted(inside, key=lambda each: each.name))
     return list(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from keraskit.errors import UserError
+from keraskit.files import MODEL
 from keraskit.runs.folder import MANIFEST, RunFolder
 
 Count = Annotated[int, Field(ge=-(2**62), le=2**62)]
@@ -68,13 +70,33 @@ def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
             yield RunFolder(folder.resolve()), read(RunFolder(folder))
 
 
+def check_folder(path: Path) -> None:
+    """Raise UserError if `path` is no folder, or if it is a model's without its run: with what to do with a model."""
+    file = path if path.is_file() else path / MODEL
+    if file.suffix.lower() in (".keras", ".h5", ".hdf5") and file.is_file() and not (path / MANIFEST).exists():
+        if (file.parent / MANIFEST).exists():
+            raise UserError(f"{file} is a run's model; its scale and classes are beside it.", f"Name {file.parent}")
+        own = f"`keraskit run RECIPE --weights {shlex.quote(str(file))}` makes a run of it"
+        if file.name.endswith(".weights.h5"):
+            raise UserError(f"{file} holds weights alone, and no model.", f"{own}, with the recipe that built it.")
+        problem = f"{file} is a model without its run, which knows the pictures' scale and the classes."
+        lines = (
+            "import keras",
+            f"model = keras.saving.load_model({str(file)!r}, compile=False)",
+            "picture = keras.utils.load_img('photo.jpg', target_size=model.input_shape[1:3])",
+            "print(model.predict(keras.utils.img_to_array(picture)[None] / 255))  # scaled as in training: here 0 to 1",
+        )
+        raise UserError(problem, f"{own}, by training it on. Keras alone predicts with it:", lines)
+    if not path.is_dir():
+        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
+
+
 def newest(path: Path, unfinished: bool = False) -> RunFolder:
     """Return `path` if it is a run folder, else that of the newest finished run in it or its subfolders.
 
     Raises UserError if there is none, or if the run in `path` itself has not finished, unless `unfinished`.
     """
-    if not path.is_dir():
-        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
+    check_folder(path)
     if (path / MANIFEST).exists():
         status = read(RunFolder(path)).get("status")
         if status != "finished" and not unfinished:

@@ -55,8 +55,7 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     A finished run is returned if `epochs` differs from its own number. Raises UserError if there is no run, or if it is
     still running.
     """
-    if not path.is_dir():
-        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
+    manifest.check_folder(path)
     found = [run for run, facts in manifest.runs(path) if facts.get("status") != "finished"]
     folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
     if folder is None:

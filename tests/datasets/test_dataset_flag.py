@@ -1,8 +1,11 @@
 """--dataset: a user's own arrays, any number of classes; whatever is wrong with them is one clear error."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
+from hostile import command
 
 import keraskit
 from keraskit.datasets import array_files, digits
@@ -148,3 +151,14 @@ def test_labels_that_are_text_are_classes_by_their_names(npz):
         assert np.array_equal(splits.test.take(np.arange(40))[1], splits.test.labels)
     with pytest.raises(UserError, match="the label '=so so' is none of the named classes"):
         digits.images(dataset=str(npz(arrays | text | {"classes": np.array(["a", "b", "c"])})))
+
+
+@pytest.mark.parametrize("flag", ["--dataset", "--data-dir"])
+def test_pictures_in_files_are_for_another_recipe_which_is_named(flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos" / "a").mkdir(parents=True)
+    (tmp_path / "my photos" / "a" / "1.jpg").touch()
+    shutil.make_archive("photos", "zip", "my photos")
+    for name, quoted in (("my photos", "'my photos'"), ("photos.zip", "photos.zip")):
+        code, err = command(["run", "cnn", flag, name], capsys)
+        assert code == 2 and err.count("\n") == 1 and f"`keraskit run cats_dogs --data-dir {quoted}`" in err

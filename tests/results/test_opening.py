@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keraskit
 from keraskit.cli import app
@@ -151,3 +153,35 @@ def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, s
     for verb in ("demo", "export", "verify"):
         code, _, err = say(verb, folder.path)
         assert code == 2 and err.count("\n") == 1 and "has not finished: it is interrupted" in err
+
+
+DOORS = (
+    "predict {} x.png",
+    "explain {} x.png",
+    "export {}",
+    "demo {}",
+    "verify {}",
+    "resume {}",
+    "compare {}",
+    "runs {}",
+)
+
+
+@pytest.mark.parametrize("verb", DOORS)
+def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, say, tiny_run, verb):
+    photo = keras.Sequential([keras.Input((6, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    Image.new("RGB", (9, 9), "red").save("photo.jpg")
+    shutil.copy("photo.jpg", "x.png")
+    (here / "bare").mkdir()
+    photo.save_weights("w.weights.h5")
+    for name in ("old.h5", "new.keras", "bare/model.keras"):
+        photo.save(name)
+    for name in ("old.h5", "new.keras", "bare"):
+        code, out, err = say(*verb.format(name).split())
+        assert code == 2 and not out and "is a model without its run" in err and "`keraskit run RECIPE --weights" in err
+        if verb is DOORS[0]:
+            exec("\n".join(line.strip() for line in err.splitlines()[1:]), names := {})
+            assert all(map(np.array_equal, names["model"].get_weights(), photo.get_weights()))
+    for name, words in (("w.weights.h5", "holds weights alone"), (tiny_run.folder / "model.keras", "is a run's model")):
+        code, _, err = say(*verb.format(name).split())
+        assert code == 2 and err.count("\n") == 1 and words in err

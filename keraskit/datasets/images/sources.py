@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shlex
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -91,6 +92,14 @@ def open_files(root: Path) -> Folder | Archive:
     if not root.exists():
         raise UserError(f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder per class.")
     return Folder(root) if root.is_dir() else Archive(root)
+
+
+def refuse_pictures(path: Path) -> None:
+    """Raise UserError for a folder or zip archive of images, for a recipe that reads arrays."""
+    if (path.suffix.lower() == ".zip" or path.is_dir()) and (names := open_files(path).names):
+        problem = f"{path} holds {len(names):,} pictures in files, and this recipe reads arrays"
+        command = f"`keraskit run cats_dogs --data-dir {shlex.quote(str(path))}`"
+        raise UserError(f"{problem}.", f"cats_dogs is for such pictures, of any classes: {command}")
 
 
 def find(words: Sequence[str | Path]) -> list[Path]:

@@ -1,0 +1,69 @@
+"""A table in place of a recipe, arrays or pictures: the lines that are printed make its arrays."""
+
+import numpy as np
+import pytest
+from hostile import command
+
+import keraskit
+
+X = np.arange(80.0).reshape(40, 2)
+PRICE = X.sum(1) * 1.5
+ROWS = [(f"{a:g}", f"{b:g}", price, i) for i, ((a, b), price) in enumerate(zip(X, PRICE, strict=True))]
+TABLES = {  # lines of a file, its encoding, its target, and the target's name
+    "houses.csv": (["area,rooms,town,price", *(f"{a},{b},Bonn,{p}" for a, b, p, _ in ROWS)], "utf-8", PRICE, "price"),
+    "it's [1].csv": ([f"{a},{b},{p}" for a, b, p, _ in ROWS], "utf-8", PRICE, "column 2"),
+    "房价.csv": (["面积;房间;价格", *(f"{a};{b};{p}" for a, b, p, _ in ROWS)], "gb18030", PRICE, "价格"),
+    "n.tsv": (["label\ta\tb", *(f"{i % 3}\t{a}\t{b}" for a, b, _, i in ROWS)], "utf-8-sig", np.arange(40) % 3, "label"),
+    "iris.txt": ([f"{a}  {b} {'xy'[i % 2]}" for a, b, _, i in ROWS], "utf-8", np.array(["x", "y"] * 20), "column 2"),
+    "q.csv": (
+        ['"a, b",n,c,"y"', *(f'"{a}","x, y",{b},{i % 2}' for a, b, _, i in ROWS)],
+        "utf-8",
+        np.arange(40) % 2,
+        "y",
+    ),
+}
+
+
+def made(err):
+    """What the printed lines make."""
+    names = {"keraskit": keraskit}
+    exec("\n".join(line.strip() for line in err.splitlines()[1:]), names)
+    return names
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_lines_of_numpy_make_a_tables_arrays(name, tmp_path, monkeypatch, capsys, tiny_run):
+    lines, encoding, y, target = TABLES[name]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("\n".join(lines), encoding)
+    for words in (["run", name], ["run", "mlp", "--dataset", name, "--output-dir", "runs"]):
+        code, err = command(words, capsys)
+        assert (
+            code == 2 and "is a table; " in err and f"# {target}\n" in err and "`keraskit new mine` begins one" in err
+        )
+        found = made(err)
+        assert np.array_equal(found["x"], X) and np.array_equal(found["y"], y)
+        splits = found["data"]()
+        assert splits.test.size == 8 and bool(splits.classes) == (y is not PRICE)
+    code, err = command(["predict", tiny_run.folder, name], capsys)
+    assert code == 2 and "`predict` takes pictures, or the model's inputs as an .npy" in err
+    made(err)
+    assert np.array_equal(np.load((tmp_path / name).with_suffix(".npy")), X)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.xlsx", "PK", "pandas.read_excel('a.xlsx').to_csv('a.csv', index=False) makes a .csv"),
+        ("a.parquet", "PAR1", "pandas.read_parquet('a.parquet').to_csv"),
+        ("a.csv", "", "text without columns of numbers; a recipe is a Python file"),
+        ("a.csv", "name,town\nx,y\n", "text without columns of numbers"),
+        ("none.csv", None, "There is no recipe 'none.csv'"),
+    ],
+)
+def test_other_tables_are_one_line(name, text, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    code, err = command(["run", name], capsys)
+    assert code == 2 and err.count("\n") == 1 and words in err
