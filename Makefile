@@ -42,6 +42,7 @@ results: $(VENV)/.installed    ## run every recipe in full, write docs/results.j
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 	@$(BIN)/python benchmarks/speed.py --json docs/speed.json
+	@$(BIN)/python benchmarks/sooner.py --json docs/sooner.json
 	@$(BIN)/python benchmarks/memory.py --json docs/memory.json
 	@$(BIN)/python benchmarks/pytorch.py --json docs/pytorch.json
 	@$(BIN)/python benchmarks/startup.py --json docs/startup.json

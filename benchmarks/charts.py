@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,22 @@ def pytorch(record: dict[str, Any], axes: Axes) -> None:
     axes.set_title("a training step in PyTorch: times as long as keraskit's (line: as long)", fontsize=10)
 
 
+def sooner(record: dict[str, Any], axes: Axes) -> None:
+    """Seconds to a validation accuracy, by recipe and way."""
+    medians = {
+        f"{name}, {way}": statistics.median(seconds)
+        for name, row in record["recipes"].items()
+        for way, seconds in row["seconds"].items()
+        if None not in seconds
+    }
+    bars(axes, medians, "{:,.0f}", lambda name: name.endswith("keraskit"))
+    axes.set_xscale("log")
+    axes.set_title("seconds of training to the same validation accuracy (logarithmic)", fontsize=10)
+
+
 CHARTS = {"speed": ("speed.json", speed), "learning": ("results.json", learning)}
 CHARTS |= {"augmentation": ("augmentation.json", augmentation), "pytorch": ("pytorch.json", pytorch)}
+CHARTS |= {"sooner": ("sooner.json", sooner)} if (DOCS / "sooner.json").exists() else {}
 
 
 def digest(name: str) -> str:

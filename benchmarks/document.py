@@ -160,16 +160,21 @@ def random_layers() -> keras.Model:
     )
 
 
-def of_keras(build: Callable[[], keras.Model], batch: int, augmented: bool) -> Callable[[int, Path], Way]:
+def read_by_keras(folder: Path, batch: int, changes: keras.Model | None = None) -> tf.data.Dataset:
     """What Keras's guides do today: `image_dataset_from_directory`, Random* layers in the pipeline, AUTOTUNE."""
+    found = keras.utils.image_dataset_from_directory(
+        folder, image_size=(150, 150), batch_size=batch, label_mode="binary", seed=0, verbose=False
+    )
+    changes = changes or keras.Sequential()
+    changes.add(layers.Rescaling(1 / 255))
+    return found.map(lambda x, y: (changes(x, training=True), y), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def of_keras(build: Callable[[], keras.Model], batch: int, augmented: bool) -> Callable[[int, Path], Way]:
+    """A model trained on what `read_by_keras` gives."""
 
     def way(count: int, folder: Path) -> Way:
-        found = keras.utils.image_dataset_from_directory(
-            folder, image_size=(150, 150), batch_size=batch, label_mode="binary", seed=0, verbose=False
-        )
-        changes = random_layers() if augmented else keras.Sequential()
-        changes.add(layers.Rescaling(1 / 255))
-        made = found.map(lambda x, y: (changes(x, training=True), y), num_parallel_calls=tf.data.AUTOTUNE)
+        made = read_by_keras(folder, batch, random_layers() if augmented else None)
         model = compiled(build(), "binary_crossentropy", keras.optimizers.RMSprop(1e-4))
         return Way(model, made.repeat().prefetch(tf.data.AUTOTUNE))
 

@@ -1,6 +1,7 @@
 """Writes docs/performance.md from what the benchmarks recorded, a section for each; `pages.py` calls it."""
 
 import json
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -148,6 +149,36 @@ def pytorch(record: dict) -> list[str]:
     ]
 
 
+def sooner(record: dict) -> list[str]:
+    """The benchmark of time to an accuracy as Markdown."""
+
+    def cell(seconds: list[float | None] | None) -> str:
+        if seconds is None:
+            return ""
+        reached = [each for each in seconds if each is not None]
+        missed = f" (not in {len(seconds) - len(reached)} of {len(seconds)})" if len(reached) < len(seconds) else ""
+        return f"{statistics.median(reached):.0f} s{missed}" if reached else "not reached"
+
+    ways = ("document", "Keras's guides", "PyTorch at its fastest", "keraskit")
+    cells = [
+        (name, f"{row['wanted']}", *(cell(row["seconds"].get(way)) for way in ways))
+        for name, row in record["recipes"].items()
+    ]
+    return [
+        "## Sooner at the same accuracy",
+        "",
+        "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
+        "with this validation accuracy, within 40 epochs (lstm: 10); the median of three seeds, all ways in turn, on "
+        f"{machine(record['hardware'])}. Photographs are 3,500 of cats and dogs, half of them to train.",
+        "",
+        "![Seconds to the accuracy](charts/sooner.svg)",
+        "",
+        *rows(
+            "recipe | accuracy> | the document's way> | Keras's guides> | PyTorch at its fastest> | keraskit>", cells
+        ),
+    ]
+
+
 def gpu(record: dict) -> list[str]:
     """The benchmark of a GPU as Markdown."""
     cells = [
@@ -279,7 +310,7 @@ def memory(record: dict) -> list[str]:
     ]
 
 
-PARTS = (speed, memory, precision, startup, scaling, results, augmentation, pytorch, gpu, recurrent, kill)
+PARTS = (speed, sooner, memory, precision, startup, scaling, results, augmentation, pytorch, gpu, recurrent, kill)
 
 
 def page() -> str:

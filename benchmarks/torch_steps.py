@@ -1,14 +1,17 @@
 """Training steps in PyTorch, in a process without TensorFlow: with both in one, some of their versions crash.
 
     python benchmarks/torch_steps.py RECIPE BATCHES.npz STEPS
+    python benchmarks/torch_steps.py RECIPE DATA.npz BATCH until ACCURACY EPOCHS SEED WAY
 
-benchmarks/pytorch.py starts it, and asks for one measurement after another by a line each.
+benchmarks/pytorch.py starts the first, and asks for one measurement after another by a line each; benchmarks/sooner.py
+the second, which tells the seconds until a validation accuracy is reached.
 """
 
 import dataclasses
 import itertools
 import json
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -67,6 +70,11 @@ class Way:
     bfloat16: bool = False
     channels_last: bool = False
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """The order of axes in memory."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
     def __str__(self) -> str:
         return ", ".join(
             [
@@ -77,29 +85,19 @@ class Way:
         )
 
 
-def batches(name: str, file: str, layout: torch.memory_format) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of a file, channels first."""
-    found = []
-    with np.load(file) as arrays:
-        for x, y in zip(arrays["x"], arrays["y"], strict=True):
-            inputs = torch.from_numpy(x)
-            if inputs.ndim == 4:
-                inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=layout)
-            found.append(
-                (inputs, torch.from_numpy(y).float()[:, None] if name == "cats_dogs" else torch.from_numpy(y).long())
-            )
-    return found
+def prepared(name: str, x: np.ndarray, y: np.ndarray, way: Way) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch as the network takes it, channels first."""
+    inputs, labels = torch.from_numpy(x), torch.from_numpy(y).long().reshape(len(y))
+    if inputs.ndim == 4:
+        inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=way.layout)
+    return inputs, labels.float()[:, None] if name == "cats_dogs" else labels
 
 
-def torches(name: str, file: str, most: int, way: Way) -> Timed:
-    """PyTorch's step: forward, loss, backward, Adam."""
-    torch.manual_seed(0)
-    network = NETWORKS[name]()
-    layout = torch.channels_last if way.channels_last else torch.contiguous_format
-    network = network.to(memory_format=layout)
-    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+def trained(name: str, way: Way, learning_rate: float) -> tuple[nn.Module, Callable[..., None]]:
+    """A new network, and its step: forward, loss, backward, Adam."""
+    network = NETWORKS[name]().to(memory_format=way.layout)
+    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
     lossy = nn.BCEWithLogitsLoss() if name == "cats_dogs" else nn.CrossEntropyLoss()
-    data = batches(name, file, layout)
 
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=way.bfloat16):
@@ -108,13 +106,49 @@ def torches(name: str, file: str, most: int, way: Way) -> Timed:
 
     loss_of = torch.compile(loss_of) if way.compiled else loss_of
 
+    def step(x: torch.Tensor, y: torch.Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss_of(x, y).backward()
+        optimizer.step()
+
+    return network, step
+
+
+def torches(name: str, file: str, most: int, way: Way) -> Timed:
+    """Steps on batches that are ready in memory."""
+    torch.manual_seed(0)
+    _, step = trained(name, way, 1e-4)
+    with np.load(file) as arrays:
+        data = [prepared(name, x, y, way) for x, y in zip(arrays["x"], arrays["y"], strict=True)]
+
     def run(epochs: int, steps: int) -> None:
         for i in range(epochs * steps):
-            optimizer.zero_grad(set_to_none=True)
-            loss_of(*data[i % len(data)]).backward()
-            optimizer.step()
+            step(*data[i % len(data)])
 
     return Timed(run, most)
+
+
+def until(name: str, file: str, batch: int, wanted: float, epochs: int, seed: int, words: str) -> float | None:
+    """Seconds of training, with Adam's own learning rate, until the validation accuracy is reached; None if not."""
+    torch.manual_seed(seed)
+    way = Way(*(word in words for word in ("compiled", "bfloat16", "channels_last")))
+    with np.load(file) as arrays:
+        pairs = [(arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in ("train", "validation")]
+    (x, y), held_out = (prepared(name, *pair, way) for pair in pairs)
+    began = time.perf_counter()
+    network, step = trained(name, way, 1e-3)
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(x)).split(batch):
+            step(x[chosen], y[chosen])
+        right = 0
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=way.bfloat16):
+            for inputs, labels in zip(held_out[0].split(batch), held_out[1].split(batch), strict=True):
+                answers = network(inputs)
+                found = answers > 0 if name == "cats_dogs" else answers.argmax(1)
+                right += int((found == labels).sum())
+        if right >= wanted * len(held_out[0]):
+            return time.perf_counter() - began
+    return None
 
 
 def main(name: str, file: str, most: int) -> None:
@@ -137,4 +171,9 @@ def main(name: str, file: str, most: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    recipe, file, number, *more = sys.argv[1:]
+    if more:
+        wanted, epochs, seed, words = more[1:]
+        print(json.dumps(until(recipe, file, int(number), float(wanted), int(epochs), int(seed), words)))
+    else:
+        main(recipe, file, int(number))

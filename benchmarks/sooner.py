@@ -1,0 +1,153 @@
+"""Seconds from the start of training to a stated validation accuracy: four ways, the same network, in turn.
+
+    python benchmarks/sooner.py [RECIPE ...] [--seeds 3] [--photographs FOLDER] [--json docs/sooner.json]
+
+The document's own way, what Keras's guides do with photographs, PyTorch in the way that docs/pytorch.json found to be
+its fastest (where it is installed), and keraskit. Every way validates after each epoch and stops at the first that
+reaches the accuracy; data are loaded before. Photographs are real ones, cut as keraskit cuts them.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import document
+import keras
+import numpy as np
+import speed
+
+from keraskit.config import RunConfig
+from keraskit.datasets.digits import VALIDATION
+from keraskit.datasets.images import cats_and_dogs, layout, sources
+from keraskit.registry import load_recipe
+from keraskit.training import hardware
+from keraskit.training.runner import train
+
+WANTED = {"mlp": 0.98, "cnn": 0.99, "lstm": 0.95, "cats_dogs": 0.72, "cats_dogs_augmented": 0.80}
+MOST = {"lstm": 10}  # epochs; 40 for the others
+SHARED = Path(os.environ.get("KERASKIT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+Measure = Callable[[int], float | None]  # of a seed: seconds, or None if the accuracy was not reached
+
+
+class Reached(keras.callbacks.Callback):
+    """Stop at the first epoch with this validation accuracy, and keep the seconds since training began."""
+
+    def __init__(self, wanted: float) -> None:
+        super().__init__()
+        self.wanted, self.seconds = wanted, None
+
+    def on_train_begin(self, logs=None) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if logs["val_accuracy"] >= self.wanted:
+            self.seconds, self.model.stop_training = time.perf_counter() - self._began, True
+
+
+def of_keraskit(name: str, folder: Path, seed: int) -> float | None:
+    """A run of the recipe with its own flags."""
+    reached = Reached(WANTED[name])
+    recipe = load_recipe(name)
+    recipe = dataclasses.replace(recipe, callbacks=lambda: [*(recipe.callbacks or list)(), reached])
+    options = {"data_dir": folder} if name.startswith("cats_dogs") else {}
+    with tempfile.TemporaryDirectory() as place:
+        train(recipe, RunConfig(seed=seed, output_dir=Path(place)), options)
+    return reached.seconds
+
+
+def of_fit(
+    name: str, way: Callable[[int, Path], document.Way], held_out: Callable[[Path], Any], folder: Path, seed: int
+):
+    """Another way that is a call of `fit`; photographs lie in two folders, train and validation."""
+    keras.utils.set_random_seed(seed)
+    recipe, reached = load_recipe(name), Reached(WANTED[name])
+    known = {"epochs": MOST.get(name, 40), "callbacks": [reached], "verbose": 2}
+    if name.startswith("cats_dogs"):
+        model, x, _ = way(0, folder / "train")
+        steps = -(-sum(1 for _ in (folder / "train").glob("*/*")) // recipe.batch_size)
+        model.fit(x, validation_data=held_out(folder / "validation"), steps_per_epoch=steps, **known)
+    else:
+        model, x, y = way(60_000, folder)
+        part = lambda begin, end: keras.tree.map_structure(lambda array: array[begin:end], (x, y))  # noqa: E731
+        validation, batch = part(-VALIDATION, None), recipe.batch_size
+        model.fit(*part(None, -VALIDATION), batch_size=batch, validation_data=validation, **known)
+    return reached.seconds
+
+
+def of_torch(name: str, file: Path, seed: int) -> float | None:
+    """PyTorch, in a process of its own."""
+    fastest = json.loads(Path("docs/pytorch.json").read_text())["recipes"][name]["fastest"]
+    program = Path(__file__).with_name("torch_steps.py")
+    batch, most = load_recipe(name).batch_size, MOST.get(name, 40)
+    line = [sys.executable, program, name, file, str(batch), "until", str(WANTED[name]), str(most), str(seed), fastest]
+    return json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def arrays(name: str, photographs: Path, file: Path) -> None:
+    """Write the inputs and labels that keraskit's run has, for PyTorch."""
+    _, setup = speed.set_up(name, photographs)
+    found = {}
+    for split in ("train", "validation"):
+        each = getattr(setup.splits, split)
+        x, y, *_ = each.take(np.arange(each.size))
+        found |= {f"x_{split}": x, f"y_{split}": y}
+    np.savez(file, **found)
+
+
+def sorted_into(folder: Path, photographs: Path) -> None:
+    """Copy photographs into train and validation, a subfolder per class, in keraskit's own split."""
+    files = sources.open_files(photographs)
+    arranged = layout.arrange(files.names, photographs, cats_and_dogs.OF_THE_DOCUMENT)
+    for split in ("train", "validation"):
+        for name, label in arranged.splits[split]:
+            file = folder / split / arranged.classes[label] / name.replace("/", "_")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(files.read(name))
+
+
+def ways(name: str, photographs: Path, place: Path) -> dict[str, Measure]:
+    """The ways to train a recipe, each a function of the seed."""
+    generated = partial(document.generator, size=150, batch=32, rescale=1 / 255)
+    found: dict[str, Measure] = {"document": partial(of_fit, name, document.WAYS[name], generated, place)}
+    if name in document.KERAS_WAYS:
+        read = partial(document.read_by_keras, batch=32)
+        found["Keras's guides"] = partial(of_fit, name, document.KERAS_WAYS[name], read, place)
+    if importlib.util.find_spec("torch") and name != "cats_dogs_augmented":  # it has no augmentation of its own
+        arrays(name, photographs, place / f"{name}.npz")
+        found["PyTorch at its fastest"] = partial(of_torch, name, place / f"{name}.npz")
+    return found | {"keraskit": partial(of_keraskit, name, photographs)}
+
+
+def main() -> None:
+    """Measure, print, and record."""
+    parser = speed.command_line(__doc__, WANTED)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--photographs", type=Path, default=SHARED / "cats_and_dogs" / "train.zip")
+    asked, found = parser.parse_args(), {}
+    with tempfile.TemporaryDirectory() as place:
+        sorted_into(Path(place), asked.photographs)
+        for name in asked.recipes:
+            measures = ways(name, asked.photographs, Path(place))
+            seconds: dict[str, list[float | None]] = {way: [] for way in measures}
+            for seed in range(asked.seeds):
+                for way, measure in measures.items():
+                    seconds[way].append(measure(seed))
+                    keras.backend.clear_session()
+            found[name] = {"wanted": WANTED[name], "epochs": MOST.get(name, 40), "seconds": seconds}
+            print(f"{name:20} {json.dumps(seconds)}", flush=True)
+            if asked.json:
+                record = {"recipes": found, "hardware": hardware.describe()}
+                asked.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
