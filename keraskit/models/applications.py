@@ -16,6 +16,12 @@ from keraskit.datasets.images import imagenet
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.models import weights
 
+LAST = {  # a layer far up in each application that has no scaling of its own, and the module of its preprocess_input
+    **{"conv5_block3_3_bn": "resnet", "conv5_block3_preact_bn": "resnet_v2", "conv5_block16_2_conv": "densenet"},
+    **{"conv_pw_13_bn": "mobilenet", "block_16_project_BN": "mobilenet_v2", "block14_sepconv2_bn": "xception"},
+    **{"mixed10": "inception_v3", "conv_7b_bn": "inception_resnet_v2", "block5_conv3": "vgg16", "stem_bn1": "nasnet"},
+}
+
 
 def find(name: str) -> tuple[Callable[..., keras.Model], Callable[[Any], Any]]:
     """Return an application's builder and `preprocess_input`; `name` in any spelling. Raises UserError if unknown."""
@@ -79,6 +85,14 @@ def nested(model: keras.Model) -> keras.Model | None:
     """Return the model nested in another, if there is exactly one."""
     found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     return found[0] if len(found) == 1 else None
+
+
+def holding(model: keras.Model, layer: keras.Layer) -> str | None:
+    """Return the module in keras.applications of the network that has this layer; None for other networks."""
+    networks = [each for each in model._flatten_layers() if layer in getattr(each, "layers", [])]
+    names = {each.name for network in networks for each in network.layers}
+    copied = networks == [model] and layer.trainable  # tutorials build VGG16 themselves, with Keras's names
+    return next((of for name, of in LAST.items() if name in names and not (copied and of == "vgg16")), None)
 
 
 def load_file(model: keras.Model, path: Path) -> None:

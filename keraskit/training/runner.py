@@ -12,7 +12,7 @@ from keraskit.recipe import Recipe
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now
 from keraskit.text import counted
-from keraskit.training import hardware, outputs, previous, resume
+from keraskit.training import hardware, outputs, previous, resume, scale
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.result import RunResult
@@ -63,6 +63,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     settings, model = setup.settings, setup.model
     with setup.devices.scope:
         activation, wrong = outputs.examine(model, setup.splits.train, recipe.class_output)
+        wrong += scale.examine(model, setup.splits.train)
     return results.describe(recipe, settings, setup.splits) | {
         "asked": {**words(settings.requested, recipe.source), "recipe": fields(recipe)},
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
@@ -89,7 +90,7 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
         ("augmentation", flags(settings.augment.given()).replace("--", "")),
         ("weights", f"from {settings.weights}" if settings.weights else ""),
         *((LABELS.get(name, name), choice) for name, choice in vars(setup.choices).items()),
-        *(("outputs", sentence) for sentence in facts["warnings"]),
+        *(("WARNING", sentence) for sentence in facts["warnings"]),
     ]
     if activation := facts["class_activation"]:
         lines.append(("outputs", f"logits, as the loss takes them; their {activation} makes probabilities"))

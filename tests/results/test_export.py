@@ -2,6 +2,8 @@
 
 import importlib.util
 import inspect
+import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ from keraskit.errors import RunStopped
 from keraskit.recipe import call
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
+from keraskit.tools.demo.demo import write_demo
 from keraskit.tools.export import export
 from keraskit.training.evaluate import reopen
 from keraskit.training.settings import settle
@@ -264,6 +267,48 @@ def test_a_model_that_reads_text_can_be_taken_away(tmp_path):
     for name in ("keras", "saved_model"):
         answers = export.ask(tmp_path / name, {next(iter(asked.x)): x}, 7)
         assert np.abs(answers["output"] - asked.expected["output"]).max() < 1e-6
+
+
+RANDOM = """
+import keras, numpy as np
+from keras import layers
+from keraskit import Recipe, from_arrays
+
+class Shifted(layers.RandomBrightness):
+    pass
+
+x = np.random.default_rng(0).integers(0, 256, (60, 9, 7, 3), dtype=np.uint8)
+y = (x.mean(axis=(1, 2, 3)) > 127).astype("int64")
+
+def build():
+    within = [layers.RandomFlip(), layers.RandomRotation(0.2), layers.RandomTranslation(0.2, 0.2)]
+    inputs = keras.Input((9, 7, 3))
+    h = layers.GaussianNoise(0.5)(layers.RandomContrast(0.5)(keras.Sequential(within)(inputs)))
+    h = layers.Flatten()(Shifted(0.2, value_range=(0, 1))(h))
+    return keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Dropout(0.5)(h)))
+
+def compile_model(model):
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+data = from_arrays(x[:40], y[:40], x[40:], y[40:]%s)
+recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=8)
+"""
+
+
+@needs_all
+@pytest.mark.parametrize("scale", [', scale="unit"', ""])
+def test_layers_that_are_random_in_training_are_not_exported(scale, tmp_path, capsys):
+    """They draw no numbers in the files, and where nothing else does the page runs them too."""
+    file, folder = run_of(RANDOM % scale, tmp_path)
+    asked = exported(folder, ["saved_model", *FAST], tmp_path, file)
+    names = {"random_flip", "random_rotation", "random_translation", "random_contrast", "gaussian_noise", "shifted"}
+    assert {re.sub(r"_\d+$", "", name) for name in asked.about["only_in_training"]} == names
+    assert f"not exported: {', '.join(asked.about['only_in_training'])}\n" in capsys.readouterr().out
+    about = json.loads((tmp_path / "onnx" / "model.json").read_text())
+    assert about["only_in_training"] == asked.about["only_in_training"]
+    if scale:
+        described = write_demo(folder, tmp_path / "demo.html", file).read_text()
+        assert described.count("Affine") > len(names)
 
 
 def everything(folder):

@@ -78,7 +78,7 @@ def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> i
 def _described(operation: Any, node: Any) -> dict[str, Any]:
     """Describe a layer: class, settings and weights, little-endian float32 in base64. `node` is a call of it."""
     kind, inputs = type(operation).__name__, node.input_tensors
-    if len(inputs) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(operation, node)):
+    if len(inputs) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(node)):
         return {"kind": "Affine", **found}
     own = isinstance(operation, keras.Layer)
     config = operation.get_config() if own else vars(operation)
@@ -94,14 +94,14 @@ def _described(operation: Any, node: Any) -> dict[str, Any]:
     return {"kind": kind, "weights": weights, **{name: config[name] for name in SETTINGS if name in config}}
 
 
-def _affine(operation: Any, node: Any) -> dict[str, list[float]] | None:
-    """Return scale and offset of an affine layer, such as Rescaling, Reshape and Dropout; None for other layers."""
+def _affine(node: Any) -> dict[str, list[float]] | None:
+    """Return scale and offset of an affine layer, such as Rescaling, Reshape and RandomFlip; None for other layers."""
     tensor, random, outputs = node.input_tensors[0], np.random.default_rng(0), []
     shape = (1, *tensor.shape[1:])
     tried = random.normal(size=shape) * 10 ** random.uniform(-2, 4, shape)
+    called = keras.Model(tensor, node.output_tensors[0])  # of one layer
     for x in (np.zeros(shape), np.ones(shape), tried):
-        args, kwargs = node.arguments.fill_in({id(tensor): keras.ops.convert_to_tensor(x, "float32")})
-        outputs.append(np.asarray(operation(*args, **kwargs)).ravel())
+        outputs.append(np.asarray(called(x.astype("float32"), training=False)).ravel())
     offset, scale = outputs[0], outputs[1] - outputs[0]
     if offset.size != tried.size or not np.allclose(outputs[2], tried.ravel() * scale + offset, rtol=1e-4, atol=1e-4):
         return None

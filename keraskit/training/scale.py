@@ -1,0 +1,101 @@
+"""Whether a model's first weights get pictures on the scale they were made for, by feeding black, white and colours."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keraskit.datasets.splits import Split
+from keraskit.models import applications
+
+EXAMPLES = 16
+COLOURS = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+FAINT, SHRUNK = 0.1, 20  # white less black, which is 1 or more on any usual scale; how far a layer scaled it down
+WIDE = 10  # a typical value where the mean of absolute values over the training data is at most 1
+APART = 0.25  # of the range from black to white
+PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
+
+
+def examine(model: keras.Model, split: Split) -> list[str]:
+    """Return warnings of inputs that are scaled twice, or not as an application's `preprocess_input` does."""
+    x, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
+    wrong = []
+    for layer, _, output in _calls(model, x):
+        if isinstance(layer, keras.layers.Normalization):
+            typical = np.median(abs(output).reshape(EXAMPLES, -1).mean(axis=1))
+            if typical > WIDE:
+                advice = "Call its adapt with inputs as the model gets them, or take the scale it was adapted to."
+                wrong.append(f"{layer.name} is not adapted to this data: its values are about {typical:.3g}. {advice}")
+    if (pictures := _pictures(split, x)) is None or not (calls := _calls(model, pictures)):
+        return wrong
+    layer, value, _ = calls[-1]
+    fed, spread = np.asarray(keras.tree.flatten(pictures)[0]), _spread(value)
+    raw = fed.min() > -1 and fed.max() > 100
+    affine = abs(value[2] - value[:2].mean(axis=0)).max() < 0.05 * spread  # not so where lengths are normalised
+    if affine and spread < min(FAINT, _spread(fed) / SHRUNK):
+        scaling = [each for each, before, after in calls[:-1] if _spread(after) < _spread(before) / SHRUNK]
+        own = " or ".join(each.name for each in scaling if each in model.layers)  # not within an application
+        change = f"Leave {own} out" if raw else f"Take {PIXELS}{own and f', or leave {own} out'}"
+        return [*wrong, f"Pictures are scaled twice: black and white differ by {spread:.2g} in {layer.name}. {change}."]
+    if not (name := applications.holding(model, layer)) or value.shape[-1] != 3:
+        return wrong
+    rows = COLOURS if split.inputs and split.inputs.channels == 3 else COLOURS[:2]  # the order of channels is unknown
+    wanted = getattr(keras.applications, name).preprocess_input(255 * rows)
+    found = value[: len(rows), value.shape[1] // 2, value.shape[2] // 2]
+    if abs(found - wanted).max() > APART * np.ptp(wanted):
+        change = f"Give it keras.applications.{name}.preprocess_input(inputs){'' if raw else f' of {PIXELS}'}."
+        wrong.append(f"{layer.name} of {name} gets {_range(found)}, and was made for {_range(wanted)}. {change}")
+    return wrong
+
+
+def _range(colours: np.ndarray) -> str:
+    """Return the values of black and white, and the order of channels where colours follow."""
+    order = f" {'BGR' if (colours[3] - colours[0]).argmax() == 2 else 'RGB'}" if len(colours) > 3 else ""
+    return f"{colours[:2].min():.3g} to {colours[:2].max():.3g}{order}"
+
+
+def _spread(values: Any) -> float:
+    """Return the largest difference between pictures at any one place, so that padding and offsets do not count."""
+    return float(np.ptp(np.asarray(values, np.float32), axis=0).max())
+
+
+def _pictures(split: Split, x: Any) -> Any:
+    """Return pictures of one colour each, and one half black, half white, as inputs of the model; None if unknown."""
+    inputs = split.inputs
+    if not inputs and not (isinstance(x, tf.Tensor) and x.shape.rank == 4 and x.shape[-1] in (1, 3)):
+        return None
+    shape = (*inputs.size, inputs.channels) if inputs else tuple(x.shape[1:])
+    low, high = np.zeros(shape[2]), np.full(shape[2], 255)
+    if not inputs and x.dtype != tf.uint8 and not (np.min(x) >= 0 and np.max(x) > 5):
+        values = np.reshape(x, (-1, shape[2]))  # of pictures that are scaled already
+        low, high = values.min(axis=0), values.max(axis=0)
+    plain = np.broadcast_to(COLOURS[:, None, None, : shape[2]], (len(COLOURS), *shape))
+    half = np.broadcast_to(np.arange(shape[1])[:, None] >= shape[1] // 2, (1, *shape))
+    made = np.asarray(low + (high - low) * np.concatenate([plain, half]), np.float32)
+    return inputs.preprocess(made if shape[2] == 3 else made[..., 0], split.augmentation) if inputs else made
+
+
+def _calls(model: keras.Model, x: Any) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+    """Call a model up to its first weights but Normalization's: each layer, its input and output (the last: input)."""
+    calls, call = [], keras.Operation.__call__
+
+    def recording(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return call(layer, *args, **kwargs)
+        given = np.asarray(keras.tree.flatten((args, kwargs))[0])
+        end = getattr(layer, "weights", None) and not isinstance(layer, keras.layers.Normalization)
+        outputs = given if end else call(layer, *args, **kwargs)
+        calls.append((layer, given, np.asarray(keras.tree.flatten(outputs)[0])))
+        if end:
+            raise RuntimeError("far enough")
+        return outputs
+
+    # It ends by an error: that one, or a layer's own, which training will tell.
+    with suppress(Exception), mock.patch.object(keras.Operation, "__call__", recording):
+        model(x, training=False)
+    return calls

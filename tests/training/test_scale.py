@@ -1,0 +1,132 @@
+"""What reaches the first weights is measured: Keras's own preprocess_input, adapt and the recipes are right."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+import keraskit
+from keraskit import from_arrays
+from keraskit.config import RunConfig
+from keraskit.datasets.splits import Split
+from keraskit.recipe import call
+from keraskit.registry import recipes_available
+from keraskit.runs import manifest
+from keraskit.runs.folder import RunFolder
+from keraskit.training import scale
+from keraskit.training.settings import settle
+from keraskit.training.setup import build, follow_data, load
+
+L, APPLICATIONS = keras.layers, keras.applications
+random = np.random.default_rng(0)
+X, LABELS = random.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 2
+TABLE = (np.exp(2 * random.normal(size=(40, 3))) * [1, 1e3, 1e6]).astype("float32")
+UNIT = X / np.float32(255)
+
+
+def split(x, scale=None):
+    return from_arrays(x, LABELS, x, LABELS, scale=scale)().train if scale else Split.of(x, LABELS, labels=LABELS)
+
+
+def ending(x, *layers):
+    """A model of these layers with a kernel at their end."""
+    return keras.Sequential([keras.Input(x.shape[1:]), *layers, L.Conv2D(2, 3) if x.ndim == 4 else L.Dense(2)])
+
+
+def adapted(x):
+    layer = L.Normalization()
+    layer.adapt(np.asarray(x, "float32"))
+    return layer
+
+
+@functools.cache
+def application(name, flat=False, prepare=None):
+    """A classifier on one of Keras's applications, nested or as its own functional graph."""
+    base = getattr(APPLICATIONS, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
+    base.name = "base"
+    inputs = base.input if flat else keras.Input((32, 32, 3))
+    x = base.output if flat else base(prepare(inputs) if prepare else inputs)
+    return keras.Model(inputs, L.Dense(1)(L.GlobalAveragePooling2D()(x)))
+
+
+def says(found, *words):
+    assert len(found) == bool(words) and all(word in found[0] for word in words), found
+
+
+@pytest.mark.parametrize("name", [name for name, card in recipes_available().items() if card.trains])
+def test_recipes_scale_as_they_should(name):
+    recipe = keraskit.load_recipe(name)
+    settings = settle(recipe, RunConfig(quick=True, limit=16), {"width": 0.1} if name == "vgg16" else {})
+    source = call(recipe.data, settings.arguments)
+    model = build(recipe, follow_data(recipe, settings, source))
+    says(scale.examine(model, load(recipe, settings, model, source).train))
+
+
+@pytest.mark.parametrize("layer", [L.Rescaling(1 / 255), L.Rescaling(1 / 127.5, -1), adapted(X)])
+def test_a_model_that_scales_takes_pixels(layer):
+    around = L.RandomFlip(), L.ZeroPadding2D(), layer, L.BatchNormalization()  # padding is 0 beside any value
+    for x, known in ((X, "pixels"), (X, None), (X.astype("float32"), None), (X // 50, "pixels"), (X // 10.0, None)):
+        says(scale.examine(ending(x, *around), split(x, known)))
+    for x, known in ((X, "unit"), (UNIT, None), (UNIT * 2 - 1, None)):
+        says(
+            scale.examine(ending(x, *around), split(x, known)), "scaled twice", 'scale="pixels"', f"leave {layer.name}"
+        )
+    twice = scale.examine(ending(X, L.Rescaling(1 / 255, name="own"), layer), split(X, "pixels"))
+    says(twice, f"Leave own or {layer.name} out")
+
+
+def test_what_normalises_by_itself_takes_any_scale():
+    each = L.LayerNormalization(axis=[1, 2, 3]), L.UnitNormalization(axis=[1, 2, 3]), L.BatchNormalization()
+    for layer in (*each, L.AveragePooling2D(2), adapted(UNIT), L.Identity()):
+        says(scale.examine(ending(X, layer), split(X, "unit")))
+    says(scale.examine(ending(X[..., :1], each[0]), split(X[..., 0], "standard")))
+
+
+def test_a_normalization_is_adapted_to_the_data():
+    for layers in ((adapted(TABLE),), (L.BatchNormalization(),), ()):
+        says(scale.examine(ending(TABLE, *layers), split(TABLE)))
+    for x, layer in ((TABLE, L.Normalization()), (X, L.Normalization()), (X, adapted(UNIT))):
+        says(scale.examine(ending(x, layer), split(x.astype("float32"))), f"{layer.name} is not adapted", ".")
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("MobileNetV2", "mobilenet_v2"), ("VGG16", "vgg16"), ("DenseNet121", "densenet")]
+)
+def test_an_application_gets_what_its_preprocess_input_gives(name, module):
+    preprocess = getattr(APPLICATIONS, module).preprocess_input
+    line = f"keras.applications.{module}.preprocess_input(inputs)"
+    for given in (split(X, "pixels"), split(X), split(X.astype("float32"))):
+        says(scale.examine(application(name), given), "gets 0 to 255", f"{line}.")
+        says(scale.examine(application(name, prepare=preprocess), given))
+    for given in (split(X, "unit"), split(UNIT)):
+        says(scale.examine(application(name), given), "gets 0 to 1", f'{line} of data from 0 to 255 (scale="pixels"')
+        assert scale.examine(application(name, prepare=preprocess), given)
+    says(scale.examine(application(name), split(preprocess(X.astype("float32")))))
+    flat = scale.examine(application(name, flat=True), split(X, "unit"))
+    says(flat, *(() if name == "VGG16" else (line,)))  # tutorials build it themselves with these names
+
+
+def test_the_order_of_channels_counts_and_an_applications_own_scaling_does():
+    means = L.Rescaling(1.0, [-123.68, -116.779, -103.939])
+    says(scale.examine(application("VGG16", prepare=means), split(X, "pixels")), "RGB, and", "BGR. Give")
+    says(scale.examine(application("VGG16"), split(X, "caffe")))
+    says(scale.examine(application("MobileNetV3Small"), split(X, "pixels")))
+    found = scale.examine(application("MobileNetV3Small"), split(X, "unit"))
+    says(found, "scaled twice", 'Take data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels).')
+
+
+@pytest.mark.usefixtures("undrawn", "uncompiled")
+def test_it_is_said_before_training_and_recorded(tmp_path, capsys):
+    def build():
+        return keras.Sequential([keras.Input((32, 32, 3)), L.Rescaling(1 / 255), L.Flatten(), L.Dense(2, "softmax")])
+
+    def compile_model(model):
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    data = from_arrays(X, LABELS, X, LABELS, scale="unit")
+    recipe = keraskit.Recipe(build=build, compile=compile_model, data=data, epochs=1)
+    run = keraskit.run(recipe, output_dir=tmp_path)
+    warning = next(line for line in manifest.read(RunFolder(run.folder))["warnings"] if "scaled twice" in line)
+    before, _, after = capsys.readouterr().out.partition("run folder")
+    assert f"WARNING        {warning}\n" in before and warning in after
