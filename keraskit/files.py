@@ -16,6 +16,7 @@ from keraskit.system import expanded
 
 MODEL = "model.keras"  # of a run
 MOST_BYTES = 100_000_000  # maximum of a text or picture in a run's folder; runs write far smaller ones
+MOST_UNPACKED = 500_000_000  # maximum of arrays that a run writes for its report, unpacked
 MOST_OF_ARRAYS = 100_000_000_000  # maximum of a file of arrays
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # beginnings that a spreadsheet reads as a formula
 OURS = (b"atplotlib", b'content="keraskit"')  # marks of pictures and pages that keraskit wrote

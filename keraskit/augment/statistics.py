@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keraskit import system
-from keraskit.datasets.array_files import read_npz, reading
+from keraskit.datasets.array_files import read_arrays, reading
 from keraskit.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class Statistics:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Load a file written by `save`. Raises UserError for anything else."""
-        arrays = read_npz(path, needed=("mean",), more=("std", "zca"))
-        with reading(path, "statistics of pictures"):
-            return cls(**{name: array.astype(np.float32, casting="same_kind") for name, array in arrays.items()})
+        arrays = read_arrays(path, dict.fromkeys(("mean", "std", "zca"), "f"))
+        with reading(path):
+            return cls(**{name: array.astype(np.float32) for name, array in arrays.items()})
 
 
 def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:

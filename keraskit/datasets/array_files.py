@@ -1,9 +1,11 @@
 """Read images and labels from an `.npz` file in Keras's layout; refuse pickles and arrays too large for memory."""
 
 import hashlib
+import math
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 CLASSES = "classes"  # an optional array of class names
+ANY = "biufcmMSUV"  # NumPy's kinds of types, but for pickled objects
 COPIES = 3  # copies of the arrays in memory at once between the file and the model
 EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
 
@@ -39,27 +42,53 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     return arrays, "0 to 1, times 255" if shares == {True} else "0 to 255"
 
 
-def read_npz(path: Path, needed: Sequence[str] = NAMES, more: Sequence[str] = (CLASSES,)) -> dict[str, np.ndarray]:
-    """Read the arrays `needed` from a file, and those of `more` that it has; pickled objects are refused.
-
-    Raises UserError if the file is damaged, lacks an array, or is too large for memory.
-    """
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read a data set in Keras's layout. Raises UserError as `read_arrays` does, and if an array is missing."""
     if not path.is_file():
         raise UserError(f"{path} is no file.", "Name an .npz in Keras's layout: x_train, y_train, x_test, y_test.")
-    with reading(path, ".npz"):
+    arrays = read_arrays(path, dict.fromkeys((*NAMES, CLASSES), ANY))
+    if missing := [name for name in NAMES if name not in arrays]:
+        raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(NAMES)}.")
+    return arrays
+
+
+def read_arrays(path: Path, types: Mapping[str, str], most: float = math.inf) -> dict[str, np.ndarray]:
+    """Read the arrays of an `.npz` file by name, or that of an `.npy` file as "".
+
+    Args:
+        types: NumPy's kinds of types, by name or pattern, with a "1" where an array must have one dimension; arrays
+            of other names are not read.
+        most: the largest size in bytes, unpacked (default: what fits into memory).
+
+    Raises UserError if the file is damaged or too large, or an array is of another type, or an object.
+    """
+    with reading(path), path.open("rb") as file:
+        check_size(path, most)
+        loaded = np.load(file, allow_pickle=False)
+        found, arrays = {"": loaded} if isinstance(loaded, np.ndarray) else loaded, {}
+        for name in found:
+            if codes := next((codes for pattern, codes in types.items() if fnmatchcase(name, pattern)), ""):
+                arrays[name] = array = found[name]
+                if array.dtype.kind not in codes or not array.ndim or ("1" in codes and array.ndim > 1):
+                    raise ValueError(f"its {name or 'array'} is {array.dtype}, shape {array.shape}")
+        return arrays
+
+
+def check_size(path: Path, most: float = math.inf) -> None:
+    """Raise UserError if a file of arrays would unpack to more than `most` bytes, or than fits into memory."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            size, free = sum(member.file_size for member in archive.infolist()), system.available_memory()
-        if free is not None and COPIES * size > free:
-            claims = f"{min(size, 10**18) / 1e9:,.1f} GB of arrays; {free / COPIES / 1e9:,.1f} GB would fit into memory"
-            raise UserError(f"{path} claims {claims}.", "Use fewer pictures.")
-        with np.load(path, allow_pickle=False) as file:
-            if missing := [name for name in needed if name not in file]:
-                raise UserError(f"{path} cannot be read: it lacks '{missing[0]}'; expected {', '.join(needed)}.")
-            return {name: np.asarray(file[name]) for name in (*needed, *more) if name in file}
+            size = sum(member.file_size for member in archive.infolist())
+    free = system.available_memory() if most == math.inf else None
+    most = most if free is None else free / COPIES
+    if size > most:
+        fits = "would fit into memory" if free else "are allowed"
+        raise UserError(f"{path} claims {min(size, 10**18) / 1e9:,.1f} GB of arrays; {most / 1e9:,.1f} GB {fits}.")
 
 
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Re-raise any exception while reading a file of arrays as UserError: a damaged file may raise anything."""
     try:
         yield
@@ -68,9 +97,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}.") from error
     except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as {kind}: {sentence(error)}", "Is it damaged? Make it anew."
-        ) from error
+        problem = f"{path} cannot be read as {path.suffix or 'arrays'}: {sentence(error)}"
+        raise UserError(problem, "Is it damaged? Make it anew.") from error
 
 
 def _pictures(x: np.ndarray, which: str) -> np.ndarray:

@@ -52,6 +52,10 @@ def from_arrays(
     """
     if not hasattr(keras, "__version__"):  # a stub: the file is only read for its flags
         return lambda: None  # type: ignore[return-value]
+    if not isinstance(name, str) or not name:
+        raise UserError(f"name is {name!r}, expected text.", "It stands in the report.")
+    if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
+        raise UserError(f"{name}: classes is {classes!r}, expected a list of names.", "An array's .tolist() is one.")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
     if x_validation is None and y_validation is None:
         del given["validation"]
@@ -145,7 +149,9 @@ def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
     """Return float32 weights structured as the targets; a single array applies to all outputs. None for None."""
     if given is None:
         return None
-    weights = keras.tree.map_structure(lambda array: array.astype(np.float32), _arrays(given, which))
+    weights = _arrays(given, which)
+    keras.tree.map_structure(lambda array: check_values(array, which), weights)  # text is none
+    weights = keras.tree.map_structure(lambda array: array.astype(np.float32), weights)
     weights = weights if keras.tree.is_nested(weights) else keras.tree.map_structure(lambda _: weights, y)
     try:
         keras.tree.assert_same_structure(weights, y)
@@ -161,6 +167,6 @@ def _of_classes(given: Mapping[Any, float], names: Sequence[str], which: str) ->
     if odd := [label for label in given if str(label) not in place]:
         raise UserError(f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}.")
     weights = np.ones(len(names), np.float32)
-    for label, weight in given.items():
-        weights[place[str(label)]] = weight
+    check_values(values := np.array([*given.values()]), f"{which}: class_weight")
+    weights[[place[str(label)] for label in given]] = values
     return weights

@@ -17,6 +17,7 @@ from keras.src.backend.common import global_state  # no public name; see `unallo
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
 MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and bytes allowed beyond it
+DEPTH, MOST_OBJECTS = 50, 50_000  # of groups in a file, and of groups and arrays; Keras's largest has 2,000
 MOST_OUTPUT = 2_000_000_000  # bytes of a layer's output for one example
 
 
@@ -51,7 +52,7 @@ def check(path: Path) -> Any:
             if member.file_size > most:
                 raise ValueError(f"refused: its {member.filename} claims {member.file_size:,} bytes")
         with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
-            _check_arrays(file, archive.getinfo(WEIGHTS).file_size)
+            _check_arrays(file, path.stat().st_size)
         return json.loads(archive.read(CONFIG))
 
 
@@ -59,9 +60,10 @@ def _check_arrays(file: h5py.File, stored: int) -> None:
     """Raise ValueError if the arrays of an HDF5 file are far larger than its `stored` bytes."""
     sizes: list[int] = []
 
-    def look(_: str, found: Any) -> None:
-        if isinstance(found, h5py.Dataset):
-            sizes.append(math.prod(found.shape or ()) * found.dtype.itemsize)
+    def look(name: str, found: Any) -> None:
+        sizes.append(math.prod(found.shape or ()) * found.dtype.itemsize if isinstance(found, h5py.Dataset) else 0)
+        if name.count("/") > DEPTH or len(sizes) > MOST_OBJECTS:  # each takes longer to visit than the last
+            raise ValueError(f"refused: it has more than {MOST_OBJECTS:,} groups and arrays, or {DEPTH} in each other")
 
     file.visititems(look)
     if sum(sizes) > MOST_RATIO * stored + SLACK:

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keraskit.datasets.array_files import reading
+from keraskit import files
+from keraskit.datasets.array_files import read_arrays, reading
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.models import graph
@@ -24,6 +25,7 @@ from keraskit.runs.predictions import SplitPredictions
 SHOWN = 32
 PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report shows them all
 SMALL, LARGEST = 64, 160  # pixels per side: pictures up to SMALL are stored unchanged, larger ones as thumbnails
+TYPES = {"*/captions": "U1", "*/title": "U1", "*": "u1"}  # for `read_arrays`; pictures are bytes of PNG and JPEG
 WHOLE = 8  # mistakes, and correct predictions, stored in full size for `explain`
 
 
@@ -96,9 +98,9 @@ def read(folder: RunFolder) -> dict[str, Sheet]:
     """Read all sheets of a folder by name, pictures encoded. Raises UserError if a file is damaged."""
     sheets = {}
     for place in sorted(folder.path.glob(f"*{PICTURES}"), key=lambda path: path.name != PICTURES):
-        data = io.BytesIO(folder.read_bytes(place.name))
-        with reading(place, ".npz"), np.load(data, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+        path = folder.file(place.name, files.MOST_BYTES)
+        arrays = read_arrays(path, TYPES, files.MOST_UNPACKED)
+        with reading(path):
             for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
                 captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
                 pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]

@@ -26,6 +26,7 @@ MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # traceback of an unexpected error
 CHECKPOINT = "checkpoint.npz"  # training state; kept after the end, so that more epochs can follow
 TRAINED_ON = "trained_on.npy"  # 64 bits of the SHA-256 of each training picture's file
+MOST_CELLS = 2_000_000  # of a history: more would keep a report waiting for minutes
 STATISTICS = "statistics.npz"  # of the training pictures, if an augmentation standardises with them
 
 
@@ -130,8 +131,11 @@ class RunFolder:
     def read_history(self) -> list[dict[str, float]]:
         """Read history.csv; empty if no epoch has ended. Raises UserError if it is damaged."""
         try:
-            text = io.StringIO(self.read_bytes(HISTORY).decode("utf-8"), newline="")
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(text)]
+            text = self.read_bytes(HISTORY).decode("utf-8")
+            if (cells := text.count(",") + text.count("\n")) > MOST_CELLS:
+                raise ValueError(f"it has {cells:,} cells; {MOST_CELLS:,} are allowed")
+            table = csv.DictReader(io.StringIO(text, newline=""))
+            rows = [{name: float(value) for name, value in row.items()} for row in table]
             if rows and not ("epoch" in rows[0] and any(name.startswith("val_") for name in rows[0])):
                 raise ValueError("it has no epoch or no validation")
             return rows

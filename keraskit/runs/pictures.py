@@ -165,8 +165,7 @@ def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
         file = folder.file(TRAINED_ON)
     except FileNotFoundError:
         return
-    with array_files.reading(file, ".npy"):
-        trained_on = np.load(file, allow_pickle=False)
+    trained_on = array_files.read_arrays(file, {"": "u1"})[""]
     digests = []
     for path in paths:
         with suppress(OSError):  # reported with the prediction

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from keraskit.datasets.array_files import reading
+from keraskit import files
+from keraskit.datasets.array_files import read_arrays, reading
+from keraskit.datasets.checks import MOST_CLASSES
 from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.metrics import Values, probabilities
 
 FILE = "predictions.npz"
-TYPES = {"labels": "iu", "names": "U", "targets": "biuf", "predictions": "iuf"}  # NumPy's type codes
-MOST_BYTES = 50_000_000  # per output and split; larger arrays, such as whole pictures, are left out
+TYPES = {"labels": "iu1", "names": "U1", "targets/*": "biuf", "predictions/*": "iuf"}  # for `read_arrays`
+MOST_BYTES = 50_000_000  # of a split's targets, and predictions; larger arrays, such as whole pictures, are left out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +54,12 @@ class SplitPredictions:
 
 def kept(found: SplitPredictions) -> SplitPredictions:
     """Drop arrays too large for the file; cast bfloat16 to float32."""
-    targets, predictions = (
-        {name: a.astype("f4") if a.dtype.kind == "V" else a for name, a in arrays.items() if a.nbytes <= MOST_BYTES}
-        for arrays in (found.targets, found.predictions)
-    )
+
+    def small(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        fitting = {name: array for name, array in arrays.items() if array.nbytes * len(arrays) <= MOST_BYTES}
+        return {name: a.astype("f4") if a.dtype.kind == "V" else a for name, a in fitting.items()}
+
+    targets, predictions = small(found.targets), small(found.predictions)
     return SplitPredictions(found.labels, targets, predictions, found.names)
 
 
@@ -78,21 +81,23 @@ def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
 def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
     """Read one split; None if missing. Raises UserError for a damaged file."""
     try:
-        data = io.BytesIO(folder.read_bytes(FILE))
+        path = folder.file(FILE, files.MOST_BYTES)
     except FileNotFoundError:
         return None
-    found: dict[str, dict[str, np.ndarray]] = {key: {} for key in TYPES}
-    with reading(folder.path / FILE, ".npz"), np.load(data, allow_pickle=False) as file:
-        for name in (name for name in file.files if name.startswith(f"{split}/")):
-            _, key, *output = name.split("/", 2)
-            array = found[key]["".join(output)] = file[name]
-            if array.dtype.kind not in TYPES[key] or not array.ndim or (not output and array.ndim > 1):
-                raise ValueError(f"its {name} is {array.dtype}, shape {array.shape}")
-            if key == "predictions" and not np.isfinite(array).all():
-                raise ValueError(f"its {name} holds NaN or infinity")
-        if len(lengths := {len(array) for arrays in found.values() for array in arrays.values()}) > 1:
-            raise ValueError(f"it holds {len(lengths)} counts of examples")
-    if not found["predictions"]:
+    arrays = read_arrays(path, {f"{split}/{name}": codes for name, codes in TYPES.items()}, files.MOST_UNPACKED)
+    labels, names = (arrays.get(f"{split}/{key}") for key in ("labels", "names"))
+    targets, predictions = (
+        {name.removeprefix(begin): array for name, array in arrays.items() if name.startswith(begin)}
+        for begin in (f"{split}/targets/", f"{split}/predictions/")
+    )
+    with reading(path):
+        if len(lengths := {len(array) for array in arrays.values()}) > 1 or 0 in lengths:
+            raise ValueError(f"its arrays have {sorted(lengths)} examples")
+        if labels is not None and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
+            raise ValueError(f"its labels go from {labels.min()} to {labels.max()}")
+        if not all(np.isfinite(array).all() for array in predictions.values()):
+            raise ValueError("its predictions hold NaN or infinity")
+    if not predictions:
         return None
-    labels, names = (found.pop(key).get("") for key in ("labels", "names"))
-    return SplitPredictions(labels, **found, names=None if names is None else names.tolist())
+    labels, names = None if labels is None else labels.astype(np.int64), None if names is None else names.tolist()
+    return SplitPredictions(labels, targets, predictions, names)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraskit.datasets.array_files import reading
+from keraskit.datasets.array_files import ANY, read_arrays
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
 from keraskit.runs import manifest, metrics, pictures
@@ -37,9 +37,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     The file is an .npy of inputs, or an .npz with an array for each input of the model, by name. Raises UserError if
     it cannot be read or does not fit the model.
     """
-    with reading(file, ".npy or .npz"):
-        found = np.load(regular(file, most=MOST_OF_ARRAYS), allow_pickle=False)
-        arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
+    arrays = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
     folder = manifest.newest(run, unfinished=True)
     facts, model = manifest.read(folder), load_model(folder, recipe)
     classes = facts.get("classes") or []

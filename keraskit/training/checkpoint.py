@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pydantic
 
+from keraskit.datasets.array_files import check_size
 from keraskit.errors import UserError, sentence
 from keraskit.runs.folder import CHECKPOINT, RunFolder
 from keraskit.training.user_callbacks import UserCallbacks
@@ -89,6 +90,7 @@ class Checkpoint:
     def _arrays(self) -> Iterator[Mapping[str, np.ndarray]]:
         """Open the file. Any exception inside becomes a UserError: reading a damaged file may raise anything."""
         try:
+            check_size(self.path, 2 * self.path.stat().st_size)  # it is not compressed
             with np.load(self.path, allow_pickle=False) as arrays:
                 yield arrays
         except UserError:

@@ -28,7 +28,7 @@ Evaluated = tuple[dict[str, float], SplitPredictions]
 def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
     """Load the best weights by validation, and evaluate the validation and test splits once."""
     with weights.uncompiled(setup.model):  # the file contains no optimizer
-        setup.model.load_weights(folder.file(MODEL))
+        applications.load_file(setup.model, folder.file(MODEL))
     with setup.devices.scope:
         splits = {"validation": setup.splits.validation, "test": setup.splits.test}
         return infer(setup.model, splits, setup.settings.batch_size)

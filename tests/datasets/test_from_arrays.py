@@ -167,13 +167,24 @@ WRONG = [
     ((X, TEXT[Y], X, TEXT[Y]), {"classes": ["well", "ill", "no"]}, "label '=so so' is none of the named classes"),
     ((X, Y, X, Y), {"classes": ["well", "ill", "ill "]}, "'ill' names two classes, or none"),
     ((X.astype(str), Y, X.astype(object), Y), {}, "x_test holds object, expected numbers"),
+    *(
+        ((X, Y.astype(kind), X, Y), {}, f"y_train holds {kind}, expected numbers")
+        for kind in ("complex64", "timedelta64")
+    ),
+    ((X, Y, X, Y), {"classes": [1, 2, 3]}, r"classes is \[1, 2, 3\], expected a list of names"),
+    ((X, Y, X, Y), {"classes": {"well"}}, "classes is {'well'}, expected a list of names"),  # a set has no order
+    ((X, Y, X, Y), {"classes": np.array(["a", "b", "c"])}, "classes is array.*expected a list of names"),
+    ((X, Y, X, Y), {"name": None}, "name is None, expected text"),
+    ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, expected numbers"),
+    ((X, Y, X, Y), {"class_weight": {0: np.nan}}, "class_weight holds NaN"),
+    ((X, Y, X, Y), {"sample_weight": TEXT[Y]}, "sample_weight holds <U6, expected numbers"),
 ]
 
 
 @pytest.mark.parametrize(("arrays", "more", "words"), WRONG, ids=[words for *_, words in WRONG])
 def test_arrays_that_do_not_fit_are_one_clear_line(arrays, more, words):
     with pytest.raises(UserError, match=f"^(mine.*)?{words}"):
-        from_arrays(*arrays, name="mine", **more)
+        from_arrays(*arrays, **{"name": "mine"} | more)
 
 
 def test_classes_that_lack_examples_and_copies_of_rows_are_noted():

@@ -1,8 +1,10 @@
 """Model and weight files made to do harm: refused with the reason, before anything runs or fills the memory."""
 
 import contextlib
+import io
 import json
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -173,11 +175,38 @@ def gigabytes(file):
     replaced(file, shape=(1_000, 10**6), dtype="f4", chunks=(1, 10**6), compression="gzip")[0] = 0
 
 
+def padded(file):
+    """Arrays of 1.6 GB in 16 MB of zeros, which an archive shrinks to 17 kB."""
+    replaced(file, shape=(13_000, 30_000), dtype="f4", chunks=(100, 30_000))
+    file["more"] = np.zeros(15_900_000, "u1")
+
+
+def nested(file):
+    """Groups in groups, each of which takes longer to visit than the last."""
+    for _ in range(300):
+        file = file.create_group("g")
+
+
 WEIGHTS = {
     external_link: "H5 file with ExternalLink",
     shape_bomb: "refused: its arrays claim 4,000.0 GB",
     gigabytes: "refused: its arrays claim 4.0 GB",
+    nested: "refused: it has more than 50,000 groups and arrays, or 50 in each other",
 }
+
+
+@pytest.mark.parametrize("attack", [shape_bomb, gigabytes, padded, nested], ids=lambda attack: attack.__name__)
+def test_weights_within_a_model_are_compared_with_the_size_of_its_file(folder, attack):
+    path = folder.path / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        inside = io.BytesIO(archive.read(weights.WEIGHTS))
+    with h5py.File(inside, "a") as file:
+        attack(file)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings(action="ignore"):
+        archive.writestr(weights.WEIGHTS, inside.getvalue())  # of two members the last counts
+    for load in (load_model, lambda folder: applications.load_file(small(), folder.file("model.keras"))):
+        with pytest.raises(UserError, match=WEIGHTS.get(attack, r"refused: its arrays claim 1.6 GB, and it has \d\d,")):
+            load(folder)
 
 
 @pytest.mark.parametrize("ending", [".weights.h5", ".h5"])

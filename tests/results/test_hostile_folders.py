@@ -1,10 +1,13 @@
 """A run's folder that anybody may have made: files of other kinds, facts of other types, numbers without end."""
 
 import copy
+import itertools
 import json
 import os
 import shutil
 import signal
+import tracemalloc
+import zipfile
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -19,7 +22,7 @@ from keraskit.augment.statistics import Statistics
 from keraskit.cli import app
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
-from keraskit.runs import figures, listing, manifest, opening, plots, predictions, report
+from keraskit.runs import figures, listing, manifest, opening, pictures, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import compare
 from keraskit.tools.predict import predict_arrays
@@ -159,6 +162,80 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
                     refused.setdefault(place, []).append(str(error))
     for place in (("recipe",), ("choices", "xla"), ("data", "used", "test"), ("timings", "fit")):
         assert any(f"not what a run writes: {'.'.join(place)}: Input should be" in line for line in refused[place])
+
+
+ODD = [  # what an array may be instead
+    lambda a: a.astype(str),
+    lambda a: np.zeros(len(a), "u1,f4"),
+    lambda a: np.zeros(len(a), "M8[s]"),
+    lambda a: np.full(len(a), 2**63 + 5, "u8"),
+    lambda a: np.full(a.shape, -(10**12)),
+    lambda a: np.full(a.shape, 1e300),
+    lambda a: np.zeros((len(a), 2, 2)),
+    lambda a: np.full(len(a), True),
+    lambda a: a[:0],
+    lambda a: a[:-1],
+    lambda a: a[0],
+]
+
+
+def comparing(run):
+    """Compare a run with its copy."""
+    other = shutil.copytree(run.path, run.path.with_name("other"), dirs_exist_ok=True)
+    known = compare.compared([run.path, other])
+    [*map(compare.cells, known), *compare.verdicts(known)]
+
+
+ARRAYS = {  # the arrays that are changed, and who reads them
+    "predictions.npz": (["test/labels", "test/predictions/", "test/targets/"], [report.write_report, comparing]),
+    "pictures.npz": (["right/captions", "right/title", "right/0"], [report.write_report]),
+    "trained_on.npy": ([""], [lambda run: pictures.say_trained_on(run, [run.path / "curves.png"])]),
+    "statistics.npz": (["mean"], [lambda run: Statistics.load(run.file("statistics.npz"))]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ARRAYS)
+def test_any_array_may_be_of_any_type_and_shape(run, monkeypatch, name):
+    """Whoever reads it has a result, or raises UserError; anything else fails here by itself."""
+    draw_nothing(monkeypatch)
+    np.savez(run.path / "statistics.npz", mean=np.zeros((1, 1, 1), "f4"))
+    np.save(run.path / "trained_on.npy", np.zeros(3, "u8"))
+    (places, readers), loaded, refused = ARRAYS[name], np.load(run.path / name), []
+    arrays = dict(loaded) if name.endswith(".npz") else {"": loaded}
+    for place, odd in itertools.product(places, ODD):
+        changed = arrays | {place: odd(arrays[place])}
+        np.savez(run.path / name, **changed) if "" not in changed else np.save(run.path / name, changed[""])
+        for read in readers:
+            try:
+                read(run)
+            except UserError as error:
+                refused.append(str(error))
+    assert len(refused) > 4 and all(f"{name} cannot be read as" in line for line in refused)
+
+
+def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
+    """Zeros: 600 MB of them take less than 1 MB in a file."""
+    readers = {"predictions.npz": predictions.read, "pictures.npz": figures.read, "checkpoint.npz": Checkpoint.of}
+    header = {"descr": "<i8", "fortran_order": False, "shape": (75_000_000,)}
+    zeros = zipfile.ZipFile(run.path / "zeros", "w", zipfile.ZIP_DEFLATED)
+    with zeros, zeros.open("test/labels.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        for _ in range(60):
+            member.write(bytes(10**7))
+    for name, read in readers.items():
+        shutil.copy(run.path / "zeros", run.path / name)
+        tracemalloc.start()
+        with pytest.raises(UserError, match=rf"{name} claims 0.6 GB of arrays; 0.. GB are allowed"):
+            read(run)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+        tracemalloc.stop()
+
+
+def test_a_history_of_too_many_cells_is_refused_unread(run):
+    (run.path / "history.csv").write_text("epoch,loss,val_loss\n" + 700_000 * "1,1,1\n")
+    with pytest.raises(UserError, match=r"history.csv is damaged: it has 2,100,003 cells; 2,000,000 are allowed"):
+        report.write_report(run)
 
 
 def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn, capsys):
