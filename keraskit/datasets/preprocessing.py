@@ -32,6 +32,7 @@ class Inputs:
             in BGR order minus ImageNet's mean, as the VGG networks were trained.
         shape: the model's input shape without the batch axis; for several inputs (height, width, channels) by name.
         bits: the number of bits that images with 16 bits per channel use; files are decoded accordingly.
+        crop: whether files are cropped to the aspect ratio of `size`, instead of squeezed.
     """
 
     size: tuple[Side, Side]
@@ -39,6 +40,7 @@ class Inputs:
     scale: Scale
     shape: Shape | dict[str, Shape]
     bits: Annotated[int, Strict(), Interval(ge=8, le=16)] = 16
+    crop: Annotated[bool, Strict()] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.shape, dict) and math.prod(self.shape) != math.prod(self.size) * self.channels:

@@ -33,6 +33,7 @@ from keraskit.runs.opening import OpenedRun
 from keraskit.text import counted, print_table, shortened
 
 BATCH, SHEET, SHOWN = 32, 48, 10  # pictures per model call; pictures on a sheet; mistakes printed
+SQUEEZED = "squeezed"  # note of a picture whose aspect ratio changes much
 FEW = 10  # classes up to which top-5 accuracy is left out
 THUMBNAIL, CAPTION = 200, 26  # pixels per side of a sheet's pictures; characters per caption line
 
@@ -70,10 +71,14 @@ class Network:
     fed: Callable[[np.ndarray], Any]  # preprocesses a batch of such arrays
     model: Any  # predicts probabilities, shape (n, classes), or (n, 1) for the second of two
     bits: int = 16  # significant bits of a 16-bit file
+    crop: bool = False  # pictures are cropped, not squeezed
 
     def read(self, path: Path) -> tuple[np.ndarray, str]:
         """Read and prepare a file. Raises OSError and BadPicture."""
-        return self.prepare(decode.read(decode.contents(path), bits=self.bits))
+        image = decode.read(decode.contents(path), bits=self.bits)
+        array, note = self.prepare(image)
+        squeezed = not self.crop and "cut out" not in note and decode.squeezed(image, array.shape[:2])
+        return array, f"{note}{'; ' * bool(note)}{SQUEEZED} from {image.width}x{image.height}" if squeezed else note
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """Probabilities, shape (n, classes)."""
@@ -83,7 +88,7 @@ class Network:
 def network(run: OpenedRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
     """Return a run's classifier with the run's own preprocessing."""
     own = partial(digit_pictures.prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
-    return Network(own, run.preprocess, run.classifier, run.inputs.bits)
+    return Network(own, run.preprocess, run.classifier, run.inputs.bits, run.inputs.crop)
 
 
 def predictions(
@@ -124,13 +129,15 @@ def show(rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path
     for row in rows if truth else ():
         row.truth = truth[row.path]
     networks = list(dict.fromkeys(row.network for row in rows))
-    if truth:
+    if truth or not any(row.best for row in rows):  # of none that was read, `report` says why
         for network in networks:
             report([row for row in rows if row.network == network], len(classes))
-        return
-    ordered = sorted(rows, key=lambda row: row.path) if len(networks) > 1 else rows
-    lines = [[printable(row.path), row.network, row.cell(top)] for row in ordered]
-    print_table(["picture", "network" if networks != [""] else "", "prediction"], lines)
+    else:
+        ordered = sorted(rows, key=lambda row: row.path) if len(networks) > 1 else rows
+        lines = [[printable(row.path), row.network, row.cell(top)] for row in ordered]
+        print_table(["picture", "network" if networks != [""] else "", "prediction"], lines)
+    if squeezed := {row.path for row in rows if SQUEEZED in row.note}:
+        print(f"{counted(len(squeezed), 'picture')} squeezed out of shape: `run` and `classify` take --crop")
 
 
 def report(rows: Sequence[Prediction], classes: int) -> None:

@@ -29,7 +29,7 @@ def network(
         array = decode.pixels(cropped, (height, width), resampling="bilinear" if crop else "nearest")
         return array, "untrained network" if weights == "none" else ""
 
-    return Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model)
+    return Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model, crop=crop)
 
 
 def classify(

@@ -295,12 +295,13 @@ DROP = """([text, type]) => {
 }"""
 
 
-def test_a_photograph_is_dropped_and_what_is_none_is_said_to_be(browser, tiny_run, tmp_path):
-    model = find_card("cats_dogs").load().build()
-    folder = folder_of(tiny_run, tmp_path / "run", model, INPUTS["cats_dogs"], classes=["cat", "dog"])
+@pytest.mark.parametrize("crop", [False, True])
+def test_a_photograph_is_dropped_and_what_is_none_is_said_to_be(crop, browser, tiny_run, tmp_path):
+    model, inputs = find_card("cats_dogs").load().build(), dataclasses.replace(INPUTS["cats_dogs"], crop=crop)
+    folder = folder_of(tiny_run, tmp_path / "run", model, inputs, classes=["cat", "dog"])
     tab, said, _ = opened(browser, demo.write_demo(folder))
     assert tab.locator("#ink").count() == 0
-    Image.fromarray(drawn_pets.draw("cat", 0)).resize((300, 200)).save(tmp_path / "pet.png")
+    Image.fromarray(drawn_pets.draw("cat", 0)).resize((601, 150)).save(tmp_path / "pet.png")
     (row,) = predict(folder, [tmp_path / "pet.png"])
     tab.evaluate(DROP, [base64.b64encode((tmp_path / "pet.png").read_bytes()).decode(), "image/png"])
     assert np.abs(answered(tab) - [dict(row.best)[name] for name in ("cat", "dog")]).max() < 1e-3

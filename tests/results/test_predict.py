@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -136,6 +137,24 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
     table = list(csv.reader(pictures.rows_as_csv(whole, 10).splitlines()))
     assert len(table) == 17 and {len(line) for line in table} == {26} and table[13][0] == str(tmp_path / "empty.jpg")
     assert json.loads(pictures.rows_as_json(whole))[15]["best"][0]["class"] == whole[15].best[0][0]
+
+
+def test_a_picture_squeezed_out_of_shape_is_noted_and_a_run_may_crop(tiny_run, tmp_path, capsys):
+    wide, place = tmp_path / "wide.png", shutil.copytree(tiny_run.folder, tmp_path / "run")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 90), np.uint8).astype(np.uint8))
+    image.save(wide)
+    image.crop((30, 0, 60, 30)).save(tmp_path / "middle.png")
+    (row,) = rows = list(predict(place, [wide], prepare="no", invert="yes"))
+    pictures.show(rows, list("0123456789"), {})
+    assert row.note == "inverted; squeezed from 90x30"
+    assert capsys.readouterr().out.endswith("1 picture squeezed out of shape: `run` and `classify` take --crop\n")
+    folder = RunFolder(place)
+    folder.update_manifest(inputs=folder.read_json("run.json")["inputs"] | {"crop": True})
+    one, other = predict(place, [wide, tmp_path / "middle.png"], prepare="no")
+    assert one.best == other.best and one.note == other.note
+    wide.write_text("text")
+    with pytest.raises(UserError, match=r"None of the 1 pictures could be read: .*wide.png is no picture"):
+        pictures.show(list(predict(place, [wide])), list("0123456789"), {})
 
 
 def test_it_is_a_command(tiny_run, digits, command, tmp_path, capsys):

@@ -6,6 +6,7 @@ Args:
     shares: Percent to train, validate and test, where no folders say (default: 70 15 15; Kaggle's as the tutorial's).
     split_by: Cut each class at random, always the same, by name, or whole groups: folders below the class, or what
         precedes the last number in file names (default: random; Kaggle's as the tutorial's).
+    crop: Crop the centre of each picture in the model's shape, instead of squeezing the whole picture into it.
 """
 
 from collections.abc import Callable
@@ -38,6 +39,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
         shares: tuple[Count, Count, Count] | None = None,
         split_by: Literal["random", "name", "group"] | None = None,
         limit: int | None = None,
+        crop: bool = False,
     ) -> Pictures:
         root, found = photographs(data_dir, download)
         files = open_files(root) if root else drawn_pets.DrawnPets()
@@ -45,7 +47,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
         name, path = (root.resolve().name, str(root)) if root else (drawn_pets.NAME, "")
         measured = layout.document and len(layout.splits["train"]) >= MEASURED
         source = {"name": name, "path": path, "found": found, "reference": measured}
-        return Pictures(files, layout, scale, source, limit)
+        return Pictures(files, layout, scale, source, limit, crop)
 
     return pictures
 

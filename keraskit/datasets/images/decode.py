@@ -101,11 +101,25 @@ def center_crop(image: Image.Image, share: float = 0.875) -> Image.Image:
     return image.crop((round(left), round(top), round(left + side), round(top + side)))
 
 
-def pixels(image: Image.Image, size: tuple[int, int], channels: int = 3, resampling: str = "bilinear") -> np.ndarray:
-    """Resize to uint8 of shape (height, width, 3), or (height, width) for one channel, ignoring the aspect ratio.
+def squeezed(image: Image.Image, size: tuple[int, int]) -> bool:
+    """Whether resizing to (height, width) changes the aspect ratio by half or more."""
+    factor = image.width * size[0] / (image.height * size[1])
+    return max(factor, 1 / factor) >= 1.5
 
-    "bilinear" averages over the area of a pixel when reducing; "nearest" is Keras's default.
+
+def pixels(
+    image: Image.Image, size: tuple[int, int], channels: int = 3, resampling: str = "bilinear", crop: bool = False
+) -> np.ndarray:
+    """Resize to uint8 of shape (height, width, 3), or (height, width) for one channel.
+
+    The aspect ratio is ignored, or kept with `crop`, by the centre of that shape. "bilinear" averages over the area of
+    a pixel when reducing; "nearest" is Keras's default.
     """
     image = image.convert("RGB" if channels == 3 else "L")
+    if crop:
+        width = min(image.width, max(1, round(image.height * size[1] / size[0])))
+        height = min(image.height, max(1, round(image.width * size[0] / size[1])))
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
     image = image if image.size == size[::-1] else image.resize(size[::-1], Image.Resampling[resampling.upper()])
     return np.asarray(image)

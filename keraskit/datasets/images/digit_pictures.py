@@ -55,13 +55,13 @@ def prepared(
             array, dark_ink = found
             note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
             return 255 - array if bright_paper else array, note
-    array = decode.pixels(image, inputs.size, inputs.channels)
+    array = decode.pixels(image, inputs.size, inputs.channels, crop=inputs.crop)
     if invert == "auto" and inputs.channels == 1:  # if this brings the border closer to training's
         brightness = _borders(array[None]).mean()
         distance, swapped = (max(low - value, value - high, 0) for value in (brightness, 255 - brightness))
         invert = "yes" if swapped < distance else "no"
     if invert == "yes":
-        return decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels), "inverted"
+        return decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels, crop=inputs.crop), "inverted"
     return array, ""
 
 

@@ -32,7 +32,8 @@ MOST_BAD = 0.05  # fraction of all images; more point to another problem
 class Pictures:
     """Images in `files`, a folder or an archive, with known names, classes and splits; `load` decodes them.
 
-    `source` is their entry in the manifest, which `load` completes. Each split has at most `limit` examples.
+    `source` is their entry in the manifest, which `load` completes. Each split has at most `limit` examples. With
+    `crop`, images are cropped to the model's shape.
     """
 
     files: Any
@@ -40,6 +41,7 @@ class Pictures:
     scale: Scale
     source: dict[str, Any]
     limit: int | None = None
+    crop: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ class Pictures:
         pairs = [_mixed(self.layout.splits[split], self.limit) for split in SPLITS]
         names, labels = [name for each in pairs for name, _ in each], np.concatenate([*map(labels_of, pairs)])
         pixels = OnDisk(shape)
-        found = read(self.files, names, pixels, shape)
+        found = read(self.files, names, pixels, shape, self.crop)
         bad, where = found.bad, self.files.root
         if len(bad) > MOST_BAD * len(names):
             problem = f"{len(bad):,} of {len(names):,} pictures in {where} cannot be used: {listed(bad)}"
@@ -77,6 +79,9 @@ class Pictures:
         notes.append(f"split: {self.layout.how}")
         notes += [f"left out {len(bad):,} that cannot be used: {listed(bad)}"] if bad else []
         notes += [f"16-bit pictures of which none uses more than {found.bits} are read so"] if found.bits < 16 else []
+        if not (self.crop or self.layout.document) and len(found.squeezed) >= MOST_BAD * len(names):
+            few, shaped = f"{len(found.squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
+            notes.append(f"squeezed to {shaped}: {few}, such as {found.squeezed[0]}; --crop takes their centre instead")
         if strangers := self.layout.strangers:
             notes.append(f"left out {len(strangers):,} pictures of no class or split, such as {strangers[0]}")
         lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, found.digests, strict=True)))
@@ -88,7 +93,7 @@ class Pictures:
             "notes": notes,
             "counts": {split: len(each) for split, each in rows.items()},
         }
-        inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape, found.bits)
+        inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape, found.bits, self.crop)
 
         def made(rows: np.ndarray) -> Split:
             places, classes = tensors((rows, labels[rows]))
@@ -104,24 +109,29 @@ class Pictures:
 
 
 class Read(NamedTuple):
-    """The result of `read`: each image's SHA-256, the bits that 16-bit images use, and problems by name."""
+    """Each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images."""
 
     digests: list[str]
     bits: int
     bad: dict[str, str]
+    squeezed: list[str]
 
 
-def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...]) -> Read:
+def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...], crop: bool = False) -> Read:
     """Decode each image once into `pixels`; decode 16-bit images again if all of them use fewer bits."""
     from rich.console import Console
     from rich.progress import track
+
+    size, squeezed = (shape[0], shape[1]), list[str]()
 
     def one(i: int) -> tuple[str, int, str]:
         digest = ""
         try:
             data = files.read(names[i])
             digest = hashlib.sha256(data).hexdigest()
-            pixels[i] = decode.pixels(decode.read(data), (shape[0], shape[1]))
+            image = decode.read(data)
+            pixels[i] = decode.pixels(image, size, crop=crop)
+            squeezed.extend([names[i]] * decode.squeezed(image, size))
             return digest, decode.highest(data), ""
         except OSError as error:
             return digest, 0, f"cannot be read: {error.strerror or error}"
@@ -135,9 +145,9 @@ def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...]) -> R
     bits = decode.depth(max(highest for _, highest, _ in found)) if found else 16
     for i, (_, highest, _) in enumerate(found):
         if highest and bits < 16:
-            pixels[i] = decode.pixels(decode.read(files.read(names[i]), bits), (shape[0], shape[1]))
+            pixels[i] = decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop)
     bad = {name: problem for name, (*_, problem) in zip(names, found, strict=True) if problem}
-    return Read([digest for digest, *_ in found], bits, bad)
+    return Read([digest for digest, *_ in found], bits, bad, sorted(squeezed))
 
 
 class OnDisk:

@@ -102,7 +102,10 @@ async function look(source, truth) {
   photo.dataset.shown = "1";
   photo.style.imageRendering = photo.width < 100 ? "pixelated" : "";
   $("slate").classList.add("used");
-  const pixels = brush.getImageData(0, 0, photo.width, photo.height);
+  const [high, wide] = run.size, whole = !run.crop;
+  const width = whole ? photo.width : Math.min(photo.width, Math.max(1, even(photo.height * wide / high)));
+  const height = whole ? photo.height : Math.min(photo.height, Math.max(1, even(photo.width * high / wide)));
+  const pixels = brush.getImageData((photo.width - width) >> 1, (photo.height - height) >> 1, width, height);
   ask(() => pixels, false, truth);
 }
 

@@ -79,7 +79,7 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": class_output}
     every, sampled = np.arange(test.size), np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
     if test.inputs:
-        about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits")}
+        about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits", "crop")}
         x, training = {"picture": test.pictures(every)}, {"picture": train.pictures(sampled)}
         inputs = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
         called = test.inputs.preprocess(inputs["picture"], test.augmentation)

@@ -297,7 +297,22 @@ def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs):
     red = x[y == 1] + np.array(IMAGENET_MEAN, np.float32)
     assert x.shape == (20, *SHAPE) and np.abs(red - [10, 10, 200]).max() < 4  # blue first; JPEG is off by a little
     assert splits.train.pictures(np.array([0])).dtype == np.uint8
-    assert splits.source["notes"] == ["split: 70/15/15 of each class at random, seed 0"]
+    split, squeezed = splits.source["notes"]
+    wide = [
+        f"{kind}/{i}"
+        for kind, n in (("blue", 12), ("red", 40))
+        for i in range(n)
+        if not 0.8 < (30 + i) / (50 - i) < 1.8
+    ]
+    assert split == "split: 70/15/15 of each class at random, seed 0"
+    assert (
+        squeezed
+        == f"squeezed to 24 x 20: {len(wide)} of 52 pictures, such as blue/0.png; --crop takes their centre instead"
+    )
+    cropped = cats_and_dogs.caffe(data_dir=photographs, crop=True).load(SHAPE)
+    assert cropped.source["notes"] == [split] and cropped.train.inputs.crop
+    name, pixels = cropped.train.names[0], cropped.train.pictures(np.array([0]))[0]
+    assert np.array_equal(pixels, decode.pixels(Image.open(photographs / name), SHAPE[:2], crop=True))
     assert splits.source["split_seed"] == 0 and not splits.source["reference"]
     with pytest.raises(UserError, match="the model's input is"):
         cats_and_dogs.caffe(limit=4).load((28, 28))

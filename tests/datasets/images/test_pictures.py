@@ -122,3 +122,11 @@ def test_the_size_is_height_and_width_and_smaller_pixels_average():
         < np.abs(decode.pixels(noise, (30, 20), resampling="nearest") - blocks).mean()
     )
     assert decode.pixels(noise, (30, 20), 1).shape == (30, 20)
+
+
+def test_cropping_keeps_the_shape_where_resizing_squeezes():
+    image = halves()
+    for size, box in (((20, 20), (10, 0, 30, 20)), ((10, 40), (0, 5, 40, 15)), ((40, 80), (0, 0, 40, 20))):
+        assert np.array_equal(decode.pixels(image, size, crop=True), decode.pixels(image.crop(box), size))
+        assert decode.squeezed(image, size) == (box != (0, 0, 40, 20))
+    assert decode.pixels(image.resize((400, 1)), (400, 1), crop=True).shape == (400, 1, 3)
