@@ -182,6 +182,9 @@ def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, say,
         if verb is DOORS[0]:
             exec("\n".join(line.strip() for line in err.splitlines()[1:]), names := {})
             assert all(map(np.array_equal, names["model"].get_weights(), photo.get_weights()))
-    for name, words in (("w.weights.h5", "holds weights alone"), (tiny_run.folder / "model.keras", "is a run's model")):
+    for name, words in (
+        ("w.weights.h5", "holds weights alone"),
+        (tiny_run.folder / "model.keras", "is a file of a run"),
+    ):
         code, _, err = say(*verb.format(name).split())
         assert code == 2 and err.count("\n") == 1 and words in err

@@ -94,11 +94,12 @@ def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
     return image.point(lambda value: min(255, value << (16 - bits))) if deep and bits < 16 else image
 
 
-def center_crop(image: Image.Image, share: float = 0.875) -> Image.Image:
-    """Crop a central square of `share` times the shorter side, as in evaluations on ImageNet."""
-    side = share * min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return image.crop((round(left), round(top), round(left + side), round(top + side)))
+def center_crop(image: Image.Image, aspect: float = 1.0, share: float = 0.875) -> Image.Image:
+    """Crop the centre: `share` of the largest rectangle of that aspect ratio; by default as evaluations on ImageNet."""
+    width = share * min(image.width, image.height * aspect)
+    left, top = (image.width - width) / 2, (image.height - width / aspect) / 2
+    right, bottom = max(round(left) + 1, round(left + width)), max(round(top) + 1, round(top + width / aspect))
+    return image.crop((round(left), round(top), right, bottom))
 
 
 def squeezed(image: Image.Image, size: tuple[int, int]) -> bool:
@@ -116,10 +117,6 @@ def pixels(
     a pixel when reducing; "nearest" is Keras's default.
     """
     image = image.convert("RGB" if channels == 3 else "L")
-    if crop:
-        width = min(image.width, max(1, round(image.height * size[1] / size[0])))
-        height = min(image.height, max(1, round(image.width * size[0] / size[1])))
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
+    image = center_crop(image, size[1] / size[0], share=1) if crop else image
     image = image if image.size == size[::-1] else image.resize(size[::-1], Image.Resampling[resampling.upper()])
     return np.asarray(image)

@@ -18,8 +18,7 @@ ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
 RUN = "run.json"  # marks a run folder, which is never data
-HIDDEN, OUTSIDE, A_RUN = "is hidden", "leads out of the archive", "is a run's folder"  # of what is never data
-EMPTY, NO_PICTURE = "is an empty folder", "has no picture's ending"
+NO_PICTURE, EMPTY = "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
 
 
@@ -39,7 +38,7 @@ class Folder:
                 real = os.path.realpath(folder)
                 below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times faster than pathlib
                 if real in seen or RUN in files:
-                    runs |= {f"{below}/".removeprefix("./"): A_RUN} if RUN in files else {}
+                    runs |= {f"{below}/".removeprefix("./"): "is a run's folder"} if RUN in files else {}
                     folders.clear()
                     continue
                 seen.add(real)
@@ -70,7 +69,7 @@ class Archive:
         self._members = {name.replace("\\", "/"): each for each, name in names.items()}
         ordered = sorted(self._members)
         full = {name for name, after in pairwise(ordered) if name.endswith("/") and after.startswith(name)}
-        skipped = {name: OUTSIDE for name in ordered if _leaves(name)}
+        skipped = {name: "leads out of the archive" for name in ordered if _leaves(name)}
         every = [name for name in self._members if name not in skipped and name not in full]
         self.names, self.others, self.skipped = _sorted_out(every, skipped)
 
@@ -110,15 +109,17 @@ def find(words: Sequence[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for word in words:
         path = system.expanded(word)
-        below, problem = [path] if path.exists() else [], f"{path} does not exist"
+        known = next(each for each in (path, *path.parents) if each.exists())  # brackets in its name are no pattern
+        pattern, problem = str(path.relative_to(known)), f"{path} does not exist"
         if path.is_dir():
             folder = Folder(path)
-            below = sorted(file for name in folder.names if (file := path / name).is_file())
-            problem = f"{path} holds no pictures: {listed(folder.skipped)}"
-        known = next(each for each in (path, *path.parents) if each.exists())  # brackets in its name are no pattern
-        for pattern in (rest := str(path.relative_to(known)), rest.replace("[", "[[]")):
-            names = () if below or known == path else sorted(glob.glob(pattern, root_dir=known, recursive=True))  # noqa: PTH207
-            below = below or [file for name in names if (file := known / name).is_file()]
+            names, problem = folder.names, f"{path} holds no pictures: {listed(folder.skipped)}"
+        else:
+            tried = (pattern, pattern.replace("[", "[[]"))
+            found_by = (glob.glob(each, root_dir=known, recursive=True) for each in tried)  # noqa: PTH207
+            names = next(filter(None, found_by), [])
+        below = [path] if path == known and not path.is_dir() else sorted(known / name for name in names)
+        below = [file for file in below if file == path or file.is_file()]
         if not below:
             raise UserError(f"{problem}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
@@ -145,7 +146,7 @@ def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str
     for name in every:
         stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
         if any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
-            skipped[name] = HIDDEN
+            skipped[name] = "is hidden"
         elif stem and (dot + ending).lower() in ENDINGS:
             names.append(name)
         else:

@@ -102,10 +102,11 @@ async function look(source, truth) {
   photo.dataset.shown = "1";
   photo.style.imageRendering = photo.width < 100 ? "pixelated" : "";
   $("slate").classList.add("used");
-  const [high, wide] = run.size, whole = !run.crop;
-  const width = whole ? photo.width : Math.min(photo.width, Math.max(1, even(photo.height * wide / high)));
-  const height = whole ? photo.height : Math.min(photo.height, Math.max(1, even(photo.width * high / wide)));
-  const pixels = brush.getImageData((photo.width - width) >> 1, (photo.height - height) >> 1, width, height);
+  const aspect = run.crop ? run.size[1] / run.size[0] : photo.width / photo.height;
+  const wide = Math.min(photo.width, photo.height * aspect), high = wide / aspect;
+  const [[left, right], [top, bottom]] = [[photo.width, wide], [photo.height, high]].map(([whole, side]) =>
+    [even((whole - side) / 2), Math.max(even((whole + side) / 2), even((whole - side) / 2) + 1)]);
+  const pixels = brush.getImageData(left, top, right - left, bottom - top);
   ask(() => pixels, false, truth);
 }
 
