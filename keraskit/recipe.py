@@ -63,6 +63,7 @@ class Recipe:
         steps_per_epoch: steps per epoch (default: until every example was seen); ignored by quick runs.
         section: section of the document, several separated by commas; empty if beyond the document.
         expected: metrics of a full run on the recipe's own data, such as `{"test_accuracy": 0.982}`.
+        expected_spread: standard deviations of these between seeds, where seeds differ more than test examples do.
         expected_with: flags of that run that differ from the defaults: the recipe's own, and `weights`, the name of
             Keras's file.
         callbacks: returns Keras callbacks for `fit`.
@@ -87,6 +88,7 @@ class Recipe:
     steps_per_epoch: int | None = None
     section: str = ""
     expected: Mapping[str, float] = field(default_factory=dict)
+    expected_spread: Mapping[str, float] = field(default_factory=dict)
     expected_with: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] | None = None
     augment: Augmentation = field(default_factory=Augmentation)

@@ -22,7 +22,7 @@ from keraskit.errors import UserError, did_you_mean
 from keraskit.recipe import NAMELESS, Recipe
 
 PACKAGE = "keraskit.recipes"
-DESCRIPTIVE = {"section", "expected", "expected_with"}  # arguments of a Recipe that do not affect runs
+DESCRIPTIVE = {"section", "expected", "expected_spread", "expected_with"}  # arguments that do not affect runs
 KERAS = ("keras", "tensorflow")  # take seconds to import
 ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # take 0.1 s; a user's file may compute with them on import
 

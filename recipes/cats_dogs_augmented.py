@@ -7,7 +7,7 @@
 The network of cats_dogs. No photograph is ever seen twice alike, so none can be learned by heart. The document's
 shear_range of 0.2 was meant in radians; that is 11.5 degrees. It reports 0.82.
 
-Expected: test accuracy 0.81 (validation 0.84) on 1,752 photographs after 50 epochs, 8 min on two CPU cores.
+Expected: test accuracy 0.828 (validation 0.84) on 1,752 photographs after 50 epochs, 8 min on two CPU cores.
 """
 
 import keras
@@ -65,7 +65,7 @@ recipe = Recipe(
     ),
     augmented_by="keras_layers",
     section="6.6",
-    expected={"test_accuracy": 0.81},
+    expected={"test_accuracy": 0.828},
     quick={"limit": 128},
 )
 

@@ -6,7 +6,7 @@
 The base never changes, so its features of each photograph are computed once, and only the classifier is trained on
 them, in seconds. The document announces this step, and 0.90 to 0.93, for another article.
 
-Expected: test accuracy 0.948 on 1,752 photographs with --alpha 0.25 after 30 epochs, 21 s on two CPU cores.
+Expected: test accuracy 0.9477 on 1,752 photographs with --alpha 0.25 after 30 epochs, 21 s on two CPU cores.
 """
 
 import keras
@@ -62,7 +62,7 @@ recipe = Recipe(
     epochs=30,
     batch_size=32,
     pretrained=Pretrained(load=applications.load_imagenet, features="features"),
-    expected={"test_accuracy": 0.948},
+    expected={"test_accuracy": 0.9477},
     expected_with={"alpha": 0.25, "weights": "mobilenet_2_5_224_tf_no_top.h5"},
     quick={"limit": 64, "size": 96},
 )

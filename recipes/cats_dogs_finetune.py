@@ -7,7 +7,7 @@ It starts from the newest run of cats_dogs_features with the same flags, and run
 learning rate, a classifier that has settled, and batch normalisation that keeps ImageNet's statistics: without any of
 the three, the first steps destroy what the base knows. The document announces this step, and 0.95, elsewhere.
 
-Expected: test accuracy 0.95 (3 seeds) on 1,752 photographs with --alpha 0.25 after 15 epochs, 98 s on two CPU cores.
+Expected: test accuracy 0.9497 (3 seeds) on 1,752 photographs with --alpha 0.25 after 15 epochs, 98 s on two CPU cores.
 """
 
 import keras
@@ -57,7 +57,7 @@ recipe = Recipe(
         rotation_range=15, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.2, horizontal_flip=True
     ),
     pretrained=Pretrained(load=applications.load_imagenet, after="cats_dogs_features"),
-    expected={"test_accuracy": 0.95},
+    expected={"test_accuracy": 0.9497},
     expected_with={"alpha": 0.25, "weights": "mobilenet_2_5_224_tf_no_top.h5"},
     quick={"limit": 64, "size": 96},
 )

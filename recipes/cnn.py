@@ -6,7 +6,7 @@
 The document's graph has no Flatten, so it ends in one prediction for each of 4x4 positions and cannot be trained on one
 label per image. Its text says "a fully connected layer to interpret the features": that is what `build` makes.
 
-Expected: test accuracy 0.992 after 8 epochs, 82 s on two CPU cores with bfloat16.
+Expected: test accuracy 0.9929 after 8 epochs, 82 s on two CPU cores with bfloat16.
 """
 
 import keras
@@ -59,7 +59,7 @@ recipe = Recipe(
     epochs=8,
     batch_size=128,
     section="3.3.2",
-    expected={"test_accuracy": 0.992},
+    expected={"test_accuracy": 0.9929},
 )
 
 if __name__ == "__main__":

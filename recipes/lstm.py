@@ -7,7 +7,7 @@ With Keras's defaults this network stalls near 0.2. It learns when pixels are st
 are clipped, the learning rate rises at first, and the gates' biases spread over the four rows of pixels that lie black
 below half of the digits.
 
-Expected: test accuracy 0.97 after 8 epochs, 10 min on two CPU cores.
+Expected: test accuracy 0.9746 after 8 epochs, 10 min on two CPU cores.
 """
 
 import keras
@@ -65,7 +65,8 @@ recipe = Recipe(
     epochs=8,
     batch_size=64,
     section="3.3.3",
-    expected={"test_accuracy": 0.97},
+    expected={"test_accuracy": 0.9746},
+    expected_spread={"test_accuracy": 0.004},
 )
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 The two pictures are made from the data set's one while training goes on, and fed by name: `model.predict({...})`.
 
-Expected: test accuracy 0.99 after 6 epochs, 81 s on two CPU cores with bfloat16.
+Expected: test accuracy 0.9922 after 6 epochs, 81 s on two CPU cores with bfloat16.
 """
 
 import keras
@@ -58,7 +58,7 @@ recipe = Recipe(
     epochs=6,
     batch_size=128,
     section="3.5.1",
-    expected={"test_accuracy": 0.99},
+    expected={"test_accuracy": 0.9922},
 )
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Two losses are added: the digit's with weight 1, the next pixel's with weight 0.3, since it is a mean over 784
 predictions, most of them easy. Always "dark" is right for 0.824 of the test pixels; the model must be 0.07 better.
 
-Expected: test output1 accuracy 0.96, test output2 accuracy 0.9 after 8 epochs, 8 min on two CPU cores.
+Expected: test output1 accuracy 0.975, test output2 accuracy 0.9053 after 8 epochs, 8 min on two CPU cores.
 """
 
 import keras
@@ -65,7 +65,8 @@ recipe = Recipe(
     class_output="output1",
     figure=digits.brightness_pictures,
     section="3.5.2",
-    expected={"test_output1_accuracy": 0.96, "test_output2_accuracy": 0.9},
+    expected={"test_output1_accuracy": 0.975, "test_output2_accuracy": 0.9053},
+    expected_spread={"test_output1_accuracy": 0.0082},
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ The LSTM reads 784 pixels and needs the same care as in the recipe lstm, which s
 long as what reaches them differs little from digit to digit, each step moves all their units alike, and can silence
 them for good; hence the warm-up.
 
-Expected: test accuracy 0.96 after 8 epochs, 10 min on two CPU cores.
+Expected: test accuracy 0.9741 after 8 epochs, 10 min on two CPU cores.
 """
 
 import keras
@@ -65,7 +65,8 @@ recipe = Recipe(
     epochs=8,
     batch_size=64,
     section="3.4.2",
-    expected={"test_accuracy": 0.96},
+    expected={"test_accuracy": 0.9741},
+    expected_spread={"test_accuracy": 0.0059},
 )
 
 if __name__ == "__main__":

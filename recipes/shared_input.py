@@ -2,7 +2,7 @@
 
     python -m keraskit.recipes.shared_input
 
-Expected: test accuracy 0.99 after 8 epochs, 22 s on two CPU cores with bfloat16.
+Expected: test accuracy 0.9906 after 8 epochs, 22 s on two CPU cores with bfloat16.
 """
 
 import keras
@@ -54,7 +54,7 @@ recipe = Recipe(
     epochs=8,
     batch_size=128,
     section="3.4.1",
-    expected={"test_accuracy": 0.99},
+    expected={"test_accuracy": 0.9906},
 )
 
 if __name__ == "__main__":

@@ -46,10 +46,11 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[st
         if not name.endswith("accuracy"):  # neither an interval nor a direction is known
             verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
             continue
-        margin = round(metrics.Z * math.sqrt(expected * (1 - expected) / splits.test.size), 3)
+        seeds = recipe.expected_spread.get(name, 0.0)
+        margin = round(metrics.Z * math.sqrt(expected * (1 - expected) / splits.test.size + seeds**2), 3)
         above = "better than expected" if reached > expected + margin else "as expected"
         verdict = "BELOW what is expected" if reached < expected - margin else above
-        about = f"95% interval of {splits.test.size:,} test examples ±{margin:.3f}"
+        about = f"95% interval of {splits.test.size:,} test examples{' and of seeds' if seeds else ''} ±{margin:.3f}"
         verdicts.append(f"{words} {reached:.4f} is {verdict} ({expected}, {about})")
     return "; ".join(verdicts)
 
