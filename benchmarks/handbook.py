@@ -34,7 +34,7 @@ WORDS: dict[str, Any] = {
         "chapter": "chapter {}",
         "cell": "chapter {}: {}",
         "and": ", ",
-        "why": " ([why](ERRATA.md))",
+        "why": " ([why](ERRATA.md{}))",
     },
     "zh": {
         "title": "# 教程的每一部分如今在哪里",
@@ -100,8 +100,7 @@ def document_map(language: str) -> str:
             shows = f"**{row[language]}**" if row is section else row[language]
             differs = ""
             if "differs" in row:
-                reason = f"#{row['differs']['errata']}" if "errata" in row["differs"] else ""
-                differs = row["differs"][language] + words["why"].format(reason)
+                differs = row["differs"][language] + words["why"].format(f"#{row['differs']['errata']}")
             lines.append(f"| {where} | {shows} | {homes} | `{command}` | {differs} |")
     return "\n".join(lines) + "\n"
 
