@@ -1,20 +1,25 @@
-"""Fixtures shared by all tests: a working folder, the command as a real process, one tiny real run, and a browser."""
+"""Shared by all tests: the command, a working folder, one tiny real run, a browser, and which tests go first."""
 
+import contextlib
 import gc
-import os
+import io
 import shutil
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import prefork
 import pytest
 
 from keraskit import start
+from keraskit.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FIRST = ("test_kill", "test_cluster", "test_placement", "test_package", "test_verify")  # few tests, and long ones
-QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
+FIRST = (  # modules that take longest, the longest first
+    *("test_readme", "test_chapters", "test_cluster", "test_demo", "test_export", "test_kill", "test_resume"),
+    *("test_callbacks", "test_verify", "test_user_code", "test_package", "test_backends", "test_classify"),
+)
 
 
 def pytest_configure():
@@ -23,8 +28,8 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
-    """Long tests first: were they last, one process would wait for the other."""
-    items.sort(key=lambda item: item.path.stem not in FIRST)
+    """Were long modules last, one process would wait for the other."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,15 +57,27 @@ def preforked():
     process.end()
 
 
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def command(*words):
+    """Run `keraskit WORDS` in this process."""
+    said = [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
+    with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]), pytest.raises(SystemExit) as end:
+        app.command_line([str(word) for word in words])
+    for stream in said:
+        stream.seek(0)
+    return Said(end.value.code, *(stream.read() for stream in said))
+
+
 @pytest.fixture
-def command(tmp_path, preforked):
-    """Run `keraskit ...` as a user would, from another folder. Returns the finished process."""
-
-    def call(*words, module="keraskit", **env):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("KERASKIT_")} | env
-        return preforked.run(module, words, tmp_path, environment)
-
-    return call
+def here(tmp_path, monkeypatch):
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +86,14 @@ def tiny_run(tmp_path_factory):
     import keraskit
 
     return keraskit.run("mlp", quick=True, output_dir=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def run(tmp_path, tiny_run):
+    """The folder of a copy of it."""
+    from keraskit.runs.folder import RunFolder
+
+    return RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "runs" / "mlp" / tiny_run.folder.name))
 
 
 def draw_nothing(patch):
@@ -104,13 +129,11 @@ def uncompiled(monkeypatch):
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium that fetches nothing of its own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install keraskit[dev]")
     if not CHROMIUM:
         pytest.skip("no Chromium here: apt install chromium")
     with playwright.sync_playwright() as running:
-        words = ["--no-sandbox", "--no-first-run", *(f"--disable-{word}" for word in QUIET)]
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=words)
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
 

@@ -1,10 +1,6 @@
-"""What the tests of hostile input share: texts that harm whoever trusts them, damage, and a command line."""
+"""What the tests of hostile input share: texts that harm whoever trusts them, and damage."""
 
 import random
-
-import pytest
-
-from keraskit.cli import app
 
 NASTY = "<script>alert('x')</script>\"'&\x1b[31m\n=1+1$\\frac$"
 EVIL = (  # values of flags and of knobs
@@ -14,13 +10,6 @@ EVIL = (  # values of flags and of knobs
     *("/proc/x", "$(touch x)", "<script>alert(1)</script>", "$\\frac$", "%s%n", "*.png", "**", "[", "%00", "con", "."),
     *(None, True, [], {}, [[[]]], {"a": {}}, 2**63, -(2**63), 10**400, 1e308, float("nan"), float("inf")),
 )
-
-
-def command(words, capsys):
-    """Exit code and stderr of a command line, in this process."""
-    with pytest.raises(SystemExit) as end:
-        app.command_line([str(word) for word in words])
-    return end.value.code, capsys.readouterr().err
 
 
 def damaged(originals, count):

@@ -120,7 +120,6 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float = 240) -> int:
-        """The same, when it has ended."""
         patience = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > patience:
@@ -138,32 +137,27 @@ class Forked:
 
 
 class Prefork:
-    """The process."""
-
     def __init__(self) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._server = subprocess.Popen([sys.executable, "-m", "prefork"], cwd=Path(__file__).parent, **pipes)
         self._server.stdout.readline()
 
     def _ask(self, request: object) -> object:
-        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.write(json.dumps(request, default=str) + "\n")
         self._server.stdin.flush()
         return json.loads(self._server.stdout.readline())
 
-    def start(
-        self, program: str | Path, words: Sequence[str], cwd: Path, env: dict[str, str], outputs: Sequence[Path]
-    ) -> Forked:
+    def start(self, program: str | Path, words: Sequence, cwd: Path, env: dict, outputs: Sequence[Path]) -> Forked:
         """A command without input, whose stdout and stderr go to files, or both to one."""
         asked = {"program": program, "words": [*map(str, words)], "cwd": cwd, "env": env, "outputs": outputs}
-        return Forked(self._ask, self._ask(json.loads(json.dumps(asked, default=str))))
+        return Forked(self._ask, self._ask(asked))
 
     def run(
-        self, program: str | Path, words: Sequence[str], cwd: Path, env: dict[str, str], timeout: float = 240
+        self, program: str | Path, words: Sequence, cwd: Path, env: dict | None = None, timeout: float = 240
     ) -> subprocess.CompletedProcess:
-        """As `subprocess.run` with captured text."""
         with tempfile.TemporaryDirectory() as place:
             outputs = [Path(place) / name for name in ("out", "err")]
-            started = self.start(program, words, cwd, env, outputs)
+            started = self.start(program, words, cwd, dict(os.environ) if env is None else env, outputs)
             try:
                 code = started.wait(timeout)
             finally:
@@ -172,7 +166,6 @@ class Prefork:
         return subprocess.CompletedProcess([program, *words], code, *texts)
 
     def end(self) -> None:
-        """Nothing is left of it."""
         self._server.stdin.close()
         self._server.wait()
         self._server.stdout.close()

@@ -9,7 +9,6 @@ ROOT = Path(os.environ.get("KERASKIT_SHARED_DATA") or Path(__file__).resolve().p
 
 
 def shared(name):
-    """The path of a file there."""
     if not (ROOT / name).exists():
         pytest.skip(f"no {name} in {ROOT}; KERASKIT_SHARED_DATA names another folder")
     return ROOT / name

@@ -69,15 +69,3 @@ def test_both_languages_have_the_same_code(path):
     kinds = [[cell.cell_type for cell in jupytext.read(each).cells] for each in (path, chinese)]
     assert kinds[0] == kinds[1]
     assert all(any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in cells(chinese, "markdown"))
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("ending, exercise, answer", [(".md", "Exercise", "Answer."), (".zh-CN.md", "练习", "答案。")])
-def test_three_exercises_with_their_answers_a_cell_away(path, ending, exercise, answer):
-    found = [cell for cell in jupytext.read(path.with_suffix(ending)).cells]
-    asked = [i for i, cell in enumerate(found) if cell.source.startswith(f"## {exercise}")]
-    assert [found[i].source.splitlines()[0][-1] for i in asked] == ["1", "2", "3"]
-    for i in asked:
-        kinds = [cell.cell_type for cell in found[i : i + 4]]
-        assert kinds == ["markdown", "code", "markdown", "code"]
-        assert found[i + 1].source.startswith("#") and found[i + 2].source.startswith(f"**{answer}**")

@@ -52,7 +52,6 @@ def imports(path):
 
 
 def real(name):
-    """The module's name by its file."""
     return name.replace("keraskit.recipes", "recipes")
 
 
@@ -72,7 +71,6 @@ EDGES = [(name, other) for name, found in sorted(GRAPH.items()) for other in sor
 
 
 def circle(graph):
-    """The names of a circle, where there is one."""
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+import scipy.stats
+from conftest import ROOT, command
 
 from keraskit.registry import find_card
 
@@ -27,24 +28,23 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_command_works(line, tmp_path, preforked):
-    words = shlex.split(line.replace(".venv/bin/", f"{BIN}/"))
-    # `make test` runs this under make; the reader's make is nobody's child.
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    }
-    if words[0] != "make":
-        done = preforked.run(words[0], words[1:], tmp_path, environment)
-        assert (done.returncode, done.stderr) == (0, "")
+def test_command_works(line, here):
+    program, *words = shlex.split(line)
+    if program != "make":
+        assert Path(program).name == "keraskit"
+        code, _, err = command(*words)
+        assert (code, err) == (0, "")
         return
     if not (BIN.parent / ".installed-dev").exists():
         pytest.skip("the tests do not run from the environment that make manages, and must not install one")
-    shorter = {"run": "--epochs 5", "cnn": "--quick --limit 64", "test": "--collect-only -n 0 tests/test_house.py"}
-    place = f"--output-dir {tmp_path}" if words[1] in ("run", "cnn") else ""
-    words += [f"VENV={BIN.parent}", f"ARGS={shorter.get(words[1], '')} {place}"]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    if words[1] == "run":
+    # `make test` runs this under make; the reader's make is nobody's child.
+    inner = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in inner}
+    words += [f"VENV={BIN.parent}"]
+    words += [f"ARGS=--epochs 5 --output-dir {here}"] if words[0] == "run" else ["--dry-run"]  # one is like the other
+    done = subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    if words[0] == "run":
         accuracy = float(re.search(r"test accuracy +([\d.]+)", done.stdout)[1])
         assert accuracy >= 0.978 and "report.html" in done.stdout.splitlines()[-1]
 
@@ -53,7 +53,7 @@ def test_command_works(line, tmp_path, preforked):
 def test_python_example_works(code, tmp_path, preforked):
     program = tmp_path / "mymodel.py"
     program.write_text(code)
-    done = preforked.run(program, [], tmp_path, dict(os.environ))
+    done = preforked.run(program, [], tmp_path)
     assert done.returncode == 0, done.stderr
     if "from_arrays" in code:
         assert done.stderr == ""
@@ -108,3 +108,14 @@ def test_recipes_reach_what_they_promise_in_the_time_that_they_name(name):
         assert all(abs(each - value) < 2 * widths for each in measured), "a run would be called better, or below"
     assert {"one": 1, "two": 2}[cores] == entry["hardware"]["cores"]
     assert int(amount) == round(entry["total_seconds"] / {"s": 1, "min": 60}[unit])
+
+
+def test_several_seeds_become_a_mean_with_its_standard_error():
+    entry = None
+    for seed, (accuracy, seconds) in enumerate([(0.90, 30), (0.92, 10), (0.97, 20)]):
+        run = {"seconds_per_epoch": seconds / 10, "total_seconds": seconds, "test": {"accuracy": accuracy}}
+        entry = table.entry(run, str(seed), entry)
+    assert entry["test"]["accuracy"] == pytest.approx(0.93)
+    assert (entry["total_seconds"], entry["seconds_per_epoch"]) == (20, 2)
+    error = scipy.stats.sem([0.90, 0.92, 0.97])
+    assert table._measured(entry, "accuracy") == f"accuracy 0.9300 ± {error:.4f}"

@@ -48,12 +48,10 @@ def test_no_shell_no_pickle_no_unpacking(path):
             assert arguments["allow_pickle"] == "False" and path.name in {"array_files.py", "checkpoint.py"}
 
 
-@pytest.mark.parametrize("words", [["export", "RUN", "--format", "keras", "--limit", "2", "--output-dir", "out"],
-                                   ["launch", "--workers", "2", "--", "run", "mlp", "--help"]])  # fmt: skip
-def test_modules_lying_where_one_works_are_not_run(words, tiny_run, tmp_path):
+def test_modules_lying_where_one_works_are_not_run(tmp_path):
     for name in ("numpy", "json", "keras", "tensorflow", "keraskit", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'a').write('{name}, ')")
-    line = [Path(sys.executable).with_name("keraskit"), *(tiny_run.folder if word == "RUN" else word for word in words)]
+    line = [Path(sys.executable).with_name("keraskit"), "show", "mlp"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr + done.stdout
     assert not (tmp_path / "mark").exists(), (tmp_path / "mark").read_text()

@@ -5,12 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import datetime
 
+import own
 import pytest
-from conftest import ROOT
-from hostile import command
+from conftest import ROOT, command
 
-from keraskit.cli.app import command_line
+from keraskit.runs import listing
+from keraskit.runs.folder import RunFolder
+from keraskit.text import duration
+from keraskit.tools import compare
 
 FAST = """
     list; --help; run --help; doctor --help; run mlp --help; show cnn --help; run mpl; rum; resume nowhere;
@@ -36,44 +41,30 @@ def test_help_lists_and_refusals_import_no_tensorflow(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_bad_input_that_only_a_run_can_find(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    (tmp_path / "mnist.npz").write_bytes(b"damaged")
-    for words, says in [
-        (["--output-dir", "file"], "file"),
-        (["--data-dir", tmp_path], "cannot be read"),
-        (["--hidden", "-4"], "cannot be built"),
-        (["--device", "gpu"], "sees 0 GPUs"),
-    ]:
-        code, err = command(["run", "mlp", *words], capsys)
-        assert code == 2 and err.count("\n") == 1 and says in err, err
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "mnist.npz"]
-
-
-def test_a_quick_run_as_a_program_says_one_line_each_and_nothing_on_stderr(tmp_path):
-    line = [sys.executable, "-m", "keraskit.recipes.mlp", "--quick", "--hidden", "32", "16"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    starts = (
-        "recipe data device threads precision xla steps micro devices run Epoch 4/4 Epoch 4/4 test test a time report"
-    )
-    assert [line.split()[0] for line in done.stdout.splitlines()] == starts.split()
-    assert "\b" not in done.stdout
-    (folder,) = (tmp_path / "runs" / "mlp").iterdir()
-    run = json.loads((folder / "run.json").read_text())
-    assert run["command"] == "keraskit run mlp --quick --hidden 32 16" and run["parameters"] == 25_818
-
-
-def test_a_recipe_of_ones_own_starts_quietly_and_ends_soon(tmp_path):
-    """A copy of a recipe, run as a file: the collector does not look through TensorFlow at the end."""
-    text = (ROOT / "recipes" / "mlp.py").read_text().replace("if __name__", "import atexit, gc\n\n"
-        "atexit.register(lambda: print(gc.get_freeze_count()))\n\nif __name__")  # fmt: skip
-    (tmp_path / "mymodel.py").write_text(f"import keraskit\n{text}")
-    line = [sys.executable, "mymodel.py", "--epochs", "0"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and int(done.stdout) > 100_000
-    assert done.stderr == "keraskit: --epochs 0 makes no sense: input should be at least 1.\n"
+def test_a_program_of_ones_own_says_one_line_each_and_nothing_on_stderr_and_its_seconds_are_a_clocks(tmp_path):
+    (tmp_path / "mymodel.py").write_text(own.SOURCE.replace("import keras\n", "import keraskit\nimport keras\n", 1))
+    line = [sys.executable, "mymodel.py", "--quick", "--units", "3", "--depth", "1"]
+    begun, lines, pipes = time.time(), [], {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, cwd=tmp_path, **pipes) as process:
+        for line in process.stdout:
+            ended = time.time()
+            lines.append(line)
+        assert (process.wait(), process.stderr.read()) == (0, "")
+    starts = "recipe data device threads precision xla steps micro devices run Epoch 8/8 Epoch 8/8 test test mean a"
+    assert [line.split()[0] for line in lines] == [*starts.split(), "time", "report"] and "\b" not in "".join(lines)
+    (path,) = (tmp_path / "runs" / "mymodel").iterdir()
+    folder, took = RunFolder(path), ended - begun
+    run = folder.read_json("run.json")
+    assert run["command"] == "keraskit run mymodel.py --quick --units 3 --depth 1" and run["parameters"] == 16
+    assert sum(run["timings"].values()) == pytest.approx(took, abs=1)
+    assert run["timings"]["before"] > 0.5, "TensorFlow takes longer to load"
+    started, finished = (datetime.fromisoformat(run[name]).timestamp() for name in ("started", "ended"))
+    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(ended, abs=1.1)  # whole seconds
+    said = f"{duration(run['timings']['fit'])} of {duration(sum(run['timings'].values()))} in all"
+    assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (path / "report.html").read_text()
+    (row,) = map(compare.cells, listing.rows([listing.read(path)]))
+    epochs = sum(row["seconds"] for row in folder.read_history())
+    assert row[compare.HEAD.index("seconds")] == f"{epochs:.0f}" and epochs <= run["timings"]["fit"]
 
 
 def test_what_matters_of_tensorflows_start_is_passed_on():
@@ -87,22 +78,15 @@ with start.quietly():
     assert (done.returncode, done.stderr) == (0, "half a line")
 
 
-def test_show_prints_the_summary_and_draws_the_graph(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as end:
-        command_line(["show", "cnn", "--as-printed", "--graph", "graph.svg"])
-    out = capsys.readouterr().out
-    assert end.value.code == 0 and "138,122" in out and "(document, section 3.3.2" in out
-    assert "<svg" in (tmp_path / "graph.svg").read_text()
-    code, err = command(["show", "cnn", "--graph", "graph.xyz"], capsys)
-    assert code == 2 and "does not end in" in err
+def test_show_prints_the_summary_and_draws_the_graph(here):
+    code, out, _ = command("show", "cnn", "--as-printed", "--graph", "graph.svg")
+    assert code == 0 and "138,122" in out and "(document, section 3.3.2" in out
+    assert "<svg" in (here / "graph.svg").read_text()
 
 
-def test_doctor_looks_at_what_matters(capsys):
-    with pytest.raises(SystemExit) as end:
-        command_line(["doctor"])
-    out = capsys.readouterr().out
-    assert end.value.code == 0 and str(ROOT / "data" / "mnist.npz") in out
+def test_doctor_looks_at_what_matters():
+    code, out, _ = command("doctor")
+    assert code == 0 and str(ROOT / "data" / "mnist.npz") in out
     for word in ("tensorflow", "keras", "cpu", "gpu", "graph layout", "mnist", "free disk"):
         assert f"\n{word}" in out
 

@@ -3,9 +3,9 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
+from conftest import command
 
 import keraskit
 from keraskit.cli import app
@@ -15,15 +15,14 @@ from keraskit.registry import recipes_available
 
 
 @pytest.fixture
-def page(capsys, monkeypatch):
-    """Print a page as if into a pipe, at a width, and return its lines."""
+def page(monkeypatch):
+    """The lines of a page, as if printed into a pipe, at a width."""
 
     def lines(words, columns=80):
         monkeypatch.setenv("COLUMNS", str(columns))
-        with pytest.raises(SystemExit) as end:
-            app.command_line(words.split())
-        assert end.value.code == 0
-        return capsys.readouterr().out.splitlines()
+        code, out, _ = command(*words.split())
+        assert code == 0
+        return out.splitlines()
 
     return lines
 
@@ -93,17 +92,13 @@ def test_list_holds_every_recipe(page):
         assert (card.declared.get("section") or BEYOND) in lines[place + 1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="asks bash")
-def test_bash_completes_commands_recipes_and_flags(command, tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    done = command("--install-completion", "--shell", "bash", HOME=str(home))
-    assert done.returncode == 0, done.stderr
+def test_bash_completes_commands_recipes_and_flags(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert command("--install-completion", "--shell", "bash").code == 0
     script = """
 . ~/.bashrc
 ask() { COMP_WORDS=(keraskit "$@"); COMP_CWORD=$#; COMPREPLY=(); _keraskit; echo "${COMPREPLY[@]}"; }
 ask ver; ask run lst; ask run cnn --kern; ask run mlp --precision bf; ask predict --she
 """
-    environment = {**os.environ, "HOME": str(home)}
-    said = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=30)
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
     assert said.stdout.splitlines() == ["verify", "lstm", "--kernel-size", "bfloat16", "--sheet"], said.stderr

@@ -3,15 +3,16 @@
 import shlex
 
 import numpy as np
+import own
 import pytest
-from hostile import command
+from conftest import command
 from PIL import Image
 
 from keraskit import text
 from keraskit.runs import plots
 
 NUMBER = "makes no sense: input should be a valid integer"
-REFUSED = [
+REFUSED = [  # {run} is the tiny run's folder
     ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
     ("run finetune", "Did you mean cats_dogs_finetune?"),
     ("show nothing", "There is no recipe 'nothing'. `keraskit list`"),
@@ -50,37 +51,96 @@ REFUSED = [
         (f"new {name}", f"{name} is a recipe or module already")
         for name in ("mlp", "numpy", "keras", "keraskit", "wave")
     ),
+    # What only a run can find
+    ("run mlp --output-dir file", "file"),
+    ("run mlp --data-dir .", "cannot be read"),
+    ("run mlp --hidden -4", "cannot be built"),
+    ("run mlp --device gpu", "sees 0 GPUs"),
+    ("run mlp --dataset no.npz", "is no file"),
+    ("run lstm --timesteps 100 --quick", "784"),
+    ("run cnn --quick --as-printed", "ends in (4, 4, 10)"),
+    ("run quickstart --quick --augment.rotation-range 30", "holds no pictures"),
+    ("run augmentation --digit 2", "Unknown option"),
+    # Files of one's own
+    ("run ./gone.py", "./gone.py does not exist"),
+    ("show ./empty.py", "empty.py makes no `recipe = Recipe(...)`."),
+    ("run ./mymodel.py --unit 3", "Did you mean --units?"),
+    ("run ./mymodel.py --units 3.5", "--units 3.5 makes no sense"),
+    ("run mymodel", "There is no recipe 'mymodel'. Did you mean ./mymodel.py?"),
+    ("run ./mymodel.py --callbacks gone.py:make", "--callbacks gone.py:make names no function."),
+    ("resume ./mymodel.py", "There is no run folder mymodel.py"),
+    ("new mymodel", "mymodel.py is there already."),
+    # Finished runs
+    ("predict nowhere digit.png", "no run folder nowhere"),
+    ("predict {run}", "PICTURES requires an argument"),
+    ("predict {run} nothing*", "does not exist"),
+    ("predict . digit.png", "has no run.json"),
+    ("predict {run} digit.png --invert maybe", 'Choose from: "auto", "yes", "no"'),
+    ("predict {run} none.npy", "There is no"),
+    ("explain {run}", "No pictures are named"),
+    ("explain . digit.png", "has no run.json"),
+    ("explain {run} gone.png", "gone.png does not exist"),
+    ("explain {run} note.png", "note.png is no picture"),
+    ("export {run} --limit 0", "--limit"),
+    ("export nowhere", "no run folder"),
+    ("export {run} --format torch", "torch"),
+    ("demo {run} --output page.png", "page.png"),
+    (f"compare {{run}} {{run}} --output {'n' * 300}.png", "File name too long"),
+    # Pictures
+    ("show cnn --graph graph.xyz", "does not end in"),
+    ("augment --preview nowhere", "does not exist"),
+    ("augment --preview note.png", "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"),
+    ("augment --preview digit.png --zoom-range 2", "expected two factors from 0 up"),
+    ("augment --preview digit.png --versions 0", "--versions 0"),
+    ("classify nowhere.jpg", "does not exist"),
+    ("classify digit.png --model vgg61", "no application"),
+    ("classify digit.png --model all --weights x.h5", "fits one network, not 7"),
+    ("classify digit.png --weights weights.h5 --alpha 0.25", "does not fit mobilenet_0.25_224"),
+    ("classify digit.png --csv weights.h5/a.csv", "is a file"),
+    ("classify digit.png --explain why.txt", "why.txt does not end in"),
+    ("classify digit.png --explain why.png --model all", "takes one network"),
+    ("classify digit.png --alpha 0.3", "mobilenet cannot be built"),
+    ("classify digit.png --model vgg16 --size 20 --weights none", "vgg16 cannot be built"),
+    ("classify digit.png --evaluate", "digit.png is no folder"),
+    ("classify unicorns --evaluate", "unicorns is no folder that holds pictures"),
+    # Several workers
+    ("launch --workers 1 -- run cnn", "on several workers"),
+    ("launch --workers 2 -- list", "launch starts a training"),
 ]
 
 
 @pytest.mark.parametrize(("words", "says"), REFUSED, ids=lambda text: text[:40])
-def test_refusals_are_one_line_and_say_what_to_type(tmp_path, monkeypatch, capsys, words, says):
-    monkeypatch.chdir(tmp_path)
-    code, err = command(shlex.split(words), capsys)
+def test_refusals_are_one_line_say_what_to_type_and_leave_nothing(here, tiny_run, words, says):
+    for name, content in {"mymodel.py": own.SOURCE, "empty.py": '"""Nothing."""\n', "file": "", "mnist.npz": "damaged",
+                          "note.png": "no picture", "weights.h5": "no weights"}.items():  # fmt: skip
+        (here / name).write_text(content)
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save("digit.png")
+    (here / "unicorns" / "unicorn").mkdir(parents=True)
+    before = sorted(here.rglob("*"))
+    code, _, err = command(*shlex.split(words.replace("{run}", str(tiny_run.folder))))
     assert code == 2 and err.startswith("keraskit: ") and err.count("\n") == 1 and says in err, err
-    assert not list(tmp_path.iterdir())
+    assert sorted(here.rglob("*")) == before
 
 
-def test_debug_shows_the_traceback(capsys, monkeypatch):
+def test_debug_shows_the_traceback(monkeypatch):
     monkeypatch.setenv("KERASKIT_DEBUG", "1")
-    assert "Traceback" in command(["run", "mpl"], capsys)[1]
+    assert "Traceback" in command("run", "mpl").err
 
 
-def test_a_refusal_shows_control_characters_as_escapes(capsys):
-    code, err = command(["run", "./\x1b]0;title\x07\x9b31m\n\u202e\udcff.py"], capsys)
+def test_a_refusal_shows_control_characters_as_escapes():
+    code, _, err = command("run", "./\x1b]0;title\x07\x9b31m\n\u202e\udcff.py")
     assert code == 2 and "\\x1b]0;title\\x07\\x9b31m" in err and err.removesuffix("\n").isprintable()
 
 
-def test_a_photograph_named_by_the_shells_star_is_no_sheet(tiny_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_photograph_named_by_the_shells_star_is_no_sheet(tiny_run, here):
     for name in ("a.png", "b.png"):
         Image.fromarray(np.zeros((28, 28), np.uint8)).save(name)
-    before = (tmp_path / "a.png").read_bytes()
-    code, err = command(["predict", tiny_run.folder, "--sheet", "a.png", "b.png"], capsys)
+    before = (here / "a.png").read_bytes()
+    code, _, err = command("predict", tiny_run.folder, "--sheet", "a.png", "b.png")
     assert code == 2 and "a.png is there already, and was not made by keraskit" in err
-    assert (tmp_path / "a.png").read_bytes() == before
-    plots.save(plots.sheet(plots.Sheet(np.zeros((1, 8, 8), np.uint8), ["x"])), tmp_path / "ours.png")
-    assert command(["predict", tiny_run.folder, "--sheet", "ours.png", "b.png"], capsys)[0] == 0
+    assert (here / "a.png").read_bytes() == before
+    plots.save(plots.sheet(plots.Sheet(np.zeros((1, 8, 8), np.uint8), ["x"])), here / "ours.png")
+    assert command("predict", tiny_run.folder, "--sheet", "ours.png", "b.png").code == 0
 
 
 @pytest.mark.parametrize(

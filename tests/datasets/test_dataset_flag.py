@@ -5,7 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from hostile import command
+from conftest import command
 
 import keraskit
 from keraskit.datasets import array_files, digits
@@ -33,8 +33,6 @@ def made(classes=3, n=120, shape=(28, 28)):
 
 @pytest.fixture
 def npz(tmp_path):
-    """Save arrays as an .npz and return its path."""
-
     def save(arrays):
         np.savez(tmp_path / "own.npz", **arrays)
         return tmp_path / "own.npz"
@@ -52,7 +50,6 @@ def test_a_run_follows_the_data_and_says_whose_it_is(npz, tmp_path):
 
 
 def same(one, other):
-    """Whether two that `array_files.read` returned hold the same."""
     return all(np.array_equal(one[0][name], other[0][name]) for name in array_files.NAMES)
 
 
@@ -79,24 +76,16 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
             array_files.read(npz(plain | shares | wrong))
 
 
-WRONG = [
+WRONG = [  # of files; what arrays share with those of `from_arrays` is tested there
     (lambda a: a.pop("y_test"), "it lacks 'y_test"),
     (lambda a: a.update(x_train=a["x_train"][:, :, :, None, None]), r"shape \(120, 28, 28, 1, 1\)"),
     (lambda a: a.update(y_train=a["y_train"][:-1]), r"the arrays of train have \[119, 120\] examples"),
-    (lambda a: a.update(y_train=a["y_train"].astype(int) - 1), "from -1 to 2"),
-    (lambda a: a.update(y_train=a["y_train"] + 0.5), "only some targets are class numbers"),
-    (lambda a: a.update(y_test=a["y_test"] + 5), r"train has no example of '5', '6', '7'"),
     (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN or infinite"),
     (lambda a: a.update(x_train=a["x_train"].astype(int) * 10), "expected 0 to 255"),
     (lambda a: a.update(x_train=a["x_train"].astype(str)), "expected numbers"),
-    (lambda a: a.update(x_test=a["x_test"][:, :20]), "examples of test have the shapes"),
     (lambda a: a.update(x_train=a["x_train"][:0], y_train=a["y_train"][:0]), "above 0"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), "cannot be read"),
-    (lambda a: a.update(y_train=a["y_train"].astype(int) * 1_000), "labels go from 0 to 2000. Classes are counted"),
-    (lambda a: a.update(classes=np.array(["a", "b"])), "has 2 names; the data has 3 classes"),
-    (lambda a: a.update(classes=np.array(["a", "b", "a "])), "'a' names two classes, or none"),
     (lambda a: a.update(classes=np.arange(3)), "'classes' is not text"),
-    (lambda a: a.update(classes=np.array(["a", "b", "c"], object)), "cannot be read as .npz: Object arrays"),
 ]
 
 
@@ -108,14 +97,12 @@ def test_wrong_arrays_are_one_clear_error(npz, damage, words):
         digits.two_sizes(dataset=str(npz(arrays)))
 
 
-def test_a_recipe_says_what_size_it_takes_and_multi_input_takes_any(npz, tmp_path):
+def test_a_recipe_says_what_size_it_takes_and_multi_input_takes_any(npz):
     path = str(npz(made(shape=(32, 32, 3))))
     with pytest.raises(UserError, match=r"own.npz have the shape \(32, 32, 3\), the model's input \(784,\)"):
         digits.flat(dataset=path)
     x, _ = digits.two_sizes(dataset=path).train.take(np.arange(2))
     assert x["img_rgb_smallsize"].shape == (2, 32, 32, 3) and x["img_gray_bigsize"].shape == (2, 64, 64, 1)
-    with pytest.raises(UserError, match="is no file"):
-        digits.flat(dataset=str(tmp_path / "no.npz"))
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
@@ -136,12 +123,7 @@ def test_keras_own_sets(monkeypatch, name):
         digits.two_sizes(dataset=name)
 
 
-def test_names_of_classes_come_from_the_file(npz):
-    path = npz(made() | {"classes": np.array(["low", "in  the middle", "high"])})
-    assert digits.flat(dataset=str(path)).classes == ("low", "in the middle", "high")
-
-
-def test_labels_that_are_text_are_classes_by_their_names(npz):
+def test_labels_that_are_text_and_names_come_from_the_file(npz):
     arrays = made()
     text = {name: TEXT[arrays[name]] for name in ("y_train", "y_test")}
     for names in (sorted(TEXT), list(TEXT)):
@@ -149,16 +131,15 @@ def test_labels_that_are_text_are_classes_by_their_names(npz):
         assert splits.classes == tuple(names)
         assert np.array_equal(np.array(splits.classes)[splits.test.labels], TEXT[arrays["y_test"]])
         assert np.array_equal(splits.test.take(np.arange(40))[1], splits.test.labels)
-    with pytest.raises(UserError, match="the label '=so so' is none of the named classes"):
-        digits.images(dataset=str(npz(arrays | text | {"classes": np.array(["a", "b", "c"])})))
+    path = npz(arrays | {"classes": np.array(["low", "in  the middle", "high"])})
+    assert digits.flat(dataset=str(path)).classes == ("low", "in the middle", "high")
 
 
 @pytest.mark.parametrize("flag", ["--dataset", "--data-dir"])
-def test_pictures_in_files_are_for_another_recipe_which_is_named(flag, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my photos" / "a").mkdir(parents=True)
-    (tmp_path / "my photos" / "a" / "1.jpg").touch()
+def test_pictures_in_files_are_for_another_recipe_which_is_named(flag, here):
+    (here / "my photos" / "a").mkdir(parents=True)
+    (here / "my photos" / "a" / "1.jpg").touch()
     shutil.make_archive("photos", "zip", "my photos")
     for name, quoted in (("my photos", "'my photos'"), ("photos.zip", "photos.zip")):
-        code, err = command(["run", "cnn", flag, name], capsys)
+        code, _, err = command("run", "cnn", flag, name)
         assert code == 2 and err.count("\n") == 1 and f"`keraskit run cats_dogs --data-dir {quoted}`" in err

@@ -19,7 +19,6 @@ def numbers(size):
 
 
 def epoch(shuffled, number):
-    """The examples of one epoch, in order."""
     return np.concatenate([x.numpy() for x, _ in shuffled.batches(number, end=number + 1)])
 
 
@@ -63,8 +62,6 @@ def test_in_order_keeps_the_stored_order_and_take_picks():
 
 
 class Recorder(keras.Model):
-    """Train nothing; remember every batch."""
-
     def __init__(self):
         super().__init__()
         self.seen = tf.Variable(tf.zeros((0,), tf.int64), shape=(None,), trainable=False)

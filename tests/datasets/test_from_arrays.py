@@ -1,19 +1,12 @@
-"""`from_arrays`: arrays of one's own as a recipe's data; and whole runs of recipes that are made from them."""
+"""`from_arrays`: arrays of one's own as a recipe's data."""
 
-import json
-
-import keras
 import numpy as np
 import pytest
-from PIL import Image
 
-import keraskit
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws
 from keraskit.datasets.arrays import from_arrays
 from keraskit.errors import UserError
-from keraskit.recipe import Recipe
-from keraskit.tools.predict import predict
 
 SETS = ("train", "validation", "test")
 TEXT = np.array(["well", "ill", "=so so"])
@@ -193,12 +186,7 @@ def test_classes_that_lack_examples_and_copies_of_rows_are_noted():
     assert splits.source["notes"] == ["no split has an example of '0', '1', '2' and 3 more"]
     splits = from_arrays(X, Y, X + 0.5, np.minimum(Y, 1))()
     assert splits.source["notes"] == ["test has no example of '2'"]
-    y, test = np.arange(24) % 2, np.concatenate([X[:5], X[:7] + 0.5])
-    found = from_arrays(X, y, test, y[:12], x_validation=X[20:], y_validation=y[20:])()
-    assert found.source["notes"] == [
-        "5 of 12 test examples are exact copies of train examples",
-        "4 of 4 validation examples are exact copies of train examples",
-    ]
+    y = np.arange(24) % 2
     left, right = {"a": X, "b": y}, {"a": X, "b": 1 - y}  # copies only where all inputs are
     assert "notes" not in from_arrays(left, y, right, y)().source
 
@@ -217,88 +205,3 @@ def test_targets_that_are_the_inputs_are_scaled_and_augmented_with_them(shape):
     assert other.augmented(Augmentation(featurewise_center=True)).train.augmentation.statistics
     with pytest.raises(UserError, match="The targets are pictures too, which random transforms would not move"):
         other.augmented(Augmentation(rotation_range=30))
-
-
-@pytest.mark.parametrize("several", [list, tuple, dict])
-def test_weights_of_examples_have_the_structure_of_the_targets_as_in_keras(several):
-    y = {"a": np.arange(24.0), "b": X} if several is dict else several([np.arange(24.0), X])
-    w = np.arange(24.0) ** 2
-    for weights in (w, keras.tree.map_structure(lambda _: w, y)):
-        _, targets, found = from_arrays(X, y, X, y, sample_weight=weights)().train.take(np.arange(20))
-        rows = keras.tree.flatten(targets)[0]
-        assert [each.tolist() for each in keras.tree.flatten(found)] == [(rows**2).tolist()] * 2
-
-
-def test_pictures_are_augmented_shown_and_predicted_from_files(tmp_path):
-    y, names = np.arange(90) % 3, ("top", "middle", "bottom")
-    x = np.random.default_rng(0).integers(0, 60, (90, 12, 12, 3), np.uint8)
-    for picture, label in zip(x, y, strict=True):
-        picture[label * 4 : label * 4 + 4] += 150
-
-    def build(classes=3):
-        inputs = keras.Input((12, 12, 3))
-        glorot = keras.initializers.GlorotUniform(seed=1)
-        dense = keras.layers.Dense(classes, "softmax", kernel_initializer=glorot)
-        return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
-
-    def compile_model(model):
-        model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
-
-    data = from_arrays(x[:60], y[:60], x[60:], y[60:], classes=names, scale="unit")
-    recipe = Recipe(build=build, compile=compile_model, data=data, epochs=6, batch_size=10)
-    augment = {"width_shift_range": 0.1, "horizontal_flip": True}
-    result = keraskit.run(recipe, output_dir=tmp_path, xla="off", augment=augment)
-    assert result.metrics["accuracy"] > 0.9
-    for name in ("samples", "confusion", "augmented"):
-        assert (result.folder / f"{name}.png").stat().st_size > 2_000
-    for i in range(60, 66):
-        Image.fromarray(x[i]).save(tmp_path / f"{i}.png")
-    rows = predict(result.folder, [tmp_path / f"{i}.png" for i in range(60, 66)])
-    for row, answer in zip(rows, result.model.predict(x[60:66] / 255, verbose=0), strict=True):
-        assert row.best[0] == (names[answer.argmax()], pytest.approx(answer.max(), abs=1e-5))
-
-
-# Whole runs
-
-SOURCE = """
-import keras
-import numpy as np
-
-from keraskit import Recipe, from_arrays
-
-random = np.random.default_rng(0)
-x = random.normal(size=(180, 6)).astype("float32")
-y = (x[:, 0] > x[:, 1]).astype(int)
-both = {"left": x[:, :1], "right": x[:, 1:]}
-
-
-def build(classes: int = 2) -> keras.Model:
-    left, right = keras.Input((1,), name="left"), keras.Input((5,), name="right")
-    joined = keras.layers.Concatenate()([left, keras.layers.Dense(4, "relu")(right)])
-    return keras.Model([left, right], keras.layers.Dense(classes, "softmax")(joined))
-
-
-def compile_model(model: keras.Model) -> None:
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-
-
-first, last = ({name: array[rows] for name, array in both.items()} for rows in (slice(120), slice(120, None)))
-data = from_arrays(first, y[:120], last, y[120:], classes=["less", "more"])
-recipe = Recipe(build=build, compile=compile_model, data=data, epochs=3, batch_size=16)
-"""
-
-
-def test_a_recipe_in_a_file_is_trained_and_evaluated_as_plain_keras_does(tmp_path):
-    path = tmp_path / "inputs.py"
-    path.write_text(SOURCE)
-    result = keraskit.run(str(path), output_dir=tmp_path, xla="off")
-    facts = json.loads((result.folder / "run.json").read_text())
-    assert result.folder.parent == tmp_path / "inputs" and facts["classes"] == ["less", "more"]
-    assert facts["data"]["used"] == {"train": 100, "validation": 20, "test": 60} and len(result.history) == 3
-    recipe = keraskit.load_recipe(str(path))  # plain Keras on the arrays themselves
-    inputs, targets = recipe.data().test.take(np.arange(60))
-    best = keras.models.load_model(result.folder / "model.keras", compile=False)
-    recipe.compile(best)
-    expected = best.evaluate(inputs, targets, verbose=0, return_dict=True)
-    assert facts["test"] == result.metrics == pytest.approx(expected, rel=1e-4)
-    assert "inputs on arrays" in (result.folder / "report.html").read_text("utf-8")

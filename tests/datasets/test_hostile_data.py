@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import EVIL, command
+from conftest import command
+from hostile import EVIL
 from PIL import Image
 
 from keraskit import Augmentation, load_recipe, system
 from keraskit.config import RunConfig, flags
 from keraskit.datasets import array_files
-from keraskit.datasets.images import cats_and_dogs, decode
+from keraskit.datasets.images import cats_and_dogs
 from keraskit.datasets.images.sources import Folder, find
 from keraskit.errors import UserError
-from keraskit.runs import manifest, pictures, report
+from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.pictures import Network
 from keraskit.training import resume
@@ -25,7 +26,6 @@ from keraskit.training.user_callbacks import from_file
 
 
 def picture(colour=100):
-    """A small PNG."""
     file = io.BytesIO()
     Image.new("L", (6, 5), colour).save(file, "PNG")
     return file.getvalue()
@@ -64,7 +64,6 @@ def test_pickled_objects_are_refused(tmp_path):
 
 @pytest.fixture
 def odd(tmp_path):
-    """A folder of classes with a pipe and a device among the pictures."""
     for kind in ("cat", "dog"):
         (tmp_path / "pets" / kind).mkdir(parents=True)
         for i in range(30):
@@ -85,11 +84,6 @@ def test_pipes_and_devices_among_pictures_are_left_out(odd):
     assert odd / "cat" / "pipe.png" not in find([odd])
 
 
-def test_a_name_that_no_file_system_takes_is_a_file_that_cannot_be_read():
-    with pytest.raises(OSError, match="null"):
-        decode.contents(Path("/nowhere/\0x.png"))
-
-
 def test_names_that_are_no_text_come_through(tmp_path):
     root = tmp_path / "pets"
     for k, kind in enumerate((b"c\xffat", b"=dog")):
@@ -104,50 +98,6 @@ def test_names_that_are_no_text_come_through(tmp_path):
     assert folder.read_json("run.json")["names"] == files.names
 
 
-@pytest.fixture
-def run(tmp_path, tiny_run):
-    """A folder with what readers want of a finished run."""
-    folder = RunFolder(tmp_path / "run")
-    folder.path.mkdir()
-    for name in ("run.json", "history.csv", "summary.txt", "predictions.npz", "pictures.npz", "model.keras"):
-        (folder.path / name).write_bytes((tiny_run.folder / name).read_bytes())
-    return folder
-
-
-def test_links_out_of_a_run_folder_are_not_followed(run, tmp_path):
-    (tmp_path / "secret").write_text("a secret")
-    for name in ("predictions.npz", "pictures.npz", "summary.txt", "history.csv", "run.json"):
-        path = run.path / name
-        data = path.read_bytes()
-        path.unlink()
-        path.symlink_to(tmp_path / "secret")
-        with pytest.raises(UserError, match=f"{name} is refused: it is no file of"):
-            report.write_report(run)
-        path.unlink()
-        path.write_bytes(data)
-    assert not (run.path / "report.html").exists()
-    report.write_report(run)
-
-
-# Facts of the wrong kind
-
-
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [
-        ({"parameters": "many"}, "parameters: Input should be a valid integer"),
-        ({"recipe": None}, "it lacks recipe"),
-        ({"data": {"name": 5}}, "data.name: Input should be a valid string"),
-        ({"test": {"accuracy": "<b>"}}, "test.accuracy: Input should be a valid number"),
-        ({"classes": "0123"}, "classes: Input should be a valid list"),
-    ],
-)
-def test_a_manifest_of_other_kinds_is_one_line_that_says_which(run, value, says):
-    run.write_json("run.json", run.read_json("run.json") | value)
-    with pytest.raises(UserError, match=rf"run\.json is not what a run writes: {says}"):
-        manifest.read(run, "recipe", "parameters")
-
-
 @pytest.mark.parametrize("knob", [*RunConfig.model_fields, *Augmentation.model_fields])
 def test_any_value_of_a_knob_is_taken_or_refused_and_makes_words_of_a_shell(knob):
     for value in EVIL:
@@ -159,13 +109,12 @@ def test_any_value_of_a_knob_is_taken_or_refused_and_makes_words_of_a_shell(knob
 
 @pytest.mark.parametrize("words", ["run", "run mlp --hidden", "run mlp --dataset", "run cats_dogs --data-dir", "show",
     "predict", "compare", "resume", "augment --preview", "", "launch --workers", "run mlp --device"])  # fmt: skip
-def test_any_word_ends_a_command_in_one_line(words, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_any_word_ends_a_command_in_one_line(words, here):
     for value in (each for each in EVIL if isinstance(each, str) and each not in ("--help", "0", "con", "true")):
-        code, err = command([*words.split(), value], capsys)
+        code, _, err = command(*words.split(), value)
         assert code == 2 and err.startswith("keraskit: ") and err.count("\n") == 1 and len(err) > 25, (value, err)
         assert all(c.isprintable() or c == "\n" for c in err), value
-    assert not list(tmp_path.iterdir())
+    assert not list(here.iterdir())
 
 
 def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
@@ -186,9 +135,8 @@ def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_is_no_file_is_never_replaced(tmp_path, capsys, monkeypatch):
+def test_what_is_no_file_is_never_replaced(here):
     """As /dev/null would be by an administrator's `--csv /dev/null`; a pipe stands in for it."""
-    monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe.png")
     Path("folder.png").mkdir()
     Path("a.png").write_bytes(picture())
@@ -200,9 +148,9 @@ def test_what_is_no_file_is_never_replaced(tmp_path, capsys, monkeypatch):
             *(["predict", "run", "a.png", flag, name] for flag in ("--json", "--csv", "--sheet")),
             ["classify", "a.png", "--csv", name],
         ):
-            code, err = command(words, capsys)
+            code, _, err = command(*words)
             assert code == 2 and "no file that could be replaced" in err and err.count("\n") == 1, words
     assert Path("pipe.png").is_fifo() and Path("folder.png").is_dir()
     for words in (["compare", "a", "b", "--output", "x"], ["predict", "run", "a.png", "--sheet", "x.doc"]):
-        code, err = command(words, capsys)
+        code, _, err = command(*words)
         assert code == 2 and "does not end in one of .png" in err and err.count("\n") == 1, words

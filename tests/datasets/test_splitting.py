@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from keraskit.datasets.splitting import check_classes, copies, cut, fingerprints, order
-from keraskit.errors import UserError
+from keraskit.datasets.splitting import copies, cut, fingerprints, order
 
 SHARES = (70, 15, 15)
 
@@ -42,13 +41,3 @@ def test_copies_are_counted_split_by_split():
         "1 of 3 test examples are exact copies of validation examples",
     ]
     assert fingerprints(x, x).tolist() != fingerprints(x, x[::-1]).tolist()
-
-
-def test_a_class_without_training_examples_is_refused_and_one_without_others_is_a_note():
-    labels = {"train": np.array([0, 1, 2]), "validation": np.array([0, 0]), "test": np.array([0, 1, 2])}
-    assert check_classes(labels, "abc", "here") == ["validation has no example of 'b', 'c'"]
-    assert check_classes(labels, "abcd", "here")[0] == "no split has an example of 'd'"
-    with pytest.raises(UserError, match="here: train has no example of 'c'"):
-        check_classes(labels | {"train": np.array([0, 1])}, "abc", "here")
-    with pytest.raises(UserError, match="here: test is empty"):
-        check_classes(labels | {"test": np.array([], int)}, "abc", "here")

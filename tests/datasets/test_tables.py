@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hostile import command
+from conftest import command
 
 import keraskit
 
@@ -32,21 +32,20 @@ def made(err):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_lines_of_numpy_make_a_tables_arrays(name, tmp_path, monkeypatch, capsys, tiny_run):
+def test_the_lines_of_numpy_make_a_tables_arrays(name, here, tiny_run):
     lines, encoding, y, target = TABLES[name]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text("\n".join(lines), encoding)
+    (here / name).write_text("\n".join(lines), encoding)
     for words in (["run", name], ["run", "mlp", "--dataset", name, "--output-dir", "runs"]):
-        code, err = command(words, capsys)
+        code, _, err = command(*words)
         assert code == 2 and "is a table; " in err and f"# {target}" in err and "`keraskit new mine` begins one" in err
         found = made(err)
         assert np.array_equal(found["x"], X) and np.array_equal(found["y"], y)
         splits = found["data"]()
         assert splits.test.size == 8 and bool(splits.classes) == (y.dtype.kind == "U")
-    code, err = command(["predict", tiny_run.folder, name], capsys)
+    code, _, err = command("predict", tiny_run.folder, name)
     assert code == 2 and "`predict` takes pictures, or the model's inputs as an .npy" in err
     made(err)
-    assert np.array_equal(np.load((tmp_path / name).with_suffix(".npy")), X)
+    assert np.array_equal(np.load((here / name).with_suffix(".npy")), X)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +58,8 @@ def test_the_lines_of_numpy_make_a_tables_arrays(name, tmp_path, monkeypatch, ca
         ("none.csv", None, "There is no recipe 'none.csv'"),
     ],
 )
-def test_other_tables_are_one_line(name, text, words, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_other_tables_are_one_line(name, text, words, here):
     if text is not None:
-        (tmp_path / name).write_text(text)
-    code, err = command(["run", name], capsys)
+        (here / name).write_text(text)
+    code, _, err = command("run", name)
     assert code == 2 and err.count("\n") == 1 and words in err

@@ -12,12 +12,10 @@ from keraskit.tools.explain import convolution, grad_cam, locate, logit, ranks, 
 
 
 def explain(model, fed, picture, k):
-    """Map, method and failure of a class."""
     return locate(model, fed(picture[None]), picture.shape[:2], k)
 
 
 def convnet(shape, channels, classes):
-    """One convolution, whose channels are averaged and weighed."""
     return keras.Sequential(
         [
             keras.Input(shape),
@@ -67,7 +65,6 @@ def feed(batch):
 
 @pytest.fixture
 def picture():
-    """Something bright in a corner."""
     dark = np.full((24, 32), 20, np.uint8)
     dark[6:12, 20:28] = 250
     return dark

@@ -23,7 +23,6 @@ MARK = "ran"  # a file that the attacks make
 
 
 def small():
-    """A model with 12 weights."""
     return keras.Sequential([keras.Input((3,), name="x"), layers.Dense(2, name="dense"), layers.Dense(1, name="end")])
 
 
@@ -36,7 +35,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def rewritten(path, change=None, more=(), compression=zipfile.ZIP_STORED):
-    """The archive with its configuration changed, and more members."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     if change:
@@ -57,7 +55,6 @@ def layer(class_name, config, module="keras.layers", **more):
 
 
 def set_units(count):
-    """A change of the configuration that makes the layer `end` so wide."""
     return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
 
 
@@ -156,7 +153,6 @@ def test_models_that_runs_write_load_as_keras_loads_them(folder):
 
 
 def replaced(file, **dataset):
-    """The layer's first array, replaced."""
     file["layers/dense/vars"].pop("0")
     return file["layers/dense/vars"].create_dataset("0", **dataset) if dataset else file["layers/dense/vars"]
 

@@ -22,10 +22,6 @@ def test_quickstart_list_and_add_give_the_same_model():
     assert np.array_equal(listed.predict(x, verbose=0), added.predict(x, verbose=0))
 
 
-def test_first_page_learns_by_fit_and_by_hand():
-    assert min(quickstart.first_page(epochs=3).values()) > 0.88
-
-
 def test_vgg16_sequential_and_functional_are_the_same_network():
     small = {"size": 32, "width": 0.125, "classes": 7}
     one, two = vgg16.build("sequential", **small), vgg16.build("functional", **small)
@@ -106,10 +102,8 @@ def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(tmp
 
 
 def test_rows_are_steps_where_they_divide_a_picture(tmp_path):
-    result = keraskit.run("lstm", quick=True, limit=64, timesteps=28, output_dir=tmp_path)
+    result = keraskit.run("lstm", quick=True, limit=64, timesteps=28, xla="off", output_dir=tmp_path)
     assert result.model.input_shape == (None, 28, 28)
-    with pytest.raises(UserError, match="784"):
-        keraskit.run("lstm", quick=True, timesteps=100, output_dir=tmp_path)
 
 
 def test_next_pixels_are_the_sequence_shifted_by_one():

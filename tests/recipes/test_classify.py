@@ -8,11 +8,12 @@ import re
 import keras
 import numpy as np
 import pytest
+from conftest import command
 from keraskit.recipes import classify as recipe
 from PIL import Image
 from shared_data import shared
 
-from keraskit.cli import app, commands
+from keraskit.cli import commands
 from keraskit.cli.run_commands import Asked
 from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
@@ -36,13 +37,6 @@ def classify(*photos, **given):
     commands.classify(*photos, asked=Asked(**{n: given.pop(n) for n in names if n in given}), **given)
 
 
-def ended(*words):
-    """The exit code of a command line in this process."""
-    with pytest.raises(SystemExit) as end:
-        app.command_line(words)
-    return end.value.code
-
-
 @pytest.fixture
 def photographs(tmp_path):
     """Six noisy pictures of different sizes, with one that is none."""
@@ -57,7 +51,6 @@ def photographs(tmp_path):
 
 @pytest.fixture
 def small(monkeypatch):
-    """A network that is quick to ask."""
     keras.utils.set_random_seed(0)
     model = keras.applications.MobileNet(alpha=0.25, input_shape=(128, 128, 3), weights=None)
     monkeypatch.setattr(applications, "create", lambda *_, **__: model)
@@ -66,7 +59,6 @@ def small(monkeypatch):
 
 @pytest.fixture
 def weights():
-    """The file of MobileNet with an alpha of 0.25."""
     return {"alpha": 0.25, "weights": str(shared("weights/mobilenet_2_5_224_tf.h5"))}
 
 
@@ -144,61 +136,13 @@ def test_a_crop_is_the_middle_filtered(photographs, small):
             assert np.array_equal(network("mobilenet", "none", crop=crop).prepare(image)[0], x)
 
 
-def test_accuracy_of_labelled_photographs(photographs, small, capsys, tmp_path):
-    classify(photographs, weights="none", json=tmp_path / "a.json", top=5)
-    known = json.loads((tmp_path / "a.json").read_text())
-    best, fifth = known[0]["best"][0]["class"], known[1]["best"][4]["class"]
-    root = tmp_path / "labelled"
-    for i, name in enumerate((best, fifth)):
-        wordnet = imagenet.classes()[imagenet.names().index(name)][0]
-        (root / wordnet).mkdir(parents=True, exist_ok=True)
-        (root / wordnet / f"{i}.png").write_bytes((photographs / f"{i}.png").read_bytes())
-    (root / wordnet / "text.jpg").write_text("text")
-    capsys.readouterr()
-    classify(root, evaluate=True, weights="none", csv=tmp_path / "a.csv", top=1)
-    out = capsys.readouterr().out
-    assert "2 pictures of 2 classes" in out and "top-1 accuracy 0.5000" in out and "top-5 accuracy 1.0000" in out
-    assert f"{wordnet}/text.jpg is no picture" in out
-    table = {line["picture"].rpartition("/")[2]: line for line in csv.DictReader((tmp_path / "a.csv").open())}
-    assert {name: (line["truth"], line["right"]) for name, line in table.items()} == {
-        "0.png": (best, "True"),
-        "1.png": (fifth, "False"),
-        "text.jpg": (fifth, ""),
-    }
-
-
-BAD = [
-    ("nowhere.jpg", "does not exist"),
-    ("0.png --model vgg61", "no application"),
-    ("0.png --model all --weights x.h5", "fits one network, not 7"),
-    ("0.png --weights weights.h5 --alpha 0.25", "does not fit mobilenet_0.25_224"),
-    ("0.png --csv weights.h5/a.csv", "is a file"),
-    ("0.png --explain why.txt", "why.txt does not end in"),
-    ("0.png --explain why.png --model all", "takes one network"),
-    ("0.png --alpha 0.3", "mobilenet cannot be built"),
-    ("0.png --model vgg16 --size 20 --weights none", "vgg16 cannot be built"),
-    ("0.png --evaluate", "0.png is no folder"),
-    ("unicorns --evaluate", "unicorns is no folder that holds pictures"),
-]
-
-
-def test_bad_words_are_one_line(photographs, monkeypatch, capsys):
-    monkeypatch.chdir(photographs)
-    (photographs / "weights.h5").write_text("no weights")
-    (photographs / "unicorns" / "unicorn").mkdir(parents=True)
-    for words, message in BAD:
-        assert ended("classify", *words.split()) == 2
-        err = capsys.readouterr().err
-        assert message in err and err.count("\n") == 1, err
-
-
-def test_it_is_a_command_and_a_module_with_a_photograph_that_ships(command):
+def test_it_is_a_command_and_a_program_with_a_photograph_that_ships():
     words = ["--weights", "none", "--alpha", "0.25", "--top", "2"]
-    for done in (command("classify", *words), command(*words, module="keraskit.recipes.classify")):
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "coffee.png" in done.stdout and done.stdout.count("%)") == 2
-    failed = command("run", "classify", "nowhere.jpg", *words)
-    assert failed.returncode == 2 and failed.stderr.endswith("nowhere.jpg: No such file or directory.\n")
+    for verb in (["classify"], ["run", "classify"]):
+        code, out, err = command(*verb, *words)
+        assert (code, err) == (0, "") and "coffee.png" in out and out.count("%)") == 2
+    code, _, err = command("run", "classify", "nowhere.jpg", *words)
+    assert code == 2 and err.endswith("nowhere.jpg: No such file or directory.\n")
 
 
 def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(photographs, monkeypatch):

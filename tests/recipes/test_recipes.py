@@ -15,7 +15,7 @@ from shared_data import shared
 from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
 from keraskit.recipe import call, options_of
-from keraskit.registry import find_card, load_recipe, recipes_available
+from keraskit.registry import Card, find_card, load_recipe, recipes_available
 from keraskit.training.acceleration import micro_batches
 
 TRAINED = [name for name, card in recipes_available().items() if card.trains]
@@ -161,3 +161,13 @@ def test_a_network_that_reads_784_steps_learns_slowly_at_first(name):
     call(load_recipe(name).compile, {}, model=model, steps=6_880)
     rates = [float(model.optimizer._learning_rate(step)) for step in (0, 100, 200, 6_880)]
     assert rates[0] < 0.01 * rates[2] and rates[1] == pytest.approx(rates[2] / 2, rel=0.02) and rates[3] < 1e-6
+
+
+def test_other_words_do_not_make_a_measurement_old_and_other_code_does(tmp_path):
+    source, hashes = find_card("mlp").source.read_text(), []
+    changes = (("", ""), ("Multilayer", "A"), ("0.9843", "0.9"), ('"3.3.1"', '""'), ("epochs=10", "epochs=9"))
+    for word, other in changes:
+        assert word in source
+        (tmp_path / "mlp.py").write_text(source.replace(word, other))
+        hashes.append(Card(tmp_path / "mlp.py").sha256)
+    assert len(set(hashes[:4])) == 1 and hashes[4] != hashes[0]

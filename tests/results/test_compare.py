@@ -2,10 +2,13 @@
 
 import csv
 import re
+import shutil
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import scipy.stats
+from conftest import command
 from PIL import Image
 
 from keraskit.errors import UserError
@@ -33,25 +36,23 @@ def run_of(place, right, flags=None, seed=0, status="finished", **facts):
     return folder.path
 
 
-def test_the_table_holds_what_the_folders_say_and_is_drawn(command, tmp_path):
+def test_the_table_holds_what_the_folders_say_and_is_drawn(here):
     for i in range(9):
-        run_of(tmp_path / "runs", np.arange(40) < 20 + i, {"epochs": i + 1}, status="failed" if i == 8 else "finished")
+        run_of(here / "runs", np.arange(40) < 20 + i, {"epochs": i + 1}, status="failed" if i == 8 else "finished")
     done = command("compare", "runs", "--output", "curves.png", "--csv", "runs.csv")
-    assert done.returncode == 0 and done.stdout.count(" +0.1000 ") == 9
-    with Image.open(tmp_path / "curves.png") as picture:
+    assert done.code == 0 and done.out.count(" +0.1000 ") == 9
+    with Image.open(here / "curves.png") as picture:
         assert picture.width > 1_000
-    lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    lines = list(csv.DictReader((here / "runs.csv").open()))
     assert {line["run"]: line["test"].split()[0] for line in lines}["cnn --epochs 9"] == "0.7000"
     assert {(float(line["gap"]), line["validation"], line["seconds"]) for line in lines} == {(0.1, "0.8000", "2")}
-    (line,) = csv.DictReader(
-        compare.as_csv([Row("=HYPERLINK(1)", [read(tmp_path / lines[0]["folders"])])]).splitlines()
-    )
+    (line,) = csv.DictReader(compare.as_csv([Row("=HYPERLINK(1)", [read(here / lines[0]["folders"])])]).splitlines())
     assert line["run"] == "'=HYPERLINK(1)"  # no formula of a spreadsheet's
-    listed = command("runs").stdout.splitlines()
+    listed = command("runs").out.splitlines()
     assert len(listed) == 10 and sum("failed" in each for each in listed) == 1
-    assert any("accuracy 0.7000 (0.5" in each for each in listed) and command("runs", "nowhere").returncode == 2
-    (tmp_path / lines[0]["folders"] / "history.csv").unlink()
-    for place, message in ((tmp_path, "no finished epoch"), (tmp_path / "nowhere", "There is no")):
+    assert any("accuracy 0.7000 (0.5" in each for each in listed) and command("runs", "nowhere").code == 2
+    (here / lines[0]["folders"] / "history.csv").unlink()
+    for place, message in ((here, "no finished epoch"), (here / "nowhere", "There is no")):
         with pytest.raises(UserError, match=message):
             compare.compared([place])
 
@@ -90,28 +91,17 @@ def test_seeds_are_one_row_and_other_tasks_are_not_ranked_together(tmp_path):
 
 
 def said(*paths):
-    """The verdicts on the runs of these folders."""
     verdicts = compare.verdicts(compare.compared(paths))
     return [each for each in verdicts if "test predictions are equal" not in each]  # made here, they often are
 
 
 def ran(place, *rights, flags=None):
-    """Runs of seeds 0, 1 and so on."""
     for seed, right in enumerate(rights):
         run_of(place, right, flags, seed)
 
 
 def wrong(*where, count=10_000):
-    """Which examples are right: all but these."""
     return ~np.isin(np.arange(count), np.concatenate([np.atleast_1d(each) for each in where or [[]]]))
-
-
-@pytest.mark.parametrize(("worse", "start"), [(5, "a is better than b"), (4, "No difference"), (0, "No difference")])
-def test_the_word_and_the_interval_agree(tmp_path, worse, start):
-    ran(tmp_path / "a", wrong()), ran(tmp_path / "b", wrong(np.arange(worse)))
-    (sentence,) = said(tmp_path)
-    low, high = map(float, re.search(r"interval (\S+) to (\S+),", sentence).groups())
-    assert sentence.replace("cnn ", "").startswith(start) and low < high and (low > 0) == ("better" in sentence)
 
 
 def test_several_seeds_are_ranked_and_tested_by_their_means(tmp_path):
@@ -126,38 +116,24 @@ def test_several_seeds_are_ranked_and_tested_by_their_means(tmp_path):
     assert any(each.startswith("cnn mean is better than cnn low: +27 points in the mean") for each in said(tmp_path))
 
 
-def test_examples_too_must_show_what_seeds_show(tmp_path):
-    """A flag that gains one of 100 examples with every seed: the seeds are sure of it, the examples are not."""
-    ran(tmp_path / "a", *(wrong(np.arange(10 + i), count=100) for i in range(6)))
-    ran(tmp_path / "b", *(wrong(np.arange(11 + i + (i == 0)), count=100) for i in range(6)))
-    (sentence,) = said(tmp_path)
-    assert " may be better than " in sentence and "p = 0.0009" in sentence
-
-
-def test_equal_weights_are_the_same_model_and_every_student_is_named(tmp_path):
-    for who, sha in (("ada", "a"), ("grace", "a"), ("alan", "b")):
-        run_of(tmp_path / who, np.arange(40) < (29 if who == "alan" else 30), weights_sha256=sha * 64)
-    known = compare.compared([tmp_path])
-    assert {row.label for row in known} == {"cnn ada", "cnn grace", "cnn alan"}
-    same = [each for each in compare.verdicts(known) if "same model" in each]
-    assert same == ["cnn ada and cnn grace are the same model: their weights are equal."]
-    assert not any("cnn ada" in each and "cnn grace" in each and "difference" in each for each in said(tmp_path))
-
-
-def test_equal_predictions_are_told_of_weights_that_are_said_to_differ_also_by_runs(tmp_path, command):
+def test_equal_weights_or_predictions_are_told_and_every_student_is_named(here):
     """Weights are compared by the hash in run.json, which a hand can change."""
     for who, sha in (("ada", "a"), ("grace", "a"), ("alan", "b"), ("kurt", "c")):
-        run_of(tmp_path / who, np.arange(40) < (31 if who == "kurt" else 30), weights_sha256=sha * 64)
+        run_of(here / who, np.arange(40) < (31 if who == "kurt" else 30), weights_sha256=sha * 64)
+    known = compare.compared([here])
+    assert {row.label for row in known} == {"cnn ada", "cnn grace", "cnn alan", "cnn kurt"}
+    told = "cnn ada and cnn grace are the same model: their weights are equal."
+    assert [each for each in compare.verdicts(known) if "same model" in each] == [told]
+    assert not any("cnn ada" in each and "cnn grace" in each and "difference" in each for each in said(here))
     for words in (["compare", "."], ["runs", "."]):
-        done = command(*words)
-        same = [each for each in done.stdout.splitlines() if "are equal" in each]
+        same = [each for each in command(*words).out.splitlines() if "are equal" in each]
         assert len(same) == 2 and same[0].endswith(" are the same model: their weights are equal.")
-        assert same[1].endswith(" are alike: their test predictions are equal."), done.stderr
+        assert same[1].endswith(" are alike: their test predictions are equal.")
         assert all(who in same[1] for who in ("ada", "grace", "alan")) and "alan" not in same[0]
         assert not any("kurt" in each for each in same)
-    (tmp_path / "ada" / "cnn").rename(tmp_path / "ada" / "mine")
-    next(tmp_path.glob("alan/cnn/*/predictions.npz")).write_bytes(b"harmed")
-    assert command("runs", ".").returncode == 0
+    (here / "ada" / "cnn").rename(here / "ada" / "mine")
+    next(here.glob("alan/cnn/*/predictions.npz")).write_bytes(b"harmed")
+    assert command("runs", ".").code == 0
 
 
 def test_the_hand_ins_of_a_class_are_told_apart_by_who_handed_them_in(tmp_path):
@@ -177,3 +153,28 @@ def test_an_interval_counts_examples_not_labels(tmp_path):
         RunFolder(folder).update_manifest(**{"classes": list("0123456789"), **facts})
         (row,) = rows([read(folder)])
         assert (row.test == "0.9000 (0.826 to 0.945)") == known and row.test.startswith("0.9000")
+
+
+SHOWN = ["&lt;b&gt;grace&lt;/b&gt;", "ada", "猫 &amp; co"]
+
+
+def test_pages_of_a_class_name_every_student_and_link_every_report(tiny_run, here):
+    students = ("ada", "<b>grace</b>", "猫 & co")
+    for student in students:
+        shutil.copytree(tiny_run.folder, here / "handins" / student / "mlp" / tiny_run.folder.name)
+    for words, page, title in (
+        (["runs", "handins", "--html"], here / "handins" / "index.html", "3 runs in handins"),
+        (["compare", "handins", "--html", "class.html"], here / "class.html", "Compared runs"),
+    ):
+        assert command(*words).code == 0
+        text = page.read_text("utf-8")
+        names = re.findall(r'<th scope="row"><a href="([^"]+)">([^<]+)</a>', text)
+        assert len(names) == 3 and all((page.parent / unquote(link)).is_file() for link, _ in names)
+        assert all(any(name.endswith(student) for _, name in names) for student in SHOWN)
+        assert title in text
+        assert ("data:image/svg+xml" in text) == (words[0] == "compare")
+    code, _, err = command("compare", "handins", "--html", "class.csv")
+    assert code == 2 and "class.csv" in err
+    (here / "mine.html").write_text("my thesis")
+    assert command("compare", "handins", "--html", "mine.html").code == 2
+    assert (here / "mine.html").read_text() == "my thesis"

@@ -6,16 +6,15 @@ import re
 
 import numpy as np
 import pytest
+from conftest import command
 from PIL import Image
-from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from keraskit import text
 from keraskit.datasets import mnist
 from keraskit.datasets.images import imagenet
 from keraskit.datasets.images.truth import Labels
 from keraskit.errors import UserError
-from keraskit.runs import metrics, pictures, plots
+from keraskit.runs import metrics, pictures
 from keraskit.runs.pictures import Prediction
 
 TWICE = ("crane", "maillot")  # names of two classes each
@@ -120,9 +119,8 @@ def made(count, classes, right=0.6):
     for i in range(count):
         order, p = random.permutation(classes), np.sort(random.dirichlet(np.ones(len(classes))))[::-1]
         truth = order[0] if random.random() < right else order[random.integers(len(order))]
-        rows.append(
-            Prediction(f"{i}.png", best=[(str(n), float(q)) for n, q in zip(order, p, strict=True)], truth=truth)
-        )
+        best = [(str(n), float(q)) for n, q in zip(order, p, strict=True)]
+        rows.append(Prediction(f"{i}.png", best=best, truth=truth))
     return rows
 
 
@@ -145,59 +143,30 @@ def test_printed_accuracy_and_confusions_are_scikit_learns(capsys):
         pictures.report([Prediction("x.png", error="is empty")], 2)
 
 
-def test_the_sheet_shows_the_worst_mistakes_or_else_the_first_pictures(monkeypatch, tmp_path):
-    def sheet(rows):
-        drawn = {}
-        monkeypatch.setattr(plots, "sheet", lambda shown, side: drawn.update(vars(shown)))
-        monkeypatch.setattr(plots, "save", lambda *_: None)
-        pictures.draw(rows, tmp_path / "sheet.png")
-        return drawn
-
-    rows = [Prediction(tmp_path / "x.png", error="is empty", truth="cat")]
-    for i, (size, truth, p) in enumerate([((9, 90), "cat", 0.6), ((90, 9), "cat", 0.9), ((4, 4), "dog", 0.8)]):
-        Image.new("RGB", size, "red").save(tmp_path / f"{i}.png")
-        rows.append(Prediction(tmp_path / f"{i}.png", best=[("dog", p), ("cat", 1 - p)], truth=truth))
-    drawn = sheet(rows)
-    assert drawn["title"] == "2 of 2 mistakes, the most confident first"
-    assert drawn["captions"] == ["1.png\ndog (90%)\ntrue: cat", "0.png\ndog (60%)\ntrue: cat"]
-    for row in rows:
-        row.truth = ""
-    drawn = sheet(rows)
-    assert drawn["title"] == "3 of 3" and drawn["captions"][2] == "2.png\ndog (80%)"
-    assert [picture.shape for picture in drawn["pictures"]] == [(90, 9, 3), (9, 90, 3), (4, 4, 3)]
-    assert len(sheet(rows[1:2] * 60)["captions"]) == 48 and sheet([])["pictures"] == []
-    for name in ("x" * 200, "猫" * 100, "a_very_long_name_of_a_photograph_0017.jpg", "short.jpg"):
-        rows[1].best, rows[1].truth, rows[1].network = [(name, 1.0)], f"not {name}", "vgg16"
-        assert all(cell_len(line) <= pictures.CAPTION for line in sheet([rows[1]])["captions"][0].split("\n"))
-        short = text.shortened(name, 26)
-        assert short == name if len(name) < 26 else short[:4] == name[:4] and short[-4:] == name[-4:] and "…" in short
-        assert cell_len(short) <= 26
-
-
-def test_a_run_is_measured_on_labelled_folders(tiny_run, command, tmp_path):
+def test_a_run_is_measured_on_labelled_folders(tiny_run, here):
     data = mnist.load()[0]
     x, y = data["x_test"][:40], data["y_test"][:40]
     for i, label in enumerate(y):
-        folder = tmp_path / "labelled" / str(label)
+        folder = here / "labelled" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(x[i]).save(folder / f"{i:02d}.png")
-    (tmp_path / "labelled" / "5" / "bad.png").write_bytes(b"text")
+    (here / "labelled" / "5" / "bad.png").write_bytes(b"text")
     files = ("--json", "a.json", "--csv", "a.csv", "--sheet", "a.png")
     done = command("predict", tiny_run.folder, "labelled", "--evaluate", "--top", 2, *files)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     predicted = tiny_run.model.predict(x.reshape(40, 784) / np.float32(255), verbose=0).argmax(1)
     right = int((predicted == y).sum())
     low, high = metrics.interval(right, 40)
-    assert "40 pictures of" in done.stdout and "labelled/5/bad.png is no picture" in done.stdout
-    assert f"accuracy {accuracy_score(y, predicted):.4f}, 95% interval {low:.4f} to {high:.4f}" in done.stdout
-    assert f"of {40 - right} mistakes" in done.stdout
-    entries = json.loads((tmp_path / "a.json").read_text())
-    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert "40 pictures of" in done.out and "labelled/5/bad.png is no picture" in done.out
+    assert f"accuracy {accuracy_score(y, predicted):.4f}, 95% interval {low:.4f} to {high:.4f}" in done.out
+    assert f"of {40 - right} mistakes" in done.out
+    entries = json.loads((here / "a.json").read_text())
+    table = list(csv.DictReader((here / "a.csv").open()))
     assert len(entries) == len(table) == 41 and list(table[0])[2:5] == ["truth", "right", "class_1"]
     for entry, line in zip(entries, table, strict=True):
         i = entry["picture"].rpartition("/")[2].partition(".")[0]
         known = None if i == "bad" else bool(predicted[int(i)] == y[int(i)])
         assert entry["right"] is known and line["right"] == ("" if known is None else str(known))
         assert entry["truth"] == line["truth"] == entry["picture"].split("/")[1] and len(entry["best"]) in (0, 2)
-    with Image.open(tmp_path / "a.png") as drawn:
+    with Image.open(here / "a.png") as drawn:
         assert drawn.width > 400

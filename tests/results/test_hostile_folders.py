@@ -1,6 +1,7 @@
 """A run's folder that anybody may have made: files of other kinds, facts of other types, numbers without end."""
 
 import copy
+import io
 import itertools
 import json
 import os
@@ -12,14 +13,15 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
-from conftest import draw_nothing
+from conftest import command, draw_nothing
 from hostile import damaged
 from PIL import Image
 
 from keraskit import files
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
-from keraskit.cli import app
+from keraskit.datasets import digits
+from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
 from keraskit.runs import figures, listing, manifest, opening, pictures, plots, predictions, report
@@ -43,12 +45,6 @@ READERS = {  # of each file of a run
         lambda folder: files.weights_file(str(folder.path)),
     ],
 }
-
-
-@pytest.fixture
-def run(tmp_path, tiny_run):
-    """A copy of a finished run."""
-    return RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "run"))
 
 
 @contextmanager
@@ -100,6 +96,28 @@ def test_a_damaged_file_is_read_or_refused_with_a_reason(run, name, monkeypatch)
                 read(run)
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.parametrize("form", [*decode.FORMATS, "npz"])
+def test_a_damaged_picture_or_array_file_is_read_or_refused_with_a_reason(form, tmp_path):
+    file, pixels, refused = io.BytesIO(), np.random.default_rng(0).integers(0, 255, (12, 28, 28), np.uint8), 0
+    if form == "npz":
+        labels = np.arange(12) % 3
+        np.savez_compressed(file, x_train=pixels, y_train=labels, x_test=pixels[:6], y_test=labels[:6])
+    else:
+        Image.fromarray(pixels[0]).save(file, form)
+    for data in damaged([file.getvalue()], 40):
+        (tmp_path / "own.npz").write_bytes(data)
+        with alarm():
+            try:
+                found = digits.images(dataset=str(tmp_path / "own.npz")) if form == "npz" else decode.read(data)
+                whole = found.test.pictures(np.arange(6)) if form == "npz" else decode.pixels(found, (28, 28), 1)[None]
+                assert whole.dtype == np.uint8 and whole.shape[1:] == (28, 28)
+            except (UserError, decode.BadPicture) as error:
+                assert len(str(error)) > 5
+                refused += 1
+    assert refused > 4 and [path.name for path in tmp_path.iterdir()] == ["own.npz"]
+
+
 def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
     os.mkfifo(tmp_path / "x.npy")
     with pytest.raises(UserError, match=r"x.npy is refused"):
@@ -110,7 +128,6 @@ VALUES = ["x", {"a": {}}, 10**400]
 
 
 def places(tree, at=()):
-    """The place of every value in nested dicts."""
     for name, value in tree.items():
         yield (*at, name)
         if isinstance(value, dict):
@@ -118,7 +135,6 @@ def places(tree, at=()):
 
 
 def replaced(tree, place, value):
-    """A copy with another value there."""
     tree = copy.deepcopy(tree)
     inner = tree
     for name in place[:-1]:
@@ -238,16 +254,14 @@ def test_a_history_of_too_many_cells_is_refused_unread(run):
         report.write_report(run)
 
 
-def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn, capsys):
+def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn):
     known = run.read_history()
     for name, value in (("loss", np.inf), ("val_accuracy", -1e308), ("seconds", np.nan), ("epoch", 1e308)):
         known = [row | {name: value} for row in known]
     run.write_history(known)
     other = shutil.copytree(run.path, tmp_path / "other")
-    with pytest.raises(SystemExit) as end:
-        app.command_line(["compare", str(run.path), str(other), "--output", str(tmp_path / "c.png")])
-    out, err = capsys.readouterr()
-    assert (end.value.code, err) == (0, "") and max(map(len, out.splitlines())) < 200 + len(str(tmp_path))
+    code, out, err = command("compare", run.path, other, "--output", tmp_path / "c.png")
+    assert (code, err) == (0, "") and max(map(len, out.splitlines())) < 200 + len(str(tmp_path))
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.size == (1380, 552)
     report.write_report(run)

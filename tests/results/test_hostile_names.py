@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pytest
-from hostile import NASTY, command
+from conftest import command
+from hostile import NASTY
 
-from keraskit.cli import app
 from keraskit.errors import printable
 from keraskit.runs import pictures, plots, report
 from keraskit.runs.folder import RunFolder
@@ -19,34 +18,23 @@ from keraskit.runs.listing import Row, Run
 from keraskit.tools import compare
 
 
-@pytest.fixture
-def run(tmp_path, tiny_run):
-    """A copy of a finished run."""
-    return RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "run"))
-
-
 class Page(HTMLParser):
-    """Tags, attributes and text of a page, and its scripts."""
-
     def __init__(self, text):
         super().__init__()
         self.tags, self.text, self.scripts = [], "", []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        """Note it."""
         self.tags.append((tag, *sorted(name for name, _ in attributes)))
         self.scripts += [""] if tag == "script" else []
 
     def handle_data(self, data):
-        """Note it."""
         self.text += data
         if self.lasttag == "script":
             self.scripts[-1] += data
 
 
 def infected(value):
-    """The same with every text in it nasty."""
     if isinstance(value, dict):
         return {key: infected(each) for key, each in value.items()}
     return [infected(each) for each in value] if isinstance(value, list) else NASTY if isinstance(value, str) else value
@@ -69,23 +57,20 @@ def test_a_report_has_the_same_tags_whatever_the_texts_say(run):
 
 
 def infect(file):
-    """Make every text in an .npz nasty."""
     with np.load(file) as arrays:
         known = {name: arrays[name] for name in arrays.files}
     nasty = {name: np.full(a.shape, NASTY) if name.endswith("captions") else a for name, a in known.items()}
     np.savez(file, **nasty)
 
 
-def test_a_terminal_is_shown_no_escape(run, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_a_terminal_is_shown_no_escape(run, here):
     run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
-    shutil.copytree(run.path, tmp_path / "other")
-    with pytest.raises(SystemExit) as end:
-        app.command_line(["compare", "run", "other", "--output", "\x1b[31m\udcff.png"])
-    out, err = capsys.readouterr()
-    assert end.value.code == 0 and err == ""
+    shutil.copytree(run.path, "other")
+    run.path.rename("run")
+    code, out, err = command("compare", "run", "other", "--output", "\x1b[31m\udcff.png")
+    assert (code, err) == (0, "")
     assert all(c.isprintable() or c == "\n" for c in out) and "\\x1b[31m\\udcff.png" in out and ":cat:" in out
-    code, err = command(["predict", "run", "\x1b[31m\n\udcff.jpg"], capsys)
+    code, _, err = command("predict", "run", "\x1b[31m\n\udcff.jpg")
     assert code == 2 and err.count("\n") == 1 and "\\x1b[31m" in err
 
 

@@ -6,10 +6,10 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from conftest import command
 from PIL import Image
 
 import keraskit
-from keraskit.cli import app
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import predict_arrays
@@ -56,30 +56,15 @@ pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # neither is look
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(here):
     """The working folder, with a recipe in it and something to predict."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(SOURCE)
+    (here / "mine.py").write_text(SOURCE)
     np.save("x.npy", np.ones((2, 3), "float32"))
-    return tmp_path
-
-
-@pytest.fixture
-def say(capsys):
-    """Exit code, stdout and stderr of a command line, in this process."""
-
-    def call(*words):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            app.command_line([str(word) for word in words])
-        return end.value.code, *capsys.readouterr()
-
-    return call
+    return here
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with the recipe and a run of it."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "mine.py").write_text(SOURCE)
     keraskit.run(str(folder / "mine.py"), output_dir=folder / "runs")
@@ -88,26 +73,25 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def copied(here, trained):
-    """A copy of the run in the working folder."""
     shutil.copytree(trained / "runs", here / "runs")
     return manifest.newest(here / "runs")
 
 
 @pytest.mark.parametrize("kind", ["Scale", "lambda"])
-def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_named(here, say, kind):
+def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_named(here, kind):
     (here / "mine.py").write_text(SOURCE.replace('KIND = "Scale"', f"KIND = {kind!r}"))
     result = keraskit.run("./mine.py")
     expected = result.model.predict(np.ones((2, 3), "float32"), verbose=0)
-    code, out, err = say("predict", "runs", "x.npy")
+    code, out, err = command("predict", "runs", "x.npy")
     assert (code, out) == (2, "") and err.count("\n") == 1 and err.endswith(f"name it: --recipe {here / 'mine.py'}\n")
     names, outputs = predict_arrays(here / "runs", here / "x.npy", recipe=here / "mine.py")
     assert names == ["0"] and np.array_equal(outputs, expected)
-    code, out, err = say("verify", "runs", "--recipe", "mine.py")
+    code, out, err = command("verify", "runs", "--recipe", "mine.py")
     assert (code, err) == (0, "") and "DIFFERS" not in out
 
 
-def test_what_keras_cannot_save_is_refused_before_training(here, say):
-    code, out, err = say("run", "./mine.py", "--kind", "Wordless")
+def test_what_keras_cannot_save_is_refused_before_training(here):
+    code, out, err = command("run", "./mine.py", "--kind", "Wordless")
     assert code == 2 and "was created by passing non-serializable argument values" in err
     assert not (here / "runs").exists() and "epoch 1" not in out
 
@@ -115,28 +99,28 @@ def test_what_keras_cannot_save_is_refused_before_training(here, say):
 VERBS = {"verify": (), "export": ("--format", "keras"), "predict": ("x.npy",), "demo": (), "explain": ("x.png",)}
 
 
-def test_no_verb_runs_the_file_that_a_manifest_names(here, say, copied):
+def test_no_verb_runs_the_file_that_a_manifest_names(here, copied):
     (here / "x.png").touch()
     folder, evil = copied, here / "evil.py"
     evil.write_text(SOURCE + 'open("ran", "w").close()\n')
     folder.update_manifest(source=str(evil))
     for verb, words in VERBS.items():
-        code, _, err = say(verb, "runs", *words)
+        code, _, err = command(verb, "runs", *words)
         assert code == 2 and err.count("\n") == 1, (verb, err)
     folder.update_manifest(status="interrupted")
-    code, _, err = say("resume", "runs/mine")
+    code, _, err = command("resume", "runs/mine")
     assert code == 2 and err.endswith(f"imported as it is now: --recipe {evil}\n")
     assert not (here / "ran").exists()
 
 
-def test_callbacks_that_a_manifest_names_are_named_by_the_user(here, say, copied):
+def test_callbacks_that_a_manifest_names_are_named_by_the_user(here, copied):
     asked = copied.read_json("run.json")["asked"]
     copied.update_manifest(status="interrupted", asked=asked | {"knobs": {"callbacks": "/stop.py:make"}})
-    code, _, err = say("resume", copied.path, "--recipe", "mine.py")
+    code, _, err = command("resume", copied.path, "--recipe", "mine.py")
     assert code == 2 and "This run has --callbacks. Its own command goes on: keraskit run" in err and "--resume" in err
 
 
-def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, say, tiny_run):
+def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, tiny_run):
     for name, status in (("20250101T000000Z-a", "finished"), ("20250102T000000Z-b", "interrupted")):
         folder = RunFolder(shutil.copytree(tiny_run.folder, here / "runs" / "mlp" / name))
         folder.update_manifest(status=status)
@@ -144,31 +128,21 @@ def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, s
     (here / "runs" / "mlp" / "20250103T000000Z-c" / "run.json").write_text("{")  # damaged
     np.save("x.npy", np.zeros((2, 784), "float32"))
     assert manifest.newest(here / "runs").path.name == "20250101T000000Z-a"
-    code, out, _ = say("predict", folder.path, "x.npy", "--json", "x.json")
+    code, out, _ = command("predict", folder.path, "x.npy", "--json", "x.json")
     rows = len(folder.read_history())
-    assert code == 0 and out.startswith(
-        f"NOTE           {folder.path} is interrupted: its model is the best of {rows} of"
-    )
+    says = f"NOTE           {folder.path} is interrupted: its model is the best of {rows} of"
+    assert code == 0 and out.startswith(says)
     assert len(json.loads((here / "x.json").read_text())) == 2
     for verb in ("demo", "export", "verify"):
-        code, _, err = say(verb, folder.path)
+        code, _, err = command(verb, folder.path)
         assert code == 2 and err.count("\n") == 1 and "has not finished: it is interrupted" in err
 
 
-DOORS = (
-    "predict {} x.png",
-    "explain {} x.png",
-    "export {}",
-    "demo {}",
-    "verify {}",
-    "resume {}",
-    "compare {}",
-    "runs {}",
-)
+VERBS_OF_RUNS = ("predict", "explain", "export", "demo", "verify", "resume", "compare", "runs")
 
 
-@pytest.mark.parametrize("verb", DOORS)
-def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, say, tiny_run, verb):
+@pytest.mark.parametrize("verb", VERBS_OF_RUNS)
+def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, tiny_run, verb):
     photo = keras.Sequential([keras.Input((6, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     Image.new("RGB", (9, 9), "red").save("photo.jpg")
     shutil.copy("photo.jpg", "x.png")
@@ -177,14 +151,14 @@ def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, say,
     for name in ("old.h5", "new.keras", "bare/model.keras"):
         photo.save(name)
     for name in ("old.h5", "new.keras", "bare"):
-        code, out, err = say(*verb.format(name).split())
+        code, out, err = command(verb, name, *(["x.png"] if verb in ("predict", "explain") else []))
         assert code == 2 and not out and "is a model without its run" in err and "`keraskit run RECIPE --weights" in err
-        if verb is DOORS[0]:
+        if verb == "predict":
             exec("\n".join(line.strip() for line in err.splitlines()[1:]), names := {})
             assert all(map(np.array_equal, names["model"].get_weights(), photo.get_weights()))
     for name, words in (
         ("w.weights.h5", "holds weights alone"),
         (tiny_run.folder / "model.keras", "is a file of a run"),
     ):
-        code, _, err = say(*verb.format(name).split())
+        code, _, err = command(verb, name, *(["x.png"] if verb in ("predict", "explain") else []))
         assert code == 2 and err.count("\n") == 1 and words in err

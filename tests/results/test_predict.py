@@ -7,16 +7,15 @@ import shutil
 import numpy as np
 import pytest
 from drawn_photographs import photograph
-from hostile import command as refused
 from PIL import Image
 
 import keraskit
 from keraskit.datasets import mnist
 from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
-from keraskit.runs import manifest, pictures
+from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
-from keraskit.tools.predict import predict, predict_arrays
+from keraskit.tools.predict import predict
 from keraskit.training.evaluate import reopen
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at her
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """Twelve test digits as PNG files."""
     folder = tmp_path_factory.mktemp("digits")
     x = mnist.load()[0]["x_test"][:12]
     for i, pixels in enumerate(x):
@@ -75,12 +73,10 @@ def own(tmp_path_factory):
 
 
 def accuracy(rows, labels):
-    """Share of rows whose best class is the label, as metrics.json has it."""
     return np.mean([row.best[0][0] == str(label) for row, label in zip(rows, labels, strict=True)])
 
 
 def saved(pictures, folder):
-    """The paths of PNG files of these."""
     paths = [folder / f"{i:03d}.png" for i in range(len(pictures))]
     for picture, path in zip(pictures, paths, strict=True):
         Image.fromarray(np.asarray(picture)).save(path)
@@ -96,16 +92,6 @@ def test_a_run_reaches_its_own_accuracy_on_files_of_either_shade(own, tmp_path):
     assert accuracy(predict(result.folder, files, invert="no"), y) < 0.3
     sworn = list(predict(result.folder, files, invert="yes"))
     assert [row.best for row in sworn] == [row.best for row in rows]
-
-
-def test_digits_of_the_runs_own_size_are_prepared_too_where_they_are_not_yet(own, tmp_path):
-    result, x, y = own
-    small = [np.asarray(Image.fromarray(digit[4:24, 4:24]).resize((15, 15), Image.Resampling.BOX)) for digit in x[:60]]
-    files = saved([np.pad(255 - digit, ((2, 11), (11, 2)), constant_values=255) for digit in small], tmp_path)
-    rows = list(predict(result.folder, files))
-    assert all(row.note.startswith(CUT_OUT) for row in rows)
-    assert accuracy(rows, y[:60]) > result.metrics["accuracy"] - 0.12  # of 15 pixels
-    assert accuracy(predict(result.folder, files, prepare="no"), y[:60]) < 0.6
 
 
 def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):
@@ -128,11 +114,8 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
     parts = list(predict(tiny_run.folder, paths, top=10, batch_size=5))
     good = [row for row in whole if not row.error]
     assert [row.path for row in whole] == paths and len(good) == 13
-    assert [row.error.split(":")[0] for row in whole[12:15]] == [
-        "is empty",
-        "cannot be read",
-        "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)",
-    ]
+    says = ["is empty", "cannot be read", "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"]
+    assert [row.error.split(":")[0] for row in whole[12:15]] == says
     assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
     table = list(csv.reader(pictures.rows_as_csv(whole, 10).splitlines()))
     assert len(table) == 17 and {len(line) for line in table} == {26} and table[13][0] == str(tmp_path / "empty.jpg")
@@ -155,32 +138,6 @@ def test_a_picture_squeezed_out_of_shape_is_noted_and_a_run_may_crop(tiny_run, t
     wide.write_text("text")
     with pytest.raises(UserError, match=r"None of the 1 pictures could be read: .*wide.png is no picture"):
         pictures.show(list(predict(place, [wide])), list("0123456789"), {})
-
-
-def test_it_is_a_command(tiny_run, digits, command, tmp_path, capsys):
-    done = command(
-        "predict", tiny_run.folder, digits, "--top", 2, "--json", "a.json", "--csv", "a.csv", "--sheet", "a.png"
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("%") == 24 and "00.png" in done.stdout
-    assert len(json.loads((tmp_path / "a.json").read_text())) == 12
-    with Image.open(tmp_path / "a.png") as sheet:
-        assert sheet.width > 600
-    assert manifest.newest(tiny_run.folder.parent).path == tiny_run.folder
-    for words, message in (
-        (["nowhere", digits], "no run folder nowhere"),
-        ([tiny_run.folder], "PICTURES requires an argument"),
-        ([tiny_run.folder, "nothing*"], "does not exist"),
-        ([tmp_path, digits], "has no run.json"),
-        ([tiny_run.folder, digits, "--invert", "maybe"], 'Choose from: "auto", "yes", "no"'),
-    ):
-        code, said = refused(["predict", *words], capsys)
-        assert code == 2 and message in said and said.count("\n") == 1
-
-
-def test_arrays_that_are_not_there_are_not_called_damaged(tiny_run, tmp_path):
-    with pytest.raises(UserError, match=r"There is no .*none\.npy\.$"):
-        predict_arrays(tiny_run.folder, tmp_path / "none.npy")
 
 
 def test_a_run_on_no_pictures_and_a_damaged_model_are_one_line(tmp_path, tiny_run):

@@ -72,15 +72,3 @@ def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():
     steps = np.eye(3, dtype=np.float32)[None, [2, 0, 1, 1]]
     kept = inferred({"": steps}, {"": np.zeros((5, 4), np.int32)}, loss="sparse_categorical_crossentropy")
     assert kept.predictions[""].dtype == np.uint8 and kept.predictions[""].tolist() == [[2, 0, 1, 1]] * 5
-
-
-def test_a_damaged_file_is_one_clear_error(tiny_run, tmp_path):
-    good, path = (tiny_run.folder / "predictions.npz").read_bytes(), tmp_path / "predictions.npz"
-    odd = [np.array([{}]), np.zeros(3), np.array(["a", "b"]), np.zeros(()), np.array([1.0, np.nan])]
-    for harm in (good[: len(good) // 2], b"", *odd):
-        if isinstance(harm, bytes):
-            path.write_bytes(harm)
-        else:
-            np.savez(path, **{"test/labels": np.zeros(2, int), "test/predictions/": harm})
-        with pytest.raises(UserError, match=r"predictions\.npz cannot be read"):
-            predictions.read(RunFolder(tmp_path))

@@ -1,16 +1,23 @@
 """Run folders and pictures: whole or absent, read back as written, and a report that needs nothing else."""
 
 import base64
+import json
 import re
 import threading
 
 import numpy as np
 import pytest
-from matplotlib import colormaps
+from conftest import ROOT
+from matplotlib import colormaps, font_manager
 from PIL import Image
 
 from keraskit.runs import plots, report
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.manifest import Manifest
+
+WRITTEN = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
+samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html checkpoint.npz"
+FILES, KEYS = (ROOT / "docs" / "run-folder.md").read_text().split("## run.json")
 
 
 def test_folders_made_in_the_same_second_differ(tmp_path):
@@ -45,16 +52,6 @@ def test_how_a_run_ended_is_recorded(tmp_path):
         assert RunFolder(tmp_path).read_json("run.json")["status"] == status
 
 
-def test_history_comes_back_as_written(tmp_path):
-    rows = [
-        {"epoch": 1, "loss": 0.1234567890123, "val_loss": float("nan")},
-        {"epoch": 2, "loss": 1e-9, "val_loss": 2.0},
-    ]
-    RunFolder(tmp_path).write_history(rows)
-    back = RunFolder(tmp_path).read_history()
-    assert np.array_equal([list(r.values()) for r in back], [list(r.values()) for r in rows], equal_nan=True)
-
-
 def test_report_is_self_contained_and_is_made_from_files_alone(tiny_run):
     folder = RunFolder(tiny_run.folder)
     before = (folder.path / "report.html").read_text()
@@ -79,3 +76,41 @@ def test_confusion_colours_are_shares_of_the_true_class(tmp_path):
         large = set(map(tuple, found[areas > 10_000].tolist()))
         assert large - {(255, 255, 255)} == set(map(tuple, colours.tolist()))
     assert np.linalg.norm(np.diff(colours[[0, 3, 2, 1]].astype(float), axis=0), axis=1).min() > 20
+
+
+def test_a_run_writes_these_files_and_no_other_and_they_are_described(tiny_run):
+    written = {path.name for path in tiny_run.folder.iterdir()}
+    named = re.findall(r"[\w.*]+\.\w+", " ".join(re.findall(r"^\| ([^|]+) \|", FILES, re.MULTILINE)))
+    assert written == set(WRITTEN.split()) and written <= set(named)
+
+
+def test_every_key_of_run_json_and_metrics_json_is_described(tiny_run):
+    first = re.findall(r"^\| ([a-z_0-9, ]+) \|", KEYS, re.MULTILINE)
+    keys = {name for cell in first for name in cell.split(", ")} - {"key"}
+    run = json.loads((tiny_run.folder / "run.json").read_text())
+    assert keys == set(Manifest.model_fields) and set(run) <= keys
+    words = set(re.findall(r"\w+", KEYS))
+    for part in ("asked", "data", "inputs", "training_pictures", "hardware"):
+        assert set(run[part]) <= words, part
+    assert set(json.loads((tiny_run.folder / "metrics.json").read_text())) <= set(re.findall(r"\w+", FILES))
+
+
+def draw(monkeypatch, path, fonts):
+    """Draw a confusion matrix where matplotlib knows its own fonts and these alone."""
+    own = [font for font in font_manager.fontManager.ttflist if "mpl-data" in font.fname]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*own, *fonts])
+    for cache in (plots._families, font_manager.fontManager._findfont_cached):
+        cache.cache_clear()
+    plots.save(plots.confusion(np.eye(2, dtype=int), "猫狗"), path)
+
+
+def test_an_installed_font_that_has_the_letters_is_used_or_matplotlib_warns(tmp_path, monkeypatch, recwarn):
+    fonts = [f for f in font_manager.fontManager.ttflist if f.name in plots.FAMILIES and "wqy" in f.fname.lower()]
+    if not fonts:
+        pytest.skip("no font with the letters 猫 and 狗; apt-get install fonts-wqy-zenhei brings one")
+    draw(monkeypatch, tmp_path / "a.png", fonts)
+    assert not [each for each in recwarn if "missing from font" in str(each.message)]
+    with pytest.warns(UserWarning, match="missing from font"):
+        draw(monkeypatch, tmp_path / "b.png", [])
+    for cache in (plots._families, font_manager.fontManager._findfont_cached):
+        cache.cache_clear()

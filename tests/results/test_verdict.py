@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def told(capsys, recipe="mlp", **knobs):
-    """What a run says, and the folder that it leaves."""
     folder = keraskit.run(recipe, xla="off", **knobs).folder
     return capsys.readouterr().out, RunFolder(folder)
 
@@ -42,7 +41,6 @@ def test_a_network_that_still_learns_is_trained_on_with_the_command(tmp_path, ca
 
 
 def found(losses, answers, labels, validation=None):
-    """Warnings and advice of a run of two classes."""
     labels, answers = np.array(labels), np.array(answers)
     rows = [{"loss": t, "val_loss": v, "accuracy": a, "val_accuracy": b} for t, v, a, b in losses]
     test = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
@@ -65,7 +63,6 @@ CURVES = {  # of the validation loss; the training loss falls
 
 
 def advice(validation, training):
-    """What is advised on these losses."""
     return " ".join(found([(t, v, 0.9, 0.8) for t, v in zip(training, validation, strict=True)], HALF, HALF)[1])
 
 
@@ -114,7 +111,6 @@ def test_validation_and_test_that_differ_by_more_than_chance_are_said():
 
 
 def regressing(learning_rate=0.05, seed=0):
-    """A recipe of a line with noise, and its arrays."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(600, 3)).astype("float32")
     y = (x @ [1, 2, 3] + random.normal(size=600) + 5).astype("float32")
@@ -149,15 +145,3 @@ def test_a_regression_has_an_interval_and_the_means_errors_beside_it(tmp_path, c
     assert sentence in said and sentence in page and f" to {high:.4g})" in sentence
     warning = "WARNING: The model is WORSE than always predicting the training mean."
     assert (warning in said) == warned == (warning.removeprefix("WARNING: ") in page.split("<main>")[0])
-
-
-def test_a_regression_that_diverged_is_told_its_rate(tmp_path, capsys):
-    said, _ = told(capsys, regressing(1_000.0)[0], epochs=2, output_dir=tmp_path)
-    assert "WARNING: Training DIVERGED" in said and "a tenth of the learning rate 1000," in said
-    assert "train on" not in said
-
-
-def test_what_predicts_no_values_is_no_regression():
-    labels = np.array([[0.0, 1.0], [1.0, 1.0]])
-    for targets, predicted in ((labels, labels * 0.9), (np.arange(2), np.ones((2, 3))), (np.arange(2), np.arange(2))):
-        assert list(SplitPredictions(None, {"": targets}, {"": predicted}).of_values()) == []

@@ -4,9 +4,7 @@ import contextlib
 import os
 
 import keras
-import pytest
 
-from keraskit.cli import app
 from keraskit.runs.folder import RunFolder
 from keraskit.training.callbacks import Checkpoints
 
@@ -46,13 +44,10 @@ def kill(_):
     raise RuntimeError("killed")  # what SIGKILL leaves behind is tested with real processes, in test_kill.py
 
 
-def call(*words):
-    """The command in this process; its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        app.command_line([str(word) for word in words])
-    return ended.value.code
-
-
 def only(output):
     (folder,) = output.glob("*/*/")
     return folder
+
+
+def hashes(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

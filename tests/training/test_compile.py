@@ -1,7 +1,5 @@
 """A recipe's `compile` is obeyed, whatever loss, metrics and weights it asks for: plain Keras is the oracle."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from keraskit.datasets.splitting import cut
 random = np.random.default_rng(0)
 X = random.normal(size=(160, 6)).astype("float32")
 LABELS = (X @ random.normal(size=(6, 3)) > 0).astype("float32")  # several at once
-CLASSES = (X[:, 0] > 0.8).astype(int) + (X[:, 1] > 0.5)
 BATCH, EPOCHS, SEED = 16, 3, 4
 
 
@@ -32,14 +29,11 @@ def dense(outputs, activation):
 
 
 def several_labels(model, steps):
-    """An optimizer with a schedule of its own; the loss of each label."""
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([steps // 3, steps // 2], [0.03, 0.01, 0.003])
     model.compile(keras.optimizers.RMSprop(rate, momentum=0.5), "binary_crossentropy", metrics=["binary_accuracy"])
 
 
 def own_loss(model, steps):
-    """A function of one's own, that looks at the whole batch."""
-
     def loss(y, predicted):
         return keras.ops.mean(keras.ops.square(y - predicted)) + keras.ops.std(predicted)
 
@@ -47,34 +41,27 @@ def own_loss(model, steps):
     model.compile(keras.optimizers.SGD(rate, momentum=0.9, nesterov=True), loss, metrics=["mae"])
 
 
-def of_classes(model):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
-
-
-WEIGHTS = {1: 2.5, 2: 0.5}
 RUNS = {
-    "three sigmoids": (dense(3, "sigmoid"), several_labels, X, LABELS, None),
-    "a loss of one's own": (dense(3, None), own_loss, X, LABELS, None),
-    "logits with class weights": (dense(3, None), of_classes, X, CLASSES, WEIGHTS),
+    "three sigmoids": (dense(3, "sigmoid"), several_labels, X, LABELS),
+    "a loss of one's own": (dense(3, None), own_loss, X, LABELS),
 }
 
 
 def recipe(name):
-    build, compile_model, x, y, weights = RUNS[name]
-    data = from_arrays(x[:120], y[:120], x[120:], y[120:], class_weight=weights)
+    build, compile_model, x, y = RUNS[name]
+    data = from_arrays(x[:120], y[:120], x[120:], y[120:])
     return Recipe(build=build, compile=compile_model, data=data, epochs=EPOCHS, batch_size=BATCH, monitor="val_loss")
 
 
 def by_hand(name):
     """History, the best epoch's weights, and the test's metrics, by Keras alone on the same batches."""
-    build, compile_model, x, y, weights = RUNS[name]
-    train, chosen = map(np.sort, cut(120, (5, 1), y[:120] if y is CLASSES else None))
+    build, compile_model, x, y = RUNS[name]
+    train, chosen = map(np.sort, cut(120, (5, 1)))
     x_train, y_train, held = x[train], y[train], (x[chosen], y[chosen])
     steps = EPOCHS * -(-len(x_train) // BATCH)
     keras.utils.set_random_seed(SEED)
     model = build()
-    compile_model(model, **({"steps": steps} if compile_model.__code__.co_argcount == 2 else {}))
+    compile_model(model, steps)
     model.jit_compile = False
     order, history, best = ShuffledEpochs(recipe(name).data().train, BATCH, SEED), [], {}
     for epoch in range(EPOCHS):
@@ -82,7 +69,6 @@ def by_hand(name):
         row = model.fit(
             x_train[chosen], y_train[chosen], BATCH, initial_epoch=epoch, epochs=epoch + 1, shuffle=False,
             validation_data=held, validation_batch_size=BATCH, verbose=0,
-            class_weight={k: (weights or {}).get(k, 1.0) for k in range(3)} if weights else None,
         ).history  # fmt: skip
         history.append({key: values[0] for key, values in row.items()})
         best[row["val_loss"][0]] = model.get_weights()
@@ -97,21 +83,3 @@ def test_a_run_is_what_plain_keras_does(name, tmp_path):
     assert [{key: row[key] for key in history[0]} for row in result.history] == history
     assert [w.tobytes() for w in result.model.get_weights()] == [w.tobytes() for w in weights]
     assert result.metrics == pytest.approx(metrics, abs=1e-5)
-
-
-def test_compile_is_given_the_steps_of_the_whole_run_and_its_own_flags(tmp_path):
-    given = []
-
-    def compile_model(model, steps: int, batch_size: int, learning_rate: float = 0.1, *, momentum: float = 0.0):
-        given.append((steps, batch_size, learning_rate, momentum))
-        model.compile(keras.optimizers.SGD(learning_rate, momentum), "binary_crossentropy")
-
-    ours = dataclasses.replace(recipe("three sigmoids"), compile=compile_model)
-    keraskit.run(ours, output_dir=tmp_path, epochs=2, batch_size=30, momentum=0.5)
-    assert set(given) == {(2 * 4, 30, 0.1, 0.5)}  # 100 examples
-
-
-def test_a_compile_that_compiles_nothing_is_one_line(tmp_path):
-    with pytest.raises(keraskit.UserError, match=r"did not call model\.compile"):
-        keraskit.run(dataclasses.replace(recipe("three sigmoids"), compile=lambda model: None), output_dir=tmp_path)
-    assert not list(tmp_path.iterdir())

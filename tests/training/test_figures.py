@@ -1,7 +1,5 @@
 """A run's figures are what `evaluate` says of its saved model, at its batch size: plain Keras is the oracle."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -36,15 +34,6 @@ class OwnTestStep(keras.Model):
         return self.compute_metrics(x, y, self(x, training=False))
 
 
-class Eager(keras.Model):
-    """Looks at values in `test_step`, which no graph has."""
-
-    def test_step(self, data):
-        loss = float(np.abs(data[1].numpy() - self(data[0]).numpy()).max())
-        self._loss_tracker.update_state(loss)
-        return {"loss": self._loss_tracker.result()}
-
-
 class OwnSteps(keras.Model):
     """Compiled without a loss, as variational autoencoders are; never calls itself; its logs have other names."""
 
@@ -76,8 +65,6 @@ class OwnSteps(keras.Model):
 
 
 class Adds(layers.Layer):
-    """A loss and a metric of a layer's own."""
-
     def __init__(self, **options):
         super().__init__(**options)
         self.size = keras.metrics.Mean(name="size")
@@ -103,18 +90,14 @@ def two() -> keras.Model:
 
 
 by = keras.losses.MeanSquaredError
+WEIGHTS = {"one": 1.0, "other": 0.1}
 BOTH = {"one": Y[:, :1], "other": Y[:, 1:]}
 MODELS = {  # how it is built, compiled, and what it learns
     "summed loss": (model(), {"loss": by(reduction="sum"), "metrics": ["mse"]}, Y),
     "add_loss": (model(inside=lambda x: Adds(name="adds")(x)), {"loss": "mse"}, Y),
     "own test_step": (model(OwnTestStep), {"loss": "mse", "metrics": ["mae"]}, Y),
-    "eager": (model(Eager), {"loss": "mse", "run_eagerly": True}, Y),
     "own steps": (model(OwnSteps), {}, Y),
-    "several outputs": (
-        two,
-        {"loss": {"one": "mse", "other": by(reduction="sum")}, "loss_weights": {"one": 1.0, "other": 0.1}},
-        BOTH,
-    ),
+    "several outputs": (two, {"loss": {"one": "mse", "other": by(reduction="sum")}, "loss_weights": WEIGHTS}, BOTH),
 }
 
 
@@ -138,12 +121,8 @@ def recipe(name, **more):
 
 
 def named(logs):
-    """Every value under a name of its own."""
-    return {
-        f"{name}_{i}" if np.ndim(value) else name: float(each)
-        for name, value in logs.items()
-        for i, each in enumerate(np.ravel(value))
-    }
+    parts = ((name, value, i, each) for name, value in logs.items() for i, each in enumerate(np.ravel(value)))
+    return {f"{name}_{i}" if np.ndim(value) else name: float(each) for name, value, i, each in parts}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -165,38 +144,6 @@ def test_validation_and_test_are_what_evaluate_says_of_the_saved_model(name, tmp
     assert result.metrics == written["test"]
     best = folder.read_history()[written["best_epoch"] - 1]
     assert {k: best[f"val_{k}"] for k in written["validation"]} == pytest.approx(written["validation"], abs=1e-5)
-
-
-def test_predictions_come_from_the_pass_that_evaluates(tmp_path):
-    calls = []
-
-    class Counts(layers.Layer):
-        def call(self, inputs):
-            tf.py_function(lambda: calls.append(1), [], [])
-            return inputs
-
-    ours, *_ = recipe("summed loss", epochs=1)
-    counted = dataclasses.replace(ours, build=model(inside=lambda x: Counts(name="counts")(x)))
-    keraskit.run(counted, output_dir=tmp_path, xla="off")
-    train, validation, test = 7, 2, 4  # batches
-    assert len(calls) == train + 2 * validation + test
-
-
-def test_a_fixed_batch_or_a_state_is_refused_before_training(tmp_path):
-    def fixed() -> keras.Model:
-        inputs = keras.Input(batch_shape=(16, 6))
-        return keras.Model(inputs, layers.Dense(2)(inputs))
-
-    def stateful() -> keras.Model:
-        inputs = keras.Input(batch_shape=(16, 6))
-        steps = layers.Reshape((6, 1))(inputs)
-        return keras.Model(inputs, layers.Dense(2)(layers.LSTM(3, stateful=True, name="remembers")(steps)))
-
-    for build in (fixed, stateful):
-        ours, *_ = recipe("summed loss")
-        with pytest.raises(UserError, match="batches of 16"):
-            keraskit.run(dataclasses.replace(ours, build=build), output_dir=tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_what_draws_at_random_is_measured_the_same_again():

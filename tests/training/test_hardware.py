@@ -1,7 +1,5 @@
 """What is chosen for a model on a machine, and why."""
 
-import os
-
 import keras
 import pytest
 
@@ -9,11 +7,10 @@ from keraskit.config import RunConfig
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.registry import load_recipe
-from keraskit.training import hardware
+from keraskit.training import autotune, hardware
 
 
 def choose(model, steps=100, **knobs):
-    """What is chosen for a model by these flags."""
     config = RunConfig(**knobs)
     model.compile(loss="mse", jit_compile=False)
     return hardware.choose(model, config, hardware.configure(config), steps)
@@ -83,23 +80,8 @@ def test_threads_are_limited_before_the_first_computation_and_refused_after_it(t
         "from keraskit.training import hardware; hardware.configure(hardware.RunConfig(threads=1)); "
         "assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
     )
-    done = preforked.run(program, [], tmp_path, dict(os.environ))
+    done = preforked.run(program, [], tmp_path)
     assert done.returncode == 0, done.stderr
-
-
-def test_arithmetic_of_models_of_ones_own():
-    layers = keras.layers
-    one, two = keras.Input((8,)), keras.Input((8,))
-    shared = layers.Dense(4)
-    model = keras.Model([one, two], layers.Dense(1)(layers.Concatenate()([shared(one), shared(two)])))
-    assert operations(model) == 2 * (8 * 4 + 8)  # the shared layer counts once
-    words = keras.Input((5,), dtype="int32")
-    read = layers.TimeDistributed(layers.Dense(3))(layers.Embedding(1_000, 6)(words))
-    assert operations(keras.Model(words, layers.LSTM(7)(read))) == 2 * (5 * 6 * 3 + 5 * 4 * 7 * (3 + 7))
-    pictures = keras.Input((None, None, 3))
-    anywhere = keras.Model(pictures, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(pictures)))
-    assert operations(anywhere) == float("inf")
-    assert choose(anywhere).steps_per_execution.value == 1
 
 
 def test_short_steps_are_handed_over_several_at_a_time():
@@ -127,3 +109,12 @@ def test_deterministic_operations_are_used_where_they_are_asked_for():
             choose(mlp, **knobs, xla="on")
     finally:
         config.disable_op_determinism()
+
+
+def test_autotune_measures_every_way_and_prints_the_flags_of_the_fastest_first(capsys, monkeypatch):
+    monkeypatch.setattr(autotune, "LONG_ENOUGH", 0.02)
+    monkeypatch.setattr(autotune.hardware, "bfloat16_feature", lambda: None)
+    table = autotune.autotune(load_recipe("quickstart"), RunConfig(limit=64, batch_size=16), {})
+    assert [row[2] for row in table] == sorted(row[2] for row in table)
+    assert capsys.readouterr().out.count(" ms a step with --precision ") == len(table)
+    assert {row[:2] for row in table} == {("float32", "on"), ("float32", "off")}

@@ -1,4 +1,4 @@
-"""What decides: monitors that are not a number, values of vector metrics, and callbacks, checked before training."""
+"""What decides which epoch is the best; monitors, metrics and models, checked before anything is trained."""
 
 import keras
 import numpy as np
@@ -23,6 +23,10 @@ def build() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
 
 
+def closeness(y, predicted):
+    return keras.ops.exp(-keras.ops.mean(keras.ops.abs(y - predicted), axis=-1))
+
+
 def run(folder, metrics=("accuracy",), rate=0.1, **more):
     def compile_model(model):
         made = [each if isinstance(each, str) else each() for each in metrics]
@@ -31,6 +35,22 @@ def run(folder, metrics=("accuracy",), rate=0.1, **more):
     data = from_arrays(X[:60], Y[:60], X[60:90], Y[60:90], x_validation=X[90:], y_validation=Y[90:])
     known = {"build": build, "compile": compile_model, "data": data, "epochs": 3, "batch_size": 20} | more
     return keraskit.run(Recipe(**known), output_dir=folder)
+
+
+MANY = ["mae", lambda: closeness, lambda: keras.metrics.R2Score(name="r2")]
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_loss", np.argmin), ("val_r2", np.argmax),
+    (("val_closeness", "max"), np.argmax), (("val_mae", "max"), np.argmax)], ids=str)  # fmt: skip
+def test_the_best_epoch_is_the_one_that_the_monitor_means(monitor, best, tmp_path):
+    """At a rate that is far too high, so that metrics go up and down."""
+    result = run(tmp_path, MANY, rate=20.0, epochs=6, monitor=monitor)
+    name = monitor if isinstance(monitor, str) else monitor[0]
+    scores = [row[name] for row in result.history]
+    assert np.argmax(scores) != np.argmin(scores)
+    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best(scores) + 1
+    validation = result.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)
+    assert validation[name.removeprefix("val_")] == pytest.approx(scores[best(scores)], rel=1e-4)
 
 
 class Undefined(keras.metrics.Metric):
@@ -107,15 +127,17 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
 @pytest.mark.parametrize(
     ("knobs", "says"),
     [
-        (
-            {"callbacks": lambda: [EarlyStopping("val_acc")]},
-            "EarlyStopping watches val_acc.* Did you mean val_accuracy",
-        ),
+        ({"callbacks": lambda: [EarlyStopping("val_acc")]}, "EarlyStopping watches val_acc.* you mean val_accuracy"),
         ({"callbacks": lambda: [ReduceLROnPlateau("val_auc")]}, "Measured are loss, accuracy, val_loss, val_accuracy"),
         ({"callbacks": lambda: [ModelCheckpoint("x.keras", "f1", save_best_only=True)]}, "ModelCheckpoint watches f1"),
         ({"callbacks": lambda: [ReduceLROnPlateau()], "rate": SCHEDULE}, "ReduceLROnPlateau sets the learning rate"),
         ({"callbacks": lambda: [LearningRateScheduler(lambda _: 0.1)], "rate": SCHEDULE}, "follows a schedule"),
         ({"metrics": [keras.metrics.F1Score], "monitor": "val_f1_score"}, "Measured are loss, f1_score_0, f1_score_1"),
+        ({"monitor": ("val_closenes", "max")}, "no metric closenes"),
+        ({"metrics": MANY}, "no metric accuracy. Measured are .*mae"),
+        ({"metrics": MANY, "monitor": "val_closeness"}, r'fall is not known. Say monitor=\("val_closeness", "min"\)'),
+        ({"monitor": "accuracy"}, "Validation decides: monitor val_accuracy"),
+        ({"expected": {"test_mae": 0.9}}, "no metric mae"),
     ],
 )
 def test_what_cannot_be_watched_or_set_is_refused_before_training(knobs, says, tmp_path):

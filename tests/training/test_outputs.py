@@ -2,7 +2,6 @@
 
 import functools
 import html
-import re
 
 import keras
 import numpy as np
@@ -29,8 +28,6 @@ LOGITS, L, Z = {"from_logits": True}, keras.layers, keras.losses
 
 
 class Wrapped(Z.Loss):
-    """Another loss inside."""
-
     def call(self, y, outputs):
         return Z.SparseCategoricalCrossentropy(**LOGITS)(y, outputs)
 
@@ -71,19 +68,7 @@ BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
         (3, Wrapped(), {}, "softmax"),
         (3, "sparse_categorical_crossentropy", {"end": "softmax"}, None),
         (3, "categorical_crossentropy", {"end": "softmax", "one_hot": True}, None),
-    ],
-)
-def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, known, wanted):
-    activation, wrong, model, y, labels = examined(columns, loss, **known)
-    assert (activation, wrong) == (wanted, [])
-    probabilities = metrics.probabilities(model.predict(X, verbose=0), activation)
-    measured = sklearn.metrics.log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
-    assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
-
-
-@pytest.mark.parametrize(
-    ("columns", "loss", "known", "wanted"),
-    [
+        # Others say it too, and are no log loss
         (1, Z.BinaryFocalCrossentropy(apply_class_balancing=True, **LOGITS), {}, "sigmoid"),
         (1, Z.BinaryFocalCrossentropy(), {"end": "sigmoid"}, None),
         (1, "mse", {"end": "sigmoid"}, None),
@@ -94,28 +79,14 @@ def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, know
         (3, dice, {"one_hot": True, "end": "softmax"}, None),
     ],
 )
-def test_other_losses_say_it_too(columns, loss, known, wanted):
-    assert examined(columns, loss, **known)[:2] == (wanted, [])
-
-
-@pytest.mark.parametrize(
-    ("columns", "loss", "known", "wanted", "says"),
-    [
-        (1, "binary_crossentropy", {}, None, "no probabilities.*end it in a sigmoid"),
-        (3, "sparse_categorical_crossentropy", {}, None, "no probabilities.*end it in a softmax"),
-        (3, "sparse_categorical_crossentropy", {"end": "sigmoid"}, None, "no probabilities.*end it in a softmax"),
-        (1, Z.BinaryCrossentropy(**LOGITS), {"end": "sigmoid"}, None, "ends in a sigmoid: leave from_logits=True out"),
-        (1, Z.BinaryCrossentropy(**LOGITS), {"metrics": ["mse", "accuracy"]}, "sigmoid", "of accuracy .*threshold=0.0"),
-    ],
-)
-def test_what_does_not_fit_is_said(columns, loss, known, wanted, says):
+def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, known, wanted):
     activation, wrong, model, y, labels = examined(columns, loss, **known)
-    assert activation == wanted and len(wrong) == 1
-    assert re.search(says, wrong[0])
-    if known.get("end") == "sigmoid" and columns == 1:  # Keras looks below the sigmoid, so its outputs are right
-        assert sklearn.metrics.log_loss(labels, model.predict(X, verbose=0)) == pytest.approx(
-            model.evaluate(X, y, verbose=0), rel=1e-5
-        )
+    assert (activation, wrong) == (wanted, [])
+    if loss in ("mse", dice) or "Focal" in str(loss) or ("inary" in str(loss) and columns > 1):
+        return
+    probabilities = metrics.probabilities(model.predict(X, verbose=0), activation)
+    measured = sklearn.metrics.log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
+    assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
 
 
 def test_another_outputs_loss_does_not_drown_it():
@@ -127,7 +98,6 @@ def test_another_outputs_loss_does_not_drown_it():
 
 
 def pictures(size):
-    """Pictures of three kinds, and their kinds."""
     labels = np.arange(size) % 3
     x = random.normal(70 * labels[:, None, None] + 60, 30, (size, 8, 8))
     return x.clip(0, 255).astype("uint8"), labels
@@ -151,14 +121,8 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     def compile_model(model):
         model.compile(keras.optimizers.Adam(0.001), ONE if columns == 1 else MANY, metrics=["accuracy"])
 
-    recipe = Recipe(
-        build=build,
-        compile=compile_model,
-        data=from_arrays(x, y, a, b, scale="unit"),
-        epochs=2,
-        batch_size=20,
-        monitor="val_loss",
-    )
+    data = from_arrays(x, y, a, b, scale="unit")
+    recipe = Recipe(build=build, compile=compile_model, data=data, epochs=2, batch_size=20, monitor="val_loss")
     result = keraskit.run(recipe, output_dir=tmp_path)
     said, folder = capsys.readouterr().out, RunFolder(result.folder)
     model = keras.models.load_model(result.folder / "model.keras", compile=False)

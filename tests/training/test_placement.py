@@ -1,7 +1,6 @@
 """What trains lies on the chosen device, the input pipeline on the CPU: shown on a CPU that is two devices."""
 
 import json
-import os
 
 PROGRAM = """
 import json, sys
@@ -37,7 +36,7 @@ print(json.dumps(found))
 
 def test_what_trains_lies_on_the_device_that_was_named_and_the_input_on_the_cpu(preforked, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
-    done = preforked.run(tmp_path / "program.py", [tmp_path / "runs"], tmp_path, dict(os.environ), timeout=400)
+    done = preforked.run(tmp_path / "program.py", [tmp_path / "runs"], tmp_path, timeout=400)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert (found["there"], found["here"]) == (["CPU:1"], ["CPU:0"])

@@ -18,8 +18,6 @@ Y = (X.sum(axis=1) > 2).astype("int64")
 
 
 def made(units, end, loss, metrics, x=X, y=Y, **more):
-    """A recipe of one dense layer."""
-
     def build():
         inputs = keras.Input((4,))
         glorot = keras.initializers.GlorotUniform(seed=1)
@@ -43,25 +41,6 @@ def test_metrics_that_want_columns_take_what_one_unit_learns(kind, tmp_path):
     recipe.compile(plain)
     expected = plain.evaluate(X, (Y if labels else X.sum(axis=1))[:, None], verbose=0, return_dict=True)
     assert {name: result.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("y", "loss", "metrics", "words"),
-    [
-        (
-            np.eye(2)[Y],
-            "sparse_categorical_crossentropy",
-            ["accuracy"],
-            r"the targets, float64 \(None, 2\)",
-        ),
-        (Y, keras.losses.CategoricalCrossentropy(label_smoothing=0.1), [], r"the targets, int64 \(None,\)"),
-        (Y, "sparse_categorical_crossentropy", [keras.metrics.F1Score()], "FBetaScore expects 2D"),
-    ],
-)
-def test_targets_that_do_not_fit_are_one_line_before_training(y, loss, metrics, words, tmp_path):
-    with pytest.raises(UserError, match=words + ".* Labels as numbers go with sparse losses"):
-        keraskit.run(made(2, "softmax", loss, lambda: metrics, y=y), output_dir=tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_numbers_as_text_are_refused_where_the_model_takes_numbers(tmp_path):

@@ -6,62 +6,56 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from conftest import command
 
 import keraskit
 from keraskit.runs.folder import RunFolder
 from keraskit.tools import verify
 
 
-@pytest.fixture
-def run(tmp_path, tiny_run):
-    """A copy of a finished run."""
-    return RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "runs" / "mlp" / tiny_run.folder.name))
-
-
 def differing(folder):
-    """The names of what does not agree."""
     return {name for name, pair in verify.check(folder).items() if not verify.close(*pair)}
 
 
-def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run, command):
+def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run):
     done = command("verify", run.path)
-    assert done.returncode == 0 and done.stdout.count(" agrees: ") == len(done.stdout.splitlines()) > 8, done.stderr
+    assert done.code == 0 and done.out.count(" agrees: ") == len(done.out.splitlines()) > 8, done.err
     test = run.read_json("run.json")["test"]
     run.update_manifest(test={**test, "accuracy": 0.9999})
     done = command("verify", run.path)
-    (line,) = (line for line in done.stdout.splitlines() if "DIFFERS" in line)
-    assert done.returncode == 1 and "'accuracy': 0.9999}, is " in line and f"'accuracy': {test['accuracy']}" in line
-    assert "1 of 16 facts do not agree: test in run.json. See above." in done.stderr
+    (line,) = (line for line in done.out.splitlines() if "DIFFERS" in line)
+    assert done.code == 1 and "'accuracy': 0.9999}, is " in line and f"'accuracy': {test['accuracy']}" in line
+    assert "1 of 16 facts do not agree: test in run.json. See above." in done.err
 
 
-def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, command, tmp_path):
+def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, here):
     for who in ("ada", "grace", "kurt"):
-        shutil.copytree(run.path, tmp_path / "handins" / who / "mlp" / run.path.name)
-    ada, asked = RunFolder(tmp_path / "handins" / "ada" / "mlp" / run.path.name), run.read_json("run.json")["asked"]
+        shutil.copytree(run.path, here / "handins" / who / "mlp" / run.path.name)
+    ada, asked = RunFolder(here / "handins" / "ada" / "mlp" / run.path.name), run.read_json("run.json")["asked"]
     ada.update_manifest(asked=asked | {"knobs": asked["knobs"] | {"threads": 1, "devices": 2}})
     done = command("verify", "handins")  # what TensorFlow takes only once decides nothing here
-    assert done.returncode == 0 and [line.split()[0] for line in done.stdout.splitlines()] == ["agrees"] * 3 + ["3"]
-    grace, kurt = (RunFolder(tmp_path / "handins" / who / "mlp" / run.path.name) for who in ("grace", "kurt"))
+    assert done.code == 0 and [line.split()[0] for line in done.out.splitlines()] == ["agrees"] * 3 + ["3"]
+    grace, kurt = (RunFolder(here / "handins" / who / "mlp" / run.path.name) for who in ("grace", "kurt"))
     grace.update_manifest(test={**run.read_json("run.json")["test"], "accuracy": 0.9999})
     kurt.update_manifest(status="interrupted")
     done = command("verify", "handins")
-    lines = done.stdout.splitlines()
+    lines = done.out.splitlines()
     assert lines[0].startswith("agrees     handins/ada/") and "DIFFERS    handins/grace/" in lines[1]
     assert lines[1].endswith(": test in run.json") and "UNCHECKED  handins/kurt/" in lines[2]
     assert "has not finished" in lines[2] and lines[3:] == ["3 runs: 1 agree, 1 differ, 1 unchecked"]
-    assert done.returncode == 1 and "2 of 3 runs do not agree" in done.stderr
-    shutil.rmtree(tmp_path / "handins" / "kurt")
-    shutil.rmtree(tmp_path / "handins" / "grace")
+    assert done.code == 1 and "2 of 3 runs do not agree" in done.err
+    shutil.rmtree(here / "handins" / "kurt")
+    shutil.rmtree(here / "handins" / "grace")
     done = command("verify", "handins")  # one alone, however deep: each fact
-    assert done.returncode == 0 and done.stdout.count(" agrees: ") == 16, done.stderr
+    assert done.code == 0 and done.out.count(" agrees: ") == 16, done.err
 
 
-def test_a_line_that_differs_does_not_contradict_itself(run, command):
+def test_a_line_that_differs_does_not_contradict_itself(run):
     with np.load(run.path / "predictions.npz") as file:
         arrays = {name: file[name] for name in file.files}
     arrays["test/predictions/"][256, 3] = 0.5
     np.savez(run.path / "predictions.npz", **arrays)
-    (line,) = (line for line in command("verify", run.path).stdout.splitlines() if "DIFFERS" in line)
+    (line,) = (line for line in command("verify", run.path).out.splitlines() if "DIFFERS" in line)
     recorded, again = line.partition("recorded ")[2].split(", is ")
     assert again == f"{recorded} here, but not in what is cut off"
 

@@ -31,7 +31,6 @@ CASES = {  # targets, loss, units, what from_arrays is given, what fit is given
 
 
 def layers(units, features=False):
-    """A model of as many outputs as there are units."""
     inputs = x = keras.Input((4,))
     if features:
         glorot = keras.initializers.GlorotUniform(seed=2)
@@ -56,16 +55,10 @@ def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path
     def compile_model(model):
         model.compile(keras.optimizers.SGD(0.5), loss if len(units) == 1 else [loss] * 2)
 
-    validation = {"x_validation": X, "y_validation": y}
-    recipe = Recipe(
-        build=build,
-        compile=compile_model,
-        data=from_arrays(X, y, X, y, **validation, **given),
-        epochs=1,
-        batch_size=60,
-        monitor="val_loss",
-        pretrained=Pretrained(load=lambda _: [], weights="none", features="features") if features else None,
-    )
+    data = from_arrays(X, y, X, y, x_validation=X, y_validation=y, **given)
+    base = Pretrained(load=lambda _: [], weights="none", features="features") if features else None
+    knobs = {"epochs": 1, "batch_size": 60, "monitor": "val_loss", "pretrained": base}
+    recipe = Recipe(build=build, compile=compile_model, data=data, **knobs)
     flag = {"class_weight": "balanced"} if case == "flag" else {}
     result = keraskit.run(recipe, output_dir=tmp_path, xla="off", **flag)
 
