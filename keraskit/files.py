@@ -1,6 +1,7 @@
 """Write files atomically and never over foreign ones; check files before they are read."""
 
 import csv
+import fcntl
 import io
 import os
 import secrets
@@ -15,6 +16,7 @@ from keraskit.errors import UserError, printable
 from keraskit.system import expanded
 
 MODEL = "model.keras"  # of a run
+TEMPORARY = ".keraskit-"  # beginning of the names of files and folders that are being written
 MOST_BYTES = 100_000_000  # maximum of a text or picture in a run's folder; runs write far smaller ones
 MOST_UNPACKED = 500_000_000  # maximum of arrays that a run writes for its report, unpacked
 MOST_OF_ARRAYS = 100_000_000_000  # maximum of a file of arrays
@@ -25,35 +27,69 @@ PAGES = (".html", ".htm")
 
 
 @contextmanager
+def _beside(target: Path, suffix: str = "") -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it to `target` if the block succeeds, else remove it.
+
+    Missing folders are created. An OSError that names no file, as of a full disk, or the temporary one, names `target`.
+    """
+    beside = target.with_name(f"{TEMPORARY}{secrets.token_hex(3)}{suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(target)
+    except OSError as error:
+        error.filename = str(target) if error.filename in (None, str(beside)) else error.filename
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):
+            beside.unlink()
+
+
+@contextmanager
 def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `target`, same suffix; rename it to `target` if the block succeeds.
 
-    Missing folders are created. A `durable` file is synced to disk first, so that it survives a power failure.
+    A `durable` file is synced to disk first, so that it survives a power failure.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.stem}.{secrets.token_hex(3)}{target.suffix}")
-    try:
+    with _beside(target, target.suffix[-9:]) as beside:  # the longest names are of 255 bytes
         yield beside
         if durable:
             with beside.open("rb+") as file:
                 os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists."""
+    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists.
+
+    Temporary folders that a killed process left beside it are removed.
+    """
     check_new(target)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(3)}")
-    beside.mkdir(parents=True)
+    for left in target.parent.glob(f"{TEMPORARY}*/"):
+        with locked(left) as free:
+            shutil.rmtree(left, ignore_errors=True) if free else None
+    with _beside(target) as beside:
+        beside.mkdir()
+        with locked(beside):
+            yield beside
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder inside the block; yield whether no other process has locked it."""
+    lock = os.open(folder, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
     try:
-        yield beside
-        beside.rename(target)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    except OSError:  # a file system without locks
+        free = True
+    try:
+        yield free
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        os.close(lock)
 
 
 def check_new(path: Path) -> None:

@@ -12,6 +12,7 @@ from unittest import mock
 import keras
 
 from keraskit.errors import UserError, sentence
+from keraskit.files import atomic
 
 WIDE = 120  # characters
 FONT = "Courier"
@@ -47,7 +48,8 @@ def draw(model: keras.Model, *paths: Path) -> None:
         drawn = done.stdout
         if suffix == "svg":
             drawn = re.sub(rb'font-family="[^"]*"', f'font-family="{FONT},monospace"'.encode(), drawn)
-        path.write_bytes(drawn)
+        with atomic(path) as beside:
+            beside.write_bytes(drawn)
 
 
 def summary(model: keras.Model) -> str:

@@ -123,7 +123,6 @@ def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
     """Write summary.txt and the graph of layers."""
     folder.write_text("summary.txt", summary)
     try:
-        with folder.atomic("architecture.svg") as svg, folder.atomic("architecture.png") as png:
-            graph.draw(model, svg, png)
+        graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png")
     except UserError as error:  # no layout program, or a model it cannot draw
         print(f"no graph       {error}")

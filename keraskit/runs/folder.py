@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
-import os
 import secrets
 import shlex
 import traceback
@@ -53,25 +51,16 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove temporary files of a killed process."""
-        for path in self.path.glob(".*.??????.*"):
+        for path in self.path.glob(f"{files.TEMPORARY}*"):
             path.unlink(missing_ok=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder inside the block. Raises UserError if another process holds the lock."""
-        lock = os.open(self.path, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            problem = f"Another process is still running in {self.path}."
-            raise UserError(problem, "Wait until it has ended, or stop it.") from None
-        except OSError:  # a file system without locks
-            pass
-        try:
+        with files.locked(self.path) as free:
+            if not free:
+                raise UserError(f"Another process is still running in {self.path}.", "Wait for its end, or stop it.")
             yield
-        finally:
-            os.close(lock)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""

@@ -189,5 +189,5 @@ def advising(command: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        problem = f"{error.filename or 'A file'}: {error.strerror}."
+        problem = f"{error.filename or 'A file'}: {error.strerror or error}."
         raise UserError(problem, f"When that is mended, go on with: {command}") from error

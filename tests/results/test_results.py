@@ -2,15 +2,21 @@
 
 import base64
 import json
+import os
 import re
+import resource
+import signal
 import threading
 
+import keras
 import numpy as np
 import pytest
 from conftest import ROOT
 from matplotlib import colormaps, font_manager
 from PIL import Image
 
+from keraskit import files
+from keraskit.models import graph
 from keraskit.runs import plots, report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.manifest import Manifest
@@ -38,6 +44,36 @@ def test_a_file_is_whole_or_absent(tmp_path):
         raise RuntimeError
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_name_may_have_255_letters_and_a_full_disk_names_the_file(tmp_path):
+    for name in (f"{'x' * 251}.csv", f"a.{'b' * 253}"):
+        files.write_text(tmp_path / name, "text")
+        assert (tmp_path / name).read_text() == "text"
+    before, limits = set(tmp_path.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))  # the system itself refuses larger files
+    try:
+        for name, write in (
+            ("a.csv", lambda path: files.write_text(path, "text" * 50)),
+            ("a.dot", lambda path: graph.draw(model, path)),
+        ):
+            with pytest.raises(OSError, match=rf"File too large: '.*/{name}'"):
+                write(tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    if not (child := os.fork()):
+        with files.new_folder(tmp_path / "onnx"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [path.name[0] for path in tmp_path.iterdir()] == ["."]
+    with files.new_folder(tmp_path / "onnx") as one, files.new_folder(tmp_path / "litert"):  # not that of a live one
+        (one / "model").touch()
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"onnx", "onnx/model", "litert"}
 
 
 def test_how_a_run_ended_is_recorded(tmp_path):

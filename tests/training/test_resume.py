@@ -87,7 +87,7 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
         assert command("resume", tmp_path / recipe).code == 2  # as of code of one's own, which `kill` is
     positions.append(at_rest(tmp_path))
     assert positions == [(0, 2), (2, 2)]
-    (only(tmp_path) / ".model.0123ab.keras").write_text("half of it")
+    (only(tmp_path) / ".keraskit-0123ab.keras").write_text("half of it")
     assert command("resume", only(tmp_path)).code == 0 and not list(only(tmp_path).glob(".*"))
     assert outcome(only(tmp_path)) == unbroken("cnn")
     run = RunFolder(only(tmp_path)).read_json("run.json")
@@ -208,7 +208,8 @@ def test_a_full_disk_leaves_the_last_checkpoint(copied, monkeypatch):
 
     monkeypatch.setattr(Checkpoints, "save", cramped)
     code, _, err = command("resume", copied)
-    assert code == 2 and "File too large. When that is mended, go on with: keraskit resume" in err.splitlines()[-1]
+    assert code == 2
+    assert "checkpoint.npz: File too large. When that is mended, go on with: keraskit resume" in err.splitlines()[-1]
     assert (copied / "checkpoint.npz").read_bytes() == before and not list(copied.glob(".*"))
 
 
