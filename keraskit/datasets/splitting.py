@@ -1,6 +1,7 @@
 """Cut data into splits, in a seeded random order with each class in proportion, and find duplicates between splits."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -87,14 +88,17 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
     seen, every = np.unique(np.concatenate([*labels.values()])), np.arange(len(classes))
     nowhere = [classes[k] for k in np.setdiff1d(every, seen)]
     notes = [f"no split has an example of {some(nowhere)}"] if nowhere else []
+    by_case = Counter(name.casefold() for name in classes)
+    if alike := [name for name in classes if by_case[name.casefold()] > 1]:
+        notes.append(f"{some(alike)} differ in capitals alone: if they are one class, rename a folder")
     for split, present in labels.items():
         if not len(present):
             raise UserError(f"{where}: {split} is empty.", "Every split needs examples.")
         if lacks := [classes[k] for k in np.setdiff1d(seen, present)]:
             words = f"{split} has no example of {some(lacks)}"
             if split == "train":
-                alike = [each for each in classes if each not in lacks and each.casefold() == lacks[0].casefold()]
-                advice = f"Is it {alike[0]!r}? Then rename its folder." if alike else "Nothing can be learned of it."
+                same = [each for each in alike if each not in lacks and each.casefold() == lacks[0].casefold()]
+                advice = f"Is it {same[0]!r}? Then rename its folder." if same else "Nothing can be learned of it."
                 raise UserError(f"{where}: {words}.", advice)
             notes.append(words)
     return notes

@@ -23,13 +23,12 @@ def refuse_table(path: Path, taken: str, then: str, *after: str, target: bool = 
     ending = path.suffix.lower()
     if ending in BINARY:
         made = f"pandas.read_{BINARY[ending]}({str(path)!r}).to_csv({str(path.with_suffix('.csv'))!r}, index=False)"
-        raise UserError(
-            f"{path} is a table; {taken}.", f"{made} makes a .csv. Name that one, and you are told the next lines."
-        )
+        raise UserError(f"{path} is a table; {taken}.", f"{made} makes one in text: name that for what to do next.")
     if ending in TEXT and path.is_file():
         if lines := _loading(path):
             raise UserError(f"{path} is a table; {taken}.", then, ["import numpy as np", *lines[: 1 + target], *after])
-        raise UserError(f"{path} is text without columns of numbers; {taken}.")
+        if ending != ".txt":
+            raise UserError(f"{path} is text without columns of numbers; {taken}.")
 
 
 def _loading(path: Path) -> list[str]:

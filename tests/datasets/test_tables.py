@@ -51,7 +51,7 @@ def test_the_lines_of_numpy_make_a_tables_arrays(name, here, tiny_run):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.xlsx", "PK", "pandas.read_excel('a.xlsx').to_csv('a.csv', index=False) makes a .csv"),
+        ("a.xlsx", "PK", "pandas.read_excel('a.xlsx').to_csv('a.csv', index=False) makes one in text"),
         ("a.parquet", "PAR1", "pandas.read_parquet('a.parquet').to_csv"),
         ("a.csv", "", "text without columns of numbers; a recipe is a Python file"),
         ("a.csv", "name,town\nx,y\n", "text without columns of numbers"),

@@ -208,6 +208,14 @@ def test_class_names_of_either_unicode_form_are_one():
     assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
 
 
+def test_classes_that_differ_in_capitals_alone_are_noted(photographs):
+    shutil.copytree(photographs / "red", photographs / "Red")
+    splits = cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
+    assert splits.classes == ("Red", "blue", "red") and any(
+        "Red" in n and "capitals" in n for n in splits.source["notes"]
+    )
+
+
 def test_a_class_that_training_lacks_is_refused_before_anything_is_decoded():
     """Also where only the first examples are used."""
     names = [f"{split}/{kind}/{i}.jpg" for split, kind in (("train", "Apple"), ("val", "apple")) for i in range(9)]
