@@ -11,7 +11,7 @@ RECIPES := $(filter-out __init__,$(basename $(notdir $(wildcard recipes/*.py))))
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test versions list show doctor results bench docs chapters notebook lint clean $(RECIPES)
+.PHONY: help run test versions list show doctor results bench docs pages chapters notebook lint clean $(RECIPES)
 
 help:             ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|' 2>/dev/null || true
@@ -55,6 +55,9 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md
 
 docs: $(VENV)/.installed       ## write the generated pages in docs/
 	@$(BIN)/python benchmarks/pages.py && $(BIN)/python benchmarks/handbook.py
+
+pages: $(VENV)/.installed-dev  ## make runs of all sorts and shoot their pages in Chromium, into build/pages
+	@$(BIN)/python benchmarks/screenshots.py $(ARGS)
 
 chapters: $(VENV)/.installed-chapters   ## make a notebook of each text in docs/chapters, which both then follow each other
 	@cd docs/chapters && $(abspath $(BIN))/jupytext --quiet --set-kernel python3 --sync [1-6]-*.md

@@ -144,7 +144,7 @@ def compare(
     from keraskit.tools import compare as comparison
 
     rows = comparison.compared(runs)
-    chart = comparison.draw(rows, output)
+    charts = comparison.draw(rows, output)
     cells, verdicts = [comparison.cells(row) for row in rows], comparison.verdicts(rows)
     print_table(comparison.HEAD, cells, right=NUMBERS)
     for sentence in verdicts:
@@ -155,7 +155,7 @@ def compare(
         print(f"written: {printable(csv)}")
     if html:
         lines = [(line, row.runs[0].folder.path) for line, row in zip(cells, rows, strict=True)]
-        table_page.write(html, "Compared runs", comparison.HEAD, lines, NUMBERS, verdicts, chart)
+        table_page.write(html, "Compared runs", comparison.HEAD, lines, NUMBERS, verdicts, charts)
         print(f"page: {printable(html)}")
 
 

@@ -1,12 +1,15 @@
 """Summarise a model, draw its graph of layers, and count its operations."""
 
+import json
 import math
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import keras
@@ -16,6 +19,8 @@ from keraskit.files import atomic
 
 WIDE = 120  # characters
 FONT = "Courier"
+DEEP = 16  # layers from which on blocks are drawn as one box
+BLOCK = re.compile(r"(.*?block_?\d+[a-z]?)_")  # as Keras's applications name their layers
 FORMATS = ("svg", "png", "jpg", "dot")
 
 
@@ -25,16 +30,18 @@ def layout_program() -> str | None:
     return shutil.which("dot") or shutil.which("graphviz-pure", path=path)
 
 
-def draw(model: keras.Model, *paths: Path) -> None:
+def draw(model: keras.Model, *paths: Path, compact: bool = False) -> None:
     """Draw the graph of layers with shapes and activations. The suffix of each path sets the format.
 
-    Raises UserError without a layout program, for an unknown suffix, or for a model that it cannot draw.
+    `compact` takes two lines a layer, and one box for a block of layers such as block1_conv1 and block1_conv2 in deep
+    models. Raises UserError without a layout program, for an unknown suffix, or for a model that it cannot draw.
     """
     program = layout_program()
     if program is None:
         raise UserError("No program to lay out graphs.", "`pip install graphviz-pure` brings one.")
     shown = dict.fromkeys(("show_shapes", "show_layer_names", "show_layer_activations"), True)
-    text = keras.utils.model_to_dot(model, **shown, dpi=96).to_string()
+    graph = keras.utils.model_to_dot(model, **shown, dpi=96)
+    text = _compact(model, graph) if compact else graph.to_string()
     text = text.replace("<lambda>", "lambda")  # an activation's name, which would be read as markup
     # Boxes are sized in one font and may be shown in another; fixed-pitch fonts are equally wide.
     text = text.replace("fontname=Helvetica", f"fontname={FONT}")
@@ -50,6 +57,28 @@ def draw(model: keras.Model, *paths: Path) -> None:
             drawn = re.sub(rb'font-family="[^"]*"', f'font-family="{FONT},monospace"'.encode(), drawn)
         with atomic(path) as beside:
             beside.write_bytes(drawn)
+
+
+def _compact(model: keras.Model, graph: Any) -> str:
+    """Return the graph in the DOT language, with smaller boxes than Keras's."""
+    layers = [each for each in (model, *getattr(model, "operations", model.layers)) if graph.get_node(str(id(each)))]
+    boxes: dict[str, list[Any]] = {}
+    homes = {}
+    for layer in layers:
+        block = BLOCK.match(layer.name) if len(layers) > DEEP else None
+        homes[str(id(layer))] = name = block[1] if block else layer.name
+        boxes.setdefault(name, []).append(layer)
+    lines = [f"digraph G {{ ranksep=0.25 node [shape=box style=rounded fontname={FONT} fontsize=11 height=0.1]"]
+    for name, inside in boxes.items():
+        called = (getattr(getattr(layer, "activation", None), "__name__", "") for layer in inside)
+        kinds = Counter(f"{type(layer).__name__} {name}".strip() for layer, name in zip(inside, called, strict=True))
+        words = ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in kinds.items())
+        shapes = [tensor.shape[1:] for tensor in keras.tree.flatten(getattr(inside[-1], "output", ()))]
+        size = ", ".join(" × ".join("any" if side is None else str(side) for side in shape) for shape in shapes)
+        lines.append(f"{json.dumps(name)} [label={json.dumps(f'{name}: {words}{chr(10)}{size}', ensure_ascii=False)}]")
+    pairs = [(homes[edge.get_source()], homes[edge.get_destination()]) for edge in graph.get_edges()]
+    lines += [f"{json.dumps(a)} -> {json.dumps(b)} [arrowsize=0.6]" for a, b in dict.fromkeys(pairs) if a != b]
+    return "\n".join([*lines, "}"])
 
 
 def summary(model: keras.Model) -> str:

@@ -38,7 +38,7 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
     worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:SHOWN]
     captions = []
     for i in worst:
-        file = f"\n{Path(split.names[i]).name[-20:]}" if split.names is not None else ""
+        file = f"\n{Path(split.names[i]).name}" if split.names is not None else ""
         line = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
         captions.append(f"true {classes[split.labels[i]]}\n{line}{file}")
     title = f"The most confident of {len(wrong):,} mistakes on {split.size:,} test examples"
@@ -123,6 +123,6 @@ def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
     """Write summary.txt and the graph of layers."""
     folder.write_text("summary.txt", summary)
     try:
-        graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png")
+        graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png", compact=True)
     except UserError as error:  # no layout program, or a model it cannot draw
         print(f"no graph       {error}")

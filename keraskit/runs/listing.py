@@ -13,7 +13,7 @@ from typing import Any
 
 from keraskit.config import flags
 from keraskit.datasets.array_files import digest
-from keraskit.errors import UserError
+from keraskit.errors import UserError, sentence
 from keraskit.runs import manifest, metrics, predictions
 from keraskit.runs.folder import MANIFEST, RunFolder
 
@@ -179,7 +179,10 @@ def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
     lines = []
     for run, place in zip(runs, places(runs), strict=True):
         command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
-        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else ""
+        command = re.sub(r" --output-dir ('[^']*'|\S+)", "", command)  # the last column says where
+        result = sentence(manifest.reason(run.facts)) if run.facts.get("status") != "finished" else ""
+        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else result
         status, started = (run.facts.get(name) or "" for name in ("status", "started"))
+        started = f"{started[:16].replace('T', ' ')} UTC" if started else ""
         lines.append([f"{command} {place}".strip(), status, result, started, str(run.folder.path)])
     return lines, copies([(str(run.folder.path), run) for run in runs])

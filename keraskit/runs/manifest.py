@@ -29,7 +29,7 @@ Manifest = _keys(
     (str, "started ended status error verdict"),
     (Count, "format seed parameters best_epoch"),
     (float, "seconds_per_epoch balanced_accuracy"),
-    (Numbers, "training_pictures timings test"),
+    (Numbers, "training_pictures training_means timings test"),
     (list[str], "classes warnings advice regression"),
     (dict[str, str], "versions"),
     (dict[str, Any], "options optimizer inputs git"),
@@ -60,6 +60,16 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
     if problem:
         raise UserError(f"{folder.path / MANIFEST} is not what a run writes: {problem}.", "Leave this folder out.")
     return dict(run)
+
+
+def reason(run: dict[str, Any]) -> str:
+    """Say why a run did not finish; '' if it did."""
+    kind, _, said = (run.get("error") or "").partition(": ")
+    if run.get("status") == "finished":
+        return ""
+    return (
+        said if kind in ("UserError", "RunStopped", "Stopped") else run.get("error") or "It was killed, or still runs."
+    )
 
 
 def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:

@@ -103,6 +103,25 @@ def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     return {"precision": precision, "recall": recall, "f1": f1, "support": support}
 
 
+def by_score(targets: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Return the score from which on to say yes for the highest F1, and the average precision.
+
+    `targets`, 0 or 1, and `scores` have shape (n,). Without any yes they are 0.5 and 0.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=np.nan))  # of examples with the same score
+    counts, hits, total = last + 1, np.cumsum(targets[order])[last], targets.sum()
+    best = scores[order][last][np.argmax(2 * hits / (counts + total))] if total else 0.5
+    return float(best), float(np.diff(hits, prepend=0) @ (hits / counts) / max(total, 1))
+
+
+def deciles(targets: np.ndarray, predictions: np.ndarray) -> tuple[list[float], list[tuple[float, float]]]:
+    """Return the mean absolute error of each tenth of the true values, and its range. Both arrays of shape (n,)."""
+    tenths = np.array_split(np.argsort(targets, kind="stable"), min(10, len(targets)))
+    off = np.abs(predictions - targets)
+    return [float(off[t].mean()) for t in tenths], [(targets[t[0]], targets[t[-1]]) for t in tenths]
+
+
 @dataclasses.dataclass(frozen=True)
 class Calibration:
     """Accuracy by confidence: whether predictions of 0.8 are right in eight cases of ten."""
@@ -223,10 +242,15 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
     return sentences, warnings, far
 
 
+def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of non-negative values, shape (n,), and its 95 % interval."""
+    mean, half = float(values.mean()), _half(values)
+    return mean, max(0.0, mean - half), mean + half
+
+
 def _mean(values: np.ndarray) -> str:
     """Format the mean of non-negative values with its 95 % interval."""
-    mean, half = values.mean(), _half(values)
-    return f"{mean:.4g} (95% interval {max(0.0, mean - half):.4g} to {mean + half:.4g})"
+    return "{:.4g} (95% interval {:.4g} to {:.4g})".format(*mean_interval(values))
 
 
 def _half(values: np.ndarray) -> float:

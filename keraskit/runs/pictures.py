@@ -30,12 +30,12 @@ from keraskit.files import as_csv, atomic, write_text
 from keraskit.runs import metrics, plots
 from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.opening import OpenedRun
-from keraskit.text import counted, print_table, shortened
+from keraskit.text import counted, print_table
 
 BATCH, SHEET, SHOWN = 32, 48, 10  # pictures per model call; pictures on a sheet; mistakes printed
 SQUEEZED = "squeezed"  # note of a picture whose aspect ratio changes much
 FEW = 10  # classes up to which top-5 accuracy is left out
-THUMBNAIL, CAPTION = 200, 26  # pixels per side of a sheet's pictures; characters per caption line
+THUMBNAIL = 200  # pixels per side of a sheet's pictures
 
 
 @dataclass
@@ -235,8 +235,8 @@ def draw(rows: Sequence[Prediction], path: Path) -> None:
         picture = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         pictures.append(np.asarray(picture))
-        named = f"{shortened(printable(row.best[0][0]), CAPTION - 7)} ({row.best[0][1]:.0%})"
+        named = f"{row.best[0][0]} ({row.best[0][1]:.0%})"
         lines = [row.path.name, named, f"true: {row.truth}" if row.truth else "", row.network, row.note]
-        captions.append("\n".join(shortened(printable(line), CAPTION) for line in lines if line))
+        captions.append("\n".join(filter(None, lines)))
     title = f"{len(pictures)} of {len(chosen):,}{' mistakes, the most confident first' if labelled else ''}"
     plots.save(plots.sheet(plots.Sheet(pictures, captions, title, columns=6), side=1.8), path)

@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import io
 import logging
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from rich.cells import cell_len
 
 from keraskit.errors import printable
 from keraskit.runs import metrics
 from keraskit.runs.metrics import BINS, Calibration
+from keraskit.text import shortened
 
-# Okabe and Ito's palette, distinguishable with any colour vision.
-TRAIN, VALIDATION, MARK = "#0072B2", "#D55E00", "#009E73"
-RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", (0, (1, 1)))  # for the first seven runs, the next seven, and so on
+# Okabe and Ito's palette, distinguishable with any colour vision; the first three as dark as text on paper has to be.
+TRAIN, VALIDATION, MARK = "#0072b2", "#b84f00", "#007a59"
+RUNS = (TRAIN, VALIDATION, MARK, "#CC79A7", "#E69F00", "#000000")
+LINES = ("-", "--", "-.", (0, (1, 1)))  # for the first six runs, the next six, and so on
 FAMILIES = (  # for glyphs that matplotlib's default font lacks
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei"),
     *("PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS"),
@@ -36,10 +39,8 @@ FAMILIES = (  # for glyphs that matplotlib's default font lacks
 MOST = 1e30  # largest value drawn
 CURVES = 12  # maximum number of metrics drawn; each value of a vector is one
 COUNTED = 40  # classes up to which counts are written, at 2 ms each
-DARK = (  # for dark pages: ink of an SVG, and background of its legends
-    "@media (prefers-color-scheme: dark) { text { fill: #e6ebf2 } [style*='fill: #ffffff'] { fill: #14181e !important }"
-    " [style*='stroke: #000000'] { stroke: #e6ebf2 !important } }</style>"
-)
+WIDTH, HEIGHT = 3.4, 2.6  # inches of a chart, as wide as a phone
+FITS = 14  # characters of a caption in an inch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +53,19 @@ class Sheet:
     columns: int = 8  # pictures in a row
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, dpi: int = 120) -> None:
     """Write a PNG, with fonts that cover its text; matplotlib warns of missing glyphs."""
     _set_fonts(figure)
-    figure.savefig(path)
+    figure.savefig(path, dpi=dpi)
 
 
 def as_svg(figure: Figure) -> bytes:
-    """Render as SVG, transparent, with light ink on dark pages."""
+    """Render as SVG, transparent."""
     _set_fonts(figure)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keraskit"}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return file.getvalue().replace("</style>", DARK, 1).encode()
+    return file.getvalue().encode()
 
 
 def _set_fonts(figure: Figure) -> None:
@@ -94,81 +95,123 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
     axes = figure.add_subplot(*place)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
+    axes.tick_params(labelsize=9)
+    axes.yaxis.set_major_formatter("{x:g}")
     if xlabel == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
 
 
-def _words(text: str, most: int = 60) -> str:
-    """Escape TeX and control characters, and cut long lines."""
-    return "\n".join(printable(line)[:most] for line in text.split("\n")[:4]).replace("$", r"\$")
+def _wrapped(text: str, most: int) -> str:
+    """Wrap between words, shorten words of more than `most` characters, and escape TeX and control characters."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        filled = "".join(each + "\0" * (cell_len(each) - 1) for each in printable(line))  # Chinese takes two cells
+        lines += textwrap.wrap(filled, most, break_long_words=False)
+    return "\n".join(shortened(line.replace("\0", ""), most) for line in lines[:8]).replace("$", r"\$")
 
 
-def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> None:
-    """Plot a metric by epoch, with gaps for values too large to draw; few epochs get markers."""
+def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
+    """Plot a metric by epoch, with gaps for values too large to draw; few epochs get markers. Return the last value."""
     values = np.array([row[name] for row in rows])
     values = np.where(np.abs(values) < MOST, values, np.nan)
     epochs = range(1, len(rows) + 1)
-    axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=4, **style)
+    axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=3, **style)
+    return float(values[-1])
 
 
-def curves(rows: metrics.Rows, best_epoch: int) -> Figure:
-    """Plot each metric of a history, training and validation, by epoch; mark `best_epoch`, from 1."""
-    names = [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
+def measured(rows: metrics.Rows) -> list[str]:
+    """Return the metrics of a history that get curves."""
+    return [n for n in rows[0] if not n.startswith("val_") and n not in {"epoch", "seconds"}][:CURVES]
+
+
+def curves(rows: metrics.Rows, best_epoch: int, names: Sequence[str] = ()) -> Figure:
+    """Plot metrics of a history, all by default, each with training and validation; mark `best_epoch`, if from 1."""
+    names = names or measured(rows)
     columns = min(len(names), 3)
     lines = -(-len(names) // columns)
-    figure = _figure(4.6 * columns, 3.4 * lines)
+    figure = _figure(WIDTH * columns, HEIGHT * lines)
     for i, name in enumerate(names, 1):
         axes = _axes(figure, "epoch", "", lines, columns, i)
-        _plot(axes, rows, name, color=TRAIN, label="training")
-        if f"val_{name}" in rows[0]:
-            _plot(axes, rows, f"val_{name}", color=VALIDATION, linestyle="--", label="validation")
-        axes.axvline(best_epoch, color=MARK, linestyle=":", label=f"best epoch, {best_epoch}")
-        axes.set_title(_words(name.replace("_", " ")))
-        axes.legend(fontsize=8)
+        ends = [("training", _plot(axes, rows, name, color=TRAIN), TRAIN)]
+        if (held_out := f"val_{name}") in rows[0]:
+            ends += [("validation", _plot(axes, rows, held_out, color=VALIDATION, linestyle="--"), VALIDATION)]
+        _name_ends(axes, ends)
+        axes.set_title(_wrapped(name.replace("_", " "), 60), fontsize=10, pad=16)
+        if best_epoch:
+            axes.axvline(best_epoch, color=MARK, linestyle=":")
+            said, side = f"best epoch, {best_epoch}", "left" if best_epoch <= len(rows) / 2 else "right"
+            axes.text(best_epoch, 1.02, said, ha=side, color=MARK, fontsize=9, transform=axes.get_xaxis_transform())
     return figure
+
+
+def _name_ends(axes: Axes, ends: Sequence[tuple[str, float, str]]) -> None:
+    """Write a line's name beside its last value, names one below the other where values are close."""
+    low, high = axes.get_ylim()
+    ends = sorted((each for each in ends if np.isfinite(each[1])), key=lambda each: each[1])
+    height, gap = -1.0, 0.1  # as shares of the axes
+    for i, (text, value, colour) in enumerate(ends):
+        room = gap * (len(ends) - 1 - i)  # for the names above
+        height = max(height + gap, min((value - low) / (high - low), 1 - room))
+        axes.text(1.02, height, text, color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
 def reliability(found: Calibration) -> Figure:
     """Plot accuracy against confidence; a calibrated model lies on the diagonal."""
-    figure, width = _figure(4.6, 3.4), 1 / BINS
+    figure, width = _figure(WIDTH, HEIGHT), 1 / BINS
     axes = _axes(figure, "probability of the predicted class", "share right")
     axes.bar(found.bins * width, found.accuracy, width, align="edge", color=TRAIN, alpha=0.35, label="share right")
     axes.plot(found.confidence, found.accuracy, "o", color=TRAIN, markersize=4)
     axes.plot([0, 1], [0, 1], ":", color=MARK, label="as sure as right")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.legend(fontsize=8, loc="upper left")
+    axes.legend(fontsize=9, loc="upper left", frameon=False)
     return figure
 
 
-def scatter(targets: np.ndarray, predictions: np.ndarray) -> Figure:
-    """Plot predicted against true values, both of shape (n,); at most 2,000 points."""
-    figure = _figure(4.6, 3.4)
-    axes = _axes(figure, "true value", "predicted value")
+def errors(targets: np.ndarray, predictions: np.ndarray) -> Iterator[tuple[Figure, str]]:
+    """Yield charts of regression errors, each with its description. `targets` and `predictions` of shape (n,)."""
+    axes = _axes(figure := _figure(WIDTH, HEIGHT), "true value", "predicted value")
     axes.plot(targets[:2_000], predictions[:2_000], ".", color=TRAIN, alpha=0.5, markersize=4)
     ends = [float(f(f(targets), f(predictions))) for f in (min, max)]
     axes.plot(ends, ends, ":", color=MARK, label="predicted as it is")
-    axes.legend(fontsize=8)
-    return figure
+    axes.legend(fontsize=9, frameon=False)
+    yield figure, f"Predicted against true values of {len(targets):,} test examples."
+
+    off = predictions - targets
+    axes = _axes(figure := _figure(WIDTH, HEIGHT), "predicted minus true value", "examples")
+    axes.hist(off, bins=min(30, 5 + len(off) // 10), color=TRAIN, alpha=0.6)
+    axes.axvline(0, color=MARK, linestyle=":")
+    yield figure, f"Predicted minus true values: {off.mean():.3g} on average."
+
+    means, ranges = metrics.deciles(targets, predictions)
+    axes = _axes(figure := _figure(WIDTH, HEIGHT), "tenth of the true values, the lowest first", "mean absolute error")
+    axes.bar(np.arange(1, len(means) + 1), means, color=TRAIN, alpha=0.6)
+    said = ", ".join(
+        f"{mean:.3g} from {low:.3g} to {high:.3g}" for mean, (low, high) in zip(means, ranges, strict=True)
+    )
+    yield figure, f"Mean absolute error by tenths of the true values: {said}."
 
 
-def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]], metric: str) -> Figure:
-    """Plot curves of runs (label, history, metric, best value), validation as lines and training as dots."""
-    figure = _figure(11.5, max(4.6, 0.22 * len(runs)))
-    axes = _axes(figure, "epoch", _words(metric))
-    for i, (label, rows, name, best) in enumerate(runs):
-        colour, line = RUNS[i % len(RUNS)], LINES[i // len(RUNS) % len(LINES)]
-        named = f"{_words(label)}: {metrics.number(best, 3)} at best"
-        _plot(axes, rows, name, color=colour, linewidth=0.9, linestyle=":")
-        _plot(axes, rows, f"val_{name}", color=colour, linewidth=1.8, linestyle=line, label=named)
-    axes.set_title("validation (line) and training (dots)")
-    figure.legend(fontsize=8, loc="outside right upper")
+def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]]) -> Figure:
+    """Plot curves of runs (label, history, metric, best value) with their names below; each metric has its own axes."""
+    names = list(dict.fromkeys(name for *_, name, _ in runs))
+    labels = [_wrapped(f"{label}: {metrics.number(best, 3)} at best", 48) for label, *_, best in runs]
+    figure = _figure(WIDTH, (HEIGHT + 0.3) * len(names) + 0.16 * len("\n".join(labels).splitlines()))
+    for k, metric in enumerate(names, 1):
+        axes = _axes(figure, "epoch", "", len(names), 1, k)
+        for i, (_, rows, name, _) in enumerate(runs):
+            if name == metric:
+                colour, line = RUNS[i % len(RUNS)], LINES[i // len(RUNS) % len(LINES)]
+                _plot(axes, rows, name, color=colour, linewidth=0.9, linestyle=":")
+                _plot(axes, rows, f"val_{name}", color=colour, linewidth=1.8, linestyle=line, label=labels[i])
+        axes.set_title(f"{_wrapped(metric.replace('_', ' '), 40)}, training dotted", fontsize=10)
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(-0.15, -0.2), frameon=False, borderpad=0)
     return figure
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Plot a confusion matrix, shape (classes, classes), coloured by share of the true class."""
-    classes, count = [_words(name, 30) for name in classes], len(classes)
+    classes, count = [shortened(printable(name), 30).replace("$", r"\$") for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
     figure = _figure(side + 1.4, side)
     axes = figure.add_subplot()
@@ -191,7 +234,8 @@ def sheet(shown: Sheet, side: float = 1.25) -> Figure:
     """Draw pictures in rows with a caption under each. `side` is a picture's size in inches."""
     columns = max(1, min(shown.columns, len(shown.pictures)))
     rows = -(-len(shown.pictures) // columns)
-    lines = max((caption.count("\n") + 1 for caption in shown.captions), default=1)
+    captions = [_wrapped(caption, int(FITS * side)) for caption in shown.captions]
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     highest = max((picture.shape[0] / max(picture.shape[:2]) for picture in shown.pictures), default=1.0)
     box, top, row = side - 0.1, 0.4, (side - 0.1) * highest + 0.14 * lines + 0.1  # inches, like all that follows
     width, height = max(side * columns, 4.0), top + row * rows
@@ -201,12 +245,12 @@ def sheet(shown: Sheet, side: float = 1.25) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     axes.text(width / 2, 0.1, shown.title, fontsize=10, ha="center", va="top")
-    for i, (picture, caption) in enumerate(zip(shown.pictures, shown.captions, strict=True)):
+    for i, (picture, caption) in enumerate(zip(shown.pictures, captions, strict=True)):
         x, y = (width - side * columns) / 2 + side * (i % columns + 0.5), top + row * (i // columns)
         tall, wide = picture.shape[:2]
         scale = box / max(wide, tall)
         place = (x - wide * scale / 2, x + wide * scale / 2, y + tall * scale, y)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place, aspect="auto")
-        axes.text(x, y + tall * scale + 0.04, _words(caption), fontsize=8, ha="center", va="top")
+        axes.text(x, y + tall * scale + 0.04, caption, fontsize=8, ha="center", va="top")
     axes.set(xlim=(0, width), ylim=(height, 0))
     return figure

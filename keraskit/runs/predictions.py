@@ -17,6 +17,7 @@ from keraskit.runs.metrics import Values, probabilities
 
 FILE = "predictions.npz"
 TYPES = {"labels": "iu1", "names": "U1", "targets/*": "biuf", "predictions/*": "iuf"}  # for `read_arrays`
+MANY = 200  # labels of an example at most; more are pixels
 MOST_BYTES = 50_000_000  # of a split's targets, and predictions; larger arrays, such as whole pictures, are left out
 
 
@@ -41,6 +42,16 @@ class SplitPredictions:
         found = probabilities(self.predictions[output], facts.get("class_activation"))
         fits = found.shape[1] == len(classes) and 0 <= self.labels.min() <= self.labels.max() < len(classes)
         return (self.labels, found) if fits else None
+
+    def of_labels(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return targets, 0 or 1, and scores of an output of several labels, both of shape (n, labels); else None."""
+        for name, scores in self.predictions.items():
+            targets = self.targets.get(name, np.empty(0))
+            fits = self.labels is None and scores.ndim == 2 and scores.shape == targets.shape
+            if fits and 1 < len(scores.T) <= MANY and np.isin(targets, (0, 1)).all():
+                logits = scores.min() < 0 or scores.max() > 1
+                return targets.astype(int), probabilities(scores, "sigmoid") if logits else scores
+        return None
 
     def of_values(self) -> Iterator[Values]:
         """Yield name, targets and predictions, both of shape (n, values), of each regression output."""

@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 from keraskit.recipe import BEYOND
-from keraskit.runs import figures, manifest, metrics, plots, predictions
-from keraskit.runs.folder import REPORT, RunFolder
+from keraskit.runs import figures, manifest, metrics, plots, predictions, verdict
+from keraskit.runs.folder import REPORT, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.text import duration
 
@@ -28,23 +28,23 @@ def write_report(folder: RunFolder) -> None:
         run[key] = {name: value for name, value in (run.get(key) or {}).items() if value is not None}
     rows, test = folder.read_history(), predictions.read(folder)
     graph = _found(folder, "architecture.svg")
-    headline, interval = _headline(run, test)
     page = render(
         "report.html",
         run=run,
         beyond=BEYOND,
         number=metrics.number,
-        headline=headline,
-        interval=interval,
-        labels=test.labels if test else None,
-        chance=metrics.chance,
+        headline=_headline(run["test"]),
+        in_words=verdict.in_words(run, test),
+        reason=manifest.reason(run),
+        resume=resume_command(folder.path, run),
         time=training_time,
         history=rows,
-        curves=_curves(rows, run) if rows else None,
-        answers=_answers(run, test) if test else {},
+        curves=[_curve(rows, run, name) for name in plots.measured(rows)] if rows else [],
+        answers=_answers(folder, run, test) if test else {},
         sheets=figures.read(folder),
         image=image,
-        graph=image(graph, "The graph of layers") if graph else None,
+        graph=image(graph.replace(b'fill="white"', b'fill="none"', 1), "The graph of layers") if graph else None,
+        graph_file=_uri(graph),
         model_text=_found(folder, "summary.txt").decode("utf-8", "replace"),
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
@@ -65,9 +65,12 @@ def training_time(seconds: dict[str, float]) -> str:
 
 def image(data: bytes, text: str) -> Markup:
     """Return an `img` element with an embedded PNG, JPEG or SVG, and alternative `text`."""
+    return Markup('<img alt="{}" src="{}">').format(text.replace("\n", ", "), _uri(data))
+
+
+def _uri(data: bytes) -> str:
     subtype = {b"\x89": "png", b"<": "svg+xml"}.get(data[:1], "jpeg")
-    encoded = base64.b64encode(data).decode()
-    return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(text.replace("\n", ", "), subtype, encoded)
+    return f"data:image/{subtype};base64,{base64.b64encode(data).decode()}"
 
 
 def _found(folder: RunFolder, name: str) -> bytes:
@@ -78,25 +81,21 @@ def _found(folder: RunFolder, name: str) -> bytes:
         return b""
 
 
-def _headline(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, tuple[float, float] | None]:
-    """Return the headline metric, and its 95 % interval if it has one."""
-    scores = run["test"]
-    name = next((n for n in scores if n.endswith("accuracy")), next((n for n in scores if n != "loss"), ""))
-    if not metrics.counts_examples(name, run) or test is None or test.labels is None or not 0 <= scores[name] <= 1:
-        return name, None
-    return name, metrics.interval(round(scores[name] * len(test.labels)), len(test.labels))
+def _headline(scores: dict[str, float]) -> str:
+    """Return the name of the headline metric: an accuracy, else the first but the loss."""
+    return next((n for n in scores if n.endswith("accuracy")), next((n for n in scores if n != "loss"), ""))
 
 
-def _curves(rows: metrics.Rows, run: dict[str, Any]) -> Markup:
-    last = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in rows[-1] if name not in {"epoch", "seconds"})
-    described = f"Learning curves of {len(rows)} epochs. In the last one: {last}."
-    return image(plots.as_svg(plots.curves(rows, run.get("best_epoch") or len(rows))), described)
+def _curve(rows: metrics.Rows, run: dict[str, Any], name: str) -> Markup:
+    last = " and ".join(f"{each} {rows[-1][each]:.3f}" for each in (name, f"val_{name}") if each in rows[-1])
+    described = f"Learning curve of {len(rows)} epochs. In the last one: {last}."
+    return image(plots.as_svg(plots.curves(rows, run.get("best_epoch") or 0, [name])), described)
 
 
-def _answers(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """Return classification metrics and calibration of the test split, or regression errors."""
+def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
+    """Return classification metrics and calibration of the test split, metrics of its labels, or regression errors."""
     if not (classified := test.of_classes(run)):
-        return _values(run, test) if test.labels is None and run.get("regression") else {}
+        return _labels(folder, test) or _values(run, test)
     classes, (labels, probabilities) = run["classes"], classified
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
     table, calibration = metrics.by_class(counts), metrics.calibration(probabilities, labels)
@@ -107,21 +106,44 @@ def _answers(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
     few, pairs = len(classes) <= TABLE, metrics.confused(counts, PAIRS)
     described = f"Reliability diagram: expected calibration error {calibration.error:.3f}."
     return {
+        "chance": metrics.chance(labels),
         "right": int(np.trace(counts)),
         "mistakes": int(counts.sum() - np.trace(counts)),
+        "head": ["class", "precision", "recall", "F1", "examples"],
         "by_class": list(zip(classes, cells, strict=True))[:LISTED],
         "confusion": list(zip(classes, rows, strict=True)) if few else [],
-        "pairs": [] if few else [(classes[i], classes[j], count) for i, j, count in pairs],
+        "pairs": [] if few else [(classes[i], (classes[j], f"{count:,}")) for i, j, count in pairs],
         "sure": str(calibration),
         "reliability": image(plots.as_svg(plots.reliability(calibration)), described),
     }
 
 
+def _labels(folder: RunFolder, test: SplitPredictions) -> dict[str, Any]:
+    """Return a row for each label of several, at the threshold with the highest F1 in validation; {} without labels."""
+    validation = predictions.read(folder, "validation")
+    if not (found := test.of_labels()) or not validation or not (held_out := validation.of_labels()):
+        return {}
+    (targets, scores), lines = found, list[tuple[str, list[str]]]()
+    thresholds = [metrics.by_score(*each)[0] for each in zip(held_out[0].T, held_out[1].T, strict=True)]
+    for truth, score, limit in zip(targets.T, scores.T, thresholds, strict=True):
+        table = metrics.by_class(metrics.confusion(truth, (score >= limit).astype(int), 2))
+        of_yes = (table[name][1] for name in ("precision", "recall", "f1"))
+        cells = limit, truth.mean(), *of_yes, metrics.by_score(truth, score)[1]
+        lines.append((f"label\N{NO-BREAK SPACE}{len(lines) + 1}", [f"{value:.3f}" for value in cells]))
+    right = [decided == targets for decided in (scores >= thresholds, scores > 0.5)]
+    return {
+        "head": ["label", "threshold", "base rate", "precision", "recall", "F1", "average precision"],
+        "by_class": lines,
+        "exact": [float(each.all(axis=1).mean()) for each in right],
+        "single": [float(each.mean()) for each in right],
+    }
+
+
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """Return regression errors, and a scatter plot of the first output if it has one value per example."""
-    found: dict[str, Any] = {"off": " ".join(run["regression"])}
+    """Return regression errors, with charts of the first output if it has one value per example."""
+    found: dict[str, Any] = {"off": " ".join(run.get("regression") or [])} if test.labels is None else {}
     for _, targets, predicted in [*test.of_values()][:1]:
         if targets.shape[1] == 1:
-            described = f"Predicted against true values of {len(targets):,} test examples."
-            found["scatter"] = image(plots.as_svg(plots.scatter(targets[:, 0], predicted[:, 0])), described)
+            drawn = plots.errors(targets[:, 0], predicted[:, 0])
+            found["charts"] = [image(plots.as_svg(figure), described) for figure, described in drawn]
     return found

@@ -95,7 +95,8 @@ def write(
 
     words = verdict.judge(recipe, splits, settings, different, measured)
     values = list(test.of_values())
-    errors, worse, far = metrics.against_mean(values, _training_means(splits, model) if values else {})
+    means = _training_means(splits, model) if values else {}
+    errors, worse, far = metrics.against_mean(values, means)
     go_on, more = resume_command(folder.path, run), f"--epochs {2 * settings.epochs}"
     go_on = f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
     warnings, advice = verdict.findings(rows, run, found["validation"][1], test, go_on, far)
@@ -109,6 +110,7 @@ def write(
         warnings=[*run["warnings"], *warnings, *worse],
         advice=[] if " expected (" in words and "BELOW" not in words else advice,
         regression=errors,
+        training_means={name: float(mean.item()) for name, mean in means.items() if mean.size == 1},
         weights_sha256=digest(model.get_weights()),
         seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
     )

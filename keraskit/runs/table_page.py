@@ -12,19 +12,19 @@ from keraskit.runs.report import image, render
 
 def write(
     target: Path, title: str, head: Sequence[str], lines: Sequence[tuple[Sequence[Any], Path]],
-    numbers: Collection[str] = (), sentences: Sequence[str] = (), chart: bytes = b"",
+    numbers: Collection[str] = (), sentences: Sequence[str] = (), charts: Sequence[bytes] = (),
 ) -> None:  # fmt: skip
     """Write the page. Each of `lines` has the cells of a row, and the run folder that its first cell links to.
 
-    `numbers` are right-aligned columns, `sentences` the result of a comparison, `chart` an SVG of the curves.
+    `numbers` are right-aligned columns, `sentences` the result of a comparison, `charts` SVGs of the curves.
     """
     rows = []
     for cells, folder in lines:
         report = folder / REPORT
         link = Path(os.path.relpath(report, target.absolute().parent)).as_posix() if report.is_file() else ""
         rows.append((link, cells))
-    drawn = image(chart, "Learning curves; the table has their best values.") if chart else ""
+    drawn = [image(chart, "Learning curves; the table has their best values.") for chart in charts]
     page = render(
-        "table_page.html", title=title, head=head, rows=rows, numbers=numbers, sentences=sentences, chart=drawn
+        "table_page.html", title=title, head=head, rows=rows, numbers=numbers, sentences=sentences, charts=drawn
     )
     write_text(target, page)

@@ -116,11 +116,11 @@ def as_csv(known: Sequence[Row]) -> str:
     return files.as_csv([[*HEAD, "folders"], *lines])
 
 
-def draw(known: Sequence[Row], path: Path) -> bytes:
-    """Draw the curves of each row's first run as a PNG file; return them as SVG."""
+def draw(known: Sequence[Row], path: Path) -> list[bytes]:
+    """Draw the curves of each row's first run as a PNG file; return an SVG for each metric."""
     runs = [(row.label, row.runs[0]) for row in known]
     lines = [(label, run.history, run.metric, run.best[f"val_{run.metric}"]) for label, run in runs]
-    name = " or ".join(dict.fromkeys(run.metric.replace("_", " ") for _, run in runs))
     with files.atomic(path) as beside:
-        plots.save(plots.comparison(lines, name), beside)
-    return plots.as_svg(plots.comparison(lines, name))
+        plots.save(plots.comparison(lines), beside, dpi=320)
+    of_metrics = ([line for line in lines if line[2] == name] for name in dict.fromkeys(run.metric for _, run in runs))
+    return [plots.as_svg(plots.comparison(each)) for each in of_metrics]

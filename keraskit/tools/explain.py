@@ -6,7 +6,6 @@ No guided backpropagation: it hardly changes when weights are randomised, so it 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from keraskit.errors import UserError, printable
 from keraskit.files import atomic
 from keraskit.runs import figures, pictures, plots, report
 from keraskit.runs.opening import OpenedRun, open_run
-from keraskit.runs.pictures import CAPTION, Network
+from keraskit.runs.pictures import Network
 from keraskit.runs.plots import Sheet
 
 SHUFFLES = 5  # maps of shuffled weights to compare with, as one may be similar by chance
@@ -73,7 +72,7 @@ def write(network: Network, shown: Sequence[tuple[str, np.ndarray]], classes: Se
         grey, share = np.asarray(Image.fromarray(picture).convert("L"))[..., None], 0.25 + 0.5 * heat[..., None]
         colours = 255 * matplotlib.colormaps["inferno"](heat)[..., :3]
         sheet += [picture, (grey * (1 - share) + colours * share).astype(np.uint8)]
-        reason = f"no explanation:\n{textwrap.fill(failure, CAPTION)}" if failure else method
+        reason = f"no explanation:\n{failure}" if failure else method
         captions += [name, f"{classes[k]}, {probabilities[k]:.2f}\n{reason}"]
         passed += not failure
     found = Sheet(sheet, captions, f"Where the network saw its answer: {passed} of {len(shown)} maps pass their test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,8 +146,13 @@ def opened(
                 start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
             facts = begin(folder, before, facts, position)
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
-        with advising(command), folder.recorded(**facts):
-            yield folder, start
+        try:
+            with advising(command), folder.recorded(**facts):
+                yield folder, start
+        except BaseException:
+            with suppress(Exception):  # why the run ended says more
+                report.write_report(folder)
+            raise
         report.write_report(folder)
 
 

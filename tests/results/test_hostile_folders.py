@@ -263,7 +263,7 @@ def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn):
     code, out, err = command("compare", run.path, other, "--output", tmp_path / "c.png")
     assert (code, err) == (0, "") and max(map(len, out.splitlines())) < 200 + len(str(tmp_path))
     with Image.open(tmp_path / "c.png") as picture:
-        assert picture.size == (1380, 552)
+        assert picture.width == 1_088 and picture.height < 1_100
     report.write_report(run)
     assert "0" * 50 not in (run.path / "report.html").read_text().partition("The model")[0].replace("data:", "")
     plots.save(plots.curves(run.read_history(), 1), tmp_path / "d.png")

@@ -1,5 +1,7 @@
 """Metrics against scikit-learn and scipy, by enumeration and by simulation."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats as stats
@@ -32,6 +34,25 @@ def test_metrics_by_class_are_scikit_learns(drawn):
     assert balanced == pytest.approx(scikit.balanced_accuracy_score(labels, predicted))
     assert metrics.beside_accuracy(np.diag([5, 9]), None) == {}
     assert metrics.confused(np.array([[9, 1, 4], [0, 9, 0], [2, 0, 9]]), 2) == [(0, 2, 4), (2, 0, 2)]
+
+
+def test_thresholds_average_precision_and_tenths_are_scikit_learns_and_numpys():
+    random = np.random.default_rng(0)
+    for digits in (1, 8):  # with and without equal scores
+        truth, scores = random.integers(0, 2, 300), random.random(300).round(digits)
+        precision, recall, limits = scikit.precision_recall_curve(truth, scores)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        limit, average = metrics.by_score(truth, scores)
+        assert limit == limits[f1[:-1].argmax()]
+        assert scikit.f1_score(truth, scores >= limit) == pytest.approx(f1.max())
+        assert average == pytest.approx(scikit.average_precision_score(truth, scores))
+    assert metrics.by_score(truth * 0, scores) == (0.5, 0)
+    y, predicted = random.normal(size=500), random.normal(size=500)
+    means, ranges = metrics.deciles(y, predicted)
+    edges = np.quantile(y, np.linspace(0, 1, 11))
+    theirs = stats.binned_statistic(y, np.abs(predicted - y), bins=edges).statistic
+    assert means == pytest.approx(theirs) and (ranges[0][0], ranges[-1][1]) == (y.min(), y.max())
+    assert all(high < low for (_, high), (low, _) in itertools.pairwise(ranges))
 
 
 def test_wilsons_interval_is_scipys():

@@ -20,6 +20,7 @@ from keraskit.config import KNOBS
 from keraskit.config import flags as words
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
+from keraskit.runs import listing
 from keraskit.runs.folder import RunFolder
 from keraskit.training import checkpoint, resume, runner
 from keraskit.training.callbacks import Checkpoints
@@ -73,6 +74,8 @@ def test_a_signal_in_mid_epoch_saves_and_resume_ends_with_the_same_bits(name, un
     assert code == 128 + number and err.count("\n") == 1 and f"after step {step + 1} of epoch {epoch + 1}" in err
     assert f"keraskit resume {folder}" in err
     assert RunFolder(folder).read_json("run.json")["status"] == "interrupted"
+    page = (folder / "report.html").read_text()
+    assert "this run was interrupted" in page and f"keraskit resume {folder}" in page.partition("</header>")[0]
     code, out, _ = command("resume", folder)
     assert code == 0 and f"goes on at epoch {epoch + 1}, step {step + 2}" in out
     assert outcome(folder) == unbroken(name)
@@ -222,6 +225,10 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_no_such_model(tmp_pat
         keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=no_number), output_dir=tmp_path, xla="off", **MLP)
     folder = RunFolder(only(tmp_path))
     assert folder.read_json("run.json")["status"] == "failed" and not (folder.path / "model.keras").exists()
+    page = (folder.path / "report.html").read_text().partition("</header>")[0]
+    assert "this run failed" in page and "became not a number by step 32 of epoch 1. Lower --learning-rate" in page
+    assert "0 of 3 epochs are done" in page and f"keraskit resume {folder.path}" in page
+    assert "became not a number" in listing.table([tmp_path])[0][0][listing.HEAD.index("result")]
 
 
 def test_signals_are_handled_for_the_length_of_a_block_alone():

@@ -1,0 +1,126 @@
+"""What the report shows: charts and captions that can be read, graphs that are whole, figures that are right."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from keraskit.recipes import vgg16
+from matplotlib.text import Text
+from sklearn.metrics import accuracy_score, average_precision_score, hamming_loss, precision_recall_fscore_support
+
+from keraskit.models import graph
+from keraskit.runs import plots, report, verdict
+from keraskit.runs.folder import RunFolder
+from keraskit.runs.predictions import SplitPredictions
+
+WIDE = "一种名字很长的三角形"
+
+
+def texts(figure, of=lambda text: text.get_text()):
+    """The places of a figure's texts in pixels."""
+    figure.draw_without_rendering()
+    return [text.get_window_extent() for text in figure.findobj(Text) if of(text)]
+
+
+@pytest.mark.parametrize("name", ["automobile", "a name with several words", WIDE, "x" * 60])
+def test_captions_of_a_sheet_do_not_run_into_each_other(name):
+    said = f"true {name}\npredicted {name}, 0.98"
+    places = texts(plots.sheet(plots.Sheet([np.zeros((8, 8), np.uint8)] * 8, [said] * 8)))
+    assert len(places) == 8 and not any(a.overlaps(b) for a in places for b in places if a is not b)
+    figure = plots.sheet(plots.Sheet([np.zeros((8, 8), np.uint8)], [said]))
+    (drawn,) = {text.get_text() for text in figure.findobj(Text)} - {""}
+    words = drawn.split()
+    assert words[0] == "true" and words[-1] == "0.98" and ("…" in drawn) == (name in ("x" * 60, WIDE))
+
+
+def test_lines_are_named_at_their_ends_once_and_apart():
+    rows = [{"epoch": i, "loss": 1 / i, "val_loss": 1 / i} for i in range(1, 6)]
+    for best, names in ((3, {"training", "validation", "best epoch, 3"}), (0, {"training", "validation"})):
+        figure = plots.curves(rows, best)
+        (axes,) = figure.axes
+        assert {text.get_text() for text in axes.texts} == names and axes.get_legend() is None
+        places = texts(figure, lambda text, names=names: text.get_text() in {*names, "loss"})
+        assert not any(a.overlaps(b) for a in places for b in places if a is not b)
+        assert all(place.x0 >= 0 and place.x1 <= figure.bbox.x1 for place in places)
+
+
+def test_a_deep_model_is_drawn_by_its_blocks(tmp_path):
+    graph.draw(vgg16.build(), tmp_path / "vgg16.dot", compact=True)
+    text = (tmp_path / "vgg16.dot").read_text()
+    labels = dict(re.findall(r'\t(\w+)\t\[height[^]]*?label="\w+: ([^"]*)"', text))
+    assert labels["block3"] == r"3 Conv2D relu, MaxPooling2D\n28 × 28 × 256" and labels["fc1"] == r"Dense relu\n4096"
+    arrows = re.findall(r"(\w+) -> (\w+)", text)
+    assert arrows == list(zip([*labels][:-1], [*labels][1:], strict=True)) and len(arrows) == 9
+
+
+def table(page, head):
+    """The rows of a page's table that begins with this head."""
+    rows = re.findall(
+        r"<tr>(.*?)</tr>", page.partition(f'<th scope="col">{head}</th>')[2].partition("</table>")[0], re.S
+    )
+    return {re.search("<th[^>]*>(.*?)</th>", row)[1]: re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows}
+
+
+def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(tiny_run, tmp_path):
+    random = np.random.default_rng(0)
+    y = (random.random((2, 400, 3)) < [0.5, 0.2, 0.05]).astype("f4")
+    scores = np.clip(0.3 * y + 0.7 * random.random((2, 400, 3)), 0, 1).astype("f4")
+    folder = RunFolder(tmp_path)
+    arrays = {
+        f"{split}/{key}/": a[i]
+        for i, split in enumerate(("validation", "test"))
+        for key, a in (("targets", y), ("predictions", scores))
+    }
+    np.savez(tmp_path / "predictions.npz", **arrays)
+    run = RunFolder(tiny_run.folder).read_json("run.json")
+    folder.write_json("run.json", run | {"classes": [], "test": {"loss": 0.5, "binary_accuracy": 0.9}})
+    report.write_report(folder)
+    page = (tmp_path / "report.html").read_text()
+    rows, decided = table(page, "label"), []
+    for i, cells in enumerate(rows.values()):
+        grid = np.unique(scores[0, :, i])
+        f1 = [precision_recall_fscore_support(y[0, :, i], scores[0, :, i] >= at, average="binary")[2] for at in grid]
+        decided.append(scores[1, :, i] >= grid[int(np.argmax(f1))])
+        theirs = precision_recall_fscore_support(y[1, :, i], decided[i], average="binary")[:3]
+        expected = (
+            grid[int(np.argmax(f1))],
+            y[1, :, i].mean(),
+            *theirs,
+            average_precision_score(y[1, :, i], scores[1, :, i]),
+        )
+        assert cells == [f"{value:.3f}" for value in expected]
+    assert len(rows) == 3
+    for answers in (np.stack(decided, axis=1), scores[1] > 0.5):
+        for figure in (accuracy_score(y[1], answers), 1 - hamming_loss(y[1], answers)):
+            assert f"{figure:.4f}" in page
+    assert "exact match" in page and "label-wise accuracy" in page
+
+
+def test_a_verdict_in_words_says_of_whom_how_much_and_beside_what():
+    labels = np.array([0] * 60 + [1] * 40)
+    named = np.eye(2)[np.where(np.arange(100) < 70, labels, 1 - labels)]
+    said, better = verdict.in_words({"classes": ["a", "b"]}, SplitPredictions(labels, {"": labels}, {"": named}))
+    assert said == (
+        "Of 100 examples that it had never seen, it names 70.0% correctly; of others like them expect 60.4% to 78.1%. "
+        "Always giving the most frequent answer would be right for 60.0%."
+    )
+    assert better
+    same = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[[0] * 100]})
+    said, better = verdict.in_words({"classes": ["a", "b"]}, same)
+    assert said.endswith("right for 60.0%, which these examples cannot tell from it.") and not better
+    y = np.linspace(0, 1, 100)[:, None]
+    values = SplitPredictions(None, {"": y}, {"": y + 0.1})
+    said, better = verdict.in_words({"training_means": {"": 0.5}}, values)
+    assert "it is off by 0.1 on average" in said and "would be off by 0.253." in said and better
+    assert verdict.in_words({}, None) == verdict.in_words({}, values) == ("", False)
+
+
+def test_classes_of_unequal_size_have_balanced_accuracy_and_the_majority_beside_accuracy(tiny_run, tmp_path):
+    folder = RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "run"))
+    folder.update_manifest(balanced_accuracy=0.4321)
+    report.write_report(folder)
+    shown = (folder.path / "report.html").read_text().partition('<dl class="figures">')[2].partition("</dl>")[0]
+    with np.load(folder.path / "predictions.npz") as file:
+        most = np.bincount(file["test/labels"]).max() / len(file["test/labels"])
+    assert re.findall(r"<dd>(.*?)</dd>", shown) == [f"{tiny_run.metrics['accuracy']:.4f}", "0.4321", f"{most:.4f}"]
