@@ -33,12 +33,17 @@ def verify(path: Path, *, recipe: Path | None = None) -> None:
 
 
 def verify_all(*paths: Path, recipe: Path | None = None) -> None:
-    """Verify several runs; print one line each, and their count. Raises RunStopped unless all agree."""
+    """Verify several runs; print one line each, and their count. Raises RunStopped unless all agree.
+
+    `recipe` is imported for the runs of a file of this name.
+    """
     counts: Counter[str] = Counter()
     for path in paths:
         keras.utils.clear_session()  # automatic layer names start anew
         try:
-            wrong = [name for name, pair in check(manifest.newest(path), recipe).items() if not close(*pair)]
+            source = manifest.read(folder := manifest.newest(path)).get("source") or ""
+            named = recipe if recipe and Path(source).name == recipe.name else None
+            wrong = [name for name, pair in check(folder, named).items() if not close(*pair)]
             state, why = ("DIFFERS", f": {', '.join(wrong)}") if wrong else ("agrees", "")
         except Exception as error:  # whatever one folder holds, the others are checked
             state, why = "UNCHECKED", f": {sentence(error)}"
