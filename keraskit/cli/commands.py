@@ -137,7 +137,7 @@ def new(name: str, *, folder: Path = Path()) -> None:
         folder: Folder to write it to.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits and underscores.")
+        raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits, underscores; no keyword.")
     file = folder / f"{name}.py"
     check_new(file)
     if name in {*recipes_available(), *sys.modules} or find_spec(name):

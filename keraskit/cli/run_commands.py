@@ -184,8 +184,8 @@ def verify(run: Path, *, recipe: RecipeFile = None) -> None:
     """Evaluate a finished run again, and check that metrics, weights, data and predictions agree.
 
     Args:
-        run: A run's folder; or a folder of runs, such as a class's hand-ins, which are checked in a line each; a recipe's
-            file is imported for those of a file of its name.
+        run: A run's folder; or a folder of runs, such as a class's hand-ins, which are checked in a line each;
+            a recipe's file is then imported for those of a file of its name.
     """
     from keraskit.runs.listing import find
 

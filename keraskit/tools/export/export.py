@@ -163,7 +163,8 @@ def write(name: str, case: Exportable, folder: Path) -> int:
         case.model.export(str(path), format="tf_saved_model" if runtime == "saved_model" else runtime, verbose=False)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     values: dict[str, Any] = dict(zip(("needs", "runtime", "model", "call"), PROGRAMS[runtime], strict=True))
-    values |= {"about": case.about, "inputs": list(case.x), "reader": inspect.getsource(decode)}
+    dtypes = {name: None if x.dtype.kind in "OSU" else str(x.dtype) for name, x in case.x.items()}
+    values |= {"about": case.about, "inputs": dtypes, "reader": inspect.getsource(decode)}
     program = report.render("predict.py", "keraskit.tools.export", **values)
     files.write_text(folder / "model.json", json.dumps(case.about, indent=2, ensure_ascii=False) + "\n")
     files.write_text(folder / "predict.py", f"{program}\n")
