@@ -106,8 +106,8 @@ def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
             raise ValueError(f"its arrays have {sorted(lengths)} examples")
         if labels is not None and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
             raise ValueError(f"its labels go from {labels.min()} to {labels.max()}")
-        if not all(np.isfinite(array).all() for array in predictions.values()):
-            raise ValueError("its predictions hold NaN or infinity")
+        if odd := [name for name, array in predictions.items() if not np.isfinite(array).all()]:
+            raise ValueError(f"its {split}/predictions/{odd[0]} holds NaN or infinity")
     if not predictions:
         return None
     labels, names = None if labels is None else labels.astype(np.int64), None if names is None else names.tolist()
