@@ -16,10 +16,7 @@ OF_A_RECIPE = (
 
 
 def refuse_table(path: Path, taken: str, then: str, *after: str, target: bool = True) -> None:
-    """Raise UserError if a file is a table: what is `taken` instead, and `then` the lines that make it, with `after`.
-
-    The lines read x and, with `target`, y.
-    """
+    """Raise UserError for a table: what is `taken` instead, `then` lines that read x and the `target`, and `after`."""
     ending = path.suffix.lower()
     if ending in BINARY:
         made = f"pandas.read_{BINARY[ending]}({str(path)!r}).to_csv({str(path.with_suffix('.csv'))!r}, index=False)"

@@ -115,9 +115,8 @@ def find(words: Sequence[str | Path]) -> list[Path]:
             folder = Folder(path)
             names, problem = folder.names, f"{path} holds no pictures: {listed(folder.skipped)}"
         else:
-            tried = (pattern, pattern.replace("[", "[[]"))
-            found_by = (glob.glob(each, root_dir=known, recursive=True) for each in tried)  # noqa: PTH207
-            names = next(filter(None, found_by), [])
+            tried = [glob.glob(p, root_dir=known, recursive=True) for p in (pattern, pattern.replace("[", "[[]"))]  # noqa: PTH207
+            names = tried[0] or tried[1]
         below = [path] if path == known and not path.is_dir() else sorted(known / name for name in names)
         below = [file for file in below if file == path or file.is_file()]
         if not below:

@@ -48,13 +48,8 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     place(opened.classifier(x), layers, known)
     described = {
         **{"size": inputs.size, "channels": inputs.channels, "digits": as_mnist(inputs, opened.trained)},
-        **{
-            "crop": inputs.crop,
-            "trained": opened.trained,
-            "classes": opened.classes,
-            "hidden": hidden,
-            "layers": layers,
-        },
+        **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.classes},
+        **{"hidden": hidden, "layers": layers},
     }
     values = {"run": opened.facts, "parameters": weights, "sheets": figures.read(opened.folder), "image": report.image}
     page = report.render("demo.html", "keraskit.tools.demo", described=described, **values)
