@@ -13,7 +13,6 @@ from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-TEXT = np.array(["well", "ill", "=so so"])
 
 
 def made(classes=3, n=120, shape=(28, 28)):
@@ -121,18 +120,6 @@ def test_keras_own_sets(monkeypatch, name):
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", no_network)
     with pytest.raises(UserError, match=f"could not download {name}: URL .* Name or service not known. Once fetched"):
         digits.two_sizes(dataset=name)
-
-
-def test_labels_that_are_text_and_names_come_from_the_file(npz):
-    arrays = made()
-    text = {name: TEXT[arrays[name]] for name in ("y_train", "y_test")}
-    for names in (sorted(TEXT), list(TEXT)):
-        splits = digits.images(dataset=str(npz(arrays | text | {"classes": np.array(names)})))
-        assert splits.classes == tuple(names)
-        assert np.array_equal(np.array(splits.classes)[splits.test.labels], TEXT[arrays["y_test"]])
-        assert np.array_equal(splits.test.take(np.arange(40))[1], splits.test.labels)
-    path = npz(arrays | {"classes": np.array(["low", "in  the middle", "high"])})
-    assert digits.flat(dataset=str(path)).classes == ("low", "in the middle", "high")
 
 
 @pytest.mark.parametrize("flag", ["--dataset", "--data-dir"])

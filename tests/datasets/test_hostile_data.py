@@ -16,7 +16,7 @@ from keraskit import Augmentation, load_recipe, system
 from keraskit.config import RunConfig, flags
 from keraskit.datasets import array_files
 from keraskit.datasets.images import cats_and_dogs
-from keraskit.datasets.images.sources import Folder, find
+from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
@@ -82,20 +82,6 @@ def test_pipes_and_devices_among_pictures_are_left_out(odd):
     (row,) = pictures.predictions([odd / "cat" / "pipe.png"], Network(lambda _: 1 / 0, lambda _: 1 / 0, None), ["a"])
     assert row.error.startswith("cannot be read: it is no regular file")
     assert odd / "cat" / "pipe.png" not in find([odd])
-
-
-def test_names_that_are_no_text_come_through(tmp_path):
-    root = tmp_path / "pets"
-    for k, kind in enumerate((b"c\xffat", b"=dog")):
-        (root / os.fsdecode(kind)).mkdir(parents=True)
-        for i in range(8):
-            (root / os.fsdecode(kind) / os.fsdecode(b"\xfe%d.png" % i)).write_bytes(picture(9 * i + 100 * k))
-    files = Folder(root)
-    splits = cats_and_dogs.unit(data_dir=root).load((8, 8, 3))
-    assert sum(splits.sizes().values()) == 16 and not splits.source["left_out"]
-    folder = RunFolder(tmp_path)
-    folder.write_json("run.json", {"names": files.names})
-    assert folder.read_json("run.json")["names"] == files.names
 
 
 @pytest.mark.parametrize("knob", [*RunConfig.model_fields, *Augmentation.model_fields])

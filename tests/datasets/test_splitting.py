@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keraskit.datasets.splitting import copies, cut, fingerprints, order
+from keraskit.datasets.splitting import cut, order
 
 SHARES = (70, 15, 15)
 
@@ -30,14 +30,3 @@ def test_groups_stay_whole_and_classes_in_proportion():
         assert np.abs(np.bincount(labels[part]) / np.bincount(labels) - share / 100).max() < 0.07
     few, labels = np.repeat(["a1", "a2", "a3", "b1", "b2", "b3"], 10), np.repeat([0, 1], 30)
     assert [np.bincount(labels[part]).tolist() for part in cut(60, SHARES, labels, few)] == [[10, 10]] * 3
-
-
-def test_copies_are_counted_split_by_split():
-    x = np.arange(12).reshape(6, 2)[[0, 1, 2, 3, 3, 1, 4, 2, 4, 5]]
-    prints = fingerprints(x, x * 2)
-    assert copies({"train": prints[:5], "validation": prints[5:7], "test": prints[7:]}) == [
-        "1 of 3 test examples are exact copies of train examples",
-        "1 of 2 validation examples are exact copies of train examples",
-        "1 of 3 test examples are exact copies of validation examples",
-    ]
-    assert fingerprints(x, x).tolist() != fingerprints(x, x[::-1]).tolist()

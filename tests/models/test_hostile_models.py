@@ -221,16 +221,3 @@ def test_weights_that_attack_are_refused_and_the_model_stays_as_it_was(tmp_path,
     with pytest.raises(UserError, match=WEIGHTS[attack]):
         applications.load_file(model, path)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
-
-
-def test_looking_leaves_no_trace(folder):
-    """What is built to be looked at is never allocated, nor what draws random numbers left without a state."""
-    rewritten(folder.path / "model.keras", set_units(10**12))
-    with pytest.raises(UserError):
-        load_model(folder)
-    with weights.unallocated():
-        keras.Sequential([keras.Input((3,)), layers.Dense(10**9), layers.Dropout(0.5)])
-        keras.random.uniform((2,))
-    with keras.StatelessScope():  # with whose end Keras allocates what waits for it
-        pass
-    keras.random.uniform((2,))

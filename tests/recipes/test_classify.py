@@ -1,6 +1,5 @@
 """The pretrained networks: Keras's own calls are the oracle, number for number; real weights where they are at hand."""
 
-import csv
 import hashlib
 import json
 import re
@@ -112,19 +111,6 @@ def test_real_photographs_are_right_in_the_recipe_counted_in_folders_and_explain
     assert Image.open(tmp_path / "why.png").width > 100
     with pytest.raises(UserError, match=r"does not fit mobilenet_1.00_224: .*conv1.*\. Name the file"):
         classify(shared("photos/lion.jpg"), weights=weights["weights"])
-
-
-def test_several_networks_side_by_side_and_bad_files(photographs, small, capsys, tmp_path):
-    names = {"json": tmp_path / "new" / "below" / "a.json", "csv": tmp_path / "a.csv", "sheet": tmp_path / "a.png"}
-    classify(photographs, model="mobilenet,vgg16", weights="none", top=2, **names)
-    out = capsys.readouterr().out
-    assert out.count("not read: is no picture") == 2
-    assert out.count("[untrained network]") == 12  # every line says that the network is untrained
-    table = list(csv.DictReader(names["csv"].open()))
-    assert [line["network"] for line in table] == ["mobilenet"] * 7 + ["vgg16"] * 7
-    assert table[6]["error"].startswith("is no picture") and "class_3" not in table[0]
-    assert json.loads(names["json"].read_text())[13]["error"].startswith("is no picture")
-    assert names["sheet"].is_file()
 
 
 def test_a_crop_is_the_middle_filtered(photographs, small):

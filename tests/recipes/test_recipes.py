@@ -154,15 +154,6 @@ def test_the_learning_rate_falls_to_zero_after_the_last_step_and_is_never_lost_b
     assert float(rate(steps)) == pytest.approx(0, abs=1e-6 * highest)
 
 
-@pytest.mark.parametrize("name", ["lstm", "shared_features", "multi_output"])
-def test_a_network_that_reads_784_steps_learns_slowly_at_first(name):
-    """Where its learning rate began at its highest, lstm learned on one core and stayed at guessing on two."""
-    model = load_recipe(name).build()
-    call(load_recipe(name).compile, {}, model=model, steps=6_880)
-    rates = [float(model.optimizer._learning_rate(step)) for step in (0, 100, 200, 6_880)]
-    assert rates[0] < 0.01 * rates[2] and rates[1] == pytest.approx(rates[2] / 2, rel=0.02) and rates[3] < 1e-6
-
-
 def test_other_words_do_not_make_a_measurement_old_and_other_code_does(tmp_path):
     source, hashes = find_card("mlp").source.read_text(), []
     changes = (("", ""), ("Multilayer", "A"), ("0.9843", "0.9"), ('"3.3.1"', '""'), ("epochs=10", "epochs=9"))

@@ -136,16 +136,6 @@ def test_equal_weights_or_predictions_are_told_and_every_student_is_named(here):
     assert command("runs", ".").code == 0
 
 
-def test_the_hand_ins_of_a_class_are_told_apart_by_who_handed_them_in(tmp_path):
-    for who in ("ada", "grace"):
-        run_of(tmp_path / who / "runs", np.arange(40) < 30, {"epochs": len(who)}, seed=len(who))
-    assert {row.label for row in compare.compared([tmp_path])} == {"cnn --epochs 3 ada", "cnn --epochs 5 grace"}
-    (tmp_path / "class").mkdir()
-    for seed, who in enumerate(("alan", "kurt")):  # the run's own folder, renamed
-        run_of(tmp_path, wrong(count=9), seed=seed).rename(tmp_path / "class" / who)
-    assert {row.label for row in compare.compared([tmp_path / "class"])} == {"cnn alan", "cnn kurt"}
-
-
 def test_an_interval_counts_examples_not_labels(tmp_path):
     """Of several labels or pixels an example, the accuracy's count is not the examples'."""
     folder = run_of(tmp_path, np.arange(100) < 90)

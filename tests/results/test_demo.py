@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import io
-import itertools
 import json
 import shutil
 
@@ -251,19 +250,6 @@ def test_a_drawn_digit_gets_the_answer_that_predict_gives_its_picture(browser, t
         found = axe.Axe().run(tab)
         assert not found.response["violations"], json.dumps(found.response["violations"], indent=1)[:3_000]
     assert not said and {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
-    tab.context.close()
-
-
-def test_a_finger_draws_and_does_not_scroll(browser, page):
-    tab, said, _ = opened(browser, page, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 700})
-    points, touch = stroke(tab), tab.context.new_cdp_session(tab)
-    places = [np.linspace(a, b, 8) for a, b in itertools.pairwise(points)]
-    for i, (x, y) in enumerate(np.concatenate(places)):
-        kind = "touchMove" if i else "touchStart"
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    assert answered(tab).sum() == pytest.approx(1, abs=1e-3)
-    assert tab.evaluate("scrollY") == 0 and not said
     tab.context.close()
 
 

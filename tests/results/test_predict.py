@@ -47,20 +47,6 @@ def test_files_of_digits_get_what_the_model_says_of_the_arrays(digits, tmp_path)
     assert np.allclose(probabilities(rows), said, atol=2e-5)
 
 
-def test_a_large_digit_is_cut_out_whatever_its_paper_and_says_so(tiny_run, digits, tmp_path):
-    plain, paper = tmp_path / "plain.png", tmp_path / "paper.png"
-    pixels = np.asarray(Image.open(digits / "00.png")).repeat(10, 0).repeat(10, 1)
-    Image.fromarray(pixels).save(plain)
-    Image.fromarray(255 - pixels).convert("RGB").save(paper)
-    one, other, small = predict(tiny_run.folder, [plain, paper, digits / "00.png"], top=10)
-    assert (one.note, other.note, small.note) == (CUT_OUT, f"{CUT_OUT}; inverted", "")
-    assert np.allclose(probabilities([one]), probabilities([other]), atol=1e-6)
-    assert np.abs(probabilities([one]) - probabilities([small])).max() < 0.05
-    whole, swapped = predict(tiny_run.folder, [plain, paper], top=10, prepare="no")
-    assert (whole.note, swapped.note) == ("", "inverted")
-    assert np.allclose(probabilities([whole]), probabilities([swapped]), atol=1e-6)
-
-
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A run on MNIST in black on white: its result, its test pictures white on black, and their labels."""

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from matplotlib import colormaps, font_manager
-from PIL import Image
+from matplotlib import font_manager
 
 from keraskit import files
 from keraskit.models import graph
@@ -99,19 +98,6 @@ def test_report_is_self_contained_and_is_made_from_files_alone(tiny_run):
     assert not links and "url(" not in before and len(charts) == 5 and len(leads) > 20 and set(leads) == {"#"}
     assert before.count("<script") == 0 and "http" not in before.replace("http://www.w3.org/", "")
     assert f"{tiny_run.metrics['accuracy']:.4f}" in before and "keraskit run mlp --quick" in before
-
-
-def test_confusion_colours_are_shares_of_the_true_class(tmp_path):
-    """The picture itself: the colour map's own colours of each row's shares, the same for ten times the examples."""
-    counts = np.array([[345, 92], [140, 297]])
-    colours = colormaps["cividis_r"]([345 / 437, 92 / 437, 140 / 437, 297 / 437], bytes=True)[:, :3]
-    for factors in ([1, 1], [10, 1]):
-        plots.save(plots.confusion(counts * np.array(factors)[:, None], ["a", "b"]), tmp_path / "c.png")
-        pixels = np.asarray(Image.open(tmp_path / "c.png").convert("RGB")).reshape(-1, 3)
-        found, areas = np.unique(pixels, axis=0, return_counts=True)
-        large = set(map(tuple, found[areas > 10_000].tolist()))
-        assert large - {(255, 255, 255)} == set(map(tuple, colours.tolist()))
-    assert np.linalg.norm(np.diff(colours[[0, 3, 2, 1]].astype(float), axis=0), axis=1).min() > 20
 
 
 def test_a_run_writes_these_files_and_no_other_and_they_are_described(tiny_run):
