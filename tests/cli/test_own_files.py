@@ -88,10 +88,8 @@ def test_flags_are_read_without_keras_and_stand_ins_leave_nothing_behind(here):
     (here / "keras.py").write_text("class Model: pass\n")  # in the place of Keras, which takes seconds to import
     line = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})" + READ, *WAYS]
     done = subprocess.run(line, cwd=here, capture_output=True, text=True, timeout=120)
-    said = (
-        "{'units': 8, 'depth': 2, 'activation': 'tanh', 'learning_rate': 0.01, 'cosine': False} Of each hidden layer.\n"
-    )
-    assert (done.stdout, done.stderr) == (said * len(WAYS), "")
+    flags = {"units": 8, "depth": 2, "activation": "tanh", "learning_rate": 0.1, "cosine": False}
+    assert (done.stdout, done.stderr) == (f"{flags} Of each hidden layer.\n" * len(WAYS), "")
 
 
 def test_a_file_with_the_name_of_one_of_ours_is_itself(here, preforked):

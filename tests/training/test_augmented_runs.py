@@ -36,7 +36,6 @@ def test_only_training_pictures_change_and_differently_in_each_epoch():
     assert np.abs(zero - epoch(turned, 0, batch_size=7)).max() < 1e-3  # whatever the batches
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_statistics_come_from_the_training_split_alone_and_are_saved(tmp_path):
     words = {"featurewise_center": True, "featurewise_std_normalization": True}
     knobs = {"limit": 64, "epochs": 1, "batch_size": 32, "filters": (4, 4), "output_dir": tmp_path}
