@@ -110,13 +110,13 @@ def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
         (tmp_path / name).write_text(source)
         with pytest.raises(UserError, match=r"names no function\. Expected file\.py:function"):
             from_file(f"{tmp_path / name}:make")
-        with pytest.raises(UserError, match=r"does not end in \.py|There is no file"):
+        with pytest.raises(UserError, match=r"does not end in \.py|There is no file|a recipe is a Python file"):
             load_recipe(str(tmp_path / name))
         facts = RunFolder(tiny_run.folder).read_json("run.json") | {"source": str(tmp_path / name)}
         RunFolder(tmp_path).write_json("run.json", facts)
         with pytest.raises(UserError, match="is a file of your own"):
             resume.recipe_of(RunFolder(tmp_path))
-        with pytest.raises(UserError, match=r"does not end in \.py|There is no file"):
+        with pytest.raises(UserError, match=r"does not end in \.py|There is no file|a recipe is a Python file"):
             resume.recipe_of(RunFolder(tmp_path), tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
