@@ -1,6 +1,6 @@
 """Shoots the pages that runs write, as a phone, a tablet, a screen and paper show them, to be looked at.
 
-python benchmarks/screenshots.py [--output build/pages] [--only mlp cnn]
+python benchmarks/screenshots.py [--output build/pages] [--only mlp cnn] [--readme]
 
 Makes the runs that are not there yet, writes all pages anew, counts what axe finds and the pages on paper.
 """
@@ -26,6 +26,7 @@ from keraskit.errors import UserError
 from keraskit.runs import report
 from keraskit.runs.folder import RunFolder
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SIZES = {"phone": (360, 740), "tablet": (800, 1000), "screen": (1400, 900)}
 WORDS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 CHINESE = ("圆形", "方块", "一种名字很长的三角形", "线")
@@ -34,7 +35,7 @@ RANDOM = np.random.default_rng(0)
 
 def dense(x: np.ndarray, y: np.ndarray, units: int, end: str | None, loss: str, metrics: list[str], **more: Any) -> Any:
     """A recipe of two dense layers on these arrays, 60 % for training."""
-    cut, data = len(x) * 3 // 5, {name: more.pop(name) for name in ("classes", "name") if name in more}
+    cut, data = len(x) * 3 // 5, {name: more.pop(name) for name in ("classes", "name", "scale") if name in more}
 
     def build() -> keras.Model:
         inputs = x0 = keras.Input(x.shape[1:], name="measured")
@@ -77,7 +78,7 @@ def chinese() -> Recipe:
     x = RANDOM.integers(0, 120, (800, 20, 20)).astype("u1")
     for i, label in enumerate(y):
         x[i, 5:15, 5 + 2 * label : 8 + 2 * label] += 60
-    data = {"classes": CHINESE, "name": "图形"}
+    data = {"classes": CHINESE, "name": "图形", "scale": "unit"}
     return dense(x, y, 4, "softmax", "sparse_categorical_crossentropy", ["accuracy"], epochs=3, **data)
 
 
@@ -138,6 +139,7 @@ def main() -> None:
     """Make the runs and shoot their pages, and those of `runs` and `compare`."""
     words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     words.add_argument("--output", type=Path, default=Path("build/pages"))
+    words.add_argument("--readme", action="store_true", help="shoot docs/report.png too")
     words.add_argument("--only", nargs="+", default=[*RUNS, "runs", "compare"])
     asked = words.parse_args()
     runs, shots = asked.output.absolute() / "runs", asked.output.absolute() / "shots"
@@ -155,6 +157,10 @@ def main() -> None:
         browser = running.chromium.launch(executable_path=path, args=WORDS)
         for name, page in pages.items():
             shoot(browser, page, shots, name)
+        if asked.readme:
+            tab = browser.new_page(viewport={"width": 1000, "height": 1350})
+            tab.goto(pages["mlp"].as_uri())
+            tab.screenshot(path=DOCS / "report.png")
         browser.close()
 
 

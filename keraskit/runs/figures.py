@@ -21,6 +21,7 @@ from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.plots import Sheet
 from keraskit.runs.predictions import SplitPredictions
+from keraskit.text import counted
 
 SHOWN = 32
 PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report shows them all
@@ -41,7 +42,7 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
         file = f"\n{Path(split.names[i]).name}" if split.names is not None else ""
         line = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
         captions.append(f"true {classes[split.labels[i]]}\n{line}{file}")
-    title = f"The most confident of {len(wrong):,} mistakes on {split.size:,} test examples"
+    title = f"The most confident of {counted(len(wrong), 'mistake')} on {split.size:,} test examples"
     return {
         "mistakes": Sheet(split.pictures(worst), captions, title),
         "right": Sheet(split.pictures(right), [classes[split.labels[i]] for i in right], "Right predictions"),
@@ -63,14 +64,14 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str,
 
 
 def augmented(train: Split, seed: int) -> dict[str, Sheet]:
-    """Return a sheet of training pictures, above the same pictures as augmented in the first epoch."""
+    """Return a sheet of training pictures, each beside the same picture as augmented in the first epoch."""
     if not train.augmentation or not train.augmentation.is_random or train.inputs is None:
         return {}
     chosen = np.arange(min(8, train.size))
     seen = np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8)
-    captions = ["as it is"] * len(chosen) + ["as it was seen"] * len(chosen)
-    title = "Training pictures in the first epoch"
-    return {"augmented": Sheet([*train.pictures(chosen), *seen], captions, title, len(chosen))}
+    pairs = [each for pair in zip(train.pictures(chosen), seen, strict=True) for each in pair]
+    captions = ["as it is", "as it was seen"] * len(chosen)
+    return {"augmented": Sheet(pairs, captions, "Training pictures in the first epoch")}
 
 
 def draw(folder: RunFolder, sheets: Mapping[str, Sheet]) -> None:
