@@ -40,7 +40,7 @@ def examine(model: keras.Model, split: Split) -> list[str]:
     if affine and spread < min(FAINT, _spread(fed) / SHRUNK):
         scaling = [each for each, before, after in calls[:-1] if _spread(after) < _spread(before) / SHRUNK]
         own = " or ".join(each.name for each in scaling if each in model.layers)  # not within an application
-        change = f"Leave {own} out" if raw else f"Take {PIXELS}{own and f', or leave {own} out'}"
+        change = f"Leave {own or 'one scaling'} out" if raw else f"Take {PIXELS}{own and f', or leave {own} out'}"
         return [*wrong, f"Pictures are scaled twice: black and white differ by {spread:.2g} in {layer.name}. {change}."]
     if not (name := applications.holding(model, layer)) or value.shape[-1] != 3:
         return wrong
@@ -67,9 +67,10 @@ def _spread(values: Any) -> float:
 def _pictures(split: Split, x: Any) -> Any:
     """Return pictures of one colour each, and one half black, half white, as inputs of the model; None if unknown."""
     inputs = split.inputs
-    if not inputs and not (isinstance(x, tf.Tensor) and x.shape.rank == 4 and x.shape[-1] in (1, 3)):
+    shape = (*inputs.size, inputs.channels) if inputs else tuple(x.shape)[1:] if isinstance(x, tf.Tensor) else ()
+    shape += (1,) if len(shape) == 2 and shape[0] == shape[1] else ()
+    if len(shape) != 3 or shape[2] not in (1, 3):
         return None
-    shape = (*inputs.size, inputs.channels) if inputs else tuple(x.shape[1:])
     low, high = np.zeros(shape[2]), np.full(shape[2], 255)
     if not inputs and x.dtype != tf.uint8 and not (np.min(x) >= 0 and np.max(x) > 5):
         values = np.reshape(x, (-1, shape[2]))  # of pictures that are scaled already
@@ -77,7 +78,9 @@ def _pictures(split: Split, x: Any) -> Any:
     plain = np.broadcast_to(COLOURS[:, None, None, : shape[2]], (len(COLOURS), *shape))
     half = np.broadcast_to(np.arange(shape[1])[:, None] >= shape[1] // 2, (1, *shape))
     made = np.asarray(low + (high - low) * np.concatenate([plain, half]), np.float32)
-    return inputs.preprocess(made if shape[2] == 3 else made[..., 0], split.augmentation) if inputs else made
+    if not inputs:
+        return made.reshape(-1, *x.shape[1:])
+    return inputs.preprocess(made if shape[2] == 3 else made[..., 0], split.augmentation)
 
 
 def _calls(model: keras.Model, x: Any) -> list[tuple[Any, np.ndarray, np.ndarray]]:

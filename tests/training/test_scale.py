@@ -72,6 +72,9 @@ def test_a_model_that_scales_takes_pixels(layer):
         says(
             scale.examine(ending(x, *around), split(x, known)), "scaled twice", 'scale="pixels"', f"leave {layer.name}"
         )
+    grey = UNIT[..., 0]  # without an axis of channels
+    says(scale.examine(ending(grey, L.Reshape((32, 32, 1)), L.Rescaling(1 / 255)), split(grey)), "scaled twice")
+    says(scale.examine(ending(TABLE, L.Rescaling(0.001)), split(TABLE)))  # numbers of whatever kind
     twice = scale.examine(ending(X, L.Rescaling(1 / 255, name="own"), layer), split(X, "pixels"))
     says(twice, f"Leave own or {layer.name} out")
 
@@ -112,6 +115,8 @@ def test_the_order_of_channels_counts_and_an_applications_own_scaling_does():
     says(scale.examine(application("VGG16", prepare=means), split(X, "pixels")), "RGB, and", "BGR. Give")
     says(scale.examine(application("VGG16"), split(X, "caffe")))
     says(scale.examine(application("MobileNetV3Small"), split(X, "pixels")))
+    twice = application("MobileNetV3Small", prepare=APPLICATIONS.mobilenet_v2.preprocess_input)
+    says(scale.examine(twice, split(X, "pixels")), "scaled twice", "Leave one scaling out.")
     found = scale.examine(application("MobileNetV3Small"), split(X, "unit"))
     says(found, "scaled twice", 'Take data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels).')
 
