@@ -51,7 +51,7 @@ def test_what_cannot_be_is_one_line_and_a_damaged_picture_is_named(folder, tmp_p
     (tmp_path / "odd" / "a" / "3.jpg").write_bytes(b"no picture")
     for place, words, said in (
         (tmp_path / "none", {}, "does not exist"),
-        (tmp_path / "empty", {}, "0 pictures"),
+        (tmp_path / "empty", {}, "holds no pictures"),
         (folder / "dogs", {"class_mode": "binary"}, "two classes; there are 1"),
         (tmp_path / "odd", {}, r"a/3\.jpg is no picture"),
     ):
