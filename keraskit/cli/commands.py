@@ -140,7 +140,8 @@ def new(name: str, *, folder: Path = Path()) -> None:
         raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits, underscores; no keyword.")
     file = folder / f"{name}.py"
     check_new(file)
-    if name in {*recipes_available(), *sys.modules} or find_spec(name):
+    optional = {"jax", "pandas", "torch"}  # which Keras and scikit-learn import where they are
+    if name in {*recipes_available(), *sys.modules, *optional} or find_spec(name):
         raise UserError(f"{name} is a recipe or module already, which the file would hide.", "Take another name.")
     source = find_card("mlp").source.read_text("utf-8").partition('"""\n')[2].replace('name="mlp"', f'name="{name}"')
     source = re.sub(r"    (section|expected)=.*\n", "", source)  # which hold only for mlp

@@ -49,7 +49,7 @@ REFUSED = [  # {run} is the tiny run's folder
     *((f"new {name}", f"'{name}' cannot be a Python module's name.") for name in ("my-model", "class", "None")),
     *(
         (f"new {name}", f"{name} is a recipe or module already")
-        for name in ("mlp", "numpy", "keras", "keraskit", "wave")
+        for name in ("mlp", "numpy", "keras", "keraskit", "wave", "pandas")
     ),
     # What only a run can find
     ("run mlp --output-dir file", "file"),
