@@ -35,7 +35,7 @@ def build(
         x = ops.take(x, np.random.default_rng(0).permutation(timesteps), axis=1)
     lstm = layers.LSTM(units, name="lstm1")
     x = lstm(x)
-    spread_gates(lstm, span=timesteps if permute else min(timesteps, 4 * 28))
+    spread_gates(lstm, span=min(timesteps, 4 * 28))
     x = layers.Dense(hidden, activation="relu", name="hidden1")(x)
     outputs = layers.Dense(classes, activation="softmax", name="output")(x)
     return keras.Model(inputs, outputs, name="lstm")
