@@ -50,6 +50,7 @@ PREPARED = f"""([text, width, height, drawn]) => {{
 
 def folder_of(tiny_run, place, model, prepared, **facts):
     shutil.copytree(tiny_run.folder, place)
+    model.set_weights([weights.astype("float16").astype("float32") for weights in model.get_weights()])  # as in a page
     model.save(place / "model.keras")
     folder = RunFolder(place)
     folder.write_json("run.json", folder.read_json("run.json") | {"inputs": dataclasses.asdict(prepared)} | facts)
@@ -99,7 +100,9 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     folder = folder_of(tiny_run, tmp_path / "run", model, inputs, **classes)
     said = open_run(folder).classifier.predict(x, verbose=0)
     assert said.std(axis=0).mean() > 0.05  # else any page would do
-    assert np.abs(answers(browser, demo.write_demo(folder), pictures) - said).max() < 1e-4
+    page = demo.write_demo(folder)
+    assert np.abs(answers(browser, page, pictures) - said).max() < 1e-4
+    assert page.stat().st_size < 2.7 * model.count_params() + 200_000  # float16 in base64, scripts and pictures
 
 
 def test_a_page_standardises_by_what_was_measured_and_makes_probabilities_of_logits(browser, tiny_run, tmp_path):
@@ -143,11 +146,13 @@ def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
     model, random = all_layers(), np.random.default_rng(0)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
-            layer.set_weights([random.uniform(0.5, 2, w.shape) for w in layer.get_weights()])
+            found = [random.uniform(0.5, 2, w.shape) for w in layer.get_weights()]
+            found[0][0], found[1][0] = 0.004, 8  # a small scale beside a large offset
+            layer.set_weights(found)
     pictures = mnist.load()[0]["x_test"][:20]
     spread(model, UNIT.scaled(pictures[..., None]))
-    said = model.predict(UNIT.scaled(pictures[..., None]), verbose=0)["output"]
     page = demo.write_demo(folder_of(tiny_run, tmp_path / "run", model, UNIT, class_output="output"))
+    said = model.predict(UNIT.scaled(pictures[..., None]), verbose=0)["output"]
     assert said.std(axis=0).mean() > 0.05
     assert np.abs(answers(browser, page, pictures) - said).max() < 1e-4
     assert {type(each).__name__ for each in model._flatten_layers()} >= set(demo.KINDS) - {"Resize"}

@@ -15,7 +15,8 @@ from keraskit.files import write_text
 from keraskit.runs import figures, report
 from keraskit.runs.opening import open_run
 
-MOST_WEIGHTS = 10_000_000  # a page of 53 MB
+FAR = 1_000  # where a scale is measured: nearer, a large offset would leave few of its digits
+MOST_WEIGHTS = 10_000_000  # a page of 27 MB
 KINDS = (  # layers that demo_network.js has, besides those that scale and offset each value
     *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
     *("ZeroPadding2D", "LSTM", "Concatenate", "Add", "Activation", "ReLU", "Resize"),
@@ -77,7 +78,7 @@ def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> i
 
 
 def _described(operation: Any, node: Any) -> dict[str, Any]:
-    """Describe a layer: class, settings and weights, little-endian float32 in base64. `node` is a call of it."""
+    """Describe a layer: class, settings and weights, little-endian float16 in base64. `node` is a call of it."""
     kind, inputs = type(operation).__name__, node.input_tensors
     if len(inputs) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(node)):
         return {"kind": "Affine", **found}
@@ -88,10 +89,11 @@ def _described(operation: Any, node: Any) -> dict[str, Any]:
     enlarged = kind != "Resize" or (shapes[0] <= shapes[1] and shapes[0][2] == 1)
     if None in sum(shapes, ()) or (kind == "Add" and len(set(shapes)) > 1) or not enlarged:
         odd.append(f"sizes {shapes}")
+    arrays = [array.astype("<f2") for array in (operation.get_weights() if own else [])]
+    odd += [] if all(np.isfinite(array).all() for array in arrays) else ["weights above 65,504"]
     if odd or kind not in KINDS:
         raise UserError(f"No page can compute the layer {operation.name} ({', '.join([kind, *odd])}).")
-    arrays = [array.astype("<f4").tobytes() for array in (operation.get_weights() if own else [])]
-    weights = [base64.b64encode(array).decode() for array in arrays]
+    weights = [base64.b64encode(array.tobytes()).decode() for array in arrays]
     return {"kind": kind, "weights": weights, **{name: config[name] for name in SETTINGS if name in config}}
 
 
@@ -101,9 +103,9 @@ def _affine(node: Any) -> dict[str, list[float]] | None:
     shape = (1, *tensor.shape[1:])
     tried = random.normal(size=shape) * 10 ** random.uniform(-2, 4, shape)
     called = keras.Model(tensor, node.output_tensors[0])  # of one layer
-    for x in (np.zeros(shape), np.ones(shape), tried):
+    for x in (np.zeros(shape), np.full(shape, FAR), tried):
         outputs.append(np.asarray(called(x.astype("float32"), training=False)).ravel())
-    offset, scale = outputs[0], outputs[1] - outputs[0]
+    offset, scale = outputs[0], (outputs[1] - outputs[0]) / FAR
     if offset.size != tried.size or not np.allclose(outputs[2], tried.ravel() * scale + offset, rtol=1e-4, atol=1e-4):
         return None
     found = np.stack([scale, offset]).reshape(2, -1, shape[-1])

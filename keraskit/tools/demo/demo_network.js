@@ -163,9 +163,16 @@ const kinds = {
     resize({width: x.shape[1], height: x.shape[0], data: x.data}, shape[1], shape[0], bilinear).data,
 };
 
-// Layers with weights as numbers: they come as little-endian float32 in base64.
+// What 16 bits mean as a finite float16: sign, exponent of 5 bits, fraction of 10.
+const halves = Float32Array.from({length: 65536}, (_, bits) => {
+  const exponent = bits >> 10 & 31, fraction = (bits & 1023) / 1024;
+  return (bits >> 15 ? -1 : 1) * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
+});
+
+// Layers with weights as numbers: they come as little-endian float16 in base64.
 function withWeights(layers) {
-  const numbers = text => new Float32Array(Uint8Array.from(atob(text), letter => letter.charCodeAt(0)).buffer);
+  const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  const numbers = text => Float32Array.from(new Uint16Array(bytes(text).buffer), bits => halves[bits]);
   return layers.map(layer => ({...layer, weights: layer.weights?.map(numbers)}));
 }
 
