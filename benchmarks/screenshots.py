@@ -25,6 +25,7 @@ from keraskit.cli import run_commands
 from keraskit.errors import UserError
 from keraskit.runs import report
 from keraskit.runs.folder import RunFolder
+from keraskit.tools.demo.demo import write_demo
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SIZES = {"phone": (360, 740), "tablet": (800, 1000), "screen": (1400, 900)}
@@ -91,6 +92,7 @@ def stop() -> list[keras.callbacks.Callback]:
 RUNS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "mlp": (lambda: "mlp", {}),
     "cnn": (lambda: "cnn", {"quick": True}),
+    "cnn in full": (lambda: "cnn", {}),
     "multi_output": (lambda: "multi_output", {"quick": True}),
     "regression": (regression, {}),
     "several_labels": (several_labels, {}),
@@ -135,11 +137,31 @@ def shoot(browser: Browser, page: Path, place: Path, name: str) -> None:
         tab.close()
 
 
+def show(browser: Browser, runs: Path) -> None:
+    """Shoot the README's pictures: the report of mlp, the mistakes of cnn, and its demo with a three drawn on it."""
+    tab = browser.new_page(viewport={"width": 1000, "height": 1350})
+    tab.goto((made("mlp", runs) / report.REPORT).as_uri())
+    tab.screenshot(path=DOCS / "report.png")
+    run = made("cnn in full", runs)
+    shutil.copy(run / "mistakes.png", DOCS / "pictures")
+    tab = browser.new_page(viewport={"width": 1160, "height": 1195})
+    tab.goto(write_demo(run).as_uri())
+    box = tab.locator("#ink").bounding_box()
+    assert box
+    for i, angle in enumerate([*np.linspace(-2.7, 1.5, 40), *np.linspace(-1.5, 2.7, 40)]):
+        x, y = 0.5 + 0.2 * np.cos(angle), (0.33, 0.67)[i // 40] + 0.17 * np.sin(angle)
+        tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        tab.mouse.down()
+    tab.mouse.up()
+    tab.wait_for_timeout(1_000)
+    tab.screenshot(path=DOCS / "demo.png")
+
+
 def main() -> None:
     """Make the runs and shoot their pages, and those of `runs` and `compare`."""
     words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     words.add_argument("--output", type=Path, default=Path("build/pages"))
-    words.add_argument("--readme", action="store_true", help="shoot docs/report.png too")
+    words.add_argument("--readme", action="store_true", help="shoot the README's pictures too")
     words.add_argument("--only", nargs="+", default=[*RUNS, "runs", "compare"])
     asked = words.parse_args()
     runs, shots = asked.output.absolute() / "runs", asked.output.absolute() / "shots"
@@ -158,9 +180,7 @@ def main() -> None:
         for name, page in pages.items():
             shoot(browser, page, shots, name)
         if asked.readme:
-            tab = browser.new_page(viewport={"width": 1000, "height": 1350})
-            tab.goto(pages["mlp"].as_uri())
-            tab.screenshot(path=DOCS / "report.png")
+            show(browser, runs)
         browser.close()
 
 

@@ -112,12 +112,12 @@ def _wrapped(text: str, most: int) -> str:
 
 
 def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
-    """Plot a metric by epoch, with gaps for values too large to draw; few epochs get markers. Return the last value."""
+    """Plot a metric by epoch, with gaps for values too large to draw; few epochs get markers. Return the last one."""
     values = np.array([row[name] for row in rows])
     values = np.where(np.abs(values) < MOST, values, np.nan)
     epochs = range(1, len(rows) + 1)
     axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=3, **style)
-    return float(values[-1])
+    return float(next((value for value in values[::-1] if np.isfinite(value)), np.nan))
 
 
 def measured(rows: metrics.Rows) -> list[str]:

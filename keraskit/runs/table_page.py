@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.runs.folder import REPORT
-from keraskit.runs.report import image, render
+from keraskit.runs.folder import REPORT, RunFolder
+from keraskit.runs.report import image, render, write_report
 
 
 def write(
@@ -21,6 +23,9 @@ def write(
     rows = []
     for cells, folder in lines:
         report = folder / REPORT
+        if not report.is_file():  # the run still goes on, or was killed
+            with suppress(UserError, OSError):
+                write_report(RunFolder(folder))
         link = Path(os.path.relpath(report, target.absolute().parent)).as_posix() if report.is_file() else ""
         rows.append((link, cells))
     drawn = [image(chart, "Learning curves; the table has their best values.") for chart in charts]

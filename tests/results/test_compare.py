@@ -152,6 +152,9 @@ def test_pages_of_a_class_name_every_student_and_link_every_report(tiny_run, her
     students = ("ada", "<b>grace</b>", "猫 & co")
     for student in students:
         shutil.copytree(tiny_run.folder, here / "handins" / student / "mlp" / tiny_run.folder.name)
+    killed = here / "handins" / "ada" / "mlp" / tiny_run.folder.name
+    (killed / "report.html").unlink()
+    RunFolder(killed).update_manifest(status="running", test=None)
     for words, page, title in (
         (["runs", "handins", "--html"], here / "handins" / "index.html", "3 runs in handins"),
         (["compare", "handins", "--html", "class.html"], here / "class.html", "Compared runs"),
@@ -163,6 +166,7 @@ def test_pages_of_a_class_name_every_student_and_link_every_report(tiny_run, her
         assert all(any(name.endswith(student) for _, name in names) for student in SHOWN)
         assert title in text
         assert ("data:image/svg+xml" in text) == (words[0] == "compare")
+    assert "It was killed, or still runs." in (killed / "report.html").read_text("utf-8")
     code, _, err = command("compare", "handins", "--html", "class.csv")
     assert code == 2 and "class.csv" in err
     (here / "mine.html").write_text("my thesis")
