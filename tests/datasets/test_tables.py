@@ -51,10 +51,8 @@ def test_the_lines_of_numpy_make_a_tables_arrays(name, here, tiny_run):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.xlsx", "PK", "pandas.read_excel('a.xlsx').to_csv('a.csv', index=False) makes one in text"),
-        ("a.parquet", "PAR1", "pandas.read_parquet('a.parquet').to_csv"),
-        ("a.csv", "", "text without columns of numbers; a recipe is a Python file"),
-        ("a.csv", "name,town\nx,y\n", "text without columns of numbers"),
+        ("a.xlsx", "PK", "a.xlsx is a table; a recipe is a Python file. Save it as .csv"),
+        ("a.csv", "name,town\nx,y\n", "There is no recipe 'a.csv'"),
         ("none.csv", None, "There is no recipe 'none.csv'"),
     ],
 )
