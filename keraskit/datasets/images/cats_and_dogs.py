@@ -43,7 +43,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
     ) -> Pictures:
         root, found = photographs(data_dir, download)
         files = open_files(root) if root else drawn_pets.DrawnPets()
-        layout = arrange(files.names, files.root, most, shares, split_by, files.others, files.skipped)
+        layout = arrange(files.names, files.root, most, shares, split_by, files.skipped)
         name, path = (root.resolve().name, str(root)) if root else (drawn_pets.NAME, "")
         measured = layout.document and len(layout.splits["train"]) >= MEASURED
         source = {"name": name, "path": path, "found": found, "reference": measured}

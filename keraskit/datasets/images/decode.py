@@ -37,20 +37,18 @@ def contents(path: Path) -> bytes:
 def read(data: bytes, bits: int = 16) -> Image.Image:
     """Decode the first frame, upright, in mode RGB or L, with transparent parts on white.
 
-    `bits` is the number of bits that a 16-bit image uses, as `depth` finds for a data set. Raises BadPicture if the
-    file is empty, damaged, of another format, or too large.
+    `bits` is the number of bits that a grey 16-bit image uses, as `depth` finds for a data set. Raises BadPicture if
+    the file is empty, damaged, of another format, or too large.
     """
-    with _opened(data) as (image, deep):
+    with _opened(data) as image:
         image.load()
-        return _plain(ImageOps.exif_transpose(image), bits, deep)
+        return _plain(ImageOps.exif_transpose(image), bits)
 
 
 def highest(data: bytes) -> int:
-    """Return the highest value of an image with 16 bits per channel, 0 for 8 bits. Raises BadPicture as `read` does."""
-    with _opened(data) as (image, deep):
-        if image.mode.startswith("I"):
-            return int(np.asarray(image).max())
-        return int(np.asarray(image.convert("RGB")).max()) << 8 | 255 if deep else 0  # Pillow keeps the upper 8 bits
+    """Return the highest value of a grey image with 16 bits, 0 for others. Raises BadPicture as `read` does."""
+    with _opened(data) as image:
+        return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
 
 
 def depth(highest: int) -> int:
@@ -59,15 +57,14 @@ def depth(highest: int) -> int:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
-    """Open an image without decoding it, and tell whether its colours have 16 bits. Any error becomes BadPicture."""
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open an image without decoding it. Any error becomes BadPicture."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE or not min(image.size):
             most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
             raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
-        stored = str(getattr(image, "tile", ""))
-        yield image, ";16" in stored and "BGR" not in stored  # BGR;16 has 16 bits per pixel
+        yield image
     except (BadPicture, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
@@ -76,8 +73,8 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
         raise BadPicture(f"is damaged: {error}") from error
 
 
-def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
-    """Convert to 8 bits per channel, no palette or transparency. `deep` images store 16 bits and use `bits` of them."""
+def _plain(image: Image.Image, bits: int) -> Image.Image:
+    """Convert to 8 bits per channel, no palette or transparency. Grey images with 16 bits use `bits` of them."""
     if image.mode == "F":
         raise BadPicture("has floating-point values; save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):  # 16 bits grey; Pillow's own conversion would clip
@@ -90,8 +87,7 @@ def _plain(image: Image.Image, bits: int, deep: bool) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")
-    return image.point(lambda value: min(255, value << (16 - bits))) if deep and bits < 16 else image
+    return image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")
 
 
 def center_crop(image: Image.Image, aspect: float = 1.0, share: float = 0.875) -> Image.Image:

@@ -17,7 +17,7 @@ class DrawnPets:
     """Images that are drawn when they are read, with the interface of `sources.Folder`."""
 
     def __init__(self) -> None:
-        self.root, self.others, self.skipped = Path("drawn"), (), dict[str, str]()
+        self.root, self.skipped = Path("drawn"), dict[str, str]()
         self.names = [f"{split}/{kind}/{i}.bmp" for split in COUNTS for kind in CLASSES for i in COUNTS[split]]
 
     def read(self, name: str) -> bytes:

@@ -73,8 +73,6 @@ class Pictures:
         dropped = f"left out of training: {tested.sum():,} exact copies of examples in validation or test"
         notes = [dropped] * bool(tested.any()) + splitting.copies({split: prints[each] for split, each in rows.items()})
         present = {split: labels[each] for split, each in rows.items()}
-        if len(lost := np.setdiff1d(labels, np.concatenate([*present.values()]))):
-            raise UserError(f"{where}: no picture of {self.classes[lost[0]]} can be used: {listed(bad)}.")
         notes += [] if self.limit else splitting.check_classes(present, self.classes, where)
         notes.append(f"split: {self.layout.how}")
         notes += [f"left out {len(bad):,} that cannot be used: {listed(bad)}"] if bad else []

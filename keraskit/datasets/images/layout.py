@@ -5,13 +5,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import numpy as np
 
 from keraskit.datasets import splitting
 from keraskit.datasets.checks import MOST_CLASSES
-from keraskit.datasets.images.sources import listed
+from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, listed
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 
@@ -48,14 +47,12 @@ def arrange(
     most: int | None = None,
     shares: tuple[int, ...] | None = None,
     by: str | None = None,
-    others: Iterable[str] = (),
     skipped: Mapping[str, str] = {},
 ) -> Layout:
     """Sort images into classes and splits by their names only, in whatever order they are given.
 
     Args:
-        names, others, where: as in `by_class`.
-        skipped: what else is left out, and why.
+        names, where, skipped: as in `by_class`.
         most: images to take from each class of Kaggle's cats and dogs, in the tutorial's order.
         shares: percent to train, validate and test (default: 70, 15, 15; for Kaggle's data set, the tutorial's split).
         by: "random" cuts each class at random with a fixed seed, "name" in the order of names, "group" by whole groups
@@ -63,7 +60,7 @@ def arrange(
 
     Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
     """
-    classes, pairs, places = by_class(names, others, where, *_root([tuple(name.split("/")) for name in names]))
+    classes, pairs, places = by_class(names, where, skipped, *_root([tuple(name.split("/")) for name in names]))
     strangers = sorted(set(names) - set(places))
     if not 2 <= len(classes) <= MOST_CLASSES:
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
@@ -86,7 +83,8 @@ def arrange(
 
     shares = shares or SHARES
     if document:
-        parts, how = _documents(pairs, most)
+        how = "the document's: by number, of each class the first half for training, then two quarters"
+        parts = _documents(pairs, most)
     elif not ready:
         parts, how = divide(pairs, shares)
     else:
@@ -100,12 +98,12 @@ def arrange(
 
 
 def by_class(
-    names: Iterable[str], others: Iterable[str], where: object, root: Path = (), split: bool = False
+    names: Iterable[str], where: object, skipped: Mapping[str, str], root: Path = (), split: bool = False
 ) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
     """Sort images into classes, by the name of their folder or the start of their own name: cat/1.jpg, cat.0.jpg.
 
-    `names` are relative paths of images, with slashes; `others` are files that are not images, and empty folders, which
-    end with a slash. `root` is the folder that contains the class folders or, with `split`, the folders of the splits.
+    `names` and `skipped` are those of `where`, a `sources.Folder` or `Archive`. `root` is the folder that contains the
+    class folders or, with `split`, the folders of the splits.
 
     Returns the classes; (name, label) pairs, sorted by class and number; and for each name its split and the rest of
     its path below that. Raises UserError if a folder beside the class folders contains no image.
@@ -115,17 +113,13 @@ def by_class(
     flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg or cat/0.jpg: the rarer form is ignored
     are_flat = flat[True] > flat[False]
     places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
-    full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
-    unread: dict[str, Counter[str]] = defaultdict(Counter)
-    for name in others if places and not are_flat else ():
-        which, rest = _place(name, root, split)
-        if len(rest) > 1 and (which, rest[0]) not in full:
-            folder, file = name.removesuffix("/".join(rest[1:])).rstrip("/"), rest[-1]
-            unread[folder][PurePath(file).suffix.lower() or "without ending"] += bool(file)
-    for folder, endings in unread.items():  # its class would be missing silently
-        listed = ", ".join(f"{count:,} {ending}" for ending, count in endings.items() if count) or "it is empty"
-        problem = f"{where}: the folder {folder} has no picture that can be read: {listed}"
-        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
+    if not are_flat:
+        full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
+        others = {name: _place(name, root, split) for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)}
+        lost = [name for name, (which, rest) in others.items() if len(rest) > 1 and (which, rest[0]) not in full]
+        if lost and places:  # its class would be missing silently
+            problem = f"{where}: a folder has no picture that can be read: {listed({n: skipped[n] for n in lost})}"
+            raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     classes = sorted({class_of(rest) for _, rest in places.values()})
     pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
     return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
@@ -151,7 +145,7 @@ def group_of(rest: Path) -> str:
     return rest[1] if len(rest) > 2 else (match[1] if match else stem).rstrip(SEPARATORS)
 
 
-def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
+def _documents(pairs: Labelled, most: int | None) -> list[Labelled]:
     """Cut Kaggle's cats and dogs as the tutorial does: the first `most` of each class (default: all), by number."""
     parts: list[Labelled] = [[], [], []]
     for label in (0, 1):
@@ -160,9 +154,7 @@ def _documents(pairs: Labelled, most: int | None) -> tuple[list[Labelled], str]:
         begins = [0, len(chosen) - 2 * quarter, len(chosen) - quarter, len(chosen)]
         for part, begin, end in zip(parts, begins, begins[1:], strict=False):
             part += chosen[begin:end]
-    if most and sum(map(len, parts)) == 2 * most:
-        return parts, f"the document's: of each class 0 to {most // 2 - 1} for training, then two quarters"
-    return parts, "in the document's order, of each class the first half for training, then two quarters"
+    return parts
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

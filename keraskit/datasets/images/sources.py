@@ -7,7 +7,6 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 from keraskit import system
@@ -25,9 +24,8 @@ SHOWN = 5  # names listed of each reason
 class Folder:
     """All images below a folder; symbolic links are followed, each folder is visited once.
 
-    `names` are relative paths with forward slashes on every system; `read` returns the bytes of one. `others` are files
-    that are not images, and empty folders, which end with a slash; `skipped` says of them, and of hidden files and
-    runs, why they are left out.
+    `names` are relative paths with forward slashes on every system; `read` returns the bytes of one. `skipped` says why
+    other files and folders are left out, by name; those of folders end with a slash.
     """
 
     def __init__(self, root: Path) -> None:
@@ -45,7 +43,7 @@ class Folder:
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
-        self.names, self.others, self.skipped = _sorted_out(every, runs)
+        self.names, self.skipped = _sorted_out(every, runs)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file. Raises OSError, also if it is not a regular file."""
@@ -67,11 +65,9 @@ class Archive:
         encoding = _encoding(b"\n".join(raw.values()))  # where no flag says UTF-8
         names = {each: raw[each].decode(encoding) if each in raw else each.filename for each in members}
         self._members = {name.replace("\\", "/"): each for each, name in names.items()}
-        ordered = sorted(self._members)
-        full = {name for name, after in pairwise(ordered) if name.endswith("/") and after.startswith(name)}
-        skipped = {name: "leads out of the archive" for name in ordered if _leaves(name)}
-        every = [name for name in self._members if name not in skipped and name not in full]
-        self.names, self.others, self.skipped = _sorted_out(every, skipped)
+        full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members}  # folders that are not empty
+        leaving = {name: "leads out of the archive" for name in self._members if _leaves(name)}
+        self.names, self.skipped = _sorted_out((n for n in self._members if n not in full | leaving.keys()), leaving)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
@@ -107,18 +103,18 @@ def find(words: Sequence[str | Path]) -> list[Path]:
     Raises UserError if one of `words` matches no image.
     """
     found: dict[Path, None] = {}
-    for word in words:
-        path = system.expanded(word)
-        known = next(each for each in (path, *path.parents) if each.exists())  # brackets in its name are no pattern
-        pattern, problem = str(path.relative_to(known)), f"{path} does not exist"
+    for path in map(system.expanded, words):
+        problem = f"{path} does not exist"
         if path.is_dir():
             folder = Folder(path)
-            names, problem = folder.names, f"{path} holds no pictures: {listed(folder.skipped)}"
+            problem = f"{path} holds no pictures: {listed(folder.skipped)}"
+            below = [file for name in sorted(folder.names) if (file := path / name).is_file()]
+        elif path.exists():
+            below = [path]
         else:
-            tried = [glob.glob(p, root_dir=known, recursive=True) for p in (pattern, pattern.replace("[", "[[]"))]  # noqa: PTH207
-            names = tried[0] or tried[1]
-        below = [path] if path == known and not path.is_dir() else sorted(known / name for name in names)
-        below = [file for file in below if file == path or file.is_file()]
+            known = next(each for each in path.parents if each.exists())  # brackets in its name are no pattern
+            names = glob.glob(str(path.relative_to(known)), root_dir=known, recursive=True)  # noqa: PTH207
+            below = sorted(file for name in names if (file := known / name).is_file())
         if not below:
             raise UserError(f"{problem}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
@@ -139,8 +135,8 @@ def listed(problems: Mapping[str, str]) -> str:
     return "; ".join(said) + f"; and {more:,} more" * bool(more)
 
 
-def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str], list[str], dict[str, str]]:
-    """Split names into images, by file extension, and others; skip hidden files and macOS metadata; add the reasons."""
+def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Return the names of images, by file extension, and `skipped` with the other names and why they are left out."""
     names = list[str]()
     for name in every:
         stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
@@ -150,7 +146,7 @@ def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str
             names.append(name)
         else:
             skipped[name] = NO_PICTURE if name[-1:].strip("/") else EMPTY
-    return names, [name for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)], skipped
+    return names, skipped
 
 
 def _encoding(names: bytes) -> str:

@@ -43,16 +43,6 @@ def test_grey_16_bit_keeps_its_brightness():
     assert np.abs(array[0].astype(int) - np.arange(256)).max() <= 1
 
 
-def test_12_of_16_bits_in_colour_keep_their_brightness_too():
-    import tensorflow as tf
-
-    deep = np.tile(np.array([4_000, 2_000, 300], np.uint16), (8, 8, 1))
-    data = tf.io.encode_png(deep).numpy()
-    assert decode.depth(decode.highest(data)) == 12
-    array = decode.pixels(decode.read(data, bits=12), (8, 8))
-    assert np.abs(array[0, 0].astype(int) - deep[0, 0] // 16).max() < 16  # of which Pillow hands out 4 bits
-
-
 @pytest.mark.parametrize(("values", "why"), [(np.float32(0.5), "floating-point"), (np.int32(70_000), "70,000")])
 def test_what_has_neither_8_nor_16_bits_is_refused(values, why):
     with pytest.raises(decode.BadPicture, match=why):
