@@ -31,7 +31,7 @@ def keep_mnist(replace: Callable = setattr) -> None:
     from keraskit.datasets import mnist
 
     read, digest, kept = mnist.read_npz, mnist.digest, {}
-    known = functools.cache(lambda: digest(kept[name] for name in mnist.SHAPES))
+    known = functools.cache(lambda: digest(kept[name] for name in mnist.NAMES))
 
     def read_npz(path: Path) -> dict:
         if path != OURS:

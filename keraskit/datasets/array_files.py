@@ -4,14 +4,14 @@ import hashlib
 import math
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.checks import check_values
+from keraskit.datasets.checks import checked
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -24,22 +24,20 @@ EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for trainin
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Read the images of an `.npz` file as uint8, and their labels.
 
-    Returns a dict of x_train and x_test, uint8 of shape (n, height, width) or (n, height, width, 3), y_train, y_test
-    and, if the file has it, classes; and the pixels' original scale in words. Raises UserError for other contents.
+    Returns a dict of x_train and x_test, uint8 of any shape, y_train, y_test and, if the file has it, classes; and the
+    pixels' original scale in words. Raises UserError for other contents.
     """
     arrays = read_npz(path)
-    x = {name: _pictures(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
-    shares = {array.dtype.kind in "bf" and array.max(initial=0) <= 1 for array in x.values()}
+    x = {name: checked(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
+    shares = all(array.dtype.kind in "bf" and array.max(initial=0) <= 1 for array in x.values())
     whole = not any(array.dtype.kind == "f" and (array % 1).any() for array in x.values())
-    if len(shares) > 1 or not (whole or shares == {True}):
-        held = " and ".join(f"{array.dtype} up to {array.max(initial=0):g} for {name}" for name, array in x.items())
-        raise UserError(f"{path}: the pixels have fractions and no one scale: {held}.", f"Expected: {EXPECTED}.")
-    if shares == {True}:
+    if not (shares or whole) or any(array.min(initial=0) < 0 or array.max(initial=0) > 255 for array in x.values()):
+        held = (f"{a.dtype} from {a.min(initial=0):g} to {a.max(initial=0):g} for {name}" for name, a in x.items())
+        raise UserError(f"{path}: the pixels are {' and '.join(held)}.", f"Expected: {EXPECTED}.")
+    if shares:
         x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
-    if arrays.get(CLASSES, np.array([""])).dtype.kind != "U":
-        raise UserError(f"{path}: '{CLASSES}' is not text, one name per class.", "Save np.array(names).")
     arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
-    return arrays, "0 to 1, times 255" if shares == {True} else "0 to 255"
+    return arrays, "0 to 1, times 255" if shares else "0 to 255"
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -88,37 +86,21 @@ def check_size(path: Path, most: float = math.inf) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Re-raise any exception while reading a file of arrays as UserError: a damaged file may raise anything."""
+def explained(problem: str, advice: str) -> Iterator[None]:
+    """Re-raise any exception as UserError: a damaged file and a failed download may raise anything."""
     try:
         yield
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"There is no {path}.") from error
     except Exception as error:
-        problem = f"{path} cannot be read as {path.suffix or 'arrays'}: {sentence(error)}"
-        raise UserError(problem, "Is it damaged? Make it anew.") from error
+        raise UserError(f"{problem}: {sentence(error)}", advice) from error
 
 
-def _pictures(x: np.ndarray, which: str) -> np.ndarray:
-    """Check that an array holds images: shape, finite values, 0 to 255; drop a channel axis of length 1."""
-    x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
-    if not (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] == 3)) or 0 in x.shape[1:]:
-        raise UserError(f"{which} has the shape {x.shape}, expected (n, height, width) or (n, height, width, 3).")
-    check_values(x, which)
-    if x.size and (x.min() < 0 or x.max() > 255):
-        raise UserError(f"{which} goes from {x.min():g} to {x.max():g}, expected {EXPECTED}.")
-    return x
-
-
-@contextmanager
-def downloading(failed: str, advice: str) -> Iterator[None]:
-    """Re-raise a failed download as UserError: Keras raises a bare Exception."""
-    try:
-        yield
-    except Exception as error:
-        raise UserError(f"{failed}: {sentence(error)}", advice) from error
+def reading(path: Path) -> AbstractContextManager[None]:
+    """Re-raise any exception while reading a file of arrays as UserError."""
+    if not path.exists():
+        raise UserError(f"There is no {path}.")
+    return explained(f"{path} cannot be read as {path.suffix or 'arrays'}", "Is it damaged? Make it anew.")
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.checks import as_text, check_values, encode
+from keraskit.datasets.checks import checked, encode
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
 from keraskit.datasets.splitting import SPLITS, check_classes, copies, cut, fingerprints
@@ -52,8 +52,6 @@ def from_arrays(
     """
     if not hasattr(keras, "__version__"):  # a stub: the file is only read for its flags
         return lambda: None  # type: ignore[return-value]
-    if not isinstance(name, str) or not name:
-        raise UserError(f"name is {name!r}, expected text.", "It stands in the report.")
     if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
         raise UserError(f"{name}: classes is {classes!r}, expected a list of names.", "An array's .tolist() is one.")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
@@ -67,16 +65,14 @@ def from_arrays(
         if shapes != wanted:
             raise UserError(f"{name}: examples of {split} have the shapes {shapes}, those of train {wanted}.")
     first = keras.tree.flatten(x["train"])[0]
-    pictures = (
-        first is x["train"] and first.dtype == np.uint8 and first.ndim > 2 and first.shape[3:] in ((), (1,), (3,))
-    )
-    if scale and not (pictures and scale in get_args(Scale)):
-        problem = f"{name}: scale {scale!r} is given, one of {', '.join(get_args(Scale))} for pictures"
-        raise UserError(f"{problem}.", "They are uint8, of shape (n, height, width), (..., 1) or (..., 3).")
+    pictures = first is x["train"] and first.dtype == np.uint8 and first.ndim in (3, 4)
+    if scale and not (pictures and first.shape[3:] in ((), (1,), (3,)) and scale in get_args(Scale)):
+        problem = f"{name}: scale is {scale!r}, and x_train is {first.dtype} of the shape {first.shape}"
+        advice = f"A scale, {', '.join(get_args(Scale))}, is for uint8 of (n, height, width), (..., 1) or (..., 3)."
+        raise UserError(f"{problem}.", advice)
     same = (isinstance(y[s], np.ndarray) and np.array_equal(x[s].ravel(), y[s].ravel()) for s in x)
     reconstructs = bool(scale) and all(same)  # as in an autoencoder
-    labels: Any
-    labels, names = encode(y, name, classes, bool(classes or class_weight)) or (dict.fromkeys(y), ())
+    labels, names = encode(y, name, classes, bool(classes or class_weight))
     if not names and (classes or class_weight):
         problem = f"{name}: {'classes' if classes else 'class_weight'} is given, and the targets are no class numbers"
         raise UserError(f"{problem}.", "Leave it out.")
@@ -117,19 +113,13 @@ def from_arrays(
     return load
 
 
-def _arrays(given: Arrays, which: str) -> Arrays:
+def _arrays(given: Arrays, which: str, text: bool = True) -> Arrays:
     """Convert to NumPy arrays and check their values; lists become tuples, as in `fit`."""
-
-    def array(path: tuple[Any, ...], value: Any) -> np.ndarray:
-        place, found = which + "".join(f"[{key!r}]" for key in path), as_text(np.asarray(value))
-        if not found.ndim:
-            raise UserError(f"{place} is no array.", "Give NumPy arrays, a row for each example.")
-        if found.dtype.kind != "U":
-            check_values(found, place)
-        return found
-
     given = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
-    leaves = [array(path, value) for path, value in keras.tree.flatten_with_path(given)]
+    leaves = [
+        checked(value, which + "".join(f"[{key!r}]" for key in path), text)
+        for path, value in keras.tree.flatten_with_path(given)
+    ]
     return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(given, leaves))
 
 
@@ -149,12 +139,10 @@ def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
     """Return float32 weights structured as the targets; a single array applies to all outputs. None for None."""
     if given is None:
         return None
-    weights = _arrays(given, which)
-    keras.tree.map_structure(lambda array: check_values(array, which), weights)  # text is none
-    weights = keras.tree.map_structure(lambda array: array.astype(np.float32), weights)
+    weights = _arrays(given, which, text=False)
     weights = weights if keras.tree.is_nested(weights) else keras.tree.map_structure(lambda _: weights, y)
     try:
-        keras.tree.assert_same_structure(weights, y)
+        weights = keras.tree.map_structure(lambda each, _: each.astype(np.float32), weights, y)
     except ValueError as error:
         raise UserError(f"{which} has not the structure of the targets.", "Give an array for each output.") from error
     _check_counts((weights, y), f"{which} and its targets")
@@ -167,6 +155,5 @@ def _of_classes(given: Mapping[Any, float], names: Sequence[str], which: str) ->
     if odd := [label for label in given if str(label) not in place]:
         raise UserError(f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}.")
     weights = np.ones(len(names), np.float32)
-    check_values(values := np.array([*given.values()]), f"{which}: class_weight")
-    weights[[place[str(label)] for label in given]] = values
+    weights[[place[str(label)] for label in given]] = checked([*given.values()], f"{which}: class_weight")
     return weights

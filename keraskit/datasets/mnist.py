@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.array_files import digest, downloading, read_npz
+from keraskit.datasets.array_files import NAMES, digest, explained, read_npz
 from keraskit.errors import UserError
 
 FILE = "mnist.npz"
-SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
 # SHA-256 of the arrays' bytes, not of the file: equal for any file with the same digits, such as Keras's download.
 SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
 LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges"
@@ -25,8 +24,7 @@ def load(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str,
     places = [("--data-dir", data_dir / FILE)] if data_dir else search_path()
     why, path = next((place for place in places if data_dir or system.is_file(place[1])), None) or _download()
     arrays = read_npz(path)
-    alike = all(arrays[name].shape == shape and arrays[name].dtype == np.uint8 for name, shape in SHAPES.items())
-    if not alike or digest(arrays[name] for name in SHAPES) != SHA256:
+    if digest(arrays[name] for name in NAMES) != SHA256 or arrays["x_train"].shape != (60_000, 28, 28):
         raise UserError(f"{path} is not MNIST: its arrays are others.", "For arrays of your own: --dataset.")
     return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": SHA256, "licence": LICENCE}
 
@@ -45,6 +43,6 @@ def _download() -> tuple[str, Path]:
 
     looked = ", ".join(str(path) for _, path in search_path())
     advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
-    with downloading(f"No {FILE}: looked for {looked}, and the download failed", advice):
+    with explained(f"No {FILE}: looked for {looked}, and the download failed", advice):
         keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
     return "downloaded by Keras", search_path()[-1][1]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from keraskit import system
-from keraskit.datasets.array_files import downloading
+from keraskit.datasets.array_files import explained
 from keraskit.datasets.images import drawn_pets
 from keraskit.datasets.images.folder import Pictures
 from keraskit.datasets.images.layout import arrange
@@ -70,6 +70,6 @@ def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str
         return None, f"keraskit's own pen ({how}{part})"
     import keras
 
-    with downloading("The photographs could not be downloaded", f"Fetch {URL} yourself and name it with --data-dir."):
+    with explained("The photographs could not be downloaded", f"Fetch {URL} yourself and name it with --data-dir."):
         path = keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256")
     return Path(path), "Microsoft's public archive, its sha256 checked"

@@ -48,10 +48,10 @@ def prepared(
     `trained` is the result of `measure` for the run's training images; `invert` and `prepare` are flags of `predict`.
     """
     low, high = trained["darkest_border"], trained["brightest_border"]
-    if prepare == "auto" and as_mnist(inputs, trained):
-        bright_paper, is_so = low + high > 255, measure(np.asarray(image.convert("L"))[None])["as_mnist"] == 1
-        dark_ink = None if invert == "auto" else bright_paper == (invert == "no")
-        if found := None if is_so else cut_out(image, dark_ink):
+    is_so = measure(np.asarray(image.convert("L"))[None])["as_mnist"] == 1
+    if prepare == "auto" and as_mnist(inputs, trained) and not is_so:
+        bright_paper = low + high > 255
+        if found := cut_out(image, None if invert == "auto" else bright_paper == (invert == "no")):
             array, dark_ink = found
             note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
             return 255 - array if bright_paper else array, note
@@ -79,14 +79,12 @@ def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarra
     ink = -contrast if dark_ink else contrast
     if ink.max() < FAINT:
         return None
-    ink = np.where(ink > INK * ink.max(), ink / ink.max(), 0).astype(np.float32)
-    top, bottom, left, right = _bounds(ink)
-    side = max(bottom - top, right - left)
-    size = max(1, round((right - left) * BOX / side)), max(1, round((bottom - top) * BOX / side))
-    digit = np.asarray(Image.fromarray(ink[top:bottom, left:right]).resize(size, Image.Resampling.BOX))
-    top, left = np.round(MIDDLE - _centre(digit)).astype(int).clip(0, FIELD - np.array(digit.shape))
+    digit = _cropped(np.where(ink > INK * ink.max(), ink / ink.max(), 0))
+    width, height = (max(1, round(side * BOX / max(digit.size))) for side in digit.size)
+    scaled = np.asarray(digit.resize((width, height), Image.Resampling.BOX))
+    top, left = np.round(MIDDLE - _centre(scaled)).astype(int).clip(0, FIELD - np.array(scaled.shape))
     field = np.zeros((FIELD, FIELD), np.uint8)
-    field[top : top + size[1], left : left + size[0]] = np.round(255 * digit / digit.max())
+    field[top : top + height, left : left + width] = np.round(255 * scaled / scaled.max())
     return field, dark_ink
 
 
@@ -95,8 +93,7 @@ def _is_prepared(ink: np.ndarray) -> bool:
     ink = np.where(ink < FAINT * 255, 0, ink)
     if ink.shape != (FIELD, FIELD) or not ink.any():
         return False
-    top, bottom, left, right = _bounds(ink)
-    return BOX - 2 <= max(bottom - top, right - left) <= BOX and np.abs(_centre(ink) - MIDDLE).max() <= 1
+    return BOX - 2 <= max(_cropped(ink).size) <= BOX and np.abs(_centre(ink) - MIDDLE).max() <= 1
 
 
 def _borders(pictures: np.ndarray) -> np.ndarray:
@@ -104,10 +101,10 @@ def _borders(pictures: np.ndarray) -> np.ndarray:
     return np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
 
 
-def _bounds(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right of the nonzero pixels; bottom and right are exclusive."""
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+def _cropped(ink: np.ndarray) -> Image.Image:
+    """Return the box around the nonzero pixels, as an image of floats."""
+    whole = Image.fromarray(ink.astype(np.float32))
+    return whole.crop(whole.getbbox())
 
 
 def _centre(ink: np.ndarray) -> np.ndarray:
