@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from keras import ops
 
-from keraskit import system
-from keraskit.datasets.array_files import read_arrays, reading
+from keraskit.datasets.array_files import check_memory, read_arrays, reading
 from keraskit.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +57,9 @@ def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> S
         for part in np.split(flat, range(CHUNK, len(flat), CHUNK)):
             if augmentation.zca_whitening:
                 exact: Any = part.astype(np.float32 if part.dtype == np.uint8 else np.float64)
-                gram = _room_for(flat.shape[1]) if gram is None else gram
+                if gram is None:
+                    check_memory(8 * flat.shape[1] ** 2, f"Whitening pictures of {flat.shape[1]:,} values takes")
+                    gram = np.zeros((flat.shape[1],) * 2)
                 gram += exact.T @ exact
             else:
                 squares = squares + np.square(part, dtype=np.float64).sum(axis=0)
@@ -106,12 +107,3 @@ def standardize(augmentation: Augmentation, images: Any) -> Any:
         flat = ops.reshape(images, (-1, math.prod(images.shape[1:])))
         images = ops.reshape(ops.matmul(flat, known.zca), (-1, *images.shape[1:]))
     return images
-
-
-def _room_for(pixels: int) -> np.ndarray:
-    """Return zeros of shape (pixels, pixels), float64. Raises UserError if their decomposition exceeds the memory."""
-    size, free = 8 * pixels**2, system.available_memory()
-    if free is not None and 3 * size > free:
-        problem = f"Whitening pictures of {pixels:,} values needs a matrix of {size / 1e9:,.0f} GB, three times over"
-        raise UserError(f"{problem}; {free / 1e9:.1f} GB are free.", "Use smaller pictures.")
-    return np.zeros((pixels, pixels))

@@ -1,4 +1,4 @@
-"""Read images and labels from an `.npz` file in Keras's layout; refuse pickles and arrays too large for memory."""
+"""Read and check arrays, and data sets in Keras's layout; refuse pickles and arrays too large for memory."""
 
 import hashlib
 import math
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.checks import checked
 from keraskit.errors import UserError, sentence
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -38,6 +38,25 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
         x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
     arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
     return arrays, "0 to 1, times 255" if shares else "0 to 255"
+
+
+def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
+    """Convert to an array of finite numbers, or of text if it may be. Raises UserError for anything else."""
+    array = np.asarray(given)
+    if not array.ndim:
+        raise UserError(f"{which} is no array.", "Give NumPy arrays, a row for each example.")
+    if text and (array.dtype.kind in "SUT" or (array.dtype == object and {*map(type, array.flat)} == {str})):
+        return array.astype(str, copy=False)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise UserError(f"{which} holds {array.dtype}, expected numbers.", "Text becomes some by .astype(float).")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        bad = bad.reshape(len(array), -1)
+        row, column = np.argwhere(bad)[0]
+        count = f"{bad.any(axis=1).sum():,} of {len(array):,} rows"
+        problem = f"{which} holds NaN or infinite values in {count}, the first in row {row}, column {column}"
+        raise UserError(f"{problem}.", "Both count from 0. Repair these, or leave the rows out.")
+    return array
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -78,11 +97,16 @@ def check_size(path: Path, most: float = math.inf) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-    free = system.available_memory() if most == math.inf else None
-    most = most if free is None else free / COPIES
     if size > most:
-        fits = "would fit into memory" if free else "are allowed"
-        raise UserError(f"{path} claims {min(size, 10**18) / 1e9:,.1f} GB of arrays; {most / 1e9:,.1f} GB {fits}.")
+        raise UserError(f"{path} claims {size / 1e9:,.1f} GB of arrays; {most / 1e9:,.1f} GB are allowed.")
+    check_memory(size, f"{path} claims")
+
+
+def check_memory(size: int, claim: str) -> None:
+    """Raise UserError if several copies of arrays of `size` bytes do not fit into memory."""
+    free = system.available_memory()
+    if free is not None and COPIES * size > free:
+        raise UserError(f"{claim} {size / 1e9:,.1f} GB of arrays; {free / COPIES / 1e9:,.1f} GB would fit into memory.")
 
 
 @contextmanager

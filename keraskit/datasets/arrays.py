@@ -6,12 +6,11 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
-from keraskit.datasets.array_files import digest
-from keraskit.datasets.checks import checked, encode
+from keraskit.datasets.array_files import checked, digest
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
-from keraskit.datasets.splitting import SPLITS, check_classes, copies, cut, fingerprints
-from keraskit.errors import UserError
+from keraskit.datasets.splitting import MOST_CLASSES, SPLITS, check_classes, copies, cut, fingerprints
+from keraskit.errors import UserError, printable
 
 SHARES = (5, 1)  # of training and validation, if no validation data is given
 
@@ -157,3 +156,54 @@ def _of_classes(given: Mapping[Any, float], names: Sequence[str], which: str) ->
     weights = np.ones(len(names), np.float32)
     weights[[place[str(label)] for label in given]] = checked([*given.values()], f"{which}: class_weight")
     return weights
+
+
+def encode(
+    y: Mapping[str, Any], where: str, names: Sequence[str] | None = None, declared: bool = False
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Encode targets as class indices, if they are integers from 0, text, or one-hot rows.
+
+    Args:
+        y: the targets of each split, as `checked` returns them.
+        where: the name of the data, for error messages.
+        names: class names, in the order of the labels (default: the labels, sorted if they are text).
+        declared: whether whole-number floats of shape (n,) or (n, 1) are labels too.
+
+    Returns the class index of each example, int64, by split; and the names of the classes. For other targets, these are
+    None and no names. Raises UserError if only some targets are labels, if there is one class or too many, or if the
+    names do not match.
+    """
+    found = {split: flat for split, each in y.items() if (flat := _flat(each, declared)) is not None}
+    if not found:
+        return dict.fromkeys(y), ()
+    if len(found) < len(y) or len({flat.dtype.kind == "U" for flat in found.values()}) > 1:
+        raise UserError(f"{where}: only some targets are class numbers.", "Make those of every split alike.")
+    together = np.concatenate([*found.values()])
+    if together.dtype.kind == "U":
+        known = list(names or np.unique(together).tolist())
+        if strange := np.setdiff1d(together, known).tolist():
+            raise UserError(f"{where}: the label {printable(strange[0])!r} is none of the named classes.")
+        place = {value: k for k, value in enumerate(known)}
+        found = {split: np.array([place[v] for v in flat.tolist()]) for split, flat in found.items()}
+    else:
+        columns = max(each.shape[-1] if each.ndim == 2 else 1 for each in y.values())
+        known = [str(k) for k in range(min(max(int(together.max()) + 1, columns), MOST_CLASSES + 1))]
+        if together.min() < 0 or len(known) > MOST_CLASSES:
+            advice = f"Classes are counted from 0, up to {MOST_CLASSES:,} of them; targets that are none: floats."
+            raise UserError(f"{where}: labels go from {together.min()} to {together.max()}.", advice)
+    plain = tuple(" ".join(name.split()) for name in names or known)
+    if not 2 <= len(known) == len(plain) == len({*plain} - {""}) <= MOST_CLASSES:
+        problem = f"{where} has {len(known):,} classes, and {len({*plain} - {''}):,} different names"
+        raise UserError(f"{problem}.", f"From two to {MOST_CLASSES:,} classes are possible, with a name each.")
+    return {split: flat.astype(np.int64) for split, flat in found.items()}, plain
+
+
+def _flat(y: Any, declared: bool) -> np.ndarray | None:
+    """Return the label of each example, shape (n,); None if the targets are not labels."""
+    if not isinstance(y, np.ndarray):
+        return None
+    if y.size == len(y):
+        whole = y.dtype.kind in "biuU" or (declared and y.dtype.kind == "f" and not (y % 1).any())
+        return y.reshape(-1) if whole else None
+    one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+    return y.argmax(axis=1) if one_hot else None

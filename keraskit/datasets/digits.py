@@ -102,10 +102,10 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
 def _from_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     arrays, scale = array_files.read(path)
     for name in ("y_train", "y_test"):
-        y = arrays[name].reshape(-1) if arrays[name].ndim == 2 and arrays[name].shape[1] == 1 else arrays[name]
+        y = arrays[name].reshape(-1) if arrays[name].shape[1:] == (1,) else arrays[name]
         arrays[name] = y.astype(int) if y.dtype.kind == "f" and not (y % 1).any() else y
-    source = {"name": path.resolve().name, "path": str(path), "found": "--dataset", "scale": scale}
-    return arrays, source | {"reference": False}
+    found = {"path": str(path), "found": "--dataset", "scale": scale, "reference": False}
+    return arrays, {"name": path.resolve().name, **found}
 
 
 def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

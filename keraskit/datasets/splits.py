@@ -112,10 +112,6 @@ class Split:
             weights=gathered(self.weights, stored),
         )
 
-    def in_a_column(self) -> Split:
-        """Return a split with targets of shape (n, 1) instead of (n,)."""
-        return dataclasses.replace(self, targets=lambda _, targets: targets[:, None])
-
     def balanced(self) -> Split:
         """Return a split with balanced class weights, n / (classes * examples of the class)."""
         if self.labels is None or self.weights is not None:

@@ -1,7 +1,6 @@
 """Cut data into splits, in a seeded random order with each class in proportion, and find duplicates between splits."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from keraskit.errors import UserError
 SPLITS = ("train", "validation", "test")
 SEED = 0  # for all splits: the training data does not depend on a run's own seed
 NAMED = 3  # number of class names listed in a note
+MOST_CLASSES = 1_000  # limits the confusion matrix and its figure
 
 
 def order(size: int, labels: np.ndarray | None = None, shuffled: bool = True) -> np.ndarray:
@@ -88,8 +88,8 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
     seen, every = np.unique(np.concatenate([*labels.values()])), np.arange(len(classes))
     nowhere = [classes[k] for k in np.setdiff1d(every, seen)]
     notes = [f"no split has an example of {some(nowhere)}"] if nowhere else []
-    by_case = Counter(name.casefold() for name in classes)
-    if alike := [name for name in classes if by_case[name.casefold()] > 1]:
+    folded = [name.casefold() for name in classes]
+    if alike := [name for name in classes if folded.count(name.casefold()) > 1]:
         notes.append(f"{some(alike)} differ in capitals alone: if they are one class, rename a folder")
     for split, present in labels.items():
         if not len(present):
@@ -97,9 +97,7 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
         if lacks := [classes[k] for k in np.setdiff1d(seen, present)]:
             words = f"{split} has no example of {some(lacks)}"
             if split == "train":
-                same = [each for each in alike if each not in lacks and each.casefold() == lacks[0].casefold()]
-                advice = f"Is it {same[0]!r}? Then rename its folder." if same else "Nothing can be learned of it."
-                raise UserError(f"{where}: {words}.", advice)
+                raise UserError(f"{where}: {words}.", "A class has one name in all splits, capitals included.")
             notes.append(words)
     return notes
 

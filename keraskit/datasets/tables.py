@@ -1,11 +1,13 @@
 """Say how a table in a file becomes arrays: in lines of NumPy, with the file's own columns."""
 
 import csv
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from keraskit.errors import UserError
 
+NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
 TARGETS = ("target", "label", "class", "y")  # names of a column to predict (default: the last)
 OF_A_RECIPE = (
     "`keraskit new mine` begins one; give its model keras.Input(x.shape[1:]), and its Recipe this data=data:",
@@ -33,8 +35,8 @@ def _loading(path: Path) -> list[str]:
     found = max(",;\t|", key=text.count)
     delimiter = found if found in text else None  # spaces
     head, row = [*csv.reader(text.splitlines(), delimiter=delimiter or " ", skipinitialspace=True), [], []][:2]
-    numbers = [i for i, cell in enumerate(row) if _is_number(cell)]
-    header = sum(map(_is_number, head)) < len(numbers)
+    numbers = [i for i, cell in enumerate(row) if NUMBER.fullmatch(cell)]
+    header = sum(map(bool, map(NUMBER.fullmatch, head))) < len(numbers)
     names = head if header else [f"column {i}" for i in range(len(head))]
     target = next((i for i, name in enumerate(names) if name.strip().lower() in TARGETS), len(names) - 1)
     used = [i for i in numbers if i != target]
@@ -48,9 +50,3 @@ def _loading(path: Path) -> list[str]:
         f"x = np.loadtxt({how}, usecols={columns}, ndmin=2)  # without {left}",
         f"y = np.loadtxt({how}, usecols={target}{kind})  # {names[target]}{note}",
     ]
-
-
-def _is_number(cell: str) -> bool:
-    with suppress(ValueError):
-        return float(cell) == float(cell)
-    return False

@@ -10,7 +10,7 @@ import numpy as np
 
 from keraskit import files
 from keraskit.datasets.array_files import read_arrays, reading
-from keraskit.datasets.checks import MOST_CLASSES
+from keraskit.datasets.splitting import MOST_CLASSES
 from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.metrics import Values, probabilities

@@ -164,7 +164,7 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         problem = f"{name} and {recipe.name}'s model differ: one has text as input, the other numbers."
         raise UserError(problem, 'Numbers as text become some by .astype(float); text takes a dtype="string".')
     if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
-        return splits.map(Split.in_a_column)  # F1Score, R2Score and other metrics need such targets
+        return splits.map(lambda split: dataclasses.replace(split, targets=lambda _, y: y[:, None]))  # as F1Score needs
     return splits
 
 

@@ -53,7 +53,7 @@ def test_a_name_of_none_or_of_two_classes():
         ("golden retreiver", "Did you mean golden_retriever?"),
         ("-1", "names no class of ImageNet"),
         ("9" * 5_000, "names no class of ImageNet"),
-        ("n99999999", "by name or index, are tench, goldfish"),
+        ("n99999999", "Its classes are tench, goldfish"),
         ("", "names no class of ImageNet"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
@@ -70,7 +70,7 @@ def test_classes_called_by_numbers_have_no_indices():
     labels = Labels(["10", "3", "7"], "this run")
     assert labels.find(["3", "7", "10"]) == {"3": 1, "7": 2, "10": 0}
     for words in (["0", "1", "2"], ["3", "1"], ["03"]):
-        with pytest.raises(UserError, match=r"names no class of this run\..* by name, are 10, 3, 7"):
+        with pytest.raises(UserError, match=r"names no class of this run\..* Its classes are 10, 3, 7"):
             labels.find(words)
 
 
@@ -96,7 +96,7 @@ def test_what_is_no_class_is_one_line(tmp_path):
         [
             (
                 ["cat/a.jpg", "unicorn/b.jpg"],
-                "'unicorn' names no class of this run. Its classes, by name or index, are",
+                "'unicorn' names no class of this run. Its classes are",
             ),
             (["cat/a.jpg", "cover.jpg"], "'cover' names no class of this run"),
             (["00.jpg"], "'00.jpg' names no class of this run"),  # a number is no label

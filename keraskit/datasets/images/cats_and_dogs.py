@@ -59,15 +59,13 @@ caffe = _pictures("caffe", None)  # all photographs, in BGR order minus ImageNet
 
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
     """Return the path of the photographs and how it was found; None if only drawings are available."""
+    if data_dir:
+        return data_dir, "--data-dir"
     archive = system.keras_home() / "datasets" / ARCHIVE
-    size = archive.stat().st_size if not data_dir and system.is_file(archive) else 0
-    if data_dir or size == BYTES:
-        known = "Microsoft's public archive in Keras's cache, known by its size"
-        return (data_dir, "--data-dir") if data_dir else (archive, known)
+    if system.is_file(archive) and archive.stat().st_size == BYTES:
+        return archive, "Microsoft's public archive in Keras's cache, known by its size"
     if not download:
-        part = f"; {archive} has {size:,} of {BYTES:,} bytes" if size else ""
-        how = "--data-dir names photographs, --download fetches 786 MB of them"
-        return None, f"keraskit's own pen ({how}{part})"
+        return None, "keraskit's own pen (--data-dir names photographs, --download fetches 786 MB of them)"
     import keras
 
     with explained("The photographs could not be downloaded", f"Fetch {URL} yourself and name it with --data-dir."):

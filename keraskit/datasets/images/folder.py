@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -59,13 +59,13 @@ class Pictures:
         pairs = [_mixed(self.layout.splits[split], self.limit) for split in SPLITS]
         names, labels = [name for each in pairs for name, _ in each], np.concatenate([*map(labels_of, pairs)])
         pixels = OnDisk(shape)
-        found = read(self.files, names, pixels, shape, self.crop)
-        bad, where = found.bad, self.files.root
+        digests, bits, bad, squeezed = read(self.files, names, pixels, shape, self.crop)
+        where = self.files.root
         if len(bad) > MOST_BAD * len(names):
             problem = f"{len(bad):,} of {len(names):,} pictures in {where} cannot be used: {listed(bad)}"
             advice = f"Up to {MOST_BAD:.0%} are left out; save these as JPEG or PNG, or remove them."
             raise UserError(f"{problem}.", advice)
-        prints = np.array([int(digest[:16] or "0", 16) for digest in found.digests], np.uint64)
+        prints = np.array([int(digest[:16] or "0", 16) for digest in digests], np.uint64)
         parts = np.split(np.arange(len(names)), np.cumsum([*map(len, pairs)])[:-1])
         rows = {split: part[[names[i] not in bad for i in part]] for split, part in zip(SPLITS, parts, strict=True)}
         tested = np.isin(prints[rows["train"]], prints[np.concatenate([rows["validation"], rows["test"]])])
@@ -76,13 +76,13 @@ class Pictures:
         notes += [] if self.limit else splitting.check_classes(present, self.classes, where)
         notes.append(f"split: {self.layout.how}")
         notes += [f"left out {len(bad):,} that cannot be used: {listed(bad)}"] if bad else []
-        notes += [f"16-bit pictures of which none uses more than {found.bits} are read so"] if found.bits < 16 else []
-        if not (self.crop or self.layout.document) and len(found.squeezed) >= MOST_BAD * len(names):
-            few, shaped = f"{len(found.squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
-            notes.append(f"squeezed to {shaped}: {few}, such as {found.squeezed[0]}; --crop takes their centre instead")
+        notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits < 16 else []
+        if not (self.crop or self.layout.document) and len(squeezed) >= MOST_BAD * len(names):
+            few, shaped = f"{len(squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
+            notes.append(f"squeezed to {shaped}: {few}, such as {squeezed[0]}; --crop takes their centre instead")
         if strangers := self.layout.strangers:
             notes.append(f"left out {len(strangers):,} pictures of no class or split, such as {strangers[0]}")
-        lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, found.digests, strict=True)))
+        lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, digests, strict=True)))
         source = self.source | {
             "sha256": hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),
             "left_out": bad,
@@ -91,7 +91,7 @@ class Pictures:
             "notes": notes,
             "counts": {split: len(each) for split, each in rows.items()},
         }
-        inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape, found.bits, self.crop)
+        inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape, bits, self.crop)
 
         def made(rows: np.ndarray) -> Split:
             places, classes = tensors((rows, labels[rows]))
@@ -106,17 +106,13 @@ class Pictures:
         return Splits(train, validation, test, self.classes, source, prints[rows["train"]])
 
 
-class Read(NamedTuple):
-    """Each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images."""
+def read(
+    files: Any, names: list[str], pixels: Any, shape: tuple[int, ...], crop: bool = False
+) -> tuple[list[str], int, dict[str, str], list[str]]:
+    """Decode each image once into `pixels`; decode 16-bit images again if all of them use fewer bits.
 
-    digests: list[str]
-    bits: int
-    bad: dict[str, str]
-    squeezed: list[str]
-
-
-def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...], crop: bool = False) -> Read:
-    """Decode each image once into `pixels`; decode 16-bit images again if all of them use fewer bits."""
+    Returns each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images.
+    """
     from rich.console import Console
     from rich.progress import track
 
@@ -145,7 +141,7 @@ def read(files: Any, names: list[str], pixels: Any, shape: tuple[int, ...], crop
         if highest and bits < 16:
             pixels[i] = decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop)
     bad = {name: problem for name, (*_, problem) in zip(names, found, strict=True) if problem}
-    return Read([digest for digest, *_ in found], bits, bad, sorted(squeezed))
+    return [digest for digest, *_ in found], bits, bad, sorted(squeezed)
 
 
 class OnDisk:

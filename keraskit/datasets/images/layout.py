@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keraskit.datasets import splitting
-from keraskit.datasets.checks import MOST_CLASSES
 from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, listed
-from keraskit.datasets.splitting import SPLITS
+from keraskit.datasets.splitting import MOST_CLASSES, SPLITS
 from keraskit.errors import UserError
 
 SHARES = (70, 15, 15)  # percent to train, validate and test

@@ -20,7 +20,6 @@ class Labels:
         alone = {name: k for k, name in enumerate(plain) if plain.count(name) == 1}
         numbered = any(name.isdecimal() for name in names)  # as in folders 3, 7 and 10, which are no indices
         by_index = {} if numbered else {str(k): k for k in range(len(names))}
-        self.kinds = "name" if numbered else "name or index"
         self._ways = (
             lambda word: exact.get(word, alone.get(_plain(word))),
             lambda word: by_id.get("".join(re.findall(r"(?<![a-z0-9])n\d{8}(?!\d)", word.casefold()))),
@@ -36,7 +35,7 @@ class Labels:
             return best
         if unknown := [word for word in words if not any(word in each for each in found)]:
             few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
-            advice = f"{did_you_mean(unknown[0], self.names)} Its classes, by {self.kinds}, are {few}."
+            advice = f"{did_you_mean(unknown[0], self.names)} Its classes are {few}."
             raise UserError(f"{unknown[0]!r} names no class of {self.owner}.", advice)
         problem = f"{', '.join(words[:12])} name classes of {self.owner} in several ways"
         raise UserError(f"{problem}.", "Take names for all, or WordNet ids, or indices.")
@@ -54,9 +53,9 @@ class Labels:
             truth |= {root / name: self.names[classes[word]] for name, word in words.items()}
             skipped |= folder.skipped
         if not truth:
-            why = f": {listed(skipped)}" if skipped else ""
-            problem = f"{', '.join(map(str, folders)) or 'None'} is no folder that holds pictures{why}."
-            raise UserError(problem, "--evaluate needs pictures whose class is known: a subfolder per class.")
+            problem = f"{', '.join(map(str, folders)) or 'None'} is no folder that holds pictures"
+            problem += f": {listed(skipped)}" * bool(skipped)
+            raise UserError(f"{problem}.", "--evaluate needs pictures whose class is known: a subfolder per class.")
         return truth
 
     def _word(self, name: str) -> str:

@@ -219,7 +219,9 @@ def test_classes_that_differ_in_capitals_alone_are_noted(photographs):
 def test_a_class_that_training_lacks_is_refused_before_anything_is_decoded():
     """Also where only the first examples are used."""
     names = [f"{split}/{kind}/{i}.jpg" for split, kind in (("train", "Apple"), ("val", "apple")) for i in range(9)]
-    with pytest.raises(UserError, match=r"train has no example of 'apple'\. Is it 'Apple'\? Then rename its folder"):
+    with pytest.raises(
+        UserError, match=r"train has no example of 'apple'\. A class has one name in all splits, capitals"
+    ):
         arrange([*names, *(f"{split}/berry/{i}.jpg" for split in ("train", "val") for i in range(9))], "here")
 
 
@@ -425,7 +427,7 @@ def test_the_public_archive_is_fetched_only_when_asked_for_and_used_when_it_is_w
     monkeypatch.setattr(keras.utils, "get_file", get_file)
     archive.write_bytes(bytes(700))
     place, found = cats_and_dogs.photographs(None, False)
-    assert place is None and not asked and "has 700 of 824,887,076 bytes" in found
+    assert place is None and not asked and "--download fetches" in found
     assert cats_and_dogs.unit(download=True).classes == ("blue", "red")
     assert asked == [("kagglecatsanddogs_5340.zip", cats_and_dogs.URL, cats_and_dogs.SHA256, "sha256")]
     with pytest.raises(UserError, match=r"could not be downloaded: URL .* name it with --data-dir"):
