@@ -34,7 +34,7 @@ from keraskit.models.graph import operations  # noqa: E402
 from keraskit.recipe import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
-from keraskit.training.fit import StopOnNonFinite, train_function  # noqa: E402
+from keraskit.training.fit import train_function  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
 from keraskit.training.setup import TrainingSetup, prepare  # noqa: E402
 
@@ -127,7 +127,8 @@ def keraskits(setup: TrainingSetup) -> Timed:
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
-        model, known = setup.training_copy, {"callbacks": [StopOnNonFinite()], "verbose": 0, "shuffle": False}
+        model, stop = setup.training_copy, keras.callbacks.TerminateOnNaN()
+        known = {"callbacks": [stop], "verbose": 0, "shuffle": False}
         with setup.devices.scope, mock.patch.object(model, "train_function", functions(steps)):
             model.fit(shuffled.batches(end=epochs), steps_per_epoch=steps, epochs=epochs, **known)
 

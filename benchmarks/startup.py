@@ -44,8 +44,8 @@ KERASKIT = """
 import os
 from keraskit import start
 start.start_tensorflow()
-from keraskit.training.fit import StopOnNonFinite
-StopOnNonFinite.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
+from keraskit.training.callbacks import Checkpoints
+Checkpoints.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 from keraskit.cli.app import command_line
 command_line(["run", "mlp"])
 """

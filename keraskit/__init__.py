@@ -10,14 +10,14 @@ from keraskit.start import QuietImport
 
 if TYPE_CHECKING:
     from keraskit.recipe import Recipe
-    from keraskit.training.result import RunResult
+    from keraskit.training.runner import RunResult
 
 _HOMES = {
     "Augmentation": "keraskit.augment",
     "Pretrained": "keraskit.recipe",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",
-    "RunResult": "keraskit.training.result",
+    "RunResult": "keraskit.training.runner",
     "UserError": "keraskit.errors",
     "from_arrays": "keraskit.datasets.arrays",
     "load_recipe": "keraskit.registry",

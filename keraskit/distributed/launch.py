@@ -27,8 +27,21 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     print(f"launch         {workers} workers; output of all but the first goes to {printable(logs)}", flush=True)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
-    started: list[subprocess.Popen[bytes]] = []
+    configs = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(workers)]
+    codes = run_all(words, [{"TF_CONFIG": json.dumps(each)} for each in configs], logs)
+    for index, code in enumerate(codes):
+        if code:
+            where = f"See {logs}/worker-{index}.log." if index else "See above."
+            raise ended(f"Worker {index}", code, where)
 
+
+def run_all(words: Sequence[str], environments: Sequence[dict[str, str]], logs: Path) -> list[int]:
+    """Run `keraskit WORDS` in one process per environment, at once, and return their exit codes.
+
+    The output of all but the first is appended to `worker-1.log` and so on in `logs`. Signals are forwarded; raises
+    Stopped after one.
+    """
+    started: list[subprocess.Popen[bytes]] = []
     asked = 0
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -38,12 +51,11 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
             process.send_signal(number)
 
     with ExitStack() as stack, signals.sent_to(pass_on):
-        for index in range(workers):
-            config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        for index, environment in enumerate(environments):
             log = stack.enter_context((logs / f"worker-{index}.log").open("ab")) if index else None
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keraskit", *words],  # -P: ignore a numpy.py in this folder
-                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -54,11 +66,12 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
         codes = [process.wait() for process in started]
     if number := asked or next((code - 128 for code in codes if code - 128 in signals.CAUGHT), 0):
         raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
-    for index, code in enumerate(codes):
-        if code:
-            where = f"See {logs}/worker-{index}.log." if index else "See above."
-            kind = UserError if code == UserError.code else RunStopped  # pass on a worker's UserError
-            raise kind(f"Worker {index} ended with code {code}.", where)
+    return codes
+
+
+def ended(what: str, code: int, advice: str) -> UserError:
+    """Return the error for a process that failed; bad input stays bad input."""
+    return (UserError if code == UserError.code else RunStopped)(f"{what} ended with code {code}.", advice)
 
 
 def free_ports(count: int) -> list[int]:

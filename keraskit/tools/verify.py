@@ -57,7 +57,7 @@ def verify_all(*paths: Path, recipe: Path | None = None) -> None:
 
 def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, Any]]:
     """Return each fact of a finished run, as recorded and as recomputed from its model and data."""
-    facts, written = resume.read(folder, "test", "best_epoch"), folder.read_json("metrics.json")
+    facts, written = manifest.read(folder, *resume.NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), reopen(folder, named)
     measured = infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = outputs.examine(model, splits.train, facts.get("class_output"))

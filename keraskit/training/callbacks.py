@@ -103,8 +103,12 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save if a checkpoint is due or a signal has come. `batch` is the last step of an execution, counted from 0.
 
-        After an epoch's last step, or if a callback has stopped the training, `on_epoch_end` saves instead.
+        After an epoch's last step, or if a callback has stopped the training, `on_epoch_end` saves instead. Raises
+        UserError if the loss is no finite number.
         """
+        if not math.isfinite(loss := (logs or {}).get("loss", 0.0)):
+            where = f"by step {min(batch + 1, self.steps)} of epoch {self._epoch + 1}"
+            raise UserError(f"The loss became {loss} {where}.", "Lower --learning-rate.")
         before, self._done = self._done, max(self._done, min(batch + 1, self.steps))
         due = self._done // self.every > before // self.every or self.patience.asked
         if due and self._within and self._done < self.steps and not self.model.stop_training:

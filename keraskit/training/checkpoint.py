@@ -1,6 +1,5 @@
 """Checkpoint: the state of a training in one file: the value of every variable, and all else needed to resume."""
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,13 +39,9 @@ class Position(pydantic.BaseModel):
 
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint as `np.savez` does, but array by array, to avoid a second copy of the weights in memory."""
-    arrays = {"position": np.array(position.model_dump_json()), **variables(model, position.step > 0), **more}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                array = value if isinstance(value, np.ndarray) else value.numpy()
-                np.lib.format.write_array(file, array, allow_pickle=False)
+    """Write a checkpoint. Variables become arrays one by one, so there is no second copy of the weights in memory."""
+    state = np.array(position.model_dump_json())
+    np.savez(path, allow_pickle=False, position=state, **variables(model, position.step > 0), **more)
 
 
 def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Training with Keras's `fit`, from the first step or from a checkpoint."""
 
 import itertools
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +46,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None
             validation_data=cluster.distribute(validation),
             initial_epoch=position.epoch,
             epochs=end,
-            callbacks=[StopOnNonFinite(), *callbacks],
+            callbacks=callbacks,
             verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # no progress bar in a log file
             shuffle=False,  # the dataset shuffles itself
         )
@@ -93,17 +92,3 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
         return one(iterator) if most == 1 else several(iterator, tf.constant(count))
 
     return execute
-
-
-class StopOnNonFinite(keras.callbacks.Callback):
-    """Raise UserError at the step where the loss becomes infinite or NaN."""
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            what = "infinite" if math.isinf(loss) else "not a number"
-            where = f"by step {min(batch + 1, self.params['steps'])} of epoch {self._epoch + 1}"
-            raise UserError(f"The loss became {what} {where}.", "Lower --learning-rate.")

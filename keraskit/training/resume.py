@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keraskit.config import KNOBS, RunConfig
+from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable
 from keraskit.recipe import Recipe
 from keraskit.registry import find_card, recipes_available
@@ -28,23 +28,34 @@ OF_MORE_EPOCHS = ("asked", "command", "config", "optimizer")
 OUTDATED = ("ended", "error", "test", "verdict", "advice", "regression")
 
 
+def alike(
+    config: RunConfig, options: dict[str, Any], name: str, source: Path | None
+) -> Iterator[tuple[RunFolder, dict[str, Any], bool]]:
+    """Yield the runs of recipe `name` that were given these knobs and options, newest first.
+
+    With each come its manifest, and whether the code in `source`, the recipe's file, is unchanged since.
+    """
+    wanted = words({"knobs": config.given(), "options": options}, source)
+    for folder, facts in manifest.runs(config.output_dir / name):
+        asked = facts.get("asked") or {}
+        if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
+            yield folder, facts, asked.get("code") == wanted["code"]
+
+
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
     """Find the newest unfinished run in the output folder with the same knobs and options, for `--resume`.
 
     Raises UserError if the recipe's code has changed since the run began.
     """
-    wanted = words({"knobs": config.given(), "options": options}, recipe.source)
-    for folder, facts in manifest.runs(Path(config.output_dir) / recipe.name):
-        asked = facts.get("asked") or {}
-        if facts.get("status") == "finished" or any(asked.get(n) != wanted[n] for n in ("knobs", "options")):
+    for folder, facts, same_code in alike(config, options, recipe.name, recipe.source):
+        changes = changed(recipe, facts["asked"])
+        if facts.get("status") == "finished" or (same_code and changes):
             continue
-        changes = changed(recipe, asked)
-        if asked.get("code") != wanted["code"]:
-            said = f"{changes}." if changes else f"`{resume_command(folder.path, facts)}` goes on with it as it is now."
-            problem = f"{recipe.name}'s code was changed since {short(folder.path)} began: {said}"
-            raise UserError(problem, "Without --resume a new run begins.")
-        if not changes:
+        if same_code:
             return folder
+        said = f"{changes}." if changes else f"`{resume_command(folder.path, facts)}` goes on with it as it is now."
+        problem = f"{recipe.name}'s code was changed since {short(folder.path)} began: {said}"
+        raise UserError(problem, "Without --resume a new run begins.")
     print("resume         no unfinished run has these flags, so a new one begins", flush=True)
     return None
 
@@ -63,7 +74,7 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
             f"{path} holds no unfinished run.", "Name a run's folder; with --epochs a finished one goes on."
         )
     with folder.alone():
-        facts = read(folder)
+        facts = manifest.read(folder, *NEEDED)
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
         return None
     if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
@@ -71,20 +82,9 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     return folder
 
 
-def read(folder: RunFolder, *more: str) -> dict[str, Any]:
-    """Read the manifest of a run to resume. Raises UserError if required entries are missing."""
-    try:
-        facts = manifest.read(folder, *NEEDED, *more)
-        if unknown := set(facts["asked"]["knobs"]) - set(KNOBS):
-            raise UserError(f"{min(unknown)} is no knob.")
-        return facts
-    except UserError as error:
-        raise UserError(f"{folder.path / MANIFEST} does not say how this run was started: {error}") from error
-
-
 def asked(folder: RunFolder, epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """Return the knobs and options of a run as they were given, with the run's current output folder."""
-    given = read(folder)["asked"]
+    given = manifest.read(folder, *NEEDED)["asked"]
     knobs = given["knobs"] | {"output_dir": folder.path.resolve().parent.parent}
     return RunConfig(**knobs | ({"epochs": epochs} if epochs else {})), dict(given["options"])
 
@@ -94,7 +94,7 @@ def recipe_of(folder: RunFolder, named: Path | None = None) -> Recipe:
 
     Raises UserError if the file must be named, or if the recipe has changed.
     """
-    facts = read(folder)
+    facts = manifest.read(folder, *NEEDED)
     source, given = facts.get("source"), facts["asked"]
     if named:
         card = find_card(str(named))
@@ -126,7 +126,7 @@ def opened(
     """Open the folder of a new run, or of the `run` to resume; lock it and record the run's status in the manifest.
 
     `facts` are entries of the manifest. Yields the folder, or None for a worker that writes nothing; and the checkpoint
-    to resume from, or None.
+    to resume from, or None. An error that an unchanged command can get over names the command that resumes the run.
     """
     from keraskit.runs import report
     from keraskit.training.checkpoint import Checkpoint, Position
@@ -138,7 +138,7 @@ def opened(
     folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
     print(f"run folder     {printable(short(folder.path))}", flush=True)
     with folder.alone():
-        before = read(folder) if run else facts
+        before = manifest.read(folder, *NEEDED) if run else facts
         if run:
             position = start.position if start else Position()
             check(folder, before, facts, position, setup.settings.epochs)
@@ -147,11 +147,16 @@ def opened(
             facts = begin(folder, before, facts, position)
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
-            with advising(command), folder.recorded(**facts):
+            with folder.recorded(**facts):
                 yield folder, start
-        except BaseException:
+        except BaseException as error:
             with suppress(Exception):  # why the run ended says more
                 report.write_report(folder)
+            if isinstance(error, Stopped):
+                raise Stopped(error.number, f"{str(error) or 'Interrupted.'} Go on with: {command}") from None
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                problem = f"{error.filename or 'A file'}: {error.strerror or error}."
+                raise UserError(problem, f"When that is mended, go on with: {command}") from error
             raise
         report.write_report(folder)
 
@@ -182,17 +187,3 @@ def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
     resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
     known = {name: today[name] for name in (*OF_TODAY, *more)} | dict.fromkeys(OUTDATED)
     return known | {"resumed": [*(before.get("resumed") or []), resumed]}
-
-
-@contextmanager
-def advising(command: str) -> Iterator[None]:
-    """Add the command that resumes the run to the error that stops it."""
-    try:
-        yield
-    except Stopped as stopped:
-        raise Stopped(stopped.number, f"{str(stopped) or 'Interrupted.'} Go on with: {command}") from None
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        problem = f"{error.filename or 'A file'}: {error.strerror or error}."
-        raise UserError(problem, f"When that is mended, go on with: {command}") from error

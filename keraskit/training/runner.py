@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,11 +16,27 @@ from keraskit.text import counted
 from keraskit.training import hardware, outputs, previous, resume, scale
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
-from keraskit.training.result import RunResult
 from keraskit.training.settings import different, fields, settle, words
 from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 LABELS = {"steps_per_execution": "steps at once", "micro_batches": "micro batches"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """The result of a run.
+
+    Args:
+        model: the trained model with its best weights by validation, in float32.
+        history: one row per epoch: epoch, metrics, validation metrics, seconds.
+        metrics: metrics on the test split, such as `{"loss": 0.06, "accuracy": 0.982}`.
+        folder: the run folder; None for a worker that is not the chief.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]] = dataclasses.field(repr=False)
+    metrics: dict[str, float]
+    folder: Path | None
 
 
 def train(

@@ -15,7 +15,7 @@ from keraskit.config import Settings, flags
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError, did_you_mean, sentence
+from keraskit.errors import UserError, lasting, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import ARRAYS, Recipe, call, place
@@ -122,14 +122,16 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
     """Call the recipe's builder. Raises UserError if Keras cannot build or serialise the model."""
     try:
         model = call(recipe.build, settings.arguments)
+        if model and recipe.class_output:
+            model.get_layer(recipe.class_output)
     except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, tf.errors.OpError) as error:
         takes = inspect.signature(recipe.build).parameters
         own = flags({name: value for name, value in settings.options.items() if name in takes})
         problem = f"{recipe.name} cannot be built{own and f' with {own}'}: {sentence(error)}"
         raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error
-    if not isinstance(model, keras.Model):
-        problem = f"{place(recipe.build)} returns {model and type(model).__name__}, and no model."
-        raise UserError(problem, "End it with `return keras.Model(inputs, outputs)`.")
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        problem = f"{place(recipe.build)} returns {lasting(model)}, and no model whose inputs are known."
+        raise UserError(problem, "Begin with a keras.Input, and end with `return keras.Model(inputs, outputs)`.")
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
     except Exception as error:  # custom layers may raise anything
@@ -144,14 +146,8 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
     `source` is the return value of the recipe's `data`. Raises UserError if the model does not fit the data.
     """
     name, classes = source.source["name"], source.classes
-    if not getattr(model, "inputs", None):
-        raise UserError(f"The inputs of the model, a {type(model).__name__}, are not known.", "Add a keras.Input.")
     if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
         raise UserError(f"The model takes batches of {fixed[0]} alone.", "Give keras.Input a shape alone.")
-    names = [layer.name for layer in model.layers]
-    if recipe.class_output and recipe.class_output not in names:
-        advice = did_you_mean(recipe.class_output, names) or f"Its layers are {', '.join(names)}."
-        raise UserError(f"class_output={recipe.class_output!r} is no layer of the model.", advice)
     shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     if classes and shape != (None, len(classes)) and not (shape == (None, 1) and len(classes) == 2):
         problem = f"The model ends in {shape[1:]}; one label per example of {name} needs ({len(classes)},)."

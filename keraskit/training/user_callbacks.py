@@ -1,6 +1,6 @@
 """UserCallbacks: the user's own Keras callbacks, with their state saved in the checkpoint and restored from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,16 +84,14 @@ def own(recipe: Recipe, settings: Settings, model: keras.Model, monitored: tuple
 
     SwapEMAWeights is left out if the optimizer averages weights: every run validates, saves and tests the averages.
     """
-    mine = recipe.callbacks() if recipe.callbacks else []
-    wrong = (
-        [each for each in mine if not isinstance(each, keras.callbacks.Callback)]
-        if isinstance(mine, list | tuple)
-        else [mine]
-    )
-    if recipe.callbacks and wrong:
-        problem = f"{place(recipe.callbacks)} returns {lasting(wrong[0])}."
-        raise UserError(problem, "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)].")
-    made = [*mine, *(from_file(settings.callbacks) if settings.callbacks else [])]
+    made: list[keras.callbacks.Callback] = []
+    named = from_file(settings.callbacks) if settings.callbacks else None
+    for function in [each for each in (recipe.callbacks, named) if each]:
+        listed = function()
+        if not isinstance(listed, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in listed):
+            advice = "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)]."
+            raise UserError(f"{place(function)} returns {lasting(listed)}.", advice)
+        made += listed
     if settings.patience:
         (name, sign), patience = monitored, settings.patience
         made.append(keras.callbacks.EarlyStopping(name, patience=patience, mode="max" if sign > 0 else "min"))
@@ -108,12 +106,10 @@ def averages(optimizer: keras.optimizers.Optimizer) -> bool:
     return any(each.use_ema for each in getattr(optimizer, "optimizers", [optimizer]))
 
 
-def from_file(word: str) -> list[keras.callbacks.Callback]:
-    """Call the function of `file.py:function` and return its list. Raises UserError if the call fails."""
+def from_file(word: str) -> Callable[[], Any]:
+    """Import the function of `file.py:function`."""
     file, _, name = word.rpartition(":")
-    if not Path(file).is_file() or not file.endswith(".py"):
+    function = getattr(import_file(Path(file), "keraskit_callbacks"), name, None) if Path(file).is_file() else None
+    if function is None:
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
-    try:
-        return list(getattr(import_file(Path(file), "keraskit_callbacks"), name)())
-    except Exception as error:  # the user's own code may raise anything
-        raise UserError(f"--callbacks {word}: {type(error).__name__}: {error}.", "Mend the file.") from error
+    return function

@@ -65,19 +65,19 @@ def test_the_line_is_shown_with_a_hint(name, here):
 
 
 REFUSED = {  # what stands in the file, what is written instead, and what is said of it
-    "no model": ("    return keras.Model(inputs, outputs)", "", "build returns None, and no model. End it with"),
+    "no model": ("    return keras.Model(inputs, outputs)", "", "build returns None, and no model whose"),
     "a fixed batch": ("keras.Input((8, 8, 1))", "keras.Input(batch_shape=(16, 8, 8, 1))", "batches of 16"),
-    "unknown inputs": ("keras.Model(inputs, outputs)", "keras.Sequential([layers.Dense(4)])", "are not known"),
+    "unknown inputs": ("keras.Model(inputs, outputs)", "keras.Sequential([layers.Dense(4)])", "built=False>, and no"),
     "nothing compiled": ("    model.compile(", "    dict(optimizer=", "did not call model.compile"),
     "no flatten": ("layers.Flatten()(inputs)", "inputs", "one label per example of arrays needs (4,)"),
     "one-hot loss": ("sparse_categorical", "categorical", "Labels as numbers go with sparse losses"),
     "one-hot labels": ("arange(120) % 4", "eye(4, dtype='f4')[np.arange(120) % 4]", "one-hot rows with categorical"),
     "no callbacks": ("return [Watches()]", "return None", "callbacks returns None. Return a list"),
     "a number": ("return [Watches()]", "return 3", "callbacks returns 3. Return a list"),
-    "a class": ("return [Watches()]", "return [Watches]", "Watches'>. Return a list of callbacks, such as"),
+    "a class": ("return [Watches()]", "return [Watches]", "Watches'>]. Return a list of callbacks, such as"),
     "a dataset": ("data=data", "data=lambda: keras.utils.timeseries_dataset_from_array(x, y, 4)", "from_arrays(x_"),
     "a generator": ("data=data", "data=(pair for pair in zip(x, y))", "data= takes a function, and is a generator"),
-    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "is no layer of the model"),
+    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "No such layer: densse. Existing layers are"),
     "softmax twice": ('loss="sparse_categorical_crossentropy"',
                       "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)", "leave from_logits"),
     "no softmax": (', activation="softmax"', "", "end it in a softmax, or take a loss with from_logits=True"),

@@ -22,7 +22,7 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Shard, ranges
 from keraskit.distributed import cluster, launch, repairs
-from keraskit.distributed.workers import find_workers
+from keraskit.distributed.cluster import find_workers
 from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 

@@ -161,7 +161,7 @@ def test_callbacks_of_the_command_line_are_those_of_the_file(tmp_path):
     (tmp_path / "mine.py").write_text(f"import keras\n\n\ndef make():\n    return [{stopping}]\n")
     result = keraskit.run("mlp", output_dir=tmp_path, callbacks=f"{tmp_path / 'mine.py'}:make", **KNOBS)
     assert [row["epoch"] for row in result.history] == [1, 2]
-    for word, says in (("mine.py:other", "AttributeError"), ("mine.py", "file.py:func"), ("no.py:make", "names no")):
+    for word, says in (("mine.py:other", "names no"), ("mine.py", "file.py:func"), ("no.py:make", "names no")):
         with pytest.raises(UserError, match=says):
             user_callbacks.from_file(f"{tmp_path / word}")
 

@@ -183,8 +183,8 @@ def test_what_cannot_go_on_is_one_line_and_stays_as_it_was(broken, tiny_run, tmp
     refused(copy("data", data=facts["data"] | {"sha256": "0" * 64}), 2, "data is not what this run began with")
     refused(copy("recipe", asked=asked | {"recipe": {"epochs": "9"}}), 2, "not cnn as it is now: epochs 9")
     refused(copy("python", recipe="mine"), 2, "mine, was made in Python. Its own command goes on: keraskit run cnn")
-    refused(copy("none", asked=None), 2, "does not say how")
-    refused(copy("knobs", asked=asked | {"knobs": {"epoch": 3}}), 2, "does not say how")
+    refused(copy("none", asked=None), 2, "it lacks asked.knobs")
+    refused(copy("knobs", asked=asked | {"knobs": {"epoch": 3}}), 2, "There is no flag --epoch")
     refused(copy("smaller", asked=asked | {"options": {"filters": [4, 3]}}), 2, "does not fit the model")
     damaged = copy("damaged")
     content = bytearray((damaged / "checkpoint.npz").read_bytes())
@@ -221,14 +221,14 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_no_such_model(tmp_pat
         loss = lambda labels, probabilities: keras.ops.sum(probabilities, axis=-1) * float("nan")  # noqa: E731
         model.compile("adam", loss, metrics=["accuracy"])
 
-    with pytest.raises(UserError, match=r"became not a number by step 32 of epoch 1\. Lower --learning-rate"):
+    with pytest.raises(UserError, match=r"became nan by step 32 of epoch 1\. Lower --learning-rate"):
         keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=no_number), output_dir=tmp_path, xla="off", **MLP)
     folder = RunFolder(only(tmp_path))
     assert folder.read_json("run.json")["status"] == "failed" and not (folder.path / "model.keras").exists()
     page = (folder.path / "report.html").read_text().partition("</header>")[0]
-    assert "this run failed" in page and "became not a number by step 32 of epoch 1. Lower --learning-rate" in page
+    assert "this run failed" in page and "became nan by step 32 of epoch 1. Lower --learning-rate" in page
     assert "0 of 3 epochs are done" in page and f"keraskit resume {folder.path}" in page
-    assert "became not a number" in listing.table([tmp_path])[0][0][listing.HEAD.index("result")]
+    assert "became nan" in listing.table([tmp_path])[0][0][listing.HEAD.index("result")]
 
 
 def test_signals_are_handled_for_the_length_of_a_block_alone():
