@@ -71,13 +71,14 @@ def _compact(model: keras.Model, graph: Any) -> str:
     lines = [f"digraph G {{ ranksep=0.25 node [shape=box style=rounded fontname={FONT} fontsize=11 height=0.1]"]
     for name, inside in boxes.items():
         called = (getattr(getattr(layer, "activation", None), "__name__", "") for layer in inside)
-        kinds = Counter(f"{type(layer).__name__} {name}".strip() for layer, name in zip(inside, called, strict=True))
+        pairs = zip(inside, called, strict=True)
+        kinds = Counter(f"{type(layer).__name__} {end}".removesuffix(" linear").strip() for layer, end in pairs)
         words = ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in kinds.items())
         shapes = [tensor.shape[1:] for tensor in keras.tree.flatten(getattr(inside[-1], "output", ()))]
         size = ", ".join(" × ".join("any" if side is None else str(side) for side in shape) for shape in shapes)
         lines.append(f"{json.dumps(name)} [label={json.dumps(f'{name}: {words}{chr(10)}{size}', ensure_ascii=False)}]")
-    pairs = [(homes[edge.get_source()], homes[edge.get_destination()]) for edge in graph.get_edges()]
-    lines += [f"{json.dumps(a)} -> {json.dumps(b)} [arrowsize=0.6]" for a, b in dict.fromkeys(pairs) if a != b]
+    arrows = [(homes[edge.get_source()], homes[edge.get_destination()]) for edge in graph.get_edges()]
+    lines += [f"{json.dumps(a)} -> {json.dumps(b)} [arrowsize=0.6]" for a, b in dict.fromkeys(arrows) if a != b]
     return "\n".join([*lines, "}"])
 
 

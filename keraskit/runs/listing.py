@@ -180,8 +180,8 @@ def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
     for run, place in zip(runs, places(runs), strict=True):
         command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
         command = re.sub(r" --output-dir ('[^']*'|\S+)", "", command)  # the last column says where
-        result = sentence(manifest.reason(run.facts)) if run.facts.get("status") != "finished" else ""
-        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else result
+        why = manifest.reason(run.facts)
+        result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else why and sentence(why)
         status, started = (run.facts.get(name) or "" for name in ("status", "started"))
         started = f"{started[:16].replace('T', ' ')} UTC" if started else ""
         lines.append([f"{command} {place}".strip(), status, result, started, str(run.folder.path)])

@@ -65,11 +65,9 @@ def read(folder: RunFolder, *needed: str) -> dict[str, Any]:
 def reason(run: dict[str, Any]) -> str:
     """Say why a run did not finish; '' if it did."""
     kind, _, said = (run.get("error") or "").partition(": ")
-    if run.get("status") == "finished":
-        return ""
-    return (
-        said if kind in ("UserError", "RunStopped", "Stopped") else run.get("error") or "It was killed, or still runs."
-    )
+    if kind not in ("UserError", "RunStopped", "Stopped"):
+        said = run.get("error") or "It was killed, or still runs."
+    return "" if run.get("status") == "finished" else said
 
 
 def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:

@@ -186,9 +186,7 @@ def errors(targets: np.ndarray, predictions: np.ndarray) -> Iterator[tuple[Figur
     means, ranges = metrics.deciles(targets, predictions)
     axes = _axes(figure := _figure(WIDTH, HEIGHT), "tenth of the true values, the lowest first", "mean absolute error")
     axes.bar(np.arange(1, len(means) + 1), means, color=TRAIN, alpha=0.6)
-    said = ", ".join(
-        f"{mean:.3g} from {low:.3g} to {high:.3g}" for mean, (low, high) in zip(means, ranges, strict=True)
-    )
+    said = ", ".join(f"{off:.3g} from {low:.3g} to {high:.3g}" for off, (low, high) in zip(means, ranges, strict=True))
     yield figure, f"Mean absolute error by tenths of the true values: {said}."
 
 
