@@ -30,7 +30,7 @@ LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("cli", ""): 1_949,
     ("training", "distributed"): 2_463,
     ("runs", "tools", "models"): 3_305,
-    ("datasets", "augment"): 2_619,
+    ("datasets", "augment"): 2_595,
 }
 
 

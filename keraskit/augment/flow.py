@@ -76,7 +76,7 @@ def flow_from_directory(
     The dataset has the attributes `class_indices`, `classes` (the label of each image) and `filenames`.
     """
     files = sources.open_files(Path(directory))
-    classes, pairs, _ = layout.by_class(files.names, files.root, files.skipped)
+    classes, pairs, _ = layout.by_class(files.names)
     names, labels = [name for name, _ in pairs], layout.labels_of(pairs)
     if not names:
         raise UserError(f"{files.root} holds no pictures of classes: {sources.listed(files.skipped)}.")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from annotated_types import Interval
 from keras import ops
-from pydantic import Strict, TypeAdapter, ValidationError
+from pydantic import Strict, TypeAdapter
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, in [0, 1]
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
@@ -49,10 +49,7 @@ class Inputs:
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """Create from the JSON of `dataclasses.asdict`. Raises ValueError for anything else."""
-        try:
-            return TypeAdapter(cls).validate_python(values)
-        except ValidationError as error:
-            raise ValueError(f"{values!r:.200}: {error.errors()[0]['msg']}") from error
+        return TypeAdapter(cls).validate_python(values)
 
     def preprocess(self, pictures: Any, augmentation: Any = None) -> Any:
         """Rescale, standardise and reshape images for the model: float32; for several inputs a dict by name.

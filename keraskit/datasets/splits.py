@@ -92,11 +92,6 @@ class Split:
         """Return the images at these indices, as `load` returns them."""
         return self.load(tf.constant(indices, tf.int64))[0].numpy()
 
-    def augmented(self, indices: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
-        """Return images as augmented with `seed`, (seed, epoch), for a preview; float32, 0 to 255."""
-        numbers = tf.gather(self.augmentation.draws(self.size, seed), indices)
-        return self.augmentation.apply(self.pictures(indices), numbers).numpy()
-
     def limited(self, limit: int | None) -> Split:
         """Return at most `limit` examples, each class in proportion, in their stored order."""
         if not limit or limit >= self.size:
@@ -115,8 +110,7 @@ class Split:
     def balanced(self) -> Split:
         """Return a split with balanced class weights, n / (classes * examples of the class)."""
         if self.labels is None or self.weights is not None:
-            why = "no classes" if self.labels is None else "weights already"
-            raise UserError(f"The data has {why}, so --class-weight makes no sense.", "Leave it out.")
+            raise UserError("--class-weight is for data with classes and without weights of its own.", "Leave it out.")
         counts = np.bincount(self.labels)
         weights = self.size / (np.count_nonzero(counts) * counts[self.labels])
         return dataclasses.replace(self, weights=tensors(weights.astype(np.float32)))

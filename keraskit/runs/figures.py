@@ -68,7 +68,7 @@ def augmented(train: Split, seed: int) -> dict[str, Sheet]:
     if not train.augmentation or not train.augmentation.is_random or train.inputs is None:
         return {}
     chosen = np.arange(min(8, train.size))
-    seen = np.clip(train.augmented(chosen, (seed, 0)).round(), 0, 255).astype(np.uint8)
+    seen = train.augmentation.transform(train.pictures(chosen), (seed, 0)).numpy().clip(0, 255).round().astype(np.uint8)
     pairs = [each for pair in zip(train.pictures(chosen), seen, strict=True) for each in pair]
     captions = ["as it is", "as it was seen"] * len(chosen)
     return {"augmented": Sheet(pairs, captions, "Training pictures in the first epoch")}

@@ -129,6 +129,7 @@ def test_the_same_seed_gives_the_same_whatever_the_batches_and_another_epoch_doe
     assert np.array_equal(whole, SEVEN.transform(x, (7, 0)).numpy())
     assert np.abs(whole - SEVEN.transform(x, (7, 1)).numpy()).mean() > 1
     numbers = draws(30, (7, 0))
+    assert np.array_equal(numbers[:7], draws(7, (7, 0)))  # whatever the count: a preview shows what an epoch sees
     parts = [transform(SEVEN, x[i : i + 7], numbers[i : i + 7]).numpy() for i in range(0, 30, 7)]
     assert np.abs(np.concatenate(parts) - whole).max() < 0.01  # vectorised cosines round differently at an array's end
 

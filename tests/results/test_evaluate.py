@@ -62,7 +62,7 @@ def test_a_name_of_none_or_of_two_classes():
 
 def test_names_ids_and_indices_are_not_mixed():
     for words in (("tench", "n01443537"), ("tench", "1"), ("n01440764", "1")):
-        with pytest.raises(UserError, match=f"{', '.join(words)} name classes of ImageNet in several ways"):
+        with pytest.raises(UserError, match=f"'{words[1]}' names no class of ImageNet as '{words[0]}' does"):
             imagenet.labels().find(words)
 
 

@@ -17,7 +17,7 @@ from keraskit import system
 from keraskit.datasets import splitting
 from keraskit.datasets.images import decode
 from keraskit.datasets.images.layout import Labelled, Layout, labels_of
-from keraskit.datasets.images.sources import listed
+from keraskit.datasets.images.sources import HIDDEN, listed
 from keraskit.datasets.pipeline import in_python
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits, tensors
@@ -80,8 +80,8 @@ class Pictures:
         if not (self.crop or self.layout.document) and len(squeezed) >= MOST_BAD * len(names):
             few, shaped = f"{len(squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
             notes.append(f"squeezed to {shaped}: {few}, such as {squeezed[0]}; --crop takes their centre instead")
-        if strangers := self.layout.strangers:
-            notes.append(f"left out {len(strangers):,} pictures of no class or split, such as {strangers[0]}")
+        skipped = {name: why for name, why in self.layout.skipped.items() if why != HIDDEN}
+        notes += [f"left out: {listed(skipped)}"] if skipped else []
         lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, digests, strict=True)))
         source = self.source | {
             "sha256": hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keraskit.datasets import splitting
-from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, listed
+from keraskit.datasets.images.sources import listed
 from keraskit.datasets.splitting import MOST_CLASSES, SPLITS
 from keraskit.errors import UserError
 
@@ -29,14 +29,14 @@ Path = tuple[str, ...]  # the parts of a name
 class Layout:
     """The classes of a set of images, and its splits as (name, label) pairs, sorted by class and number.
 
-    `how` describes the split, `strangers` are images of no class or split, and `document` tells whether the split is
-    the tutorial's.
+    `how` describes the split, `skipped` says what is left out and why, and `document` tells whether the split is the
+    tutorial's.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, Labelled]
     how: str
-    strangers: list[str]
+    skipped: dict[str, str]
     document: bool
 
 
@@ -51,21 +51,22 @@ def arrange(
     """Sort images into classes and splits by their names only, in whatever order they are given.
 
     Args:
-        names, where, skipped: as in `by_class`.
+        names: relative paths of images, with slashes.
+        where: the folder or archive, for error messages.
         most: images to take from each class of Kaggle's cats and dogs, in the tutorial's order.
         shares: percent to train, validate and test (default: 70, 15, 15; for Kaggle's data set, the tutorial's split).
         by: "random" cuts each class at random with a fixed seed, "name" in the order of names, "group" by whole groups
             at random (default: "random"; for Kaggle's data set, the tutorial's split).
+        skipped: what else lies there, and why it is left out.
 
     Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
     """
-    classes, pairs, places = by_class(names, where, skipped, *_root([tuple(name.split("/")) for name in names]))
-    strangers = sorted(set(names) - set(places))
+    classes, pairs, places = by_class(names, *_root([tuple(name.split("/")) for name in names]))
+    skipped = {name: "is of no class or split" for name in sorted(set(names) - set(places))} | dict(skipped)
     if not 2 <= len(classes) <= MOST_CLASSES:
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
         problem = f"{where} has {len(classes):,} classes of pictures; from two to {MOST_CLASSES:,} are possible"
-        if left := listed({**dict.fromkeys(strangers, "is of no class"), **skipped}):
-            problem += f". Left out: {left}"
+        problem += f". Left out: {listed(skipped)}" * bool(skipped)
         raise UserError(f"{problem}.", advice)
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
@@ -93,32 +94,23 @@ def arrange(
                 (parts[giver], parts[missing]), words = divide(parts[giver], (shares[giver], shares[missing]))
                 how += f"; there is no {SPLITS[missing]}, so {SPLITS[giver]} is cut, {words}"
     splitting.check_classes(dict(zip(SPLITS, map(labels_of, parts), strict=True)), classes, where)
-    return Layout(classes, dict(zip(SPLITS, parts, strict=True)), how, strangers, document)
+    return Layout(classes, dict(zip(SPLITS, parts, strict=True)), how, skipped, document)
 
 
 def by_class(
-    names: Iterable[str], where: object, skipped: Mapping[str, str], root: Path = (), split: bool = False
+    names: Iterable[str], root: Path = (), split: bool = False
 ) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
     """Sort images into classes, by the name of their folder or the start of their own name: cat/1.jpg, cat.0.jpg.
 
-    `names` and `skipped` are those of `where`, a `sources.Folder` or `Archive`. `root` is the folder that contains the
-    class folders or, with `split`, the folders of the splits.
-
-    Returns the classes; (name, label) pairs, sorted by class and number; and for each name its split and the rest of
-    its path below that. Raises UserError if a folder beside the class folders contains no image.
+    `root` is the folder that contains the class folders or, with `split`, the folders of the splits. Returns the
+    classes; (name, label) pairs, sorted by class and number; and for each name its split and the rest of its path below
+    that.
     """
     every = {name: _place(name, root, split) for name in sorted(names, key=lambda name: (_natural(name), name))}
     places = {name: place for name, place in every.items() if class_of(place[1])}
     flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg or cat/0.jpg: the rarer form is ignored
     are_flat = flat[True] > flat[False]
     places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
-    if not are_flat:
-        full = {(which, rest[0]) for which, rest in every.values() if len(rest) > 1}
-        others = {name: _place(name, root, split) for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)}
-        lost = [name for name, (which, rest) in others.items() if len(rest) > 1 and (which, rest[0]) not in full]
-        if lost and places:  # its class would be missing silently
-            problem = f"{where}: a folder has no picture that can be read: {listed({n: skipped[n] for n in lost})}"
-            raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     classes = sorted({class_of(rest) for _, rest in places.values()})
     pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
     return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
@@ -172,13 +164,13 @@ def _place(name: str, root: Path, split: bool) -> tuple[str, Path]:
 
 
 def _root(paths: Sequence[Path]) -> tuple[Path, bool]:
-    """Return the topmost folder with split folders that contain classes, and True; else the classes' folder, False."""
-    found: dict[Path, dict[str, bool]] = defaultdict(dict)
+    """Return the topmost folder with several split folders, and True; else the classes' folder, and False."""
+    found = defaultdict[Path, set[str]](set)
     for path in paths:
         for depth, folder in enumerate(path[:-1]):
-            if split := FOLDERS.get(folder.lower()):
-                found[path[:depth]][split] = class_of(path[depth + 1 :]) != "" or found[path[:depth]].get(split, False)
-    roots = [root for root, splits in found.items() if len(splits) > 1 and any(splits.values())]
+            if folder.lower() in FOLDERS:
+                found[path[:depth]].add(FOLDERS[folder.lower()])
+    roots = [root for root, splits in found.items() if len(splits) > 1]
     nearest = [root for root in roots if len(root) == min(map(len, roots))]
     if len(nearest) == 1:
         return nearest[0], True

@@ -17,7 +17,7 @@ ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
 RUN = "run.json"  # marks a run folder, which is never data
-NO_PICTURE, EMPTY = "has no picture's ending", "is an empty folder"  # why a file is left out
+HIDDEN = "is hidden"  # why a file is left out
 SHOWN = 5  # names listed of each reason
 
 
@@ -74,12 +74,10 @@ class Archive:
         member = self._members[name]
         if member.file_size > MOST_BYTES:
             raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
-        if member.flag_bits & 1:
-            raise OSError("it is encrypted; unpack the archive")
         try:
             return self._zip.read(member)
         except Exception as error:  # as above
-            raise OSError(f"its part of the archive is damaged ({error})") from error
+            raise OSError(f"its part of the archive is damaged or encrypted ({error})") from error
 
 
 def open_files(root: Path) -> Folder | Archive:
@@ -141,11 +139,11 @@ def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str
     for name in every:
         stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
         if any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
-            skipped[name] = "is hidden"
+            skipped[name] = HIDDEN
         elif stem and (dot + ending).lower() in ENDINGS:
             names.append(name)
         else:
-            skipped[name] = NO_PICTURE if name[-1:].strip("/") else EMPTY
+            skipped[name] = "has no picture's ending" if name[-1:].strip("/") else "is an empty folder"
     return names, skipped
 
 

@@ -31,14 +31,12 @@ class Labels:
         words = list(dict.fromkeys(words))
         found = [{word: k for word in words if (k := way(word)) is not None} for way in self._ways]
         best = max(found, key=len)
-        if len(best) == len(words):
-            return best
-        if unknown := [word for word in words if not any(word in each for each in found)]:
+        if unknown := [word for word in words if word not in best]:
             few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
             advice = f"{did_you_mean(unknown[0], self.names)} Its classes are {few}."
-            raise UserError(f"{unknown[0]!r} names no class of {self.owner}.", advice)
-        problem = f"{', '.join(words[:12])} name classes of {self.owner} in several ways"
-        raise UserError(f"{problem}.", "Take names for all, or WordNet ids, or indices.")
+            mixed = f" as {next(iter(best))!r} does" if any(unknown[0] in each for each in found) else ""
+            raise UserError(f"{unknown[0]!r} names no class of {self.owner}{mixed}.", advice)
+        return best
 
     def of_pictures(self, folders: Sequence[str | Path]) -> dict[Path, str]:
         """Return every image below the folders with its class, from the subfolder or the start of the file name.

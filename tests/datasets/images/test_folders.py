@@ -1,6 +1,5 @@
 """Pictures in folders and archives: which are found, their class and split, and what `load` makes of them."""
 
-import contextlib
 import hashlib
 import io
 import os
@@ -16,7 +15,7 @@ from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets, folder
 from keraskit.datasets.images.layout import arrange, group_of
-from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, Archive, Folder, find, open_files
+from keraskit.datasets.images.sources import HIDDEN, Archive, Folder, find, open_files
 from keraskit.datasets.images.truth import Labels
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.datasets.splitting import SPLITS
@@ -122,7 +121,12 @@ def test_where_nothing_is_left_the_message_counts_what_was_left_out_and_why(tmp_
     (root / "run").mkdir()
     (root / "run" / "run.json").touch()
     known = "9 (a/0.psd, a/1.psd, a/2.psd, a/3.psd, a/4.psd, ...): each has no picture's ending"
-    known = [known, "2 (.git/x.jpg, a/.DS_Store): each is hidden", "b/ is an empty folder", "lone.jpg is of no class"]
+    known = [
+        known,
+        "2 (.git/x.jpg, a/.DS_Store): each is hidden",
+        "b/ is an empty folder",
+        "lone.jpg is of no class or split",
+    ]
     for path, more in ((root, "run/ is a run's folder"), (tmp_path / "data.zip", "")):
         with pytest.raises(UserError, match="has 0 classes of pictures") as error:
             cats_and_dogs.unit(data_dir=path)
@@ -191,15 +195,15 @@ def test_strangers_beside_splits_leave_these_as_they_are_and_are_named(top):
     strangers = ["preview.png", "docs/1.png", "extra/a/1.jpg", "train/loose.jpg"]
     whole = [f"{top}{split}/{name}" for split in ("train", "test") for name in names_of(("a", "b"), 20)]
     layout = arrange([*strangers, *whole], "here")
-    assert layout.classes == ("a", "b") and sorted(layout.strangers) == sorted(strangers)
+    assert layout.classes == ("a", "b") and layout.skipped == dict.fromkeys(strangers, "is of no class or split")
     assert layout.splits == arrange(whole, "here").splits
 
 
 def test_pictures_beside_the_folders_of_classes_are_no_class():
     layout = arrange([*names_of("ab", 20), "img.1.jpg", "logo.png"], "here")
-    assert layout.classes == ("a", "b") and layout.strangers == ["img.1.jpg", "logo.png"]
+    assert layout.classes == ("a", "b") and [*layout.skipped] == ["img.1.jpg", "logo.png"]
     layout = arrange([*names_of(("cat", "dog"), 20, "{kind}.{i}.jpg"), "extra/apple/1.jpg"], "here")
-    assert layout.classes == ("cat", "dog") and layout.strangers == ["extra/apple/1.jpg"] and layout.document
+    assert layout.classes == ("cat", "dog") and [*layout.skipped] == ["extra/apple/1.jpg"] and layout.document
 
 
 def test_class_names_of_either_unicode_form_are_one():
@@ -225,25 +229,6 @@ def test_a_class_that_training_lacks_is_refused_before_anything_is_decoded():
         arrange([*names, *(f"{split}/berry/{i}.jpg" for split in ("train", "val") for i in range(9))], "here")
 
 
-@pytest.mark.parametrize(
-    ("others", "words"),
-    [
-        (["c/1.psd", "c/2.psd"], r"a folder has no picture .*: 2 \({0}c/1.psd, {0}c/2.psd\): each .*\. Save its"),
-        (["c/"], "a folder has no picture .*: {}c/ is an empty folder"),
-        (["a/1.txt", "docs.txt"], ""),
-    ],
-)
-@pytest.mark.parametrize("above", ["", "train/"])
-def test_a_class_folder_without_a_picture_that_can_be_read_stops_the_run(above, others, words):
-    names, others = (
-        [f"{above}{name}" for name in names_of("ab", 9)],
-        {f"{above}{each}": NO_PICTURE if each[-1] != "/" else EMPTY for each in others},
-    )
-    names += names_of("ab", 9, "test/{kind}/{i}.jpg") if above else []
-    with pytest.raises(UserError, match=words.format(above)) if words else contextlib.nullcontext():
-        arrange(names, "here", skipped=others)
-
-
 def test_a_folder_and_an_archive_know_what_is_no_picture(tmp_path):
     for name in ("a/1.png", "b/1.psd", ".hidden/x", "a/.DS_Store"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +236,8 @@ def test_a_folder_and_an_archive_know_what_is_no_picture(tmp_path):
     (tmp_path / "data" / "c").mkdir()
     shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
     for path in (tmp_path / "data", tmp_path / "data.zip"):
-        assert open_files(path).skipped.items() >= {"b/1.psd": NO_PICTURE, "c/": EMPTY}.items()
+        skipped = {name: why for name, why in open_files(path).skipped.items() if why != HIDDEN}
+        assert skipped == {"b/1.psd": "has no picture's ending", "c/": "is an empty folder"}
 
 
 def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
@@ -264,7 +250,7 @@ def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
     assert "there is no test, so validation is cut, 15/15 of each class at random, seed 0" in layout.how
     kaggle = [*(f"train/{name}" for name in names_of(("cat", "dog"), 20, "{kind}.{i}.jpg")), "test1/1.jpg"]
     layout = arrange(kaggle, "here")
-    assert layout.strangers == ["test1/1.jpg"] and layout.document and sizes(layout) == (20, 10, 10)
+    assert [*layout.skipped] == ["test1/1.jpg"] and layout.document and sizes(layout) == (20, 10, 10)
 
 
 def test_by_name_each_class_is_cut_in_the_order_of_its_names():
@@ -298,7 +284,8 @@ def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs):
     red = x[y == 1] + np.array(IMAGENET_MEAN, np.float32)
     assert x.shape == (20, *SHAPE) and np.abs(red - [10, 10, 200]).max() < 4  # blue first; JPEG is off by a little
     assert splits.train.pictures(np.array([0])).dtype == np.uint8
-    split, squeezed = splits.source["notes"]
+    split, squeezed, left = splits.source["notes"]
+    assert left == "left out: red/notes.txt has no picture's ending"
     wide = [
         f"{kind}/{i}"
         for kind, n in (("blue", 12), ("red", 40))
@@ -311,7 +298,7 @@ def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs):
         == f"squeezed to 24 x 20: {len(wide)} of 52 pictures, such as blue/0.png; --crop takes their centre instead"
     )
     cropped = cats_and_dogs.caffe(data_dir=photographs, crop=True).load(SHAPE)
-    assert cropped.source["notes"] == [split] and cropped.train.inputs.crop
+    assert cropped.source["notes"] == [split, left] and cropped.train.inputs.crop
     name, pixels = cropped.train.names[0], cropped.train.pictures(np.array([0]))[0]
     assert np.array_equal(pixels, decode.pixels(Image.open(photographs / name), SHAPE[:2], crop=True))
     assert splits.source["split_seed"] == 0 and not splits.source["reference"]
