@@ -153,7 +153,7 @@ def recipes() -> str:
         said = re.sub(r"\n?^(?: {4}.*\n?)+", lambda block: f"\n```text\n{block[0].strip()}\n```\n", said, flags=re.M)
         said = re.sub(r"^ {4}", "", said, flags=re.M).strip()
         where = f"({place(card)}; [source](../recipes/{name}.py))"
-        flags = own_flags(card) if card.trains else [f"[Its flags](cli.md#keraskit-run-{name})."]
+        flags = [f"[Its flags](cli.md#keraskit-run-{name})."] if card.plain else own_flags(card)
         lines += ["", f"## {name}", "", f"{card.summary} {where}.", "", said, "", *flags]
     return "\n".join(lines) + "\n"
 
@@ -171,7 +171,7 @@ def models() -> str:
     """docs/models.md."""
     cells = []
     for name, card in recipes_available().items():
-        if card.trains:
+        if not card.plain:
             drawing = f"architecture/{name}.svg"
             cells.append(
                 f'[<img src="{drawing}" height="260" alt="{name}">]({drawing})<br>[`{name}`](recipes.md#{name}), '

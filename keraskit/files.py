@@ -5,8 +5,8 @@ import fcntl
 import io
 import os
 import secrets
-import shutil
 import stat
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,52 +27,37 @@ PAGES = (".html", ".htm")
 
 
 @contextmanager
-def _beside(target: Path, suffix: str = "") -> Iterator[Path]:
-    """Yield a temporary path beside `target`; rename it to `target` if the block succeeds, else remove it.
+def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `target`, same suffix; rename it to `target` if the block succeeds, else remove it.
 
-    Missing folders are created. An OSError that names no file, as of a full disk, or the temporary one, names `target`.
+    Missing folders are created. A `durable` file is synced to disk first, so that it survives a power failure. An
+    OSError that names no file, as of a full disk, or the temporary one, names `target`.
     """
-    beside = target.with_name(f"{TEMPORARY}{secrets.token_hex(3)}{suffix}")
+    beside = target.with_name(f"{TEMPORARY}{secrets.token_hex(3)}{target.suffix[-9:]}")  # of at most 255 bytes
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield beside
+        if durable:
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
         beside.replace(target)
     except OSError as error:
         error.filename = str(target) if error.filename in (None, str(beside)) else error.filename
         raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
         with suppress(OSError):
             beside.unlink()
 
 
 @contextmanager
-def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `target`, same suffix; rename it to `target` if the block succeeds.
-
-    A `durable` file is synced to disk first, so that it survives a power failure.
-    """
-    with _beside(target, target.suffix[-9:]) as beside:  # the longest names are of 255 bytes
-        yield beside
-        if durable:
-            with beside.open("rb+") as file:
-                os.fsync(file.fileno())
-
-
-@contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists.
-
-    Temporary folders that a killed process left beside it are removed.
-    """
+    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists."""
     check_new(target)
-    for left in target.parent.glob(f"{TEMPORARY}*/"):
-        with locked(left) as free:
-            shutil.rmtree(left, ignore_errors=True) if free else None
-    with _beside(target) as beside:
-        beside.mkdir()
-        with locked(beside):
-            yield beside
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as place:
+        (folder := Path(place, target.name)).mkdir()
+        yield folder
+        folder.rename(target)
 
 
 @contextmanager

@@ -76,11 +76,6 @@ class Card:
         found = re.search(r"\bkeraskit\.main\((?!recipe\b)(\w+)\)", ast.unparse(self._tree))
         return found[1] if found else ""
 
-    @property
-    def trains(self) -> bool:
-        """Whether the file defines a Recipe, not a plain function."""
-        return not self.plain
-
     @cached_property
     def declared(self) -> dict[str, Any]:
         """Literal arguments of Recipe in the source: section, expected, epochs, batch_size."""
@@ -125,7 +120,7 @@ class Card:
             name = f"keraskit_file_{hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:8]}"
             module = sys.modules.get(name) or import_file(self.source, name)
         found = getattr(module, self.plain or "recipe", None)
-        if self.trains and not isinstance(found, Recipe):
+        if not self.plain and not isinstance(found, Recipe):
             raise UserError(f"{self.source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
         return self.named(found)
 
@@ -214,13 +209,12 @@ class _Finder:
 @contextlib.contextmanager
 def standing_in(packages: Collection[str]) -> Iterator[None]:
     """Import stand-ins for packages inside the block; then remove all modules that refer to one."""
-    before, path, finder = set(sys.modules), [*sys.path], _Finder(packages)
+    before, finder = set(sys.modules), _Finder(packages)
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-        sys.path[:] = path
         new = {name: module for name, module in sys.modules.items() if name not in before}
         gone = {name for name in new if name.partition(".")[0] in {"keraskit", *packages}}
         while more := {name for name, module in new.items() if name not in gone and _has_seen(module, gone)}:

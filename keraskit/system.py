@@ -1,13 +1,9 @@
-"""Describe the machine: CPU and its features, free memory, versions, and the state of the source."""
+"""Describe the machine: CPU and its features, free memory, and versions."""
 
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from keraskit.errors import UserError
 
 PACKAGES = ("keraskit", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "h5py")
 
@@ -59,11 +55,8 @@ def is_file(path: Path) -> bool:
 
 
 def expanded(word: str | Path) -> Path:
-    """Expand ~ and ~name in a path. Raises UserError if there is no such home."""
-    try:
-        return Path(word).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{word}: there is no such home folder.", "Write the path without ~.") from error
+    """Expand ~ and ~name in a path, if there is such a home."""
+    return Path(os.path.expanduser(word))  # noqa: PTH111  (pathlib raises RuntimeError)
 
 
 def versions() -> dict[str, str]:
@@ -75,16 +68,3 @@ def versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
-
-
-def git_state() -> dict[str, Any] | None:
-    """Return the commit of keraskit's checkout, and whether it was changed; None if there is no checkout."""
-    checkout = Path(__file__).resolve().parents[1]
-    if not (checkout / ".git").exists():
-        return None
-    line = ["git", "-C", str(checkout), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
-    try:
-        output = subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": output.removesuffix("-dirty"), "changed": output.endswith("-dirty")}

@@ -149,7 +149,7 @@ def app(typed: Sequence[str]) -> App:
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
         made.command(sub := _made(verb, f"{about}\n\n{names}", usage=usage))
         for name, card in cards.items():
-            if card.trains or verb != "autotune":
+            if not card.plain or verb != "autotune":
                 sub.command(_recipe_app(verb, name, card))
     return made
 
@@ -217,7 +217,7 @@ def _show_command(declared: Recipe, card: Card) -> Callable[..., None]:
 
 
 def _show_source(card: Card) -> None:
-    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("\n" if card.trains else ""))
+    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("" if card.plain else "\n"))
 
 
 def _plain_command(function: Callable[..., Any], card: Card) -> Callable[..., None]:

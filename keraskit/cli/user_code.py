@@ -3,7 +3,6 @@
 import builtins
 import linecache
 import os
-import pkgutil
 import re
 import sysconfig
 import traceback
@@ -17,8 +16,6 @@ from keraskit.registry import find_card
 LIBRARIES = (str(Path(keraskit.__file__).parent), sysconfig.get_paths()["stdlib"])
 HINTS = {
     r"'lr'": "It is called learning_rate since Keras 2.3.",
-    r"'decay'": "A learning rate that falls is a schedule: keras.optimizers.schedules.",
-    r"'input_(dim|shape)'|input_shape`/`input_dim": "Begin the model with keras.Input((...,)).",
     r"must end in `\.(weights\.h5|keras)`": "Keras 3 saves whole models as .keras, and weights as .weights.h5.",
 }
 
@@ -64,14 +61,7 @@ def _last_frame(error: BaseException, libraries: tuple[str, ...]) -> tuple[Frame
 
 
 def _meant(error: BaseException, frame: FrameType) -> str:
-    """Suggest a name for one that was not found, from the nearest scope first; empty if none is similar."""
-    match error:
-        case NameError():
-            scopes = [[*frame.f_locals], [*frame.f_globals], dir(builtins)]
-        case AttributeError():
-            scopes = [dir(error.obj)]
-        case ModuleNotFoundError():
-            scopes = [[module.name for module in pkgutil.iter_modules()]]
-        case _:
-            return ""
-    return next(filter(None, (did_you_mean(error.name or "", names) for names in scopes)), "")
+    """Suggest a name or attribute for one that was not found; empty if none is similar."""
+    if isinstance(error, NameError):
+        return did_you_mean(error.name or "", [*frame.f_locals, *frame.f_globals, *dir(builtins)])
+    return did_you_mean(error.name or "", dir(error.obj)) if isinstance(error, AttributeError) else ""

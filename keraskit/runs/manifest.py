@@ -32,7 +32,7 @@ Manifest = _keys(
     (Numbers, "training_pictures training_means timings test"),
     (list[str], "classes warnings advice regression"),
     (dict[str, str], "versions"),
-    (dict[str, Any], "options optimizer inputs git"),
+    (dict[str, Any], "options optimizer inputs"),
     (dict[str, dict[str, Any]], "choices"),
     (_keys((Count, "epochs"), (dict[str, Any], "augment"), (str, "weights")), "config"),
     (_keys((dict[str, Any], "knobs options"), (str, "code")), "asked"),

@@ -51,7 +51,6 @@ def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, An
         "inputs": dataclasses.asdict(inputs) if inputs else None,
         "training_pictures": seen,
         "versions": system.versions(),
-        "git": system.git_state(),
     }
 
 

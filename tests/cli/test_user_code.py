@@ -39,7 +39,7 @@ recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_s
 MISTAKES = {  # what stands in the file, what is written instead, and what is said beside that line
     "attribute": ("layers.Dense(4", "layers.Dens(4", "has no attribute 'Dens'", "Did you mean Dense?"),
     "name": ("Model(inputs, ", "Model(inputz, ", "NameError: name 'inputz'", "Did you mean inputs?"),
-    "module": ("import numpy as np", "import numpi as np", "No module named 'numpi'", "Did you mean numpy?"),
+    "module": ("import numpy as np", "import numpi as np", "No module named 'numpi'", ""),
     "lr": ("Adam(0.01)", "Adam(lr=0.01)", "not recognized: {'lr'", "learning_rate"),
     "ending": ("[Watches()]", '[keras.callbacks.ModelCheckpoint("best.hdf5")]', "must end in `.keras`", ".weights.h5"),
     "syntax": ("units: int = 8):", "units: int = 8:", "invalid syntax", ""),

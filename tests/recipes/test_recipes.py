@@ -18,7 +18,7 @@ from keraskit.recipe import call, options_of
 from keraskit.registry import Card, find_card, load_recipe, recipes_available
 from keraskit.training.acceleration import micro_batches
 
-TRAINED = [name for name, card in recipes_available().items() if card.trains]
+TRAINED = [name for name, card in recipes_available().items() if not card.plain]
 
 
 def rows(model):
