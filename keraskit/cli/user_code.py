@@ -61,7 +61,12 @@ def _last_frame(error: BaseException, libraries: tuple[str, ...]) -> tuple[Frame
 
 
 def _meant(error: BaseException, frame: FrameType) -> str:
-    """Suggest a name or attribute for one that was not found; empty if none is similar."""
-    if isinstance(error, NameError):
-        return did_you_mean(error.name or "", [*frame.f_locals, *frame.f_globals, *dir(builtins)])
-    return did_you_mean(error.name or "", dir(error.obj)) if isinstance(error, AttributeError) else ""
+    """Suggest a name for one that was not found, from the nearest scope first; empty if none is similar."""
+    match error:
+        case NameError():
+            scopes = [[*frame.f_locals], [*frame.f_globals], dir(builtins)]
+        case AttributeError():
+            scopes = [dir(error.obj)]
+        case _:
+            return ""
+    return next(filter(None, (did_you_mean(error.name or "", names) for names in scopes)), "")

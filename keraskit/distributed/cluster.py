@@ -47,11 +47,6 @@ class Coordination:
         except tf.errors.OpError as error:
             raise lost(self._index, self._count, error) from error
 
-    def leave(self) -> None:
-        """Wait for the chief, which would treat a worker that has exited as crashed."""
-        with contextlib.suppress(RunStopped):
-            self.gather("done")
-
 
 def lost(index: int, count: int, error: tf.errors.OpError) -> RunStopped:
     """Return the error for another worker that was lost."""
@@ -119,9 +114,9 @@ class Cluster:
         self.agree(**flags, **versions, data=data, recipe=code, weights=weights)
 
     def leave(self) -> None:
-        """Wait for the chief, so that all workers end together."""
-        if self.coordination:
-            self.coordination.leave()
+        """Wait for the chief, which would treat a worker that has exited as crashed."""
+        with contextlib.suppress(RunStopped):
+            self.agree()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

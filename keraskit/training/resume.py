@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from keraskit.training.setup import TrainingSetup
 
 NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
-OF_TODAY = ("choices", "hardware", "versions", "warnings")  # manifest entries that a resumed run updates
-OF_MORE_EPOCHS = ("asked", "command", "config", "optimizer")
 OUTDATED = ("ended", "error", "test", "verdict", "advice", "regression")
 
 
@@ -183,7 +181,8 @@ def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
     folder.sweep()
     (folder.path / ERROR).unlink(missing_ok=True)
-    more = OF_MORE_EPOCHS if today["config"]["epochs"] != before["config"]["epochs"] else ()
     resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
-    known = {name: today[name] for name in (*OF_TODAY, *more)} | dict.fromkeys(OUTDATED)
+    more = today["config"]["epochs"] != before["config"]["epochs"]
+    kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}
+    known = today | kept | dict.fromkeys(OUTDATED)
     return known | {"resumed": [*(before.get("resumed") or []), resumed]}

@@ -89,7 +89,8 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
             copy = acceleration.applied(copy, choices, head.loss)
         if copy is not head:
             compile_model(recipe, settings, steps, copy)
-        copy.jit_compile = choices.xla.value == "on"
+        # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
+        copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
         complete(copy, epochs.batches().element_spec)
         monitored = monitor.monitored(recipe, copy)

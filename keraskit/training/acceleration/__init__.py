@@ -12,7 +12,7 @@ from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
 if TYPE_CHECKING:
     from keraskit.training.hardware import Choices
 
-__all__ = ["all_in_blocks", "applied", "hindrance"]
+__all__ = ["MicroBatched", "all_in_blocks", "applied", "hindrance"]
 
 
 def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:

@@ -81,15 +81,6 @@ class MicroBatched(keras.Model):
         made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
         return made
 
-    @property
-    def jit_compile(self) -> bool:
-        """Always False: if XLA compiled the whole step, the micro-batches would run one after another."""
-        return False
-
-    @jit_compile.setter
-    def jit_compile(self, value: bool) -> None:
-        pass
-
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
         """Return a micro-batch's share of the loss, its predictions, gradients, and share of each output's loss."""
         of_outputs: list[tf.Tensor] = []  # Keras's loss metrics would serialise the micro-batches
