@@ -18,10 +18,9 @@ from keraskit.errors import UserError, sentence
 from keraskit.files import atomic
 
 WIDE = 120  # characters
-FONT = "Courier"
 DEEP = 16  # layers from which on blocks are drawn as one box
 BLOCK = re.compile(r"(.*?block_?\d+[a-z]?)_")  # as Keras's applications name their layers
-FORMATS = ("svg", "png", "jpg", "dot")
+FORMATS = (".svg", ".png", ".jpg", ".dot")
 
 
 def layout_program() -> str | None:
@@ -30,45 +29,25 @@ def layout_program() -> str | None:
     return shutil.which("dot") or shutil.which("graphviz-pure", path=path)
 
 
-def draw(model: keras.Model, *paths: Path, compact: bool = False) -> None:
-    """Draw the graph of layers with shapes and activations. The suffix of each path sets the format.
+def draw(model: keras.Model, *paths: Path, blocks: bool = False) -> None:
+    """Draw the graph of layers with activations and shapes. The suffix of each path sets the format.
 
-    `compact` takes two lines a layer, and one box for a block of layers such as block1_conv1 and block1_conv2 in deep
-    models. Raises UserError without a layout program, for an unknown suffix, or for a model that it cannot draw.
+    With `blocks`, a block of layers such as block1_conv1 and block1_conv2 is one box in deep models. Raises UserError
+    without a layout program, for an unknown suffix, or for a model that it cannot draw.
     """
     program = layout_program()
     if program is None:
         raise UserError("No program to lay out graphs.", "`pip install graphviz-pure` brings one.")
-    shown = dict.fromkeys(("show_shapes", "show_layer_names", "show_layer_activations"), True)
-    graph = keras.utils.model_to_dot(model, **shown, dpi=96)
-    text = _compact(model, graph) if compact else graph.to_string()
-    text = text.replace("<lambda>", "lambda")  # an activation's name, which would be read as markup
-    # Boxes are sized in one font and may be shown in another; fixed-pitch fonts are equally wide.
-    text = text.replace("fontname=Helvetica", f"fontname={FONT}")
-    for path in paths:
-        suffix = path.suffix.lstrip(".")
-        if suffix not in FORMATS:
-            raise UserError(f"{path} does not end in one of {', '.join('.' + f for f in FORMATS)}.", "Rename it.")
-        done = subprocess.run([program, f"-T{suffix}"], input=text.encode(), capture_output=True)
-        if done.returncode:
-            raise UserError(f"{program} cannot draw this model: {sentence(done.stderr.decode(errors='replace'))}")
-        drawn = done.stdout
-        if suffix == "svg":
-            drawn = re.sub(rb'font-family="[^"]*"', f'font-family="{FONT},monospace"'.encode(), drawn)
-        with atomic(path) as beside:
-            beside.write_bytes(drawn)
-
-
-def _compact(model: keras.Model, graph: Any) -> str:
-    """Return the graph in the DOT language, with smaller boxes than Keras's."""
+    graph = keras.utils.model_to_dot(model)
     layers = [each for each in (model, *getattr(model, "operations", model.layers)) if graph.get_node(str(id(each)))]
     boxes: dict[str, list[Any]] = {}
     homes = {}
     for layer in layers:
-        block = BLOCK.match(layer.name) if len(layers) > DEEP else None
+        block = BLOCK.match(layer.name) if blocks and len(layers) > DEEP else None
         homes[str(id(layer))] = name = block[1] if block else layer.name
         boxes.setdefault(name, []).append(layer)
-    lines = [f"digraph G {{ ranksep=0.25 node [shape=box style=rounded fontname={FONT} fontsize=11 height=0.1]"]
+    # Boxes are sized in one font and may be shown in another; fixed-pitch fonts are equally wide.
+    lines = ["digraph G { ranksep=0.25 node [shape=box style=rounded fontname=Courier fontsize=11 height=0.1]"]
     for name, inside in boxes.items():
         called = (getattr(getattr(layer, "activation", None), "__name__", "") for layer in inside)
         pairs = zip(inside, called, strict=True)
@@ -79,7 +58,15 @@ def _compact(model: keras.Model, graph: Any) -> str:
         lines.append(f"{json.dumps(name)} [label={json.dumps(f'{name}: {words}{chr(10)}{size}', ensure_ascii=False)}]")
     arrows = [(homes[edge.get_source()], homes[edge.get_destination()]) for edge in graph.get_edges()]
     lines += [f"{json.dumps(a)} -> {json.dumps(b)} [arrowsize=0.6]" for a, b in dict.fromkeys(arrows) if a != b]
-    return "\n".join([*lines, "}"])
+    for path in paths:
+        if path.suffix not in FORMATS:
+            raise UserError(f"{path} does not end in one of {', '.join(FORMATS)}.", "Rename it.")
+        text = "\n".join([*lines, "}"]).encode()
+        done = subprocess.run([program, f"-T{path.suffix[1:]}"], input=text, capture_output=True)
+        if done.returncode:
+            raise UserError(f"{program} cannot draw this model: {sentence(done.stderr.decode(errors='replace'))}")
+        with atomic(path) as beside:
+            beside.write_bytes(done.stdout.replace(b'"Courier"', b'"Courier,monospace"'))
 
 
 def summary(model: keras.Model) -> str:

@@ -124,6 +124,6 @@ def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
     """Write summary.txt and the graph of layers."""
     folder.write_text("summary.txt", summary)
     try:
-        graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png", compact=True)
+        graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png", blocks=True)
     except UserError as error:  # no layout program, or a model it cannot draw
         print(f"no graph       {error}")

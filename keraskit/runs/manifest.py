@@ -79,22 +79,14 @@ def runs(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
 
 
 def check_folder(path: Path) -> None:
-    """Raise UserError if `path` is no folder, or if it is a model's without its run: with what to do with a model."""
+    """Raise UserError if `path` is no folder, or if it is a model's without its run."""
     file = path if path.is_file() else path / MODEL
     if path == file and (path.parent / MANIFEST).exists():
         raise UserError(f"{path} is a file of a run.", f"Name the run's folder, {path.parent}")
     if file.suffix.lower() in (".keras", ".h5", ".hdf5") and file.is_file() and not (path / MANIFEST).exists():
-        lines = (
-            "import keras",
-            f"model = keras.saving.load_model({str(file)!r}, compile=False)",
-            "picture = keras.utils.load_img('photo.jpg', target_size=model.input_shape[1:3])",
-            "print(model.predict(keras.utils.img_to_array(picture)[None] / 255))  # scaled as in training: here 0 to 1",
-        )
-        advice = f"`keraskit run RECIPE --weights {shlex.quote(str(file))}` trains on from it, in a run."
-        if file.name.endswith(".weights.h5"):
-            raise UserError(f"{file} holds weights alone, and no model.", advice)
         problem = f"{file} is a model without its run, which knows the pictures' scale and the classes."
-        raise UserError(problem, f"{advice} Keras alone predicts with it:", lines)
+        advice = f"`keraskit run RECIPE --weights {shlex.quote(str(file))}` trains on from its weights, in a run;"
+        raise UserError(problem, f"{advice} Keras alone opens a whole one by keras.saving.load_model.")
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
 

@@ -46,7 +46,7 @@ def test_lines_are_named_at_their_ends_once_and_apart():
 
 
 def test_a_deep_model_is_drawn_by_its_blocks(tmp_path):
-    graph.draw(vgg16.build(), tmp_path / "vgg16.dot", compact=True)
+    graph.draw(vgg16.build(), tmp_path / "vgg16.dot", blocks=True)
     text = (tmp_path / "vgg16.dot").read_text()
     labels = dict(re.findall(r'\t(\w+)\t\[height[^]]*?label="\w+: ([^"]*)"', text))
     assert labels["block3"] == r"3 Conv2D relu, MaxPooling2D\n28 × 28 × 256" and labels["fc1"] == r"Dense relu\n4096"

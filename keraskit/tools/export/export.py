@@ -89,9 +89,6 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
         numbers = {name: tensor.dtype for name, tensor in inputs.items() if tensor.dtype != "string"}
         x, training = ({n: v.astype(numbers.get(n, v.dtype)) for n, v in each.items()} for each in taken)
     outputs = _named(model(called, training=False), "output")  # Keras would trace RandomFlip and the like as training
-    if random := [layer.name for layer in model._flatten_layers() if _is_random(layer)]:
-        about["only_in_training"] = random
-        print(f"random         only in training, and not exported: {', '.join(random)}")
     if about["classes"]:
         outputs = {**outputs, class_output: as_probabilities(outputs[class_output], activation)}
         expected = {**expected, class_output: metrics.probabilities(expected[class_output], activation)}
@@ -100,12 +97,6 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
         exported = keras.Model(inputs, outputs, name=model.name)
     exported.predict_on_batch({name: values[:1] for name, values in x.items()})  # Keras requires one call
     return Exportable(exported, about, x, expected, test.labels, training)
-
-
-def _is_random(layer: keras.Layer) -> bool:
-    """Whether a layer augments or adds noise: it draws numbers and has no weights. Dropout, which all know, is not."""
-    drawn = any(isinstance(each, keras.random.SeedGenerator) for each in vars(layer).values())
-    return drawn and not layer.weights and not isinstance(layer, keras.layers.Dropout)
 
 
 def as_probabilities(outputs: Any, activation: str | None) -> Any:
