@@ -140,7 +140,7 @@ def compare(
         csv: Also write the table to this file.
         html: Write a page with all of it, and links to the reports.
     """
-    from keraskit.runs import table_page
+    from keraskit.runs.listing import write_page
     from keraskit.tools import compare as comparison
 
     rows = comparison.compared(runs)
@@ -155,7 +155,7 @@ def compare(
         print(f"written: {printable(csv)}")
     if html:
         lines = [(line, row.runs[0].folder.path) for line, row in zip(cells, rows, strict=True)]
-        table_page.write(html, "Compared runs", comparison.HEAD, lines, NUMBERS, verdicts, charts)
+        write_page(html, "Compared runs", comparison.HEAD, lines, NUMBERS, verdicts, charts)
         print(f"page: {printable(html)}")
 
 
@@ -166,7 +166,7 @@ def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
         folder: A folder of runs, or of folders of runs, such as a class's hand-ins.
         html: Also write index.html into it, a page with links to the reports.
     """
-    from keraskit.runs import listing, table_page
+    from keraskit.runs import listing
 
     lines, copies = listing.table([folder])
     print_table(listing.HEAD, lines)
@@ -176,7 +176,7 @@ def runs(folder: Path = Path("runs"), *, html: Switch = False) -> None:
         page = folder / "index.html"
         check_file(page, PAGES)
         linked = [(line, Path(line[-1])) for line in lines]
-        table_page.write(page, f"{len(lines)} runs in {folder}", listing.HEAD, linked, sentences=copies)
+        listing.write_page(page, f"{len(lines)} runs in {folder}", listing.HEAD, linked, sentences=copies)
         print(f"page: {printable(page)}")
 
 

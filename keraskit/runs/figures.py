@@ -77,8 +77,7 @@ def augmented(train: Split, seed: int) -> dict[str, Sheet]:
 def draw(folder: RunFolder, sheets: Mapping[str, Sheet]) -> None:
     """Write each sheet but `right` as NAME.png, and the pictures of all sheets for the report."""
     for name in sheets.keys() - {"right"}:
-        with folder.atomic(f"{name}.png") as path:
-            plots.save(plots.sheet(sheets[name]), path)
+        plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
     pack(folder, sheets)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import secrets
@@ -132,11 +131,6 @@ class RunFolder:
             return []
         except (ValueError, TypeError, csv.Error) as error:
             raise UserError(f"{self.path / HISTORY} is damaged: {error}.") from error
-
-    def sha256(self, name: str) -> str:
-        """SHA-256 of a file."""
-        with self.file(name).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def now(ago: float = 0.0) -> str:

@@ -1,12 +1,13 @@
-"""Find, label and group runs."""
+"""Find, label, group and list runs."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from keraskit.config import flags
 from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError, sentence
+from keraskit.files import write_text
 from keraskit.runs import manifest, metrics, predictions
-from keraskit.runs.folder import MANIFEST, RunFolder
+from keraskit.runs.folder import MANIFEST, REPORT, RunFolder
 
 HEAD = ["run", "status", "result", "started", "folder"]
 MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
@@ -72,16 +74,11 @@ class Run:
         return {k: v for k, v in {**(asked.get("knobs") or {}), **(asked.get("options") or {})}.items() if k != "seed"}
 
     @property
-    def examples(self) -> dict[str, int]:
-        """Number of examples by split."""
-        return self.facts["data"].get("used") or {}
-
-    @property
     def task(self) -> tuple[Any, ...]:
         """Data, number of examples by split, and `quick`: equal for comparable runs."""
         data = self.facts["data"]
         quick = bool((self.facts.get("config") or {}).get("quick"))
-        return data.get("sha256") or data["name"], tuple(sorted(self.examples.items())), quick
+        return data.get("sha256") or data["name"], tuple(sorted(data["used"].items())), quick
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +101,7 @@ class Row:
             return run.facts.get("status") or ""
         if len(tests) > 1:
             return f"{statistics.mean(tests):.4f} ± {statistics.stdev(tests) / len(tests) ** 0.5:.4f}"
-        count = run.examples.get("test")
+        count = run.facts["data"]["used"].get("test")
         if count and metrics.counts_examples(run.metric, run.facts) and 0 <= tests[0] <= 1:
             low, high = metrics.interval(round(tests[0] * count), count)
             return f"{tests[0]:.4f} ({low:.3f} to {high:.3f})"
@@ -127,7 +124,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
 def read(path: Path) -> Run:
     """Read a run. Raises UserError if its files are damaged."""
     folder = RunFolder(path)
-    return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name"), folder.read_history())
+    return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name", "data.used"), folder.read_history())
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
@@ -186,3 +183,28 @@ def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
         started = f"{started[:16].replace('T', ' ')} UTC" if started else ""
         lines.append([f"{command} {place}".strip(), status, result, started, str(run.folder.path)])
     return lines, copies([(str(run.folder.path), run) for run in runs])
+
+
+def write_page(
+    target: Path, title: str, head: Sequence[str], lines: Sequence[tuple[Sequence[Any], Path]],
+    numbers: Collection[str] = (), sentences: Sequence[str] = (), charts: Sequence[bytes] = (),
+) -> None:  # fmt: skip
+    """Write an HTML table of runs. Each of `lines` has the cells of a row, and the folder whose report it links to.
+
+    `numbers` are right-aligned columns, `sentences` the result of a comparison, `charts` SVGs of the curves.
+    """
+    from keraskit.runs.report import image, render, write_report  # imports Keras
+
+    rows = []
+    for cells, folder in lines:
+        report = folder / REPORT
+        if not report.is_file():  # the run still goes on, or was killed
+            with suppress(UserError, OSError):
+                write_report(RunFolder(folder))
+        link = Path(os.path.relpath(report, target.absolute().parent)).as_posix() if report.is_file() else ""
+        rows.append((link, cells))
+    drawn = [image(chart, "Learning curves; the table has their best values.") for chart in charts]
+    page = render(
+        "table_page.html", title=title, head=head, rows=rows, numbers=numbers, sentences=sentences, charts=drawn
+    )
+    write_text(target, page)

@@ -36,11 +36,6 @@ class OpenedRun:
     augmentation: Augmentation  # with statistics of the training pictures, if it standardises with them
 
     @property
-    def classes(self) -> list[str]:
-        """Names of the classes."""
-        return list(self.facts["classes"])
-
-    @property
     def trained(self) -> dict[str, float]:
         """Training pictures as measured by `digit_pictures.measure`; 0 if they are not grey."""
         found = self.facts.get("training_pictures") or {}
@@ -49,7 +44,7 @@ class OpenedRun:
     @cached_property
     def classifier(self) -> keras.Model:
         """The model up to its class output, as probabilities of shape (n, classes), or (n, 1) for two classes."""
-        model, count = self.model, len(self.classes)
+        model, count = self.model, len(self.facts["classes"])
         if output := self.facts.get("class_output"):
             model = keras.Model(model.inputs, model.get_layer(output).output)
         if model.output_shape != (None, count) and (model.output_shape, count) != ((None, 1), 2):

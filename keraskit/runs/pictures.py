@@ -22,11 +22,10 @@ from rich.progress import track
 from keraskit import system
 from keraskit.datasets import array_files
 from keraskit.datasets.images import decode, digit_pictures
-from keraskit.datasets.images.decode import BadPicture
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
 from keraskit.datasets.images.sources import listed
 from keraskit.errors import UserError, printable
-from keraskit.files import as_csv, atomic, write_text
+from keraskit.files import as_csv, write_text
 from keraskit.runs import metrics, plots
 from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.opening import OpenedRun
@@ -103,7 +102,7 @@ def predictions(
         try:
             array, note = asked.read(path)
             return array, Prediction(path, name, note=note, bits=asked.bits)
-        except BadPicture as error:
+        except decode.BadPicture as error:
             return None, Prediction(path, name, error=str(error))
         except OSError as error:
             return None, Prediction(path, name, error=f"cannot be read: {error.strerror or error}")
@@ -185,8 +184,7 @@ def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet
     """Write JSON, CSV and a sheet to the paths that are given."""
     write_texts({json: lambda: rows_as_json(rows, top), csv: lambda: rows_as_csv(rows, top)})
     if sheet:
-        with atomic(sheet) as path:
-            draw(rows, path)
+        draw(rows, sheet)
         print(f"sheet: {printable(sheet)}")
 
 

@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rich.cells import cell_len
 
 from keraskit.errors import printable
+from keraskit.files import atomic
 from keraskit.runs import metrics
 from keraskit.runs.metrics import BINS, Calibration
 from keraskit.text import shortened
@@ -54,9 +55,10 @@ class Sheet:
 
 
 def save(figure: Figure, path: Path, dpi: int = 120) -> None:
-    """Write a PNG, with fonts that cover its text; matplotlib warns of missing glyphs."""
+    """Write a picture file, with fonts that cover its text; matplotlib warns of missing glyphs."""
     _set_fonts(figure)
-    figure.savefig(path, dpi=dpi)
+    with atomic(path) as beside:
+        figure.savefig(beside, dpi=dpi)
 
 
 def as_svg(figure: Figure) -> bytes:

@@ -83,12 +83,10 @@ def write(
         labels, probabilities = classified
         counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = metrics.beside_accuracy(counts, splits.train.labels)
-        with folder.atomic("confusion.png") as path:
-            plots.save(plots.confusion(counts, splits.classes), path)
+        plots.save(plots.confusion(counts, splits.classes), folder.path / "confusion.png")
         sheets |= figures.judged(splits.test, splits.classes, probabilities)
         written |= {"confusion": counts.tolist(), **beside}
-    with folder.atomic("curves.png") as path:
-        plots.save(plots.curves(rows, best_epoch), path)
+    plots.save(plots.curves(rows, best_epoch), folder.path / "curves.png")
     figures.draw(folder, sheets)
     folder.write_json("metrics.json", written)
 

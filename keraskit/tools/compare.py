@@ -37,7 +37,7 @@ def cells(row: Row) -> list[str]:
     return [
         row.label,
         run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
-        "/".join(f"{count:,}" for count in run.examples.values()),
+        "/".join(f"{count:,}" for count in run.facts["data"]["used"].values()),
         ", ".join(str(each.facts.get("seed", "")) for each in runs),
         f"{run.facts['parameters']:,}",
         ", ".join(dict.fromkeys(str(len(each.history)) for each in runs)),
@@ -120,7 +120,6 @@ def draw(known: Sequence[Row], path: Path) -> list[bytes]:
     """Draw the curves of each row's first run as a PNG file; return an SVG for each metric."""
     runs = [(row.label, row.runs[0]) for row in known]
     lines = [(label, run.history, run.metric, run.best[f"val_{run.metric}"]) for label, run in runs]
-    with files.atomic(path) as beside:
-        plots.save(plots.comparison(lines), beside, dpi=320)
+    plots.save(plots.comparison(lines), path, dpi=320)
     of_metrics = ([line for line in lines if line[2] == name] for name in dict.fromkeys(run.metric for _, run in runs))
     return [plots.as_svg(plots.comparison(each)) for each in of_metrics]

@@ -19,7 +19,6 @@ from PIL import Image
 
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
-from keraskit.files import atomic
 from keraskit.runs import figures, pictures, plots, report
 from keraskit.runs.opening import OpenedRun, open_run
 from keraskit.runs.pictures import Network
@@ -42,7 +41,7 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
             shown.append((path.name, network.read(path)[0]))
         except (OSError, decode.BadPicture) as error:
             raise UserError(f"{path} {error}.") from error
-    sheet = write(network, shown, opened.classes, target)
+    sheet = write(network, shown, opened.facts["classes"], target)
     if mistakes:
         figures.pack(opened.folder, {"explained": sheet}, f"explained.{figures.PICTURES}")
         report.write_report(opened.folder)
@@ -76,8 +75,7 @@ def write(network: Network, shown: Sequence[tuple[str, np.ndarray]], classes: Se
         captions += [name, f"{classes[k]}, {probabilities[k]:.2f}\n{reason}"]
         passed += not failure
     found = Sheet(sheet, captions, f"Where the network saw its answer: {passed} of {len(shown)} maps pass their test")
-    with atomic(target) as beside:
-        plots.save(plots.sheet(found, side=2.0), beside)
+    plots.save(plots.sheet(found, side=2.0), target)
     print(f"sheet: {printable(target)}")
     return found
 

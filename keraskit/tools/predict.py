@@ -28,7 +28,7 @@ def predict(
     `how` is `invert` and `prepare`, as in the command's help; `recipe` is the user's own recipe file.
     """
     opened = open_run(run, recipe, unfinished=True)
-    return pictures.predictions(paths, pictures.network(opened, **how), opened.classes, top, batch_size)
+    return pictures.predictions(paths, pictures.network(opened, **how), opened.facts["classes"], top, batch_size)
 
 
 def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None) -> tuple[list[str], Any]:

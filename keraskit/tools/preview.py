@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keraskit import files
 from keraskit.augment import Augmentation
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
@@ -34,6 +33,5 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
             batch = (batch - low) * (255 / np.maximum(high - low, 1e-6))
         shown += [original, *np.clip(batch.round(), 0, 255).astype(np.uint8)]
         captions += [printable(path.name)[:24], *[""] * versions]
-    with files.atomic(output) as beside:
-        columns = versions + 1 if len(paths) > 1 else 4
-        plots.save(plots.sheet(plots.Sheet(shown, captions, columns=columns), side=1.8), beside)
+    columns = versions + 1 if len(paths) > 1 else 4
+    plots.save(plots.sheet(plots.Sheet(shown, captions, columns=columns), side=1.8), output)

@@ -41,7 +41,6 @@ READERS = {  # of each file of a run
     "any.pictures.npz": [report.write_report],
     "model.keras": [
         opening.load_model,
-        lambda folder: folder.sha256("model.keras"),
         lambda folder: files.weights_file(str(folder.path)),
     ],
 }

@@ -148,8 +148,9 @@ def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, tiny
     (here / "bare").mkdir()
     for name in ("old.h5", "new.keras", "bare/model.keras"):
         photo.save(name)
+    more = ["x.png"] if verb in ("predict", "explain") else []
     for name in ("old.h5", "new.keras", "bare"):
-        code, out, err = command(verb, name, *(["x.png"] if verb in ("predict", "explain") else []))
+        code, out, err = command(verb, name, *more)
         assert code == 2 and not out and "is a model without its run" in err and "`keraskit run RECIPE --weights" in err
-    code, _, err = command(verb, tiny_run.folder / "model.keras", *(["x.png"] if verb in ("predict", "explain") else []))
+    code, _, err = command(verb, tiny_run.folder / "model.keras", *more)
     assert code == 2 and err.count("\n") == 1 and "is a file of a run" in err

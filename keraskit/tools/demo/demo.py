@@ -49,7 +49,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     place(opened.classifier(x), layers, known)
     described = {
         **{"size": inputs.size, "channels": inputs.channels, "digits": as_mnist(inputs, opened.trained)},
-        **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.classes},
+        **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.facts["classes"]},
         **{"hidden": hidden, "layers": layers},
     }
     values = {"run": opened.facts, "parameters": weights, "sheets": figures.read(opened.folder), "image": report.image}

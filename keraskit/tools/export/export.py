@@ -90,19 +90,16 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
         x, training = ({n: v.astype(numbers.get(n, v.dtype)) for n, v in each.items()} for each in taken)
     outputs = _named(model(called, training=False), "output")  # Keras would trace RandomFlip and the like as training
     if about["classes"]:
-        outputs = {**outputs, class_output: as_probabilities(outputs[class_output], activation)}
+        p = outputs[class_output]
+        p = keras.layers.Activation(activation, name="class_probabilities")(p) if activation else p
+        p = p if p.shape[1] > 1 else keras.layers.Concatenate(name="both_classes")([1 - p, p])
+        outputs = {**outputs, class_output: p}
         expected = {**expected, class_output: metrics.probabilities(expected[class_output], activation)}
     about["outputs"] = list(expected)
     with warnings.catch_warnings(action="ignore"):  # of a tensor and a layer with different names
         exported = keras.Model(inputs, outputs, name=model.name)
     exported.predict_on_batch({name: values[:1] for name, values in x.items()})  # Keras requires one call
     return Exportable(exported, about, x, expected, test.labels, training)
-
-
-def as_probabilities(outputs: Any, activation: str | None) -> Any:
-    """As `metrics.probabilities`: convert (n, classes), or (n, 1) for the second of two, to (n, classes)."""
-    p = keras.layers.Activation(activation, name="class_probabilities")(outputs) if activation else outputs
-    return p if p.shape[1] > 1 else keras.layers.Concatenate(name="both_classes")([1 - p, p])
 
 
 def _named(values: Any, *names: str) -> dict[str, Any]:
