@@ -148,12 +148,6 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
         return create_model("Options", __base__=Typed, **fields)
 
 
-def checked(functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate and coerce options. Raises UserError for an unknown name or an invalid value."""
-    options = options_of(functions)(**given)
-    return {name: getattr(options, name) for name in given}
-
-
 def defaults(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     """Return the arguments' defaults, except those that differ between functions."""
     found: dict[str, list[Any]] = {}

@@ -1,6 +1,5 @@
 """Measure a recipe's training step in each precision, with and without XLA, and print times with flags."""
 
-import collections
 import itertools
 import statistics
 import time
@@ -27,7 +26,7 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     source = call(recipe.data, settings.arguments)
     precisions = ["float32", *(["float16"] if devices.gpu else [])]
     precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
-    candidates, seconds = {}, collections.defaultdict[tuple[str, str], list[float]](list)
+    candidates = {}
     for precision, xla in itertools.product(precisions, ("off", "on")):
         print(f"compiling {precision}, xla {xla} ...", flush=True)
         setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
@@ -35,9 +34,9 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         steps = setup.choices.steps_per_execution.value
         run(setup, steps)  # compiles
         candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * run(setup, steps)))))
-    for name in list(candidates) * ROUNDS:
-        seconds[name].append(run(*candidates[name]))
-    table = sorted(((*name, 1e3 * statistics.median(each)) for name, each in seconds.items()), key=lambda row: row[2])
+    rounds = [[run(*each) for each in candidates.values()] for _ in range(ROUNDS)]
+    medians = [1e3 * statistics.median(each) for each in zip(*rounds, strict=True)]
+    table = sorted(((*name, each) for name, each in zip(candidates, medians, strict=True)), key=lambda row: row[2])
     for precision, xla, milliseconds in table:
         print(f"{milliseconds:9.2f} ms a step with --precision {precision} --xla {xla}")
     return table

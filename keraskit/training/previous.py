@@ -34,14 +34,13 @@ def begin_from(
         return settings.replace(weights=manifest.read(run, "config.weights")["config"]["weights"])
     before: Recipe = load_recipe(recipe.pretrained.after)
     shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
-
-    def of_both(options: dict[str, Any]) -> dict[str, Any]:
-        """Return the options that both recipes have, as JSON holds them, without `classes`, which the data sets."""
-        return json.loads(json.dumps({n: v for n, v in options.items() if n in shared - {"classes"}}, default=str))
-
+    shared -= {"classes"}  # which the data sets
+    options = {name: value for name, value in settings.options.items() if name in shared}
+    recorded = json.loads(json.dumps(options, default=str))
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
     for folder, facts in manifest.runs(settings.output_dir / before.name):
-        same = of_both(facts.get("options") or {}) == of_both(settings.options) and alike <= facts["config"].items()
+        given = {name: value for name, value in (facts.get("options") or {}).items() if name in shared}
+        same = given == recorded and alike <= facts["config"].items()
         if same and facts.get("status") == "finished" and (folder.path / MODEL).is_file():
             print(f"{recipe.name} goes on from {printable(folder.path)}", flush=True)
             return settings.replace(weights=str(folder.path))
@@ -49,6 +48,6 @@ def begin_from(
         raise UserError(f"{recipe.name} starts from a run of {before.name}.", "First train that on one machine.")
     print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
     knobs = {name: value for name, value in settings.requested["knobs"].items() if name not in ITS_OWN}
-    result = train(before, RunConfig(**knobs), {n: v for n, v in settings.options.items() if n in shared})
+    result = train(before, RunConfig(**knobs), options)
     print(flush=True)
     return settings.replace(weights=str(result.folder.absolute()))

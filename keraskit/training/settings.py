@@ -9,7 +9,7 @@ from typing import Any
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
-from keraskit.recipe import Recipe, checked, defaults
+from keraskit.recipe import Recipe, defaults, options_of
 from keraskit.registry import DESCRIPTIVE, Card
 
 
@@ -26,7 +26,8 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
     if recipe.features and augment != Augmentation():
         raise UserError(f"{recipe.name} computes features once, so pictures cannot change.", "Leave --augment out.")
     known = defaults(recipe.functions)
-    own = {**quick, **checked(recipe.functions, options)}
+    given = options_of(recipe.functions)(**options)
+    own = quick | {name: getattr(given, name) for name in options}
     knobs = {
         **vars(config),
         "epochs": config.epochs or (min(recipe.epochs, QUICK_EPOCHS) if config.quick else recipe.epochs),

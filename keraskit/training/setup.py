@@ -85,8 +85,8 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         copy = head
         if choices.policy != "float32" or cluster.strategy:
             copy = copied(recipe, settings, head, choices.policy)
-        if settings.acceleration:
-            copy = acceleration.applied(copy, choices, head.loss)
+        if settings.acceleration and not acceleration.hindrance(head):
+            copy = acceleration.applied(copy, choices)
         if copy is not head:
             compile_model(recipe, settings, steps, copy)
         # Compiled as a whole, micro-batches would run one after another; XLA compiles each.

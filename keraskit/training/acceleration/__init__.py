@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["MicroBatched", "all_in_blocks", "applied", "hindrance"]
 
 
-def applied(model: keras.Model, choices: Choices, loss: Any) -> keras.Model:
-    """Return an uncompiled model of the same layers with a faster training step, or `model` itself if there is none.
-
-    `loss` is the argument of `compile`.
-    """
+def applied(model: keras.Model, choices: Choices) -> keras.Model:
+    """Return an uncompiled model of the same layers with a faster training step, or `model` itself if there is none."""
     by_xla = choices.xla.value == "on" and choices.device.value.startswith("cpu")
     blocks = by_xla and any(lstm.plain_layers(model))
-    if (choices.micro_batches.value > 1 or blocks) and not hindrance(model, loss):
+    if choices.micro_batches.value > 1 or blocks:
         return MicroBatched.of(model, choices.micro_batches.value, by_xla)
     return model
 

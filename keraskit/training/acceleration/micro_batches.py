@@ -27,13 +27,12 @@ OF_A_BATCH = ("dice", "tversky", "circle")  # losses over the whole batch
 UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # losses whose axis, or wrapped function, is not known
 
 
-def hindrance(model: keras.Model, loss: Any = None) -> str:
-    """Return why a batch cannot be split, or ''. `loss` defaults to the loss that the model was compiled with."""
+def hindrance(model: keras.Model) -> str:
+    """Return why a batch of a compiled model cannot be split, or ''."""
     operations = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
     if not all(map(_goes_by_example, operations.values())):
         return "a layer, or something of one's own, may look at the whole batch"
-    losses = keras.tree.flatten(model.loss if loss is None else loss)
-    return "" if all(map(_is_mean, losses)) else "the loss may be no mean over examples"
+    return "" if all(map(_is_mean, keras.tree.flatten(model.loss))) else "the loss may be no mean over examples"
 
 
 def _goes_by_example(operation: Any) -> bool:
