@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from keraskit.datasets.pipeline import prefetched
 from keraskit.datasets.splits import WHOLE, Shard, Split, ranges
-from keraskit.errors import UserError
 from keraskit.start import tf
 
 ENDLESS = 2**31
@@ -23,8 +22,6 @@ class ShuffledEpochs:
     def __init__(
         self, split: Split, batch_size: int, seed: int, steps: int | None = None, shard: Shard = WHOLE
     ) -> None:
-        if split.size < 1:
-            raise UserError("The training split is empty.", "Check the data, or raise --limit.")
         self.split, self.batch_size, self.seed, self.shard = split, batch_size, seed, shard
         self._seen = steps * batch_size if steps else split.size
         self._ranges = ranges(self._seen, batch_size, shard)

@@ -72,12 +72,10 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 def _plain(image: Image.Image, bits: int) -> Image.Image:
     """Convert to 8 bits per channel, no palette or transparency. Grey images with 16 bits use `bits` of them."""
-    if image.mode == "F":
-        raise BadPicture("has floating-point values; save it with 8 or 16 bits a channel")
-    if image.mode.startswith("I"):  # 16 bits grey; Pillow's own conversion would clip
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65_535:
-            raise BadPicture(f"has values from {values.min():,} to {values.max():,}; save it with 8 or 16 bits")
+    if image.mode[0] in "IF":  # grey with more than 8 bits; Pillow's own conversion would clip
+        values = np.asarray(image)
+        if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65_535:
+            raise BadPicture(f"has {values.dtype} from {values.min():,} to {values.max():,}; save it with 8 or 16 bits")
         grey = (values >> (bits - 8)).clip(0, 255)
         grey[values == image.info.get("transparency", -1)] = 255
         return Image.fromarray(grey.astype(np.uint8))

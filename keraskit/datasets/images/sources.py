@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from keraskit import system
+from keraskit.datasets.array_files import explained
 from keraskit.datasets.images.decode import MOST_BYTES, contents
 from keraskit.errors import UserError
 
@@ -55,18 +56,15 @@ class Archive:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        try:
-            self._zip = zipfile.ZipFile(root)
-        except Exception as error:  # zipfile may raise anything for a damaged file
-            problem = f"{root} is no zip archive that can be read: {error}."
-            raise UserError(problem, "Fetch or copy it again.") from error
-        members = self._zip.infolist()
-        raw = {each: each.filename.encode("cp437") for each in members if not each.flag_bits & 0x800}
-        encoding = _encoding(b"\n".join(raw.values()))  # where no flag says UTF-8
-        names = {each: raw[each].decode(encoding) if each in raw else each.filename for each in members}
-        self._members = {name.replace("\\", "/"): each for each, name in names.items()}
+        with explained(f"{root} is no zip archive that can be read", "Fetch or copy it again."):
+            self._zip = _opened(root)
+        self._members = {each.filename.replace("\\", "/"): each for each in self._zip.infolist()}
         full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members}  # folders that are not empty
-        leaving = {name: "leads out of the archive" for name in self._members if _leaves(name)}
+        leaving = {
+            name: "leads out of the archive"
+            for name in self._members
+            if name.startswith("/") or ":" in name.partition("/")[0] or ".." in name.split("/")
+        }
         self.names, self.skipped = _sorted_out((n for n in self._members if n not in full | leaving.keys()), leaving)
 
     def read(self, name: str) -> bytes:
@@ -76,7 +74,7 @@ class Archive:
             raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
         try:
             return self._zip.read(member)
-        except Exception as error:  # as above
+        except Exception as error:  # zipfile may raise anything for a damaged file
             raise OSError(f"its part of the archive is damaged or encrypted ({error})") from error
 
 
@@ -147,15 +145,9 @@ def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str
     return names, skipped
 
 
-def _encoding(names: bytes) -> str:
-    """Guess the encoding of names: UTF-8 as on macOS, GB2312 as on Chinese Windows, or zip's default, CP437."""
+def _opened(root: Path) -> zipfile.ZipFile:
+    """Open an archive; names without a flag are in UTF-8 as on macOS, GB2312 as on Chinese Windows, or CP437."""
     for encoding in ("utf-8", "gb2312"):
         with suppress(UnicodeError):
-            names.decode(encoding)
-            return encoding
-    return "cp437"
-
-
-def _leaves(name: str) -> bool:
-    """Whether a path would escape the folder that the archive is unpacked into."""
-    return name.startswith("/") or ":" in name.partition("/")[0] or ".." in name.split("/")
+            return zipfile.ZipFile(root, metadata_encoding=encoding)
+    return zipfile.ZipFile(root)
