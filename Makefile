@@ -32,7 +32,7 @@ list: $(VENV)/.installed       ## list the recipes
 	@$(BIN)/keraskit list
 
 show: $(VENV)/.installed       ## show every recipe, and draw its graph into GRAPHS (runs/graphs; the pages' are in docs/architecture)
-	@mkdir -p $(GRAPHS) && for name in $(RECIPES); do $(BIN)/keraskit show $$name --graph $(GRAPHS)/$$name.svg || exit $$?; done
+	@mkdir -p $(GRAPHS) && for name in $(filter-out augmentation classify,$(RECIPES)); do $(BIN)/keraskit show $$name --graph $(GRAPHS)/$$name.svg || exit $$?; done
 
 doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor

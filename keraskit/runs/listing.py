@@ -128,26 +128,19 @@ def read(path: Path) -> Run:
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Group runs of one folder that differ only in their seed."""
-    groups: dict[Any, list[Run]] = {}
-    for run in runs:
-        same = run.facts["recipe"], repr(sorted(run.flags.items())), run.task, run.home
-        repeated = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
-        groups.setdefault((*same, run.folder.path) if repeated or not run.history else same, []).append(run)
-    grouped = [sorted(group, key=lambda run: run.facts.get("seed") or 0) for group in groups.values()]
-    return [Row(*each) for each in zip(labels([group[0] for group in grouped]), grouped, strict=True)]
-
-
-def labels(runs: Sequence[Run]) -> list[str]:
-    """Label each run by recipe, differing flags and place; add the seed, then the id, to equal labels."""
+    """Group runs of one folder that differ only in their seed. Rows that would have equal labels get a run's id too."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
-    made = []
+    groups: dict[tuple[Any, ...], list[Run]] = {}
     for run, place in zip(runs, places(runs), strict=True):
         own = flags({name: value for name, value in run.flags.items() if name in differing})
-        made.append(" ".join(f"{run.facts['recipe']} {own} {place}".split()))
-    for more in ([f"seed {run.facts.get('seed')}" for run in runs], [run.folder.path.name[-6:] for run in runs]):
-        counts = Counter(made)
-        made = [f"{name} {extra}" if counts[name] > 1 else name for name, extra in zip(made, more, strict=True)]
+        same = " ".join(f"{run.facts['recipe']} {own} {place}".split()), run.task, run.home
+        repeated = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
+        groups.setdefault((*same, run.folder.path) if repeated or not run.history else same, []).append(run)
+    counts = Counter(label for label, *_ in groups)
+    made = []
+    for (label, *_), group in groups.items():
+        told = f"{label} {group[0].folder.path.name[-6:]}" if counts[label] > 1 else label
+        made.append(Row(told, sorted(group, key=lambda run: run.facts.get("seed") or 0)))
     return made
 
 

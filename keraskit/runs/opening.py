@@ -20,7 +20,7 @@ from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MODEL
 from keraskit.models import applications, weights
 from keraskit.recipe import call
-from keraskit.registry import find_card, recipes_available
+from keraskit.registry import find_card
 from keraskit.runs import manifest
 from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
@@ -99,11 +99,10 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
             return weights.load(path)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
-        facts = manifest.read(folder) if (folder.path / MANIFEST).exists() else {}
+        facts = manifest.read(folder)
         if not own:
-            source, ours = facts.get("source"), facts.get("recipe") in recipes_available()
-            advice = f"If the file of its recipe is your own, name it: --recipe {shlex.quote(source or 'FILE.py')}"
-            raise UserError(problem, "" if ours and not source else advice) from error
+            file = shlex.quote(facts.get("source") or "FILE.py")
+            raise UserError(problem, f"If its recipe is your own, name its file: --recipe {file}") from error
         knobs = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}
         model: keras.Model = call(own.build, knobs | (facts.get("options") or {}), steps=1, weights=None)
         applications.load_file(model, path)
