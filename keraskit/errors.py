@@ -82,7 +82,8 @@ def unfit(error: ValidationError, flag: str = "") -> UserError:
     flag = f"--{'.'.join(names)}" if names else flag
     if first["type"] in ("missing", "extra_forbidden"):
         return UserError(f"{flag} needs a value." if first["type"] == "missing" else f"There is no flag {flag}.")
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = first["msg"].removeprefix("Value error, ").replace("greater than or equal to", "at least")
+    reason = reason.replace("less than or equal to", "at most")
     shown = printable(first["input"])[:200] or "''"
     return UserError(f"{flag} {shown} makes no sense: {reason[0].lower()}{reason[1:]}.")
 

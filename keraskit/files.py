@@ -5,6 +5,7 @@ import fcntl
 import io
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -51,10 +52,16 @@ def atomic(target: Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists."""
+    """Yield a temporary folder; rename it to `target` if the block succeeds. Raises UserError if `target` exists.
+
+    Temporary folders that a killed process left beside it are removed.
+    """
     check_new(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as place:
+    for left in target.parent.glob(f"{TEMPORARY}*/"):
+        with locked(left) as free:
+            shutil.rmtree(left, ignore_errors=True) if free else None
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as place, locked(Path(place)):
         (folder := Path(place, target.name)).mkdir()
         yield folder
         folder.rename(target)

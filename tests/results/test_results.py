@@ -1,10 +1,11 @@
 """Run folders and pictures: whole or absent, read back as written, and a report that needs nothing else."""
 
 import base64
-import contextlib
 import json
+import os
 import re
 import resource
+import signal
 import threading
 
 import keras
@@ -63,14 +64,15 @@ def test_a_name_may_have_255_letters_and_a_full_disk_names_the_file(tmp_path):
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_new_folder_is_whole_or_absent(tmp_path):
-    with contextlib.suppress(KeyboardInterrupt), files.new_folder(tmp_path / "onnx") as folder:
-        (folder / "half").touch()
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())
-    with files.new_folder(tmp_path / "onnx") as folder:
-        (folder / "model").touch()
-    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"onnx", "onnx/model"}
+def test_a_folder_that_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    if not (child := os.fork()):
+        with files.new_folder(tmp_path / "onnx"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [path.name[0] for path in tmp_path.iterdir()] == ["."]
+    with files.new_folder(tmp_path / "onnx") as one, files.new_folder(tmp_path / "litert"):  # not that of a live one
+        (one / "model").touch()
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"onnx", "onnx/model", "litert"}
 
 
 def test_how_a_run_ended_is_recorded(tmp_path):
