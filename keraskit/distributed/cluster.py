@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -29,30 +30,6 @@ SEE_LOG = "See that worker's own log; then start the same command with --resume 
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 
 
-class Coordination:
-    """Worker `index` of `count`. Create it before the strategy, which then waits `wait` seconds for the others."""
-
-    def __init__(self, count: int, index: int, wait: int) -> None:
-        self._count, self._index, self._round = count, index, 0
-        self._service = keras_internals.coordination_service(count, wait, HEARTBEAT, SHUTDOWN)
-
-    def gather(self, mine: Any) -> list[Any]:
-        """Return the JSON values of all workers, in order. Raises RunStopped if a worker is lost."""
-        self._round += 1
-        key = f"keraskit/{self._round}"
-        try:
-            self._service.set_config_key_value(f"{key}/{self._index}", json.dumps(mine))
-            self._service.wait_at_barrier(key, FOREVER)
-            return [json.loads(self._service.get_config_key_value(f"{key}/{i}")) for i in range(self._count)]
-        except tf.errors.OpError as error:
-            raise lost(self._index, self._count, error) from error
-
-
-def lost(index: int, count: int, error: tf.errors.OpError) -> RunStopped:
-    """Return the error for another worker that was lost."""
-    return RunStopped(f"A worker was lost, so worker {index} of {count} stopped: {type(error).__name__}.", SEE_LOG)
-
-
 @dataclasses.dataclass(frozen=True)
 class Cluster:
     """The devices and workers that train together.
@@ -63,7 +40,8 @@ class Cluster:
         index: the index of this worker; the first worker is the chief, which writes the run folder.
         how: the source of this description, such as --workers or TF_CONFIG.
         strategy: the tf.distribute strategy; None for one device.
-        coordination: the connection to the other workers, if there are any.
+        service: TensorFlow's coordination service, through which workers talk; None for a single process.
+        rounds: numbers of the talks, the same on every worker.
     """
 
     devices: int = 1
@@ -71,7 +49,8 @@ class Cluster:
     index: int = 0
     how: str = "one device"
     strategy: tf.distribute.Strategy | None = None
-    coordination: Coordination | None = None
+    service: Any = None
+    rounds: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
     @property
     def chief(self) -> bool:
@@ -93,13 +72,28 @@ class Cluster:
         return repairs.distribute(dataset, self.strategy, self.devices) if self.strategy else dataset
 
     def agree(self, **facts: Any) -> None:
-        """Raise the same UserError on every worker unless these facts are equal on all of them."""
-        if self.coordination:
-            said = self.coordination.gather({name: lasting(value) for name, value in facts.items()})
-            names = dict.fromkeys(name for each in said for name in each)
-            if differing := [name for name in names if any(each.get(name) != said[0].get(name) for each in said)]:
-                advice = "Start the same command everywhere, with one --output-dir for all."
-                raise UserError(f"The workers do not agree on {', '.join(differing)}.", advice)
+        """Wait for all workers, and raise the same UserError on each unless these facts are equal on all.
+
+        Raises RunStopped if a worker is lost.
+        """
+        if self.service is None:
+            return
+        key = f"keraskit/{next(self.rounds)}"
+        try:
+            mine = {name: lasting(value) for name, value in facts.items()}
+            self.service.set_config_key_value(f"{key}/{self.index}", json.dumps(mine))
+            self.service.wait_at_barrier(key, FOREVER)
+            said = [json.loads(self.service.get_config_key_value(f"{key}/{i}")) for i in range(len(self.workers))]
+        except tf.errors.OpError as error:
+            raise self._lost(error) from error
+        names = dict.fromkeys(name for each in said for name in each)
+        if differing := [name for name in names if any(each.get(name) != said[0].get(name) for each in said)]:
+            advice = "Start the same command everywhere, with one --output-dir for all."
+            raise UserError(f"The workers do not agree on {', '.join(differing)}.", advice)
+
+    def _lost(self, error: tf.errors.OpError) -> RunStopped:
+        who = f"worker {self.index} of {len(self.workers)}"
+        return RunStopped(f"A worker was lost, so {who} stopped: {type(error).__name__}.", SEE_LOG)
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
         """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal.
@@ -125,7 +119,7 @@ class Cluster:
             try:
                 yield
             except LOST as error:
-                raise lost(self.index, len(self.workers), error) if self.workers else error from error
+                raise self._lost(error) if self.workers else error from error
 
 
 def join(config: RunConfig) -> Cluster:
@@ -150,12 +144,13 @@ def join(config: RunConfig) -> Cluster:
         print(f"waiting        for {len(workers)} workers, as {how} says; this is worker {index}", flush=True)
         spec, gpu = tf.train.ClusterSpec({"worker": list(workers)}), {"GPU": len(local) if gpus else 0}
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, "", "worker", index, "", gpu, "grpc")
-        coordination = Coordination(len(workers), index, config.wait)
+        # Configured before the strategy, which then waits for all workers.
+        service = keras_internals.coordination_service(len(workers), config.wait, HEARTBEAT, SHUTDOWN)
         # Python handles no signals while TensorFlow waits, so the default handlers end the process; they are restored
         # afterwards. TensorFlow raises its errors as well as printing them.
         with signals.sent_to(signal.SIG_DFL), start.quietly(known="^"):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        return Cluster(len(local), workers, index, how, strategy, coordination)
+        return Cluster(len(local), workers, index, how, strategy, service)
     except RuntimeError as error:
         raise UserError(f"Several devices come too late: {sentence(error)}", "Start a new process.") from error
     except tf.errors.OpError as error:
