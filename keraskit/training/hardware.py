@@ -72,11 +72,6 @@ class Choices:
     micro_batches: Choice
     devices: Choice
 
-    @property
-    def policy(self) -> str:
-        """The Keras dtype policy of the precision."""
-        return POLICIES[self.precision.value]
-
 
 def configure(config: RunConfig) -> Devices:
     """Configure threads, device, memory growth and cluster. Call before creating tensors; TensorFlow refuses after."""

@@ -82,9 +82,9 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         first = digest(model.get_weights())
         cluster.agree_on_run(recipe, settings, splits, first, choices.precision.value)
     with devices.scope, cluster.together():
-        copy = head
-        if choices.policy != "float32" or cluster.strategy:
-            copy = copied(recipe, settings, head, choices.policy)
+        copy, policy = head, hardware.POLICIES[choices.precision.value]
+        if policy != "float32" or cluster.strategy:
+            copy = copied(recipe, settings, head, policy)
         if settings.acceleration and not acceleration.hindrance(head):
             copy = acceleration.applied(copy, choices)
         if copy is not head:
