@@ -7,6 +7,8 @@ import json
 import os
 import re
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,8 +110,8 @@ class Cluster:
         self.agree(**flags, **versions, data=data, recipe=code, weights=weights)
 
     def leave(self) -> None:
-        """Wait for the chief, which would treat a worker that has exited as crashed."""
-        with contextlib.suppress(RunStopped):
+        """Wait for the chief, which takes a worker that has exited for lost. Raises RunStopped if the chief is lost."""
+        with contextlib.suppress(*[RunStopped] * self.chief):  # its run has finished, whoever was lost
             self.agree()
 
     @contextlib.contextmanager
@@ -144,17 +146,18 @@ def join(config: RunConfig) -> Cluster:
         print(f"waiting        for {len(workers)} workers, as {how} says; this is worker {index}", flush=True)
         spec, gpu = tf.train.ClusterSpec({"worker": list(workers)}), {"GPU": len(local) if gpus else 0}
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, "", "worker", index, "", gpu, "grpc")
+        meet(workers, index, config.wait)
         # Configured before the strategy, which then waits for all workers.
         service = keras_internals.coordination_service(len(workers), config.wait, HEARTBEAT, SHUTDOWN)
-        # Python handles no signals while TensorFlow waits, so the default handlers end the process; they are restored
-        # afterwards. TensorFlow raises its errors as well as printing them.
+        # Python handles no signals while TensorFlow waits, so SIGINT's default handler ends the process; SIGTERM's is
+        # TensorFlow's own. It raises its errors as well as printing them.
         with signals.sent_to(signal.SIG_DFL), start.quietly(known="^"):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         return Cluster(len(local), workers, index, how, strategy, service)
     except RuntimeError as error:
         raise UserError(f"Several devices come too late: {sentence(error)}", "Start a new process.") from error
-    except tf.errors.OpError as error:
-        problem = f"After {config.wait} s at most, worker {index} could not join the others: {sentence(error.message)}"
+    except (OSError, OverflowError, tf.errors.OpError) as error:
+        problem = f"After {config.wait} s at most, worker {index} could not join the others: {sentence(error)}"
         raise RunStopped(problem, f"Are all started? --wait SECONDS waits longer. {SEE_LOG}") from error
 
 
@@ -182,6 +185,25 @@ def find_workers(config: RunConfig) -> tuple[tuple[str, ...], int, str]:
         advice = "Name each worker once, as in 10.0.0.1:12345,10.0.0.2:12345, and which of them this is, from 0."
         raise UserError(problem, advice)
     return (tuple(workers) if len(workers) > 1 else ()), index, source
+
+
+def meet(workers: tuple[str, ...], index: int, wait: int) -> None:
+    """Wait until all listen at their ports, as TensorFlow would, but deaf to SIGTERM. Raises OSError."""
+    absent, until, dual = [*workers], time.monotonic() + wait, socket.has_dualstack_ipv6()
+    own, family = int(workers[index].rpartition(":")[2]), socket.AF_INET6 if dual else socket.AF_INET
+    with socket.create_server(("", own), family=family, dualstack_ipv6=dual):
+        while absent := [each for each in absent if not listens(each)]:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{', '.join(absent)} did not come")
+            time.sleep(0.1)
+
+
+def listens(worker: str) -> bool:
+    """Whether a worker's port accepts connections."""
+    host, _, port = worker.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+        return True
+    return False
 
 
 def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:

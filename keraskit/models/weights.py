@@ -16,6 +16,7 @@ from keras.src.backend.common import global_state  # no public name; see `unallo
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
+MOST_CONFIGS = 30_000  # of layers, initializers and so on in it; Keras's largest has 13,083
 MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and bytes allowed beyond it
 DEPTH, MOST_OBJECTS = 50, 50_000  # of groups in a file, and of groups and arrays; Keras's largest has 2,000
 MOST_OUTPUT = 2_000_000_000  # bytes of a layer's output for one example
@@ -26,7 +27,7 @@ def load(path: Path) -> keras.Model:
 
     Raises ValueError if the file declares more than it holds; Keras may raise any exception.
     """
-    with unallocated():
+    with built_once(), unallocated():
         model = keras.saving.deserialize_keras_object({**check(path), "compile_config": None}, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
@@ -38,7 +39,8 @@ def load(path: Path) -> keras.Model:
     declared, stored = sum(math.prod(variable.shape) for variable in model.variables), path.stat().st_size
     if declared > stored + SLACK:  # a weight takes at least one byte
         raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    with built_once():
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check(path: Path) -> Any:
@@ -53,7 +55,10 @@ def check(path: Path) -> Any:
                 raise ValueError(f"refused: its {member.filename} claims {member.file_size:,} bytes")
         with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
             _check_arrays(file, path.stat().st_size)
-        return json.loads(archive.read(CONFIG))
+        config = archive.read(CONFIG)
+        if (count := config.count(b"{")) > MOST_CONFIGS:
+            raise ValueError(f"refused: its {CONFIG} has {count:,} layers and the like; {MOST_CONFIGS:,} are allowed")
+        return json.loads(config)
 
 
 def _check_arrays(file: h5py.File, stored: int) -> None:
@@ -89,6 +94,12 @@ def unallocated() -> Iterator[None]:
     finally:  # else Keras would allocate these weights when the next scope ends
         for name, value in before.items():
             global_state.set_global_attribute(name, value)
+
+
+def built_once() -> contextlib.AbstractContextManager[object]:
+    """Build a Sequential model once when it is loaded; Keras builds it anew for each layer, in quadratic time."""
+    add = keras.Sequential.add
+    return mock.patch.object(keras.Sequential, "add", lambda model, layer, **_: add(model, layer, rebuild=False))
 
 
 def uncompiled(model: keras.Model) -> contextlib.AbstractContextManager[object]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit import files
-from keraskit.errors import UserError
+from keraskit.errors import RunStopped, UserError
 from keraskit.registry import recipes_available
 from keraskit.text import short
 
@@ -46,7 +46,14 @@ class RunFolder:
 
     def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:
         """Yield a temporary path; rename it to `name` if the block succeeds (`files.atomic`)."""
-        return files.atomic(self.path / name, durable)
+        return files.atomic(self.target(name), durable)
+
+    def target(self, name: str) -> Path:
+        """Return the path of a file to write. Raises RunStopped if the folder was moved or removed."""
+        if not self.path.is_dir():
+            problem = f"{self.path} was moved or removed while the run wrote into it."
+            raise RunStopped(problem, "If it was moved, `keraskit resume` goes on with it where it is now.")
+        return self.path / name
 
     def sweep(self) -> None:
         """Remove temporary files of a killed process."""
@@ -63,7 +70,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        files.write_text(self.path / name, text, durable=name == MANIFEST)
+        files.write_text(self.target(name), text, durable=name == MANIFEST)
 
     def write_json(self, name: str, data: Any) -> None:
         """Write an indented JSON file; other types become strings."""

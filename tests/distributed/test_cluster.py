@@ -23,7 +23,7 @@ from keraskit.config import RunConfig
 from keraskit.datasets.splits import Shard, ranges
 from keraskit.distributed import cluster, launch, repairs
 from keraskit.distributed.cluster import find_workers
-from keraskit.errors import UserError
+from keraskit.errors import RunStopped, UserError
 from keraskit.runs.folder import RunFolder
 
 # 300 examples in batches of 64: 44 are left for the last step of an epoch.
@@ -138,7 +138,30 @@ def test_who_is_missing_is_said(preforked, tmp_path):
     done = preforked.run("keraskit", [*words(tmp_path), *flags], tmp_path, timeout=PATIENT)
     said = "After 3 s at most, worker 0 could not join the others: "
     assert done.returncode == 1 and said in done.stderr and "--wait SECONDS waits longer" in done.stderr
-    assert not (tmp_path / "cnn").exists()
+    assert f"{workers[1]} did not come" in done.stderr and not (tmp_path / "cnn").exists()
+
+
+def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(preforked, tmp_path):
+    waiting, (port, other) = tmp_path / "waiting.log", launch.free_ports(2)
+    line = [*words(tmp_path), "--workers", f"127.0.0.1:{port},127.0.0.1:{other}", "--worker-index", 0]
+    process = preforked.start("keraskit", line, tmp_path, dict(os.environ), [waiting])
+    until(waiting, "waiting  ", process)
+    while not cluster.listens(f"127.0.0.1:{port}"):
+        time.sleep(0.02)
+    with pytest.raises(OSError, match="Address already in use"):
+        cluster.meet((f"127.0.0.1:{port}", f"127.0.0.1:{other}"), 0, 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143 and waiting.read_text().endswith("keraskit: Interrupted.\n")
+
+
+def test_a_worker_whose_chief_is_lost_in_the_end_says_so_and_a_chief_has_finished():
+    class Lost:
+        def gather(self, mine):
+            raise RunStopped("A worker was lost.")
+
+    cluster.Cluster(index=0, coordination=Lost()).leave()
+    with pytest.raises(RunStopped):
+        cluster.Cluster(index=1, coordination=Lost()).leave()
 
 
 def test_a_launch_whose_run_cannot_work_shows_the_chiefs_words(capfd):

@@ -75,6 +75,10 @@ ATTACKS = {
     ),
     "more weights than any memory holds": (set_units(10**12), "its end gives out"),
     "more weights than the file holds": (set_units(20_000_000), "declares 60,000,008 weights"),
+    "more layers than anybody would wait for": (
+        lambda found: found["config"]["layers"].extend(found["config"]["layers"][-1:] * 9_000),
+        r"its config.json has [\d,]{6} layers and the like",
+    ),
     "a layer that unfolds": (layer("RepeatVector", {"name": "r", "n": 10**10}), "its r gives out"),
     "no model but a layer": (
         lambda _: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}},
@@ -123,6 +127,14 @@ def test_a_bomb_in_the_archive_is_refused_before_it_is_unpacked(folder):
     )
     with pytest.raises(UserError, match=r"its config\.json claims 60,"):
         load_model(folder)
+
+
+def test_a_sequential_model_is_built_once_where_keras_would_build_it_at_each_layer(folder):
+    keras.Sequential([keras.Input((3,)), *(layers.Dense(3) for _ in range(9)), small()]).save("model.keras")
+    loaded, anew = load_model(folder), keras.models.load_model("model.keras", compile=False)
+    assert [len(m.layers[0]._inbound_nodes) for m in (loaded, anew)] == [1, 10]  # as many as layers, squared
+    assert loaded.to_json() == anew.to_json()
+    assert np.array_equal(loaded(np.ones((1, 3))), anew(np.ones((1, 3))))
 
 
 def test_what_is_no_archive_is_refused_with_the_reason(folder):

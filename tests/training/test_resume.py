@@ -18,7 +18,7 @@ import keraskit
 from keraskit import signals
 from keraskit.config import KNOBS
 from keraskit.config import flags as words
-from keraskit.errors import UserError
+from keraskit.errors import RunStopped, UserError
 from keraskit.registry import load_recipe
 from keraskit.runs import listing
 from keraskit.runs.folder import RunFolder
@@ -214,6 +214,13 @@ def test_a_full_disk_leaves_the_last_checkpoint(copied, monkeypatch):
     assert code == 2
     assert "checkpoint.npz: File too large. When that is mended, go on with: keraskit resume" in err.splitlines()[-1]
     assert (copied / "checkpoint.npz").read_bytes() == before and not list(copied.glob(".*"))
+
+
+def test_a_folder_that_is_moved_in_mid_run_is_not_made_anew_and_the_run_goes_on_where_it_is(unbroken, tmp_path):
+    with at(1, 31, lambda folder: folder.rename(tmp_path / "moved")), pytest.raises(RunStopped, match="was moved or"):
+        keraskit.run("mlp", output_dir=tmp_path / "runs", **MLP)
+    assert not [*(tmp_path / "runs" / "mlp").iterdir()] and command("resume", tmp_path / "moved")[0] == 0
+    assert outcome(tmp_path / "moved") == unbroken("mlp, compiled")
 
 
 def test_a_loss_that_is_no_number_names_the_step_and_keeps_no_such_model(tmp_path):
