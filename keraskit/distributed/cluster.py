@@ -189,9 +189,9 @@ def find_workers(config: RunConfig) -> tuple[tuple[str, ...], int, str]:
 
 def meet(workers: tuple[str, ...], index: int, wait: int) -> None:
     """Wait until all listen at their ports, as TensorFlow would, but deaf to SIGTERM. Raises OSError."""
-    absent, until, dual = [*workers], time.monotonic() + wait, socket.has_dualstack_ipv6()
-    own, family = int(workers[index].rpartition(":")[2]), socket.AF_INET6 if dual else socket.AF_INET
-    with socket.create_server(("", own), family=family, dualstack_ipv6=dual):
+    absent, until = [each for each in workers if each != workers[index]], time.monotonic() + wait
+    own, dual = int(workers[index].rpartition(":")[2]), socket.has_dualstack_ipv6()
+    with socket.create_server(("", own), family=[socket.AF_INET, socket.AF_INET6][dual], dualstack_ipv6=dual):
         while absent := [each for each in absent if not listens(each)]:
             if time.monotonic() > until:
                 raise TimeoutError(f"{', '.join(absent)} did not come")
