@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import keras
 import numpy as np
@@ -155,13 +156,11 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
 
 
 def test_a_worker_whose_chief_is_lost_in_the_end_says_so_and_a_chief_has_finished():
-    class Lost:
-        def gather(self, mine):
-            raise RunStopped("A worker was lost.")
-
-    cluster.Cluster(index=0, coordination=Lost()).leave()
-    with pytest.raises(RunStopped):
-        cluster.Cluster(index=1, coordination=Lost()).leave()
+    service = mock.Mock()
+    service.wait_at_barrier.side_effect = tf.errors.UnavailableError(None, None, "gone")
+    cluster.Cluster(index=0, service=service).leave()
+    with pytest.raises(RunStopped, match="A worker was lost"):
+        cluster.Cluster(index=1, service=service).leave()
 
 
 def test_a_launch_whose_run_cannot_work_shows_the_chiefs_words(capfd):
