@@ -29,20 +29,6 @@ BATCH = 64
 FILES = {"keras": "model.keras", "saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite"}
 MODULES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}  # besides TensorFlow
 INT8 = "litert_int8"
-PROGRAMS = {  # in predict.py: package, import, model, and its outputs by name
-    "keras": (
-        *("tensorflow", "import keras", 'keras.models.load_model(HERE / "model.keras")', "model.predict_on_batch(x)"),
-    ),
-    "saved_model": ("tensorflow", "import tensorflow as tf", 'tf.saved_model.load(HERE / "model")', "model.serve(x)"),
-    "onnx": (
-        *("onnxruntime", "import onnxruntime", 'onnxruntime.InferenceSession(HERE / "model.onnx")'),
-        'dict(zip(ABOUT["outputs"], model.run(ABOUT["outputs"], x)))',
-    ),
-    "litert": (
-        *("ai-edge-litert", "from ai_edge_litert.interpreter import Interpreter"),
-        *('Interpreter(model_path=str(HERE / "model.tflite")).get_signature_runner()', "model(**x)"),
-    ),
-}
 Arrays = dict[str, np.ndarray]
 
 
@@ -150,10 +136,9 @@ def write(name: str, case: Exportable, folder: Path) -> int:
     else:
         case.model.export(str(path), format="tf_saved_model" if runtime == "saved_model" else runtime, verbose=False)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    values: dict[str, Any] = dict(zip(("needs", "runtime", "model", "call"), PROGRAMS[runtime], strict=True))
     dtypes = {name: None if x.dtype.kind in "OSU" else str(x.dtype) for name, x in case.x.items()}
-    values |= {"about": case.about, "inputs": dtypes, "reader": inspect.getsource(decode)}
-    program = report.render("predict.py", "keraskit.tools.export", **values)
+    values: dict[str, Any] = {"runtime": runtime, "about": case.about, "inputs": dtypes}
+    program = report.render("predict.py", "keraskit.tools.export", reader=inspect.getsource(decode), **values)
     files.write_text(folder / "model.json", json.dumps(case.about, indent=2, ensure_ascii=False) + "\n")
     files.write_text(folder / "predict.py", f"{program}\n")
     return size
