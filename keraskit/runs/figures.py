@@ -1,7 +1,5 @@
 """Draw sheets of captioned pictures, pack them for the report, and write the model's summary and graph."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run folder: each file is whole or absent, and run.json records what happened."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -12,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from keraskit import files
 from keraskit.errors import RunStopped, UserError
@@ -34,7 +32,7 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, output_dir: Path | str, recipe: str) -> RunFolder:
+    def create(cls, output_dir: Path | str, recipe: str) -> Self:
         """Create a new folder. Raises UserError on failure."""
         path = Path(output_dir) / recipe / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         try:

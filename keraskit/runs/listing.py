@@ -1,7 +1,5 @@
 """Find, label, group and list runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

@@ -1,7 +1,5 @@
 """Read and validate run.json, the record of a run. docs/run-folder.md documents its keys."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Metrics of histories, classification metrics, calibration, regression errors, tests of two models."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence

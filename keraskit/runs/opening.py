@@ -1,7 +1,5 @@
 """Open a finished run for inference: model, classes and preprocessing, from its folder only."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import shlex

@@ -1,7 +1,5 @@
 """Classify picture files, printed as a table or as accuracy, and written to files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

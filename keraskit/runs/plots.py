@@ -1,7 +1,5 @@
 """Draw curves, confusion matrices and sheets of pictures from plain arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import io

@@ -1,7 +1,5 @@
 """predictions.npz: targets and predictions of the best model for validation and test."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Write report.html, a page that works offline, from the files of a run folder only."""
 
-from __future__ import annotations
-
 import base64
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Write what a run records: facts before training; predictions, metrics, figures and a verdict after it."""
 
-from __future__ import annotations
-
 import dataclasses
 import shlex
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Compare a result with the metrics its recipe expects; warn and advise where the evidence is clear."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Sequence

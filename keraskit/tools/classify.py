@@ -1,7 +1,5 @@
 """`keraskit classify`: classify photographs with Keras's pretrained networks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

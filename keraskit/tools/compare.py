@@ -1,7 +1,5 @@
 """`keraskit compare`: compare runs, and test whether differences are more than chance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path

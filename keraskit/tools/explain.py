@@ -4,8 +4,6 @@ No guided backpropagation: it hardly changes when weights are randomised, so it 
 (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

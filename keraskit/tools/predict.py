@@ -1,7 +1,5 @@
 """`keraskit predict`: predict picture files, preprocessed as in training, or arrays, with a finished run's model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path

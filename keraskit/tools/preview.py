@@ -1,7 +1,5 @@
 """`keraskit augment`: a sheet of pictures, each beside several random versions of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`keraskit demo`: a page with a run's model that classifies what is drawn or dropped, layer by layer."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Any

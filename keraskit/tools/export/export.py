@@ -1,7 +1,5 @@
 """`keraskit export`: convert a run's model for other runtimes, and keep it if they predict as Keras does."""
 
-from __future__ import annotations
-
 import importlib.util
 import inspect
 import json
