@@ -2,7 +2,6 @@
 
 import csv
 import re
-from contextlib import suppress
 from pathlib import Path
 
 from keraskit.errors import UserError
@@ -28,10 +27,8 @@ def _loading(path: Path) -> list[str]:
     """Return the lines that read x, the columns of numbers, and y, the target; none if there are no such columns."""
     with path.open("rb") as file:
         data = file.readline(1_000_000) + file.readline(1_000_000)
-    for encoding in ("utf-8-sig", "gb18030", "latin-1"):  # the last decodes anything
-        with suppress(UnicodeError):
-            text = data.decode(encoding)
-            break
+    encoding = "gb18030" if "\ufffd" in data.decode("utf-8", "replace") else "utf-8-sig"
+    text = data.decode(encoding, "replace")
     found = max(",;\t|", key=text.count)
     delimiter = found if found in text else None  # spaces
     head, row = [*csv.reader(text.splitlines(), delimiter=delimiter or " ", skipinitialspace=True), [], []][:2]

@@ -16,7 +16,6 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # the only decoders use
 MOST_PIXELS = 80_000_000  # per image; a file can claim more than fits into memory
 MOST_SIDE = 65_535  # pixels, the limit of JPEG; rows of one pixel cost far more than their pixels
 MOST_BYTES = 200_000_000  # per image file
-DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras and scanners, stored in 16 bits
 
 
 class BadPicture(ValueError):
@@ -34,8 +33,8 @@ def contents(path: Path) -> bytes:
 def read(data: bytes, bits: int = 16) -> Image.Image:
     """Decode the first frame, upright, in mode RGB or L, with transparent parts on white.
 
-    `bits` is the number of bits that a grey 16-bit image uses, as `depth` finds for a data set. Raises BadPicture if
-    the file is empty, damaged, of another format, or too large.
+    `bits` is the number of bits that the grey 16-bit images of a data set use. Raises BadPicture if the file is empty,
+    damaged, of another format, or too large.
     """
     with _opened(data) as image:
         image.load()
@@ -46,11 +45,6 @@ def highest(data: bytes) -> int:
     """Return the highest value of a grey image with 16 bits, 0 for others. Raises BadPicture as `read` does."""
     with _opened(data) as image:
         return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
-
-
-def depth(highest: int) -> int:
-    """Return the number of bits that a data set's 16-bit images use, from its highest value; 16 if there are none."""
-    return next(bits for bits in DEPTHS if highest < 1 << bits or bits == 16) if highest else 16
 
 
 @contextmanager

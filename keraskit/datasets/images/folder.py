@@ -25,6 +25,7 @@ from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
 from keraskit.start import tf
 
+DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras and scanners, stored in 16 bits
 MOST_BAD = 0.05  # fraction of all images; more point to another problem
 
 
@@ -136,7 +137,8 @@ def read(
         console, quiet = Console(stderr=True), not sys.stderr.isatty()
         done = pool.map(one, range(len(names)))
         found = list(track(done, "decoding", len(names), console=console, transient=True, disable=quiet))
-    bits = decode.depth(max(highest for _, highest, _ in found)) if found else 16
+    most = max((highest for _, highest, _ in found), default=0)
+    bits = next(bits for bits in DEPTHS if most < 1 << bits) if most else 16
     for i, (_, highest, _) in enumerate(found):
         if highest and bits < 16:
             pixels[i] = decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop)

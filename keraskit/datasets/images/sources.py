@@ -120,15 +120,13 @@ def find(words: Sequence[str | Path]) -> list[Path]:
 def listed(problems: Mapping[str, str]) -> str:
     """Return what is wrong with how many files, and the names of a few."""
     groups = defaultdict[str, list[str]](list)
-    for name, problem in problems.items():
+    for name, problem in sorted(problems.items()):
         groups[problem].append(name)
-    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
     said = []
-    for problem, names in ranked[:SHOWN]:
-        few = ", ".join(sorted(names)[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    for problem, names in sorted(groups.items(), key=lambda group: -len(group[1])):
+        few = ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
         said.append(f"{len(names):,} ({few}): each {problem}" if names[1:] else f"{few or 'it'} {problem}")
-    more = sum(len(names) for _, names in ranked[SHOWN:])
-    return "; ".join(said) + f"; and {more:,} more" * bool(more)
+    return "; ".join(said[:SHOWN] + [f"and {len(said) - SHOWN:,} other reasons"] * (len(said) > SHOWN))
 
 
 def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str], dict[str, str]]:
