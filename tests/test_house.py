@@ -30,7 +30,7 @@ LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("cli", ""): 1_905,
     ("training", "distributed"): 2_456,
     ("runs", "tools", "models"): 3_197,
-    ("datasets", "augment"): 2_582,
+    ("datasets", "augment"): 2_573,
 }
 
 
