@@ -90,7 +90,9 @@ def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
             code = _fail(user_code.explain(error) or message, BAD_INPUT)
         except (Exception, SystemExit) as error:
             where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
-            if lines := user_code.explain(error):
+            if isinstance(error.__context__, BrokenPipeError):  # rich ends the program
+                code = 128 + signal.SIGPIPE
+            elif lines := user_code.explain(error):
                 code = _fail([*lines, where], BAD_INPUT)
             else:
                 code = _fail([f"Unexpected {type(error).__name__}: {error} ({where})"], 1)

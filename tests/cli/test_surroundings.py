@@ -61,10 +61,10 @@ def test_two_runs_at_once_one_in_odd_surroundings_the_other_with_all_closed(plac
     assert len({run["weights_sha256"] for run in runs}) == 1 and all((f / "report.html").is_file() for f in folders)
 
 
-def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path, preforked):
+@pytest.mark.parametrize("words", [QUICK, ["run", "mlp", "--help"]], ids=["run", "help"])
+def test_a_reader_that_goes_away_ends_a_command_quietly(words, tmp_path, preforked):
     out, err = tmp_path / "out", tmp_path / "err"
     os.mkfifo(out)
-    process = preforked.start("keraskit", QUICK, tmp_path, dict(os.environ), [out, err])
-    with out.open() as reader:
-        assert reader.readline()
+    process = preforked.start("keraskit", words, tmp_path, dict(os.environ), [out, err])
+    out.open().close()
     assert process.wait(120) == 141 and err.read_text() == ""
