@@ -1,7 +1,5 @@
 """Choose device, threads, precision, XLA and the like for a run, each with its reason."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from typing import Any

@@ -1,7 +1,5 @@
 """Whether a compiled model's class output holds probabilities or logits, found by evaluating its loss."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Whether a model's first weights get pictures on the scale they were made for, by feeding black, white and colours."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Any
 from unittest import mock

@@ -1,7 +1,5 @@
 """--seeds: train with several seeds, each run in a separate process, and average the results."""
 
-from __future__ import annotations
-
 import math
 import shlex
 import statistics

@@ -1,7 +1,5 @@
 """TrainingSetup: model, data, hardware and optimizer, ready to fit."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import json

@@ -6,8 +6,6 @@ block's gradients stay in the core's cache until a single product gives its cont
 stored values share one array, since XLA fills each array with zeros first and copies when it concatenates.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
