@@ -83,8 +83,7 @@ def flow_from_directory(
     if class_mode == "binary" and len(classes) != 2:
         raise UserError(f'class_mode="binary" is for two classes; there are {len(classes)}.', 'Take "categorical".')
     pixels = np.empty((len(names), *target_size, 3), np.uint8)
-    _, _, bad, _ = folder.read(files, names, pixels, target_size)
-    if bad:
+    if bad := folder.read(files, names, pixels, target_size)[2]:
         raise UserError(f"{files.root}: {sources.listed(bad)}.", "Remove what is no picture.")
     one_hot = np.eye(len(classes), dtype=np.float32)[labels]
     targets = {"categorical": one_hot, "binary": labels.astype(np.float32), "sparse": labels, None: None}[class_mode]

@@ -1,7 +1,5 @@
 """Preprocess images for a model, in the same way for training, prediction and exports."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Annotated, Any, Literal, Self

@@ -1,7 +1,5 @@
 """Image files as a data set: sorted by name, decoded once in the shape of the model's input."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import math

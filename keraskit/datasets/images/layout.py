@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keraskit.datasets import splitting
-from keraskit.datasets.images.sources import listed
+from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, listed
 from keraskit.datasets.splitting import MOST_CLASSES, SPLITS
 from keraskit.errors import UserError
 
@@ -61,13 +61,19 @@ def arrange(
 
     Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
     """
-    classes, pairs, places = by_class(names, *_root([tuple(name.split("/")) for name in names]))
+    root = _root([tuple(name.split("/")) for name in names])
+    classes, pairs, places = by_class(names, *root)
     skipped = {name: "is of no class or split" for name in sorted(set(names) - set(places))} | dict(skipped)
     if not 2 <= len(classes) <= MOST_CLASSES:
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
         problem = f"{where} has {len(classes):,} classes of pictures; from two to {MOST_CLASSES:,} are possible"
         problem += f". Left out: {listed(skipped)}" * bool(skipped)
         raise UserError(f"{problem}.", advice)
+    others = [_place(name, *root)[1] for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)]
+    lost = {class_of(rest) for rest in others if len(rest) > 1} - {*classes}  # a class that would be missing
+    if lost and any(len(rest) > 1 for _, rest in places.values()):
+        problem = f"{where}: the folder {min(lost)} has no picture that can be read"
+        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
     ready = bool(parts[0]) and len(parts[0]) < len(pairs)

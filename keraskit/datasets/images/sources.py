@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shlex
 import zipfile
 from collections import defaultdict
@@ -17,8 +18,9 @@ from keraskit.errors import UserError
 ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic .heif .avif".split())  # noqa: SIM905
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
+LEAVES = re.compile(r"/|[^/]*:|(.*/)?\.\.(/|\Z)", re.DOTALL)  # names in an archive that would lead out of its folder
 RUN = "run.json"  # marks a run folder, which is never data
-HIDDEN = "is hidden"  # why a file is left out
+HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
 
 
@@ -60,11 +62,7 @@ class Archive:
             self._zip = _opened(root)
         self._members = {each.filename.replace("\\", "/"): each for each in self._zip.infolist()}
         full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members}  # folders that are not empty
-        leaving = {
-            name: "leads out of the archive"
-            for name in self._members
-            if name.startswith("/") or ":" in name.partition("/")[0] or ".." in name.split("/")
-        }
+        leaving = {name: "leads out of the archive" for name in self._members if LEAVES.match(name)}
         self.names, self.skipped = _sorted_out((n for n in self._members if n not in full | leaving.keys()), leaving)
 
     def read(self, name: str) -> bytes:
@@ -139,7 +137,7 @@ def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str
         elif stem and (dot + ending).lower() in ENDINGS:
             names.append(name)
         else:
-            skipped[name] = "has no picture's ending" if name[-1:].strip("/") else "is an empty folder"
+            skipped[name] = NO_PICTURE if name[-1:].strip("/") else EMPTY
     return names, skipped
 
 

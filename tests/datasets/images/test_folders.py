@@ -15,7 +15,7 @@ from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets, folder
 from keraskit.datasets.images.layout import arrange, group_of
-from keraskit.datasets.images.sources import HIDDEN, Archive, Folder, find, open_files
+from keraskit.datasets.images.sources import EMPTY, HIDDEN, NO_PICTURE, Archive, Folder, find, open_files
 from keraskit.datasets.images.truth import Labels
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.datasets.splitting import SPLITS
@@ -229,6 +229,17 @@ def test_a_class_that_training_lacks_is_refused_before_anything_is_decoded():
         arrange([*names, *(f"{split}/berry/{i}.jpg" for split in ("train", "val") for i in range(9))], "here")
 
 
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_a_class_folder_without_a_picture_that_can_be_read_stops_the_run(above):
+    names = [f"{above}{name}" for name in names_of("ab", 9)]
+    names += names_of("ab", 9, "test/{kind}/{i}.jpg") if above else []
+    for lost in ({"c/1.psd": NO_PICTURE}, {"c/": EMPTY}):
+        with pytest.raises(UserError, match="the folder c has no picture that can be read"):
+            arrange(names, "here", skipped={f"{above}{name}": why for name, why in lost.items()})
+    others = {f"{above}a/1.txt": NO_PICTURE, f"{above}docs.txt": NO_PICTURE, f"{above}runs/": "is a run's folder"}
+    assert arrange(names, "here", skipped=others).skipped == others
+
+
 def test_a_folder_and_an_archive_know_what_is_no_picture(tmp_path):
     for name in ("a/1.png", "b/1.psd", ".hidden/x", "a/.DS_Store"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -237,7 +248,7 @@ def test_a_folder_and_an_archive_know_what_is_no_picture(tmp_path):
     shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
     for path in (tmp_path / "data", tmp_path / "data.zip"):
         skipped = {name: why for name, why in open_files(path).skipped.items() if why != HIDDEN}
-        assert skipped == {"b/1.psd": "has no picture's ending", "c/": "is an empty folder"}
+        assert skipped == {"b/1.psd": NO_PICTURE, "c/": EMPTY}
 
 
 def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
