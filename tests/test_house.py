@@ -30,7 +30,7 @@ LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("cli", ""): 1_906,
     ("training", "distributed"): 2_444,
     ("runs", "tools", "models"): 3_197,
-    ("datasets", "augment"): 2_573,
+    ("datasets", "augment"): 2_572,
 }
 
 
