@@ -102,7 +102,7 @@ def draw_nothing(patch):
 
     for name in ("curves", "reliability", "confusion", "sheet", "as_svg"):
         patch.setattr(plots, name, lambda *_, **__: b"")
-    patch.setattr(plots, "save", lambda _, path: path.touch())
+    patch.setattr(plots, "save", lambda _, path, **__: path.touch())
 
 
 @pytest.fixture(scope="module")

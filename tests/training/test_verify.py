@@ -81,7 +81,7 @@ def test_what_was_changed_is_named(run):
     forged = arrays["test/predictions/"].copy()
     forged[np.arange(512), arrays["test/labels"]] = np.nan
     np.savez(run.path / "predictions.npz", **arrays | {"test/predictions/": forged})
-    with pytest.raises(keraskit.UserError, match=r"predictions\.npz .* hold NaN or infinity"):
+    with pytest.raises(keraskit.UserError, match=r"predictions\.npz .* its test/predictions/ holds NaN or infinity"):
         verify.check(run)
     restored()
 
