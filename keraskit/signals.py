@@ -1,4 +1,4 @@
-"""Handle SIGINT and SIGTERM: training finishes its step and saves, everything else stops at once."""
+"""Handle SIGINT, SIGTERM and SIGHUP: training finishes its step and saves, everything else stops at once."""
 
 import os
 import signal
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM)
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last as a terminal closes
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended the command: a message for the user, and the exit code, 130 or 143."""
+    """A signal ended the command: a message for the user, and the exit code, 128 and its number."""
 
     def __init__(self, number: int, saying: str = "") -> None:
         super().__init__(saying)
@@ -41,7 +41,7 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def sent_to(handler: Handler) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM inside the block; not in other threads, nor signals that nohup ignores."""
+    """Handle these signals inside the block; not in other threads, nor signals that nohup ignores."""
     before = {}
     for number in CAUGHT:
         with suppress(ValueError):  # in another thread
