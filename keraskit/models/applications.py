@@ -106,9 +106,8 @@ def load_file(model: keras.Model, path: Path) -> None:
         with warnings.catch_warnings(action="ignore"):  # the error says what does not fit
             model.load_weights(path, **({"by_name": _names_all(path, model)} if legacy else {}))
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        reason = str(error).partition(":\n\n")[2] or error  # if several fail, Keras counts the layers first
         advice = "Name the file of the same model, made with the same flags."
-        raise UserError(f"{path} does not fit {model.name}: {sentence(reason)}", advice) from error
+        raise UserError(f"{path} does not fit {model.name}: {sentence(weights.reason(error))}", advice) from error
 
 
 def _names_all(path: Path, model: keras.Model) -> bool:
