@@ -134,7 +134,6 @@ def opened(
         yield None, start
         return
     folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
-    print(f"run folder     {printable(short(folder.path))}", flush=True)
     with folder.alone():
         before = manifest.read(folder, *NEEDED) if run else facts
         if run:
@@ -146,6 +145,7 @@ def opened(
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
             with folder.recorded(**facts):
+                print(f"run folder     {printable(short(folder.path))}", flush=True)
                 yield folder, start
         except BaseException as error:
             with suppress(Exception):  # why the run ended says more

@@ -68,3 +68,4 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(words, tmp_path, prefork
     process = preforked.start("keraskit", words, tmp_path, dict(os.environ), [out, err])
     out.open().close()
     assert process.wait(120) == 141 and err.read_text() == ""
+    assert all((folder / "run.json").exists() for folder in tmp_path.glob("runs/*/*"))  # it can go on
