@@ -109,7 +109,8 @@ def averages(optimizer: keras.optimizers.Optimizer) -> bool:
 def from_file(word: str) -> Callable[[], Any]:
     """Import the function of `file.py:function`."""
     file, _, name = word.rpartition(":")
-    function = getattr(import_file(Path(file), "keraskit_callbacks"), name, None) if Path(file).is_file() else None
+    known = file.endswith(".py") and Path(file).is_file()
+    function = getattr(import_file(Path(file), "keraskit_callbacks"), name, None) if known else None
     if function is None:
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
     return function
