@@ -64,7 +64,7 @@ def infect(file):
 
 
 def test_a_terminal_is_shown_no_escape(run, here):
-    run.write_json("run.json", run.read_json("run.json") | {"recipe": NASTY, "data": {"name": NASTY + ":cat:"}})
+    run.update_manifest(recipe=NASTY, data={"name": NASTY + ":cat:", "used": {}})
     shutil.copytree(run.path, "other")
     run.path.rename("run")
     code, out, err = command("compare", "run", "other", "--output", "\x1b[31m\udcff.png")
