@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import re
 import runpy
 import shutil
 import subprocess
@@ -247,9 +248,12 @@ recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_s
 
 @needs_all
 @pytest.mark.parametrize("scale", [', scale="unit"', ""])
-def test_layers_that_are_random_in_training_are_not_exported(scale, tmp_path):
+def test_layers_that_are_random_in_training_are_not_exported(scale, tmp_path, capsys):
     """They draw no numbers in the files, and where nothing else does the page runs them too."""
     folder, asked = run_of(RANDOM % scale, tmp_path)
+    said = re.search(r"not exported: (.*)\n", capsys.readouterr().out)[1].split(", ")
+    names = {"random_flip", "random_rotation", "random_translation", "random_contrast", "gaussian_noise", "shifted"}
+    assert {re.sub(r"_\d+$", "", name) for name in said} == names
     export.export(asked, ["saved_model", *FAST], tmp_path)
     if scale:
         described = write_demo(folder, tmp_path / "demo.html", tmp_path / "own.py").read_text()

@@ -73,6 +73,10 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
         numbers = {name: tensor.dtype for name, tensor in inputs.items() if tensor.dtype != "string"}
         x, training = ({n: v.astype(numbers.get(n, v.dtype)) for n, v in each.items()} for each in taken)
     outputs = _named(model(called, training=False), "output")  # Keras would trace RandomFlip and the like as training
+    seeds, drop = keras.random.SeedGenerator, keras.layers.Dropout
+    drawing = [each for each in model._flatten_layers() if any(isinstance(v, seeds) for v in vars(each).values())]
+    if names := [each.name for each in drawing if not (each.weights or isinstance(each, drop))]:
+        print(f"random         in training alone, and not exported: {', '.join(names)}")
     if about["classes"]:
         p = outputs[class_output]
         p = keras.layers.Activation(activation, name="class_probabilities")(p) if activation else p
