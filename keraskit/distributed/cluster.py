@@ -122,6 +122,10 @@ class Cluster:
                 yield
             except LOST as error:
                 raise self._lost(error) if self.workers else error from error
+            except RuntimeError as error:
+                if "REPLACED BY Stopped" in str(error):  # a signal, while TensorFlow made the error of a lost worker
+                    raise signals.Stopped(signal.SIGTERM) from error
+                raise
 
 
 def join(config: RunConfig) -> Cluster:

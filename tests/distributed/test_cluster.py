@@ -20,6 +20,7 @@ from keras.src.backend.tensorflow import trainer
 from own import SOURCE
 
 import keraskit
+from keraskit import signals
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Shard, ranges
 from keraskit.distributed import cluster, launch, repairs
@@ -153,6 +154,12 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
         cluster.meet((f"127.0.0.1:{port}", f"127.0.0.1:{other}"), 0, 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 143 and waiting.read_text().endswith("keraskit: Interrupted.\n")
+
+
+def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():
+    mixed = "MISMATCH of original and normalized active exception types: ORIGINAL AbortedError REPLACED BY Stopped: "
+    with pytest.raises(signals.Stopped), cluster.Cluster(workers=("a:1", "b:1")).together():
+        raise RuntimeError(f"pybind11::error_already_set: {mixed}<EMPTY MESSAGE>")
 
 
 def test_a_worker_whose_chief_is_lost_in_the_end_says_so_and_a_chief_has_finished():
