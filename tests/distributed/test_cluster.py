@@ -65,9 +65,11 @@ def test_two_devices_train_as_one(one, preforked, tmp_path):
 
 
 def until(log, said, process):
-    patience = time.monotonic() + PATIENT
-    while not re.search(said, text := log.read_text()) and time.monotonic() < patience and process.poll() is None:
+    patience, ended, text = time.monotonic() + PATIENT, False, ""
+    while not (re.search(said, text) or ended or time.monotonic() > patience):
         time.sleep(0.02)
+        ended = process.poll() is not None
+        text = log.read_text() if log.exists() else ""  # the process makes it
     assert re.search(said, text), text
 
 
