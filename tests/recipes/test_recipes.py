@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from keraskit.recipes import quickstart
 from shared_data import shared
 from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
@@ -71,6 +72,10 @@ def test_a_permuting_lstm_is_the_plain_one_on_permuted_steps():
     assert not np.allclose(permuting(rows), plain(rows))
     permuting.compile(loss="sparse_categorical_crossentropy")
     assert micro_batches.hindrance(permuting) == ""
+
+
+def test_first_page_learns_by_fit_and_by_hand():
+    assert min(quickstart.first_page(epochs=3).values()) > 0.88
 
 
 @pytest.mark.parametrize("name", TRAINED)
