@@ -117,3 +117,21 @@ def test_next_pixels_are_the_sequence_shifted_by_one():
     assert f"is right for {dark:.3f} of the test pixels" in multi_output.__doc__
     shown, captions = digits.brightness_pictures(splits.classes, y, {"output2": y["output2"]})
     assert shown.shape == (40, 28, 28) and len(captions) == 40 and np.array_equal(shown[0::2], shown[1::2])
+
+
+def test_two_sizes_are_the_same_picture_and_are_fed_by_name():
+    splits = digits.two_sizes().limited(10)
+    x, _ = splits.train.take(np.arange(4))
+    grey, colour = x["img_gray_bigsize"], x["img_rgb_smallsize"]
+    assert grey.shape == (4, 64, 64, 1) and colour.shape == (4, 32, 32, 3)
+    assert np.array_equal(colour[..., 0], colour[..., 2])
+    assert np.abs(keras.ops.image.resize(grey, (32, 32)) - colour[..., :1]).mean() < 0.05
+    model = load_recipe("multi_input").build()
+    swapped = dict(reversed(list(x.items())))
+    assert np.allclose(model.predict(x, verbose=0), model.predict(swapped, verbose=0))
+
+
+def test_vgg16_scales_the_learning_rate_with_the_batch():
+    model = vgg16.build(classes=2, size=32, width=0.01)
+    vgg16.compile_model(model, batch_size=16)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01 * 16 / 256)
