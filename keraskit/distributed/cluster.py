@@ -111,8 +111,11 @@ class Cluster:
 
     def leave(self) -> None:
         """Wait for the chief, which takes a worker that has exited for lost. Raises RunStopped if the chief is lost."""
-        with contextlib.suppress(*[RunStopped] * self.chief):  # its run has finished, whoever was lost
+        try:
             self.agree()
+        except RunStopped:
+            if not self.chief:  # whose run has finished, whoever was lost
+                raise
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
