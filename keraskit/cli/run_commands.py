@@ -27,7 +27,7 @@ OneAtLeast = Annotated[Path, Parameter(required=True)]
 FILE = "Your recipe's file, for a run of your own recipe: it is imported before the model is loaded."
 RecipeFile = Annotated[Path | None, Parameter(help=FILE)]
 Switch = Annotated[bool, Parameter(negative=())]
-Format = Literal["keras", "saved_model", "onnx", "litert", "litert_int8"]
+Format = Literal["keras", "saved_model", "onnx", "litert"]
 
 
 @Parameter(name="*")
@@ -224,7 +224,7 @@ def explain(
 def export(
     run: Run,
     *,
-    format: Annotated[list[Format], Parameter(consume_multiple=(1, 5), negative=())] = [],  # noqa: B006
+    format: Annotated[list[Format], Parameter(consume_multiple=(1, 4), negative=())] = [],  # noqa: B006
     limit: Count | None = None,
     output_dir: Path | None = None,
     recipe: RecipeFile = None,
@@ -234,7 +234,7 @@ def export(
     An export is kept only if its runtime predicts the test split as Keras does.
 
     Args:
-        format: One or several (default: all but litert_int8, which is calibrated on the training split).
+        format: One or several (default: all).
         limit: Test examples to compare (default: all).
         output_dir: Folder for a subfolder per format (default: exports in the run's).
     """
@@ -248,8 +248,8 @@ def export(
     for name in names:
         check_new(to / name)
     _, splits, model = reopen(folder, recipe)
-    facts, test = manifest.read(folder), splits.test.limited(limit)
-    exporting.export(exporting.exportable(model, facts, test, splits.train), names, to)
+    case = exporting.exportable(model, manifest.read(folder), splits.test.limited(limit))
+    exporting.export(case, names, to)
 
 
 def demo(run: Run, *, output: NewPage = None, recipe: RecipeFile = None) -> None:

@@ -20,7 +20,6 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets import mnist
 from keraskit.datasets.images import decode
-from keraskit.errors import RunStopped
 from keraskit.recipe import call
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
@@ -54,7 +53,7 @@ def elsewhere(folder, *files):
 
 @needs_all
 def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, here):
-    tmp_path, names = here, [*export.FILES, export.INT8]
+    tmp_path, names = here, [*export.FILES]
     code, out, err = command("export", tiny_run.folder, "--format", *names, "--output-dir", "out")
     assert (code, err) == (0, "")
     rows = {line.split()[0]: line.split() for line in out.splitlines()}
@@ -63,19 +62,18 @@ def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, here):
     for name in export.FILES:
         size, difference, accuracy = (rows[name][i].strip(",:") for i in (1, 5, 8))
         assert int(size.replace(",", "")) > 2_000_000 and float(difference) < 1e-5 and accuracy == reached
-    assert int(rows["litert_int8"][1].replace(",", "")) < 0.3 * int(rows["litert"][1].replace(",", ""))
 
     digit = mnist.load()[0]["x_test"][7]
     Image.fromarray(digit).save(tmp_path / "digit.png")
     model = keras.models.load_model(tiny_run.folder / "model.keras", compile=False)
     known = model.predict(digit.reshape(1, 784) / np.float32(255), verbose=0)[0]
-    for name in (*FAST, "litert_int8"):
+    for name in FAST:
         folder = shutil.copytree(tmp_path / "out" / name, tmp_path / "moved" / name)
         done = elsewhere(folder, tmp_path / "digit.png")
         assert done.returncode == 0, done.stderr
         file, best, *_ = done.stdout.strip().split("\t")
         assert Path(file).name == "digit.png" and best.split()[0] == str(known.argmax())
-        assert float(best.split()[1]) == pytest.approx(known.max(), abs=0.1 if name == "litert_int8" else 6e-4)
+        assert float(best.split()[1]) == pytest.approx(known.max(), abs=6e-4)
         assert inspect.getsource(decode.read) in (folder / "predict.py").read_text()
 
 
@@ -87,7 +85,7 @@ def untrained(name, **options):
     model = build(recipe, follow_data(recipe, settings, source))
     splits = load(recipe, settings, model, source)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
-    return export.exportable(model, facts, splits.test.limited(8), splits.train)
+    return export.exportable(model, facts, splits.test.limited(8))
 
 
 @needs_all
@@ -98,10 +96,6 @@ def test_models_with_loops_and_branches(name, formats, tmp_path):
     for each in formats:
         answers = export.ask(tmp_path / each, asked.x, 1)
         assert all(np.abs(answers[name] - known).max() < 1e-5 for name, known in asked.expected.items())
-    if name == "lstm":
-        with pytest.raises(RunStopped, match="recurrent"):
-            export.export(asked, [export.INT8], tmp_path)
-        assert not (tmp_path / export.INT8).exists()
 
 
 @needs_all
@@ -161,7 +155,7 @@ def run_of(source, place):
     (place / "own.py").write_text(source)
     folder = keraskit.run(str(place / "own.py"), epochs=1, xla="off", output_dir=place / "runs").folder
     _, splits, model = reopen(RunFolder(folder), place / "own.py")
-    return folder, export.exportable(model, manifest.read(RunFolder(folder)), splits.test, splits.train)
+    return folder, export.exportable(model, manifest.read(RunFolder(folder)), splits.test)
 
 
 @needs_all
@@ -183,7 +177,7 @@ def test_arrays_of_ones_own(source, tmp_path):
 def taken(x, y, build, loss, **more):
     splits, model = keraskit.from_arrays(x[:40], y[:40], x[40:], y[40:], **more)(), build()
     model.compile(loss=loss)
-    return export.exportable(model, {"recipe": "own", "classes": splits.classes}, splits.test, splits.train)
+    return export.exportable(model, {"recipe": "own", "classes": splits.classes}, splits.test)
 
 
 @needs_all

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keraskit import files, start
 from keraskit.datasets.images import decode
@@ -22,18 +21,16 @@ from keraskit.runs import metrics, report
 from keraskit.text import short
 
 TOLERANCE = 1e-4  # for probabilities, and for other values relative to the largest; rounding gives about 1e-6
-REPRESENTATIVE = 256  # training examples that calibrate int8
 BATCH = 64
 FILES = {"keras": "model.keras", "saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite"}
 MODULES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}  # besides TensorFlow
-INT8 = "litert_int8"
 Arrays = dict[str, np.ndarray]
 
 
 def chosen(formats: Sequence[str]) -> list[str]:
-    """Return the requested formats, or all in full precision. Raises UserError if a package is missing."""
+    """Return the requested formats, or all. Raises UserError if a package is missing."""
     wanted = list(dict.fromkeys(formats)) or list(FILES)
-    needed = {module for name in wanted for module in MODULES.get(name.removesuffix("_int8"), ())}
+    needed = {module for name in wanted for module in MODULES.get(name, ())}
     if missing := [module for module in sorted(needed) if importlib.util.find_spec(module) is None]:
         advice = "pip install 'keraskit[export]' brings it; --format keras saved_model does without."
         raise UserError(f"--format {' '.join(wanted)} needs {', '.join(missing)}.", advice)
@@ -44,7 +41,7 @@ class Exportable(NamedTuple):
     """A model with named inputs and outputs, and the examples to check its exports on.
 
     `model` maps `x`, uint8 pictures or inputs of the run's model, to `expected`: probabilities of all classes if
-    `labels` are not None. `about` is what predict.py must know. `training` calibrates int8.
+    `labels` are not None. `about` is what predict.py must know.
     """
 
     model: keras.Model
@@ -52,26 +49,24 @@ class Exportable(NamedTuple):
     x: Arrays
     expected: Arrays
     labels: np.ndarray | None
-    training: Arrays
 
 
-def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Split) -> Exportable:
+def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Exportable:
     """Wrap a run's best model in preprocessing and probabilities, and predict the test examples."""
     expected = _named(model.predict(test.in_order(BATCH), verbose=0), "output")
     model.compiled = False  # else its loss, which may be a custom one, is saved
     class_output, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": class_output}
-    every, sampled = np.arange(test.size), np.random.default_rng(0).permutation(train.size)[:REPRESENTATIVE]
     if test.inputs:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits", "crop")}
-        x, training = {"picture": test.pictures(every)}, {"picture": train.pictures(sampled)}
+        x = {"picture": test.pictures(np.arange(test.size))}
         inputs = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
         called = test.inputs.preprocess(inputs["picture"], test.augmentation)
     else:
         inputs, called = {tensor.name: tensor for tensor in model.inputs}, model.input
-        taken = (_named(split.take(i)[0], *inputs) for split, i in ((test, every), (train, sampled)))
+        taken = _named(test.take(np.arange(test.size))[0], *inputs)
         numbers = {name: tensor.dtype for name, tensor in inputs.items() if tensor.dtype != "string"}
-        x, training = ({n: v.astype(numbers.get(n, v.dtype)) for n, v in each.items()} for each in taken)
+        x = {name: values.astype(numbers.get(name, values.dtype)) for name, values in taken.items()}
     outputs = _named(model(called, training=False), "output")  # Keras would trace RandomFlip and the like as training
     seeds, drop = keras.random.SeedGenerator, keras.layers.Dropout
     drawing = [each for each in model._flatten_layers() if any(isinstance(v, seeds) for v in vars(each).values())]
@@ -87,7 +82,7 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split, train: Sp
     with warnings.catch_warnings(action="ignore"):  # of a tensor and a layer with different names
         exported = keras.Model(inputs, outputs, name=model.name)
     exported.predict_on_batch({name: values[:1] for name, values in x.items()})  # Keras requires one call
-    return Exportable(exported, about, x, expected, test.labels, training)
+    return Exportable(exported, about, x, expected, test.labels)
 
 
 def _named(values: Any, *names: str) -> dict[str, Any]:
@@ -107,9 +102,9 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
             with files.new_folder(to / name) as folder:
                 with start.quietly("XNNPACK delegate"), warnings.catch_warnings(action="ignore"):  # of converters
                     size = write(name, case, folder)
-                    predicted = ask(folder, case.x, 1 if name.startswith("litert") else BATCH)
+                    predicted = ask(folder, case.x, 1 if name == "litert" else BATCH)
                 far = [np.abs(predicted[n] - v).max() / max(1, np.abs(v).max()) for n, v in case.expected.items()]
-                if name != INT8 and not np.max(far) <= TOLERANCE:
+                if not np.max(far) <= TOLERANCE:
                     raise ValueError(f"it differs from Keras by {np.max(far):.2g}; {TOLERANCE:g} is allowed")
         except (MemoryError, OSError, UserError):
             raise
@@ -129,34 +124,22 @@ def _accuracy(case: Exportable, predicted: Arrays) -> str:
 
 def write(name: str, case: Exportable, folder: Path) -> int:
     """Write the model's file, model.json and predict.py. Returns the size of the model in bytes."""
-    runtime = name.removesuffix("_int8")
-    path = folder / FILES[runtime]
-    if runtime == "keras":
+    path = folder / FILES[name]
+    if name == "keras":
         case.model.save(path)
-    elif runtime == "litert":
-        _write_litert(case, path, name == INT8)
     else:
-        case.model.export(str(path), format="tf_saved_model" if runtime == "saved_model" else runtime, verbose=False)
+        how: dict[str, Any] = {"format": "tf_saved_model" if name == "saved_model" else name}
+        if name == "litert":  # of one example: recurrent layers then need only LiteRT's own operations
+            specs = {n: keras.InputSpec(str(x.dtype), (1, *x.shape[1:]), name=n) for n, x in case.x.items()}
+            how["input_signature"] = [specs]
+        case.model.export(str(path), verbose=False, **how)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    dtypes = {name: None if x.dtype.kind in "OSU" else str(x.dtype) for name, x in case.x.items()}
-    values: dict[str, Any] = {"runtime": runtime, "about": case.about, "inputs": dtypes}
+    dtypes = {n: None if x.dtype.kind in "OSU" else str(x.dtype) for n, x in case.x.items()}
+    values: dict[str, Any] = {"runtime": name, "about": case.about, "inputs": dtypes}
     program = report.render("predict.py", "keraskit.tools.export", reader=inspect.getsource(decode), **values)
     files.write_text(folder / "model.json", json.dumps(case.about, indent=2, ensure_ascii=False) + "\n")
     files.write_text(folder / "predict.py", f"{program}\n")
     return size
-
-
-def _write_litert(case: Exportable, path: Path, int8: bool) -> None:
-    """Write a model for batches of one example: recurrent layers then need only LiteRT's own operations."""
-    specs = {name: keras.InputSpec(str(x.dtype), (1, *x.shape[1:]), name=name) for name, x in case.x.items()}
-    knobs: dict[str, Any] = {}
-    if int8:
-        if any(f'"{name}"' in case.model.to_json() for name in ("LSTM", "GRU", "SimpleRNN")):
-            raise ValueError("TensorFlow's quantisation breaks down at recurrent layers")  # by a segmentation fault
-
-        examples = _batches(case.training, 1)
-        knobs = {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": lambda: iter(examples)}
-    case.model.export(str(path), format="litert", input_signature=[specs], verbose=False, **knobs)
 
 
 def ask(folder: Path, x: Arrays, batch: int) -> Arrays:
