@@ -60,7 +60,8 @@ def test_a_file_stands_wherever_a_name_does(here, monkeypatch):
     ((recipe, _, options),) = measured
     assert (recipe.name, options) == ("mymodel", {"units": 5})
     assert keraskit.run("./mymodel.py", epochs=1, depth=1).model.count_params() == parameters(8, 1)
-    assert command("predict", "runs/mymodel", "mymodel.py").code == 2
+    code, _, err = command("predict", "runs/mymodel", "mymodel.py")
+    assert code == 2 and "learned from no pictures" in err
     assert command("compare", *(here / "runs" / "mymodel").iterdir()).code == 0
 
 

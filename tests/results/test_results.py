@@ -75,18 +75,6 @@ def test_a_folder_that_a_killed_process_left_is_removed_by_the_next(tmp_path):
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"onnx", "onnx/model", "litert"}
 
 
-def test_how_a_run_ended_is_recorded(tmp_path):
-    for error, status in ((None, "finished"), (KeyboardInterrupt, "interrupted"), (RuntimeError, "failed")):
-        try:
-            with RunFolder(tmp_path).recorded():
-                assert RunFolder(tmp_path).read_json("run.json")["status"] == "running"
-                if error:
-                    raise error("why")
-        except (KeyboardInterrupt, RuntimeError):
-            assert "why" in RunFolder(tmp_path).read_json("run.json")["error"]
-        assert RunFolder(tmp_path).read_json("run.json")["status"] == status
-
-
 def test_report_is_self_contained_and_is_made_from_files_alone(tiny_run):
     folder = RunFolder(tiny_run.folder)
     before = (folder.path / "report.html").read_text()
