@@ -125,7 +125,7 @@ def test_the_interval_of_a_difference_covers_the_truth_and_agrees_with_the_test(
 
 
 def test_seeds_are_tested_as_scipy_does():
-    for here, there in ((3, 3), (2, 4), (10, 4)):
+    for here, there in ((2, 2), (3, 3), (2, 4), (10, 4), (121, 121), (900, 800)):
         random = np.random.default_rng(here)
         a, b = random.normal(0.9, 0.01, here), random.normal(0.88, 0.02, there)
         theirs = stats.ttest_rel(a, b) if here == there else stats.ttest_ind(a, b, equal_var=False)
@@ -135,12 +135,6 @@ def test_seeds_are_tested_as_scipy_does():
         assert found[4] == ("paired t-test" if here == there else "Welch's t-test")
     _, low, high, p, _ = metrics.over_seeds(dict.fromkeys(range(3), 0.91), dict.fromkeys(range(3), 0.9), 0.01)
     assert low < 0 < high and p > 0.05  # three that agree are no certainty
-
-
-def test_students_tail_is_scipys():
-    for freedom in (1, 1.3, 2, 7.5, 120, 1_999):
-        for t in (0, 0.5, 2.1, 9):
-            assert metrics.student(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-5, abs=1e-9)
 
 
 def test_holm_is_that_of_the_paper():
