@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import io
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -55,6 +56,14 @@ def preforked():
     process = prefork.Prefork()
     yield process
     process.end()
+
+
+def shared(name):
+    """Data that tests may read and the repository may not hold; a test without it skips and says why."""
+    path = Path(os.environ.get("KERASKIT_SHARED_DATA") or ROOT.parent / "shared" / "data") / name
+    if not path.exists():
+        pytest.skip(f"there is no {path}; KERASKIT_SHARED_DATA names another folder")
+    return path
 
 
 class Said(NamedTuple):
@@ -136,6 +145,23 @@ def browser():
         opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def tab_of(browser, page, **settings):
+    """A tab with a page in a window of its own, and what the page says on its console and asks of others."""
+    tab = browser.new_context(**settings).new_page()
+    said, asked = [], []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    return tab, said, asked
+
+
+def barriers(tab):
+    """What axe finds that keeps somebody from reading a page."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python here")
+    return axe.Axe().run(tab).response["violations"]
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import sys
 import tomllib
 
 import pytest
-from conftest import ROOT
-from shared_data import shared
+from conftest import ROOT, shared
 
 from keraskit.cli import app
 from keraskit.datasets import digits

@@ -68,6 +68,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run ./mymodel.py --units 3.5", "--units 3.5 makes no sense"),
     ("run mymodel", "There is no recipe 'mymodel'. Did you mean ./mymodel.py?"),
     ("run ./mymodel.py --callbacks gone.py:make", "--callbacks gone.py:make names no function."),
+    ("run ./mymodel.py --callbacks mymodel.py:other", "--callbacks mymodel.py:other names no function."),
     ("resume ./mymodel.py", "There is no run folder mymodel.py"),
     ("new mymodel", "mymodel.py is there already."),
     # Finished runs

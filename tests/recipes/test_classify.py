@@ -7,13 +7,10 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import command
+from conftest import command, shared
 from keraskit.recipes import classify as recipe
 from PIL import Image
-from shared_data import shared
 
-from keraskit.cli import commands
-from keraskit.cli.run_commands import Asked
 from keraskit.datasets.images import decode, imagenet
 from keraskit.errors import UserError
 from keraskit.models import applications
@@ -30,12 +27,6 @@ EXPECTED = {  # with Keras's loader, by MobileNet 0.25
 }
 
 
-def classify(*photos, **given):
-    """The command, with what is asked of predictions by name."""
-    names = ("top", "batch_size", "json", "csv", "sheet", "evaluate")
-    commands.classify(*photos, asked=Asked(**{n: given.pop(n) for n in names if n in given}), **given)
-
-
 @pytest.fixture
 def photographs(tmp_path):
     """Six noisy pictures of different sizes, with one that is none."""
@@ -46,19 +37,6 @@ def photographs(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
     (tmp_path / "photos" / "6.jpg").write_text("text")
     return tmp_path / "photos"
-
-
-@pytest.fixture
-def small(monkeypatch):
-    keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNet(alpha=0.25, input_shape=(128, 128, 3), weights=None)
-    monkeypatch.setattr(applications, "create", lambda *_, **__: model)
-    return model
-
-
-@pytest.fixture
-def weights():
-    return {"alpha": 0.25, "weights": str(shared("weights/mobilenet_2_5_224_tf.h5"))}
 
 
 @pytest.mark.parametrize(("name", "builder"), list(zip(recipe.SEVEN, BUILDERS, strict=True)))
@@ -92,8 +70,10 @@ def test_class_names_are_decoded_as_keras_decodes_them():
         assert decoded == [(*imagenet.classes()[k], row[k]) for k in order]
 
 
-def test_real_photographs_are_right_in_the_recipe_counted_in_folders_and_explained(weights, capsys, tmp_path):
-    recipe.classify(*(shared(f"photos/{name}") for name in EXPECTED), top=1, **weights)
+def test_real_photographs_are_right_in_the_recipe_counted_in_folders_and_explained(capsys, tmp_path):
+    weights = shared("weights/mobilenet_2_5_224_tf.h5")
+    narrow = ["--alpha", 0.25, "--weights", weights]
+    recipe.classify(*(shared(f"photos/{name}") for name in EXPECTED), top=1, alpha=0.25, weights=str(weights))
     lines = capsys.readouterr().out.splitlines()
     for line, (name, (what, probability)) in zip(lines, EXPECTED.items(), strict=True):
         found = re.search(rf"{name}  (\w+) \(([\d.]+)%\)", line)
@@ -102,18 +82,19 @@ def test_real_photographs_are_right_in_the_recipe_counted_in_folders_and_explain
         folder = tmp_path / what.replace("_", "-").upper()
         folder.mkdir()
         (folder / name).write_bytes(shared(f"photos/{name}").read_bytes())
-    classify(tmp_path, evaluate=True, **weights)  # the cat is taken for a lynx, 0.260
-    out = capsys.readouterr().out
+    out = command("classify", tmp_path, "--evaluate", *narrow).out  # the cat is taken for a lynx, 0.260
     assert "7 pictures of 7 classes" in out and f"top-1 accuracy {6 / 7:.4f}" in out and "top-5 accuracy 1.0000" in out
     assert re.search(r"chelsea\.png +Egyptian_cat +lynx \(26\.\d\d%\)", out) and "Confused most" not in out
-    classify(shared("photos/lion.jpg"), explain=tmp_path / "why.png", **weights)
-    assert "Grad-CAM of conv_pw_13_relu passes its test" in capsys.readouterr().out
-    assert Image.open(tmp_path / "why.png").width > 100
-    with pytest.raises(UserError, match=r"does not fit mobilenet_1.00_224: .*conv1.*\. Name the file"):
-        classify(shared("photos/lion.jpg"), weights=weights["weights"])
+    lion, why = shared("photos/lion.jpg"), tmp_path / "why.png"
+    assert "Grad-CAM of conv_pw_13_relu passes its test" in command("classify", lion, "--explain", why, *narrow).out
+    assert Image.open(why).width > 100
+    code, _, err = command("classify", lion, "--weights", weights)
+    assert code == 2 and re.search(r"does not fit mobilenet_1.00_224: .*conv1.*\. Name the file", err)
 
 
-def test_a_crop_is_the_middle_filtered(photographs, small):
+def test_a_crop_is_the_middle_filtered(photographs, monkeypatch):
+    model = keras.applications.MobileNet(alpha=0.25, input_shape=(128, 128, 3), weights=None)
+    monkeypatch.setattr(applications, "create", lambda *_, **__: model)
     for crop, resize in ((False, "NEAREST"), (True, "BILINEAR")):
         with Image.open(photographs / "3.png") as image:  # of 120 pixels, its shorter side
             box = tuple(round(60 + sign * 0.875 * 120 / 2) for sign in (-1, -1, 1, 1))

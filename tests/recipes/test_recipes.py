@@ -9,9 +9,8 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, shared
 from keraskit.recipes import quickstart
-from shared_data import shared
 from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
 from keraskit.models import graph
@@ -71,9 +70,8 @@ def test_card_read_from_source_agrees_with_the_module(name):
     assert card.declared.get("expected", {}) == dict(recipe.expected)
     assert card.declared.get("expected_with", {}) == dict(recipe.expected_with)
     for metric, value in recipe.expected.items():
-        assert f"{metric.replace('_', ' ')} {value}" in " ".join(card.doc.split()), (
-            "the docstring promises another figure"
-        )
+        promised = f"{metric.replace('_', ' ')} {value}"
+        assert promised in " ".join(card.doc.split()), "the docstring promises another figure"
     assert f"    python -m keraskit.recipes.{name}" in card.doc
 
 

@@ -1,18 +1,16 @@
 """The report in a real browser: nothing fetched, nothing wider than its window, readable by all, light and dark."""
 
 import io
-import json
 import re
 import shutil
 
 import numpy as np
-import pytest
+from conftest import barriers, tab_of
 from PIL import Image
 
 from keraskit.runs import report
 from keraskit.runs.folder import RunFolder
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 CHINESE = ["零", "一号", "二", "三", "四", "五", "六", "七", "八", "非常长的九号类别名称"]
 
 
@@ -62,16 +60,10 @@ def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, 
         folder = RunFolder(shutil.copytree(tiny_run.folder, tmp_path / f"{make.__name__} {scheme}"))
         make(folder)
         report.write_report(folder)
-        said, asked = [], []
-        context = browser.new_context(color_scheme=scheme, viewport={"width": 800, "height": 900})
-        tab = context.new_page()
-        tab.on("console", lambda message, said=said: said.append(message.text))
-        tab.on("pageerror", lambda error, said=said: said.append(str(error)))
-        tab.on("request", lambda request, asked=asked: asked.append(request.url))
-        tab.goto((folder.path / report.REPORT).as_uri())
+        window = {"color_scheme": scheme, "viewport": {"width": 800, "height": 900}}
+        tab, said, asked = tab_of(browser, folder.path / report.REPORT, **window)
         tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-        found = axe.Axe().run(tab)
-        assert not found.response["violations"], json.dumps(found.response["violations"], indent=1)[:3_000]
+        assert not barriers(tab)
         for width in (360, 800, 1400):
             tab.set_viewport_size({"width": width, "height": 900})
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
@@ -83,7 +75,7 @@ def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, 
         assert (np.median(pixels) < 128) == (sum(map(int, paper)) < 384) == (scheme == "dark")
         assert np.ptp(pixels[-len(pixels) // 8 :]) > 180  # the letters at its foot stand out
         assert not said and {url[:5] for url in asked} <= {"file:", "data:"} and len(asked) > 0
-        context.close()
+        tab.context.close()
 
 
 def test_it_is_whole_without_script_and_on_paper(browser, tiny_run, tmp_path):

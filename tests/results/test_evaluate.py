@@ -94,10 +94,7 @@ def test_what_is_no_class_is_one_line(tmp_path):
     (tmp_path / "empty" / "cat").mkdir(parents=True)
     for i, (names, message) in enumerate(
         [
-            (
-                ["cat/a.jpg", "unicorn/b.jpg"],
-                "'unicorn' names no class of this run. Its classes are",
-            ),
+            (["cat/a.jpg", "unicorn/b.jpg"], "'unicorn' names no class of this run. Its classes are"),
             (["cat/a.jpg", "cover.jpg"], "'cover' names no class of this run"),
             (["00.jpg"], "'00.jpg' names no class of this run"),  # a number is no label
             (["test/cat/a.jpg"], "'test' names no class of this run"),

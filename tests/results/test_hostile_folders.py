@@ -39,10 +39,7 @@ READERS = {  # of each file of a run
     "predictions.npz": [predictions.read, report.write_report],
     "pictures.npz": [figures.read],
     "any.pictures.npz": [report.write_report],
-    "model.keras": [
-        opening.load_model,
-        lambda folder: files.weights_file(str(folder.path)),
-    ],
+    "model.keras": [opening.load_model, lambda folder: files.weights_file(str(folder.path))],
 }
 
 

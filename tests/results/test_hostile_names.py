@@ -46,7 +46,9 @@ def test_a_report_has_the_same_tags_whatever_the_texts_say(run):
     facts = run.read_json("run.json")
     run.write_json("run.json", {**infected(facts), "test": {"accuracy": 0.9, NASTY: 1.0}, "timings": facts["timings"]})
     run.write_text("summary.txt", NASTY)
-    infect(run.path / "pictures.npz")
+    with np.load(run.path / "pictures.npz") as file:
+        known = {name: np.full(a.shape, NASTY) if name.endswith("captions") else a for name, a in file.items()}
+    np.savez(run.path / "pictures.npz", **known)
     rows = run.read_history()
     run.write_history([row | {NASTY: 1.0} for row in rows])
     report.write_report(run)
@@ -54,13 +56,6 @@ def test_a_report_has_the_same_tags_whatever_the_texts_say(run):
     assert set(nasty.tags) == set(plain.tags) and "<script>alert('x')</script>" in nasty.text
     assert nasty.scripts == plain.scripts == []
     assert nasty.text.count("<script>alert('x')</script>") > 40  # in tables and captions alike
-
-
-def infect(file):
-    with np.load(file) as arrays:
-        known = {name: arrays[name] for name in arrays.files}
-    nasty = {name: np.full(a.shape, NASTY) if name.endswith("captions") else a for name, a in known.items()}
-    np.savez(file, **nasty)
 
 
 def test_a_terminal_is_shown_no_escape(run, here):

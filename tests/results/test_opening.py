@@ -51,7 +51,6 @@ data = from_arrays(x[:40], y[:40], x[40:], y[40:])
 recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=16, monitor="val_loss")
 '''
 
-
 pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # neither is looked at here
 
 
@@ -83,11 +82,8 @@ def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_n
     result = keraskit.run("./mine.py")
     expected = result.model.predict(np.ones((2, 3), "float32"), verbose=0)
     code, out, err = command("predict", "runs", "x.npy")
-    assert (
-        (code, out) == (2, "")
-        and err.count("\n") == 1
-        and err.endswith(f"name its file: --recipe {here / 'mine.py'}\n")
-    )
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert err.endswith(f"name its file: --recipe {here / 'mine.py'}\n")
     names, outputs = predict_arrays(here / "runs", here / "x.npy", recipe=here / "mine.py")
     assert names == ["0"] and np.array_equal(outputs, expected)
     code, out, err = command("verify", "runs", "--recipe", "mine.py")

@@ -1,7 +1,6 @@
 """What the report shows: charts and captions that can be read, graphs that are whole, figures that are right."""
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -56,9 +55,8 @@ def test_a_deep_model_is_drawn_by_its_blocks(tmp_path):
 
 def table(page, head):
     """The rows of a page's table that begins with this head."""
-    rows = re.findall(
-        r"<tr>(.*?)</tr>", page.partition(f'<th scope="col">{head}</th>')[2].partition("</table>")[0], re.S
-    )
+    within = page.partition(f'<th scope="col">{head}</th>')[2].partition("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", within, re.S)
     return {re.search("<th[^>]*>(.*?)</th>", row)[1]: re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows}
 
 
@@ -83,12 +81,8 @@ def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(tiny
         f1 = [precision_recall_fscore_support(y[0, :, i], scores[0, :, i] >= at, average="binary")[2] for at in grid]
         decided.append(scores[1, :, i] >= grid[int(np.argmax(f1))])
         theirs = precision_recall_fscore_support(y[1, :, i], decided[i], average="binary")[:3]
-        expected = (
-            grid[int(np.argmax(f1))],
-            y[1, :, i].mean(),
-            *theirs,
-            average_precision_score(y[1, :, i], scores[1, :, i]),
-        )
+        average = average_precision_score(y[1, :, i], scores[1, :, i])
+        expected = grid[int(np.argmax(f1))], y[1, :, i].mean(), *theirs, average
         assert cells == [f"{value:.3f}" for value in expected]
     assert len(rows) == 3
     for answers in (np.stack(decided, axis=1), scores[1] > 0.5):
@@ -116,11 +110,10 @@ def test_a_verdict_in_words_says_of_whom_how_much_and_beside_what():
     assert verdict.in_words({}, None) == verdict.in_words({}, values) == ("", False)
 
 
-def test_classes_of_unequal_size_have_balanced_accuracy_and_the_majority_beside_accuracy(tiny_run, tmp_path):
-    folder = RunFolder(shutil.copytree(tiny_run.folder, tmp_path / "run"))
-    folder.update_manifest(balanced_accuracy=0.4321)
-    report.write_report(folder)
-    shown = (folder.path / "report.html").read_text().partition('<dl class="figures">')[2].partition("</dl>")[0]
-    with np.load(folder.path / "predictions.npz") as file:
+def test_classes_of_unequal_size_have_balanced_accuracy_and_the_majority_beside_accuracy(tiny_run, run):
+    run.update_manifest(balanced_accuracy=0.4321)
+    report.write_report(run)
+    shown = (run.path / "report.html").read_text().partition('<dl class="figures">')[2].partition("</dl>")[0]
+    with np.load(run.path / "predictions.npz") as file:
         most = np.bincount(file["test/labels"]).max() / len(file["test/labels"])
     assert re.findall(r"<dd>(.*?)</dd>", shown) == [f"{tiny_run.metrics['accuracy']:.4f}", "0.4321", f"{most:.4f}"]

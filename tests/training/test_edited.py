@@ -14,8 +14,6 @@ from keraskit.runs.folder import RunFolder
 from keraskit.training import resume
 
 WORDS = ("run", "./mine.py", "--xla", "off", "--output-dir", "runs")
-
-
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 

@@ -19,7 +19,6 @@ X = random.normal(size=(170, 6)).astype("float32")
 Y = (X @ random.normal(size=(6, 2))).astype("float32")
 ONE_HOT = np.eye(2, dtype="float32")[(Y[:, 0] > 0).astype(int)]
 BATCH = 16  # of which neither 50 test examples nor 20 of validation are a multiple
-
 pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
 
 

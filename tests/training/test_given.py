@@ -12,7 +12,6 @@ from keraskit.training import runner
 from keraskit.training.settings import settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
-
 AUGMENTED = "cats_dogs_augmented"
 GIVEN = [
     (AUGMENTED, "--augment.rotation-range 0", {"augment": Augmentation(rotation_range=0)}, ("rotation_range", 0)),

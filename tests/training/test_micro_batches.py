@@ -14,8 +14,6 @@ WORDS = np.where(X[..., 0] == 0, 0, random.integers(1, 9, X.shape[:2]))
 Y, STEPS = random.integers(0, 4, 22), random.integers(0, 4, (22, 6))
 WEIGHTS = random.uniform(0.2, 3.0, 22).astype("float32")
 L, ENTROPY = keras.layers, keras.losses.SparseCategoricalCrossentropy
-
-
 pytestmark = pytest.mark.usefixtures("undrawn", "as_traced")  # no pictures are looked at here
 
 

@@ -14,7 +14,6 @@ from keraskit.tools import compare
 random = np.random.default_rng(0)
 X = random.normal(size=(120, 6)).astype("float32")
 Y = np.eye(3, dtype="float32")[X[:, :3].argmax(1)]
-
 pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
 
 

@@ -10,8 +10,6 @@ from keraskit.runs.folder import RunFolder
 
 STEPS = 8  # in an epoch
 MINE = ("--recipe", "mine.py")
-
-
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 

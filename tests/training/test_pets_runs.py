@@ -18,8 +18,6 @@ from keraskit.training.settings import settle
 from keraskit.training.setup import follow_data, source_of
 
 SMALL = {"alpha": 0.25, "size": 32}
-
-
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
@@ -93,9 +91,8 @@ def test_features_are_the_bases_and_only_the_classifier_learned(place, features)
         assert np.array_equal(mine, theirs)
     x = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
     pooled = base.predict(keras.applications.mobilenet.preprocess_input(x.copy()), verbose=0).mean((1, 2))
-    kernel, bias, last, last_bias = (
-        w for layer in ("hidden", "output") for w in features.model.get_layer(layer).get_weights()
-    )
+    kernel, bias = features.model.get_layer("hidden").get_weights()
+    last, last_bias = features.model.get_layer("output").get_weights()
     said = 1 / (1 + np.exp(-(np.maximum(pooled @ kernel + bias, 0) @ last + last_bias)))
     assert np.allclose(features.model.predict(x, verbose=0), said, atol=1e-5)
     fresh = keraskit.load_recipe("cats_dogs_features").build(**SMALL).get_layer("hidden").get_weights()[0]

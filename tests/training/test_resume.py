@@ -35,7 +35,6 @@ RUNS = {
     "pets, dropout, scaled loss": ("cats_dogs_augmented", PETS | {"precision": "float16", "save_every": 4}, 0, 3),
 }
 
-
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 

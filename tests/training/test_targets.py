@@ -1,20 +1,35 @@
-"""Targets that a model's loss and metrics take, or one line; inputs and outputs in lists, as `fit` takes them."""
+"""Targets and weights of examples that a model's loss and metrics take: plain Keras is the oracle."""
+
+import json
 
 import keras
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 import keraskit
 from keraskit.datasets.arrays import from_arrays
+from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.recipe import Recipe
+from keraskit.recipe import Pretrained, Recipe
 from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
 
 X = np.random.default_rng(0).random((60, 4)).astype("float32")
-Y = (X.sum(axis=1) > 2).astype("int64")
+Y = np.array([0] * 36 + [1] * 24)
+W = np.linspace(0, 3, 60).astype("float32")
+CLASSES = {0: 0.5, 1: 4.0}
+BALANCED = dict(enumerate(compute_class_weight("balanced", classes=np.unique(Y), y=Y).tolist()))
+CASES = {  # targets, loss, units, what from_arrays is given, what fit is given
+    "labels": (Y, "sparse_categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "floats": (Y * 1.0, "binary_crossentropy", [1], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "one-hot": (np.eye(2)[Y], "categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "samples": (X[:, :1] * 2, "mse", [1], {"sample_weight": W}, {"sample_weight": W}),
+    "outputs": ([Y * 1.0, X], "mse", [1, 4], {"sample_weight": [W, W[::-1]]}, {"sample_weight": [W, W[::-1]]}),
+    "flag": (Y, "sparse_categorical_crossentropy", [2], {}, {"class_weight": BALANCED}),
+}
 
 
 def made(units, end, loss, metrics, x=X, y=Y, **more):
@@ -78,3 +93,56 @@ def test_inputs_and_outputs_in_lists_are_taken_as_fit_takes_them(tmp_path):
         assert np.array_equal(found.targets[name], target)
         np.testing.assert_allclose(found.predictions[name], predicted, rtol=1e-5)
     assert "sold accuracy" in (result.folder / "report.html").read_text("utf-8")
+
+
+def layers(units, features=False):
+    inputs = x = keras.Input((4,))
+    if features:
+        glorot = keras.initializers.GlorotUniform(seed=2)
+        x = keras.layers.Dense(3, "tanh", kernel_initializer=glorot, trainable=False, name="features")(x)
+    ends = {1: "sigmoid", 2: "softmax", 4: None}
+    heads = [
+        keras.layers.Dense(n, ends[n], kernel_initializer=keras.initializers.GlorotUniform(seed=n), name=f"head{n}")(x)
+        for n in units
+    ]
+    return keras.Model(inputs, heads[0] if len(heads) == 1 else heads)
+
+
+@pytest.mark.parametrize(
+    ("case", "features"), [*((case, False) for case in CASES), ("labels", True), ("samples", True)]
+)
+def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path):
+    y, loss, units, given, plainly = CASES[case]
+
+    def build():
+        return layers(units, features)
+
+    def compile_model(model):
+        model.compile(keras.optimizers.SGD(0.5), loss if len(units) == 1 else [loss] * 2)
+
+    data = from_arrays(X, y, X, y, x_validation=X, y_validation=y, **given)
+    base = Pretrained(load=lambda _: [], weights="none", features="features") if features else None
+    knobs = {"epochs": 1, "batch_size": 60, "monitor": "val_loss", "pretrained": base}
+    recipe = Recipe(build=build, compile=compile_model, data=data, **knobs)
+    flag = {"class_weight": "balanced"} if case == "flag" else {}
+    result = keraskit.run(recipe, output_dir=tmp_path, xla="off", **flag)
+
+    model = build()
+    compile_model(model)
+    held = (X, y)
+    expected = model.fit(X, y, batch_size=60, verbose=0, validation_data=held, **plainly).history
+    assert result.history[0]["loss"] == pytest.approx(expected["loss"][0], rel=1e-5)
+    assert result.history[0]["val_loss"] == pytest.approx(expected["val_loss"][0], rel=1e-5)
+    for ours, theirs in zip(result.model.get_weights(), model.get_weights(), strict=True):
+        assert np.allclose(ours, theirs, atol=1e-6)
+    if case == "flag":
+        facts = json.loads((result.folder / "run.json").read_text())
+        assert facts["config"]["class_weight"] == "balanced" and "--class-weight balanced" in facts["command"]
+
+
+def test_balanced_weights_are_scikit_learns_of_the_examples_that_are_used():
+    labels = np.array([0] * 50 + [2] * 7 + [5] * 3)
+    found = Split.of(np.zeros((60, 1)), labels, labels=labels).limited(30).balanced()
+    _, y, weights = found.take(np.arange(30))
+    of_class = dict(zip(np.unique(y), compute_class_weight("balanced", classes=np.unique(y), y=y), strict=True))
+    assert np.allclose(weights, [of_class[label] for label in y])
