@@ -1,8 +1,6 @@
 """The command line as a real process: quiet, fast where it can be, one line and an exit code for what goes wrong."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -89,23 +87,3 @@ def test_doctor_looks_at_what_matters():
     assert code == 0 and str(ROOT / "data" / "mnist.npz") in out
     for word in ("tensorflow", "keras", "cpu", "gpu", "graph layout", "mnist", "free disk"):
         assert f"\n{word}" in out
-
-
-def test_interrupt_ends_with_130_and_one_line(tmp_path, preforked):
-    out, err = tmp_path / "out", tmp_path / "err"
-    os.mkfifo(out)
-    process = preforked.start("keraskit", ["run", "mlp", "--epochs", 500], tmp_path, dict(os.environ), [out, err])
-    try:
-        with out.open() as reader:
-            while not reader.readline().startswith("Epoch 2"):
-                assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            reader.read()
-        code = process.wait(60)
-    finally:
-        process.kill()
-    stderr = err.read_text()
-    assert code == 130 and stderr.count("\n") == 1 and "Interrupted" in stderr
-    (folder,) = (tmp_path / "runs" / "mlp").iterdir()
-    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
-    assert (folder / "model.keras").is_file()

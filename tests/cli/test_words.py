@@ -22,7 +22,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("--epochs 3 run mlp", "Flags go last: `keraskit run mlp --epochs 3`. `keraskit --help` lists what there is."),
     ("run mlp --epochs -3", "--epochs -3 makes no sense"),
     ("run mlp --epochs 3.5", f"--epochs 3.5 {NUMBER}"),
-    ("run mlp --epochs 1e3", f"--epochs 1e3 {NUMBER}"),
     ("run mlp --hidden 64 3.5", f"--hidden 3.5 {NUMBER}"),
     ("run CNN --epochs 0", "--epochs 0 makes no sense: input should be at least 1."),
     ("run mlp --epochs", "--epochs requires an argument. `keraskit run mlp --help`"),
@@ -39,7 +38,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run mlp --optimizer 3", "Unknown option: --optimizer. `keraskit run mlp --help`"),
     ("run mlp extra", "['extra']. `keraskit run mlp --help`"),
     *((f"run mlp {flag} ''", f"{flag} '' makes no sense") for flag in ("--output-dir", "--data-dir", "--weights")),
-    ("predict runs a.png --top 1.5", f"--top 1.5 {NUMBER}"),
     ("predict runs a.png --top 0", "--top 0 makes no sense"),
     ("augment --preview a.png --seed 99999999999999999999999", "input should be at most 2147483647."),
     ("run lstm --timesteps 0", "lstm cannot be built with --timesteps 0: "),
@@ -54,7 +52,6 @@ REFUSED = [  # {run} is the tiny run's folder
     # What only a run can find
     ("run mlp --output-dir file", "file"),
     ("run mlp --data-dir .", "cannot be read"),
-    ("run mlp --hidden -4", "cannot be built"),
     ("run mlp --device gpu", "sees 0 GPUs"),
     ("run mlp --dataset no.npz", "is no file"),
     ("run lstm --timesteps 100 --quick", "784"),
@@ -79,7 +76,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("predict {run} digit.png --invert maybe", 'Choose from: "auto", "yes", "no"'),
     ("predict {run} none.npy", "There is no"),
     ("explain {run}", "No pictures are named"),
-    ("explain . digit.png", "has no run.json"),
     ("explain {run} gone.png", "gone.png does not exist"),
     ("explain {run} note.png", "note.png is no picture"),
     ("export {run} --limit 0", "--limit"),
@@ -144,8 +140,6 @@ def test_a_photograph_named_by_the_shells_star_is_no_sheet(tiny_run, here):
     assert command("predict", tiny_run.folder, "--sheet", "ours.png", "b.png").code == 0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (36.2, "36 s"), (59.7, "1 min 0 s"), (125, "2 min 5 s"), (7_500, "2 h 5 min")]
-)
-def test_a_duration_is_readable(seconds, words):
-    assert text.duration(seconds) == words
+def test_a_duration_is_readable():
+    readable = {0.4: "0 s", 36.2: "36 s", 59.7: "1 min 0 s", 125: "2 min 5 s", 7_500: "2 h 5 min"}
+    assert {seconds: text.duration(seconds) for seconds in readable} == readable

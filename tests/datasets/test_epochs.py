@@ -55,12 +55,6 @@ def test_more_steps_than_a_pass_has_see_every_example_as_often_and_in_another_or
     assert (first != second).any() and (second != third).any()
 
 
-def test_in_order_keeps_the_stored_order_and_take_picks():
-    split = numbers(20)
-    assert [int(i) for x, _ in split.in_order(8) for i in x] == list(range(20))
-    assert split.take(np.array([3, 1]))[0].tolist() == [3, 1]
-
-
 class Recorder(keras.Model):
     def __init__(self):
         super().__init__()

@@ -5,13 +5,10 @@ import numpy as np
 import pytest
 from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 
-import keraskit
 from keraskit.datasets import digits, mnist, preprocessing
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.training import setup
-
-pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
 
 def test_quickstart_list_and_add_give_the_same_model():
@@ -99,11 +96,6 @@ def test_gates_are_spread_over_the_span_and_the_saved_model_needs_only_keras(tmp
         assert spans.min() >= 2 and 0.8 * span < spans.max() <= span and spans.std() > span / 7
         model.save(tmp_path / "lstm.keras")
         assert np.array_equal(keras.models.load_model(tmp_path / "lstm.keras").get_layer(name).get_weights()[2], bias)
-
-
-def test_rows_are_steps_where_they_divide_a_picture(tmp_path):
-    result = keraskit.run("lstm", quick=True, limit=64, timesteps=28, xla="off", output_dir=tmp_path)
-    assert result.model.input_shape == (None, 28, 28)
 
 
 def test_next_pixels_are_the_sequence_shifted_by_one():

@@ -1,5 +1,7 @@
 """What is chosen for a model on a machine, and why."""
 
+import json
+
 import keras
 import pytest
 
@@ -115,3 +117,44 @@ def test_autotune_measures_every_way_and_prints_the_flags_of_the_fastest_first(c
     assert [row[2] for row in table] == sorted(row[2] for row in table)
     assert capsys.readouterr().out.count(" ms a step with --precision ") == len(table)
     assert {row[:2] for row in table} == {("float32", "on"), ("float32", "off")}
+
+
+PROGRAM = """
+import json, sys
+from keraskit import start
+start.start_tensorflow()
+import tensorflow as tf
+import keraskit
+from keraskit.training import callbacks, hardware
+
+configure, save, found = hardware.configure, callbacks.Checkpoints.save, {}
+
+def first(config):
+    cpu = tf.config.list_physical_devices("CPU")[0]  # of which the second part stands for an accelerator
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    hardware.configure = configure
+    return configure(config)
+
+def spied(self, *where):
+    several = [*self.model.variables, *self.model.metrics_variables, *self.model.optimizer.variables]
+    found["there"] = sorted({v.value.device[-5:] for v in several})
+    found["here"] = sorted({t.device[-5:] for t in tf.nest.flatten(next(iter(self.best.setup.epochs.batches())))})
+    save(self, *where)
+
+hardware.configure, callbacks.Checkpoints.save = first, spied
+knobs = {"limit": 64, "epochs": 1, "hidden": (8,), "xla": "off", "output_dir": sys.argv[1]}
+found["weights"] = []
+for device in ("cpu", "cpu:1"):
+    result = keraskit.run("mlp", device=device, **knobs)
+    found["weights"].append([w.tobytes().hex() for w in result.model.get_weights()])
+print(json.dumps(found))
+"""
+
+
+def test_what_trains_lies_on_the_device_that_was_named_and_the_input_on_the_cpu(preforked, tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = preforked.run(tmp_path / "program.py", [tmp_path / "runs"], tmp_path, timeout=400)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["there"], found["here"]) == (["CPU:1"], ["CPU:0"])
+    assert found["weights"][0] == found["weights"][1]

@@ -78,17 +78,13 @@ class Undefined(keras.metrics.Metric):
         return keras.ops.where(self.seen <= self.until * batches, np.nan, -self.seen)
 
 
-def test_a_number_is_better_than_none_and_none_is_never_better(tmp_path):
-    result = run(tmp_path, [Undefined], epochs=5, monitor=("val_undefined", "max"))
-    values = [row["val_undefined"] for row in result.history]
-    assert np.isnan(values[:2]).all() and not np.isnan(values[2:]).any()
-    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + np.nanargmax(values) == 3
-
-
-def test_where_a_monitor_never_is_a_number_the_loss_decides(tmp_path):
-    result = run(tmp_path, [lambda: Undefined(until=9)], monitor=("val_undefined", "max"))
-    losses = [row["val_loss"] for row in result.history]
-    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + np.argmin(losses) == 3
+@pytest.mark.parametrize(("until", "epochs"), [(2, 5), (9, 3)])
+def test_a_number_is_better_than_none_and_where_there_never_is_one_the_loss_decides(until, epochs, tmp_path):
+    result = run(tmp_path, [lambda: Undefined(until)], epochs=epochs, monitor=("val_undefined", "max"))
+    values, losses = ([row[name] for row in result.history] for name in ("val_undefined", "val_loss"))
+    assert np.isnan(values).tolist() == [epoch < until for epoch in range(epochs)]
+    best = np.nanargmax(values) if until < epochs else np.argmin(losses)
+    assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == 1 + best == 3
 
 
 def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys):
