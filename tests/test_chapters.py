@@ -53,7 +53,7 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
         {
             "KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"},  # no port
             # Asked to end, some kernels wait for ever for a thread of their own that has ended before.
-            "NotebookClient": {"timeout": 120, "kernel_name": "python3", "shutdown_kernel": "immediate"},
+            "NotebookClient": {"timeout": 600, "kernel_name": "python3", "shutdown_kernel": "immediate"},
         }
     )
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, config=config).execute()

@@ -1,7 +1,7 @@
 """The house: imports go down from room to room, no tool knows another, no module is long, the sums stay small."""
 
 import ast
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 
 import pytest
 from conftest import ROOT
@@ -70,17 +70,10 @@ GRAPH = {name: {real(n) for n in imports(path)} & set(FILES) - {name} for name, 
 EDGES = [(name, other) for name, found in sorted(GRAPH.items()) for other in sorted(found)]
 
 
-def circle(graph):
-    try:
-        list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        return " -> ".join(error.args[1])
-    return ""
-
-
 def test_files_and_rooms_import_in_one_direction():
-    assert not circle({name: found - {"keraskit"} for name, found in GRAPH.items()})  # its names load lazily
-    assert not circle(ARROWS)
+    """A circle raises an error that names it."""
+    for graph in (ARROWS, {name: found - {"keraskit"} for name, found in GRAPH.items()}):  # its names load lazily
+        TopologicalSorter(graph).prepare()
 
 
 def test_each_arrow_is_one_of_the_list():

@@ -36,7 +36,7 @@ def dist(tmp_path_factory):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]
-    subprocess.run(line, check=True, capture_output=True, timeout=120)
+    subprocess.run(line, check=True, capture_output=True, timeout=300)
     return out
 
 
@@ -55,7 +55,7 @@ def test_wheel_works_from_any_folder_without_a_checkout_and_runs_without_a_tool(
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
     shutil.rmtree(tmp_path / "site" / "keraskit" / "tools")
     line = [sys.executable, "-c", CODE, tmp_path / "site", ROOT / "data"]
-    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (report,) = tmp_path.glob("runs/mlp/*/report.html")
     assert report.stat().st_size > 50_000

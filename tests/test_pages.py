@@ -3,18 +3,14 @@
 import hashlib
 import re
 import shlex
-import sys
 import tomllib
 
+import handbook
 import pytest
 from conftest import ROOT, shared
 
 from keraskit.cli import app
 from keraskit.datasets import digits
-
-sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
-
-import handbook
 
 DOCS = ROOT / "docs"
 SECTIONS = tomllib.loads((DOCS / "document-map.toml").read_text("utf-8"))["section"]

@@ -7,19 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import charts
+import handbook
 import numpy as np
+import pages
 import pytest
 import scipy.stats
+import table
 from conftest import ROOT, command
 
 from keraskit.registry import find_card
-
-sys.path.insert(0, str(ROOT / "benchmarks"))  # programs, which find each other so
-
-import charts
-import handbook
-import pages
-import table
 
 README = (ROOT / "README.md").read_text() + (ROOT / "docs" / "guide.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
@@ -42,7 +39,7 @@ def test_command_works(line, here):
     environment = {name: value for name, value in os.environ.items() if name not in inner}
     words += [f"VENV={BIN.parent}"]
     words += [f"ARGS=--epochs 5 --output-dir {here}"] if words[0] == "run" else ["--dry-run"]  # one is like the other
-    done = subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stderr) == (0, "")
     if words[0] == "run":
         accuracy = float(re.search(r"test accuracy +([\d.]+)", done.stdout)[1])

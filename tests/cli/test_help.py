@@ -100,5 +100,5 @@ def test_bash_completes_commands_recipes_and_flags(here, monkeypatch):
 ask() { COMP_WORDS=(keraskit "$@"); COMP_CWORD=$#; COMPREPLY=(); _keraskit; echo "${COMPREPLY[@]}"; }
 ask ver; ask run lst; ask run cnn --kern; ask run mlp --precision bf; ask predict --she
 """
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=240)
     assert said.stdout.splitlines() == ["verify", "lstm", "--kernel-size", "bfloat16", "--sheet"], said.stderr

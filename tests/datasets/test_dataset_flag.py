@@ -48,10 +48,6 @@ def test_a_run_follows_the_data_and_says_whose_it_is(npz, tmp_path):
     assert "<h1>mlp on own.npz</h1>" in page and run["verdict"] == "" and run["classes"] == ["下", "中", "上"]
 
 
-def same(one, other):
-    return all(np.array_equal(one[0][name], other[0][name]) for name in array_files.NAMES)
-
-
 def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
     plain = made()
     other = {
@@ -65,8 +61,9 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
         x, y = (getattr(each, split).pictures(np.arange(20)) for each in (one, two))
         assert np.array_equal(x, y) and np.array_equal(getattr(one, split).labels, getattr(two, split).labels)
     assert (one.source["scale"], two.source["scale"]) == ("0 to 1, times 255", "0 to 255")
-    whole = array_files.read(npz(plain | {"x_train": plain["x_train"] * 1.0, "x_test": plain["x_test"].astype(int)}))
-    assert same(whole, array_files.read(npz(plain)))
+    whole = plain | {"x_train": plain["x_train"] * 1.0, "x_test": plain["x_test"].astype(int)}
+    one, two = (array_files.read(npz(arrays))[0] for arrays in (whole, plain))
+    assert all(np.array_equal(one[name], two[name]) for name in array_files.NAMES)
     above = plain["x_test"] / 255
     above[3, 4, 5] = 1.5
     shares = {name: plain[name] / 255 for name in ("x_train", "x_test")}
@@ -141,7 +138,7 @@ def test_pictures_in_files_are_for_another_recipe_which_is_named(flag, here):
 # Tables in place of a recipe, arrays or pictures: the lines that are printed make arrays
 
 X = np.arange(80.0).reshape(40, 2)
-PRICE = X.sum(1) * 1.5
+PRICE, EVEN = X.sum(1) * 1.5, np.arange(40) % 2
 ROWS = [(f"{a:g}", f"{b:g}", price, i) for i, ((a, b), price) in enumerate(zip(X, PRICE, strict=True))]
 TABLES = {  # lines of a file, its encoding, its target, and the target's name
     "houses.csv": (["area,rooms,town,price", *(f"{a},{b},Bonn,{p}" for a, b, p, _ in ROWS)], "utf-8", PRICE, "price"),
@@ -149,12 +146,7 @@ TABLES = {  # lines of a file, its encoding, its target, and the target's name
     "房价.csv": (["面积;房间;价格", *(f"{a};{b};{p}" for a, b, p, _ in ROWS)], "gb18030", PRICE, "价格"),
     "n.tsv": (["label\ta\tb", *(f"{i % 3}\t{a}\t{b}" for a, b, _, i in ROWS)], "utf-8-sig", np.arange(40) % 3, "label"),
     "iris.txt": ([f"{a}  {b} {'xy'[i % 2]}" for a, b, _, i in ROWS], "utf-8", np.array(["x", "y"] * 20), "column 2"),
-    "q.csv": (
-        ['"a, b",n,c,"y"', *(f'"{a}","x, y",{b},{i % 2}' for a, b, _, i in ROWS)],
-        "utf-8",
-        np.arange(40) % 2,
-        "y",
-    ),
+    "q.csv": (['"a, b",n,c,"y"', *(f'"{a}","x, y",{b},{i % 2}' for a, b, _, i in ROWS)], "utf-8", EVEN, "y"),
 }
 
 

@@ -1,6 +1,5 @@
 """Data and names made to do harm: bombs, pipes, links, paths that leave, markup, escapes, formulas."""
 
-import io
 import os
 import tracemalloc
 from contextlib import suppress
@@ -23,13 +22,6 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.pictures import Network
 from keraskit.training import resume
 from keraskit.training.user_callbacks import from_file
-
-
-def picture(colour=100):
-    file = io.BytesIO()
-    Image.new("L", (6, 5), colour).save(file, "PNG")
-    return file.getvalue()
-
 
 # Bombs
 
@@ -67,7 +59,7 @@ def odd(tmp_path):
     for kind in ("cat", "dog"):
         (tmp_path / "pets" / kind).mkdir(parents=True)
         for i in range(30):
-            (tmp_path / "pets" / kind / f"{i}.png").write_bytes(picture(5 * i))
+            Image.new("L", (6, 5), 5 * i).save(tmp_path / "pets" / kind / f"{i}.png")
     os.mkfifo(tmp_path / "pets" / "cat" / "pipe.png")
     (tmp_path / "pets" / "dog" / "zero.png").symlink_to("/dev/zero")
     return tmp_path / "pets"
@@ -125,7 +117,7 @@ def test_what_is_no_file_is_never_replaced(here):
     """As /dev/null would be by an administrator's `--csv /dev/null`; a pipe stands in for it."""
     os.mkfifo("pipe.png")
     Path("folder.png").mkdir()
-    Path("a.png").write_bytes(picture())
+    Image.new("L", (6, 5)).save("a.png")
     for name in ("pipe.png", "folder.png"):
         for words in (
             ["compare", "a", "b", "--output", name],

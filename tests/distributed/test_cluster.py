@@ -155,7 +155,7 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
     with pytest.raises(OSError, match="Address already in use"):
         cluster.meet((f"127.0.0.1:{port}", f"127.0.0.1:{other}"), 0, 1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 143 and waiting.read_text().endswith("keraskit: Interrupted.\n")
+    assert process.wait(PATIENT) == 143 and waiting.read_text().endswith("keraskit: Interrupted.\n")
 
 
 def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():

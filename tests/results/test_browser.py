@@ -50,13 +50,8 @@ def interrupted(folder):
 
 
 def test_it_opens_alone_fits_every_window_and_has_no_barrier(browser, tiny_run, tmp_path):
-    for make, scheme in (
-        (named, "light"),
-        (named, "dark"),
-        (regression, "dark"),
-        (interrupted, "light"),
-        (several_labels, "light"),
-    ):
+    looks = ((named, "light"), (named, "dark"), (regression, "dark"), (interrupted, "light"), (several_labels, "light"))
+    for make, scheme in looks:
         folder = RunFolder(shutil.copytree(tiny_run.folder, tmp_path / f"{make.__name__} {scheme}"))
         make(folder)
         report.write_report(folder)

@@ -205,7 +205,7 @@ def stroke(tab):
 
 def until(tab, true):
     """Wait. Playwright's own wait evaluates text in the page, which the page forbids."""
-    for _ in range(200):
+    for _ in range(1_200):
         if tab.evaluate(f"Boolean({true})"):
             return
         tab.wait_for_timeout(50)
@@ -213,8 +213,7 @@ def until(tab, true):
 
 
 def answered(tab):
-    until(tab, "latest && !busy && !next")
-    tab.wait_for_timeout(400)  # the bars move
+    until(tab, "latest && !busy && !next && !document.getAnimations().length")  # the bars stand
     widths = "[...document.querySelectorAll('.bar')].map(bar => new DOMMatrix(getComputedStyle(bar).transform).a)"
     return np.array(tab.evaluate(widths))
 
@@ -238,7 +237,7 @@ def test_a_drawn_digit_gets_the_answer_that_predict_gives_its_picture(browser, t
         tab.emulate_media(color_scheme=scheme)
         tab.set_viewport_size({"width": width, "height": 900})
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        tab.wait_for_timeout(400)
+        until(tab, "!document.getAnimations().length")
         assert not barriers(tab)
     assert not said and {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
     tab.context.close()

@@ -5,6 +5,7 @@ import shutil
 
 import keras
 import numpy as np
+import own
 import pytest
 from conftest import command
 from PIL import Image
@@ -14,14 +15,7 @@ from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import predict_arrays
 
-SOURCE = '''"""Layers of one's own."""
-
-from keraskit import Recipe, from_arrays
-
-import keras
-import numpy as np
-
-KIND = "Scale"
+SCALE = """KIND = "Scale"
 
 
 class Scale(keras.layers.Layer):
@@ -39,17 +33,8 @@ def build(kind: str = KIND):
         x = Scale((lambda x: 2 * x) if kind == "Wordless" else None)(x)
     start = (lambda shape, dtype=None: keras.ops.full(shape, 0.5, dtype)) if kind == "lambda" else "ones"
     return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer=start)(x))
-
-
-def compile_model(model):
-    model.compile("adam", "mse")
-
-
-x = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
-y = np.ones((60, 1), "float32")
-data = from_arrays(x[:40], y[:40], x[40:], y[40:])
-recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_size=16, monitor="val_loss")
-'''
+"""
+SOURCE = own.SOURCE.partition("UNITS = 8")[0] + SCALE + own.SOURCE[own.SOURCE.index("\n\ndef compile_model") :]
 
 pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # neither is looked at here
 
