@@ -33,6 +33,7 @@ def test_the_same_pixels_in_any_shape_of_as_many_values():
             x = train.take(index)[0]
             assert x.shape == (10, *shape) and np.array_equal(x.reshape(10, 28, 28), pictures / np.float32(255))
             assert np.array_equal(train.pictures(index), pictures)
+    assert digits.pixels().load((28, 28)).train.take(index)[0].shape == (10, 28, 28)  # rows as steps
     with pytest.raises(UserError, match=r"MNIST have the shape \(784, 1\), the model's input \(27, 29\)"):
         digits.pixels().load((27, 29))
 
