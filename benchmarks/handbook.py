@@ -9,15 +9,16 @@ import io
 import os
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from keraskit.cli import app, commands
-from keraskit.cli.app import OF_RECIPES
-from keraskit.config import flag
-from keraskit.recipe import BEYOND, options_of
-from keraskit.registry import Card, recipes_available
+from keraskit.cli import app
+from keraskit.cli.app import OF_RECIPES, OTHERS
+from keraskit.errors import flag
+from keraskit.recipe import options_of
+from keraskit.registry import BEYOND, Card, recipes_available
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -124,7 +125,7 @@ def command_line() -> str:
         "",
         "What `--help` says of every command. A recipe's own flags come after its name: [recipes.md](recipes.md).",
     ]
-    verbs = sorted([*commands.VERBS, *OF_RECIPES])
+    verbs = sorted(["list", *chain(*OTHERS.values()), *OF_RECIPES])
     for words in ["", *verbs, *HELPED]:
         lines += ["", f"## keraskit {words}".rstrip(), "", "```text", helped(words), "```"]
     return "\n".join(lines) + "\n"

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from keraskit.config import flags
-from keraskit.errors import UserError
-from keraskit.recipe import BEYOND
-from keraskit.registry import Card, recipes_available
+from keraskit.errors import UserError, flags
+from keraskit.registry import BEYOND, Card, recipes_available
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 

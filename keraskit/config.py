@@ -1,6 +1,5 @@
 """RunConfig, the typed and documented knobs of a run, and Settings, the same with every value set."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +8,7 @@ from cyclopts import Group, Parameter
 from pydantic import BeforeValidator, Field
 
 from keraskit.augment import Augmentation
-from keraskit.errors import Seed, Typed
+from keraskit.typed import Seed, Typed
 
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
 # Sections of a help page, in order; TRAINING is the default.
@@ -101,22 +100,3 @@ class Settings(RunConfig, use_attribute_docstrings=False):
 
 
 KNOBS = tuple(RunConfig.model_fields)
-
-
-def flags(knobs: dict[str, Any], prefix: str = "") -> str:
-    """Format `{"batch_size": 64, "quick": True}` as flags, quoted: `--batch-size 64 --quick`."""
-    words: list[str] = []
-    for name, value in knobs.items():
-        if isinstance(value, dict):
-            words.append(flags(value, f"{prefix}{name}."))
-        elif isinstance(value, bool):
-            words.append(flag(name, prefix, "" if value else "no-"))
-        else:
-            several = value if isinstance(value, list | tuple) else [value]
-            words += [flag(name, prefix), *(shlex.quote(str(v)) for v in several)]
-    return " ".join(words)
-
-
-def flag(name: str, prefix: str = "", negation: str = "") -> str:
-    """Format `batch_size` as `--batch-size`."""
-    return f"--{prefix}{negation}{name.replace('_', '-')}"

@@ -1,23 +1,12 @@
-"""UserError, a one-line error with advice; Typed, a validated record; text that a terminal can show."""
+"""UserError, a one-line error with advice; text for a terminal: sentences, names, counts, durations, tables, flags."""
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, ClassVar, Self, get_args
-
-from annotated_types import Interval
-from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, field_validator
-
-
-def _whole(_: Any, tokens: Sequence[Any]) -> int:
-    """Convert a word to int as pydantic does; cyclopts would round 1.5."""
-    return TypeAdapter(int).validate_python(tokens[0].value)
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
-Count = Annotated[Whole, Interval(ge=1, le=1_000_000)]
-Seed = Annotated[Whole, Interval(ge=0, le=2**31 - 1)]
+import shlex
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -39,53 +28,6 @@ class RunStopped(UserError):
     """Failure that is not in the user's input: of a machine, a disk, a check. The exit code is 1."""
 
     code = 1
-
-
-class Typed(BaseModel, arbitrary_types_allowed=True, defer_build=True):
-    """A frozen record with validated fields. Raises UserError for an invalid value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    func: ClassVar[None] = None  # cyclopts looks here for docstrings; the fields have their own
-
-    def __init__(self, /, **given: Any) -> None:
-        try:
-            super().__init__(**given)
-        except ValidationError as error:
-            raise unfit(error) from error
-
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # the outer record validates a nested one
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _plain(cls, value: Any, field: ValidationInfo) -> Any:
-        """Reject empty strings, forgotten values, and booleans for numbers; convert NumPy's values to Python."""
-        if isinstance(value, str) and not value:
-            raise ValueError("expected a value")
-        taken = cls.model_fields[field.field_name or ""].annotation
-        if isinstance(value, bool) and {int, float} & {taken, *get_args(taken)} and bool not in get_args(taken):
-            raise ValueError("expected a number")
-        return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
-
-    def given(self) -> dict[str, Any]:
-        """Return the values that were set, by name, even if equal to defaults; without excluded fields."""
-        return {name: value for name, value in self.model_dump(exclude_unset=True).items() if value != {}}
-
-    def replace(self, **changes: Any) -> Self:
-        """Return a copy with changed values, which count as set."""
-        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
-
-
-def unfit(error: ValidationError, flag: str = "") -> UserError:
-    """Convert pydantic's first error to one line: flag (`flag` if it names no field), value and reason."""
-    first = error.errors()[0]
-    names = [part.replace("_", "-") for part in first["loc"] if isinstance(part, str)]
-    flag = f"--{'.'.join(names)}" if names else flag
-    if first["type"] in ("missing", "extra_forbidden"):
-        return UserError(f"{flag} needs a value." if first["type"] == "missing" else f"There is no flag {flag}.")
-    reason = first["msg"].removeprefix("Value error, ").replace("greater than or equal to", "at least")
-    reason = reason.replace("less than or equal to", "at most")
-    shown = printable(first["input"])[:200] or "''"
-    return UserError(f"{flag} {shown} makes no sense: {reason[0].lower()}{reason[1:]}.")
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
@@ -115,3 +57,63 @@ def lasting(value: object) -> str:
 def printable(text: object) -> str:
     """Escape characters that a terminal would obey or cannot show: file names can contain anything."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
+    """Print lines of cells below their heads; columns in `right` are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(Text(printable(head)), justify="right" if head in right else "left")
+    for line in lines:
+        table.add_row(*(Text(printable(cell)) for cell in line))
+    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True).print(table)
+
+
+def shortened(text: str, most: int) -> str:
+    """Replace the middle of text wider than `most` cells with an ellipsis; Chinese characters take two cells."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= most:
+        return text
+    return f"{set_cell_size(text, most // 2)}…{set_cell_size(text[::-1], (most - 1) // 2)[::-1]}"
+
+
+def short(path: Path) -> str:
+    """Return the path, relative to the working directory if inside it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def duration(seconds: float) -> str:
+    """Format seconds: `36 s`, `2 min 5 s`, `3 h 0 min`."""
+    minutes, rest = divmod(float(f"{seconds:.0f}"), 60)
+    if minutes >= 60:
+        return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.0f} s"
+
+
+def counted(count: int, what: str, several: str = "") -> str:
+    """Format a count: `1 epoch`, `2 epochs`, `1,000 epochs`; `several` is a plural that does not end in s."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def flags(knobs: dict[str, Any], prefix: str = "") -> str:
+    """Format `{"batch_size": 64, "quick": True}` as flags, quoted: `--batch-size 64 --quick`."""
+    words: list[str] = []
+    for name, value in knobs.items():
+        if isinstance(value, dict):
+            words.append(flags(value, f"{prefix}{name}."))
+        elif isinstance(value, bool):
+            words.append(flag(name, prefix, "" if value else "no-"))
+        else:
+            several = value if isinstance(value, list | tuple) else [value]
+            words += [flag(name, prefix), *(shlex.quote(str(v)) for v in several)]
+    return " ".join(words)
+
+
+def flag(name: str, prefix: str = "", negation: str = "") -> str:
+    """Format `batch_size` as `--batch-size`."""
+    return f"--{prefix}{negation}{name.replace('_', '-')}"

@@ -14,8 +14,9 @@ from cyclopts import Parameter
 from pydantic import Field, create_model
 
 from keraskit.augment import Augmentation
-from keraskit.config import DATA, KNOBS, MODEL, TRAINING, flag
-from keraskit.errors import Typed, UserError
+from keraskit.config import DATA, KNOBS, MODEL, TRAINING
+from keraskit.errors import UserError, flag
+from keraskit.typed import Typed
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from keraskit.datasets.splits import Splits
 
-BEYOND = "beyond the document"
 NAMELESS = "recipe"  # name of a recipe with neither name nor file
 FILLED = {*KNOBS, "model", "steps"}  # arguments that the runner fills in
 FOLLOWED = ("build", "classes")  # set from the data

@@ -16,12 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from keraskit import start
-from keraskit.config import flags
 from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
-from keraskit.errors import UserError, did_you_mean
-from keraskit.recipe import NAMELESS, Recipe
+from keraskit.errors import UserError, did_you_mean, flags
 
 PACKAGE = "keraskit.recipes"
+BEYOND = "beyond the document"
 DESCRIPTIVE = {"section", "expected", "expected_spread", "expected_with"}  # arguments that do not affect runs
 KERAS = ("keras", "tensorflow")  # take seconds to import
 ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # take 0.1 s; a user's file may compute with them on import
@@ -114,6 +113,8 @@ class Card:
         return self.made or self._imported()
 
     def _imported(self) -> Any:
+        from keraskit.recipe import Recipe  # pydantic, and all its types, which a list of recipes does without
+
         if self.ours:
             module = import_module(f"{PACKAGE}.{self.name}")
         else:
@@ -126,6 +127,8 @@ class Card:
 
     def named(self, found: Any) -> Any:
         """Set a recipe's source, and its name unless it has one; return other objects unchanged."""
+        from keraskit.recipe import NAMELESS, Recipe
+
         if not isinstance(found, Recipe) or self.source == Path():
             return found
         return dataclasses.replace(found, source=self.source, name=self.name if found.name == NAMELESS else found.name)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from pydantic import AfterValidator, BeforeValidator
 
 from keraskit.augment import transform
-from keraskit.errors import Typed
+from keraskit.typed import Typed
 
 if TYPE_CHECKING:
     import numpy as np

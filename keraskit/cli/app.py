@@ -1,33 +1,26 @@
-"""Build commands and flags from signatures, run them, and report errors in one line."""
+"""Build the command line, run a command, and report errors in one line."""
 
-import functools
 import gc
 import io
 import logging
 import os
+import pkgutil
 import signal
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
-from pydantic import ValidationError
 
-from keraskit import signals, start
-from keraskit.cli import commands, user_code
-from keraskit.config import TRAINING, RunConfig, flags
-from keraskit.errors import Typed, UserError, printable, sentence, unfit
-from keraskit.files import check_file
-from keraskit.recipe import Recipe, options_of
-from keraskit.registry import Card, find_card, recipes_available
+from keraskit import signals
+from keraskit.cli import user_code
+from keraskit.errors import UserError, printable, sentence
+from keraskit.registry import BEYOND, Card, find_card, recipes_available
 
-BAD_INPUT = 2
-FLAT = Parameter(name="*", negative_iterable=())  # a model with fields that are flags
 HELP = DefaultFormatter(  # cyclopts's own, but that no flag's name is broken
     column_specs=(ColumnSpec(NameRenderer(max_width=44), style="cyan", no_wrap=True), ColumnSpec(DescriptionRenderer()))
 )
@@ -44,6 +37,10 @@ OF_RECIPES = {  # verbs that take a recipe's name
     "show": "Show a recipe: its docstring, Keras's summary, and its graph, drawn into a file.",
     "autotune": "Measure here which precision is fastest for a recipe, and whether XLA helps; prints the flags.",
 }
+OTHERS = {  # imported only if called or described: pydantic alone takes longer than a list of recipes
+    "commands": ("doctor", "new", "launch", "augment", "classify"),
+    "run_commands": ("resume", "predict", "compare", "runs", "verify", "explain", "export", "demo"),
+}
 
 
 def command_line(argv: Sequence[str] | None = None) -> None:
@@ -52,11 +49,11 @@ def command_line(argv: Sequence[str] | None = None) -> None:
     _guarded(lambda: app(typed), typed, "keraskit")
 
 
-def main(recipe: Recipe | Callable[..., Any]) -> None:
+def main(recipe: Any) -> None:
     """Run a file as a program with the flags of `keraskit run`: the last line of a recipe's module.
 
     Args:
-        recipe: the module's recipe, or a plain function with arguments that are the flags.
+        recipe: the module's Recipe, or a plain function with arguments that are the flags.
     """
     gc.freeze()  # as `start.wait_for_tensorflow` does
     file = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
@@ -80,20 +77,20 @@ def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what is still buffered
             code = 128 + signal.SIGPIPE
         except CycloptsError as error:
-            code = _fail([_refusal(error, name)], BAD_INPUT)
+            code = _fail([_refusal(error, name)], UserError.code)
         except UserError as error:
             code = _fail(user_code.explain(error) or str(error).split("\n"), error.code)
         except KeyboardInterrupt as stopped:
             code = _fail([str(stopped) or "Interrupted."], getattr(stopped, "code", 130))
         except OSError as error:  # a full disk, a name that is too long, an unwritable folder
             message = [f"{error.filename or 'The system says'}: {error.strerror or error}."]
-            code = _fail(user_code.explain(error) or message, BAD_INPUT)
+            code = _fail(user_code.explain(error) or message, UserError.code)
         except (Exception, SystemExit) as error:
             where = "; ".join(getattr(error, "__notes__", [])) or "KERASKIT_DEBUG=1 shows where."
             if isinstance(error.__context__, BrokenPipeError):  # rich ends the program
                 code = 128 + signal.SIGPIPE
             elif lines := user_code.explain(error):
-                code = _fail([*lines, where], BAD_INPUT)
+                code = _fail([*lines, where], UserError.code)
             else:
                 code = _fail([f"Unexpected {type(error).__name__}: {error} ({where})"], 1)
     sys.exit(code)
@@ -123,8 +120,11 @@ def _fail(lines: Sequence[object], code: int) -> int:
 
 def _refusal(error: CycloptsError, name: str) -> UserError:
     """Convert an error of cyclopts or pydantic to a UserError with advice; `name` is the program's."""
-    if isinstance(error.__cause__, ValidationError) and error.argument:
-        return unfit(error.__cause__, error.argument.name)
+    cause: Any = error.__cause__
+    if error.argument and type(cause).__name__ == "ValidationError":  # pydantic's
+        from keraskit.typed import unfit
+
+        return unfit(cause, error.argument.name)
     order = "Flags go last: `keraskit run mlp --epochs 3`. " if 'Unknown command "-' in str(error) else ""
     page = f"`{' '.join([name, *(error.command_chain or [])])} --help`"
     return UserError(sentence(error), f"{order}{page} lists what there is.")
@@ -139,8 +139,12 @@ def _made(name: str, doc: str, **more: Any) -> App:
 def app(typed: Sequence[str]) -> App:
     """Build the app with all verbs; a typed `run`, `show` or `autotune` has the flags of the recipe it names."""
     made = _made("keraskit", ABOUT)
-    for name, command in commands.VERBS.items():
-        made.command(command, name=name)
+    made.command(list_recipes, name="list")
+    one = typed and not typed[0].startswith("-")  # a command is named, so the others are not described
+    for module, others in OTHERS.items():
+        for name in others:
+            place = f"keraskit.cli.{module}:{name}"
+            made.command(place if one else pkgutil.resolve_name(place), name=name)
     made.register_install_completion_command(INSTALL, help="Make the shell complete commands, recipes and flags.")
     recipes = recipes_available()
     for verb, about in OF_RECIPES.items():
@@ -158,76 +162,23 @@ def app(typed: Sequence[str]) -> App:
 
 def _recipe_app(verb: str, name: str, card: Card) -> App:
     """Build a verb for one recipe or plain function; `name` is the command before the flags."""
-    recipe = card.recipe
+    from keraskit.cli import recipe_commands
+
+    command, group, defaults = recipe_commands.command(verb, card)
     # Fill paragraphs; keep indented blocks.
     doc = [text if "\n " in f"\n{text}" else " ".join(text.split()) for text in card.doc.split("\n\n")]
-    doc = doc if verb == "run" else [OF_RECIPES[verb], *doc]
-    group, command = None, lambda: _show_source(card)  # all that a plain function has to show
-    if not isinstance(recipe, Recipe):
-        command = _plain_command(recipe, card) if verb == "run" else command
-    elif verb == "show":
-        command = _show_command(recipe, card)
-    else:
-        defaults = {each: getattr(recipe, each) for each in ("epochs", "batch_size", "steps_per_epoch")}
-        defaults |= {"weights": recipe.pretrained and recipe.pretrained.weights, "augment": recipe.augment.given()}
-        doc.append(f"Unless told otherwise: {flags({each: value for each, value in defaults.items() if value})}")
-        group, command = TRAINING, _training_command(verb, recipe, card)
+    doc = [OF_RECIPES[verb], *doc] if verb != "run" else doc
+    doc += [f"Unless told otherwise: {defaults}"] if defaults else []
     made = _made(name, "\n\n".join(doc), version_flags=[], group_parameters=group)
     made.default(command)
     return made
 
 
-def _training_command(verb: str, declared: Recipe, card: Card) -> Callable[..., None]:
-    def command(*, config: Any = RunConfig(), options: Any = None) -> None:  # noqa: B008
-        given = Typed.given(options) if options else {}
-        if verb == "run" and config.seeds > 1 and card.source.is_file():
-            from keraskit.training import seeds
-
-            seeds.train(card, config, given)
-            return
-        recipe = card.load()
-        from keraskit.training import autotune, runner
-
-        if verb == "autotune":
-            autotune.autotune(recipe, config, given)
-        else:
-            runner.train(recipe, config, given, ago=time.perf_counter() - start.BEGAN)
-
-    options_type = options_of(declared.functions)
-    command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type | None, FLAT]}
-    return command
-
-
-def _show_command(declared: Recipe, card: Card) -> Callable[..., None]:
-    def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = None) -> None:
-        recipe = card.load()
-        from keraskit.models.graph import draw
-        from keraskit.training.settings import settle
-        from keraskit.training.setup import build
-
-        model = build(recipe, settle(recipe, RunConfig(), Typed.given(options) if options else {}))
-        _show_source(card)
-        model.summary()
-        draw(model, graph)
-        print(f"graph: {printable(graph)}")
-
-    about = "File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot."
-    graph_file = Annotated[Path, Parameter(help=about, validator=lambda _, file: check_file(file))]
-    options_type = options_of({"build": declared.build})
-    show.__annotations__ = {"graph": graph_file, "options": Annotated[options_type | None, FLAT]}
-    return show
-
-
-def _show_source(card: Card) -> None:
-    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("" if card.plain else "\n"))
-
-
-def _plain_command(function: Callable[..., Any], card: Card) -> Callable[..., None]:
-    @functools.wraps(function)
-    def command(*args: Any, **kwargs: Any) -> None:
-        try:
-            card.load()(*args, **kwargs)
-        except ValueError as error:  # raised by it or by Keras
-            raise UserError(f"{function.__name__} cannot do that: {sentence(error)}") from error
-
-    return command
+def list_recipes() -> None:
+    """List all recipes: name, section of the document, parameters, metrics of a full run on its own data."""
+    for card in recipes_available().values():
+        declared = card.declared
+        facts = [f"section {declared['section']}" if declared.get("section") else BEYOND]
+        facts += [f"{card.parameters} parameters"] if card.parameters else []
+        facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in declared.get("expected", {}).items()]
+        print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)} {card.measured_with}".rstrip())

@@ -13,25 +13,14 @@ from cyclopts import Parameter
 
 from keraskit import system
 from keraskit.augment import Augmentation
-from keraskit.cli import run_commands
 from keraskit.cli.run_commands import PICTURE, Asked, NewPicture, Switch
-from keraskit.errors import Count, Seed, UserError, printable
+from keraskit.errors import UserError, printable
 from keraskit.files import check_new, write_text
-from keraskit.recipe import BEYOND
 from keraskit.registry import find_card, recipes_available
 from keraskit.start import wait_for_tensorflow
+from keraskit.typed import Count, Seed
 
 PREVIEWED, EXPLAINED = 8, 24  # pictures at most
-
-
-def list_recipes() -> None:
-    """List all recipes: name, section of the document, parameters, metrics of a full run on its own data."""
-    for card in recipes_available().values():
-        declared = card.declared
-        facts = [f"section {declared['section']}" if declared.get("section") else BEYOND]
-        facts += [f"{card.parameters} parameters"] if card.parameters else []
-        facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in declared.get("expected", {}).items()]
-        print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)} {card.measured_with}".rstrip())
 
 
 def launch(
@@ -168,7 +157,3 @@ def doctor() -> None:
     }
     for name, state in facts.items():
         print(f"{name:14} {state}")
-
-
-VERBS = {verb.__name__: verb for verb in (doctor, new, launch, augment, classify, *run_commands.VERBS)}
-VERBS["list"] = list_recipes

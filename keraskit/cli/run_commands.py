@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 from keraskit import start
 from keraskit.datasets.tables import refuse_table
-from keraskit.errors import Count, UserError, printable
+from keraskit.errors import UserError, print_table, printable
 from keraskit.files import PAGES, PICTURES, check_file, check_new, write_text
 from keraskit.runs import manifest
 from keraskit.start import wait_for_tensorflow
-from keraskit.text import print_table
+from keraskit.typed import Count
 
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # right-aligned columns
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
@@ -265,6 +265,3 @@ def demo(run: Run, *, output: NewPage = None, recipe: RecipeFile = None) -> None
 
     page = write_demo(folder.path, output, recipe)
     print(f"page: {printable(page)} ({page.stat().st_size / 1e6:.1f} MB)")
-
-
-VERBS = (resume, predict, compare, runs, verify, explain, export, demo)

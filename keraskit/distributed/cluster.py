@@ -16,10 +16,10 @@ from typing import Any
 import tensorflow as tf
 
 from keraskit import signals, start, system
-from keraskit.config import RunConfig, Settings, flag
+from keraskit.config import RunConfig, Settings
 from keraskit.datasets.splits import WHOLE, Shard, Splits
 from keraskit.distributed import repairs
-from keraskit.errors import RunStopped, UserError, lasting, printable, sentence
+from keraskit.errors import RunStopped, UserError, flag, lasting, printable, sentence
 from keraskit.models import keras_internals
 from keraskit.recipe import Recipe
 from keraskit.registry import Card

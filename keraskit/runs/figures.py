@@ -12,14 +12,13 @@ from PIL import Image
 from keraskit import files
 from keraskit.datasets.array_files import read_arrays, reading
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError
+from keraskit.errors import UserError, counted
 from keraskit.models import graph
 from keraskit.recipe import Recipe
 from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.plots import Sheet
 from keraskit.runs.predictions import SplitPredictions
-from keraskit.text import counted
 
 SHOWN = 32
 PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report shows them all

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from keraskit import files
-from keraskit.errors import RunStopped, UserError
+from keraskit.errors import RunStopped, UserError, short
 from keraskit.registry import recipes_available
-from keraskit.text import short
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # traceback of an unexpected error

@@ -10,9 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from keraskit.config import flags
 from keraskit.datasets.array_files import digest
-from keraskit.errors import UserError, sentence
+from keraskit.errors import UserError, flags, sentence
 from keraskit.files import write_text
 from keraskit.runs import manifest, metrics, predictions
 from keraskit.runs.folder import MANIFEST, REPORT, RunFolder

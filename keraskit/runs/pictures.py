@@ -22,12 +22,11 @@ from keraskit.datasets import array_files
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
 from keraskit.datasets.images.sources import listed
-from keraskit.errors import UserError, printable
+from keraskit.errors import UserError, counted, print_table, printable
 from keraskit.files import as_csv, write_text
 from keraskit.runs import metrics, plots
 from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.opening import OpenedRun
-from keraskit.text import counted, print_table
 
 BATCH, SHEET, SHOWN = 32, 48, 10  # pictures per model call; pictures on a sheet; mistakes printed
 SQUEEZED = "squeezed"  # note of a picture whose aspect ratio changes much

@@ -20,11 +20,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rich.cells import cell_len
 
-from keraskit.errors import printable
+from keraskit.errors import printable, shortened
 from keraskit.files import atomic
 from keraskit.runs import metrics
 from keraskit.runs.metrics import BINS, Calibration
-from keraskit.text import shortened
 
 # Okabe and Ito's palette, distinguishable with any colour vision; the first three as dark as text on paper has to be.
 TRAIN, VALIDATION, MARK = "#0072b2", "#b84f00", "#007a59"

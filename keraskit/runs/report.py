@@ -8,11 +8,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from keraskit.recipe import BEYOND
+from keraskit.errors import duration
+from keraskit.registry import BEYOND
 from keraskit.runs import figures, manifest, metrics, plots, predictions, verdict
 from keraskit.runs.folder import REPORT, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
-from keraskit.text import duration
 
 LISTED = 200  # maximum number of classes listed
 TABLE = 20  # classes up to which confusion is a table; else the most confused pairs are listed

@@ -9,18 +9,17 @@ import keras
 import numpy as np
 
 from keraskit import system
-from keraskit.config import Settings, flags
+from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splits import Splits
-from keraskit.errors import printable
+from keraskit.errors import flags, printable, short
 from keraskit.models import graph, weights
 from keraskit.recipe import Recipe
 from keraskit.registry import Card
 from keraskit.runs import figures, metrics, plots, predictions, report, verdict
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
-from keraskit.text import short
 
 Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and predictions, by split
 

@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.array_files import ANY, read_arrays
-from keraskit.errors import UserError, printable, sentence
+from keraskit.errors import UserError, print_table, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
 from keraskit.runs import manifest, metrics, pictures
 from keraskit.runs.opening import load_model, open_run
-from keraskit.text import print_table
 
 SHOWN = 10  # examples of arrays printed
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keraskit.config import RunConfig
-from keraskit.errors import UserError, printable
+from keraskit.errors import UserError, printable, short
 from keraskit.recipe import Recipe
 from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
 from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now, resume_command
 from keraskit.signals import Stopped
-from keraskit.text import short
 from keraskit.training.settings import fields, words
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ from typing import Any
 
 import keras
 
-from keraskit.config import RunConfig, flags
-from keraskit.errors import UserError, printable
+from keraskit.config import RunConfig
+from keraskit.errors import UserError, counted, flags, printable
 from keraskit.recipe import Recipe
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now
-from keraskit.text import counted
 from keraskit.training import hardware, outputs, previous, resume, scale
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit

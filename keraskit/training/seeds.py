@@ -6,11 +6,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from keraskit.config import RunConfig, flags
+from keraskit.config import RunConfig
 from keraskit.distributed import launch
-from keraskit.errors import RunStopped, printable
+from keraskit.errors import RunStopped, flags, printable, short
 from keraskit.registry import Card
-from keraskit.text import short
 from keraskit.training import resume
 
 

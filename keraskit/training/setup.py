@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.config import Settings, flags
+from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError, lasting, sentence
+from keraskit.errors import UserError, flags, lasting, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import ARRAYS, Recipe, call, place

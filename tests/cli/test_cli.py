@@ -11,9 +11,9 @@ import own
 import pytest
 from conftest import ROOT, command
 
+from keraskit.errors import duration
 from keraskit.runs import listing
 from keraskit.runs.folder import RunFolder
-from keraskit.text import duration
 from keraskit.tools import compare
 
 FAST = """

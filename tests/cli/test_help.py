@@ -10,8 +10,8 @@ from conftest import command
 import keraskit
 from keraskit.cli import app
 from keraskit.config import RunConfig
-from keraskit.recipe import BEYOND, Recipe
-from keraskit.registry import recipes_available
+from keraskit.recipe import Recipe
+from keraskit.registry import BEYOND, recipes_available
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from conftest import command
 from PIL import Image
 
-from keraskit import text
+from keraskit import errors
 from keraskit.runs import plots
 
 NUMBER = "makes no sense: input should be a valid integer"
@@ -142,4 +142,4 @@ def test_a_photograph_named_by_the_shells_star_is_no_sheet(tiny_run, here):
 
 def test_a_duration_is_readable():
     readable = {0.4: "0 s", 36.2: "36 s", 59.7: "1 min 0 s", 125: "2 min 5 s", 7_500: "2 h 5 min"}
-    assert {seconds: text.duration(seconds) for seconds in readable} == readable
+    assert {seconds: errors.duration(seconds) for seconds in readable} == readable

@@ -12,11 +12,11 @@ from hostile import EVIL
 from PIL import Image
 
 from keraskit import Augmentation, load_recipe, system
-from keraskit.config import RunConfig, flags
+from keraskit.config import RunConfig
 from keraskit.datasets import array_files
 from keraskit.datasets.images import cats_and_dogs
 from keraskit.datasets.images.sources import find
-from keraskit.errors import UserError
+from keraskit.errors import UserError, flags
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.pictures import Network

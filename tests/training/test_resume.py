@@ -18,8 +18,8 @@ from hostile import damaged
 import keraskit
 from keraskit import signals
 from keraskit.config import KNOBS
-from keraskit.config import flags as words
 from keraskit.errors import RunStopped, UserError
+from keraskit.errors import flags as words
 from keraskit.registry import load_recipe
 from keraskit.runs import listing
 from keraskit.runs.folder import RunFolder

@@ -20,7 +20,7 @@ from keraskit.datasets.images.folder import Pictures
 from keraskit.datasets.images.layout import arrange
 from keraskit.datasets.images.sources import open_files
 from keraskit.datasets.preprocessing import Scale
-from keraskit.errors import Count
+from keraskit.typed import Count
 
 ARCHIVE = "kagglecatsanddogs_5340.zip"
 URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"

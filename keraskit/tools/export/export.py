@@ -15,10 +15,9 @@ import numpy as np
 from keraskit import files, start
 from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
-from keraskit.errors import RunStopped, UserError, sentence
+from keraskit.errors import RunStopped, UserError, sentence, short
 from keraskit.models import weights
 from keraskit.runs import metrics, report
-from keraskit.text import short
 
 TOLERANCE = 1e-4  # for probabilities, and for other values relative to the largest; rounding gives about 1e-6
 BATCH = 64
