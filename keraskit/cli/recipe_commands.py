@@ -32,8 +32,8 @@ def command(verb: str, card: Card) -> tuple[Callable[..., None], Group | None, s
 
 
 def _training_command(verb: str, declared: Recipe, card: Card) -> Callable[..., None]:
-    def command(*, config: Any = RunConfig(), options: Any = None) -> None:  # noqa: B008
-        given = Typed.given(options) if options else {}
+    def command(*, config: Any = None, options: Any = None) -> None:
+        config, given = config or RunConfig(), Typed.given(options) if options else {}
         if verb == "run" and config.seeds > 1 and card.source.is_file():
             from keraskit.training import seeds
 
@@ -47,8 +47,8 @@ def _training_command(verb: str, declared: Recipe, card: Card) -> Callable[..., 
         else:
             runner.train(recipe, config, given, ago=time.perf_counter() - start.BEGAN)
 
-    options_type = options_of(declared.functions)
-    command.__annotations__ = {"config": Annotated[RunConfig, FLAT], "options": Annotated[options_type | None, FLAT]}
+    types = {"config": RunConfig | None, "options": options_of(declared.functions) | None}
+    command.__annotations__ = {name: Annotated[each, FLAT] for name, each in types.items()}
     return command
 
 
