@@ -43,7 +43,7 @@ from keraskit.datasets.images import drawn_pets, folder, layout
 from keraskit.registry import load_recipe
 from keraskit.runs import figures, plots
 from keraskit.runs.folder import RunFolder
-from keraskit.training import callbacks, hardware, runner
+from keraskit.training import fit, hardware, runner
 
 SCENARIOS = {  # recipe, knobs, flags of its own: small, and each with several checkpoints in an epoch
     "mlp": ("mlp", {"limit": 1_600, "batch_size": 16, "epochs": 4, "save_every": 30}, {"hidden": (24,)}),
@@ -163,7 +163,7 @@ class Events:
         self.watch(os, "fsync", "waiting for the disk")
         self.watch(Path, "replace", "a rename")
         self.watch(Path, "write_text", "a text file")
-        self.watch(callbacks.Checkpoints, "on_train_batch_end", "a step")
+        self.watch(fit.Checkpoints, "on_train_batch_end", "a step")
 
     def watch(self, owner: object, name: str, label: str) -> None:
         """Count the calls of a function."""

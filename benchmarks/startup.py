@@ -44,7 +44,7 @@ KERASKIT = """
 import os
 from keraskit import start
 start.start_tensorflow()
-from keraskit.training.callbacks import Checkpoints
+from keraskit.training.fit import Checkpoints
 Checkpoints.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 from keraskit.cli.app import command_line
 command_line(["run", "mlp"])

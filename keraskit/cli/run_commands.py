@@ -119,12 +119,11 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
     if not folder:
         print(f"{printable(run)} has finished: `--epochs` would give it more")
         return
-    asked = resuming.asked(folder, epochs)
-    wait_for_tensorflow()
+    found, config, options = resuming.requested(folder, recipe)
+    config = config.replace(epochs=epochs) if epochs else config
     from keraskit.training.runner import train
 
-    found = resuming.recipe_of(folder, recipe)
-    train(found, *asked, run=folder, ago=time.perf_counter() - start.BEGAN)
+    train(found, config, options, run=folder, ago=time.perf_counter() - start.BEGAN)
 
 
 def compare(

@@ -57,13 +57,13 @@ class OpenedRun:
         return self.inputs.preprocess(pictures, self.augmentation)
 
 
-def open_run(run: Path, recipe: Path | None = None, unfinished: bool = False) -> OpenedRun:
-    """Open a run folder, or the newest finished run of several; `unfinished` accepts any run with a model.
+def open_run(run: Path, recipe: Path | None = None) -> OpenedRun:
+    """Open a run folder.
 
-    `recipe` is a trusted recipe file that defines custom layers of the model. Raises UserError if there is no run, it
-    is not an image classifier's, or its files are damaged or contradict each other.
+    `recipe` is a trusted recipe file that defines custom layers of the model. Raises UserError if the run is not an
+    image classifier's, or its files are damaged or contradict each other.
     """
-    folder = manifest.newest(run, unfinished)
+    folder = RunFolder(run)
     facts = manifest.read(folder, "recipe", "classes", "config")
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")

@@ -179,41 +179,32 @@ def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
 
 def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet: Path | None, top: int = 3) -> None:
     """Write JSON, CSV and a sheet to the paths that are given."""
-    write_texts({json: lambda: rows_as_json(rows, top), csv: lambda: rows_as_csv(rows, top)})
+    write_table(*table(rows, top), json, csv)
     if sheet:
         draw(rows, sheet)
         print(f"sheet: {printable(sheet)}")
 
 
-def write_texts(made: dict[Path | None, Callable[[], str]]) -> None:
-    """Write text files to the paths that are given."""
-    for path, text in made.items():
+def write_table(heads: Sequence[str], lines: Sequence[Any], to_json: Path | None, to_csv: Path | None) -> None:
+    """Write a table as JSON, an object for each line, and as CSV, to the paths that are given."""
+    objects = [dict(zip(heads, line, strict=True)) for line in lines]
+    as_json = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
+    for path, text in ((to_json, as_json), (to_csv, as_csv([heads, *lines]))):
         if path:
-            write_text(path, text())
+            write_text(path, text)
             print(f"written: {printable(path)}")
 
 
-def rows_as_json(rows: Sequence[Prediction], top: int = 3) -> str:
-    """Format as JSON, one object per file."""
-    entries = [
-        {"picture": printable(row.path), "network": row.network, "truth": row.truth, "right": row.right}
-        | {"best": [{"class": name, "probability": round(p, 6)} for name, p in row.best[:top]]}
-        | {"note": row.note, "error": row.error}
-        for row in rows
-    ]
-    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-
-
-def rows_as_csv(rows: Sequence[Prediction], top: int = 3) -> str:
-    """Format as CSV, one line per file, with columns for each class and probability."""
+def table(rows: Sequence[Prediction], top: int = 3) -> tuple[list[str], list[list[Any]]]:
+    """Return heads, and a line for each file, with columns for each of the `top` classes and its probability."""
     places = range(max((len(row.best[:top]) for row in rows), default=0))
-    heads = [f"{name}_{i + 1}" for i in places for name in ("class", "probability")]
-    table: list[list[Any]] = [["picture", "network", "truth", "right", *heads, "note", "error"]]
+    ranked = [f"{name}_{i + 1}" for i in places for name in ("class", "probability")]
+    lines = []
     for row in rows:
         best: list[Any] = [cell for name, p in row.best[:top] for cell in (name, round(p, 6))]
-        best += [None] * (len(heads) - len(best))
-        table.append([row.path, row.network, row.truth, row.right, *best, row.note, row.error])
-    return as_csv(table)
+        best += [None] * (len(ranked) - len(best))
+        lines.append([printable(row.path), row.network, row.truth, row.right, *best, row.note, row.error])
+    return ["picture", "network", "truth", "right", *ranked, "note", "error"], lines
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:

@@ -1,54 +1,22 @@
-"""Write what a run records: facts before training; predictions, metrics, figures and a verdict after it."""
+"""Write what a run records beside its manifest: a graph before training; predictions, metrics, figures after it."""
 
-import dataclasses
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keraskit import system
 from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splits import Splits
-from keraskit.errors import flags, printable, short
+from keraskit.errors import printable, short
 from keraskit.models import graph, weights
 from keraskit.recipe import Recipe
-from keraskit.registry import Card
 from keraskit.runs import figures, metrics, plots, predictions, report, verdict
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
 
 Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and predictions, by split
-
-
-def describe(recipe: Recipe, settings: Settings, splits: Splits) -> dict[str, Any]:
-    """Return the manifest's entries on recipe, flags and data."""
-    card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
-    source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
-    started = shlex.quote(short(card.source.resolve())) if source else recipe.name
-    if inputs and inputs.channels == 1:
-        seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
-    words = " ".join(flags(settings.requested[group]) for group in ("knobs", "options"))
-    knobs = settings.model_dump(exclude={"options", "requested"})
-    return {
-        "recipe": recipe.name,
-        "source": source,
-        "section": recipe.section,
-        "summary": card.summary if card.source.is_file() else recipe.name,
-        "command": " ".join(f"keraskit run {started} {words}".split()),
-        "seed": settings.seed,
-        "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
-        "options": settings.options,
-        "classes": list(splits.classes),
-        "class_output": recipe.class_output,
-        "data": {**splits.source, "used": splits.sizes()},
-        "inputs": dataclasses.asdict(inputs) if inputs else None,
-        "training_pictures": seen,
-        "versions": system.versions(),
-    }
 
 
 def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:

@@ -1,6 +1,5 @@
 """`keraskit predict`: predict picture files, preprocessed as in training, or arrays, with a finished run's model."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import tensorflow as tf
 
 from keraskit.datasets.array_files import ANY, read_arrays
 from keraskit.errors import UserError, print_table, printable, sentence
-from keraskit.files import MOST_OF_ARRAYS, as_csv, regular
+from keraskit.files import MOST_OF_ARRAYS, regular
 from keraskit.runs import manifest, metrics, pictures
+from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import load_model, open_run
 
 SHOWN = 10  # examples of arrays printed
@@ -20,11 +20,11 @@ SHOWN = 10  # examples of arrays printed
 def predict(
     run: Path, paths: Sequence[Path], top: int = 3, batch_size: int = 32, recipe: Path | None = None, **how: Any
 ) -> Iterator[pictures.Prediction]:
-    """Predict the `top` classes of each picture file with a run, or the newest of several.
+    """Predict the `top` classes of each picture file with a run.
 
     `how` is `invert` and `prepare`, as in the command's help; `recipe` is the user's own recipe file.
     """
-    opened = open_run(run, recipe, unfinished=True)
+    opened = open_run(run, recipe)
     return pictures.predictions(paths, pictures.network(opened, **how), opened.facts["classes"], top, batch_size)
 
 
@@ -37,7 +37,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     if not file.exists():
         raise UserError(f"There is no {file}.", "Name an .npy or .npz file of the model's inputs.")
     arrays = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
-    folder = manifest.newest(run, unfinished=True)
+    folder = RunFolder(run)
     facts, model = manifest.read(folder), load_model(folder, recipe)
     classes = facts.get("classes") or []
     try:
@@ -65,5 +65,4 @@ def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_
     print_table([*map(printable, names)], [[f"{value:.6g}" for value in row] for row in rows[:SHOWN]], right=names)
     if len(rows) > SHOWN:
         print(f"and {len(rows) - SHOWN:,} more")
-    as_json = json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False) + "\n"
-    pictures.write_texts({to_json: lambda: as_json, to_csv: lambda: as_csv([names, *rows])})
+    pictures.write_table(names, rows, to_json, to_csv)

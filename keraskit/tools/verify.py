@@ -11,7 +11,7 @@ from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable, sentence
 from keraskit.runs import manifest, predictions
 from keraskit.runs.folder import RunFolder
-from keraskit.training import outputs, resume
+from keraskit.training import examine, resume
 from keraskit.training.evaluate import infer, reopen
 
 CLOSE = 1e-4  # for metrics and probabilities: other machines round differently
@@ -60,7 +60,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     facts, written = manifest.read(folder, *resume.NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), reopen(folder, named)
     measured = infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
-    activation, _ = outputs.examine(model, splits.train, facts.get("class_output"))
+    activation, _ = examine.examine_outputs(model, splits.train, facts.get("class_output"))
     found = {
         "data": (facts["data"].get("sha256"), splits.source.get("sha256")),
         "examples": (facts["data"]["used"], splits.sizes()),

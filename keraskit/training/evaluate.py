@@ -36,8 +36,8 @@ def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
 
 def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
     """Load a run's data and best model, compiled. `named` is the recipe file, if the recipe is the user's own."""
-    recipe = resume.recipe_of(folder, named)
-    settings = settle(recipe, *resume.asked(folder))
+    recipe, config, options = resume.requested(folder, named)
+    settings = settle(recipe, config, options)
     source = source_of(recipe, settings)
     settings = follow_data(recipe, settings, source)
     with hardware.configure(settings.replace(threads=None, devices=None)).scope:  # TensorFlow takes these only once

@@ -79,20 +79,15 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     return folder
 
 
-def asked(folder: RunFolder, epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
-    """Return the knobs and options of a run as they were given, with the run's current output folder."""
-    given = manifest.read(folder, *NEEDED)["asked"]
-    knobs = given["knobs"] | {"output_dir": folder.path.resolve().parent.parent}
-    return RunConfig(**knobs | ({"epochs": epochs} if epochs else {})), dict(given["options"])
+def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, RunConfig, dict[str, Any]]:
+    """Return a run's recipe, and its knobs and options as they were given, with the run's current output folder.
 
-
-def recipe_of(folder: RunFolder, named: Path | None = None) -> Recipe:
-    """Import a run's recipe: one of keraskit's by name, a user's own from the file `named`.
-
-    Raises UserError if the file must be named, or if the recipe has changed.
+    The recipe is one of keraskit's by name, or a user's own from the file `named`. Raises UserError if the file must be
+    named, or if the recipe has changed.
     """
     facts = manifest.read(folder, *NEEDED)
-    source, given = facts.get("source"), facts["asked"]
+    source, asked = facts.get("source"), facts["asked"]
+    config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
     if named:
         card = find_card(str(named))
     elif source:
@@ -104,9 +99,9 @@ def recipe_of(folder: RunFolder, named: Path | None = None) -> Recipe:
     else:
         card = recipes_available()[facts["recipe"]]
     recipe: Recipe = card.load()
-    if changes := changed(recipe, given):
+    if changes := changed(recipe, asked):
         raise UserError(f"This run's recipe was not {recipe.name} as it is now: {changes}.", "Start a new run.")
-    return recipe
+    return recipe, config, dict(asked["options"])
 
 
 def changed(recipe: Recipe, asked: dict[str, Any]) -> str:

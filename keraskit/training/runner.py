@@ -1,18 +1,23 @@
 """The runner: load the data, build, fit, evaluate, save and plot any recipe. Read `train` from top to bottom."""
 
 import dataclasses
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from keraskit import system
 from keraskit.config import RunConfig
-from keraskit.errors import UserError, counted, flags, printable
+from keraskit.datasets.images import digit_pictures
+from keraskit.errors import UserError, counted, flags, printable, short
 from keraskit.recipe import Recipe
+from keraskit.registry import Card
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now
-from keraskit.training import hardware, outputs, previous, resume, scale
+from keraskit.training import examine, hardware, previous, resume
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.settings import different, fields, settle, words
@@ -76,18 +81,39 @@ def train(
 
 def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     """Return the manifest's entries that are known before training."""
-    settings, model = setup.settings, setup.model
+    settings, splits, model = setup.settings, setup.splits, setup.model
     with setup.devices.scope:
-        activation, wrong = outputs.examine(model, setup.splits.train, recipe.class_output)
-        wrong += scale.examine(model, setup.splits.train)
-    return results.describe(recipe, settings, setup.splits) | {
+        activation, wrong = examine.examine_outputs(model, splits.train, recipe.class_output)
+        wrong += examine.examine_scale(model, splits.train)
+    card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
+    source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
+    started = shlex.quote(short(card.source.resolve())) if source else recipe.name
+    given = " ".join(flags(settings.requested[group]) for group in ("knobs", "options"))
+    if inputs and inputs.channels == 1:
+        seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
+    knobs = settings.model_dump(exclude={"options", "requested"})
+    return {
+        "recipe": recipe.name,
+        "source": source,
+        "section": recipe.section,
+        "summary": card.summary if card.source.is_file() else recipe.name,
+        "command": " ".join(f"keraskit run {started} {given}".split()),
         "asked": {**words(settings.requested, recipe.source), "recipe": fields(recipe)},
+        "seed": settings.seed,
+        "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
+        "options": settings.options,
+        "classes": list(splits.classes),
+        "class_output": recipe.class_output,
+        "class_activation": activation,
+        "data": {**splits.source, "used": splits.sizes()},
+        "inputs": dataclasses.asdict(inputs) if inputs else None,
+        "training_pictures": seen,
+        "parameters": model.count_params(),
         "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
         "monitor": setup.monitor[0],
-        "parameters": model.count_params(),
-        "class_activation": activation,
         "choices": dataclasses.asdict(setup.choices),
         "hardware": hardware.describe(),
+        "versions": system.versions(),
         "warnings": wrong,
     }
 

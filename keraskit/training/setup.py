@@ -18,7 +18,7 @@ from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.registry import Card
-from keraskit.training import acceleration, hardware, monitor, user_callbacks
+from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.user_callbacks import UserCallbacks
 
 
@@ -84,14 +84,15 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         if policy != "float32" or cluster.strategy:
             copy = copied(recipe, settings, head, policy)
         if settings.acceleration and not acceleration.hindrance(head):
-            copy = acceleration.applied(copy, choices)
+            by_xla = choices.xla.value == "on" and not devices.gpu
+            copy = acceleration.applied(copy, choices.micro_batches.value, by_xla)
         if copy is not head:
             compile_model(recipe, settings, steps, copy)
         # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
         copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
         complete(copy, epochs.batches().element_spec)
-        monitored = monitor.monitored(recipe, copy)
+        monitored = user_callbacks.monitored(recipe, copy)
         callbacks = user_callbacks.own(recipe, settings, copy, monitored)
     return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
 

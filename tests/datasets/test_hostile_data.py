@@ -107,9 +107,9 @@ def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
         facts = RunFolder(tiny_run.folder).read_json("run.json") | {"source": str(tmp_path / name)}
         RunFolder(tmp_path).write_json("run.json", facts)
         with pytest.raises(UserError, match="is a file of your own"):
-            resume.recipe_of(RunFolder(tmp_path))
+            resume.requested(RunFolder(tmp_path))
         with pytest.raises(UserError, match=r"does not end in \.py|There is no file|a recipe is a Python file"):
-            resume.recipe_of(RunFolder(tmp_path), tmp_path / name)
+            resume.requested(RunFolder(tmp_path), tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 

@@ -42,5 +42,5 @@ def test_instances_still_have():
     assert isinstance(model._loss_tracker, keras.metrics.Mean)  # training/micro_batches.py adds losses up
     assert model._compile_loss.metrics is model._compile_loss._metrics  # and those of each output
     named = {m.name: m._direction for each in model.metrics for m in getattr(each, "metrics", [])}
-    assert named["mae"] == "down" and keras.metrics.BinaryAccuracy()._direction == "up"  # training/monitor.py
+    assert named["mae"] == "down" and keras.metrics.BinaryAccuracy()._direction == "up"  # training/user_callbacks.py
     assert keras.callbacks.CallbackList([], model=model)._model is model  # training/fit.py

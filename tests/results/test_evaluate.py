@@ -164,6 +164,7 @@ def test_a_run_is_measured_on_labelled_folders(tiny_run, here):
         i = entry["picture"].rpartition("/")[2].partition(".")[0]
         known = None if i == "bad" else bool(predicted[int(i)] == y[int(i)])
         assert entry["right"] is known and line["right"] == ("" if known is None else str(known))
-        assert entry["truth"] == line["truth"] == entry["picture"].split("/")[1] and len(entry["best"]) in (0, 2)
+        assert entry["truth"] == line["truth"] == entry["picture"].split("/")[1] and entry.keys() == line.keys()
+        assert (entry["class_2"] is None) == (known is None)
     with Image.open(here / "a.png") as drawn:
         assert drawn.width > 400

@@ -155,9 +155,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         report.write_report(run)
 
     def going_on():
-        found = resume.unfinished(run.path)
-        for read in (resume.asked, resume.recipe_of):
-            read(found)
+        resume.requested(resume.unfinished(run.path))
 
     def preparing():
         known = manifest.read(run, "recipe", "classes", "config")
@@ -333,12 +331,14 @@ def test_pictures_are_drawn_of_any_names(tmp_path):
     plots.save(plots.curves([{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "$\\bad{$": 1.0}], 1), tmp_path / "d.png")
 
 
-def test_a_table_holds_no_formula_and_its_numbers_stay_numbers():
+def test_a_table_holds_no_formula_and_its_numbers_stay_numbers(tmp_path):
     evil = ("=1", "+1", "-1", "@f", "\t=1", "\r=1", " =1", "＝1", "-rf", "\n=1")
     rows = [pictures.Prediction(Path(name), name, [(name, 0.5)], name, name) for name in evil]
-    cells = list(csv.reader(io.StringIO(pictures.rows_as_csv(rows))))
+    pictures.write(rows, tmp_path / "rows.json", tmp_path / "rows.csv", None)
+    cells = list(csv.reader(io.StringIO((tmp_path / "rows.csv").read_text())))
     assert len(cells) == 1 + len(evil)
     for row in cells[1:]:
         assert float(row.pop(5)) == 0.5
         assert all(not cell.lstrip().startswith(("=", "+", "-", "@", "＝")) and printable(cell) == cell for cell in row)
-    assert json.loads(pictures.rows_as_json(rows))[0]["best"][0] == {"class": "=1", "probability": 0.5}
+    (first, *_) = json.loads((tmp_path / "rows.json").read_text())
+    assert (first["class_1"], first["probability_1"]) == ("=1", 0.5)

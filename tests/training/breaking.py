@@ -6,7 +6,7 @@ from unittest import mock
 import keras
 
 from keraskit.runs.folder import RunFolder
-from keraskit.training.callbacks import Checkpoints
+from keraskit.training.fit import Checkpoints
 
 
 def outcome(folder):

@@ -13,7 +13,7 @@ import keraskit
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.runs.folder import RunFolder
-from keraskit.training.callbacks import Checkpoints
+from keraskit.training.fit import Checkpoints
 from keraskit.training.user_callbacks import UserCallbacks
 
 KNOBS = {"limit": 96, "batch_size": 16, "epochs": 12, "hidden": (4,), "xla": "off", "save_every": 2}

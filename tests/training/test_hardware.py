@@ -125,9 +125,9 @@ from keraskit import start
 start.start_tensorflow()
 import tensorflow as tf
 import keraskit
-from keraskit.training import callbacks, hardware
+from keraskit.training import fit, hardware
 
-configure, save, found = hardware.configure, callbacks.Checkpoints.save, {}
+configure, save, found = hardware.configure, fit.Checkpoints.save, {}
 
 def first(config):
     cpu = tf.config.list_physical_devices("CPU")[0]  # of which the second part stands for an accelerator
@@ -141,7 +141,7 @@ def spied(self, *where):
     found["here"] = sorted({t.device[-5:] for t in tf.nest.flatten(next(iter(self.best.setup.epochs.batches())))})
     save(self, *where)
 
-hardware.configure, callbacks.Checkpoints.save = first, spied
+hardware.configure, fit.Checkpoints.save = first, spied
 knobs = {"limit": 64, "epochs": 1, "hidden": (8,), "xla": "off", "output_dir": sys.argv[1]}
 found["weights"] = []
 for device in ("cpu", "cpu:1"):

@@ -24,7 +24,7 @@ from keraskit.registry import load_recipe
 from keraskit.runs import listing
 from keraskit.runs.folder import RunFolder
 from keraskit.training import checkpoint, resume, runner
-from keraskit.training.callbacks import Checkpoints
+from keraskit.training.fit import Checkpoints
 from keraskit.training.user_callbacks import UserCallbacks
 
 MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "hidden": (12,)}  # 64 steps, handed over 32 at a time
@@ -148,7 +148,7 @@ def test_the_flag_finds_the_run_of_the_same_flags_and_a_finished_one_is_not_trai
     knobs = {name: value for name, value in CNN.items() if name != "filters"}
     config = keraskit.RunConfig(**knobs, output_dir=tmp_path)
     assert resume.find(recipe, config.replace(epochs=1), {"filters": (4, 4)}) is None
-    found, asked = resume.unfinished(copied), resume.asked(RunFolder(copied))
+    found, (_, *asked) = resume.unfinished(copied), resume.requested(RunFolder(copied))
     assert resume.find(recipe, config, {"filters": (4, 4)}).path == copied
     assert command(*flags("cnn", CNN, tmp_path), "--resume").code == 0
     assert outcome(copied) == unbroken("cnn")

@@ -30,7 +30,7 @@ SETTINGS = ("kernel_size", "pool_size", "strides", "padding", "return_sequences"
 
 
 def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None) -> Path:
-    """Write the page of a run, or of the newest of several, to `output` or demo.html in its folder; return its path.
+    """Write the page of a run to `output`, or to demo.html in its folder; return its path.
 
     `recipe` is a trusted recipe file that defines custom layers. Raises UserError if no page can run the model.
     """
