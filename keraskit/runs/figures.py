@@ -83,7 +83,7 @@ def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -
     arrays: dict[str, Any] = {}
     for name, sheet in sheets.items():
         arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
-        arrays[f"{name}/title"] = np.array([sheet.title, str(sheet.columns)])
+        arrays[f"{name}/title"] = np.array([sheet.title])
         for i, picture in enumerate(sheet.pictures):
             whole = name in ("mistakes", "right") and i < WHOLE
             arrays[f"{name}/{i}"] = np.frombuffer(_encoded(np.asarray(picture), whole), np.uint8)
@@ -99,9 +99,9 @@ def read(folder: RunFolder) -> dict[str, Sheet]:
         arrays = read_arrays(path, TYPES, files.MOST_UNPACKED)
         with reading(path):
             for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
-                captions, (title, columns) = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].tolist()
+                captions, title = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].item(0)
                 pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]
-                sheets[name] = Sheet(pictures, captions, title, int(columns))
+                sheets[name] = Sheet(pictures, captions, title)
     return sheets
 
 

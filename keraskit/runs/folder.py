@@ -32,13 +32,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, output_dir: Path | str, recipe: str) -> Self:
-        """Create a new folder. Raises UserError on failure."""
+        """Create a new folder."""
         path = Path(output_dir) / recipe / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        try:
-            path.mkdir(parents=True)
-        except OSError as error:
-            advice = "Name a folder you may write with --output-dir."
-            raise UserError(f"Cannot make a run folder in {output_dir}: {error.strerror}.", advice) from error
+        path.mkdir(parents=True)
         return cls(path.resolve())
 
     def atomic(self, name: str, durable: bool = False) -> AbstractContextManager[Path]:

@@ -81,15 +81,12 @@ def open_run(run: Path, recipe: Path | None = None) -> OpenedRun:
 
 
 def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
-    """Load a run's best model. Raises UserError if it is missing or cannot be loaded.
+    """Load a run's best model. Raises UserError if it cannot be loaded.
 
     `recipe` is a trusted file, imported first so that Keras finds its classes and functions. If Keras still fails to
     load the model, the recipe builds it and only the weights are loaded.
     """
-    try:
-        path = folder.file(MODEL)
-    except FileNotFoundError as error:
-        raise UserError(f"{folder.path} has no {MODEL}.", "A run writes it after its first epoch.") from error
+    path = folder.file(MODEL)
     own = find_card(str(recipe)).load() if recipe else None
     try:
         names = inspect.unwrap(own.build).__globals__ if own else {}  # of the builder's module

@@ -34,8 +34,6 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     The file is an .npy of inputs, or an .npz with an array for each input of the model, by name. Raises UserError if
     it cannot be read or does not fit the model.
     """
-    if not file.exists():
-        raise UserError(f"There is no {file}.", "Name an .npy or .npz file of the model's inputs.")
     arrays = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
     folder = RunFolder(run)
     facts, model = manifest.read(folder), load_model(folder, recipe)

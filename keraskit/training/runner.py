@@ -1,6 +1,8 @@
 """The runner: load the data, build, fit, evaluate, save and plot any recipe. Read `train` from top to bottom."""
 
 import dataclasses
+import inspect
+import json
 import shlex
 import time
 from pathlib import Path
@@ -10,19 +12,22 @@ import keras
 import numpy as np
 
 from keraskit import system
-from keraskit.config import RunConfig
+from keraskit.config import RunConfig, Settings
 from keraskit.datasets.images import digit_pictures
+from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError, counted, flags, printable, short
+from keraskit.files import MODEL
 from keraskit.recipe import Recipe
-from keraskit.registry import Card
-from keraskit.runs import results
+from keraskit.registry import Card, load_recipe
+from keraskit.runs import manifest, results
 from keraskit.runs.folder import RunFolder, now
-from keraskit.training import examine, hardware, previous, resume
+from keraskit.training import examine, hardware, resume
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.settings import different, fields, settle, words
 from keraskit.training.setup import TrainingSetup, prepare, source_of
 
+ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run only
 LABELS = {"steps_per_execution": "steps at once", "micro_batches": "micro batches"}
 
 
@@ -54,7 +59,7 @@ def train(
         run = resume.find(recipe, config, options)
     settings = settle(recipe, config, options)
     devices = hardware.configure(settings)  # before any tensor exists
-    settings = previous.begin_from(recipe, settings, run, devices.cluster, train)
+    settings = begin_from(recipe, settings, run, devices.cluster)
     source = source_of(recipe, settings)
     setup = prepare(recipe, settings, source, devices)
     facts = {**describe(setup, recipe), "started": now(time.monotonic() - began)}
@@ -77,6 +82,39 @@ def train(
     devices.cluster.leave()
     results.show(folder)
     return RunResult(setup.model, best.rows, found["test"][0], folder.path)
+
+
+def begin_from(recipe: Recipe, settings: Settings, run: RunFolder | None, cluster: Cluster) -> Settings:
+    """Set `weights` to the folder of the run that a recipe starts from, unless `weights` already names one.
+
+    When resuming `run`, use the run that it started from; otherwise the newest finished run with the same data, model
+    and initial weights. If there is none, train it now, with the flags that both recipes have; with several workers,
+    raise UserError.
+    """
+    named = Path(settings.weights or "imagenet")
+    if not (recipe.pretrained and recipe.pretrained.after) or named.suffix == ".keras" or named.is_dir():
+        return settings
+    if run:
+        return settings.replace(weights=manifest.read(run, "config.weights")["config"]["weights"])
+    before: Recipe = load_recipe(recipe.pretrained.after)
+    shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
+    shared -= {"classes"}  # which the data sets
+    options = {name: value for name, value in settings.options.items() if name in shared}
+    recorded = json.loads(json.dumps(options, default=str))
+    alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
+    for folder, facts in manifest.runs(settings.output_dir / before.name):
+        given = {name: value for name, value in (facts.get("options") or {}).items() if name in shared}
+        same = given == recorded and alike <= facts["config"].items()
+        if same and facts.get("status") == "finished" and (folder.path / MODEL).is_file():
+            print(f"{recipe.name} goes on from {printable(folder.path)}", flush=True)
+            return settings.replace(weights=str(folder.path))
+    if cluster.workers:
+        raise UserError(f"{recipe.name} starts from a run of {before.name}.", "First train that on one machine.")
+    print(f"{recipe.name} starts from a run of {before.name}; there is none with these flags, so here it is first:")
+    knobs = {name: value for name, value in settings.requested["knobs"].items() if name not in ITS_OWN}
+    result: Any = train(before, RunConfig(**knobs), options)  # with a folder, as there are no workers
+    print(flush=True)
+    return settings.replace(weights=str(result.folder.absolute()))
 
 
 def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
