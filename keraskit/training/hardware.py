@@ -47,15 +47,9 @@ class Devices:
         return self.device.value.startswith("gpu")
 
     @property
-    def number(self) -> int:
-        """The device's number among those of its type, from 0."""
-        return int(self.device.value.partition(":")[2] or 0)
-
-    @property
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """The device as a context manager; a null context under a strategy, which places operations itself."""
-        name = f"/{'GPU' if self.gpu else 'CPU'}:{self.number}"
-        return tf.device(name) if self.cluster.strategy is None else contextlib.nullcontext()
+        return contextlib.nullcontext() if self.cluster.strategy else tf.device(self.device.value.upper())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +141,7 @@ def layer_types(model: keras.Model) -> set[str]:
 
 def _precision(types: set[str], devices: Devices) -> Choice:
     if devices.gpu:
-        name, capability = _gpu_details(devices.number)
+        name, capability = _gpu_details(int(devices.device.value.partition(":")[2] or 0))
         fast = capability >= TENSOR_CORES
         return Choice("float16" if fast else "float32", f"{name} has {'' if fast else 'no '}tensor cores")
     if "conv" not in types or types & {"depthwise", "recurrent"}:
