@@ -31,7 +31,8 @@ class Run:
     @property
     def metric(self) -> str:
         """Headline metric."""
-        return metrics.metric(self.history) if self.history else "loss"
+        row = self.history[0] if self.history else {}
+        return metrics.headline([name for name in row if f"val_{name}" in row]) or "loss"
 
     @property
     def best(self) -> dict[str, float]:

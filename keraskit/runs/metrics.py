@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,9 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
-def metric(rows: Rows) -> str:
-    """Return the headline metric: the first but the loss that has a validation value."""
-    return next((name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss"), "loss")
+def headline(names: Collection[str]) -> str:
+    """Return the headline of these metrics: an accuracy, else the first but the loss; "" if there is none."""
+    return next((n for n in names if n.endswith("accuracy")), next((n for n in names if n != "loss"), ""))
 
 
 def counts_examples(name: str, run: dict[str, Any]) -> bool:
@@ -235,22 +235,17 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
         )
         far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean()))
         if (worse := squared - of_mean).mean() >= 0:
-            word = "WORSE than" if worse.mean() > _half(worse) else "NO BETTER than"
+            word = "WORSE than" if mean_interval(worse)[1] > 0 else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
     return sentences, warnings, far
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Return the mean of non-negative values, shape (n,), and its 95 % interval."""
-    mean, half = float(values.mean()), _half(values)
+    """Return the mean of values, shape (n,), and its 95 % interval, cut off at 0."""
+    mean, half = float(values.mean()), Z * float(values.std(ddof=1)) / math.sqrt(len(values))
     return mean, max(0.0, mean - half), mean + half
 
 
 def _mean(values: np.ndarray) -> str:
     """Format the mean of non-negative values with its 95 % interval."""
     return "{:.4g} (95% interval {:.4g} to {:.4g})".format(*mean_interval(values))
-
-
-def _half(values: np.ndarray) -> float:
-    """Half-width of the 95 % interval of a mean."""
-    return Z * float(values.std(ddof=1)) / math.sqrt(len(values))

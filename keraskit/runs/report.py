@@ -31,7 +31,7 @@ def write_report(folder: RunFolder) -> None:
         run=run,
         beyond=BEYOND,
         number=metrics.number,
-        headline=_headline(run["test"]),
+        headline=metrics.headline(run["test"]),
         in_words=verdict.in_words(run, test),
         reason=manifest.reason(run),
         resume=resume_command(folder.path, run),
@@ -77,11 +77,6 @@ def _found(folder: RunFolder, name: str) -> bytes:
         return folder.read_bytes(name)
     except FileNotFoundError:
         return b""
-
-
-def _headline(scores: dict[str, float]) -> str:
-    """Return the name of the headline metric: an accuracy, else the first but the loss."""
-    return next((n for n in scores if n.endswith("accuracy")), next((n for n in scores if n != "loss"), ""))
 
 
 def _curve(rows: metrics.Rows, run: dict[str, Any], name: str) -> Markup:

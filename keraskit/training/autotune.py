@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from keraskit.config import RunConfig
-from keraskit.recipe import Recipe, call
+from keraskit.recipe import Recipe
 from keraskit.training import hardware
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, prepare
+from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 ROUNDS, LONG_ENOUGH = 5, 0.5  # number of repeats, and seconds of training in each
 
@@ -23,7 +23,7 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     devices = hardware.configure(settings)
     weights = settings.weights if recipe.features else "none"
     settings = settings.replace(epochs=1, weights=weights, class_weight=None)
-    source = call(recipe.data, settings.arguments)
+    source = source_of(recipe, settings)
     precisions = ["float32", *(["float16"] if devices.gpu else [])]
     precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
     candidates = {}
