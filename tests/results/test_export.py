@@ -53,15 +53,13 @@ def elsewhere(folder, *files):
 
 @needs_all
 def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, here):
-    tmp_path, names = here, [*export.FILES]
-    code, out, err = command("export", tiny_run.folder, "--format", *names, "--output-dir", "out")
+    tmp_path = here
+    code, out, err = command("export", tiny_run.folder, "--format", *export.FILES, "--output-dir", "out")
     assert (code, err) == (0, "")
     rows = {line.split()[0]: line.split() for line in out.splitlines()}
-    reached = f"{tiny_run.metrics['accuracy']:.4f}"
-    assert rows["Keras"][-1] == reached
     for name in export.FILES:
-        size, difference, accuracy = (rows[name][i].strip(",:") for i in (1, 5, 8))
-        assert int(size.replace(",", "")) > 2_000_000 and float(difference) < 1e-5 and accuracy == reached
+        size, difference = (rows[name][i].strip(",:") for i in (1, 5))
+        assert int(size.replace(",", "")) > 2_000_000 and float(difference) < 1e-5
 
     digit = mnist.load()[0]["x_test"][7]
     Image.fromarray(digit).save(tmp_path / "digit.png")

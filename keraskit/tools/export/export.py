@@ -39,15 +39,14 @@ def chosen(formats: Sequence[str]) -> list[str]:
 class Exportable(NamedTuple):
     """A model with named inputs and outputs, and the examples to check its exports on.
 
-    `model` maps `x`, uint8 pictures or inputs of the run's model, to `expected`: probabilities of all classes if
-    `labels` are not None. `about` is what predict.py must know.
+    `model` maps `x`, uint8 pictures or inputs of the run's model, to `expected`: probabilities of all classes, or
+    values. `about` is what predict.py must know.
     """
 
     model: keras.Model
     about: dict[str, Any]
     x: Arrays
     expected: Arrays
-    labels: np.ndarray | None
 
 
 def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Exportable:
@@ -81,7 +80,7 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
     with warnings.catch_warnings(action="ignore"):  # of a tensor and a layer with different names
         exported = keras.Model(inputs, outputs, name=model.name)
     exported.predict_on_batch({name: values[:1] for name, values in x.items()})  # Keras requires one call
-    return Exportable(exported, about, x, expected, test.labels)
+    return Exportable(exported, about, x, expected)
 
 
 def _named(values: Any, *names: str) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def _named(values: Any, *names: str) -> dict[str, Any]:
 
 def export(case: Exportable, names: Collection[str], to: Path) -> None:
     """Write a folder in `to` for each format; raise RunStopped if its predict.py does not predict as Keras does."""
-    print(f"Keras          asked {len(next(iter(case.x.values()))):,} examples{_accuracy(case, case.expected)}")
+    print(f"Keras          asked {len(next(iter(case.x.values()))):,} examples")
     for name in names:
         try:
             with files.new_folder(to / name) as folder:
@@ -111,14 +110,8 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
             raise RunStopped(
                 f"{name} is not exported: {sentence(weights.reason(error))}", "Nothing is left."
             ) from error
-        result = f"{size:,} bytes, largest difference {np.max(far):.1e}{_accuracy(case, predicted)}"
+        result = f"{size:,} bytes, largest difference {np.max(far):.1e}"
         print(f"{name:14} {result}: {short(to / name)}", flush=True)
-
-
-def _accuracy(case: Exportable, predicted: Arrays) -> str:
-    if case.labels is None:
-        return ""
-    return f", test accuracy {(predicted[case.about['class_output']].argmax(axis=1) == case.labels).mean():.4f}"
 
 
 def write(name: str, case: Exportable, folder: Path) -> int:
