@@ -60,7 +60,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     facts, written = manifest.read(folder, *resume.NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), reopen(folder, named)
     measured = infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
-    activation, _ = examine.examine_outputs(model, splits.train, facts.get("class_output"))
+    activation, _ = examine.outputs(model, splits.train, facts.get("class_output"))
     found = {
         "data": (facts["data"].get("sha256"), splits.source.get("sha256")),
         "examples": (facts["data"]["used"], splits.sizes()),

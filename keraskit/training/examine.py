@@ -24,7 +24,7 @@ APART = 0.25  # of the range from black to white
 PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
 
 
-def examine_outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str | None, list[str]]:
+def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str | None, list[str]]:
     """Find whether a compiled model's loss expects logits or probabilities, by evaluating it on made-up outputs.
 
     Args:
@@ -106,7 +106,7 @@ def _are_probabilities(called: Any, x: Any, place: int, relative: bool) -> bool:
     return not (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01))
 
 
-def examine_scale(model: keras.Model, split: Split) -> list[str]:
+def scale(model: keras.Model, split: Split) -> list[str]:
     """Return warnings of inputs that are scaled twice, or not as an application's `preprocess_input` does."""
     x, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
     wrong = []

@@ -121,8 +121,8 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     """Return the manifest's entries that are known before training."""
     settings, splits, model = setup.settings, setup.splits, setup.model
     with setup.devices.scope:
-        activation, wrong = examine.examine_outputs(model, splits.train, recipe.class_output)
-        wrong += examine.examine_scale(model, splits.train)
+        activation, wrong = examine.outputs(model, splits.train, recipe.class_output)
+        wrong += examine.scale(model, splits.train)
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
     source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
     started = shlex.quote(short(card.source.resolve())) if source else recipe.name

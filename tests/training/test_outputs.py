@@ -20,7 +20,7 @@ from keraskit.runs.opening import open_run
 from keraskit.runs.pictures import network
 from keraskit.tools import compare, predict
 from keraskit.tools.export import export
-from keraskit.training.examine import examine_outputs
+from keraskit.training import examine
 
 random = np.random.default_rng(0)
 X, LABELS = random.normal(size=(60, 6)).astype("float32"), random.integers(0, 3, 60)
@@ -49,7 +49,7 @@ def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None):
     model.compile(loss=loss, metrics=metrics)
     labels = LABELS if columns > 1 else LABELS.clip(0, 1)
     y = np.eye(columns)[labels] if one_hot else labels if columns > 1 else labels[:, None]
-    return *examine_outputs(model, Split.of(X, y, labels=labels), None), model, y, labels
+    return *examine.outputs(model, Split.of(X, y, labels=labels), None), model, y, labels
 
 
 BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)

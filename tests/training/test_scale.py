@@ -14,7 +14,7 @@ from keraskit.recipe import call
 from keraskit.registry import recipes_available
 from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
-from keraskit.training.examine import examine_scale
+from keraskit.training import examine
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, follow_data, load
 
@@ -60,37 +60,37 @@ def test_recipes_scale_as_they_should(name):
     settings = settle(recipe, RunConfig(quick=True, limit=16), {"width": 0.1} if name == "vgg16" else {})
     source = call(recipe.data, settings.arguments)
     model = build(recipe, follow_data(recipe, settings, source))
-    says(examine_scale(model, load(recipe, settings, model, source).train))
+    says(examine.scale(model, load(recipe, settings, model, source).train))
 
 
 @pytest.mark.parametrize("layer", [L.Rescaling(1 / 255), L.Rescaling(1 / 127.5, -1), adapted(X)])
 def test_a_model_that_scales_takes_pixels(layer):
     around = L.RandomFlip(), L.ZeroPadding2D(), layer, L.BatchNormalization()  # padding is 0 beside any value
     for x, known in ((X, "pixels"), (X, None), (X.astype("float32"), None), (X // 50, "pixels"), (X // 10.0, None)):
-        says(examine_scale(ending(x, *around), split(x, known)))
+        says(examine.scale(ending(x, *around), split(x, known)))
     for x, known in ((X, "unit"), (UNIT, None), (UNIT * 2 - 1, None)):
         says(
-            examine_scale(ending(x, *around), split(x, known)), "scaled twice", 'scale="pixels"', f"leave {layer.name}"
+            examine.scale(ending(x, *around), split(x, known)), "scaled twice", 'scale="pixels"', f"leave {layer.name}"
         )
     grey = UNIT[..., 0]  # without an axis of channels
-    says(examine_scale(ending(grey, L.Reshape((32, 32, 1)), L.Rescaling(1 / 255)), split(grey)), "scaled twice")
-    says(examine_scale(ending(TABLE, L.Rescaling(0.001)), split(TABLE)))  # numbers of whatever kind
-    twice = examine_scale(ending(X, L.Rescaling(1 / 255, name="own"), layer), split(X, "pixels"))
+    says(examine.scale(ending(grey, L.Reshape((32, 32, 1)), L.Rescaling(1 / 255)), split(grey)), "scaled twice")
+    says(examine.scale(ending(TABLE, L.Rescaling(0.001)), split(TABLE)))  # numbers of whatever kind
+    twice = examine.scale(ending(X, L.Rescaling(1 / 255, name="own"), layer), split(X, "pixels"))
     says(twice, f"Leave own or {layer.name} out")
 
 
 def test_what_normalises_by_itself_takes_any_scale():
     each = L.LayerNormalization(axis=[1, 2, 3]), L.UnitNormalization(axis=[1, 2, 3]), L.BatchNormalization()
     for layer in (*each, L.AveragePooling2D(2), adapted(UNIT), L.Identity()):
-        says(examine_scale(ending(X, layer), split(X, "unit")))
-    says(examine_scale(ending(X[..., :1], each[0]), split(X[..., 0], "standard")))
+        says(examine.scale(ending(X, layer), split(X, "unit")))
+    says(examine.scale(ending(X[..., :1], each[0]), split(X[..., 0], "standard")))
 
 
 def test_a_normalization_is_adapted_to_the_data():
     for layers in ((adapted(TABLE),), (L.BatchNormalization(),), ()):
-        says(examine_scale(ending(TABLE, *layers), split(TABLE)))
+        says(examine.scale(ending(TABLE, *layers), split(TABLE)))
     for x, layer in ((TABLE, L.Normalization()), (X, L.Normalization()), (X, adapted(UNIT))):
-        says(examine_scale(ending(x, layer), split(x.astype("float32"))), f"{layer.name} is not adapted", ".")
+        says(examine.scale(ending(x, layer), split(x.astype("float32"))), f"{layer.name} is not adapted", ".")
 
 
 @pytest.mark.parametrize(("name", "module"), [("MobileNetV2", "mobilenet_v2"), ("VGG16", "vgg16")])
@@ -98,24 +98,24 @@ def test_an_application_gets_what_its_preprocess_input_gives(name, module):
     preprocess = getattr(APPLICATIONS, module).preprocess_input
     line = f"keras.applications.{module}.preprocess_input(inputs)"
     for given in (split(X, "pixels"), split(X), split(X.astype("float32"))):
-        says(examine_scale(application(name), given), "gets 0 to 255", f"{line}.")
-        says(examine_scale(application(name, prepare=preprocess), given))
+        says(examine.scale(application(name), given), "gets 0 to 255", f"{line}.")
+        says(examine.scale(application(name, prepare=preprocess), given))
     for given in (split(X, "unit"), split(UNIT)):
-        says(examine_scale(application(name), given), "gets 0 to 1", f'{line} of data from 0 to 255 (scale="pixels"')
-        assert examine_scale(application(name, prepare=preprocess), given)
-    says(examine_scale(application(name), split(preprocess(X.astype("float32")))))
-    flat = examine_scale(application(name, flat=True), split(X, "unit"))
+        says(examine.scale(application(name), given), "gets 0 to 1", f'{line} of data from 0 to 255 (scale="pixels"')
+        assert examine.scale(application(name, prepare=preprocess), given)
+    says(examine.scale(application(name), split(preprocess(X.astype("float32")))))
+    flat = examine.scale(application(name, flat=True), split(X, "unit"))
     says(flat, *(() if name == "VGG16" else (line,)))  # tutorials build it themselves with these names
 
 
 def test_the_order_of_channels_counts_and_an_applications_own_scaling_does():
     means = L.Rescaling(1.0, [-123.68, -116.779, -103.939])
-    says(examine_scale(application("VGG16", prepare=means), split(X, "pixels")), "RGB, and", "BGR. Give")
-    says(examine_scale(application("VGG16"), split(X, "caffe")))
-    says(examine_scale(application("MobileNetV3Small"), split(X, "pixels")))
+    says(examine.scale(application("VGG16", prepare=means), split(X, "pixels")), "RGB, and", "BGR. Give")
+    says(examine.scale(application("VGG16"), split(X, "caffe")))
+    says(examine.scale(application("MobileNetV3Small"), split(X, "pixels")))
     twice = application("MobileNetV3Small", prepare=APPLICATIONS.mobilenet_v2.preprocess_input)
-    says(examine_scale(twice, split(X, "pixels")), "scaled twice", "Leave one scaling out.")
-    found = examine_scale(application("MobileNetV3Small"), split(X, "unit"))
+    says(examine.scale(twice, split(X, "pixels")), "scaled twice", "Leave one scaling out.")
+    found = examine.scale(application("MobileNetV3Small"), split(X, "unit"))
     says(found, "scaled twice", 'Take data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels).')
 
 
