@@ -116,9 +116,9 @@ def _encoded(picture: np.ndarray, whole: bool) -> bytes:
     return file.getvalue()
 
 
-def draw_model(folder: RunFolder, model: keras.Model, summary: str) -> None:
+def draw_model(folder: RunFolder, model: keras.Model) -> None:
     """Write summary.txt and the graph of layers."""
-    folder.write_text("summary.txt", summary)
+    folder.write_text("summary.txt", graph.summary(model))
     try:
         graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png", blocks=True)
     except UserError as error:  # no layout program, or a model it cannot draw

@@ -48,11 +48,6 @@ class RunFolder:
             raise RunStopped(problem, "If it was moved, `keraskit resume` goes on with it where it is now.")
         return self.path / name
 
-    def sweep(self) -> None:
-        """Remove temporary files of a killed process."""
-        for path in self.path.glob(f"{files.TEMPORARY}*"):
-            path.unlink(missing_ok=True)
-
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder inside the block. Raises UserError if another process holds the lock."""

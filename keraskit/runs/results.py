@@ -10,7 +10,7 @@ from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Splits
 from keraskit.errors import printable, short
-from keraskit.models import graph, weights
+from keraskit.models import weights
 from keraskit.recipe import Recipe
 from keraskit.runs import figures, metrics, plots, predictions, report, verdict
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
@@ -22,7 +22,7 @@ Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and p
 def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
     """Write what is known before training: model summary and graph, hashes of training files, statistics."""
     with weights.uncompiled(model):
-        figures.draw_model(folder, model, graph.summary(model))
+        figures.draw_model(folder, model)
     if splits.prints is not None:
         with folder.atomic(TRAINED_ON) as path:
             np.save(path, splits.prints)

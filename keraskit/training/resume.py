@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keraskit.config import RunConfig
 from keraskit.errors import UserError, printable, short
+from keraskit.files import TEMPORARY
 from keraskit.recipe import Recipe
 from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
@@ -173,8 +174,8 @@ def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
-    folder.sweep()
-    (folder.path / ERROR).unlink(missing_ok=True)
+    for file in (*folder.path.glob(f"{TEMPORARY}*"), folder.path / ERROR):  # what a killed or failed process left
+        file.unlink(missing_ok=True)
     resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
     more = today["config"]["epochs"] != before["config"]["epochs"]
     kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}

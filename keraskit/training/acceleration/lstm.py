@@ -96,7 +96,7 @@ def lstm(
     kept = kept.stack()
 
     def gradient(of_hs: tf.Tensor, of_h: tf.Tensor, of_c: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        size = _block(steps)
+        size = next((each for each in range(LONGEST, SHORTEST - 1, -1) if steps % each == 0), steps)  # or all
         back_to_input, back_to_h = tf.transpose(kernel), tf.transpose(recurrent)
         kept_of_blocks = tf.reshape(kept, (steps // size, size, ROWS, -1, units))
         x_of_blocks = tf.reshape(x, (steps // size, size, -1, features))
@@ -132,8 +132,3 @@ def lstm(
         return tf.reshape(dx.stack(), tf.shape(x)), dh, dc, of_kernel, of_recurrent, of_bias[0]
 
     return (tf.concat([kept[ROWS::ROWS], h[None]], 0), h, c), gradient
-
-
-def _block(steps: int) -> int:
-    """Return the number of steps per block: a divisor of `steps`, or all of them."""
-    return next((size for size in range(LONGEST, SHORTEST - 1, -1) if steps % size == 0), steps)
