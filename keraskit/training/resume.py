@@ -16,7 +16,7 @@ from keraskit.registry import find_card, recipes_available
 from keraskit.runs import manifest
 from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now, resume_command
 from keraskit.signals import Stopped
-from keraskit.training.settings import fields, words
+from keraskit.training.settings import recipe_fields, request
 
 if TYPE_CHECKING:
     from keraskit.training.checkpoint import Checkpoint, Position
@@ -33,7 +33,7 @@ def alike(
 
     With each come its manifest, and whether the code in `source`, the recipe's file, is unchanged since.
     """
-    wanted = words({"knobs": config.given(), "options": options}, source)
+    wanted = request({"knobs": config.given(), "options": options}, source)
     for folder, facts in manifest.runs(config.output_dir / name):
         asked = facts.get("asked") or {}
         if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
@@ -107,7 +107,7 @@ def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, Run
 
 def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
     """Describe the recipe's fields that have changed since a run was requested; '' if none has."""
-    then, today = asked.get("recipe"), fields(recipe)
+    then, today = asked.get("recipe"), recipe_fields(recipe)
     pairs = then.items() if isinstance(then, dict) else ()
     return "; ".join(f"{name} {was}, now {today[name]}" for name, was in pairs if today.get(name, was) != was)
 

@@ -24,7 +24,7 @@ from keraskit.runs.folder import RunFolder, now
 from keraskit.training import examine, hardware, resume
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
-from keraskit.training.settings import different, fields, settle, words
+from keraskit.training.settings import different, recipe_fields, request, settle
 from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run only
@@ -136,7 +136,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
         "section": recipe.section,
         "summary": card.summary if card.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {given}".split()),
-        "asked": {**words(settings.requested, recipe.source), "recipe": fields(recipe)},
+        "asked": {**request(settings.requested, recipe.source), "recipe": recipe_fields(recipe)},
         "seed": settings.seed,
         "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
         "options": settings.options,

@@ -51,7 +51,7 @@ def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in own.items() if value != plain[name]} | settings.options
 
 
-def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str, Any]:
+def request(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str, Any]:
     """Return how a run was requested, JSON-compatible: knobs and options as given, and a hash of the code.
 
     Paths are made absolute. `source` is the recipe's file.
@@ -67,7 +67,7 @@ def words(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str
     return json.loads(json.dumps({"knobs": knobs, "options": options, "code": code}, default=lasting))
 
 
-def fields(recipe: Recipe) -> dict[str, str]:
+def recipe_fields(recipe: Recipe) -> dict[str, str]:
     """Return the recipe's fields that determine the result, as text."""
     names = {field.name for field in dataclasses.fields(recipe)} - DESCRIPTIVE - {"name", "source", "figure"}
     return json.loads(json.dumps({name: lasting(getattr(recipe, name)) for name in sorted(names)}))
