@@ -38,6 +38,8 @@ def test_the_summary_of_a_run_does_not_count_the_optimizer(tiny_run):
     text = (tiny_run.folder / "summary.txt").read_text()
     assert tiny_run.model.optimizer.built and text == graph.summary(load_recipe("mlp").build())
     assert f"Total params: {TOTALS['mlp']:,} " in text
+    for name, shape, count in LAYERS["mlp"]:
+        assert re.search(rf"│ {name} .*│ \(None, {shape[0]}\) +│ +{count:,} │", text)
     assert f'<pre tabindex="0">{text}</pre>' in html.unescape((tiny_run.folder / "report.html").read_text())
 
 

@@ -285,7 +285,8 @@ def test_pictures_have_the_models_size_and_are_scaled_as_vgg_wants(photographs):
     assert left == "left out: red/notes.txt has no picture's ending"
     assert split == "split: 70/15/15 of each class at random, seed 0"
     wide = sum(not 0.8 < (30 + i) / (50 - i) < 1.8 for count in (12, 40) for i in range(count))
-    assert squeezed.startswith(f"squeezed to 24 x 20: {wide} of 52 pictures, such as blue/0.png; --crop")
+    told = f"squeezed to 24 x 20: {wide} of 52 pictures, such as blue/0.png; --crop takes their centre instead"
+    assert squeezed == told
     cropped = cats_and_dogs.caffe(data_dir=photographs, crop=True).load(SHAPE)
     assert cropped.source["notes"] == [split, left] and cropped.train.inputs.crop
     name, pixels = cropped.train.names[0], cropped.train.pictures(np.array([0]))[0]
