@@ -117,26 +117,20 @@ def ended(process):
     return process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
 
 
-@pytest.fixture
-def place(tmp_path):
-    """A folder with a long name of spaces and letters of many kinds, and a link to it."""
+def test_two_runs_at_once_one_in_odd_surroundings_the_other_with_all_closed(tmp_path):
+    """A locale without letters beyond ASCII, another time zone, through a link, relative and long names."""
     (tmp_path / LONG).mkdir()
     (tmp_path / "link").symlink_to(LONG)
-    return tmp_path
-
-
-def test_two_runs_at_once_one_in_odd_surroundings_the_other_with_all_closed(place):
-    """A locale without letters beyond ASCII, another time zone, through a link, relative and long names."""
     odd = {"HOME": "/proc/none", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "TZ": "Pacific/Kiritimati"}
-    plain = {"HOME": str(place), "LC_ALL": "C.UTF-8"}
+    plain = {"HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     processes = [
-        started([*QUICK, "--output-dir", "../link/runs ü"], place / "link", **odd),
-        started([*QUICK, "--output-dir", place / LONG / "runs ü"], place, CLOSED, **plain),
+        started([*QUICK, "--output-dir", "../link/runs ü"], tmp_path / "link", **odd),
+        started([*QUICK, "--output-dir", tmp_path / LONG / "runs ü"], tmp_path, CLOSED, **plain),
     ]
     results = [ended(process) for process in processes]
     assert [(code, err) for code, _, err in results] == [(0, ""), (0, "")]
     assert results[0][1].isascii() and "runs" in results[0][1] and not results[1][1]
-    folders = list((place / LONG / "runs ü" / "mlp").iterdir())
+    folders = list((tmp_path / LONG / "runs ü" / "mlp").iterdir())
     runs = [json.loads((folder / "run.json").read_text("utf-8")) for folder in folders]
     assert [(run["status"], run["started"][-6:]) for run in runs] == [("finished", "+00:00")] * 2
     assert len({run["weights_sha256"] for run in runs}) == 1 and all((f / "report.html").is_file() for f in folders)

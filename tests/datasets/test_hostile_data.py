@@ -54,26 +54,22 @@ def test_pickled_objects_are_refused(tmp_path):
 # What is no file, or lies elsewhere
 
 
-@pytest.fixture
-def odd(tmp_path):
+def test_pipes_and_devices_among_pictures_are_left_out(tmp_path):
     for kind in ("cat", "dog"):
-        (tmp_path / "pets" / kind).mkdir(parents=True)
+        (tmp_path / kind).mkdir()
         for i in range(30):
-            Image.new("L", (6, 5), 5 * i).save(tmp_path / "pets" / kind / f"{i}.png")
-    os.mkfifo(tmp_path / "pets" / "cat" / "pipe.png")
-    (tmp_path / "pets" / "dog" / "zero.png").symlink_to("/dev/zero")
-    return tmp_path / "pets"
-
-
-def test_pipes_and_devices_among_pictures_are_left_out(odd):
-    bad = cats_and_dogs.unit(data_dir=odd).load((8, 8, 3)).source["left_out"]
+            Image.new("L", (6, 5), 5 * i).save(tmp_path / kind / f"{i}.png")
+    pipe = tmp_path / "cat" / "pipe.png"
+    os.mkfifo(pipe)
+    (tmp_path / "dog" / "zero.png").symlink_to("/dev/zero")
+    bad = cats_and_dogs.unit(data_dir=tmp_path).load((8, 8, 3)).source["left_out"]
     assert bad == {
         name: "cannot be read: it is no regular file of at most 200,000,000 bytes"
         for name in ("cat/pipe.png", "dog/zero.png")
     }
-    (row,) = pictures.predictions([odd / "cat" / "pipe.png"], Network(lambda _: 1 / 0, lambda _: 1 / 0, None), ["a"])
+    (row,) = pictures.predictions([pipe], Network(lambda _: 1 / 0, lambda _: 1 / 0, None), ["a"])
     assert row.error.startswith("cannot be read: it is no regular file")
-    assert odd / "cat" / "pipe.png" not in find([odd])
+    assert pipe not in find([tmp_path])
 
 
 @pytest.mark.parametrize("knob", [*RunConfig.model_fields, *Augmentation.model_fields])

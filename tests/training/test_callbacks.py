@@ -76,10 +76,6 @@ def callbacks():
     return MADE
 
 
-def recipe():
-    return dataclasses.replace(load_recipe("mlp"), compile=compile_model, callbacks=callbacks)
-
-
 def held():
     """What the callbacks of the last run hold, but for functions, and what Keras sets when an epoch first ends."""
     ours = {"_model", "_params", "params", "min_delta", "monitor_op"}
@@ -87,7 +83,8 @@ def held():
 
 
 def run(output, **knobs):
-    return outcome(keraskit.run(recipe(), output_dir=output, **KNOBS | knobs).folder), held()
+    recipe = dataclasses.replace(load_recipe("mlp"), compile=compile_model, callbacks=callbacks)
+    return outcome(keraskit.run(recipe, output_dir=output, **KNOBS | knobs).folder), held()
 
 
 def same(one, two):

@@ -82,12 +82,6 @@ def test_masked_steps_and_lengths_that_vary_are_left_to_keras():
             np.testing.assert_allclose(model(x), wanted, atol=1e-6)
 
 
-def every_step_and_one():
-    inputs = keras.Input((14, 3))
-    x = L.LSTM(4, return_sequences=True)(inputs)
-    return keras.Model(inputs, {"steps": L.Dense(4, name="steps")(x), "class": L.Dense(4, name="class")(L.LSTM(5)(x))})
-
-
 def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
     random = np.random.default_rng(0)
     x = random.normal(size=(22, 14, 3)).astype("float32")
@@ -95,7 +89,10 @@ def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
 
     def learned(ours):
         keras.utils.set_random_seed(1)
-        model = every_step_and_one()
+        inputs = keras.Input((14, 3))
+        every = L.LSTM(4, return_sequences=True)(inputs)
+        ends = {"steps": L.Dense(4, name="steps")(every), "class": L.Dense(4, name="class")(L.LSTM(5)(every))}
+        model = keras.Model(inputs, ends)
         model = MicroBatched.of(model, 2, True) if ours else model
         loss = keras.losses.SparseCategoricalCrossentropy(True)
         model.compile(keras.optimizers.SGD(0.5), {"steps": loss, "class": loss})
