@@ -53,12 +53,14 @@ def test_a_program_of_ones_own_says_one_line_each_and_nothing_on_stderr_and_its_
     assert [line.split()[0] for line in lines] == [*starts.split(), "time", "report"] and "\b" not in "".join(lines)
     (path,) = (tmp_path / "runs" / "mymodel").iterdir()
     folder, took = RunFolder(path), ended - begun
+    slack = max(1, took / 10)  # what is not measured, such as the report, takes longer too on a busy machine
     run = folder.read_json("run.json")
     assert run["command"] == "keraskit run mymodel.py --quick --units 3 --depth 1" and run["parameters"] == 16
-    assert sum(run["timings"].values()) == pytest.approx(took, abs=1)
+    assert sum(run["timings"].values()) == pytest.approx(took, abs=slack)
     assert run["timings"]["before"] > 0.5, "TensorFlow takes longer to load"
     started, finished = (datetime.fromisoformat(run[name]).timestamp() for name in ("started", "ended"))
-    assert started == pytest.approx(begun, abs=1.1) and finished == pytest.approx(ended, abs=1.1)  # whole seconds
+    assert started == pytest.approx(begun, abs=slack + 0.1)  # whole seconds
+    assert finished == pytest.approx(ended, abs=slack + 0.1)
     said = f"{duration(run['timings']['fit'])} of {duration(sum(run['timings'].values()))} in all"
     assert f"training {said}\n" in lines[-2] and f"<dd>{said}</dd>" in (path / "report.html").read_text()
     (row,) = map(compare.cells, listing.rows([listing.read(path)]))
@@ -113,7 +115,7 @@ def started(words, cwd, way=PLAIN, **environment):
 
 
 def ended(process):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
 
 
