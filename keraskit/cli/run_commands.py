@@ -143,8 +143,8 @@ def compare(
     from keraskit.tools import compare as comparison
 
     rows = comparison.compared(runs)
-    charts = comparison.draw(rows, output)
     cells, verdicts = [comparison.cells(row) for row in rows], comparison.verdicts(rows)
+    charts = comparison.draw(rows, output)  # last, so that nothing is written of runs that are refused
     print_table(comparison.HEAD, cells, right=NUMBERS)
     for sentence in verdicts:
         print(printable(sentence))

@@ -102,11 +102,9 @@ def from_arrays(
 
     def load() -> Splits:
         used = keras.tree.flatten([(x[split], y[split], weights[split]) for split in SPLITS])
-        sha256 = digest(array for array in used if array is not None)
-        source: dict[str, Any] = {"name": name, "path": "", "found": "arrays", "sha256": sha256}
-        source |= {"notes": notes} if notes else {}
+        source: dict[str, Any] = {"name": name, "path": "", "found": "arrays", **({"notes": notes} if notes else {})}
         splits = Splits(made("train"), made("validation"), made("test"), names, source)
-        source["counts"] = splits.sizes()
+        source |= {"counts": splits.sizes(), "sha256": digest(array for array in used if array is not None)}
         return splits
 
     return load
@@ -129,7 +127,7 @@ def _taken(arrays: Arrays, rows: np.ndarray) -> Arrays:
 
 def _check_counts(arrays: Arrays, which: str) -> None:
     """Raise UserError unless all arrays have the same number of examples, above 0."""
-    counts = {len(array) for array in keras.tree.flatten(arrays)}
+    counts = {len(array) for each in arrays for array in keras.tree.flatten(each) or [()]}
     if len(counts) != 1 or not min(counts):
         raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
 

@@ -111,8 +111,7 @@ def _from_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import keras
 
-    known = ", ".join(["mnist", *BY_KERAS])
-    advice = f"Once fetched, it stays in ~/.keras. --dataset also takes {known}, or an .npz."
+    advice = f"Once fetched, it stays in ~/.keras. --dataset also takes mnist, {', '.join(BY_KERAS)}, or an .npz."
     with array_files.explained(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, "classes": np.array(BY_KERAS[name])}

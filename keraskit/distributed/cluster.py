@@ -81,21 +81,29 @@ class Cluster:
         if self.service is None:
             return
         key = f"keraskit/{next(self.rounds)}"
-        try:
+        with self._losses(tf.errors.OpError):
             mine = {name: lasting(value) for name, value in facts.items()}
             self.service.set_config_key_value(f"{key}/{self.index}", json.dumps(mine))
             self.service.wait_at_barrier(key, FOREVER)
             said = [json.loads(self.service.get_config_key_value(f"{key}/{i}")) for i in range(len(self.workers))]
-        except tf.errors.OpError as error:
-            raise self._lost(error) from error
         names = dict.fromkeys(name for each in said for name in each)
         if differing := [name for name in names if any(each.get(name) != said[0].get(name) for each in said)]:
             advice = "Start the same command everywhere, with one --output-dir for all."
             raise UserError(f"The workers do not agree on {', '.join(differing)}.", advice)
 
-    def _lost(self, error: tf.errors.OpError) -> RunStopped:
-        who = f"worker {self.index} of {len(self.workers)}"
-        return RunStopped(f"A worker was lost, so {who} stopped: {type(error).__name__}.", SEE_LOG)
+    @contextlib.contextmanager
+    def _losses(self, lost: Any = LOST) -> Iterator[None]:
+        """Raise RunStopped if a worker is lost inside the block, also if a signal comes while TensorFlow says so."""
+        try:
+            yield
+        except lost as error:
+            who = f"worker {self.index} of {len(self.workers)}"
+            problem = f"A worker was lost, so {who} stopped: {type(error).__name__}."
+            raise RunStopped(problem, SEE_LOG) if self.service else error from error
+        except RuntimeError as error:
+            if "REPLACED BY Stopped" in str(error):
+                raise signals.Stopped(signal.SIGTERM) from error
+            raise
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
         """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal.
@@ -111,24 +119,15 @@ class Cluster:
 
     def leave(self) -> None:
         """Wait for the chief, which takes a worker that has exited for lost. Raises RunStopped if the chief is lost."""
-        try:
+        with contextlib.suppress(*[RunStopped] * self.chief):  # whose run has finished, whoever was lost
             self.agree()
-        except RunStopped:
-            if not self.chief:  # whose run has finished, whoever was lost
-                raise
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Create and fit the training copy inside this context. Raises RunStopped if a worker is lost."""
-        with repairs.fit_repaired(self.strategy), self.strategy.scope() if self.strategy else contextlib.nullcontext():
-            try:
-                yield
-            except LOST as error:
-                raise self._lost(error) if self.workers else error from error
-            except RuntimeError as error:
-                if "REPLACED BY Stopped" in str(error):  # a signal, while TensorFlow made the error of a lost worker
-                    raise signals.Stopped(signal.SIGTERM) from error
-                raise
+        scope = self.strategy.scope() if self.strategy else contextlib.nullcontext()
+        with repairs.fit_repaired(self.strategy), scope, self._losses():
+            yield
 
 
 def join(config: RunConfig) -> Cluster:

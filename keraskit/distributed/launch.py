@@ -1,7 +1,9 @@
 """`keraskit launch`: start several workers of a run on this machine."""
 
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -60,6 +62,7 @@ def run_all(words: Sequence[str], environments: Sequence[dict[str, str]], logs: 
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches this process only, which forwards it once
+                preexec_fn=_end_with_parent,
             )
             started.append(process)
             stack.callback(process.kill)
@@ -67,6 +70,12 @@ def run_all(words: Sequence[str], environments: Sequence[dict[str, str]], logs: 
     if number := asked or next((code - 128 for code in codes if code - 128 in signals.CAUGHT), 0):
         raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
     return codes
+
+
+def _end_with_parent() -> None:
+    """Make Linux send SIGTERM to this process when its parent ends, killed too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def ended(what: str, code: int, advice: str) -> UserError:

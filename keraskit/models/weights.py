@@ -19,7 +19,7 @@ MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
 MOST_CONFIGS = 30_000  # of layers, initializers and so on in it; Keras's largest has 13,083
 MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and bytes allowed beyond it
 DEPTH, MOST_OBJECTS = 50, 50_000  # of groups in a file, and of groups and arrays; Keras's largest has 2,000
-MOST_OUTPUT = 2_000_000_000  # bytes of a layer's output for one example
+MOST_OUTPUT, MOST_OUTPUTS = 1_000_000_000, 20_000_000_000  # bytes of a layer's, and all layers', output for one example
 
 
 def load(path: Path) -> keras.Model:
@@ -32,10 +32,11 @@ def load(path: Path) -> keras.Model:
     if not isinstance(model, keras.Model):
         raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
     operations = [each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])]
-    for tensor in (tensor for each in operations for node in each._inbound_nodes for tensor in node.output_tensors):
-        if 4 * math.prod(size or 1 for size in tensor.shape) > MOST_OUTPUT:
-            name = tensor._keras_history.operation.name
-            raise ValueError(f"refused: its {name} gives out {tensor.shape} for one example")
+    outputs = [(op.name, out.shape) for op in operations for node in op._inbound_nodes for out in node.output_tensors]
+    sizes = [(4 * math.prod(size or 1 for size in shape), name) for name, shape in outputs]
+    (most, name), total = max(sizes, default=(0, "")), sum(size for size, _ in sizes)
+    if most > MOST_OUTPUT or total > MOST_OUTPUTS:
+        raise ValueError(f"refused: its layers give out {total:,} bytes for one example, {name} {most:,}")
     declared, stored = sum(math.prod(variable.shape) for variable in model.variables), path.stat().st_size
     if declared > stored + SLACK:  # a weight takes at least one byte
         raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
@@ -84,9 +85,8 @@ def reason(error: Exception) -> str:
 @contextlib.contextmanager
 def unallocated() -> Iterator[None]:
     """Build models with shapes but without weights inside the block."""
-    before = {
-        name: global_state.get_global_attribute(name) for name in ("uninitialized_variables", "global_seed_generator")
-    }
+    names = "uninitialized_variables", "global_seed_generator"
+    before = {name: global_state.get_global_attribute(name) for name in names}
     global_state.set_global_attribute("uninitialized_variables", [])
     try:
         with keras.StatelessScope(initialize_variables=False):

@@ -80,7 +80,7 @@ class RunFolder:
         try:
             return json.loads(self.read_bytes(name))
         except FileNotFoundError:
-            raise UserError(f"{self.path} has no {name}.", "Is it a run folder? They lie in runs/<recipe>/.") from None
+            raise UserError(f"There is no {self.target(name)}.", "Run folders lie in runs/<recipe>/.") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 

@@ -19,9 +19,9 @@ TABLE = 20  # classes up to which confusion is a table; else the most confused p
 PAIRS = 12
 
 
-def write_report(folder: RunFolder) -> None:
-    """Write the page, with every sheet of pictures in the folder. Missing files are left out."""
-    run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware")
+def write_report(folder: RunFolder, **known: str) -> None:
+    """Write the page, with every sheet of pictures in the folder. Missing files are left out; `known` facts prevail."""
+    run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware") | known
     for key in ("test", "timings"):
         run[key] = {name: value for name, value in (run.get(key) or {}).items() if value is not None}
     rows, test = folder.read_history(), predictions.read(folder)

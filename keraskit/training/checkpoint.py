@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pydantic
 
-from keraskit.datasets.array_files import check_size
-from keraskit.errors import UserError, sentence
+from keraskit.datasets.array_files import check_size, explained
+from keraskit.errors import UserError
 from keraskit.runs.folder import CHECKPOINT, RunFolder
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -84,11 +84,7 @@ class Checkpoint:
     @contextmanager
     def _arrays(self) -> Iterator[Mapping[str, np.ndarray]]:
         """Open the file. Any exception inside becomes a UserError: reading a damaged file may raise anything."""
-        try:
+        with explained(f"{self.path} is damaged", "Start a new run."):
             check_size(self.path, 2 * self.path.stat().st_size)  # it is not compressed
             with np.load(self.path, allow_pickle=False) as arrays:
                 yield arrays
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"{self.path} is damaged: {sentence(error)}", "Start a new run.") from error

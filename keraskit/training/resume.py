@@ -68,9 +68,7 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     found = [run for run, facts in manifest.runs(path) if facts.get("status") != "finished"]
     folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
     if folder is None:
-        raise UserError(
-            f"{path} holds no unfinished run.", "Name a run's folder; with --epochs a finished one goes on."
-        )
+        raise UserError(f"{path} holds no unfinished run.", "Name a run; with --epochs a finished one goes on.")
     with folder.alone():
         facts = manifest.read(folder, *NEEDED)
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
@@ -142,6 +140,7 @@ def opened(
             with folder.recorded(**facts):
                 print(f"run folder     {printable(short(folder.path))}", flush=True)
                 yield folder, start
+                report.write_report(folder, status="finished")
         except BaseException as error:
             with suppress(Exception):  # why the run ended says more
                 report.write_report(folder)
@@ -151,16 +150,13 @@ def opened(
                 problem = f"{error.filename or 'A file'}: {error.strerror or error}."
                 raise UserError(problem, f"When that is mended, go on with: {command}") from error
             raise
-        report.write_report(folder)
 
 
 def check(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position, epochs: int) -> None:
     """Raise UserError if a run's data have changed, or if it cannot be resumed up to `epochs`."""
     data, finished = before["data"], before.get("status") == "finished"
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
-        raise UserError(
-            f"The data is not what this run began with, {data['used']}.", "Put it back, or start a new run."
-        )
+        raise UserError(f"The data is not what this run began with, {data['used']}.", "Put it back, or start anew.")
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
         raise UserError(f"There is no {CHECKPOINT} of this run, from which a finished one goes on.", "Start a new run.")
     if position.epoch + (position.step > 0) + finished > epochs:

@@ -79,7 +79,7 @@ WRONG = [  # of files; what arrays share with those of `from_arrays` is tested t
         r"shapes .* those of train \(\(28, 28, 1, 1\), \(\)\)",
     ),
     (lambda a: a.update(y_train=a["y_train"][:-1]), r"the arrays of train have \[119, 120\] examples"),
-    (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN or infinite"),
+    (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN, infinite or masked"),
     (
         lambda a: a.update(x_train=a["x_train"].astype(int) * 10),
         r"the pixels are int64 from 0 to \d+ for x_train .* Expected: 0 to 255",

@@ -27,9 +27,9 @@ def in_each(x, y):
 X, Y = numbered(24, 2), np.arange(24) % 3
 
 
-@pytest.mark.parametrize("shape", [(), (2, 3, 4, 5)], ids=str)
-def test_one_input_of_any_shape(shape):
-    x, y = numbered(12, *shape), numbered(12, 2)
+@pytest.mark.parametrize(("shape", "kind"), [((), "float32"), ((2, 3, 4, 5), "bfloat16")], ids=str)
+def test_one_input_of_any_shape(shape, kind):
+    x, y = numbered(12, *shape).astype(kind), numbered(12, 2)
     splits = from_arrays(x, y, x[:3], y[:3], x_validation=x[:7] + 0.5, y_validation=y[:7])()
     assert splits.sizes() == {"train": 12, "validation": 7, "test": 3} == splits.source["counts"]
     for split, given in ((splits.train, x), (splits.validation, x[:7] + 0.5), (splits.test, x[:3])):
@@ -118,13 +118,14 @@ def test_one_hot_rows_are_classes_and_stay_as_they_are():
                 from_arrays(X, other, X, other, **words)
 
 
-@pytest.mark.parametrize("kind", [str, bytes])
-def test_labels_that_are_text_are_classes_by_their_names(kind):
-    text = TEXT[Y].astype(kind)
-    for words, classes in (({}, sorted(TEXT)), ({"classes": list(TEXT)}, list(TEXT))):
+@pytest.mark.parametrize("made", [np.asarray, np.char.encode, lambda text: text.astype("T")])
+def test_labels_that_are_text_are_classes_by_their_names(made):
+    names = np.char.add(TEXT, "é")
+    text = made(names[Y])
+    for words, classes in (({}, sorted(names)), ({"classes": list(names)}, list(names))):
         splits = from_arrays(**in_each(X, text), **words)()
         assert splits.classes == tuple(classes)
-        assert np.array_equal(np.array(classes)[splits.test.labels], TEXT[Y])
+        assert np.array_equal(np.array(classes)[splits.test.labels], names[Y])
         assert np.array_equal(splits.test.take(np.arange(24))[1], splits.test.labels)
 
 
@@ -134,7 +135,7 @@ def test_labels_that_are_text_are_classes_by_their_names(kind):
 def test_what_is_no_finite_number_is_named_by_array_row_and_count(split, bad, which):
     array = X + 0.3
     array[[7, 7, 9], [1, 0, 1]] = bad
-    said = "holds NaN or infinite values in {} of 24 rows, the first in row {}, column 0"
+    said = "holds NaN, infinite or masked values in {} of 24 rows, the first in row {}, column 0"
     with pytest.raises(UserError, match=f"^mine: {which}_{split} {said.format(2, 7)}"):
         from_arrays(**in_each(X, X) | {f"{which}_{split}": array}, name="mine")
     with pytest.raises(UserError, match=rf"x_test\['a'\] {said.format(1, 5)}"):
@@ -145,6 +146,16 @@ PICTURES = np.zeros((24, 4, 4), np.uint8)
 WRONG = [
     ((X, Y[:-1], X, Y), {}, r"arrays of train have \[23, 24\] examples"),
     ((X, Y, X[:0], Y[:0]), {}, r"arrays of test have \[0\] examples"),
+    (({}, Y, X, Y), {}, r"arrays of train have \[0, 24\] examples"),
+    ((X, [[]] * 24, X, Y), {}, r"arrays of train have \[0, 24\] examples"),
+    (
+        (np.ma.masked_greater(X, 5), Y, X, Y),
+        {},
+        "x_train holds NaN, infinite or masked values in 18 of 24 rows, the .* row 6",
+    ),
+    ((X, np.ma.masked_equal(Y, 2), X, Y), {}, "y_train holds NaN, infinite or masked values in 8 of 24 rows"),
+    ((X, Y, X, np.ma.masked_array(TEXT[Y], Y == 2)), {}, "y_test holds <U6, expected numbers"),
+    ((X, Y, X.astype(np.longdouble), Y), {}, "x_test holds float128, expected numbers"),
     ((X[:2], Y[:2], X[:2], Y[:2]), {}, "2 examples do not fill 2 splits"),
     ((X, {"a": Y, "b": Y[:7]}, X, {"a": Y, "b": Y}), {}, r"arrays of train have \[7, 24\] examples"),
     ((X, Y, X, Y), {"x_validation": X}, "y_validation is no array"),

@@ -160,8 +160,27 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
 
 def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():
     mixed = "MISMATCH of original and normalized active exception types: ORIGINAL AbortedError REPLACED BY Stopped: "
+    error, service = RuntimeError(f"pybind11::error_already_set: {mixed}<EMPTY MESSAGE>"), mock.Mock()
     with pytest.raises(signals.Stopped), cluster.Cluster(workers=("a:1", "b:1")).together():
-        raise RuntimeError(f"pybind11::error_already_set: {mixed}<EMPTY MESSAGE>")
+        raise error
+    service.wait_at_barrier.side_effect = error
+    with pytest.raises(signals.Stopped):
+        cluster.Cluster(index=1, service=service).leave()
+
+
+def test_workers_end_with_a_launcher_that_is_killed(tmp_path):
+    worker, log = tmp_path / "worker", tmp_path / "log"
+    worker.write_text(f"#!/bin/sh\ntrap 'echo ended >> {log}; exit' TERM\necho began >> {log}\nsleep 60 & wait\n")
+    worker.chmod(0o755)
+    line = "import sys, pathlib as p; from keraskit.distributed import launch; sys.executable = sys.argv[1]; "
+    line = [sys.executable, "-c", f"{line}launch.run_all([], [{{}}, {{}}], p.Path())", worker]
+    with subprocess.Popen(line, cwd=tmp_path) as launcher:
+        until(log, "began\nbegan\n", launcher)
+        launcher.kill()
+    patience = time.monotonic() + 10
+    while log.read_text().count("ended") < 2:
+        assert time.monotonic() < patience
+        time.sleep(0.02)
 
 
 def test_a_worker_whose_chief_is_lost_in_the_end_says_so_and_a_chief_has_finished():

@@ -59,6 +59,13 @@ def set_units(count):
     return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
 
 
+def unfold(found):
+    """Each within bounds, and 20 GB in all."""
+    for i in range(21):
+        layer("RepeatVector", {"name": f"r{i}", "n": 24 * 10**7})(found)
+        layer("GlobalAveragePooling1D", {"name": f"g{i}"})(found)
+
+
 ATTACKS = {
     "a Lambda around a function by name": (
         layer("Lambda", {"name": "l", "function": {"class_name": "function", "config": "print", "module": "builtins"}}),
@@ -73,13 +80,14 @@ ATTACKS = {
         layer("Mine", {}, module="mine", registered_name="mine>Mine"),
         "Could not locate class 'Mine'",
     ),
-    "more weights than any memory holds": (set_units(10**12), "its end gives out"),
+    "more weights than any memory holds": (set_units(10**12), r"end 4,000,000,000,000\."),
     "more weights than the file holds": (set_units(20_000_000), "declares 60,000,008 weights"),
     "more layers than anybody would wait for": (
         lambda found: found["config"]["layers"].extend(found["config"]["layers"][-1:] * 9_000),
         r"its config.json has [\d,]{6} layers and the like",
     ),
-    "a layer that unfolds": (layer("RepeatVector", {"name": "r", "n": 10**10}), "its r gives out"),
+    "a layer that unfolds": (layer("RepeatVector", {"name": "r", "n": 3 * 10**8}), r"r 1,200,000,000\."),
+    "layers that unfold together": (unfold, "its layers give out 20,"),
     "no model but a layer": (
         lambda _: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}},
         "holds a Dense, no model",

@@ -21,7 +21,7 @@ from keraskit.config import KNOBS
 from keraskit.errors import RunStopped, UserError
 from keraskit.errors import flags as words
 from keraskit.registry import load_recipe
-from keraskit.runs import listing
+from keraskit.runs import listing, report
 from keraskit.runs.folder import RunFolder
 from keraskit.training import checkpoint, resume, runner
 from keraskit.training.fit import Checkpoints
@@ -173,7 +173,7 @@ def test_what_cannot_go_on_is_one_line_and_stays_as_it_was(broken, tiny_run, tmp
         return folder
 
     refused(tmp_path / "nowhere", 2, "no run folder")
-    refused(tmp_path, 2, "holds no unfinished run. Name a run's folder; with --epochs a finished one goes on.")
+    refused(tmp_path, 2, "holds no unfinished run. Name a run; with --epochs a finished one goes on.")
     refused(tiny_run.folder, 0, "has finished")
     held = os.open(broken, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
@@ -223,6 +223,28 @@ def test_a_folder_that_is_moved_in_mid_run_is_not_made_anew_and_the_run_goes_on_
         keraskit.run("mlp", output_dir=tmp_path / "runs", **MLP)
     assert not [*(tmp_path / "runs" / "mlp").iterdir()] and command("resume", tmp_path / "moved")[0] == 0
     assert outcome(tmp_path / "moved") == unbroken("mlp, compiled")
+
+
+@pytest.mark.parametrize(("broken_by", "code", "said"), [
+    (send(signal.SIGTERM), 143, "Interrupted. Go on with: keraskit resume"),
+    (full, 2, "No space left on device. When that is mended, go on with: keraskit resume"),
+    (lambda folder: folder.path.rename(folder.path.parents[1] / "moved"), 1, "was moved or removed while the run"),
+])  # fmt: skip
+def test_a_run_whose_report_is_broken_off_has_not_finished_and_goes_on(tmp_path, unbroken, broken_by, code, said):
+    real = report.write_report
+
+    def once(folder, **known):
+        patch.undo()
+        broken_by(folder)
+        real(folder, **known)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write_report", once)
+        ended, _, err = command(*flags("mlp", MLP, tmp_path / "runs"))
+    assert ended == code and said in err
+    (folder,) = [*tmp_path.glob("runs/mlp/*/run.json"), *tmp_path.glob("runs/moved/run.json")]
+    assert command("resume", folder.parent).code == 0
+    assert outcome(folder.parent) == unbroken("mlp, compiled")
 
 
 def test_a_loss_that_is_no_number_names_the_step_and_keeps_no_such_model(tmp_path):
