@@ -96,7 +96,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("classify digit.png --csv weights.h5/a.csv", "is a file"),
     ("classify digit.png --explain why.txt", "why.txt does not end in"),
     ("classify digit.png --explain why.png --model all", "takes one network"),
-    ("classify digit.png --alpha 0.3", "mobilenet cannot be built"),
     ("classify digit.png --model vgg16 --size 20 --weights none", "vgg16 cannot be built"),
     ("classify digit.png --evaluate", "digit.png is no folder"),
     ("classify unicorns --evaluate", "unicorns is no folder that holds pictures"),

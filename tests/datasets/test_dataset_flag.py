@@ -74,10 +74,6 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
 
 WRONG = [  # of files; what arrays share with those of `from_arrays` is tested there
     (lambda a: a.pop("y_test"), "it lacks 'y_test"),
-    (
-        lambda a: a.update(x_train=a["x_train"][:, :, :, None, None]),
-        r"shapes .* those of train \(\(28, 28, 1, 1\), \(\)\)",
-    ),
     (lambda a: a.update(y_train=a["y_train"][:-1]), r"the arrays of train have \[119, 120\] examples"),
     (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN, infinite or masked"),
     (
@@ -85,9 +81,7 @@ WRONG = [  # of files; what arrays share with those of `from_arrays` is tested t
         r"the pixels are int64 from 0 to \d+ for x_train .* Expected: 0 to 255",
     ),
     (lambda a: a.update(x_train=a["x_train"].astype(str)), "expected numbers"),
-    (lambda a: a.update(x_train=a["x_train"][:0], y_train=a["y_train"][:0]), "above 0"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), "cannot be read"),
-    (lambda a: a.update(classes=np.arange(3)), r"classes is \[0, 1, 2\], expected a list of names"),
 ]
 
 
