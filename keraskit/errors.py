@@ -30,10 +30,11 @@ class RunStopped(UserError):
     code = 1
 
 
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """Suggest the name most similar to `word`, as a question; empty if none is similar."""
-    found = difflib.get_close_matches(word, list(names), n=1)
-    return f"Did you mean {found[0]}?" if found else ""
+def did_you_mean(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Suggest the name most similar to `word`, whatever the case, as a question; empty if none is similar."""
+    folded = {name.casefold(): name for name in names}
+    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=cutoff)
+    return f"Did you mean {folded[found[0]]}?" if found else ""
 
 
 def sentence(error: object, most: int = 300) -> str:

@@ -104,9 +104,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if Path(self.name).name != self.name or not self.name.isprintable():
             raise UserError(f"A recipe cannot be called {self.name!r}.", "Its runs lie in a folder of this name.")
-        for name, function in self.functions.items():
-            if not callable(function):
-                advice = ARRAYS if name == "data" else "Name the function, without calling it."
+        for name, function in {**self.functions, "callbacks": self.callbacks, "figure": self.figure}.items():
+            if not callable(function or dict) or hasattr(function, "layers"):
+                advice = ARRAYS if name == "data" else "Name the function, without calling it, or write a lambda."
                 raise UserError(f"{name}= takes a function, and is a {type(function).__name__}.", advice)
 
     @property

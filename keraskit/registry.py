@@ -135,7 +135,7 @@ class Card:
 
 
 def import_file(source: Path, name: str) -> ModuleType:
-    """Import a user's file as a module called `name`. Raises UserError if that fails."""
+    """Import a user's file as a module called `name`. Raises what it raises."""
     path = source.resolve()
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = str(path)
@@ -143,11 +143,9 @@ def import_file(source: Path, name: str) -> ModuleType:
         sys.path.insert(0, str(path.parent))  # as for a script, and for imports inside its functions
     try:
         SourceFileLoader(name, str(path)).exec_module(module)
-    except Exception as error:
+    except BaseException:
         del sys.modules[name]
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{source} cannot be imported: {type(error).__name__}: {error}.") from error
+        raise
     return module
 
 

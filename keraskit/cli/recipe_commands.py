@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 
 from keraskit import start
 from keraskit.config import TRAINING, RunConfig
-from keraskit.errors import UserError, flags, printable, sentence
+from keraskit.errors import flags, printable
 from keraskit.files import check_file
 from keraskit.recipe import Recipe, options_of
 from keraskit.registry import Card
@@ -23,7 +23,8 @@ def command(verb: str, card: Card) -> tuple[Callable[..., None], Group | None, s
     """Return the command `verb` of a recipe or plain function, the group of its flags, and their defaults in words."""
     recipe = card.recipe
     if not isinstance(recipe, Recipe):
-        return (_plain_command(recipe, card) if verb == "run" else lambda: _show_source(card)), None, ""
+        load = functools.wraps(recipe)(lambda *args, **options: card.load()(*args, **options))
+        return (load if verb == "run" else lambda: _show_source(card)), None, ""
     if verb == "show":
         return _show_command(recipe, card), None, ""
     values = {each: getattr(recipe, each) for each in ("epochs", "batch_size", "steps_per_epoch")}
@@ -74,14 +75,3 @@ def _show_command(declared: Recipe, card: Card) -> Callable[..., None]:
 
 def _show_source(card: Card) -> None:
     print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("" if card.plain else "\n"))
-
-
-def _plain_command(function: Callable[..., Any], card: Card) -> Callable[..., None]:
-    @functools.wraps(function)
-    def command(*args: Any, **kwargs: Any) -> None:
-        try:
-            card.load()(*args, **kwargs)
-        except ValueError as error:  # raised by it or by Keras
-            raise UserError(f"{function.__name__} cannot do that: {sentence(error)}") from error
-
-    return command

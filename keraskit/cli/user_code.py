@@ -4,16 +4,19 @@ import builtins
 import linecache
 import os
 import re
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import keraskit
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.registry import find_card
 
 LIBRARIES = (str(Path(keraskit.__file__).parent), sysconfig.get_paths()["stdlib"])
+GRAPH = re.compile(r'File "(.+?)", line (\d+), in (?!<module>)')  # where TensorFlow's operation was made
 HINTS = {
     r"'lr'": "It is called learning_rate since Keras 2.3.",
     r"must end in `\.(weights\.h5|keras)`": "Keras 3 saves whole models as .keras, and weights as .weights.h5.",
@@ -23,23 +26,22 @@ HINTS = {
 def explain(error: BaseException) -> list[str]:
     """Return the lines to print for an error in the user's own code, or in a call from it; empty for others."""
     refused = isinstance(error, UserError)
-    given = refused or isinstance(error, OSError)  # in one of our recipes, a flag or a file is wrong
     raised = error.__cause__ or error if refused else error
-    if isinstance(raised, SyntaxError) and raised.filename and raised.lineno:
-        place, suggestion = (raised.filename, raised.lineno), ""
-    elif found := _last_frame(raised, LIBRARIES + ((str(find_card("mlp").source.parent),) if given else ())):
-        frame, line = found
-        place, suggestion = (frame.f_code.co_filename, line), _meant(raised, frame)
-    else:
-        return []
     message = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
+    if isinstance(raised, SyntaxError) and raised.filename and raised.lineno:
+        file, line, suggestion = raised.filename, raised.lineno, ""
+    elif places := _places(raised, refused or isinstance(error, OSError)):
+        file, line, frame = places[-1]
+        suggestion = _meant(raised, frame) if frame else ""
+    else:  # TensorFlow names an operation that fails
+        node = re.search(r"Detected at node (\S+)", str(raised))
+        return [f"{node[1]}: {message}"] if node else []
     if isinstance(error, SystemExit):
         message = "SystemExit: the file ends the program."
     hints = [suggestion, *(hint for pattern, hint in HINTS.items() if re.search(pattern, message))]
-    file = os.path.relpath(place[0])
-    shown = place[0] if file.startswith("..") else file
-    source = linecache.getline(*place).strip()
-    return [f"{shown}, line {place[1]}: {source}", message, *[hint for hint in hints if hint][:1]]
+    shown = file if (below := os.path.relpath(file)).startswith("..") else below
+    source = linecache.getline(file, line).strip()
+    return [f"{shown}, line {line}: {source}", message, *[hint for hint in hints if hint][:1]]
 
 
 def useful(error: BaseException) -> str:
@@ -49,15 +51,18 @@ def useful(error: BaseException) -> str:
     return sentence(" ".join(text.partition("\n\nArguments received")[0].split()))
 
 
-def _last_frame(error: BaseException, libraries: tuple[str, ...]) -> tuple[FrameType, int] | None:
-    """Return the traceback's last frame outside `libraries`, with its line number; None if there is none."""
-    found = None
+def _places(error: BaseException, given: bool) -> list[tuple[str, int, FrameType | None]]:
+    """Return file, line and frame of each call outside the libraries, and of our recipes if a flag or file is `given`.
+
+    A program's own frame is left out: it is where it calls keraskit. Those of a graph have no frame.
+    """
+    places: list[Any] = [(file, int(line), None) for file, line in GRAPH.findall(str(error))]
     for frame, line in traceback.walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
-        program = frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"
-        if not program and Path(file).is_file() and not file.startswith(libraries) and "site-packages" not in file:
-            found = frame, line  # a program's own frame is where it calls keraskit
-    return found
+        if frame.f_code.co_name != "<module>" or frame.f_globals.get("__name__") != "__main__":
+            places.append((frame.f_code.co_filename, line, frame))
+    libraries = LIBRARIES + ((str(find_card("mlp").source.parent),) if given else ())
+    own = [each for each in places if not each[0].startswith(libraries) and "site-packages" not in each[0]]
+    return [each for each in own if Path(each[0]).is_file()]
 
 
 def _meant(error: BaseException, frame: FrameType) -> str:
@@ -67,6 +72,8 @@ def _meant(error: BaseException, frame: FrameType) -> str:
             scopes = [[*frame.f_locals], [*frame.f_globals], dir(builtins)]
         case AttributeError():
             scopes = [dir(error.obj)]
+        case ImportError() if found := re.match(r"cannot import name '(\w+)'", str(error)):
+            return did_you_mean(found[1], dir(sys.modules.get(error.name or "")))
         case _:
             return ""
-    return next(filter(None, (did_you_mean(error.name or "", names) for names in scopes)), "")
+    return next(filter(None, (did_you_mean(error.name or "", names, 0.7) for names in scopes)), "")

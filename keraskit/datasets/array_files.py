@@ -48,15 +48,19 @@ def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
     text &= not np.ma.is_masked(given)
     if text and (array.dtype.kind in "SUT" or (array.dtype == object and {*map(type, array.flat)} == {str})):
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(object).astype(str)
-    if (array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16") or array.dtype.itemsize > 8:
-        raise UserError(f"{which} holds {array.dtype}, expected numbers.", "Most become some by .astype(float).")
-    bad = ~np.isfinite(array) | np.ma.getmask(given)
+    number = array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"
+    if array.size and (not number or array.dtype.itemsize > 8):
+        types = [*map(type, array.flat)]
+        rarest = types.index(min({*types}, key=types.count))
+        such = f"{array.dtype}, such as {array.flat[rarest]!r} in row {rarest // (array.size // len(array))}"
+        raise UserError(f"{which} holds {such}, expected numbers.", "Most become some by .astype(float).")
+    bad = ~(abs(array) <= np.finfo(np.float32).max) | np.ma.getmask(given)  # Keras computes with float32
     if bad.any():
         bad = bad.reshape(len(array), -1)
         row, column = np.argwhere(bad)[0]
         count = f"{bad.any(axis=1).sum():,} of {len(array):,} rows"
         problem = f"{which} holds NaN, infinite or masked values in {count}, the first in row {row}, column {column}"
-        raise UserError(f"{problem}.", "Both count from 0. Repair these, or leave the rows out.")
+        raise UserError(f"{problem}.", "Both count from 0. Repair these, or leave out the rows; 3.4e38 is the most.")
     return array
 
 

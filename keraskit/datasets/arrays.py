@@ -79,9 +79,10 @@ def from_arrays(
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
     if "validation" not in x:
-        parts = cut(len(first), SHARES, labels["train"])
+        parts = [*map(np.sort, cut(len(first), SHARES, labels["train"]))]
         for each in (x, y, weights, labels):
-            each |= dict(zip(SPLITS, [_taken(each["train"], np.sort(rows)) for rows in parts], strict=False))
+            taken = (lambda array, rows=rows: None if array is None else array[rows] for rows in parts)
+            each |= {s: keras.tree.map_structure(take, each["train"]) for s, take in zip(SPLITS, taken, strict=False)}
         weights["validation"] = None
     if class_weight:
         if sample_weight is not None:
@@ -118,11 +119,6 @@ def _arrays(given: Arrays, which: str, text: bool = True) -> Arrays:
         for path, value in keras.tree.flatten_with_path(given)
     ]
     return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(given, leaves))
-
-
-def _taken(arrays: Arrays, rows: np.ndarray) -> Arrays:
-    """Return these rows of each array; None for None."""
-    return None if arrays is None else keras.tree.map_structure(lambda array: array[rows], arrays)
 
 
 def _check_counts(arrays: Arrays, which: str) -> None:

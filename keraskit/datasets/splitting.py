@@ -97,7 +97,8 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
         if lacks := [classes[k] for k in np.setdiff1d(seen, present)]:
             words = f"{split} has no example of {some(lacks)}"
             if split == "train":
-                raise UserError(f"{where}: {words}.", "A class has one name in all splits, capitals included.")
+                advice = "A class has one name in all splits, capitals included; targets that are no classes: floats."
+                raise UserError(f"{where}: {words}.", advice)
             notes.append(words)
     return notes
 

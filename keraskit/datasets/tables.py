@@ -10,7 +10,7 @@ NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
 TARGETS = ("target", "label", "class", "y")  # names of a column to predict (default: the last)
 OF_A_RECIPE = (
     "`keraskit new mine` begins one; give its model keras.Input(x.shape[1:]), and its Recipe this data=data:",
-    "test = np.arange(len(x)) % 5 == 0",
+    "test = np.random.default_rng(0).random(len(x)) < 0.2",
     "data = keraskit.from_arrays(x[~test], y[~test], x[test], y[test])",
 )
 

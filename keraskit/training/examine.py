@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keraskit.datasets.splits import Split
 from keraskit.models import applications
+from keraskit.runs import metrics
 
 EXAMPLES = 16
 FAR = 1e3  # factor of the inputs: the output of a softmax or sigmoid lies between 0 and 1 even then
@@ -58,9 +59,11 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in pairs]
     hot = np.eye(max(2, columns), dtype=np.float32)[split.labels[chosen]][:, -columns:]
 
+    def packed(values: Any) -> Any:
+        return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
+
     def loss(values: Any) -> float:
-        outputs = keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
-        return float(model.compute_loss(x, y, outputs, training=False))
+        return float(model.compute_loss(x, y, packed(values), training=False))
 
     def certain(scale: float) -> float:
         """Return the loss if the true class has the value `scale`; one column gets 1 - `scale` for the first class."""
@@ -70,40 +73,29 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     if ends:
         found._keras_logits = inner
     relative, logits, activation = columns > 1, False, None
-    try:
+    with suppress(TypeError, ValueError):  # a model with custom steps may have no such loss
         falls = certain(1) - certain(1.1)
         logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # falls beyond 1, down to 0
         if logits and not (ends and abs(loss(found) - loss(np.asarray(found))) > 1e-6):
             together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
             activation = "softmax" if together else "sigmoid"
         relative = columns > 1 and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it normalises
-    except (TypeError, ValueError):  # a model with custom steps may have no such loss
-        pass
     word, wrong = "softmax" if columns > 1 else "sigmoid", []
     if logits and ends:
         wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
-    if not logits and not _are_probabilities(called, x, place, relative):
-        wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
-    if activation and columns == 1:
-        model.compute_metrics(x, y, given)  # creates them
-        model.reset_metrics()
-        metrics = [metric for each in model.metrics for metric in getattr(each, "metrics", [each])]
-        if any(getattr(each, "threshold", None) == 0.5 for each in metrics):
-            advice = "report and compare count by that. Say keras.metrics.BinaryAccuracy(threshold=0.0)."
-            wrong.append(f"The threshold of accuracy is 0.5, that of logits is 0: {advice}")
-    return activation, wrong
-
-
-def _are_probabilities(called: Any, x: Any, place: int, relative: bool) -> bool:
-    """Whether outputs lie in [0, 1] for normal and extreme inputs; if `relative`, rows must also sum to 1."""
-
-    def output(factor: float) -> Any:
-        scaled = keras.tree.map_structure(lambda v: v * factor if v.dtype.is_floating else v, x)
-        return keras.tree.flatten(called(scaled)[0])[place]
-
-    values = np.concatenate([output(factor) for factor in (1, FAR, -FAR)]).astype(np.float32)  # NaN passes
+    fed = [keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)]
+    values = np.concatenate([keras.tree.flatten(called(x)[0])[place] for x in fed]).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
-    return not (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01))
+    if not logits and (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)):
+        wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
+    advice = "Integer labels go with sparse metrics, one-hot rows with others, one logit with threshold=0.0."
+    with suppress(TypeError, ValueError, tf.errors.OpError):  # as above
+        figures = metrics.flat(model.compute_metrics(x, y, packed(0.8 * hot + (-0.4 if activation else 0.1))))
+        model.reset_metrics()
+        for name, value in figures.items():
+            if name.startswith(output or "") and name.endswith(("accuracy", "acc")) and value < 1:
+                wrong.append(f"{name} would be {value:.2f} if every answer were right. {advice}")
+    return activation, wrong
 
 
 def scale(model: keras.Model, split: Split) -> list[str]:

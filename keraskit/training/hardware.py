@@ -80,9 +80,8 @@ def _device(asked: str) -> Choice:
     gpus = tf.config.list_physical_devices("GPU")
     name, _, number = asked.partition(":")
     if name == "gpu" and int(number or 0) >= len(gpus):
-        raise UserError(
-            f"--device {asked}, but TensorFlow sees {len(gpus)} GPUs here, counted from 0.", "See `doctor`."
-        )
+        problem = f"--device {asked}, but TensorFlow sees {len(gpus)} GPUs here, counted from 0."
+        raise UserError(problem, "See `doctor`.")
     with contextlib.suppress(RuntimeError):  # the GPUs are initialised already
         if name == "cpu" or not gpus:
             tf.config.set_visible_devices([], "GPU")  # otherwise TensorFlow reserves all of their memory

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.epochs import ShuffledEpochs
 from keraskit.datasets.splits import Split, Splits
-from keraskit.errors import UserError, flags, lasting, sentence
+from keraskit.errors import UserError, did_you_mean, flags, lasting, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications
 from keraskit.recipe import ARRAYS, Recipe, call, place
@@ -91,7 +92,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
         copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
-        complete(copy, epochs.batches().element_spec)
+        complete(recipe, copy, epochs.batches().element_spec, settings.batch_size)
         monitored = user_callbacks.monitored(recipe, copy)
         callbacks = user_callbacks.own(recipe, settings, copy, monitored)
     return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
@@ -128,7 +129,7 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
         takes = inspect.signature(recipe.build).parameters
         own = flags({name: value for name, value in settings.options.items() if name in takes})
         problem = f"{recipe.name} cannot be built{own and f' with {own}'}: {sentence(error)}"
-        raise UserError(problem, f"`keraskit show {recipe.name} --help` lists its flags.") from error
+        raise UserError(problem, own and f"`keraskit show {recipe.name} --help` lists its flags.") from error
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         problem = f"{place(recipe.build)} returns {lasting(model)}, and no model whose inputs are known."
         raise UserError(problem, "Begin with a keras.Input, and end with `return keras.Model(inputs, outputs)`.")
@@ -221,16 +222,22 @@ def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -
     return copy
 
 
-def complete(model: keras.Model, element_spec: Any) -> None:
+def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -> None:
     """Create metric and optimizer variables before the training step is traced; TensorFlow would trace it twice.
 
-    `element_spec` describes the training batches. Raises UserError if the loss or metrics do not accept the targets.
+    `element_spec` describes the training batches of `size` examples, a known number since some metrics would take any
+    targets else. Raises UserError if the model does not accept the inputs, or the loss or metrics the targets.
     """
-    batch = keras.tree.map_structure(lambda s: keras.KerasTensor(tuple(s.shape), s.dtype.name), element_spec)
+    batch = keras.tree.map_structure(lambda s: keras.KerasTensor((size, *s.shape[1:]), s.dtype.name), element_spec)
     try:
         model._symbolic_build(data_batch=batch)
     except (ValueError, TypeError) as error:
         targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
-        problem = f"The model's loss or metrics do not take the targets, {targets}: {sentence(error)}"
-        advice = "Labels as numbers go with sparse losses and metrics, one-hot rows with categorical ones and F1Score."
-        raise UserError(problem, advice) from error
+        problem, advice = f"{place(recipe.compile)}: the loss or metrics do not take the targets, {targets}", ""
+        if "incompatible with the layer" in str(error):
+            problem = f"{place(recipe.build)}: the model does not take the inputs"
+        elif name := re.search(r"identifier: (\w+)", str(error)):
+            advice = did_you_mean(name[1], [*dir(keras.losses), *dir(keras.metrics), "accuracy"])
+        elif re.search("shape|dimension", str(error)):
+            advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
+        raise UserError(f"{problem}: {sentence(error)}", advice) from error

@@ -13,6 +13,7 @@ from keraskit import Recipe, from_arrays
 x = np.random.default_rng(0).normal(size=(120, 8, 8, 1)).astype("float32")
 y = np.arange(120) % 4
 data = from_arrays(x[:80], y[:80], x[80:], y[80:])
+INVERSE = keras.ops.linalg.inv
 
 def build(units: int = 8):
     inputs = keras.Input((8, 8, 1))
@@ -38,6 +39,19 @@ recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_s
 '''
 MISTAKES = {  # what stands in the file, what is written instead, and what is said beside that line
     "attribute": ("layers.Dense(4", "layers.Dens(4", "has no attribute 'Dens'", "Did you mean Dense?"),
+    "capital": ("optimizers.Adam(", "optimizers.adam(", "has no attribute 'adam'", "Did you mean Adam?"),
+    "import": (
+        "from keras import layers",
+        "from keras.layers import Desne",
+        "import name 'Desne'",
+        "Did you mean Dense?",
+    ),
+    "operation": (
+        "layers.Flatten()(inputs)",
+        "layers.Flatten()(layers.Lambda(lambda v: INVERSE(0 * v[..., 0]))(inputs))",
+        "Input is not invertible",
+        "",
+    ),
     "name": ("Model(inputs, ", "Model(inputz, ", "NameError: name 'inputz'", "Did you mean inputs?"),
     "module": ("import numpy as np", "import numpi as np", "No module named 'numpi'", ""),
     "lr": ("Adam(0.01)", "Adam(lr=0.01)", "not recognized: {'lr'", "learning_rate"),
@@ -65,6 +79,14 @@ def test_the_line_is_shown_with_a_hint(name, here):
 
 
 REFUSED = {  # what stands in the file, what is written instead, and what is said of it
+    "a misspelt loss": ('="sparse_categorical_c', '="sparse_categoricl_c', "Did you mean sparse_categorical_cross"),
+    "a misspelt metric": ('"accuracy"', '"accurcy"', "identifier: accurcy. Did you mean accuracy?"),
+    "another metric": ('"accuracy"', '"accuracy", "Precision"', "compile_model: the loss or metrics do not take"),
+    "another accuracy": ('"accuracy"', '"accuracy", "categorical_accuracy"', "categorical_accuracy would be 0.25 if"),
+    "other inputs": ("keras.Input((8, 8, 1))", "keras.Input((8, 9, 1))", "build: the model does not take the inputs"),
+    "an index": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Embedding(2, 2)(inputs))", "is not in [0, 2)"),
+    "a list": ("callbacks=callbacks", "callbacks=[Watches()]", "callbacks= takes a function, and is a list. Name the"),
+    "a built model": ("build=build", "build=build()", "build= takes a function, and is a Functional. Name the"),
     "no model": ("    return keras.Model(inputs, outputs)", "", "build returns None, and no model whose"),
     "a fixed batch": ("keras.Input((8, 8, 1))", "keras.Input(batch_shape=(16, 8, 8, 1))", "batches of 16"),
     "unknown inputs": ("keras.Model(inputs, outputs)", "keras.Sequential([layers.Dense(4)])", "built=False>, and no"),
@@ -84,7 +106,7 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "decay": ("Adam(0.01)", "Adam(0.01, decay=1e-4)", "Argument `decay` is no longer supported"),
     "input_dim": ("layers.Dense(units", "layers.Dense(units, input_dim=64", "Do not pass an `input_shape`/`input_dim`"),
 }  # fmt: skip
-WARNED = ("softmax twice", "no softmax", "decay", "input_dim")
+WARNED = ("another accuracy", "softmax twice", "no softmax", "decay", "input_dim")
 
 
 @pytest.mark.parametrize("name", REFUSED)

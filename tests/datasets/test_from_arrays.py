@@ -130,10 +130,10 @@ def test_labels_that_are_text_are_classes_by_their_names(made):
 
 
 @pytest.mark.parametrize("split", SETS)
-@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, 1e39])  # the last is infinite as float32
 @pytest.mark.parametrize("which", ["x", "y"])
 def test_what_is_no_finite_number_is_named_by_array_row_and_count(split, bad, which):
-    array = X + 0.3
+    array = X.astype(float) + 0.3
     array[[7, 7, 9], [1, 0, 1]] = bad
     said = "holds NaN, infinite or masked values in {} of 24 rows, the first in row {}, column 0"
     with pytest.raises(UserError, match=f"^mine: {which}_{split} {said.format(2, 7)}"):
@@ -154,8 +154,8 @@ WRONG = [
         "x_train holds NaN, infinite or masked values in 18 of 24 rows, the .* row 6",
     ),
     ((X, np.ma.masked_equal(Y, 2), X, Y), {}, "y_train holds NaN, infinite or masked values in 8 of 24 rows"),
-    ((X, Y, X, np.ma.masked_array(TEXT[Y], Y == 2)), {}, "y_test holds <U6, expected numbers"),
-    ((X, Y, X.astype(np.longdouble), Y), {}, "x_test holds float128, expected numbers"),
+    ((X, Y, X, np.ma.masked_array(TEXT[Y], Y == 2)), {}, "y_test holds <U6, such as .* expected numbers"),
+    ((X, Y, X.astype(np.longdouble), Y), {}, "x_test holds float128, such as .* expected numbers"),
     ((X[:2], Y[:2], X[:2], Y[:2]), {}, "2 examples do not fill 2 splits"),
     ((X, {"a": Y, "b": Y[:7]}, X, {"a": Y, "b": Y}), {}, r"arrays of train have \[7, 24\] examples"),
     ((X, Y, X, Y), {"x_validation": X}, "y_validation is no array"),
@@ -170,19 +170,22 @@ WRONG = [
     ((X, Y, X, Y), {"class_weight": {0: 1.0}, "sample_weight": X[:, 0]}, "class_weight and sample_weight are given"),
     ((X, Y, X, Y), {"sample_weight": [X, X, X]}, "has not the structure"),
     ((X, TEXT[Y], X, np.where(Y == 2, "ill", "odd")), {}, "train has no example of 'odd'"),
+    ((X, 20 * Y, X, 20 * Y + 1), {}, "train has no example of '1', '21', '41'.*; targets that are no classes: floats"),
     ((X, TEXT[Y], X, TEXT[Y]), {"classes": ["well", "ill", "no"]}, "label '=so so' is none of the named classes"),
     ((X, Y, X, Y), {"classes": ["well", "ill", "ill "]}, "has 3 classes, and 2 different names"),
-    ((X.astype(str), Y, X.astype(object), Y), {}, "x_test holds object, expected numbers"),
+    ((X.astype(str), Y, np.where(X == 5, None, X), Y), {}, "x_test holds object, such as None in row 5, expected num"),
+    ((X, Y, X.astype(object), Y[:0].astype(object)), {}, "x_test holds object, such as 0.0 in row 0, expected numb"),
+    ((X, np.where(Y == 1, "odd", Y.astype(object)), X, Y), {}, "y_train holds object, such as 'odd' in row 1, expec"),
     *(
-        ((X, Y.astype(kind), X, Y), {}, f"y_train holds {kind}, expected numbers")
+        ((X, Y.astype(kind), X, Y), {}, f"y_train holds {kind}, such as .* in row 0, expected numbers")
         for kind in ("complex64", "timedelta64")
     ),
     ((X, Y, X, Y), {"classes": [1, 2, 3]}, r"classes is \[1, 2, 3\], expected a list of names"),
     ((X, Y, X, Y), {"classes": {"well"}}, "classes is {'well'}, expected a list of names"),  # a set has no order
     ((X, Y, X, Y), {"classes": np.array(["a", "b", "c"])}, "classes is array.*expected a list of names"),
-    ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, expected numbers"),
+    ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, such as None in row 0, expected numbers"),
     ((X, Y, X, Y), {"class_weight": {0: np.nan}}, "class_weight holds NaN"),
-    ((X, Y, X, Y), {"sample_weight": TEXT[Y]}, "sample_weight holds <U6, expected numbers"),
+    ((X, Y, X, Y), {"sample_weight": TEXT[Y]}, "sample_weight holds <U6, such as .* in row 0, expected numbers"),
 ]
 
 

@@ -252,12 +252,12 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_no_such_model(tmp_pat
         loss = lambda labels, probabilities: keras.ops.sum(probabilities, axis=-1) * float("nan")  # noqa: E731
         model.compile("adam", loss, metrics=["accuracy"])
 
-    with pytest.raises(UserError, match=r"became nan by step 32 of epoch 1\. Lower --learning-rate"):
+    with pytest.raises(UserError, match=r"became nan by step 32 of epoch 1\. Lower the learning rate"):
         keraskit.run(dataclasses.replace(load_recipe("mlp"), compile=no_number), output_dir=tmp_path, xla="off", **MLP)
     folder = RunFolder(only(tmp_path))
     assert folder.read_json("run.json")["status"] == "failed" and not (folder.path / "model.keras").exists()
     page = (folder.path / "report.html").read_text().partition("</header>")[0]
-    assert "this run failed" in page and "became nan by step 32 of epoch 1. Lower --learning-rate" in page
+    assert "this run failed" in page and "became nan by step 32 of epoch 1. Lower the learning rate" in page
     assert "0 of 3 epochs are done" in page and f"keraskit resume {folder.path}" in page
     assert "became nan" in listing.table([tmp_path])[0][0][listing.HEAD.index("result")]
 

@@ -69,7 +69,7 @@ def _plain(image: Image.Image, bits: int) -> Image.Image:
     if image.mode[0] in "IF":  # grey with more than 8 bits; Pillow's own conversion would clip
         values = np.asarray(image)
         if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65_535:
-            raise BadPicture(f"has {values.dtype} from {values.min():,} to {values.max():,}; save it with 8 or 16 bits")
+            raise BadPicture(f"has {values.dtype}, beyond 16 bits; save it with 8 or 16 bits")
         grey = (values >> (bits - 8)).clip(0, 255)
         grey[values == image.info.get("transparency", -1)] = 255
         return Image.fromarray(grey.astype(np.uint8))

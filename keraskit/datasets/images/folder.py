@@ -72,7 +72,7 @@ class Pictures:
         dropped = f"left out of training: {tested.sum():,} exact copies of examples in validation or test"
         notes = [dropped] * bool(tested.any()) + splitting.copies({split: prints[each] for split, each in rows.items()})
         present = {split: labels[each] for split, each in rows.items()}
-        notes += [] if self.limit else splitting.check_classes(present, self.classes, where)
+        notes += [] if self.limit else splitting.check_classes(present, self.classes, "; ".join([str(where), *notes]))
         notes.append(f"split: {self.layout.how}")
         notes += [f"left out {len(bad):,} that cannot be used: {listed(bad)}"] if bad else []
         notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits < 16 else []

@@ -74,6 +74,9 @@ def arrange(
     if lost and any(len(rest) > 1 for _, rest in places.values()):
         problem = f"{where}: the folder {min(lost)} has no picture that can be read"
         raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
+    below = {(rest[0], rest[1]) for _, rest in places.values() if len(rest) > 2}
+    if any(one.lower() in FOLDERS and one != two and (two, kind) in below for one, kind in below for two in classes):
+        raise UserError(f"{where}: {', '.join(classes)} look like splits.", "Call these train, validation and test.")
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
     ready = bool(parts[0]) and len(parts[0]) < len(pairs)

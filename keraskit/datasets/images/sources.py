@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 import shlex
 import zipfile
 from collections import defaultdict
@@ -18,7 +17,6 @@ from keraskit.errors import UserError
 ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic .heif .avif".split())  # noqa: SIM905
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
-LEAVES = re.compile(r"/|[^/]*:|(.*/)?\.\.(/|\Z)", re.DOTALL)  # names in an archive that would lead out of its folder
 RUN = "run.json"  # marks a run folder, which is never data
 HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
@@ -32,8 +30,7 @@ class Folder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, every, seen, links = root, list[str](), set[str](), [str(root)]
-        runs = dict[str, str]()
+        self.root, every, seen, links, runs = root, list[str](), set[str](), [str(root)], dict[str, str]()
         for link in links:  # to folders; each real folder is read once
             for folder, folders, files in os.walk(link):
                 real = os.path.realpath(folder)
@@ -58,12 +55,12 @@ class Archive:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        with explained(f"{root} is no zip archive that can be read", "Fetch or copy it again."):
+        with explained(f"{root} is no zip archive that can be read", "Fetch it again, or unpack it."):
             self._zip = _opened(root)
-        self._members = {each.filename.replace("\\", "/"): each for each in self._zip.infolist()}
+        names = (each.filename.replace("\\", "/").rpartition(":/")[2].lstrip("/") for each in self._zip.infolist())
+        self._members = dict(zip(names, self._zip.infolist(), strict=True))
         full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members}  # folders that are not empty
-        leaving = {name: "leads out of the archive" for name in self._members if LEAVES.match(name)}
-        self.names, self.skipped = _sorted_out((n for n in self._members if n not in full | leaving.keys()), leaving)
+        self.names, self.skipped = _sorted_out((name for name in self._members if name not in full), {})
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
@@ -87,8 +84,7 @@ def refuse_pictures(path: Path) -> None:
     """Raise UserError for a folder or zip archive of images, for a recipe that reads arrays."""
     if (path.suffix.lower() == ".zip" or path.is_dir()) and (names := open_files(path).names):
         problem = f"{path} holds {len(names):,} pictures in files, and this recipe reads arrays"
-        command = f"`keraskit run cats_dogs --data-dir {shlex.quote(str(path))}`"
-        raise UserError(f"{problem}.", f"cats_dogs is for such pictures, of any classes: {command}")
+        raise UserError(f"{problem}.", f"For any classes: `keraskit run cats_dogs --data-dir {shlex.quote(str(path))}`")
 
 
 def find(words: Sequence[str | Path]) -> list[Path]:

@@ -49,7 +49,8 @@ def _goes_by_example(operation: Any) -> bool:
 
 def _is_mean(loss: Any) -> bool:
     """Whether a loss is a built-in Keras loss that is the mean over examples."""
-    loss = keras.losses.get(loss)
+    with contextlib.suppress(ValueError):  # of a name that is unknown, as the first step will tell
+        loss = keras.losses.get(loss)
     made = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
     each = getattr(loss, "axis", -1) == -1 and getattr(loss, "ignore_class", None) is None

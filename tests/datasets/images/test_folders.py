@@ -51,13 +51,13 @@ def photographs(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_an_archive_is_read_in_place_and_paths_that_leave_are_passed_over(tmp_path):
+def test_an_archive_is_read_in_place_and_no_path_leaves_it(tmp_path):
     names = ["train/cat.0.jpg", "../../escape.jpg", "/absolute.jpg", "C:/drive.jpg", "train/notes.txt", "train/犬.jpg"]
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
         for name in (*names, "__MACOSX/train/cat.0.jpg", "train/.hidden.jpg", "old\\windows.jpg"):
             file.writestr(name, picture())
     found = Archive(tmp_path / "pets.zip")
-    assert found.names == ["train/cat.0.jpg", "train/犬.jpg", "old/windows.jpg"]
+    assert found.names == ["train/cat.0.jpg", "absolute.jpg", "drive.jpg", "train/犬.jpg", "old/windows.jpg"]
     assert found.read("old/windows.jpg") == picture()
     assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
 
@@ -224,6 +224,15 @@ def test_a_class_that_training_lacks_is_refused_before_anything_is_decoded():
     says = r"train has no example of 'apple'\. A class has one name in all splits, capitals"
     with pytest.raises(UserError, match=says):
         arrange([*names, *(f"{split}/berry/{i}.jpg" for split in ("train", "val") for i in range(9))], "here")
+
+
+@pytest.mark.parametrize("kinds", [("train", "dev"), ("Test", "eval", "fit")])
+def test_folders_that_are_splits_by_other_names_are_no_classes(kinds):
+    names = [f"{kind}/{each}/{i}.jpg" for kind in kinds for each in "ab" for i in range(9)]
+    with pytest.raises(UserError, match=r"look like splits\. Call these train, validation and test"):
+        arrange(names, "here")
+    others = [*names_of(("train", "bus"), 9), "train/steam/1.jpg", "bus/2020/1.jpg"]
+    assert arrange(others, "here").classes == ("bus", "train")  # vehicles
 
 
 @pytest.mark.parametrize("above", ["", "train/"])
