@@ -74,7 +74,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("predict {run} nothing*", "does not exist"),
     ("predict . digit.png", "has no run.json"),
     ("predict {run} digit.png --invert maybe", 'Choose from: "auto", "yes", "no"'),
-    ("predict {run} none.npy", "There is no"),
+    ("predict {run} none.npy", "none.npy: No such file or directory."),
     ("explain {run}", "No pictures are named"),
     ("explain {run} gone.png", "gone.png does not exist"),
     ("explain {run} note.png", "note.png is no picture"),
