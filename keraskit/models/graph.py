@@ -20,7 +20,6 @@ from keraskit.files import atomic
 WIDE = 120  # characters
 DEEP = 16  # layers from which on blocks are drawn as one box
 BLOCK = re.compile(r"(.*?block_?\d+[a-z]?)_")  # as Keras's applications name their layers
-FORMATS = (".svg", ".png", ".jpg", ".dot")
 
 
 def layout_program() -> str | None:
@@ -59,8 +58,6 @@ def draw(model: keras.Model, *paths: Path, blocks: bool = False) -> None:
     arrows = [(homes[edge.get_source()], homes[edge.get_destination()]) for edge in graph.get_edges()]
     lines += [f"{json.dumps(a)} -> {json.dumps(b)} [arrowsize=0.6]" for a, b in dict.fromkeys(arrows) if a != b]
     for path in paths:
-        if path.suffix not in FORMATS:
-            raise UserError(f"{path} does not end in one of {', '.join(FORMATS)}.", "Rename it.")
         text = "\n".join([*lines, "}"]).encode()
         done = subprocess.run([program, f"-T{path.suffix[1:]}"], input=text, capture_output=True)
         if done.returncode:

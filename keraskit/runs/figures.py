@@ -22,7 +22,7 @@ from keraskit.runs.predictions import SplitPredictions
 
 SHOWN = 32
 PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report shows them all
-SMALL, LARGEST = 64, 160  # pixels per side: pictures up to SMALL are stored unchanged, larger ones as thumbnails
+SMALL, LARGEST = 64, 160  # pixels per side: pictures up to SMALL are stored unchanged, most larger ones as thumbnails
 TYPES = {"*/captions": "U1", "*/title": "U1", "*": "u1"}  # for `read_arrays`; pictures are bytes of PNG and JPEG
 WHOLE = 8  # mistakes, and correct predictions, stored in full size for `explain`
 
@@ -39,7 +39,8 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
         file = f"\n{Path(split.names[i]).name}" if split.names is not None else ""
         line = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
         captions.append(f"true {classes[split.labels[i]]}\n{line}{file}")
-    title = f"The most confident of {counted(len(wrong), 'mistake')} on {split.size:,} test examples"
+    title = f"{counted(len(wrong), 'mistake')} on {split.size:,} test examples"
+    title = f"The most confident of {title}" if len(wrong) > SHOWN else title
     return {
         "mistakes": Sheet(split.pictures(worst), captions, title),
         "right": Sheet(split.pictures(right), [classes[split.labels[i]] for i in right], "Right predictions"),
@@ -106,13 +107,13 @@ def read(folder: RunFolder) -> dict[str, Sheet]:
 
 
 def _encoded(picture: np.ndarray, whole: bool) -> bytes:
-    """Encode as PNG if small or `whole`, else as a JPEG thumbnail."""
+    """Encode as PNG if small, else as JPEG: `whole` in full size, else a thumbnail."""
     image, file = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture), io.BytesIO()
-    if whole or max(image.size) <= SMALL:
+    if max(image.size) <= SMALL:
         image.save(file, "PNG", optimize=True)
     else:
-        image.thumbnail((LARGEST, LARGEST))
-        image.save(file, "JPEG", quality=88)
+        image.thumbnail(image.size if whole else (LARGEST, LARGEST))
+        image.save(file, "JPEG", quality=95 if whole else 88)
     return file.getvalue()
 
 

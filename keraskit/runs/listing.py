@@ -195,7 +195,5 @@ def write_page(
         link = Path(os.path.relpath(report, target.absolute().parent)).as_posix() if report.is_file() else ""
         rows.append((link, cells))
     drawn = [image(chart, "Learning curves; the table has their best values.") for chart in charts]
-    page = render(
-        "table_page.html", title=title, head=head, rows=rows, numbers=numbers, sentences=sentences, charts=drawn
-    )
-    write_text(target, page)
+    shown = {"title": title, "head": head, "rows": rows, "numbers": numbers, "sentences": sentences, "charts": drawn}
+    write_text(target, render("runs/table_page.html", **shown))

@@ -228,10 +228,11 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
         of_mean = np.square(means[name].reshape(-1) - targets).mean(axis=1)
         squared = np.square(predictions - targets).mean(axis=1)
         absolute, least = (np.abs(each - targets).mean(axis=1) for each in (predictions, means[name].reshape(-1)))
+        error = "error {:.4g} (95% interval {:.4g} to {:.4g})".format
         sentences.append(
-            f"{name + ': ' if name else ''}mean absolute error {_mean(absolute)}, mean squared error {_mean(squared)}, "
-            f"of {len(targets):,} test examples. Always predicting the training mean has {least.mean():.4g} and "
-            f"{of_mean.mean():.4g}."
+            f"{name + ': ' if name else ''}mean absolute {error(*mean_interval(absolute))}, mean squared "
+            f"{error(*mean_interval(squared))}, of {len(targets):,} test examples. Always predicting the training mean "
+            f"has {least.mean():.4g} and {of_mean.mean():.4g}."
         )
         far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean()))
         if (worse := squared - of_mean).mean() >= 0:
@@ -244,8 +245,3 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     """Return the mean of values, shape (n,), and its 95 % interval, cut off at 0."""
     mean, half = float(values.mean()), Z * float(values.std(ddof=1)) / math.sqrt(len(values))
     return mean, max(0.0, mean - half), mean + half
-
-
-def _mean(values: np.ndarray) -> str:
-    """Format the mean of non-negative values with its 95 % interval."""
-    return "{:.4g} (95% interval {:.4g} to {:.4g})".format(*mean_interval(values))

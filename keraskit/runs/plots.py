@@ -163,7 +163,7 @@ def reliability(found: Calibration) -> Figure:
     axes.plot(found.confidence, found.accuracy, "o", color=TRAIN, markersize=4)
     axes.plot([0, 1], [0, 1], ":", color=MARK, label="as sure as right")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.legend(fontsize=9, loc="upper left", frameon=False)
+    axes.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     return figure
 
 

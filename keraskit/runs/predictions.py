@@ -63,13 +63,12 @@ class SplitPredictions:
 
 def kept(found: SplitPredictions) -> SplitPredictions:
     """Drop arrays too large for the file; cast bfloat16 to float32."""
-
-    def small(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        fitting = {name: array for name, array in arrays.items() if array.nbytes * len(arrays) <= MOST_BYTES}
-        return {name: a.astype("f4") if a.dtype.kind == "V" else a for name, a in fitting.items()}
-
-    targets, predictions = small(found.targets), small(found.predictions)
-    return SplitPredictions(found.labels, targets, predictions, found.names)
+    targets, predictions = (
+        {name: array for name, array in arrays.items() if array.nbytes * len(arrays) <= MOST_BYTES}
+        for arrays in (found.targets, found.predictions)
+    )
+    cast = {name: array.astype("f4") if array.dtype.kind == "V" else array for name, array in predictions.items()}
+    return SplitPredictions(found.labels, targets, cast, found.names)
 
 
 def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:

@@ -27,7 +27,7 @@ def write_report(folder: RunFolder, **known: str) -> None:
     rows, test = folder.read_history(), predictions.read(folder)
     graph = _found(folder, "architecture.svg")
     page = render(
-        "report.html",
+        "runs/report.html",
         run=run,
         beyond=BEYOND,
         number=metrics.number,
@@ -49,10 +49,10 @@ def write_report(folder: RunFolder, **known: str) -> None:
     folder.write_text(REPORT, page)
 
 
-def render(name: str, package: str = "keraskit.runs", **values: Any) -> str:
-    """Render a package's Jinja template; values are escaped in HTML only."""
+def render(name: str, **values: Any) -> str:
+    """Render a Jinja template, by its path without suffix; values are escaped in HTML only."""
     escaped = select_autoescape(["html.jinja"], default=False)
-    environment = Environment(loader=PackageLoader(package, "."), autoescape=escaped, trim_blocks=True)
+    environment = Environment(loader=PackageLoader("keraskit", "."), autoescape=escaped, trim_blocks=True)
     return environment.get_template(f"{name}.jinja").render(**values)
 
 

@@ -96,13 +96,13 @@ def test_a_verdict_in_words_says_of_whom_how_much_and_beside_what():
     named = np.eye(2)[np.where(np.arange(100) < 70, labels, 1 - labels)]
     said, better = verdict.in_words({"classes": ["a", "b"]}, SplitPredictions(labels, {"": labels}, {"": named}))
     assert said == (
-        "Of 100 examples that it had never seen, it names 70.0% correctly; of others like them expect 60.4% to 78.1%. "
-        "Always giving the most frequent answer would be right for 60.0%."
+        "On 100 examples that it had never seen, it names 70.0% correctly (on others like them, expect 60.4% to "
+        "78.1%), where always giving the most frequent answer would be right for 60.0%."
     )
     assert better
     same = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[[0] * 100]})
     said, better = verdict.in_words({"classes": ["a", "b"]}, same)
-    assert said.endswith("right for 60.0%, which these examples cannot tell from it.") and not better
+    assert said.endswith("right for 60.0%, and these examples cannot tell the two apart.") and not better
     y = np.linspace(0, 1, 100)[:, None]
     values = SplitPredictions(None, {"": y}, {"": y + 0.1})
     said, better = verdict.in_words({"training_means": {"": 0.5}}, values)

@@ -14,7 +14,11 @@ from keraskit.runs import figures, report
 from keraskit.runs.opening import open_run
 
 FAR = 1_000  # where a scale is measured: nearer, a large offset would leave few of its digits
-MOST_WEIGHTS = 10_000_000  # a page of 27 MB
+MOST_WEIGHTS = 10_000_000  # a page of 10 MB, or of 27 MB
+FINE_WEIGHTS = 1_300_000  # up to which float16 in base64 keeps a page below 4 MB
+LARGE = 8_000  # weights of a kernel that is rounded to levels in larger models
+CHARACTERS = "".join(each for each in map(chr, range(32, 127)) if each not in "\"&'<>\\")  # as they are in JSON in HTML
+LEVELS = len(CHARACTERS) // 2  # of a weight above zero, and below: 44
 KINDS = (  # layers that demo_network.js has, besides those that scale and offset each value
     *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
     *("ZeroPadding2D", "LSTM", "Concatenate", "Add", "Activation", "ReLU", "Resize"),
@@ -45,13 +49,17 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     x = opened.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]))
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
     place(opened.classifier(x), layers, known)
+    normalised = any(len(set(layer.get("scale", ()))) > 1 for layer in layers[hidden:])
+    coarse = weights > FINE_WEIGHTS and not normalised  # moves a plain network's answers by 0.004, MobileNet's by 0.5
+    for layer in layers:
+        layer["weights"] = [_text(array, coarse) for array in layer.get("weights", [])]
     described = {
         **{"size": inputs.size, "channels": inputs.channels, "digits": as_mnist(inputs, opened.trained)},
         **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.facts["classes"]},
-        **{"hidden": hidden, "layers": layers},
+        **{"hidden": hidden, "layers": layers, "characters": CHARACTERS},
     }
-    values = {"run": opened.facts, "parameters": weights, "sheets": figures.read(opened.folder), "image": report.image}
-    page = report.render("demo.html", "keraskit.tools.demo", described=described, **values)
+    values = {"run": opened.facts, "parameters": weights, "coarse": coarse, "sheets": figures.read(opened.folder)}
+    page = report.render("tools/demo/demo.html", described=described, image=report.image, **values)
     write_text(output := output or opened.folder.path / "demo.html", page)
     return output
 
@@ -76,7 +84,7 @@ def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> i
 
 
 def _described(operation: Any, node: Any) -> dict[str, Any]:
-    """Describe a layer: class, settings and weights, little-endian float16 in base64. `node` is a call of it."""
+    """Describe a layer: class, settings and weights. `node` is a call of it."""
     kind, inputs = type(operation).__name__, node.input_tensors
     if len(inputs) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(node)):
         return {"kind": "Affine", **found}
@@ -87,11 +95,10 @@ def _described(operation: Any, node: Any) -> dict[str, Any]:
     enlarged = kind != "Resize" or (shapes[0] <= shapes[1] and shapes[0][2] == 1)
     if None in sum(shapes, ()) or (kind == "Add" and len(set(shapes)) > 1) or not enlarged:
         odd.append(f"sizes {shapes}")
-    arrays = [array.astype("<f2") for array in (operation.get_weights() if own else [])]
-    odd += [] if all(np.isfinite(array).all() for array in arrays) else ["weights above 65,504"]
+    weights = operation.get_weights() if own else []
+    odd += [] if all(np.isfinite(array.astype("f2")).all() for array in weights) else ["weights above 65,504"]
     if odd or kind not in KINDS:
         raise UserError(f"No page can compute the layer {operation.name} ({', '.join([kind, *odd])}).")
-    weights = [base64.b64encode(array.tobytes()).decode() for array in arrays]
     return {"kind": kind, "weights": weights, **{name: config[name] for name in SETTINGS if name in config}}
 
 
@@ -109,3 +116,15 @@ def _affine(node: Any) -> dict[str, list[float]] | None:
     found = np.stack([scale, offset]).reshape(2, -1, shape[-1])
     found = found[:, :1] if (found == found[:, :1]).all() else found
     return {"scale": found[0].ravel().tolist(), "offset": found[1].ravel().tolist()}
+
+
+def _text(weights: np.ndarray, coarse: bool = False) -> str | list[Any]:
+    """Encode as float16 in base64; if `coarse`, large kernels as a scale for each unit and a character for each weight.
+
+    In base64 a byte for each weight would be a third larger, and trained weights hardly compress.
+    """
+    if not coarse or weights.size < LARGE:
+        return base64.b64encode(weights.astype("<f2").tobytes()).decode()
+    scale = (np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0) / LEVELS).clip(1e-7).astype("f2")  # above zero
+    levels = np.clip((weights / scale.astype("f4")).round(), -LEVELS, LEVELS).astype(int)
+    return [_text(scale), "".join(np.array([*CHARACTERS])[LEVELS + levels.ravel()])]

@@ -29,15 +29,13 @@ function sigmoid(v) {
 const size = shape => shape.reduce((a, b) => a * b, 1);
 const last = shape => shape[shape.length - 1];
 
-// Where a window begins that slides over `from` pixels to make `to`; "same" puts the odd pixel of its margin behind.
-function margin(padding, from, to, window, stride) {
-  return padding === "same" ? Math.max((to - 1) * stride + window - from, 0) >> 1 : 0;
-}
-
 // Calls visit(output's offset, input's offset, place in the window) for each pixel that a window covers in a picture.
+// "same" puts the odd pixel of its margin behind.
 function slide(input, shape, [high, wide], [down, right], padding, visit) {
   const [height, width, channels] = input.shape, [rows, columns, filters] = shape;
-  const top = margin(padding, height, rows, high, down), left = margin(padding, width, columns, wide, right);
+  const margin = (from, to, window, stride) =>
+    padding === "same" ? Math.max((to - 1) * stride + window - from, 0) >> 1 : 0;
+  const top = margin(height, rows, high, down), left = margin(width, columns, wide, right);
   for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++)
     for (let i = 0; i < high; i++) for (let j = 0; j < wide; j++) {
       const y = row * down + i - top, x = column * right + j - left;
@@ -111,11 +109,8 @@ const kinds = {
     const [sums, counts] = pooled(layer, x, 0, (a, b) => a + b);
     return sums.map((sum, i) => sum / counts[i]);
   },
-  GlobalAveragePooling2D({shape}, [x]) {
-    const channels = size(shape), pixels = x.data.length / channels, out = new Float32Array(channels);
-    for (let i = 0; i < x.data.length; i++) out[i % channels] += x.data[i];
-    return out.map(sum => sum / pixels);
-  },
+  GlobalAveragePooling2D: (_, [x]) =>
+    kinds.AveragePooling2D({shape: [1, 1, last(x.shape)], pool_size: x.shape, strides: [1, 1], padding: "valid"}, [x]),
   ZeroPadding2D({shape, padding: [[top], [left]]}, [x]) {
     const [height, width, channels] = x.shape, out = new Float32Array(size(shape));
     for (let y = 0; y < height; y++) {
@@ -163,17 +158,20 @@ const kinds = {
     resize({width: x.shape[1], height: x.shape[0], data: x.data}, shape[1], shape[0], bilinear).data,
 };
 
-// What 16 bits mean as a finite float16: sign, exponent of 5 bits, fraction of 10.
-const halves = Float32Array.from({length: 65536}, (_, bits) => {
-  const exponent = bits >> 10 & 31, fraction = (bits & 1023) / 1024;
-  return (bits >> 15 ? -1 : 1) * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
-});
-
-// Layers with weights as numbers: they come as little-endian float16 in base64.
-function withWeights(layers) {
+// Layers with weights as numbers: they come as little-endian float16 in base64, or as a scale for each output unit and a
+// character for each weight, the middle one for zero.
+function withWeights({layers, characters}) {
+  const level = Object.fromEntries([...characters].map((each, i) => [each, i - (characters.length - 1) / 2]));
   const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-  const numbers = text => Float32Array.from(new Uint16Array(bytes(text).buffer), bits => halves[bits]);
-  return layers.map(layer => ({...layer, weights: layer.weights?.map(numbers)}));
+  const numbers = text => {  // the bits of a float16 in their places of a float32, where the exponent is 112 less
+    const halves = new Uint16Array(bytes(text).buffer);
+    const bits = Uint32Array.from(halves, half => (half & 0x8000) << 16 | (half & 0x7fff) << 13);
+    return new Float32Array(bits.buffer).map(v => v * 2 ** 112);
+  };
+  const rounded = ([scales, text], scale = numbers(scales)) =>
+    Float32Array.from(text, (each, i) => level[each] * scale[i % scale.length]);
+  const read = weights => typeof weights === "string" ? numbers(weights) : rounded(weights);
+  return layers.map(layer => ({...layer, weights: layer.weights.map(read)}));
 }
 
 // What every layer makes of a picture, whose pixels are from 0 to 255: a list of {shape, data}, and of an LSTM {states}.

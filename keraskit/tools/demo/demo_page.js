@@ -15,7 +15,7 @@ function startWorker() {
   const code = ["network", "pictures"].map(name => document.querySelector(`[data-name="${name}"]`).textContent);
   code.push(`let run, layers;
     onmessage = ({data}) => {
-      if (data.run) [run, layers] = [data.run, withWeights(data.run.layers)];
+      if (data.run) [run, layers] = [data.run, withWeights(data.run)];
       else postMessage(answer(run, layers, data.image, data.drawn));
     };`);
   const made = new Worker(URL.createObjectURL(new Blob(code, {type: "text/javascript"})));
@@ -51,7 +51,7 @@ function clear() {
   photo.dataset.shown = "";
   $("slate").classList.remove("used");
   [next, stale] = [null, busy];
-  nothing();
+  show(null);
 }
 
 function draw() {
@@ -146,31 +146,20 @@ function lay() {
 
 let latest = null;
 
-// Before there is a picture: everything is dark.
-function nothing() {
-  latest = null;
-  document.body.classList.remove("lit");
-  $("verdict").className = "unsure";
-  const [big, share] = $("verdict").children;
-  [big.textContent, big.className, share.textContent] = ["?", "", ""];
-  $("note").textContent = $("time").textContent = "";
-  bars(run.classes.map(() => 0));
-  paint();
-}
-
+// What the network made of a picture; before there is one, everything is dark.
 function show(found) {
   latest = found;
-  const values = [...last(found.made).data];
+  const values = found ? [...last(found.made).data] : run.classes.map(() => 0);
   const probabilities = values.length === 1 ? [1 - values[0], values[0]] : values;
-  const best = probabilities.indexOf(Math.max(...probabilities)), name = run.classes[best], sure = probabilities[best];
+  const sure = Math.max(...probabilities), name = found ? run.classes[probabilities.indexOf(sure)] : "?";
   const [big, share] = $("verdict").children;
-  [big.textContent, big.className, share.textContent] = [name, name.length > 2 ? "word" : "", percent(sure)];
+  [big.textContent, big.className, share.textContent] = [name, name.length > 2 ? "word" : "", found && percent(sure)];
   $("verdict").className = sure < 0.5 ? "unsure" : "verdict";
-  const done = found.note && `${found.note[0].toUpperCase()}${found.note.slice(1)}.`;
-  $("note").textContent = [known, done].join(" ");
-  $("time").textContent = `Computed in ${Math.max(1, Math.round(found.milliseconds))} ms.`;
+  const done = found?.note && `${found.note[0].toUpperCase()}${found.note.slice(1)}.`;
+  $("note").textContent = found && [known, done].join(" ");
+  $("time").textContent = found && `Computed in ${Math.max(1, Math.round(found.milliseconds))} ms.`;
   bars(probabilities);
-  document.body.classList.add("lit");
+  document.body.classList.toggle("lit", Boolean(found));
   paint();
 }
 
@@ -197,9 +186,9 @@ function paint() {
     const made = latest?.made[i], still = layer.kind === "LSTM" ? [1, last(layer.shape)] : layer.shape;
     const shape = made ? made.states?.shape ?? layer.shape : still;
     const data = made?.states?.data ?? made?.data ?? new Float32Array(size(shape));
-    if (shape.length === 3) paintMaps(canvas, shape, data, room);
+    if (shape.length === 3) paintTiles(canvas, shape, data, room, MAPS);
     else if (shape.length === 2) paintSequence(canvas, shape, data, room);
-    else paintUnits(canvas, data, room);
+    else paintTiles(canvas, [1, 1, data.length], data, room, UNITS);
   }
   paintSeen();
 }
@@ -212,7 +201,7 @@ function paintSeen() {
 }
 
 lay();
-nothing();
+show(null);
 if (ink) draw();
 takePictures();
 addEventListener("resize", paint);

@@ -1,6 +1,7 @@
 // How numbers become pictures, in the page's own colours: maps are tiles, units are cells, time runs to the right.
 
-const TILES = 240, UNITS = 70;  // pixels of height, about, that all maps of a layer take, and all units
+// How high all tiles of a layer are, about, and how wide one of them is at least and at most, in pixels.
+const MAPS = {high: 240, least: 18, most: 120}, UNITS = {high: 70, least: 6, most: 22};
 
 // 511 colours, from orange over the page's own for zero to blue, and the strongest on to its ink, as 32 bits each.
 let palette;
@@ -50,10 +51,9 @@ function inLine(count, side, room) {
 }
 
 // The channels as tiles.
-function paintMaps(canvas, [height, width, channels], data, room) {
-  const most = Math.min(120, Math.max(18, Math.sqrt(TILES * room / channels)));
-  const columns = inLine(channels, most, room), tile = Math.min(120, room / columns) - 2;
-  const high = tile * height / width;
+function paintTiles(canvas, [height, width, channels], data, room, {high: all, least, most}) {
+  const columns = inLine(channels, Math.min(most, Math.max(least, Math.sqrt(all * room / channels))), room);
+  const tile = Math.min(most, room / columns) - 2, high = tile * height / width;
   const brush = sized(canvas, columns * (tile + 2) - 2, Math.ceil(channels / columns) * (high + 2) - 2);
   const colours = coloured(data), one = new Uint32Array(width * height);
   const canvasOfOne = new OffscreenCanvas(width, height);
@@ -62,20 +62,6 @@ function paintMaps(canvas, [height, width, channels], data, room) {
     for (let k = 0; k < one.length; k++) one[k] = colours[k * channels + c];
     const left = c % columns * (tile + 2), top = Math.floor(c / columns) * (high + 2);
     brush.drawImage(bitmap(one, width, height, canvasOfOne), left, top, tile, high);
-  }
-}
-
-// Each unit a cell.
-function paintUnits(canvas, data, room) {
-  const columns = inLine(data.length, Math.min(20, Math.max(6, Math.sqrt(UNITS * room / data.length))), room);
-  const exact = room / columns, side = Math.min(22, exact < 10 ? Math.floor(exact) : exact);
-  const lines = Math.ceil(data.length / columns);
-  const brush = sized(canvas, columns * side, lines * side), colours = new Uint8Array(coloured(data).buffer);
-  for (let k = 0; k < data.length; k++) {
-    brush.fillStyle = `rgb(${colours.subarray(4 * k, 4 * k + 3).join()})`;
-    brush.beginPath();
-    brush.roundRect(k % columns * side, Math.floor(k / columns) * side, side - 1.5, side - 1.5, side / 5);
-    brush.fill();
   }
 }
 

@@ -116,8 +116,7 @@ function prepared(image, {size: [height, width], channels, digits, trained}, dra
   const brightness = sides.reduce((a, b) => a + b) / sides.length;
   const distance = v => Math.max(trained.darkest_border - v, v - trained.brightest_border, 0);
   if (distance(255 - brightness) >= distance(brightness)) return {pixels: small.data, note: ""};
-  const other = resize({...picture, data: inverted(picture.data)}, width, height, bilinear);
-  return {pixels: other.data, note: "inverted"};
+  return {pixels: inverted(small.data), note: "inverted"};
 }
 
 function colours({width, height, data}, toWidth, toHeight) {

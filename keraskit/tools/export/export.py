@@ -128,7 +128,7 @@ def write(name: str, case: Exportable, folder: Path) -> int:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     dtypes = {n: None if x.dtype.kind in "OSU" else str(x.dtype) for n, x in case.x.items()}
     values: dict[str, Any] = {"runtime": name, "about": case.about, "inputs": dtypes}
-    program = report.render("predict.py", "keraskit.tools.export", reader=inspect.getsource(decode), **values)
+    program = report.render("tools/export/predict.py", reader=inspect.getsource(decode), **values)
     files.write_text(folder / "model.json", json.dumps(case.about, indent=2, ensure_ascii=False) + "\n")
     files.write_text(folder / "predict.py", f"{program}\n")
     return size
