@@ -1,7 +1,7 @@
 // What the page does: takes strokes and pictures, asks the network in a worker of its own, and shows what it made.
 
 const $ = id => document.getElementById(id);
-const photo = $("photo"), ink = $("ink");
+const photo = $("photo"), ink = $("ink"), brush = photo.getContext("2d", {willReadFrequently: true});
 const pen = ink?.getContext("2d", {willReadFrequently: true});
 const PEN = 50;  // of the paper's 640 pixels: about as wide as MNIST's
 const MOST_PIXELS = 12e6;  // of a photograph; some browsers have no larger canvas
@@ -47,7 +47,7 @@ const strokes = () => pen.getImageData(0, 0, ink.width, ink.height);
 
 function clear() {
   pen?.clearRect(0, 0, ink.width, ink.height);
-  photo.getContext("2d").clearRect(0, 0, photo.width, photo.height);
+  brush.clearRect(0, 0, photo.width, photo.height);
   photo.dataset.shown = "";
   $("slate").classList.remove("used");
   [next, stale] = [null, busy];
@@ -93,7 +93,6 @@ async function look(source, truth) {
   }
   clear();
   const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (image.width * image.height)));
-  const brush = photo.getContext("2d");
   photo.width = Math.max(1, Math.round(image.width * scale));
   photo.height = Math.max(1, Math.round(image.height * scale));
   brush.fillStyle = "#fff";  // what is transparent lies on white
