@@ -50,7 +50,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
     place(opened.classifier(x), layers, known)
     normalised = any(len(set(layer.get("scale", ()))) > 1 for layer in layers[hidden:])
-    coarse = weights > FINE_WEIGHTS and not normalised  # moves a plain network's answers by 0.004, MobileNet's by 0.5
+    coarse = weights > FINE_WEIGHTS and not normalised  # moves a plain network's answers by 0.01, MobileNet's by 0.5
     for layer in layers:
         layer["weights"] = [_text(array, coarse) for array in layer.get("weights", [])]
     described = {
