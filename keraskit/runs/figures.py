@@ -39,8 +39,7 @@ def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> d
         file = f"\n{Path(split.names[i]).name}" if split.names is not None else ""
         line = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
         captions.append(f"true {classes[split.labels[i]]}\n{line}{file}")
-    title = f"{counted(len(wrong), 'mistake')} on {split.size:,} test examples"
-    title = f"The most confident of {title}" if len(wrong) > SHOWN else title
+    title = f"{len(worst)} of {counted(len(wrong), 'mistake')} on {split.size:,} test examples, most confident first"
     return {
         "mistakes": Sheet(split.pictures(worst), captions, title),
         "right": Sheet(split.pictures(right), [classes[split.labels[i]] for i in right], "Right predictions"),

@@ -14,7 +14,6 @@ from keraskit.runs import figures, manifest, metrics, plots, predictions, verdic
 from keraskit.runs.folder import REPORT, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
 
-LISTED = 200  # maximum number of classes listed
 TABLE = 20  # classes up to which confusion is a table; else the most confused pairs are listed
 PAIRS = 12
 
@@ -103,7 +102,7 @@ def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> 
         "right": int(np.trace(counts)),
         "mistakes": int(counts.sum() - np.trace(counts)),
         "head": ["class", "precision", "recall", "F1", "examples"],
-        "by_class": list(zip(classes, cells, strict=True))[:LISTED],
+        "by_class": list(zip(classes, cells, strict=True)),
         "confusion": list(zip(classes, rows, strict=True)) if few else [],
         "pairs": [] if few else [(classes[i], (classes[j], f"{count:,}")) for i, j, count in pairs],
         "sure": str(calibration),

@@ -77,9 +77,8 @@ def findings(
         if log_loss > 2 * math.log(len(classes)):  # worse than guessing: it may have diverged in the first epoch
             most = min(most, DIVERGED * math.log(len(classes)))
     if far or trained[-1] > most:
-        lower = f"train anew with a tenth of the learning rate{_rate(run)}, or less"
-        warnings = [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings]
-        return warnings, []
+        lower = "train anew with a tenth of the learning rate, or less"
+        return [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings], []
     return warnings, advice + _course(trained, held_out, resume)
 
 
@@ -127,13 +126,6 @@ def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[
         more = f" and of {len(never) - NAMED} more classes" if len(never) > NAMED else ""
         found.append(f"Recall 0: NO test example is recognised of {', '.join(never[:NAMED])}{more}.")
     return found
-
-
-def _rate(run: dict[str, Any]) -> str:
-    """Format the learning rate, or the initial one of a schedule; empty if unknown."""
-    rate = (run.get("options") or {}).get("learning_rate", (run.get("optimizer") or {}).get("learning_rate"))
-    rate = rate["config"].get("initial_learning_rate") if isinstance(rate, dict) else rate
-    return f" {rate:g}" if rate else ""
 
 
 def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]:

@@ -44,8 +44,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         raise UserError(f"{run}: its pictures have {inputs.bits} bits, and browsers read all of 16 as dark.")
     if weights > MOST_WEIGHTS:
         raise UserError(f"The model has {weights:,} weights; a page has room for {MOST_WEIGHTS:,}.", "Train a smaller.")
-    layers: list[dict[str, Any]] = []
-    known: dict[int, int] = {}
+    layers, known = list[dict[str, Any]](), dict[int, int]()
     x = opened.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]))
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
     place(opened.classifier(x), layers, known)
