@@ -77,7 +77,8 @@ def findings(
         if log_loss > 2 * math.log(len(classes)):  # worse than guessing: it may have diverged in the first epoch
             most = min(most, DIVERGED * math.log(len(classes)))
     if far or trained[-1] > most:
-        lower = "train anew with a tenth of the learning rate, or less"
+        rate = (run.get("options") or {}).get("learning_rate")
+        lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or less"
         return [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings], []
     return warnings, advice + _course(trained, held_out, resume)
 
