@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,16 @@ class Cluster:
             raise UserError(f"The workers do not agree on {', '.join(differing)}.", advice)
 
     @contextlib.contextmanager
-    def _losses(self, lost: Any = LOST) -> Iterator[None]:
+    def _losses(self, lost: Any) -> Iterator[None]:
         """Raise RunStopped if a worker is lost inside the block, also if a signal comes while TensorFlow says so."""
         try:
             yield
         except lost as error:
-            who = f"worker {self.index} of {len(self.workers)}"
-            problem = f"A worker was lost, so {who} stopped: {type(error).__name__}."
-            raise RunStopped(problem, SEE_LOG) if self.service else error from error
+            problem = f"A worker was lost; worker {self.index} of {len(self.workers)} stopped: {type(error).__name__}."
+            traceback.clear_frames(
+                error.__traceback__
+            )  # of a thread pool, which prints an error if it lives to the end
+            raise RunStopped(problem, SEE_LOG) from error
         except RuntimeError as error:
             if "REPLACED BY Stopped" in str(error):
                 raise signals.Stopped(signal.SIGTERM) from error
@@ -126,7 +129,7 @@ class Cluster:
     def together(self) -> Iterator[None]:
         """Create and fit the training copy inside this context. Raises RunStopped if a worker is lost."""
         scope = self.strategy.scope() if self.strategy else contextlib.nullcontext()
-        with repairs.fit_repaired(self.strategy), scope, self._losses():
+        with repairs.fit_repaired(self.strategy), scope, self._losses(LOST if self.service else ()):
             yield
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keraskit.datasets.array_files import explained, reading
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.runs import figures, pictures, plots, report
@@ -35,10 +36,8 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
     network = pictures.network(opened)
     shown = kept(opened) if mistakes else []
     for path in paths:
-        try:
+        with explained(f"{path} cannot be read", "Name pictures."):
             shown.append((path.name, network.read(path)[0]))
-        except (OSError, decode.BadPicture) as error:
-            raise UserError(f"{path} {error}.") from error
     sheet = write(network, shown, opened.facts["classes"], target)
     if mistakes:
         figures.pack(opened.folder, {"explained": sheet}, f"explained.{figures.PICTURES}")
@@ -50,8 +49,9 @@ def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
     sheets, chosen = figures.read(run.folder), []
     for word, sheet in (("wrong", sheets.get("mistakes")), ("right", sheets.get("right"))):
         for data, caption in list(zip(sheet.pictures, sheet.captions, strict=True))[: figures.WHOLE] if sheet else ():
-            picture = decode.pixels(decode.read(data), run.inputs.size, run.inputs.channels)
-            chosen.append((f"{word}: {caption.splitlines()[0]}", picture))
+            with reading(run.folder.path / figures.PICTURES):
+                picture = decode.pixels(decode.read(data), run.inputs.size, run.inputs.channels)
+                chosen.append((f"{word}: {caption.splitlines()[0]}", picture))
     if not chosen:
         raise UserError(f"{run.folder.path} has kept no pictures of its test.", "Name pictures in place of --mistakes.")
     return chosen

@@ -24,12 +24,7 @@ def train(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
         print(f"seed           {seed}, {seed - config.seed + 1} of {config.seeds}", flush=True)
         one = config.replace(seed=seed, seeds=1)
         found = finished(card, one, options) if config.resume else None
-        if not found:
-            train_one(card, one, options)
-            found = finished(card, one, options)
-        if not found:
-            raise RunStopped(f"The run of seed {seed} left no result in {config.output_dir}.", "See above.")
-        results.append(found)
+        results.append(found or train_one(card, one, options))
     for name in results[0]:
         values = [result[name] for result in results]
         error = statistics.stdev(values) / math.sqrt(len(values))
@@ -47,11 +42,14 @@ def finished(card: Card, config: RunConfig, options: dict[str, Any]) -> dict[str
     return None
 
 
-def train_one(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
-    """Run `keraskit run` in a new process."""
+def train_one(card: Card, config: RunConfig, options: dict[str, Any]) -> dict[str, float]:
+    """Run `keraskit run` in a new process, and return its metrics."""
     knobs = {n: getattr(config, n) for n in config.model_fields_set - {"seeds"}} | {"augment": config.augment.given()}
     file = card.name if card.ours else str(card.source.resolve())
     words = ["run", file, *shlex.split(f"{flags(knobs)} {flags(options)}")]
     (code,) = launch.run_all(words, [{}], Path())
     if code:
         raise launch.ended(f"The run of seed {config.seed}", code, "See above; --resume goes on.")
+    if not (found := finished(card, config, options)):
+        raise RunStopped(f"The run of seed {config.seed} left no result in {config.output_dir}.", "See above.")
+    return found

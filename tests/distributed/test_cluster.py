@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
+from multiprocessing.pool import ThreadPool
 from unittest import mock
 
 import keras
@@ -166,6 +168,19 @@ def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():
     service.wait_at_barrier.side_effect = error
     with pytest.raises(signals.Stopped):
         cluster.Cluster(index=1, service=service).leave()
+
+
+def test_nothing_of_tensorflows_outlives_the_error_of_a_lost_worker():
+    """A thread pool, left open by an error in its own all-reduce, prints a traceback if it lives until Python ends."""
+    pools = weakref.WeakSet()
+
+    def all_reduce():
+        pools.add(pool := ThreadPool(1))
+        pool.map(mock.Mock(side_effect=tf.errors.UnavailableError(None, None, "gone")), [0])
+
+    with pytest.raises(RunStopped, match="A worker was lost") as stopped, cluster.Cluster(service="any").together():
+        all_reduce()
+    assert stopped and not pools
 
 
 def test_workers_end_with_a_launcher_that_is_killed(tmp_path):

@@ -13,6 +13,7 @@ import zipfile
 from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from keraskit.errors import UserError, printable
 from keraskit.runs import figures, listing, manifest, opening, pictures, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, Run
-from keraskit.tools import compare
+from keraskit.tools import compare, explain
 from keraskit.tools.predict import predict_arrays
 from keraskit.training import resume
 from keraskit.training.checkpoint import Checkpoint
@@ -200,9 +201,14 @@ def comparing(run):
     [*map(compare.cells, known), *compare.verdicts(known)]
 
 
+def explaining(run):
+    """Take the pictures that a run has kept of its test."""
+    explain.kept(SimpleNamespace(folder=run, inputs=Inputs((28, 28), 1, "unit", (784,))))
+
+
 ARRAYS = {  # the arrays that are changed, and who reads them
     "predictions.npz": (["test/labels", "test/predictions/", "test/targets/"], [report.write_report, comparing]),
-    "pictures.npz": (["right/captions", "right/title", "right/0"], [report.write_report]),
+    "pictures.npz": (["right/captions", "right/title", "right/0"], [report.write_report, explaining]),
     "trained_on.npy": ([""], [lambda run: pictures.say_trained_on(run, [run.path / "curves.png"])]),
     "statistics.npz": (["mean"], [lambda run: Statistics.load(run.file("statistics.npz"))]),
 }
@@ -244,6 +250,9 @@ def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
             read(run)
         assert tracemalloc.get_traced_memory()[1] < 10**7
         tracemalloc.stop()
+    np.savez(run.path / "predictions.npz", **{f"test/predictions/{i}": np.zeros(1) for i in range(10_001)})
+    with pytest.raises(UserError, match="it holds 10,001 arrays; 10,000 are allowed"):
+        predictions.read(run)
 
 
 def test_a_history_of_too_many_cells_is_refused_unread(run):
