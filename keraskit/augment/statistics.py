@@ -41,7 +41,7 @@ class Statistics:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Load a file written by `save`. Raises UserError for anything else."""
-        arrays = read_arrays(path, dict.fromkeys(("mean", "std", "zca"), "f"))
+        arrays = read_arrays(path, dict.fromkeys(("mean", "std", "zca"), "f"), 2 * path.stat().st_size)  # uncompressed
         with reading(path):
             return cls(**{name: array.astype(np.float32) for name, array in arrays.items()})
 

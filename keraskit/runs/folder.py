@@ -20,7 +20,7 @@ MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # traceback of an unexpected error
 CHECKPOINT = "checkpoint.npz"  # training state; kept after the end, so that more epochs can follow
 TRAINED_ON = "trained_on.npy"  # 64 bits of the SHA-256 of each training picture's file
-MOST_CELLS = 2_000_000  # of a history: more would keep a report waiting for minutes
+MOST_CELLS = 500_000  # of a history: more would keep a report waiting for half a minute
 STATISTICS = "statistics.npz"  # of the training pictures, if an augmentation standardises with them
 
 

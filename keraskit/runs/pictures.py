@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from keraskit import system
+from keraskit import files, system
 from keraskit.datasets import array_files
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
@@ -168,7 +168,7 @@ def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
         file = folder.file(TRAINED_ON)
     except FileNotFoundError:
         return
-    trained_on = array_files.read_arrays(file, {"": "u1"})[""]
+    trained_on = array_files.read_arrays(file, {"": "u1"}, files.MOST_UNPACKED)[""]
     digests = []
     for path in paths:
         with suppress(OSError):  # reported with the prediction

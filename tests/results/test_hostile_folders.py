@@ -237,6 +237,7 @@ def test_any_array_may_be_of_any_type_and_shape(run, monkeypatch, name):
 def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
     """Zeros: 600 MB of them take less than 1 MB in a file."""
     readers = {"predictions.npz": predictions.read, "pictures.npz": figures.read, "checkpoint.npz": Checkpoint.of}
+    readers["statistics.npz"] = lambda run: Statistics.load(run.file("statistics.npz"))
     header = {"descr": "<i8", "fortran_order": False, "shape": (75_000_000,)}
     zeros = zipfile.ZipFile(run.path / "zeros", "w", zipfile.ZIP_DEFLATED)
     with zeros, zeros.open("test/labels.npy", "w") as member:
@@ -250,14 +251,21 @@ def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
             read(run)
         assert tracemalloc.get_traced_memory()[1] < 10**7
         tracemalloc.stop()
+    np.save(run.path / "trained_on.npy", np.zeros(3, "u8"))
+    (run.path / "trained_on.npy").write_bytes(
+        (run.path / "trained_on.npy").read_bytes().replace(b"(3,)", b"(75000000,)")
+    )
+    os.truncate(run.path / "trained_on.npy", 600_000_128)
+    with pytest.raises(UserError, match=r"trained_on.npy claims 0.6 GB of arrays; 0.5 GB are allowed"):
+        pictures.say_trained_on(run, [])
     np.savez(run.path / "predictions.npz", **{f"test/predictions/{i}": np.zeros(1) for i in range(10_001)})
     with pytest.raises(UserError, match="it holds 10,001 arrays; 10,000 are allowed"):
         predictions.read(run)
 
 
 def test_a_history_of_too_many_cells_is_refused_unread(run):
-    (run.path / "history.csv").write_text("epoch,loss,val_loss\n" + 700_000 * "1,1,1\n")
-    with pytest.raises(UserError, match=r"history.csv is damaged: it has 2,100,003 cells; 2,000,000 are allowed"):
+    (run.path / "history.csv").write_text("epoch,loss,val_loss\n" + 170_000 * "1,1,1\n")
+    with pytest.raises(UserError, match=r"history.csv is damaged: it has 510,003 cells; 500,000 are allowed"):
         report.write_report(run)
 
 
