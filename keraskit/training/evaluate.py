@@ -35,12 +35,12 @@ def evaluate(setup: TrainingSetup, folder: RunFolder) -> dict[str, Evaluated]:
 
 
 def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
-    """Load a run's data and best model, compiled. `named` is the recipe file, if the recipe is the user's own."""
+    """Load a run's data and best model, compiled, in one process. `named` is the user's own recipe file, if any."""
     recipe, config, options = resume.requested(folder, named)
     settings = settle(recipe, config, options)
     source = source_of(recipe, settings)
     settings = follow_data(recipe, settings, source)
-    with hardware.configure(settings.replace(threads=None, devices=None)).scope:  # TensorFlow takes these only once
+    with hardware.configure(settings.replace(**dict.fromkeys(("threads", "devices", "workers", "worker_index")))).scope:
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
