@@ -20,7 +20,7 @@ MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
 ERROR = "error.txt"  # traceback of an unexpected error
 CHECKPOINT = "checkpoint.npz"  # training state; kept after the end, so that more epochs can follow
 TRAINED_ON = "trained_on.npy"  # 64 bits of the SHA-256 of each training picture's file
-MOST_CELLS = 500_000  # of a history: more would keep a report waiting for half a minute
+MOST_CELLS, MOST_JSON = 500_000, 10_000_000  # of a history; bytes of run.json and the like: more take half a minute
 STATISTICS = "statistics.npz"  # of the training pictures, if an augmentation standardises with them
 
 
@@ -78,7 +78,7 @@ class RunFolder:
     def read_json(self, name: str) -> Any:
         """Read a JSON file. Raises UserError if it is missing or damaged."""
         try:
-            return json.loads(self.read_bytes(name))
+            return json.loads(self.file(name, MOST_JSON).read_bytes())
         except FileNotFoundError:
             raise UserError(f"There is no {self.target(name)}.", "Run folders lie in runs/<recipe>/.") from None
         except (ValueError, RecursionError) as error:

@@ -269,6 +269,12 @@ def test_a_history_of_too_many_cells_is_refused_unread(run):
         report.write_report(run)
 
 
+def test_a_manifest_of_many_megabytes_is_refused_unread(run):
+    (run.path / "run.json").write_text(f"[{3_400_000 * '0, '}0]")
+    with pytest.raises(UserError, match=r"run.json is refused: it has 10,200,003 bytes; 10,000,000 are allowed"):
+        manifest.read(run)
+
+
 def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn):
     known = run.read_history()
     for name, value in (("loss", np.inf), ("val_accuracy", -1e308), ("seconds", np.nan), ("epoch", 1e308)):
