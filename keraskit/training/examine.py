@@ -88,7 +88,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     beyond = values.min() < -0.01 or values.max() > 1.01
     if not logits and (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)):
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
-    advice = "Integer labels go with sparse metrics, one-hot rows with others, one logit with threshold=0.0."
+    advice = 'Say metrics=["accuracy"]; of one logit keras.metrics.BinaryAccuracy(threshold=0.0).'
     with suppress(TypeError, ValueError, tf.errors.OpError):  # as above
         figures = metrics.flat(model.compute_metrics(x, y, packed(0.8 * hot + (-0.4 if activation else 0.1))))
         model.reset_metrics()

@@ -129,7 +129,9 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     assert np.array_equal(metrics["confusion"], sklearn.metrics.confusion_matrix(b, known.argmax(axis=1)))
     assert metrics["test"]["loss"] == pytest.approx(sklearn.metrics.log_loss(b, known), rel=1e-4)
     if columns == 1:  # the metric stays Keras's, of raw values above 0.5, and that is said twice
-        assert said.count(warned := "every answer were right. Integer labels go with sparse") == 2  # before and after
+        assert (
+            said.count(warned := 'every answer were right. Say metrics=["accuracy"]; of one logit') == 2
+        )  # before and after
         assert said.index(warned) < said.index("Epoch 1/2") and warned in facts["warnings"][0]
         assert metrics["test"]["accuracy"] == pytest.approx(((model.predict(given, verbose=0)[:, 0] > 0.5) == b).mean())
         assert warned in html.unescape((result.folder / "report.html").read_text().partition("<main>")[0])
