@@ -4,12 +4,14 @@
 
 The document's own way, what Keras's guides do with photographs, PyTorch in the way that docs/pytorch.json found to be
 its fastest (where it is installed), and keraskit. Every way validates after each epoch and stops at the first that
-reaches the accuracy; data are loaded before. Photographs are real ones, cut as keraskit cuts them.
+reaches the accuracy; data are loaded before. keraskit comes first, and the others are stopped after five times its
+seconds. Photographs are real ones, cut as keraskit cuts them.
 """
 
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -33,31 +35,34 @@ from keraskit.training import hardware
 from keraskit.training.runner import train
 
 WANTED = {"mlp": 0.98, "cnn": 0.99, "lstm": 0.95, "cats_dogs": 0.72, "cats_dogs_augmented": 0.80}
-MOST = {"lstm": 10}  # epochs; 40 for the others
+LIMIT = 5  # times keraskit's seconds, after which the other ways are stopped
+EPOCHS = 1_000  # more than any way takes
 SHARED = Path(os.environ.get("KERASKIT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
-Measure = Callable[[int], float | None]  # of a seed: seconds, or None if the accuracy was not reached
+Measure = Callable[[int, float], float | None]  # of a seed and the most seconds: None if the accuracy was not reached
 
 
 class Reached(keras.callbacks.Callback):
-    """Stop at the first epoch with this validation accuracy, and keep the seconds since training began."""
+    """Stop at the first epoch with this validation accuracy, or after `most` seconds; keep the seconds it took."""
 
-    def __init__(self, wanted: float) -> None:
+    def __init__(self, wanted: float, most: float) -> None:
         super().__init__()
-        self.wanted, self.seconds = wanted, None
+        self.wanted, self.most, self.seconds = wanted, most, None
 
     def on_train_begin(self, logs=None) -> None:
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        if logs["val_accuracy"] >= self.wanted:
-            self.seconds, self.model.stop_training = time.perf_counter() - self._began, True
+        spent = time.perf_counter() - self._began
+        self.seconds = spent if logs["val_accuracy"] >= self.wanted else None
+        self.model.stop_training = self.seconds is not None or spent > self.most
 
 
-def of_keraskit(name: str, folder: Path, seed: int) -> float | None:
+def of_keraskit(name: str, folder: Path, seed: int, most: float) -> float | None:
     """A run of the recipe with its own flags."""
-    reached = Reached(WANTED[name])
+    reached = Reached(WANTED[name], most)
     recipe = load_recipe(name)
-    recipe = dataclasses.replace(recipe, callbacks=lambda: [*(recipe.callbacks or list)(), reached])
+    own = recipe.callbacks or list
+    recipe = dataclasses.replace(recipe, callbacks=lambda: [*own(), reached])
     options = {"data_dir": folder} if name.startswith("cats_dogs") else {}
     with tempfile.TemporaryDirectory() as place:
         train(recipe, RunConfig(seed=seed, output_dir=Path(place)), options)
@@ -65,12 +70,17 @@ def of_keraskit(name: str, folder: Path, seed: int) -> float | None:
 
 
 def of_fit(
-    name: str, way: Callable[[int, Path], document.Way], held_out: Callable[[Path], Any], folder: Path, seed: int
-):
+    name: str,
+    way: Callable[[int, Path], document.Way],
+    held_out: Callable[[Path], Any],
+    folder: Path,
+    seed: int,
+    most: float,
+) -> float | None:
     """Another way that is a call of `fit`; photographs lie in two folders, train and validation."""
     keras.utils.set_random_seed(seed)
-    recipe, reached = load_recipe(name), Reached(WANTED[name])
-    known = {"epochs": MOST.get(name, 40), "callbacks": [reached], "verbose": 2}
+    recipe, reached = load_recipe(name), Reached(WANTED[name], most)
+    known = {"epochs": EPOCHS, "callbacks": [reached], "verbose": 2}
     if name.startswith("cats_dogs"):
         model, x, _ = way(0, folder / "train")
         steps = -(-sum(1 for _ in (folder / "train").glob("*/*")) // recipe.batch_size)
@@ -83,11 +93,11 @@ def of_fit(
     return reached.seconds
 
 
-def of_torch(name: str, file: Path, seed: int) -> float | None:
+def of_torch(name: str, file: Path, seed: int, most: float) -> float | None:
     """PyTorch, in a process of its own."""
     fastest = json.loads(Path("docs/pytorch.json").read_text())["recipes"][name]["fastest"]
     program = Path(__file__).with_name("torch_steps.py")
-    batch, most = load_recipe(name).batch_size, MOST.get(name, 40)
+    batch = load_recipe(name).batch_size
     line = [sys.executable, program, name, file, str(batch), "until", str(WANTED[name]), str(most), str(seed), fastest]
     return json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)
 
@@ -117,14 +127,15 @@ def sorted_into(folder: Path, photographs: Path) -> None:
 def ways(name: str, photographs: Path, place: Path) -> dict[str, Measure]:
     """The ways to train a recipe, each a function of the seed."""
     generated = partial(document.generator, size=150, batch=32, rescale=1 / 255)
-    found: dict[str, Measure] = {"document": partial(of_fit, name, document.WAYS[name], generated, place)}
+    found: dict[str, Measure] = {"keraskit": partial(of_keraskit, name, photographs)}
+    found["document"] = partial(of_fit, name, document.WAYS[name], generated, place)
     if name in document.KERAS_WAYS:
         read = partial(document.read_by_keras, batch=32)
         found["Keras's guides"] = partial(of_fit, name, document.KERAS_WAYS[name], read, place)
     if importlib.util.find_spec("torch") and name != "cats_dogs_augmented":  # it has no augmentation of its own
         arrays(name, photographs, place / f"{name}.npz")
         found["PyTorch at its fastest"] = partial(of_torch, name, place / f"{name}.npz")
-    return found | {"keraskit": partial(of_keraskit, name, photographs)}
+    return found
 
 
 def main() -> None:
@@ -139,10 +150,12 @@ def main() -> None:
             measures = ways(name, asked.photographs, Path(place))
             seconds: dict[str, list[float | None]] = {way: [] for way in measures}
             for seed in range(asked.seeds):
+                most = math.inf
                 for way, measure in measures.items():
-                    seconds[way].append(measure(seed))
+                    seconds[way].append(measure(seed, most))
+                    most = LIMIT * (seconds["keraskit"][-1] or math.inf)
                     keras.backend.clear_session()
-            found[name] = {"wanted": WANTED[name], "epochs": MOST.get(name, 40), "seconds": seconds}
+            found[name] = {"wanted": WANTED[name], "limit": LIMIT, "seconds": seconds}
             print(f"{name:20} {json.dumps(seconds)}", flush=True)
             if asked.json:
                 record = {"recipes": found, "hardware": hardware.describe()}

@@ -128,8 +128,8 @@ def torches(name: str, file: str, most: int, way: Way) -> Timed:
     return Timed(run, most)
 
 
-def until(name: str, file: str, batch: int, wanted: float, epochs: int, seed: int, words: str) -> float | None:
-    """Seconds of training, with Adam's own learning rate, until the validation accuracy is reached; None if not."""
+def until(name: str, file: str, batch: int, wanted: float, most: float, seed: int, words: str) -> float | None:
+    """Seconds, with Adam's own learning rate, until the validation accuracy is reached; None if not in `most`."""
     torch.manual_seed(seed)
     way = Way(*(word in words for word in ("compiled", "bfloat16", "channels_last")))
     with np.load(file) as arrays:
@@ -137,7 +137,7 @@ def until(name: str, file: str, batch: int, wanted: float, epochs: int, seed: in
     (x, y), held_out = (prepared(name, *pair, way) for pair in pairs)
     began = time.perf_counter()
     network, step = trained(name, way, 1e-3)
-    for _ in range(epochs):
+    while time.perf_counter() - began < most:
         for chosen in torch.randperm(len(x)).split(batch):
             step(x[chosen], y[chosen])
         right = 0
@@ -173,7 +173,7 @@ def main(name: str, file: str, most: int) -> None:
 if __name__ == "__main__":
     recipe, file, number, *more = sys.argv[1:]
     if more:
-        wanted, epochs, seed, words = more[1:]
-        print(json.dumps(until(recipe, file, int(number), float(wanted), int(epochs), int(seed), words)))
+        wanted, most, seed, words = more[1:]
+        print(json.dumps(until(recipe, file, int(number), float(wanted), float(most), int(seed), words)))
     else:
         main(recipe, file, int(number))
