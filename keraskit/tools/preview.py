@@ -10,8 +10,6 @@ from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.runs import plots
 
-SIDE = 200  # pixels of the longer side on a sheet
-
 
 def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, versions: int = 7, seed: int = 0) -> None:
     """Write a sheet with a row for each picture file: the original, and random `versions` of it, drawn with `seed`."""
@@ -22,7 +20,7 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
             picture = decode.read(decode.contents(path)).convert("RGB")
         except (OSError, decode.BadPicture) as error:
             raise UserError(f"{path} {error}.") from error
-        picture.thumbnail((SIDE, SIDE))
+        picture.thumbnail((200, 200))  # pixels on the sheet
         original = np.asarray(picture)
         fitted = augmentation.fit(original[None]) if augmentation.needs_fit else augmentation
         batch = fitted.standardize(augmentation.transform(np.stack([original] * versions), (seed, len(shown)))).numpy()

@@ -151,5 +151,6 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     assert names == facts["classes"] and np.abs(columns_of - known).max() < 1e-6
     splits = recipe.data()
     exported = export.exportable(model, facts, splits.test)
+    assert f"test accuracy {right:.4f}" in capsys.readouterr().out
     for values in (exported.expected["output"], exported.model.predict({"picture": a}, verbose=0)["output"]):
         assert np.abs(values - known).max() < 1e-6

@@ -76,6 +76,9 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
         p = p if p.shape[1] > 1 else keras.layers.Concatenate(name="both_classes")([1 - p, p])
         outputs = {**outputs, class_output: p}
         expected = {**expected, class_output: metrics.probabilities(expected[class_output], activation)}
+        right = (expected[class_output].argmax(axis=1) == test.labels).mean()
+    accuracy = f", test accuracy {right:.4f}" if about["classes"] else ""
+    print(f"Keras          asked {test.size:,} examples{accuracy}")
     about["outputs"] = list(expected)
     with warnings.catch_warnings(action="ignore"):  # of a tensor and a layer with different names
         exported = keras.Model(inputs, outputs, name=model.name)
@@ -94,7 +97,6 @@ def _named(values: Any, *names: str) -> dict[str, Any]:
 
 def export(case: Exportable, names: Collection[str], to: Path) -> None:
     """Write a folder in `to` for each format; raise RunStopped if its predict.py does not predict as Keras does."""
-    print(f"Keras          asked {len(next(iter(case.x.values()))):,} examples")
     for name in names:
         try:
             with files.new_folder(to / name) as folder:
