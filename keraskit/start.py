@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,8 @@ def quietly(known: str = "") -> Iterator[None]:
             os.dup2(real, 2)
             os.close(real)
             held.seek(0)
-            os.write(2, b"".join(line for line in held if not chatter.search(line)))
+            with suppress(OSError):  # a full disk
+                os.write(2, b"".join(line for line in held if not chatter.search(line)))
 
 
 class QuietImport:

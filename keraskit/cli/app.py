@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ def _fail(lines: Sequence[object], code: int) -> int:
     if os.environ.get("KERASKIT_DEBUG"):
         traceback.print_exc()
     texts = [printable(" ".join(str(line).split())) for line in lines]
-    print(f"keraskit: {texts[0]}", *texts[1:], sep="\n          ", file=sys.stderr)
+    with suppress(OSError):  # a full disk: the exit code says it
+        print(f"keraskit: {texts[0]}", *texts[1:], sep="\n          ", file=sys.stderr)
     return code
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from pathlib import Path
 
 import own
 import pytest
@@ -146,3 +147,12 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(words, tmp_path, prefork
     out.open().close()
     assert process.wait(120) == 141 and err.read_text() == ""
     assert all((folder / "run.json").exists() for folder in tmp_path.glob("runs/*/*"))  # it can go on
+
+
+@pytest.mark.parametrize(("line", "code"), [
+    ("from keraskit.cli import app; app.command_line(['run', 'mlp', '--epochs', 'ten'])", 2),
+    ("import os; from keraskit import start\nwith start.quietly(): os.write(2, b'kept')", 0),
+])  # fmt: skip
+def test_a_full_disk_below_stderr_changes_no_exit_code(line, code):
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run([sys.executable, "-c", line], stderr=full, check=False).returncode == code
