@@ -103,7 +103,7 @@ class RunFolder:
                     error.add_note(f"{self.path / ERROR} says where.")
                 self.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
             raise
-        self.update_manifest(status="finished", ended=now())
+        self.update_manifest(status="finished")
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Write history.csv: one row per epoch, columns as in the first row."""

@@ -78,7 +78,7 @@ def train(
         results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch, others)
         earlier = sum(row["seconds"] for row in start.position.rows) if start else 0.0
         spent = {"before": fitting - began, "fit": fitted - fitting + earlier, "after": time.monotonic() - fitted}
-        folder.update_manifest(timings={stage: round(seconds, 3) for stage, seconds in spent.items()})
+        folder.update_manifest(timings={stage: round(seconds, 3) for stage, seconds in spent.items()}, ended=now())
     devices.cluster.leave()
     results.show(folder)
     return RunResult(setup.model, best.rows, found["test"][0], folder.path)
