@@ -85,8 +85,8 @@ def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -
         arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
         arrays[f"{name}/title"] = np.array([sheet.title])
         for i, picture in enumerate(sheet.pictures):
-            whole = name in ("mistakes", "right") and i < WHOLE
-            arrays[f"{name}/{i}"] = np.frombuffer(_encoded(np.asarray(picture), whole), np.uint8)
+            largest = 0 if name in ("mistakes", "right") and i < WHOLE else LARGEST
+            arrays[f"{name}/{i}"] = np.frombuffer(encoded(np.asarray(picture), largest), np.uint8)
     with folder.atomic(file) as path, path.open("wb") as opened:
         np.savez(opened, **arrays)
 
@@ -105,14 +105,14 @@ def read(folder: RunFolder) -> dict[str, Sheet]:
     return sheets
 
 
-def _encoded(picture: np.ndarray, whole: bool) -> bytes:
-    """Encode as PNG if small, else as JPEG: `whole` in full size, else a thumbnail."""
+def encoded(picture: np.ndarray, largest: int) -> bytes:
+    """Encode as PNG if small or `largest` is 0, else as JPEG with at most `largest` pixels per side."""
     image, file = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture), io.BytesIO()
-    if max(image.size) <= SMALL:
+    if not largest or max(image.size) <= SMALL:
         image.save(file, "PNG", optimize=True)
     else:
-        image.thumbnail(image.size if whole else (LARGEST, LARGEST))
-        image.save(file, "JPEG", quality=95 if whole else 88)
+        image.thumbnail((largest, largest))
+        image.save(file, "JPEG", quality=88)
     return file.getvalue()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraskit.datasets.images.digit_pictures import as_mnist
+from keraskit.datasets.images import decode, digit_pictures
 from keraskit.errors import UserError
 from keraskit.files import write_text
 from keraskit.runs import figures, report
@@ -16,7 +16,7 @@ from keraskit.runs.opening import open_run
 FAR = 1_000  # where a scale is measured: nearer, a large offset would leave few of its digits
 MOST_WEIGHTS = 10_000_000  # a page of 10 MB, or of 27 MB
 FINE_WEIGHTS = 1_300_000  # up to which float16 in base64 keeps a page below 4 MB
-LARGE = 8_000  # weights of a kernel that is rounded to levels in larger models
+LARGE = 8_000  # weights of a kernel rounded to levels in larger ones: that moves answers by 0.01, MobileNet's by 0.5
 CHARACTERS = "".join(each for each in map(chr, range(32, 127)) if each not in "\"&'<>\\")  # as they are in JSON in HTML
 LEVELS = len(CHARACTERS) // 2  # of a weight above zero, and below: 44
 KINDS = (  # layers that demo_network.js has, besides those that scale and offset each value
@@ -48,17 +48,17 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     x = opened.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]))
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
     place(opened.classifier(x), layers, known)
-    normalised = any(len(set(layer.get("scale", ()))) > 1 for layer in layers[hidden:])
-    coarse = weights > FINE_WEIGHTS and not normalised  # moves a plain network's answers by 0.01, MobileNet's by 0.5
+    coarse = weights > FINE_WEIGHTS and not any(len(set(each.get("scale", ()))) > 1 for each in layers[hidden:])
     for layer in layers:
         layer["weights"] = [_text(array, coarse) for array in layer.get("weights", [])]
     described = {
-        **{"size": inputs.size, "channels": inputs.channels, "digits": as_mnist(inputs, opened.trained)},
+        **{"size": inputs.size, "channels": inputs.channels, "digits": digit_pictures.as_mnist(inputs, opened.trained)},
         **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.facts["classes"]},
         **{"hidden": hidden, "layers": layers, "characters": CHARACTERS},
     }
     values = {"run": opened.facts, "parameters": weights, "coarse": coarse, "sheets": figures.read(opened.folder)}
-    page = report.render("tools/demo/demo.html", described=described, image=report.image, **values)
+    light = lambda data: figures.encoded(np.asarray(decode.read(data)), max(inputs.size))  # noqa: E731
+    page = report.render("tools/demo/demo.html", described=described, image=report.image, light=light, **values)
     write_text(output := output or opened.folder.path / "demo.html", page)
     return output
 
