@@ -36,7 +36,7 @@ def send(number):
 
 
 def kill(_):
-    raise RuntimeError("killed")  # what SIGKILL leaves behind is tested with real processes, in test_kill.py
+    raise RuntimeError("killed")  # what SIGKILL leaves behind is tested with real processes, by benchmarks/kill.py
 
 
 def only(output):

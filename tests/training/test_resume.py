@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import fcntl
+import json
 import os
 import resource
 import shutil
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 from breaking import at, hashes, kill, only, outcome, send
-from conftest import command
+from conftest import ROOT, command
 from hostile import damaged
 
 import keraskit
@@ -311,3 +312,14 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
         for ours, theirs in zip(model.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert refused > 30
+
+
+def test_killed_runs_go_on_to_the_same_bits(preforked, tmp_path):
+    """By SIGKILL, in the middle of writes too; benchmarks/kill.py kills many."""
+    words = ["--kills", 6, "--only", "mlp", "--seed", 1, "--json", tmp_path / "kill.json"]
+    done = preforked.run(ROOT / "benchmarks" / "kill.py", words, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "kill.json").read_text())
+    assert record["kills"] == 6 and record["equal"] == record["runs"] and not record["wrong"]
+    hit = set(record["recipes"]["mlp"]["where"])
+    assert "any moment" in hit and len(hit) >= 3, hit
