@@ -27,7 +27,7 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("recipes",): 1_066,
-    ("cli", ""): 1_930,
+    ("cli", ""): 1_928,
     ("training", "distributed"): 2_411,
     ("runs", "tools", "models"): 3_103,
     ("datasets", "augment"): 2_572,

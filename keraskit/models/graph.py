@@ -39,8 +39,7 @@ def draw(model: keras.Model, *paths: Path, blocks: bool = False) -> None:
         raise UserError("No program to lay out graphs.", "`pip install graphviz-pure` brings one.")
     graph = keras.utils.model_to_dot(model)
     layers = [each for each in (model, *getattr(model, "operations", model.layers)) if graph.get_node(str(id(each)))]
-    boxes: dict[str, list[Any]] = {}
-    homes = {}
+    boxes, homes = dict[str, list[Any]](), dict[str, str]()
     for layer in layers:
         block = BLOCK.match(layer.name) if blocks and len(layers) > DEEP else None
         homes[str(id(layer))] = name = block[1] if block else layer.name
@@ -61,7 +60,7 @@ def draw(model: keras.Model, *paths: Path, blocks: bool = False) -> None:
         text = "\n".join([*lines, "}"]).encode()
         done = subprocess.run([program, f"-T{path.suffix[1:]}"], input=text, capture_output=True)
         if done.returncode:
-            raise UserError(f"{program} cannot draw this model: {sentence(done.stderr.decode(errors='replace'))}")
+            raise UserError(f"{path} cannot be drawn: {sentence(done.stderr.decode(errors='replace'))}")
         with atomic(path) as beside:
             beside.write_bytes(done.stdout.replace(b'"Courier"', b'"Courier,monospace"'))
 

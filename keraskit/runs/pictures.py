@@ -31,7 +31,6 @@ from keraskit.runs.opening import OpenedRun
 BATCH, SHEET, SHOWN = 32, 48, 10  # pictures per model call; pictures on a sheet; mistakes printed
 SQUEEZED = "squeezed"  # note of a picture whose aspect ratio changes much
 FEW = 10  # classes up to which top-5 accuracy is left out
-THUMBNAIL = 200  # pixels per side of a sheet's pictures
 
 
 @dataclass
@@ -219,7 +218,7 @@ def draw(rows: Sequence[Prediction], path: Path) -> None:
     pictures, captions = [], []
     for row in chosen[:SHEET]:
         picture = decode.read(decode.contents(row.path), bits=row.bits).convert("RGB")
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        picture.thumbnail((200, 200))  # pixels on the sheet
         pictures.append(np.asarray(picture))
         named = f"{row.best[0][0]} ({row.best[0][1]:.0%})"
         lines = [row.path.name, named, f"true: {row.truth}" if row.truth else "", row.network, row.note]

@@ -1,7 +1,7 @@
 """predictions.npz: targets and predictions of the best model for validation and test."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class SplitPredictions:
     labels: np.ndarray | None  # int, shape (n,); None without classes
     targets: dict[str, np.ndarray]  # class numbers, or values
     predictions: dict[str, np.ndarray]
-    names: list[str] | None = None  # file names, if any
+    names: Sequence[str] | None = None  # file names, if any
 
     def of_classes(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
         """Return labels, and probabilities of shape (n, classes); None if the manifest's classes do not fit."""

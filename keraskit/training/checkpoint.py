@@ -40,8 +40,8 @@ class Position(pydantic.BaseModel):
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
     """Write a checkpoint. Variables become arrays one by one, so there is no second copy of the weights in memory."""
-    state = np.array(position.model_dump_json())
-    np.savez(path, allow_pickle=False, position=state, **variables(model, position.step > 0), **more)
+    arrays = {"position": position.model_dump_json(), **variables(model, position.step > 0), **more}
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:

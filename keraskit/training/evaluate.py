@@ -91,8 +91,7 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
         measured = metrics.flat(model.evaluate(split.in_order(batch_size), verbose=0, return_dict=True))
     figures = {name: measured[name] for name in sorted(measured, key=lambda name: name != "loss")}
     targets, predictions = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
-    names = list(split.names)[: split.size] if split.names is not None else None
-    return figures, SplitPredictions(split.labels, targets, predictions, names)
+    return figures, SplitPredictions(split.labels, targets, predictions, split.names)
 
 
 def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:

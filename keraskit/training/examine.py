@@ -90,8 +90,11 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
     advice = 'Say metrics=["accuracy"]; of one logit keras.metrics.BinaryAccuracy(threshold=0.0).'
     with suppress(TypeError, ValueError, tf.errors.OpError):  # as above
+        state = [(variable, variable.numpy()) for variable in model.metrics_variables]
         figures = metrics.flat(model.compute_metrics(x, y, packed(0.8 * hot + (-0.4 if activation else 0.1))))
         model.reset_metrics()
+        for variable, value in state:  # also of metrics that keep theirs
+            variable.assign(value)
         for name, value in figures.items():
             if name.startswith(output or "") and name.endswith(("accuracy", "acc")) and value < 1:
                 wrong.append(f"{name} would be {value:.2f} if every answer were right. {advice}")

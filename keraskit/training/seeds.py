@@ -45,9 +45,8 @@ def finished(card: Card, config: RunConfig, options: dict[str, Any]) -> dict[str
 def train_one(card: Card, config: RunConfig, options: dict[str, Any]) -> dict[str, float]:
     """Run `keraskit run` in a new process, and return its metrics."""
     knobs = {n: getattr(config, n) for n in config.model_fields_set - {"seeds"}} | {"augment": config.augment.given()}
-    file = card.name if card.ours else str(card.source.resolve())
-    words = ["run", file, *shlex.split(f"{flags(knobs)} {flags(options)}")]
-    (code,) = launch.run_all(words, [{}], Path())
+    words = shlex.split(f"{flags(knobs)} {flags(options)}")
+    (code,) = launch.run_all(["run", card.name if card.ours else str(card.source.resolve()), *words], [{}], Path())
     if code:
         raise launch.ended(f"The run of seed {config.seed}", code, "See above; --resume goes on.")
     if not (found := finished(card, config, options)):

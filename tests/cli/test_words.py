@@ -84,7 +84,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("demo {run} --output page.png", "page.png"),
     (f"compare {{run}} {{run}} --output {'n' * 300}.png", "File name too long"),
     # Pictures
-    ("show cnn --graph graph.xyz", "does not end in"),
+    ("show cnn --graph graph.xyz", 'graph.xyz cannot be drawn: Format: "xyz" not recognized.'),
     ("augment --preview nowhere", "does not exist"),
     ("augment --preview note.png", "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"),
     ("augment --preview digit.png --zoom-range 2", "expected two factors from 0 up"),

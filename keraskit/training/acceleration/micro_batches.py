@@ -23,8 +23,7 @@ BY_EXAMPLE = {  # layers that treat each example independently
     *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
     keras_internals.TAKE,
 }
-OF_A_BATCH = ("dice", "tversky", "circle")  # losses over the whole batch
-UNKNOWN = ("cosinesimilarity", "lossfunctionwrapper")  # losses whose axis, or wrapped function, is not known
+NO_MEANS = ("dice", "tversky", "circle", "cosinesimilarity", "lossfunctionwrapper")  # over examples, or not known to be
 
 
 def hindrance(model: keras.Model) -> str:
@@ -54,7 +53,7 @@ def _is_mean(loss: Any) -> bool:
     made = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
     each = getattr(loss, "axis", -1) == -1 and getattr(loss, "ignore_class", None) is None
-    return mean and each and _is_keras(made) and made.__name__.lower() not in OF_A_BATCH + UNKNOWN
+    return mean and each and _is_keras(made) and made.__name__.lower() not in NO_MEANS
 
 
 def _is_keras(thing: Any) -> bool:
