@@ -1,7 +1,7 @@
 """Training steps in PyTorch, in a process without TensorFlow: with both in one, some of their versions crash.
 
     python benchmarks/torch_steps.py RECIPE BATCHES.npz STEPS
-    python benchmarks/torch_steps.py RECIPE DATA.npz BATCH until ACCURACY EPOCHS SEED WAY
+    python benchmarks/torch_steps.py RECIPE DATA.npz BATCH until ACCURACY SECONDS SEED WAY
 
 benchmarks/pytorch.py starts the first, and asks for one measurement after another by a line each; benchmarks/sooner.py
 the second, which tells the seconds until a validation accuracy is reached.
