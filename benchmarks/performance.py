@@ -67,10 +67,9 @@ def permuted(record: dict) -> list[str]:
         "",
         f"`{record['command']}`, seed {record['seed']}, reads each digit's 784 pixels in one random order: test "
         f"accuracy {record['test']['accuracy']:.3f} after {record['epochs']} epochs. The task is that of "
-        "[Le, Jaitly and Hinton (2015)](https://arxiv.org/abs/1504.00941). With orders of their own, "
-        "[Chandar et al. (2019)](https://arxiv.org/abs/1902.06704) report 0.899 for an LSTM, 0.884 with gates "
-        "spread as here, 0.924 for a GRU and 0.954 for their non-saturating unit; Voelker et al. (2019) 0.972 for the "
-        "Legendre memory unit.",
+        "[Le, Jaitly and Hinton (2015)](https://arxiv.org/abs/1504.00941). Networks made for such long memories reach "
+        "more, with orders of their own: 0.964 [Rotman and Wolf (2020)](https://arxiv.org/abs/2007.07324), 0.972 "
+        "[Voelker et al. (2019)](https://www.paperswithcode.com/paper/legendre-memory-units-continuous-time).",
     ]
 
 

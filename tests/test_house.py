@@ -28,7 +28,7 @@ LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("recipes",): 1_066,
     ("cli", ""): 1_928,
-    ("training", "distributed"): 2_411,
+    ("training", "distributed"): 2_409,
     ("runs", "tools", "models"): 3_103,
     ("datasets", "augment"): 2_572,
 }

@@ -99,9 +99,7 @@ class Cluster:
             yield
         except lost as error:
             problem = f"A worker was lost; worker {self.index} of {len(self.workers)} stopped: {type(error).__name__}."
-            traceback.clear_frames(
-                error.__traceback__
-            )  # of a thread pool, which prints an error if it lives to the end
+            traceback.clear_frames(error.__traceback__)  # of a thread pool, which prints an error if it lives on
             raise RunStopped(problem, SEE_LOG) from error
         except RuntimeError as error:
             if "REPLACED BY Stopped" in str(error):
