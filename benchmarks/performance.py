@@ -165,29 +165,34 @@ def pytorch(record: dict) -> list[str]:
 def sooner(record: dict) -> list[str]:
     """The benchmark of time to an accuracy as Markdown."""
 
-    def cell(seconds: list[float | None] | None) -> str:
+    def cell(seconds: list[float | None] | None, limit: int) -> str:
         if seconds is None:
             return ""
         reached = [each for each in seconds if each is not None]
         missed = f" (not in {len(seconds) - len(reached)} of {len(seconds)})" if len(reached) < len(seconds) else ""
-        return f"{statistics.median(reached):.0f} s{missed}" if reached else "more than five times"
+        return f"{statistics.median(reached):.0f} s{missed}" if reached else f"more than {limit} times"
 
     ways = ("document", "Keras's guides", "PyTorch at its fastest", "keraskit")
     cells = [
-        (name, f"{row['wanted']}", *(cell(row["seconds"].get(way)) for way in ways))
+        (
+            *(name, f"{row['wanted']}", str(len(row["seconds"]["keraskit"]))),
+            *(cell(row["seconds"].get(way), row["limit"]) for way in ways),
+        )
         for name, row in record["recipes"].items()
     ]
     return [
         "## Sooner at the same accuracy",
         "",
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
-        "with this validation accuracy; the median of three seeds, all ways in turn, on "
-        f"{machine(record['hardware'])}. Ways that take more than five times keraskit's seconds are stopped.",
+        "with this validation accuracy; the median over the seeds, all ways in turn, on "
+        f"{machine(record['hardware'])}. Other ways are stopped after five times keraskit's seconds; for lstm, where "
+        "Keras's and PyTorch's defaults stall, after twice.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",
         *rows(
-            "recipe | accuracy> | the document's way> | Keras's guides> | PyTorch at its fastest> | keraskit>", cells
+            "recipe | accuracy> | seeds> | the document's way> | Keras's guides> | PyTorch at its fastest> | keraskit>",
+            cells,
         ),
     ]
 

@@ -47,12 +47,9 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.001) 
     Args:
         learning_rate: At its highest.
     """
-    binary = model.output_shape[-1] == 1
-    model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
-        loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
 
 
 recipe = Recipe(

@@ -20,11 +20,7 @@ COFFEE = Path(__file__).resolve().parents[1] / "data" / "photos" / "coffee.png"
 
 
 def classify(
-    *photos: Path,
-    model: Literal[SEVEN] = "mobilenet",
-    top: int = 5,
-    alpha: float = 1.0,
-    weights: str = "imagenet",
+    *photos: Path, model: Literal[SEVEN] = "mobilenet", top: int = 5, alpha: float = 1.0, weights: str = "imagenet"
 ) -> None:
     """Print what each photograph shows.
 

@@ -26,7 +26,7 @@ ARROWS = {  # of a room, those that it may import; all may import what lies at t
 EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
-    ("recipes",): 1_066,
+    ("recipes",): 1_034,
     ("cli", ""): 1_928,
     ("training", "distributed"): 2_409,
     ("runs", "tools", "models"): 3_103,

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Interval
 from keras import ops
-from pydantic import Strict, TypeAdapter
+from pydantic import Strict
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, in [0, 1]
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
@@ -43,11 +43,6 @@ class Inputs:
     def __post_init__(self) -> None:
         if not isinstance(self.shape, dict) and math.prod(self.shape) != math.prod(self.size) * self.channels:
             raise ValueError(f"{self.size} pixels of {self.channels} values do not fill {self.shape}")
-
-    @classmethod
-    def from_json(cls, values: Any) -> Self:
-        """Create from the JSON of `dataclasses.asdict`. Raises ValueError for anything else."""
-        return TypeAdapter(cls).validate_python(values)
 
     def preprocess(self, pictures: Any, augmentation: Any = None) -> Any:
         """Rescale, standardise and reshape images for the model: float32; for several inputs a dict by name.

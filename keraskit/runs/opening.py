@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from pydantic import TypeAdapter
 
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
@@ -68,7 +69,8 @@ def open_run(run: Path, recipe: Path | None = None) -> OpenedRun:
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
-        inputs, augmentation = Inputs.from_json(facts["inputs"]), Augmentation(**facts["config"].get("augment") or {})
+        inputs = TypeAdapter(Inputs).validate_python(facts["inputs"])
+        augmentation = Augmentation(**facts["config"].get("augment") or {})
         if augmentation.needs_fit:  # standardisation is part of preprocessing
             augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
         opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)

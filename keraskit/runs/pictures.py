@@ -163,11 +163,9 @@ def report(rows: Sequence[Prediction], classes: int) -> None:
 
 def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
     """Print how many files are identical to training files, if the run recorded these."""
-    try:
-        file = folder.file(TRAINED_ON)
-    except FileNotFoundError:
+    if not (folder.path / TRAINED_ON).exists():
         return
-    trained_on = array_files.read_arrays(file, {"": "u1"}, files.MOST_UNPACKED)[""]
+    trained_on = array_files.read_arrays(folder.file(TRAINED_ON), {"": "u1"}, files.MOST_UNPACKED)[""]
     digests = []
     for path in paths:
         with suppress(OSError):  # reported with the prediction

@@ -78,7 +78,7 @@ def findings(
             most = min(most, DIVERGED * math.log(len(classes)))
     if far or trained[-1] > most:
         rate = (run.get("options") or {}).get("learning_rate")
-        lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or less"
+        lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or smaller inputs"
         return [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings], []
     return warnings, advice + _course(trained, held_out, resume)
 

@@ -77,6 +77,9 @@ def arrange(
     below = {(rest[0], rest[1]) for _, rest in places.values() if len(rest) > 2}
     if any(one.lower() in FOLDERS and one != two and (two, kind) in below for one, kind in below for two in classes):
         raise UserError(f"{where}: {', '.join(classes)} look like splits.", "Call these train, validation and test.")
+    inner = {rest[1] for _, rest in places.values() if len(rest) > 2 and not root[1]}
+    if len({FOLDERS.get(name.lower(), "") for name in inner} - {""}) > 1:
+        raise UserError(f"{where}: the splits lie within the classes.", "Let each split hold its classes: train/cat.")
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
     ready = bool(parts[0]) and len(parts[0]) < len(pairs)

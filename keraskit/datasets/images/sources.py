@@ -3,6 +3,7 @@
 import glob
 import os
 import shlex
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -142,4 +143,5 @@ def _opened(root: Path) -> zipfile.ZipFile:
     for encoding in ("utf-8", "gb2312"):
         with suppress(UnicodeError):
             return zipfile.ZipFile(root, metadata_encoding=encoding)
+    warnings.warn(f"{root.name}: names are read as CP437; if they look wrong, zip it with UTF-8 ones", stacklevel=2)
     return zipfile.ZipFile(root)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+import warnings
 import zipfile
 
 import numpy as np
@@ -70,8 +71,10 @@ def test_names_in_an_archive_need_no_flag_of_their_encoding(tmp_path, encoding):
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
         file.writestr(plain, picture())
     (tmp_path / "pets.zip").write_bytes((tmp_path / "pets.zip").read_bytes().replace(plain.encode(), raw))
-    found = open_files(tmp_path / "pets.zip")
+    with warnings.catch_warnings(record=True) as told:
+        found = open_files(tmp_path / "pets.zip")
     assert found.names == [name] and found.read(name) == picture()
+    assert ["as CP437" in str(each.message) for each in told] == [True] * (encoding == "cp437")
 
 
 def test_a_member_that_claims_too_much_or_is_damaged_cannot_be_read(tmp_path, monkeypatch):
@@ -273,6 +276,7 @@ def test_by_name_each_class_is_cut_in_the_order_of_its_names():
         (names_of(("cat",), 9), {}, "has 0 classes"),
         (names_of(map(str, range(1_001)), 4), {}, "has 1,001 classes of pictures; from two to 1,000"),
         (["cat/1.jpg", "dog/1.jpg"], {}, "2 examples do not fill 3 splits"),
+        (names_of("ab", 9, "{kind}/Train/{i}.jpg") + names_of("ab", 9, "{kind}/val/{i}.jpg"), {}, "within the classes"),
         (names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), {"by": "group"}, "2 groups, such as 'a', do not fill 3 splits"),
     ],
 )
