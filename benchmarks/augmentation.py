@@ -28,7 +28,7 @@ from PIL import Image  # noqa: E402
 
 from keraskit.augment import Augmentation  # noqa: E402
 from keraskit.augment.transform import draws, matrices, transform  # noqa: E402
-from keraskit.datasets import mnist  # noqa: E402
+from keraskit.datasets.digits import load_mnist  # noqa: E402
 from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
 
@@ -114,7 +114,7 @@ def ways(folder: Path, files: list[str]) -> dict[str, Callable[[], float]]:
 
 def mnist_ways(count: int = 20_000) -> dict[str, Callable[[], float]]:
     """The same on MNIST's arrays, 28x28x1, in batches of 128."""
-    x = mnist.load()[0]["x_train"][:count, ..., None]
+    x = load_mnist()[0]["x_train"][:count, ..., None]
     legacy = generator(IN_WORDS["seven"])
     random_layers = document.random_layers()
     auto = tf.data.AUTOTUNE
@@ -134,7 +134,7 @@ def mnist_ways(count: int = 20_000) -> dict[str, Callable[[], float]]:
 
 def zca_ways() -> dict[str, Callable[[], float]]:
     """Seconds to fit ZCA on MNIST's 60,000 training digits."""
-    x = mnist.load()[0]["x_train"][..., None]
+    x = load_mnist()[0]["x_train"][..., None]
     words = Augmentation(featurewise_center=True, featurewise_std_normalization=True, zca_whitening=True)
 
     def timed(fit: Callable) -> float:

@@ -28,7 +28,8 @@ from keraskit.recipes import (
 )
 
 from keraskit.augment import Augmentation
-from keraskit.datasets import clusters, mnist
+from keraskit.datasets import clusters
+from keraskit.datasets.digits import load_mnist
 from keraskit.models import applications
 
 PRETRAINED = {"alpha": 0.25, "size": 160}
@@ -51,7 +52,7 @@ def compiled(model: keras.Model, loss: Any, optimizer: Any = "adam") -> keras.Mo
 
 def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels from 0 to 1, float32 of shape (count, 28, 28), and labels one-hot."""
-    arrays, _ = mnist.load()
+    arrays, _ = load_mnist()
     x = arrays["x_train"][:count].astype("float32") / 255
     return x, keras.utils.to_categorical(arrays["y_train"][:count], 10)
 

@@ -38,7 +38,7 @@ import numpy as np
 from keraskit import system
 from keraskit.cli import run_commands
 from keraskit.config import RunConfig
-from keraskit.datasets import mnist
+from keraskit.datasets import digits
 from keraskit.datasets.images import drawn_pets, folder, layout
 from keraskit.registry import load_recipe
 from keraskit.runs import figures, plots
@@ -66,8 +66,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     words = parser.parse_args()
     drawn_pets.draw = functools.cache(drawn_pets.draw)
-    mnist.load = functools.cache(mnist.load)
-    mnist.load(None)  # as recipes call it: no child unpacks and checks it again
+    digits.load_mnist = functools.cache(digits.load_mnist)
+    digits.load_mnist(None)  # as recipes call it: no child unpacks and checks it again
     gc.freeze()  # no child looks through TensorFlow's objects again
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:

@@ -28,10 +28,10 @@ BEFORE = (  # no recipe: that is the program, and Python would say that it was t
 
 def keep_mnist(replace: Callable = setattr) -> None:
     """MNIST's arrays stay in memory, read and checked once: to unpack, check and copy them is a third of a tiny run."""
-    from keraskit.datasets import mnist
+    from keraskit.datasets import digits
 
-    read, digest, kept = mnist.read_npz, mnist.digest, {}
-    known = functools.cache(lambda: digest(kept[name] for name in mnist.NAMES))
+    read, digest, kept = digits.read_npz, digits.digest, {}
+    known = functools.cache(lambda: digest(kept[name] for name in digits.NAMES))
 
     def read_npz(path: Path) -> dict:
         if path != OURS:
@@ -46,20 +46,20 @@ def keep_mnist(replace: Callable = setattr) -> None:
         given = list(given)
         return known() if all(any(a is b for b in kept.values()) for a in given) else digest(given)
 
-    replace(mnist, "read_npz", read_npz)
-    replace(mnist, "digest", digest_once)
+    replace(digits, "read_npz", read_npz)
+    replace(digits, "digest", digest_once)
 
 
 def serve() -> None:
     """Answer requests, one line each, until there are no more. A copy leaves this function to be the command."""
     from keraskit import start
-    from keraskit.datasets import mnist
+    from keraskit.datasets import digits
 
     start.start_tensorflow()
     for module in BEFORE:
         importlib.import_module(module)
     keep_mnist()
-    mnist.read_npz(OURS)
+    digits.read_npz(OURS)
     gc.collect()
     gc.freeze()  # no copy looks through all that again, nor needs pages of its own for it
     print(flush=True)

@@ -14,8 +14,8 @@ CODE = """
 import pathlib, sys, keraskit, keraskit.recipes
 assert str(pathlib.Path(keraskit.__file__)).startswith(sys.argv[1])
 assert 'tensorflow' not in sys.modules
-from keraskit.datasets import mnist
-assert all('repository' not in why for why, _ in mnist.search_path())
+from keraskit.datasets import digits
+assert all('repository' not in why for why, _ in digits.search_path())
 from keraskit.datasets.images.sources import SHIPPED
 assert str(SHIPPED).startswith(sys.argv[1])
 assert {path.name for path in SHIPPED.iterdir()} == {'chelsea.png', 'coffee.png', 'LICENSE.txt'}

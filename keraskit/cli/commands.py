@@ -99,11 +99,11 @@ def classify(
     """
     if explain and (model == "all" or "," in model):
         raise UserError("--explain takes one network.", "Name it with --model.")
-    from keraskit.datasets.images import imagenet
     from keraskit.datasets.images.sources import SHIPPED, find
+    from keraskit.datasets.images.truth import imagenet_labels, imagenet_names
 
-    truth = imagenet.labels().of_pictures(photos) if asked.evaluate else {}
-    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet.names()
+    truth = imagenet_labels().of_pictures(photos) if asked.evaluate else {}
+    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet_names()
     wait_for_tensorflow()
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
@@ -141,12 +141,12 @@ def new(name: str, *, folder: Path = Path()) -> None:
 def doctor() -> None:
     """Check this machine: versions, devices, data, layout program, disk; with advice on what is missing."""
     wait_for_tensorflow()
-    from keraskit.datasets import mnist
+    from keraskit.datasets.digits import search_path
     from keraskit.models import graph
     from keraskit.training import hardware
 
     here = hardware.describe()
-    digits = next((f"{path} ({why})" for why, path in mnist.search_path() if system.is_file(path)), "")
+    digits = next((f"{path} ({why})" for why, path in search_path() if system.is_file(path)), "")
     facts = system.versions() | {
         "cpu": f"{here['cpu']}, {here['cores']} cores",
         "bfloat16": here["bfloat16"] or "no: convolutions run in float32, nothing is wrong",

@@ -8,13 +8,14 @@ Args:
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets import array_files, mnist
+from keraskit.datasets.array_files import CLASSES, NAMES, digest, explained, read, read_npz
 from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.images.sources import refuse_pictures
 from keraskit.datasets.preprocessing import Inputs, Scale, Shape
@@ -23,6 +24,10 @@ from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
 from keraskit.errors import UserError
 from keraskit.start import tf
 
+FILE = "mnist.npz"  # in the repository; with a wheel it is searched for, or downloaded
+# SHA-256 of the arrays' bytes, not of the file: equal for any file with the same digits, such as Keras's download.
+SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
+LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges"
 VALIDATION = 5_000  # the last examples of MNIST's training set
 BRIGHTNESS_BINS = 10
 BY_KERAS = {
@@ -78,19 +83,19 @@ def _digit_and_brightness(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Ten
 def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     """Return the splits of MNIST, or of another data set by `from_arrays`, with images in their stored shape."""
     own = data_dir if dataset in (None, "mnist", *BY_KERAS) else system.expanded(str(dataset))
-    if own and not (own / mnist.FILE).exists():
+    if own and not (own / FILE).exists():
         refuse_table(own, "this recipe reads pictures in arrays, and other data belong to a recipe", *OF_A_RECIPE)
         refuse_pictures(own)
     if dataset in (None, "mnist"):
-        arrays, source = mnist.load(data_dir)
+        arrays, source = load_mnist(data_dir)
         inputs = Inputs((28, 28), 1, scale, (28, 28, 1))
-        x, y, x_test, y_test = (arrays[name] for name in array_files.NAMES)
+        x, y, x_test, y_test = (arrays[name] for name in NAMES)
         pairs = [(x[:-VALIDATION], y[:-VALIDATION]), (x[-VALIDATION:], y[-VALIDATION:]), (x_test, y_test)]
         train, validation, test = (Split.of(x, y, labels=y, inputs=inputs, shuffled=True) for x, y in pairs)
         splits = Splits(train, validation, test, tuple("0123456789"), source)
     else:
         arrays, source = _by_keras(dataset) if dataset in BY_KERAS else _from_file(system.expanded(dataset))
-        given, names = (arrays[name] for name in array_files.NAMES), arrays.get(array_files.CLASSES)
+        given, names = (arrays[name] for name in NAMES), arrays.get(CLASSES)
         classes = None if names is None else names.tolist()
         splits = from_arrays(*given, classes=classes, scale=scale, name=source["name"])()
         if not splits.classes:
@@ -100,7 +105,7 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
 
 
 def _from_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    arrays, scale = array_files.read(path)
+    arrays, scale = read(path)
     for name in ("y_train", "y_test"):
         y = arrays[name].reshape(-1) if arrays[name].shape[1:] == (1,) else arrays[name]
         arrays[name] = y.astype(int) if y.dtype.kind == "f" and not (y % 1).any() else y
@@ -112,7 +117,39 @@ def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import keras
 
     advice = f"Once fetched, it stays in ~/.keras. --dataset also takes mnist, {', '.join(BY_KERAS)}, or an .npz."
-    with array_files.explained(f"Keras could not download {name}", advice):
+    with explained(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, "classes": np.array(BY_KERAS[name])}
     return arrays, {"name": name, "path": "Keras's cache", "found": "downloaded by Keras", "reference": False}
+
+
+def load_mnist(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Load MNIST's four uint8 arrays in Keras's layout, and their source: `data_dir`, `search_path`, or a download.
+
+    Raises UserError if nothing is found, or if the file is not MNIST.
+    """
+    places = [("--data-dir", data_dir / FILE)] if data_dir else search_path()
+    why, path = next((place for place in places if data_dir or system.is_file(place[1])), None) or _download()
+    arrays = read_npz(path)
+    if digest(arrays[name] for name in NAMES) != SHA256 or arrays["x_train"].shape != (60_000, 28, 28):
+        raise UserError(f"{path} is not MNIST: its arrays are others.", "For arrays of your own: --dataset.")
+    return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": SHA256, "licence": LICENCE}
+
+
+def search_path() -> list[tuple[str, Path]]:
+    """Return the paths to search without `--data-dir`, in order, each with a description."""
+    checkout = Path(__file__).resolve().parents[2]
+    places = [("$KERASKIT_DATA", Path(os.environ["KERASKIT_DATA"]) / FILE)] if os.environ.get("KERASKIT_DATA") else []
+    if (checkout / "pyproject.toml").is_file():
+        places.append(("the repository's data/", checkout / "data" / FILE))
+    return [*places, ("Keras's cache", system.keras_home() / "datasets" / FILE)]
+
+
+def _download() -> tuple[str, Path]:
+    import keras
+
+    looked = ", ".join(str(path) for _, path in search_path())
+    advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
+    with explained(f"No {FILE}: looked for {looked}, and the download failed", advice):
+        keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
+    return "downloaded by Keras", search_path()[-1][1]

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.images import imagenet
+from keraskit.datasets.images.truth import imagenet
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.models import weights
 
@@ -77,7 +77,7 @@ def load_imagenet(model: keras.Model) -> list[str]:
 
 def decode_predictions(probabilities: np.ndarray, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """Decode like Keras, with bundled class names: (WordNet id, name, probability), highest first."""
-    classes = imagenet.classes()
+    classes = imagenet()
     return [[(*classes[k], row[k]) for k in np.argsort(-row, kind="stable")[:top]] for row in probabilities]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keraskit.datasets.images import decode, imagenet
+from keraskit.datasets.images import decode, truth
 from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.runs.pictures import Network, Prediction, predictions
@@ -39,4 +39,4 @@ def classify(
         raise UserError(f"--weights {weights} fits one network, not {len(chosen)}.", "Name that one with --model.")
     for name in chosen:
         classifier = network(name, weights, **how)
-        yield classifier, list(predictions(paths, classifier, imagenet.names(), top, batch_size, name))
+        yield classifier, list(predictions(paths, classifier, truth.imagenet_names(), top, batch_size, name))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from keraskit.augment import Augmentation
 from keraskit.augment.transform import draws, transform
-from keraskit.datasets import mnist
+from keraskit.datasets.digits import load_mnist
 from keraskit.errors import UserError
 
 SEVEN = Augmentation(
@@ -207,7 +207,7 @@ def test_statistics_are_the_same_from_an_array_and_from_a_stream():
 
 
 def test_whitened_mnist_has_the_identity_as_covariance():
-    x = mnist.load()[0]["x_train"][:5_000, ..., None]
+    x = load_mnist()[0]["x_train"][:5_000, ..., None]
     fitted = Augmentation(zca_whitening=True, zca_epsilon=1e-3).fit(x)
     white = np.concatenate([fitted.standardize(part).numpy() for part in np.array_split(x, 10)]).reshape(len(x), -1)
     varies = x.reshape(len(x), -1).std(0) > 8  # pixels that are nearly always black stay nearly black

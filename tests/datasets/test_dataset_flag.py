@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, command
 
 import keraskit
-from keraskit.datasets import array_files, digits, mnist
+from keraskit.datasets import array_files, digits
 from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 
@@ -190,7 +190,7 @@ TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
 def test_class_counts_are_the_published_ones_and_validation_is_the_last_5000():
-    arrays, source = mnist.load()
+    arrays, source = digits.load_mnist()
     assert np.bincount(arrays["y_train"]).tolist() == TRAIN_COUNTS
     assert np.bincount(arrays["y_test"]).tolist() == TEST_COUNTS
     assert source["sha256"] in (ROOT / "data" / "README.md").read_text()
@@ -202,7 +202,7 @@ def test_class_counts_are_the_published_ones_and_validation_is_the_last_5000():
 
 
 def test_the_same_pixels_in_any_shape_of_as_many_values():
-    index, pictures = np.arange(10), mnist.load()[0]["x_train"][:10]
+    index, pictures = np.arange(10), digits.load_mnist()[0]["x_train"][:10]
     for data in (digits.flat, digits.images):
         for shape in ((784,), (28, 28, 1), (28, 28)):
             train = data().load(shape).limited(10).train
@@ -219,38 +219,38 @@ def test_the_same_pixels_in_any_shape_of_as_many_values():
     [({"y_test": None}, "lacks 'y_test"), ({"y_test": np.zeros(10_000, np.uint8)}, "is not MNIST")],
 )
 def test_a_file_that_is_not_mnist_is_refused(tmp_path, changed, words):
-    arrays = {name: array for name, array in (mnist.load()[0] | changed).items() if array is not None}
+    arrays = {name: array for name, array in (digits.load_mnist()[0] | changed).items() if array is not None}
     np.savez(tmp_path / "mnist.npz", **arrays)
     with pytest.raises(UserError, match=words):
-        mnist.load(tmp_path)
+        digits.load_mnist(tmp_path)
 
 
 def test_another_packing_is_accepted_and_half_a_file_refused(tmp_path):
-    np.savez(tmp_path / "mnist.npz", **mnist.load()[0])
-    assert mnist.load(tmp_path)[1]["found"] == "--data-dir"
+    np.savez(tmp_path / "mnist.npz", **digits.load_mnist()[0])
+    assert digits.load_mnist(tmp_path)[1]["found"] == "--data-dir"
     whole = (ROOT / "data" / "mnist.npz").read_bytes()
     for content in (whole[:100_000], b"", b"PK\x05\x06" + bytes(18), b"not a zip"):
         (tmp_path / "mnist.npz").write_bytes(content)
         with pytest.raises(UserError, match="cannot be read"):
-            mnist.load(tmp_path)
+            digits.load_mnist(tmp_path)
     with pytest.raises(UserError, match=r"elsewhere/mnist\.npz is no file"):
-        mnist.load(tmp_path / "elsewhere")
+        digits.load_mnist(tmp_path / "elsewhere")
 
 
 def test_order_of_search(tmp_path, monkeypatch):
-    assert mnist.load()[1]["found"] == "the repository's data/"
+    assert digits.load_mnist()[1]["found"] == "the repository's data/"
     shutil.copy(ROOT / "data" / "mnist.npz", tmp_path)
     monkeypatch.setenv("KERASKIT_DATA", str(tmp_path))
-    assert mnist.load()[1]["found"] == "$KERASKIT_DATA"
+    assert digits.load_mnist()[1]["found"] == "$KERASKIT_DATA"
 
 
 def test_without_any_file_keras_is_asked_and_its_failure_is_one_clear_error(tmp_path, monkeypatch):
     def no_network():
         raise Exception("URL fetch failure")
 
-    monkeypatch.setattr(mnist, "search_path", lambda: [("Keras's cache", tmp_path / "mnist.npz")])
+    monkeypatch.setattr(digits, "search_path", lambda: [("Keras's cache", tmp_path / "mnist.npz")])
     monkeypatch.setattr(keras.datasets.mnist, "load_data", no_network)
     with pytest.raises(UserError, match=r"looked for .*URL fetch failure.*--data-dir"):
-        mnist.load()
+        digits.load_mnist()
     monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: shutil.copy(ROOT / "data" / "mnist.npz", tmp_path))
-    assert mnist.load()[1]["found"] == "downloaded by Keras"
+    assert digits.load_mnist()[1]["found"] == "downloaded by Keras"

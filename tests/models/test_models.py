@@ -6,7 +6,7 @@ import pytest
 from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 
 from keraskit.augment import Augmentation
-from keraskit.datasets import digits, mnist, preprocessing
+from keraskit.datasets import digits, preprocessing
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
 from keraskit.registry import load_recipe
@@ -106,7 +106,7 @@ def test_next_pixels_are_the_sequence_shifted_by_one():
     brightness = np.floor((x[..., 0] * preprocessing.DEVIATION + preprocessing.MEAN) * 255.001 * 10 / 256)
     assert y["output2"].shape == (20, 784) and set(np.unique(y["output2"])) <= set(range(10))
     assert np.array_equal(y["output2"][:, :-1], brightness[:, 1:]) and not y["output2"][:, -1].any()
-    pixels = mnist.load()[0]["x_test"].reshape(-1, 784)[:, 1:].astype(int)  # after the last of each comes darkness
+    pixels = digits.load_mnist()[0]["x_test"].reshape(-1, 784)[:, 1:].astype(int)  # after the last: darkness
     dark = ((pixels * 10 // 256 == 0).sum(1) + 1).mean() / 784
     assert f"is right for {dark:.3f} of the test pixels" in multi_output.__doc__
     shown, captions = digits.brightness_pictures(splits.classes, y, {"output2": y["output2"]})

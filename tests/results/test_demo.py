@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 import keraskit
 from keraskit import spread_gates
-from keraskit.datasets import mnist
+from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode, digit_pictures, drawn_pets
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.registry import find_card
@@ -94,7 +94,7 @@ def answers(browser, page, pictures):
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
-    inputs, pictures = INPUTS[name], mnist.load()[0]["x_test"][:6]
+    inputs, pictures = INPUTS[name], load_mnist()[0]["x_test"][:6]
     if inputs.channels == 3:
         photographs = [Image.open(ROOT / "data" / "photos" / name) for name in ("chelsea.png", "coffee.png")]
         photographs += [each.crop((100, 50, 250, 200)) for each in photographs]
@@ -113,7 +113,7 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
 
 
 def test_a_page_standardises_by_what_was_measured_and_makes_probabilities_of_logits(browser, tiny_run, tmp_path):
-    augment, arrays = keraskit.Augmentation(featurewise_std_normalization=True), mnist.load()[0]
+    augment, arrays = keraskit.Augmentation(featurewise_std_normalization=True), load_mnist()[0]
     model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10)])
     facts = {"class_activation": "softmax", "config": {"augment": augment.given()}}
     folder = folder_of(tiny_run, tmp_path / "run", model, UNIT, **facts)
@@ -156,7 +156,7 @@ def test_every_class_of_layer_computes_as_in_keras(browser, tiny_run, tmp_path):
             found = [random.uniform(0.5, 2, w.shape) for w in layer.get_weights()]
             found[0][0], found[1][0] = 0.004, 8  # a small scale beside a large offset
             layer.set_weights(found)
-    pictures = mnist.load()[0]["x_test"][:20]
+    pictures = load_mnist()[0]["x_test"][:20]
     spread(model, UNIT.scaled(pictures[..., None]))
     page = demo.write_demo(folder_of(tiny_run, tmp_path / "run", model, UNIT, class_output="output"))
     said = model.predict(UNIT.scaled(pictures[..., None]), verbose=0)["output"]
@@ -179,7 +179,7 @@ def seen(tab, image, drawn=False):
 
 def pictures():
     """Pictures as people would drop them, on evenly lit paper: strokes, ink, chalk, MNIST's own, blank paper."""
-    digits = mnist.load()[0]["x_test"]
+    digits = load_mnist()[0]["x_test"]
     strokes = Image.new("L", (640, 640))
     ImageDraw.Draw(strokes).line([(200, 150), (420, 160), (300, 520)], fill=255, width=50, joint="curve")
     small = Image.new("RGB", (900, 720), (200, 210, 220))

@@ -10,9 +10,8 @@ from conftest import command
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from keraskit.datasets import mnist
-from keraskit.datasets.images import imagenet
-from keraskit.datasets.images.truth import Labels
+from keraskit.datasets.digits import load_mnist
+from keraskit.datasets.images.truth import Labels, imagenet, imagenet_labels, imagenet_names
 from keraskit.errors import UserError
 from keraskit.runs import metrics, pictures
 from keraskit.runs.pictures import Prediction
@@ -29,12 +28,12 @@ def tree(root, *names):
 
 
 def test_every_class_of_imagenet_by_every_name():
-    labels, printed = imagenet.labels(), imagenet.names()
+    labels, printed = imagenet_labels(), imagenet_names()
 
     def index_of(word):
         return labels.find([word])[word]
 
-    for k, (wordnet, name) in enumerate(imagenet.classes()):
+    for k, (wordnet, name) in enumerate(imagenet()):
         both = [f"{wordnet}_{name}", f"{wordnet}-{name.replace('_', '-')}", f"{name} ({wordnet})"]
         forms = [wordnet, wordnet.upper(), *both, *map(str.upper, both), str(k)]
         plain = [name, name.replace("_", " "), name.replace("_", "-"), name.replace("-", "_"), f" {name}_"]
@@ -57,13 +56,13 @@ def test_a_name_of_none_or_of_two_classes():
         ("", "names no class of ImageNet"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
-            imagenet.labels().find([word])
+            imagenet_labels().find([word])
 
 
 def test_names_ids_and_indices_are_not_mixed():
     for words in (("tench", "n01443537"), ("tench", "1"), ("n01440764", "1")):
         with pytest.raises(UserError, match=f"'{words[1]}' names no class of ImageNet as '{words[0]}' does"):
-            imagenet.labels().find(words)
+            imagenet_labels().find(words)
 
 
 def test_classes_called_by_numbers_have_no_indices():
@@ -80,10 +79,10 @@ def test_pictures_in_folders_or_with_their_class_in_their_names(tmp_path):
     folder = tree(tmp_path / "folders", *expected, ".hidden/e.jpg", "tench/.f.jpg")
     (folder / "tiger").mkdir()
     (folder / "read.txt").write_text("text")
-    truth = imagenet.labels().of_pictures([folder])
+    truth = imagenet_labels().of_pictures([folder])
     assert {str(path.relative_to(folder)): name for path, name in truth.items()} == expected
     flat = tree(tmp_path / "flat", "n01440764_tench.JPEG", "n01443537_10026.JPEG", "n02012849_a bird.jpg")
-    truth = imagenet.labels().of_pictures([str(flat)])
+    truth = imagenet_labels().of_pictures([str(flat)])
     assert sorted(truth.values()) == ["crane (n02012849)", "goldfish", "tench"]
     kaggle = tree(tmp_path / "kaggle", "cat.0.jpg", "dog.12499.jpg", "Dog_7.jpg", "cat (2).png")
     truth = Labels(["cat", "dog"], "this run").of_pictures([kaggle])
@@ -141,7 +140,7 @@ def test_printed_accuracy_and_confusions_are_scikit_learns(capsys):
 
 
 def test_a_run_is_measured_on_labelled_folders(tiny_run, here):
-    data = mnist.load()[0]
+    data = load_mnist()[0]
     x, y = data["x_test"][:40], data["y_test"][:40]
     for i, label in enumerate(y):
         folder = here / "labelled" / str(label)

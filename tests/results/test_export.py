@@ -18,7 +18,7 @@ from PIL import Image
 
 import keraskit
 from keraskit.config import RunConfig
-from keraskit.datasets import mnist
+from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode
 from keraskit.recipe import call
 from keraskit.runs import manifest
@@ -61,7 +61,7 @@ def test_every_format_answers_as_keras_and_without_keraskit(tiny_run, here):
         size, difference = (rows[name][i].strip(",:") for i in (1, 5))
         assert int(size.replace(",", "")) > 2_000_000 and float(difference) < 1e-5
 
-    digit = mnist.load()[0]["x_test"][7]
+    digit = load_mnist()[0]["x_test"][7]
     Image.fromarray(digit).save(tmp_path / "digit.png")
     model = keras.models.load_model(tiny_run.folder / "model.keras", compile=False)
     known = model.predict(digit.reshape(1, 784) / np.float32(255), verbose=0)[0]

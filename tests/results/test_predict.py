@@ -10,7 +10,7 @@ from drawn_photographs import photograph
 from PIL import Image
 
 import keraskit
-from keraskit.datasets import mnist
+from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.runs import pictures
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at her
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    x = mnist.load()[0]["x_test"][:12]
+    x = load_mnist()[0]["x_test"][:12]
     for i, pixels in enumerate(x):
         Image.fromarray(pixels).save(folder / f"{i:02d}.png")
     return folder
@@ -49,7 +49,7 @@ def test_files_of_digits_get_what_the_model_says_of_the_arrays(digits, tmp_path)
 def own(tmp_path_factory):
     """A run on MNIST in black on white: its result, its test pictures white on black, and their labels."""
     folder = tmp_path_factory.mktemp("own")
-    arrays, size = mnist.load()[0], {"train": 6_000, "test": 200}
+    arrays, size = load_mnist()[0], {"train": 6_000, "test": 200}
     arrays = {name: each[: size[name[2:]]] for name, each in arrays.items()}
     np.savez(folder / "own.npz", **arrays | {name: 255 - arrays[name] for name in ("x_train", "x_test")})
     result = keraskit.run("mlp", dataset=str(folder / "own.npz"), epochs=4, batch_size=64, xla="off", output_dir=folder)

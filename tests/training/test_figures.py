@@ -9,7 +9,7 @@ from keras import layers, ops
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.datasets import mnist
+from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
 from keraskit.runs import metrics, predictions
@@ -165,7 +165,7 @@ def test_a_batch_that_the_device_cannot_hold_is_one_line_that_names_a_smaller_on
 
 
 def test_a_runs_predictions_are_its_saved_models_and_give_its_figures(tiny_run):
-    arrays, _ = mnist.load()
+    arrays, _ = load_mnist()
     facts = RunFolder(tiny_run.folder).read_json("run.json")
     model = keras.models.load_model(tiny_run.folder / "model.keras", compile=False)
     x_train, x_test = (arrays[name].reshape(-1, 784) / np.float32(255) for name in ("x_train", "x_test"))

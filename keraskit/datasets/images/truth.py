@@ -1,8 +1,10 @@
-"""Look up classes by folder or file name, such as Great-White Shark, n01440764_tench, or 3."""
+"""Look up classes, a run's or ImageNet's, by folder or file name, such as Great-White Shark, n01440764_tench, or 3."""
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from keraskit import system
@@ -66,3 +68,26 @@ class Labels:
 def _plain(word: str) -> str:
     """Return the word in lower case, with runs of spaces, hyphens and underscores as one underscore."""
     return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFKC", word).casefold()).strip("_")
+
+
+@functools.cache
+def imagenet() -> tuple[tuple[str, str], ...]:
+    """Return (WordNet id, name) of ImageNet's 1,000 classes in Keras's order, such as ("n01440764", "tench").
+
+    The file in the package equals Keras's imagenet_class_index.json. It is made from timm 1.0.31 (Apache-2.0; its
+    licence is in the same folder): the list of synsets, each with its first lemma in WordNet.
+    """
+    text = files("keraskit.datasets.images").joinpath("imagenet_classes.txt").read_text("utf-8")
+    return tuple((line.split()[0], line.split()[1]) for line in text.splitlines())
+
+
+def imagenet_names() -> list[str]:
+    """Return a unique name for each class; two pairs of classes share a name, so their WordNet ids are added."""
+    plain = [name for _, name in imagenet()]
+    return [f"{name} ({wordnet})" if plain.count(name) > 1 else name for wordnet, name in imagenet()]
+
+
+@functools.cache
+def imagenet_labels() -> Labels:
+    """Return the classes by name, WordNet id or both: tench, n01440764, n01440764_tench, tench (n01440764)."""
+    return Labels(imagenet_names(), "ImageNet", [wordnet for wordnet, _ in imagenet()])

@@ -8,7 +8,7 @@ import pytest
 from drawn_photographs import photograph
 from PIL import Image, ImageOps
 
-from keraskit.datasets import mnist
+from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode, digit_pictures
 
 RED, GREEN, WHITE = (220, 20, 30), (20, 160, 40), (255, 255, 255)
@@ -125,7 +125,7 @@ def test_cropping_keeps_the_shape_where_resizing_squeezes():
 
 @pytest.fixture(scope="module")
 def digits():
-    return mnist.load()[0]["x_test"][:60]
+    return load_mnist()[0]["x_test"][:60]
 
 
 @pytest.fixture(scope="module")
