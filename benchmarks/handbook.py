@@ -137,7 +137,7 @@ def own_flags(card: Card) -> list[str]:
     for name, option in options_of(card.recipe.functions).model_fields.items():
         values = option.default if isinstance(option.default, tuple) else (option.default,)
         shown = "" if values[0] in ("", None) or values[0] is False else f"`{' '.join(map(str, values))}`"
-        rows.append(f"| `{flag(name)}` | {shown} | {option.description or ''} |")
+        rows.append(f"| `{flag(name)}` | {shown} | {' '.join((option.description or '').split())} |")
     return rows
 
 
@@ -184,7 +184,8 @@ def models() -> str:
         "# The models, drawn",
         "",
         "Click on a drawing to open it in full. `make show GRAPHS=docs/architecture` draws them; `keraskit show NAME "
-        "--graph FILE.svg` draws one, with a model's flags as you like them.",
+        "--graph FILE.svg` draws one, with a model's flags as you like them. Parameters are those of the default "
+        "flags; the README's rows with `--alpha 0.25` have fewer.",
         "",
         f"|{'  |' * ACROSS}",
         f"|{' --- |' * ACROSS}",

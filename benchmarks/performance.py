@@ -231,8 +231,9 @@ def kill(record: dict) -> list[str]:
         "## Killed runs",
         "",
         "`python benchmarks/kill.py --json docs/kill.json`: real processes, killed by SIGKILL and resumed until they "
-        f"finish, {record['kills']} times, on {machine(record['hardware'])}. Of {record['runs']} runs "
-        f"{record['equal']} ended with the weights, history and metrics of the run that was never killed, bit for bit.",
+        f"finish, {record['kills']} times, on {machine(record['hardware'])}, with keraskit "
+        f"{record['versions']['keraskit']}. Of {record['runs']} runs {record['equal']} ended with the weights, history "
+        "and metrics of the run that was never killed, bit for bit.",
         "",
         *rows("recipe | runs> | kills> | most of one run> | equal> | killed at", cells),
     ]
@@ -246,7 +247,7 @@ def precision(record: dict) -> list[str]:
         error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.2f}"
         cells.append(
             (
-                *(f"{name}, {run['test_size']:,} of {run['data']}", run["epochs"], row["seeds"]),
+                *(f"{name}, {run['test_size']:,} test examples of {run['data']}", run["epochs"], row["seeds"]),
                 *(f"{row['float32']:.4f}", f"{row['auto']:.4f}", f"{row['difference']:+.2f}{error}"),
                 f"{row['same_weights_most']:.2f}",
             )

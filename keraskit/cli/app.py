@@ -31,7 +31,7 @@ ABOUT = """A classic Keras tutorial as software.
     keraskit run mlp --quick
     keraskit run mlp --help
 
-Exit codes: 0 done, 1 an error in keraskit, 2 bad input, 130 interrupted by Ctrl-C, 143 SIGTERM, 129 SIGHUP."""
+Exit codes: 0 done, 1 failed (check, worker, bug), 2 bad input, 130 Ctrl-C, 141 closed pipe, 143 SIGTERM, 129 SIGHUP."""
 INSTALL = "--install-completion"
 OF_RECIPES = {  # verbs that take a recipe's name
     "run": "Train a recipe, evaluate it, save and plot.",

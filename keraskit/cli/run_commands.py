@@ -184,7 +184,7 @@ def verify(run: Path, *, recipe: RecipeFile = None) -> None:
 
     Args:
         run: A run's folder; or a folder of runs, such as a class's hand-ins, which are checked in a line each;
-            a recipe's file is then imported for those of a file of its name.
+            with --recipe, only runs of a recipe file of that name use it.
     """
     from keraskit.runs.listing import find
 
