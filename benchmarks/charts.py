@@ -30,11 +30,11 @@ def bars(axes: Axes, values: dict[str, float], form: str, ours: Callable[[str], 
 
 
 def speed(record: dict[str, Any], axes: Axes) -> None:
-    """How many times as fast as the document's way a step of each recipe is."""
+    """How many times as fast as the tutorial's way a step of each recipe is."""
     ratios = {name: row["document / keraskit"] for name, row in record["recipes"].items()}
     bars(axes, ratios, "{:.1f}", lambda _: True)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_title("a training step: times as fast as the document's way (line: as fast)", fontsize=10)
+    axes.set_title("a training step: times as fast as the tutorial's way (line: as fast)", fontsize=10)
 
 
 def learning(record: dict[str, Any], axes: Axes) -> None:
@@ -71,8 +71,9 @@ def pytorch(record: dict[str, Any], axes: Axes) -> None:
 
 def sooner(record: dict[str, Any], axes: Axes) -> None:
     """Seconds to a validation accuracy, by recipe and way."""
+    shown = {"document": "the tutorial's way"}
     medians = {
-        f"{name}, {way}": statistics.median(seconds)
+        f"{name}, {shown.get(way, way)}": statistics.median(seconds)
         for name, row in record["recipes"].items()
         for way, seconds in row["seconds"].items()
         if None not in seconds

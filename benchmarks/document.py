@@ -1,4 +1,4 @@
-"""The document's own way to train each of its models, ported to today's Keras and otherwise as a reader would type it.
+"""The tutorial's own way to train each of its models, ported to today's Keras and otherwise as a reader would type it.
 
 numpy arrays into `fit`, ImageDataGenerator on folders, float32, Keras's defaults. Beside it, for photographs, what
 Keras's guides do today. benchmarks/speed.py times both.
@@ -58,7 +58,7 @@ def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_time_distributed() -> keras.Model:
-    """multi_output as the document prints it."""
+    """multi_output as the tutorial prints it."""
     model = multi_output.build()
     sequence = model.get_layer("extract").output
     wrapped = layers.TimeDistributed(layers.Dense(10, activation="softmax"), name="output2")(sequence)
@@ -123,7 +123,7 @@ def augmented_way(count: int, folder: Path) -> Way:
 
 
 def features_way(count: int, folder: Path) -> Way:
-    """Beyond the document: a classifier on features that were computed before."""
+    """Beyond the tutorial: a classifier on features that were computed before."""
     x = np.random.default_rng(0).normal(size=(count, 256)).astype("float32")
     y = np.arange(count) % 2
     model = keras.Sequential(
@@ -133,7 +133,7 @@ def features_way(count: int, folder: Path) -> Way:
 
 
 def finetune_way(count: int, folder: Path) -> Way:
-    """Beyond the document: the generator of section 6, on a network whose top is unfrozen."""
+    """Beyond the tutorial: the generator of section 6, on a network whose top is unfrozen."""
     model = cats_dogs_finetune.build(**PRETRAINED)
     model = compiled(model, "binary_crossentropy", keras.optimizers.RMSprop(1e-5))
     return Way(model, generator(folder, 160, 32, horizontal_flip=True, rotation_range=15, zoom_range=0.1))

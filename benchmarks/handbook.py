@@ -1,7 +1,7 @@
 """Writes the pages of docs/ that say what there is, from the one place each where it stands: `make docs`.
 
-The document map from document-map.toml, in both languages; the command line from its help; recipes and models from the
-recipes' sources.
+The tutorial's map from document-map.toml, in both languages; the command line from its help; recipes and models from
+the recipes' sources.
 """
 
 import contextlib
@@ -160,7 +160,7 @@ def recipes() -> str:
 
 
 def place(card: Card) -> str:
-    """Where in the document a recipe is."""
+    """Where in the tutorial a recipe is."""
     numbers = card.declared.get("section", "")
     return f"section{'s' * (',' in numbers)} {numbers.replace(', ', ' and ')}" if numbers else BEYOND
 

@@ -1,4 +1,4 @@
-"""Peak memory of whole processes: each recipe beside the document's own way, and a folder by how many files it has.
+"""Peak memory of whole processes: each recipe beside the tutorial's own way, and a folder by how many files it has.
 
     python benchmarks/memory.py [RECIPE ...] [--sizes 1000 10000 100000 1000000] [--json docs/memory.json]
 

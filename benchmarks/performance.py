@@ -117,19 +117,19 @@ def speed(record: dict) -> list[str]:
             )
         )
     return [
-        "## A training step, against the document's own way",
+        "## A training step, against the tutorial's own way",
         "",
         "`python benchmarks/speed.py --json docs/speed.json`: numpy arrays into `fit` or ImageDataGenerator on a "
         "folder, float32, Keras's defaults ([code](../benchmarks/document.py)), against keraskit's default and "
         f"a loop by hand that makes the same choices; all in turn in one run, on {machine(record['hardware'])}. "
         "Ratios are the median of those within each round and, as this machine's speed jumps, in brackets that of the "
         "fastest rounds. The last column is the share of a large matrix product's speed. cats_dogs_features and "
-        "cats_dogs_finetune are beyond the document, and timed against what its other code would make of them.",
+        "cats_dogs_finetune are beyond the tutorial, and timed against what its other code would make of them.",
         "",
-        "![Times as fast as the document's way](charts/speed.svg)",
+        "![Times as fast as the tutorial's way](charts/speed.svg)",
         "",
         *rows(
-            "recipe | batch> | document> | keraskit> | times as fast> | by hand takes> | precision, XLA | of peak>",
+            "recipe | batch> | tutorial> | keraskit> | times as fast> | by hand takes> | precision, XLA | of peak>",
             cells,
         ),
         *([""] if guides else []),
@@ -191,7 +191,7 @@ def sooner(record: dict) -> list[str]:
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",
         *rows(
-            "recipe | accuracy> | seeds> | the document's way> | Keras's guides> | PyTorch at its fastest> | keraskit>",
+            "recipe | accuracy> | seeds> | the tutorial's way> | Keras's guides> | PyTorch at its fastest> | keraskit>",
             cells,
         ),
     ]
@@ -320,7 +320,7 @@ def memory(record: dict) -> list[str]:
         f"and train {record['steps']} steps, on {machine(record['hardware'])}; TensorFlow alone takes some 500 MB. "
         "keraskit also evaluates, draws and writes its report.",
         "",
-        *rows("recipe | the document's way> | keraskit>", cells),
+        *rows("recipe | the tutorial's way> | keraskit>", cells),
         "",
         f"Decoded pictures lie in a temporary file; in memory are a file's name, label and place in "
         f"the shuffled order: {each:,.0f} bytes a file.",

@@ -28,7 +28,7 @@ EXAMPLES = 55_000
 
 
 def with_time_distributed() -> keras.Model:
-    """multi_output as the document prints it."""
+    """multi_output as the tutorial prints it."""
     model = multi_output.build()
     sequence = model.get_layer("extract").output
     wrapped = layers.TimeDistributed(layers.Dense(10, activation="softmax"), name="wrapped")(sequence)

@@ -2,7 +2,7 @@
 
     python benchmarks/sooner.py [RECIPE ...] [--seeds 3] [--add] [--photographs FOLDER] [--json docs/sooner.json]
 
-The document's own way, what Keras's guides do with photographs, PyTorch in the way that docs/pytorch.json found to be
+The tutorial's own way, what Keras's guides do with photographs, PyTorch in the way that docs/pytorch.json found to be
 its fastest (where it is installed; not compiled, which takes longer than mlp trains), and keraskit. Every way validates
 after each epoch and stops at the first that reaches the accuracy; data are loaded before. keraskit comes first, and the
 others are stopped after some times its seconds. Photographs are real ones, cut as keraskit cuts them. With --add the

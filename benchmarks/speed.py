@@ -1,4 +1,4 @@
-"""A training step of each recipe: the document's own way, keraskit's default, a loop by hand, all in turn in one run.
+"""A training step of each recipe: the tutorial's own way, keraskit's default, a loop by hand, all in turn in one run.
 
     python benchmarks/speed.py [RECIPE ...] [--rounds 5] [--json docs/speed.json]
 
@@ -69,7 +69,7 @@ def peak(dtype: str, side: int = 2048) -> float:
 
 
 def documents(way: document.Way, batch: int, most: int) -> Timed:
-    """The document's way, or another that is a call of `fit`."""
+    """The tutorial's way, or another that is a call of `fit`."""
 
     def run(epochs: int, steps: int) -> None:
         if way.y is None:
@@ -174,9 +174,9 @@ def said(row: dict) -> str:
     words = [f"{row['keraskit'] * 1e3:8.2f} ms"]
     for key in ("document", "Keras's guides", "by hand"):
         if f"{key} / keraskit" in row:
-            words.append(
-                f"{key} {row[f'{key} / keraskit']:.3f} times that (fastest {row[f'{key} / keraskit, fastest']:.3f})"
-            )
+            ratios = row[f"{key} / keraskit"], row[f"{key} / keraskit, fastest"]
+            shown = "the tutorial's way" if key == "document" else key
+            words.append(f"{shown} {ratios[0]:.3f} times that (fastest {ratios[1]:.3f})")
     return ", ".join([*words, f"{row['share_of_peak']:.0%} of peak in {row['precision']}"])
 
 

@@ -61,7 +61,7 @@ class Recipe:
         epochs: passes over the training split.
         batch_size: examples per step.
         steps_per_epoch: steps per epoch (default: until every example was seen); ignored by quick runs.
-        section: section of the document, several separated by commas; empty if beyond the document.
+        section: section of the tutorial, several separated by commas; empty if beyond the tutorial.
         expected: metrics of a full run on the recipe's own data, such as `{"test_accuracy": 0.982}`.
         expected_spread: standard deviations of these between seeds, where seeds differ more than test examples do.
         expected_with: flags of that run that differ from the defaults: the recipe's own, and `weights`, the name of

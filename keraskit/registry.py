@@ -20,7 +20,7 @@ from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
 from keraskit.errors import UserError, did_you_mean, flags
 
 PACKAGE = "keraskit.recipes"
-BEYOND = "beyond the document"
+BEYOND = "beyond the tutorial"
 DESCRIPTIVE = {"section", "expected", "expected_spread", "expected_with"}  # arguments that do not affect runs
 KERAS = ("keras", "tensorflow")  # take seconds to import
 ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # take 0.1 s; a user's file may compute with them on import
@@ -50,7 +50,7 @@ class Card:
     @property
     def summary(self) -> str:
         """First line of the docstring, without the note in brackets."""
-        return re.sub(r"\s*\((beyond the )?document.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
+        return re.sub(r"\s*\((beyond the )?tutorial.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
 
     @property
     def parameters(self) -> str:
@@ -79,7 +79,7 @@ class Card:
     def declared(self) -> dict[str, Any]:
         """Literal arguments of Recipe in the source: section, expected, epochs, batch_size."""
         found: dict[str, Any] = {}
-        if self.plain and (where := re.search(r"\(document.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])):
+        if self.plain and (where := re.search(r"\(tutorial.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])):
             found["section"] = ", ".join(re.findall(r"\d[\d.]*", where[0]))
         calls = [node for node in ast.walk(self._tree) if isinstance(node, ast.Call)]
         for keyword in [k for call in calls if ast.unparse(call.func).endswith("Recipe") for k in call.keywords]:

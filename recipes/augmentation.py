@@ -1,4 +1,4 @@
-"""Image augmentation by Keras's own layers, and in ImageDataGenerator's words (document, sections 2 and 6.6).
+"""Image augmentation by Keras's own layers, and in ImageDataGenerator's words (tutorial, sections 2 and 6.6).
 
     python -m keraskit.recipes.augmentation
     python -m keraskit.recipes.cats_dogs_augmented --keras-layers
@@ -6,7 +6,7 @@
 
 What differs: each of Keras's layers resamples by itself, so that several blur, where keraskit's Augmentation resamples
 once. RandomShear leaves the upper left corner in place, not the centre. Keras has no layer for ZCA whitening. The
-document's shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees.
+tutorial's shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cats and dogs from scratch, a small convolutional network (document, sections 6.4 and 6.5; 3,453,121 parameters).
+"""Cats and dogs from scratch, a small convolutional network (tutorial, sections 6.4 and 6.5; 3,453,121 parameters).
 
     python -m keraskit.recipes.cats_dogs --data-dir train.zip
     python -m keraskit.recipes.cats_dogs --download

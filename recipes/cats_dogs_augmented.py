@@ -1,10 +1,10 @@
-"""Cats and dogs, every photograph changed each time it is seen (document, section 6.6; 3,453,121 parameters).
+"""Cats and dogs, every photograph changed each time it is seen (tutorial, section 6.6; 3,453,121 parameters).
 
     python -m keraskit.recipes.cats_dogs_augmented --data-dir train.zip
     python -m keraskit.recipes.cats_dogs_augmented --augment.rotation-range 15
     python -m keraskit.recipes.cats_dogs_augmented --keras-layers
 
-The network of cats_dogs. No photograph is ever seen twice alike, so none can be learned by heart. The document's
+The network of cats_dogs. No photograph is ever seen twice alike, so none can be learned by heart. The tutorial's
 shear_range of 0.2 was meant in radians; that is 11.5 degrees. It reports 0.82.
 
 Expected: test accuracy 0.828 (validation 0.84) on 1,752 photographs after 50 epochs, 8 min on two CPU cores.

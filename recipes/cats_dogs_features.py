@@ -1,10 +1,10 @@
-"""Cats and dogs by the features of a pretrained network (beyond the document; 3,491,521 parameters).
+"""Cats and dogs by the features of a pretrained network (beyond the tutorial; 3,491,521 parameters).
 
     python -m keraskit.recipes.cats_dogs_features --data-dir train.zip
     python -m keraskit.recipes.cats_dogs_features --data-dir train.zip --base vgg16
 
 The base never changes, so its features of each photograph are computed once, and only the classifier is trained on
-them, in seconds. The document announces this step, and 0.90 to 0.93, for another article.
+them, in seconds. The tutorial announces this step, and 0.90 to 0.93, for another article.
 
 Expected: test accuracy 0.9477 on 1,752 photographs with --alpha 0.25 after 30 epochs, 21 s on two CPU cores.
 """

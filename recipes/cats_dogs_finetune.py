@@ -1,10 +1,10 @@
-"""Cats and dogs, the top of the pretrained network trained further (beyond the document; 3,491,521 parameters).
+"""Cats and dogs, the top of the pretrained network trained further (beyond the tutorial; 3,491,521 parameters).
 
     python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip
     python -m keraskit.recipes.cats_dogs_finetune --data-dir train.zip --base vgg16 --top 4
 
 It starts from the newest run of cats_dogs_features with the same flags, or runs that first. A low learning rate, a
-trained classifier and frozen batch normalisation keep what the base knows. The document announces 0.95 for this step.
+trained classifier and frozen batch normalisation keep what the base knows. The tutorial announces 0.95 for this step.
 
 Expected: test accuracy 0.9497 on 1,752 photographs with --alpha 0.25 after 15 epochs, 98 s on two CPU cores.
 """

@@ -1,9 +1,9 @@
-"""What is in a photograph, by seven pretrained networks (document, section 5).
+"""What is in a photograph, by seven pretrained networks (tutorial, section 5).
 
     python -m keraskit.recipes.classify PHOTO.jpg --model vgg16
     keraskit classify PHOTOS/ --model all --sheet a.png      # folders, accuracy, explanations, files of predictions
 
-Keras downloads a network's weights once. The steps are the document's: load, turn into an array, prepare, predict,
+Keras downloads a network's weights once. The steps are the tutorial's: load, turn into an array, prepare, predict,
 decode. Its `encode_predictions` does not exist; `decode_predictions` is meant.
 """
 
@@ -26,7 +26,7 @@ def classify(
 
     Args:
         photos: Files; by default one that ships.
-        model: One of the document's seven networks.
+        model: One of the tutorial's seven networks.
         top: Classes to name for each photograph.
         alpha: MobileNet's factor on the number of filters.
         weights: imagenet, a file of Keras's, or none for a network that knows nothing.

@@ -1,9 +1,9 @@
-"""Convolutional network on MNIST, two convolutions (document, section 3.3.2; 199,562 parameters).
+"""Convolutional network on MNIST, two convolutions (tutorial, section 3.3.2; 199,562 parameters).
 
     python -m keraskit.recipes.cnn
     python -m keraskit.recipes.cnn --epochs 3 --limit 10000
 
-The document's graph has no Flatten, so it ends in one prediction for each of 4x4 positions and cannot be trained on one
+The tutorial's graph has no Flatten, so it ends in one prediction for each of 4x4 positions and cannot be trained on one
 label per image. Its text says "a fully connected layer to interpret the features": that is what `build` makes.
 
 Expected: test accuracy 0.9929 after 8 epochs, 82 s on two CPU cores with bfloat16.
@@ -25,7 +25,7 @@ def build(
     Args:
         filters: Filters of the two convolutions.
         kernel_size: Height and width of their kernels, in pixels.
-        as_printed: The document's graph, without Flatten: output (4, 4, classes). It can be looked at, not trained.
+        as_printed: The tutorial's graph, without Flatten: output (4, 4, classes). It can be looked at, not trained.
     """
     inputs = keras.Input((28, 28, 1), name="input")
     x = layers.Conv2D(filters[0], kernel_size, activation="relu", name="conv1")(inputs)

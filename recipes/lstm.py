@@ -1,4 +1,4 @@
-"""LSTM reading MNIST pixel by pixel, 784 steps (document, section 3.3.3; 84,362 parameters).
+"""LSTM reading MNIST pixel by pixel, 784 steps (tutorial, section 3.3.3; 84,362 parameters).
 
     python -m keraskit.recipes.lstm
     python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: half a minute, not ten minutes

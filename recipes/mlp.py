@@ -1,4 +1,4 @@
-"""Multilayer perceptron on MNIST, three hidden layers (document, section 3.3.1; 541,794 parameters).
+"""Multilayer perceptron on MNIST, three hidden layers (tutorial, section 3.3.1; 541,794 parameters).
 
     python -m keraskit.recipes.mlp
     python -m keraskit.recipes.mlp --epochs 20 --hidden 256 128

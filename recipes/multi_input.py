@@ -1,4 +1,4 @@
-"""Two inputs, the same picture large and grey, and small and in colour (document, section 3.5.1; 424,874 parameters).
+"""Two inputs, the same picture large and grey, and small and in colour (tutorial, section 3.5.1; 424,874 parameters).
 
     python -m keraskit.recipes.multi_input
     python -m keraskit.recipes.multi_input --dataset cifar10      # colours that are real, where Keras can download it

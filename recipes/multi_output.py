@@ -1,4 +1,4 @@
-"""One sequence in, two answers out: the digit, and each next pixel (document, section 3.5.2; 31,348 parameters).
+"""One sequence in, two answers out: the digit, and each next pixel (tutorial, section 3.5.2; 31,348 parameters).
 
     python -m keraskit.recipes.multi_output
 
@@ -32,7 +32,7 @@ def build(extract: int = 64, units: int = 32, classes: int = 10) -> keras.Model:
     spread_gates(reader, span=4 * 28)  # the digit is read from the last state: see the recipe lstm
     x = layers.Dense(units, activation="relu", name="class12")(x)
     digit = layers.Dense(classes, activation="softmax", name="output1")(x)
-    # The document wraps this layer in TimeDistributed, which unrolls it into 784 copies. Dense works on the last axis.
+    # The tutorial wraps this layer in TimeDistributed, which unrolls it into 784 copies. Dense works on the last axis.
     pixel = layers.Dense(10, activation="softmax", name="output2")(sequence)
     return keras.Model(inputs, {"output1": digit, "output2": pixel}, name="multi_output")
 

@@ -1,4 +1,4 @@
-"""The first page: a Sequential model on 100 features and 10 classes (document, section 1; 7,114 parameters).
+"""The first page: a Sequential model on 100 features and 10 classes (tutorial, section 1; 7,114 parameters).
 
     python -m keraskit.recipes.quickstart
     python -c "from keraskit.recipes.quickstart import first_page; first_page()"
@@ -42,7 +42,7 @@ def build_by_adding() -> keras.Model:
 
 
 def compile_model(model: keras.Model, learning_rate: float = 0.01) -> None:
-    """Stochastic gradient descent as the document configures it.
+    """Stochastic gradient descent as the tutorial configures it.
 
     Args:
         learning_rate: The same at every step.

@@ -1,4 +1,4 @@
-"""An LSTM whose features a shallow and a deep branch interpret (document, section 3.4.2; 78,984 parameters).
+"""An LSTM whose features a shallow and a deep branch interpret (tutorial, section 3.4.2; 78,984 parameters).
 
     python -m keraskit.recipes.shared_features
     python -m keraskit.recipes.shared_features --timesteps 28 --epochs 5    # row by row: half a minute

@@ -1,4 +1,4 @@
-"""Two convolutional branches on one picture, finely and coarsely (document, section 3.4.1; 399,610 parameters).
+"""Two convolutional branches on one picture, finely and coarsely (tutorial, section 3.4.1; 399,610 parameters).
 
     python -m keraskit.recipes.shared_input
 

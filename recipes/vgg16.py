@@ -1,4 +1,4 @@
-"""VGG16 from its paper, Sequential and functional (document, section 4; 138,357,544 parameters).
+"""VGG16 from its paper, Sequential and functional (tutorial, section 4; 138,357,544 parameters).
 
     python -m keraskit.recipes.vgg16 --quick
     python -m keraskit.recipes.vgg16 --data-dir PHOTOGRAPHS --weights imagenet --learning-rate 0.0001

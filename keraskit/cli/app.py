@@ -177,7 +177,7 @@ def _recipe_app(verb: str, name: str, card: Card) -> App:
 
 
 def list_recipes() -> None:
-    """List all recipes: name, section of the document, parameters, metrics of a full run on its own data."""
+    """List all recipes: name, section of the tutorial, parameters, metrics of a full run on its own data."""
     for card in recipes_available().values():
         declared = card.declared
         facts = [f"section {declared['section']}" if declared.get("section") else BEYOND]

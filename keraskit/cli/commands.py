@@ -90,11 +90,11 @@ def classify(
 
     Args:
         photos: Files, folders, patterns such as '*.jpg'; by default an included photograph.
-        model: One of Keras's networks, such as vgg16; several with commas; or all, for the document's seven.
+        model: One of Keras's networks, such as vgg16; several with commas; or all, for the tutorial's seven.
         alpha: MobileNet's width multiplier.
         size: Height and width of the input in pixels (default: the network's own).
         weights: imagenet, a file of Keras's weights, or none for random weights.
-        crop: Crop the central 87.5 % instead of resizing the whole picture as the document does; more accurate.
+        crop: Crop the central 87.5 % instead of resizing the whole picture as the tutorial does; more accurate.
         explain: A PNG with a map of what each prediction is based on.
     """
     if explain and (model == "all" or "," in model):

@@ -84,7 +84,7 @@ with start.quietly():
 
 def test_show_prints_the_summary_and_draws_the_graph(here):
     code, out, _ = command("show", "cnn", "--as-printed", "--graph", "graph.svg")
-    assert code == 0 and "138,122" in out and "(document, section 3.3.2" in out
+    assert code == 0 and "138,122" in out and "(tutorial, section 3.3.2" in out
     assert "<svg" in (here / "graph.svg").read_text()
 
 

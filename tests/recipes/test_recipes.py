@@ -80,7 +80,7 @@ def test_card_read_from_source_agrees_with_the_module(name):
 @pytest.mark.parametrize("name", recipes_available())
 def test_a_recipe_says_where_in_the_document_it_is_or_that_it_is_beyond(name):
     first, sections = find_card(name).doc.partition("\n")[0], find_card(name).declared.get("section", "")
-    assert "(beyond the document" in first if not sections else "(document, section" in first
+    assert "(beyond the tutorial" in first if not sections else "(tutorial, section" in first
     assert re.findall(r"\d[\d.]*", re.search(r"\(.*?(?=;|\)\.)", first)[0]) == re.findall(r"[\d.]+", sections)
 
 
