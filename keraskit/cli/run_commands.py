@@ -18,7 +18,6 @@ from keraskit.typed import Count
 
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # right-aligned columns
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
-Pictures = Annotated[Path, Parameter(help="Files, folders, patterns such as '*.jpg'.")]
 PICTURE = Parameter(validator=lambda _, file: check_file(file, PICTURES))
 NewPicture = Annotated[Path, PICTURE]
 NewPage = Annotated[Path | None, Parameter(validator=lambda _, file: check_file(file, PAGES))]
@@ -81,14 +80,16 @@ def predict(
         best = f"its model is the best of {len(folder.read_history())} of {facts['config']['epochs']} epochs"
         print(f"NOTE           {printable(folder.path)} is {printable(facts['status'])}: {best}", flush=True)
     for file in pictures:
-        array, taken = file.with_suffix(".npy"), "`predict` takes pictures, or the model's inputs as an .npy"
+        array, taken = file.parent / f"{file.stem}.npy", "`predict` takes pictures, or the model's inputs as an .npy"
         then = f"These lines make {array}, without the target:"
         refuse_table(file, taken, then, f"np.save({str(array)!r}, x)", target=False)
-    if pictures[0].suffix in (".npy", ".npz"):
+    if arrays := [file for file in pictures if file.suffix in (".npy", ".npz")]:
+        if pictures[1:] or asked.evaluate or asked.sheet:
+            raise UserError(f"{arrays[0]} holds arrays.", "Name it alone, without --evaluate and --sheet.")
         wait_for_tensorflow()
         from keraskit.tools.predict import predict_arrays, show_arrays
 
-        show_arrays(*predict_arrays(folder.path, pictures[0], asked.batch_size, recipe), asked.json, asked.csv)
+        show_arrays(*predict_arrays(folder.path, arrays[0], asked.batch_size, recipe), asked.json, asked.csv)
         return
     classes = manifest.read(folder, "classes")["classes"]
     truth = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else {}
@@ -97,8 +98,7 @@ def predict(
     from keraskit.runs.pictures import say_trained_on
     from keraskit.tools.predict import predict
 
-    how = {"invert": invert, "prepare": prepare}
-    rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, recipe, **how)
+    rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, recipe, invert=invert, prepare=prepare)
     asked.tell(list(rows), classes, truth)
     say_trained_on(folder, list(truth))
 
@@ -197,7 +197,7 @@ def verify(run: Path, *, recipe: RecipeFile = None) -> None:
 
 def explain(
     run: Run,
-    *pictures: Pictures,
+    *pictures: Annotated[Path, Parameter(help="Files, folders, patterns such as '*.jpg'.")],
     mistakes: Switch = False,
     output: NewPicture = Path("explained.png"),
     recipe: RecipeFile = None,

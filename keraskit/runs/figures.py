@@ -15,7 +15,6 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, counted
 from keraskit.models import graph
 from keraskit.recipe import Recipe
-from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.plots import Sheet
 from keraskit.runs.predictions import SplitPredictions
@@ -69,13 +68,6 @@ def augmented(train: Split, seed: int) -> dict[str, Sheet]:
     pairs = [each for pair in zip(train.pictures(chosen), seen, strict=True) for each in pair]
     captions = ["as it is", "as it was seen"] * len(chosen)
     return {"augmented": Sheet(pairs, captions, "Training pictures in the first epoch")}
-
-
-def draw(folder: RunFolder, sheets: Mapping[str, Sheet]) -> None:
-    """Write each sheet but `right` as NAME.png, and the pictures of all sheets for the report."""
-    for name in sheets.keys() - {"right"}:
-        plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
-    pack(folder, sheets)
 
 
 def pack(folder: RunFolder, sheets: Mapping[str, Sheet], file: str = PICTURES) -> None:

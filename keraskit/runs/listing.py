@@ -99,8 +99,9 @@ class Row:
             return run.facts.get("status") or ""
         if len(tests) > 1:
             return f"{statistics.mean(tests):.4f} ± {statistics.stdev(tests) / len(tests) ** 0.5:.4f}"
-        count = run.facts["data"]["used"].get("test")
-        if count and metrics.counts_examples(run.metric, run.facts) and 0 <= tests[0] <= 1:
+        count, output = run.facts["data"]["used"].get("test"), run.facts.get("class_output") or ""
+        of_examples = run.facts.get("classes") and run.metric.startswith(output) and "balanced" not in run.metric
+        if count and of_examples and run.metric.endswith("accuracy") and 0 <= tests[0] <= 1:  # not of labels or pixels
             low, high = metrics.interval(round(tests[0] * count), count)
             return f"{tests[0]:.4f} ({low:.3f} to {high:.3f})"
         return metrics.number(tests[0])

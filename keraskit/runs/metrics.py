@@ -34,12 +34,6 @@ def headline(names: Collection[str]) -> str:
     return next((n for n in names if n.endswith("accuracy")), next((n for n in names if n != "loss"), ""))
 
 
-def counts_examples(name: str, run: dict[str, Any]) -> bool:
-    """Whether a metric is accuracy per example, not per label or pixel."""
-    output = run.get("class_output") or ""
-    return bool(run.get("classes")) and name.startswith(output) and name.endswith("accuracy") and "balanced" not in name
-
-
 def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
     """Convert outputs, shape (n, classes), or (n, 1) for the second of two, to probabilities, shape (n, classes).
 
@@ -138,11 +132,9 @@ class Calibration:
     def __str__(self) -> str:
         mean, right = (np.average(each, weights=self.counts) for each in (self.confidence, self.accuracy))
         word = "calibrated, as far as these examples show" if self.error <= self.noise else "not calibrated"
-        return (
-            f"On average its probability is {mean:.1%}, and {right:.1%} of its answers are right. The expected "
-            f"calibration error is {self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: "
-            f"it is {word}."
-        )
+        error = f"{self.error:.3f}; chance gives a calibrated network up to {self.noise:.3f}: it is {word}."
+        said = f"On average its probability is {mean:.1%}, and {right:.1%} of its answers are right."
+        return f"{said} The expected calibration error is {error}"
 
 
 def calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
@@ -229,11 +221,9 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
         squared = np.square(predictions - targets).mean(axis=1)
         absolute, least = (np.abs(each - targets).mean(axis=1) for each in (predictions, means[name].reshape(-1)))
         error = "error {:.4g} (95% interval {:.4g} to {:.4g})".format
-        sentences.append(
-            f"{name + ': ' if name else ''}mean absolute {error(*mean_interval(absolute))}, mean squared "
-            f"{error(*mean_interval(squared))}, of {len(targets):,} test examples. Always predicting the training mean "
-            f"has {least.mean():.4g} and {of_mean.mean():.4g}."
-        )
+        said = f"mean absolute {error(*mean_interval(absolute))}, mean squared {error(*mean_interval(squared))}"
+        always = f"Always predicting the training mean has {least.mean():.4g} and {of_mean.mean():.4g}."
+        sentences.append(f"{name + ': ' if name else ''}{said}, of {len(targets):,} test examples. {always}")
         far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean()))
         if (worse := squared - of_mean).mean() >= 0:
             word = "WORSE than" if mean_interval(worse)[1] > 0 else "NO BETTER than"

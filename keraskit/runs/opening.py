@@ -26,7 +26,7 @@ from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
-    """An image classifier's run, loaded for inference."""
+    """A run on pictures, loaded for inference."""
 
     folder: RunFolder
     facts: dict[str, Any]  # manifest
@@ -58,14 +58,14 @@ class OpenedRun:
         return self.inputs.preprocess(pictures, self.augmentation)
 
 
-def open_run(run: Path, recipe: Path | None = None) -> OpenedRun:
+def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> OpenedRun:
     """Open a run folder.
 
-    `recipe` is a trusted recipe file that defines custom layers of the model. Raises UserError if the run is not an
-    image classifier's, or its files are damaged or contradict each other.
+    `recipe` is a trusted recipe file that defines custom layers of the model. Raises UserError if the run learned from
+    no pictures or, unless not `classifies`, no classes of them, or its files are damaged or contradict each other.
     """
     folder = RunFolder(run)
-    facts = manifest.read(folder, "recipe", "classes", "config")
+    facts = manifest.read(folder, "recipe", "config", *["classes"] * classifies)
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
@@ -75,7 +75,7 @@ def open_run(run: Path, recipe: Path | None = None) -> OpenedRun:
             augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
         opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
-        opened.classifier(opened.preprocess(blank))
+        (opened.classifier if classifies else opened.model)(opened.preprocess(blank))
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         problem = f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {sentence(error)}"
         raise UserError(problem) from error

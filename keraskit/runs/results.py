@@ -52,7 +52,9 @@ def write(
         sheets |= figures.judged(splits.test, splits.classes, probabilities)
         written |= {"confusion": counts.tolist(), **beside}
     plots.save(plots.curves(rows, best_epoch), folder.path / "curves.png")
-    figures.draw(folder, sheets)
+    figures.pack(folder, sheets)
+    for name in sheets.keys() - {"right"}:  # which the report alone shows
+        plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
     folder.write_json("metrics.json", written)
 
     words = verdict.judge(recipe, splits, settings, different, measured)
@@ -92,7 +94,7 @@ def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
     if isinstance(values, list | tuple):
         names = getattr(model, "output_names", ())
         values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
-    return {str(k): v.numpy() for k, v in values.items()} if isinstance(values, dict) else {"": values.numpy()}
+    return {str(k): np.asarray(v) for k, v in (values if isinstance(values, dict) else {"": values}).items()}
 
 
 def show(folder: RunFolder) -> None:

@@ -137,10 +137,8 @@ def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]
     risen = held_out[-3:].mean() > held_out[best] + RISEN * abs(held_out[best])
     if last > 2 and risen and trained[-1] < trained[best]:
         rose, fell = (f"{number(each[best], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
-        return [
-            f"Since epoch {best + 1} the validation loss rose from {rose} while the training loss fell from {fell}: "
-            "over-fitting. More examples, augmentation or dropout help."
-        ]
+        said = f"Since epoch {best + 1} the validation loss rose from {rose} while the training loss fell from {fell}"
+        return [f"{said}: over-fitting. More examples, augmentation or dropout help."]
     if best == last and held_out[-1] < (1 - FALLING) * held_out[-4:][0]:
         return [f"The validation loss still falls ({number(held_out[-1], 3)} at the end): train on with `{resume}`."]
     return []

@@ -66,8 +66,7 @@ def verdicts(known: Sequence[Row]) -> list[str]:
 
 def answers(row: Row) -> tuple[Any, Right]:
     """Return a key that comparable rows share, and whether each test example is right, by seed; {} without classes."""
-    targets: set[tuple[Any, ...]] = set()
-    right: Right = {}
+    targets, right = set[tuple[Any, ...]](), Right()
     for run in row.runs:
         test = predictions.read(run.folder)
         if not test or not (classified := test.of_classes(run.facts)):

@@ -1,6 +1,7 @@
 """`keraskit predict`: predict picture files, preprocessed as in training, or arrays, with a finished run's model."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from keraskit.datasets.array_files import ANY, read_arrays
+from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, print_table, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, regular
 from keraskit.runs import manifest, metrics, pictures
 from keraskit.runs.folder import RunFolder
-from keraskit.runs.opening import load_model, open_run
+from keraskit.runs.opening import OpenedRun, load_model, open_run
+from keraskit.runs.results import by_output
 
 SHOWN = 10  # examples of arrays printed
 
@@ -32,19 +35,25 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     """Predict the examples of a file: column names, and class probabilities or values.
 
     The file is an .npy of inputs, or an .npz with an array for each input of the model, by name. Raises UserError if
-    it cannot be read or does not fit the model.
+    it cannot be read or does not fit the model. For a run on pictures, whole numbers are pixels, preprocessed as in
+    training, and floats are the model's inputs.
     """
     arrays = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
-    folder = RunFolder(run)
-    facts, model = manifest.read(folder), load_model(folder, recipe)
-    classes = facts.get("classes") or []
+    facts = manifest.read(folder := RunFolder(run))
+    opened = open_run(run, recipe, classifies=False) if facts.get("inputs") else None
+    model = opened.model if opened else load_model(folder, recipe)
+    x: Any = {name: tf.constant(array) for name, array in arrays.items()}  # Keras does not accept NumPy's strings
+    if opened:
+        pixels = any(array.dtype.kind in "iu" for array in arrays.values())
+        x = {"": _pixels(opened, file, arrays).in_order(batch_size)} if pixels else x
+        read = "whole numbers are pixels, scaled as in training" if pixels else "floats are the model's inputs"
+        print(f"NOTE           {printable(file)}: {read}", flush=True)
     try:
-        x: Any = {name: tf.constant(array) for name, array in arrays.items()}  # Keras does not accept NumPy's strings
-        outputs: Any = model.predict(x.get("", x), batch_size=batch_size, verbose=0)
+        named = by_output(model.predict(x.get("", x), batch_size=batch_size, verbose=0), model)
     except Exception as error:  # Keras raises anything for arrays of another shape
         expected = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
         raise UserError(f"{file} does not fit the model, which takes {expected}: {sentence(error)}") from error
-    named = outputs if isinstance(outputs, dict) else {"": outputs}
+    classes = facts.get("classes") or []
     class_output = facts.get("class_output") or next(iter(named))
     names, columns = [], []
     for name, output in named.items():
@@ -55,6 +64,17 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
         names += [f"{name} {each}".strip() for each in labels]
         columns.append(flat)
     return names, np.concatenate(columns, axis=1)
+
+
+def _pixels(run: OpenedRun, file: Path, arrays: Mapping[str, np.ndarray]) -> Split:
+    """Return a split of the one array as pictures. Raises UserError for others than of the run's size and 0 to 255."""
+    array, picture = next(iter(arrays.values())), (*run.inputs.size, 3)[: 3 if run.inputs.channels == 3 else 2]
+    fits = array.shape[1:] in (picture, (*picture, 1)[:3], (math.prod(picture),), run.inputs.shape)
+    if len(arrays) > 1 or not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
+        problem = f"{file} holds {array.dtype} of the shape {array.shape}; the run learned from pictures of {picture}"
+        raise UserError(f"{problem}.", "Give one array of these, 0 to 255, or floats as the model takes them.")
+    known: Any = {"inputs": run.inputs, "augmentation": run.augmentation}
+    return Split.of(array.reshape(-1, *picture), np.zeros(len(array)), **known)
 
 
 def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_csv: Path | None) -> None:

@@ -13,8 +13,7 @@ from keraskit.runs import plots
 
 def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, versions: int = 7, seed: int = 0) -> None:
     """Write a sheet with a row for each picture file: the original, and random `versions` of it, drawn with `seed`."""
-    shown: list[np.ndarray] = []
-    captions: list[str] = []
+    shown, captions = list[np.ndarray](), list[str]()
     for path in paths:
         try:
             picture = decode.read(decode.contents(path)).convert("RGB")

@@ -15,7 +15,7 @@ from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
-from keraskit.tools.predict import predict
+from keraskit.tools.predict import predict, predict_arrays
 from keraskit.training.evaluate import reopen
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
@@ -76,6 +76,20 @@ def test_a_run_reaches_its_own_accuracy_on_files_of_either_shade(own, tmp_path):
     assert accuracy(predict(result.folder, files, invert="no"), y) < 0.3
     sworn = list(predict(result.folder, files, invert="yes"))
     assert [row.best for row in sworn] == [row.best for row in rows]
+
+
+def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tmp_path, capsys):
+    result, x, _ = own
+    file, floats = tmp_path / "x.npy", x.reshape(-1, 784) / np.float32(255)
+    said = result.model.predict(floats, verbose=0)
+    for given in (x, x[..., None], x.reshape(-1, 784), x.astype(int), floats):
+        np.save(file, given)
+        assert np.allclose(predict_arrays(result.folder, file)[1], said, atol=1e-6)
+        assert ("pixels, scaled" if given.dtype.kind in "iu" else "floats are the model") in capsys.readouterr().out
+    for wrong in (x[:, 1:], x.astype(int) + 1):
+        np.save(file, wrong)
+        with pytest.raises(UserError, match=r"; the run learned from pictures of \(28, 28\)\. Give one array"):
+            predict_arrays(result.folder, file)
 
 
 def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):

@@ -109,9 +109,8 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
         except (MemoryError, OSError, UserError):
             raise
         except Exception as error:  # converters and runtimes raise anything
-            raise RunStopped(
-                f"{name} is not exported: {sentence(weights.reason(error))}", "Nothing is left."
-            ) from error
+            problem = f"{name} is not exported: {sentence(weights.reason(error))}"
+            raise RunStopped(problem, "Nothing is left.") from error
         result = f"{size:,} bytes, largest difference {np.max(far):.1e}"
         print(f"{name:14} {result}: {short(to / name)}", flush=True)
 
@@ -138,10 +137,6 @@ def write(name: str, case: Exportable, folder: Path) -> int:
 
 def ask(folder: Path, x: Arrays, batch: int) -> Arrays:
     """Run an export's predict.py on examples by input; return predictions by output."""
-    predicted = [*map(runpy.run_path(str(folder / "predict.py"))["answer"], _batches(x, batch))]
+    starts, answer = range(0, len(next(iter(x.values()))), batch), runpy.run_path(str(folder / "predict.py"))["answer"]
+    predicted = [answer({name: values[i : i + batch] for name, values in x.items()}) for i in starts]
     return {name: np.concatenate([each[name] for each in predicted]) for name in predicted[0]}
-
-
-def _batches(x: Arrays, size: int) -> list[Arrays]:
-    starts = range(0, len(next(iter(x.values()))), size)
-    return [{name: values[i : i + size] for name, values in x.items()} for i in starts]
