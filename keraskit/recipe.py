@@ -15,7 +15,7 @@ from pydantic import Field, create_model
 
 from keraskit.augment import Augmentation
 from keraskit.config import DATA, KNOBS, MODEL, TRAINING
-from keraskit.errors import UserError, flag
+from keraskit.errors import UserError, flag, sentence
 from keraskit.typed import Typed
 
 if TYPE_CHECKING:
@@ -132,7 +132,11 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
         docs = [getattr(function, "__globals__", {}).get("__doc__"), function.__doc__]
         parsed = [docstring_parser.parse(inspect.cleandoc(doc or "")) for doc in docs]
         texts = {p.arg_name: p.description or "" for doc in parsed for p in doc.params}
-        for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        try:
+            parameters = inspect.signature(function, eval_str=True).parameters
+        except NameError as error:
+            raise UserError(f"{place(function)}: {sentence(error)}", "Import types of flags at run time.") from error
+        for name, parameter in parameters.items():
             open_ended = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             if open_ended or name.startswith("_") or name in FILLED or name in fields or (which, name) == FOLLOWED:
                 continue

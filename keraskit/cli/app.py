@@ -61,9 +61,7 @@ def main(recipe: Any) -> None:
     card = Card(file if file.is_file() else None)
     card.made = card.named(recipe)
     name = f"python -m keraskit.recipes.{card.name}" if card.ours else f"python {card.source.name or '-'}"
-    program = _recipe_app("run", name, card)
-    program["--help"].show = False  # as in `keraskit run`
-    _guarded(lambda: program, sys.argv[1:], name)
+    _guarded(lambda: _recipe_app("run", name, card), sys.argv[1:], name)
 
 
 def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
@@ -102,7 +100,7 @@ def _prepare_output() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:  # else the next file would take a closed output's place
         pass
     os.close(number)
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  (closed; Keras prints to it)
+    sys.stdout, sys.stderr = (each or Path(os.devnull).open("w") for each in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import shlex
 import shutil
 import sys
 from importlib.util import find_spec
@@ -134,8 +135,9 @@ def new(name: str, *, folder: Path = Path()) -> None:
         raise UserError(f"{name} is a recipe or module already, which the file would hide.", "Take another name.")
     source = find_card("mlp").source.read_text("utf-8").partition('"""\n')[2].replace('name="mlp"', f'name="{name}"')
     source = re.sub(r"    (section|expected)=.*\n", "", source)  # which hold only for mlp
-    write_text(file, f'"""{name}: begun as mlp.\n\n    keraskit run ./{file}\n"""\n{source}')
-    print(f"written: {printable(file)}\nrun it:  keraskit run ./{printable(file)} --quick")
+    command = f"keraskit run {shlex.quote(str(file) if file.is_absolute() else f'./{file}')}"
+    write_text(file, f'"""{name}: begun as mlp.\n\n    {command}\n"""\n{source}')
+    print(f"written: {printable(file)}\nrun it:  {printable(command)} --quick")
 
 
 def doctor() -> None:

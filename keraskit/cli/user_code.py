@@ -15,10 +15,10 @@ import keraskit
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.registry import find_card
 
-LIBRARIES = (str(Path(keraskit.__file__).parent), sysconfig.get_paths()["stdlib"])
+LIBRARIES = (f"{Path(keraskit.__file__).parent}{os.sep}", sysconfig.get_paths()["stdlib"])
 GRAPH = re.compile(r'File "(.+?)", line (\d+), in (?!<module>)')  # where TensorFlow's operation was made
 HINTS = {
-    r"'lr'": "It is called learning_rate since Keras 2.3.",
+    r"(recognized|argument|attribute).*'lr'": "It is called learning_rate since Keras 2.3.",
     r"must end in `\.(weights\.h5|keras)`": "Keras 3 saves whole models as .keras, and weights as .weights.h5.",
 }
 
@@ -28,7 +28,7 @@ def explain(error: BaseException) -> list[str]:
     refused = isinstance(error, UserError)
     raised = error.__cause__ or error if refused else error
     message = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
-    if isinstance(raised, SyntaxError) and raised.filename and raised.lineno:
+    if isinstance(raised, SyntaxError) and Path(raised.filename or "").is_file() and raised.lineno:
         file, line, suggestion = raised.filename, raised.lineno, ""
     elif places := _places(raised, refused or isinstance(error, OSError)):
         file, line, frame = places[-1]

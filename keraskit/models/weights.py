@@ -14,6 +14,8 @@ import h5py
 import keras
 from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
+from keraskit.datasets.array_files import check_size
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
 MOST_CONFIGS = 30_000  # of layers, initializers and so on in it; Keras's largest has 13,083
@@ -50,10 +52,9 @@ def check(path: Path) -> Any:
         with h5py.File(path) as file:
             return _check_arrays(file, path.stat().st_size)
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            most = MOST_CONFIG if member.filename == CONFIG else MOST_RATIO * member.compress_size + SLACK
-            if member.file_size > most:
-                raise ValueError(f"refused: its {member.filename} claims {member.file_size:,} bytes")
+        if (size := archive.getinfo(CONFIG).file_size) > MOST_CONFIG:
+            raise ValueError(f"refused: its {CONFIG} claims {size:,} bytes")
+        check_size(path, MOST_RATIO * path.stat().st_size + SLACK)  # of all members
         with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
             _check_arrays(file, path.stat().st_size)
         config = archive.read(CONFIG)

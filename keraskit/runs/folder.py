@@ -138,7 +138,7 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
     if workers:
         return f"{facts.get('command')} --resume, on every worker"
     own = facts.get("source") is None and facts.get("recipe") not in recipes_available()  # a recipe made in Python
-    if own or (facts.get("asked") or {}).get("knobs", {}).get("callbacks"):
+    if own or ((facts.get("asked") or {}).get("knobs") or {}).get("callbacks"):
         return f"{facts.get('command')} --resume"
     named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
     return f"keraskit resume {shlex.quote(short(path))}{named}"

@@ -3,12 +3,12 @@
 import dataclasses
 import os
 import re
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError, flags, sentence
@@ -98,7 +98,7 @@ class Row:
         if not tests:
             return run.facts.get("status") or ""
         if len(tests) > 1:
-            return f"{statistics.mean(tests):.4f} ± {statistics.stdev(tests) / len(tests) ** 0.5:.4f}"
+            return metrics.mean_and_error(tests)
         count, output = run.facts["data"]["used"].get("test"), run.facts.get("class_output") or ""
         of_examples = run.facts.get("classes") and run.metric.startswith(output) and "balanced" not in run.metric
         if count and of_examples and run.metric.endswith("accuracy") and 0 <= tests[0] <= 1:  # not of labels or pixels
@@ -127,14 +127,15 @@ def read(path: Path) -> Run:
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Group runs of one folder that differ only in their seed. Rows that would have equal labels get a run's id too."""
+    """Group runs of one folder and program that differ only in their seed. Of equal labels each gets a run's id too."""
     differing = {k for run in runs for k in run.flags if any(run.flags.get(k) != each.flags.get(k) for each in runs)}
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run, place in zip(runs, places(runs), strict=True):
         own = flags({name: value for name, value in run.flags.items() if name in differing})
-        same = " ".join(f"{run.facts['recipe']} {own} {place}".split()), run.task, run.home
+        label = " ".join(f"{run.facts['recipe']} {own} {place}".split())
+        same = label, run.task, run.home, (run.facts.get("asked") or {}).get("code"), run.facts["parameters"]
         repeated = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
-        groups.setdefault((*same, run.folder.path) if repeated or not run.history else same, []).append(run)
+        groups.setdefault((*same, run.folder.path) if repeated or run.test is None else same, []).append(run)
     counts = Counter(label for label, *_ in groups)
     made = []
     for (label, *_), group in groups.items():
@@ -191,9 +192,9 @@ def write_page(
     for cells, folder in lines:
         report = folder / REPORT
         if not report.is_file():  # the run still goes on, or was killed
-            with suppress(UserError, OSError):
+            with suppress(Exception):  # whatever one folder holds, the others are listed
                 write_report(RunFolder(folder))
-        link = Path(os.path.relpath(report, target.absolute().parent)).as_posix() if report.is_file() else ""
+        link = quote(os.fsencode(os.path.relpath(report, target.absolute().parent))) if report.is_file() else ""
         rows.append((link, cells))
     drawn = [image(chart, "Learning curves; the table has their best values.") for chart in charts]
     shown = {"title": title, "head": head, "rows": rows, "numbers": numbers, "sentences": sentences, "charts": drawn}

@@ -12,7 +12,7 @@ from keraskit.errors import UserError
 from keraskit.files import MODEL
 from keraskit.runs.folder import MANIFEST, RunFolder
 
-Count = Annotated[int, Field(ge=-(2**62), le=2**62)]
+Count = Annotated[int, Field(ge=0, le=2**62)]
 Numbers = dict[str, float | None]
 
 
@@ -31,6 +31,7 @@ Manifest = _keys(
     (list[str], "classes warnings advice regression"),
     (dict[str, str], "versions"),
     (dict[str, Any], "options optimizer inputs"),
+    (list[dict[str, Any]], "resumed"),
     (dict[str, dict[str, Any]], "choices"),
     (_keys((Count, "epochs"), (dict[str, Any], "augment"), (str, "weights")), "config"),
     (_keys((dict[str, Any], "knobs options"), (str, "code")), "asked"),

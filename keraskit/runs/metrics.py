@@ -24,9 +24,16 @@ def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
     return numbers
 
 
-def number(value: float, digits: int = 4) -> str:
-    """Format a metric; above a million in exponent form."""
-    return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
+def number(value: float, digits: int = 4, like: float | None = None) -> str:
+    """Format a metric: fixed digits, but significant ones if it, or the one that it is `like`, is tiny or vast."""
+    size = abs(value if like is None else like)
+    return f"{value:.{digits}f}" if not size or 10.0 ** (1 - digits) <= size < 1e6 else f"{value:.4g}"
+
+
+def mean_and_error(values: Sequence[float]) -> str:
+    """Format the mean of values over seeds, and its standard error."""
+    mean = float(np.mean(values))
+    return f"{number(mean)} ± {number(float(np.std(values, ddof=1)) / math.sqrt(len(values)), like=mean)}"
 
 
 def headline(names: Collection[str]) -> str:

@@ -38,7 +38,8 @@ class OpenedRun:
     def trained(self) -> dict[str, float]:
         """Training pictures as measured by `digit_pictures.measure`; 0 if they are not grey."""
         found = self.facts.get("training_pictures") or {}
-        return {name: found.get(name) or 0.0 for name in ("darkest_border", "brightest_border", "as_mnist")}
+        names = ("darkest_border", "brightest_border", "as_mnist")
+        return {name: float(np.nan_to_num(found.get(name) or 0.0)) for name in names}
 
     @cached_property
     def classifier(self) -> keras.Model:

@@ -99,8 +99,8 @@ def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
         for begin in (f"{split}/targets/", f"{split}/predictions/")
     )
     with reading(path):
-        if len(lengths := {len(array) for array in arrays.values()}) > 1 or 0 in lengths:
-            raise ValueError(f"its arrays have {sorted(lengths)} examples")
+        if len({len(array) for array in arrays.values()}) > 1 or not all(array.size for array in arrays.values()):
+            raise ValueError(f"its arrays have the shapes {[array.shape for array in arrays.values()]}")
         if labels is not None and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
             raise ValueError(f"its labels go from {labels.min()} to {labels.max()}")
         if odd := [name for name, array in predictions.items() if not np.isfinite(array).all()]:

@@ -8,7 +8,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from keraskit.errors import duration
+from keraskit.errors import UserError, duration
 from keraskit.registry import BEYOND
 from keraskit.runs import figures, manifest, metrics, plots, predictions, verdict
 from keraskit.runs.folder import REPORT, RunFolder, resume_command
@@ -115,6 +115,8 @@ def _labels(folder: RunFolder, test: SplitPredictions) -> dict[str, Any]:
     validation = predictions.read(folder, "validation")
     if not (found := test.of_labels()) or not validation or not (held_out := validation.of_labels()):
         return {}
+    if held_out[0].shape[1] != found[0].shape[1]:
+        raise UserError(f"{folder.path / predictions.FILE} has other labels in validation than in test.")
     (targets, scores), lines = found, list[tuple[str, list[str]]]()
     thresholds = [metrics.by_score(*each)[0] for each in zip(held_out[0].T, held_out[1].T, strict=True)]
     for truth, score, limit in zip(targets.T, scores.T, thresholds, strict=True):

@@ -104,7 +104,7 @@ def show(folder: RunFolder) -> None:
         print(f"stopped after epoch {epochs}, best {run['best_epoch']}")
     for name, value in {**run["test"], "balanced_accuracy": run.get("balanced_accuracy")}.items():
         if value is not None:
-            print(f"test {name.replace('_', ' '):16} {value:.4f}")
+            print(f"test {name.replace('_', ' '):16} {metrics.number(value)}")
     warnings = [f"WARNING: {sentence}" for sentence in run["warnings"]]
     for sentence in filter(None, (*warnings, *run["regression"], run["verdict"], *run["advice"])):
         print(printable(sentence))

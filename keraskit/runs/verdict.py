@@ -89,6 +89,7 @@ def in_words(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, b
     Returns also whether the result is surely better than an answer that does not look at the example.
     """
     means, expect = run.get("training_means") or {}, "on others like them, expect"
+    means = {name: mean for name, mean in means.items() if mean is not None}
     if test and (classified := test.of_classes(run)):
         labels, probabilities = classified
         right, chance = int((probabilities.argmax(axis=1) == labels).sum()), metrics.chance(labels)

@@ -29,8 +29,9 @@ def compared(paths: Sequence[Path]) -> list[Row]:
 def cells(row: Row) -> list[str]:
     """Return table cells of a row, columns as in `HEAD`; means over several seeds."""
     run, runs, metric = row.runs[0], row.runs, row.runs[0].metric
-    gap = float(np.mean([each.history[-1][metric] - each.history[-1][f"val_{metric}"] for each in runs]))
-    best = float(np.mean([each.best.get(f"val_{metric}", float("nan")) for each in runs]))
+    pairs = [[each.history[-1].get(name, np.nan) for name in (metric, f"val_{metric}")] for each in runs]
+    gap = float(np.mean([trained - held_out for trained, held_out in pairs]))
+    best = float(np.mean([each.best.get(f"val_{metric}", np.nan) for each in runs]))
     seconds = float(np.mean([sum(epoch.get("seconds", 0) for epoch in each.history) for each in runs]))
     return [
         row.label,
@@ -40,7 +41,7 @@ def cells(row: Row) -> list[str]:
         f"{run.facts['parameters']:,}",
         ", ".join(dict.fromkeys(str(len(each.history)) for each in runs)),
         ", ".join(dict.fromkeys(str(each.facts.get("best_epoch") or "") for each in runs)),
-        *(metrics.number(best), ("+" if gap >= 0 else "") + metrics.number(gap), row.test, metrics.number(seconds, 0)),
+        *(metrics.number(best), ("+" if gap >= 0 else "") + metrics.number(gap, like=best), row.test, f"{seconds:.0f}"),
     ]
 
 
@@ -116,7 +117,7 @@ def as_csv(known: Sequence[Row]) -> str:
 def draw(known: Sequence[Row], path: Path) -> list[bytes]:
     """Draw the curves of each row's first run as a PNG file; return an SVG for each metric."""
     runs = [(row.label, row.runs[0]) for row in known]
-    lines = [(label, run.history, run.metric, run.best[f"val_{run.metric}"]) for label, run in runs]
+    lines = [(label, run.history, run.metric, run.best.get(f"val_{run.metric}", np.nan)) for label, run in runs]
     plots.save(plots.comparison(lines), path, dpi=320)
     of_metrics = ([line for line in lines if line[2] == name] for name in dict.fromkeys(run.metric for _, run in runs))
     return [plots.as_svg(plots.comparison(each)) for each in of_metrics]

@@ -1,5 +1,6 @@
 """`keraskit verify`: evaluate a finished run again, and compare with what it recorded."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable, sentence
-from keraskit.runs import manifest, predictions
+from keraskit.runs import manifest, metrics, predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.training import examine, resume
 from keraskit.training.evaluate import infer, reopen
@@ -61,16 +62,23 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), reopen(folder, named)
     measured = infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = examine.outputs(model, splits.train, facts.get("class_output"))
+    test, inputs, beside = measured["test"][1], splits.test.inputs, dict[str, float]()
+    if classified := test.of_classes(facts):
+        counts = metrics.confusion(classified[0], classified[1].argmax(axis=1), len(splits.classes))
+        beside = metrics.beside_accuracy(counts, splits.train.labels)
     found = {
         "data": (facts["data"].get("sha256"), splits.source.get("sha256")),
+        "classes": (facts["classes"], list(splits.classes)),
+        "inputs": (facts.get("inputs"), dataclasses.asdict(inputs) if inputs else None),
+        "balanced accuracy": (facts.get("balanced_accuracy"), beside.get("balanced_accuracy")),
         "examples": (facts["data"]["used"], splits.sizes()),
         "class activation": (facts.get("class_activation"), activation),
         "weights": (facts.get("weights_sha256"), digest(model.get_weights())),
         "best epoch": (best, min(max(1, best), len(epochs))),
         "test in run.json": (facts["test"], measured["test"][0]),
     }
-    for split, (metrics, again) in measured.items():
-        found[f"{split} metrics"] = written.get(split) if isinstance(written, dict) else None, metrics
+    for split, (scores, again) in measured.items():
+        found[f"{split} metrics"] = written.get(split) if isinstance(written, dict) else None, scores
         recorded = vars(predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))
         found |= {f"{split} {name}": (recorded[name], each) for name, each in vars(predictions.kept(again)).items()}
     return found
@@ -80,7 +88,10 @@ def close(one: Any, other: Any) -> bool:
     """Whether values, arrays or dicts are equal; floats within `CLOSE`."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(close(one[name], other[name]) for name in one)
-    a, b = np.asarray(one), np.asarray(other)
+    try:
+        a, b = np.asarray(one), np.asarray(other)
+    except ValueError:  # a ragged list
+        return False
     if a.shape == b.shape and "f" in (kinds := {a.dtype.kind, b.dtype.kind}) and kinds <= set("iuf"):
         return bool((np.abs(a - b) <= CLOSE * np.maximum(1, np.abs(b))).all())
     return np.array_equal(a, b)

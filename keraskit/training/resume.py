@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from keraskit.training.setup import TrainingSetup
 
 NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
-OUTDATED = ("ended", "error", "test", "verdict", "advice", "regression")
+OUTDATED = (
+    *("ended", "error", "test", "verdict", "advice", "regression", "best_epoch", "balanced_accuracy"),
+    *("weights_sha256", "training_means", "timings", "seconds_per_epoch"),
+)
 
 
 def alike(
@@ -170,7 +173,8 @@ def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
-    for file in (*folder.path.glob(f"{TEMPORARY}*"), folder.path / ERROR):  # what a killed or failed process left
+    old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
+    for file in (*folder.path.glob(f"{TEMPORARY}*"), *old):  # the first of a process that was killed
         file.unlink(missing_ok=True)
     resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
     more = today["config"]["epochs"] != before["config"]["epochs"]

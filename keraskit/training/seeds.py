@@ -1,8 +1,6 @@
 """--seeds: train with several seeds, each run in a separate process, and average the results."""
 
-import math
 import shlex
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from keraskit.config import RunConfig
 from keraskit.distributed import launch
 from keraskit.errors import RunStopped, flags, printable, short
 from keraskit.registry import Card
+from keraskit.runs.metrics import mean_and_error
 from keraskit.training import resume
 
 
@@ -26,10 +25,8 @@ def train(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
         found = finished(card, one, options) if config.resume else None
         results.append(found or train_one(card, one, options))
     for name in results[0]:
-        values = [result[name] for result in results]
-        error = statistics.stdev(values) / math.sqrt(len(values))
-        shown = f"{statistics.mean(values):.4f} ± {error:.4f}, of {len(values)} seeds"
-        print(f"mean {name.replace('_', ' '):16} {shown}", flush=True)
+        shown = mean_and_error([result[name] for result in results])
+        print(f"mean {name.replace('_', ' '):16} {shown}, of {len(results)} seeds", flush=True)
 
 
 def finished(card: Card, config: RunConfig, options: dict[str, Any]) -> dict[str, float] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import own
 import pytest
 from conftest import ROOT, command
+from PIL import Image
 
 import keraskit
 from keraskit.errors import duration
@@ -139,6 +140,8 @@ def test_two_runs_at_once_one_in_odd_surroundings_the_other_with_all_closed(tmp_
     runs = [json.loads((folder / "run.json").read_text("utf-8")) for folder in folders]
     assert [(run["status"], run["started"][-6:]) for run in runs] == [("finished", "+00:00")] * 2
     assert len({run["weights_sha256"] for run in runs}) == 1 and all((f / "report.html").is_file() for f in folders)
+    Image.new("L", (28, 28)).save(tmp_path / "0.png")
+    assert ended(started(["predict", folders[0], "0.png"], tmp_path, CLOSED, **plain)) == (0, "", "")
 
 
 @pytest.mark.parametrize("words", [QUICK, ["run", "mlp", "--help"]], ids=["run", "help"])

@@ -160,6 +160,8 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here):
 def test_a_new_recipe_runs_at_once(here):
     code, out, err = command("new", "fresh")
     assert (code, err) == (0, "") and "keraskit run ./fresh.py --quick" in out
+    said = command("new", "other", "--folder", here / "a b").out
+    assert f"keraskit run '{here}/a b/other.py' --quick" in said and (here / "a b" / "other.py").is_file()
     assert command("run", "./fresh.py", "--quick", "--epochs", "1", "--hidden", "8").code == 0
     (run,) = runs(here, "fresh")
     assert run["options"] == {"hidden": [8]} and "expected" not in run["verdict"]

@@ -61,6 +61,8 @@ MISTAKES = {  # what stands in the file, what is written instead, and what is sa
     "exit": ("x = np.random", "raise SystemExit\nx = np.random", "ends the program", ""),
     "exit later": ("inputs = keras.Input", "raise SystemExit\n    inputs = keras.Input", "ends the program", ""),
     "layer": ("hidden = layers.Flatten()", "hidden = layers.Reshape((7, 7))", "cannot be built", ""),
+    "own lr": ("Adam(0.01)", "Adam({}['lr'])", "KeyError: 'lr'", "KERASKIT_DEBUG"),
+    "evaluated": ("Adam(0.01)", "Adam(eval('1 +'))", "SyntaxError: invalid syntax", ""),
     "number": ("layers.Dense(4,", "layers.Dense(4 / 0,", "division by zero", ""),
 }
 
@@ -85,6 +87,7 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "another accuracy": ('"accuracy"', '"accuracy", "categorical_accuracy"', "categorical_accuracy would be 0.25 if"),
     "other inputs": ("keras.Input((8, 8, 1))", "keras.Input((8, 9, 1))", "build: the model does not take the inputs"),
     "an index": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Embedding(2, 2)(inputs))", "is not in [0, 2)"),
+    "a type": ("units: int = 8", "units: 'Itn' = 8", "mine.py, line 12: build: name 'Itn' is not defined."),
     "a list": ("callbacks=callbacks", "callbacks=[Watches()]", "callbacks= takes a function, and is a list. Name the"),
     "a built model": ("build=build", "build=build()", "build= takes a function, and is a Functional. Name the"),
     "no model": ("    return keras.Model(inputs, outputs)", "", "build returns None, and no model whose"),

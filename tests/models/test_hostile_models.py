@@ -132,6 +132,12 @@ def test_a_bomb_in_the_archive_is_refused_before_it_is_unpacked(folder):
     rewritten(path, lambda found: found | bomb, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match=r"its config\.json claims 60,"):
         load_model(folder)
+    small().save(path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(9):  # each within bounds, as Keras has them too
+            archive.writestr(f"assets/{i}", bytes(15_000_000))
+    with pytest.raises(UserError, match=r"model.keras claims 0\.1 GB"):
+        load_model(folder)
 
 
 def test_a_sequential_model_is_built_once_where_keras_would_build_it_at_each_layer(folder):

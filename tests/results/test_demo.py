@@ -335,6 +335,11 @@ def test_what_a_page_cannot_do_is_refused_in_one_line(tiny_run, tmp_path, monkey
         code, _, said = command("demo", folder)
         assert code == 2 and said.count("\n") == 1 and problem in said, said
         assert not (folder / "demo.html").exists()
+    folder = folder_of(tiny_run, tmp_path / "damaged", dense(), FLAT)
+    sheet = {"captions": np.array(["5"]), "title": np.array(["Right"]), "0": np.frombuffer(b"no picture", np.uint8)}
+    np.savez(folder / "pictures.npz", **{f"right/{name}": array for name, array in sheet.items()})
+    code, _, said = command("demo", folder)
+    assert code == 2 and said.count("\n") == 1 and "pictures.npz cannot be read" in said
     monkeypatch.setattr(demo, "MOST_WEIGHTS", 500_000)
     code, _, said = command("demo", tiny_run.folder)
     assert code == 2 and "541,794 weights; a page has room for 500,000" in said

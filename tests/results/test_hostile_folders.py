@@ -126,7 +126,7 @@ def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
         predict_arrays(run.path, tmp_path / "x.npy")
 
 
-VALUES = ["x", {"a": {}}, 10**400]
+VALUES = ["x", {"a": {}}, 10**400, None, -(10**6), float("nan")]
 
 
 def places(tree, at=()):

@@ -25,7 +25,7 @@ def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run):
     done = command("verify", run.path)
     (line,) = (line for line in done.out.splitlines() if "DIFFERS" in line)
     assert done.code == 1 and "'accuracy': 0.9999}, is " in line and f"'accuracy': {test['accuracy']}" in line
-    assert "1 of 16 facts do not agree: test in run.json. See above." in done.err
+    assert "1 of 19 facts do not agree: test in run.json. See above." in done.err
 
 
 def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, here):
@@ -49,7 +49,7 @@ def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, her
     shutil.rmtree(here / "handins" / "kurt")
     shutil.rmtree(here / "handins" / "grace")
     done = command("verify", "handins")  # one alone, however deep: each fact
-    assert done.code == 0 and done.out.count(" agrees: ") == 16, done.err
+    assert done.code == 0 and done.out.count(" agrees: ") == 19, done.err
 
 
 def test_a_line_that_differs_does_not_contradict_itself(run):
@@ -94,6 +94,11 @@ def test_what_was_changed_is_named(run):
     assert differing(run) == {"weights"}
     restored()
 
+    inputs = run.read_json("run.json")["inputs"]
+    run.update_manifest(classes=[*"1023456789"], balanced_accuracy=0.99, inputs={**inputs, "scale": "pixels"})
+    assert differing(run) == {"classes", "balanced accuracy", "inputs"}
+    restored()
+
     written, data = json.loads((run.path / "metrics.json").read_text()), run.read_json("run.json")["data"]
     run.write_json("metrics.json", written | {"validation": {"loss": 0.1, "accuracy": 1.0}})
     run.update_manifest(best_epoch=7, class_activation="softmax", data={**data, "sha256": "0" * 64})
@@ -102,7 +107,7 @@ def test_what_was_changed_is_named(run):
     assert differing(run) == {"validation metrics", "best epoch", "class activation", "data"} | gone
 
 
-@pytest.mark.parametrize("harm", [np.nan, np.inf, None, "0.5", {}, [0.5, 0.5]])
+@pytest.mark.parametrize("harm", [np.nan, np.inf, None, "0.5", {}, [0.5, 0.5], [[0.5], [0.5, 0.5]]])
 def test_no_figure_is_close_to_what_is_none(harm):
     assert verify.close({"loss": 0.50001}, {"loss": 0.5}) and not verify.close({"loss": harm}, {"loss": 0.5})
 

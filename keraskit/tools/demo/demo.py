@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keraskit.datasets.array_files import reading
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.errors import UserError
 from keraskit.files import write_text
@@ -57,7 +58,11 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         **{"hidden": hidden, "layers": layers, "characters": CHARACTERS},
     }
     values = {"run": opened.facts, "parameters": weights, "coarse": coarse, "sheets": figures.read(opened.folder)}
-    light = lambda data: figures.encoded(np.asarray(decode.read(data)), max(inputs.size))  # noqa: E731
+
+    def light(data: bytes) -> bytes:
+        with reading(opened.folder.path / figures.PICTURES):
+            return figures.encoded(np.asarray(decode.read(data)), max(inputs.size))
+
     page = report.render("tools/demo/demo.html", described=described, image=report.image, light=light, **values)
     write_text(output := output or opened.folder.path / "demo.html", page)
     return output
