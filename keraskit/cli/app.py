@@ -171,6 +171,7 @@ def _recipe_app(verb: str, name: str, card: Card) -> App:
     doc += [f"Unless told otherwise: {defaults}"] if defaults else []
     made = _made(name, "\n\n".join(doc), version_flags=[], group_parameters=group)
     made.default(command)
+    made["--help"].show = False  # a run's page lists its own flags alone
     return made
 
 

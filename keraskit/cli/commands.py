@@ -56,7 +56,6 @@ def augment(
         output: The PNG to write.
         versions: Random versions per picture.
         seed: Seed of the random versions.
-        augmentation: Random transforms.
     """
     from keraskit.datasets.images.sources import find
 

@@ -103,7 +103,7 @@ def predict(
     say_trained_on(folder, list(truth))
 
 
-def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None) -> None:
+def resume(run: Path, *, epochs: Count | None = None, recipe: RecipeFile = None) -> None:
     """Resume an interrupted, killed or failed run from its last checkpoint, or train a finished one for more epochs.
 
     Args:
@@ -111,7 +111,6 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: Path | None = None
         epochs: Total number of epochs: a finished run continues with its optimizer and history. A constant learning
             rate is unchanged; a schedule over the run's steps is extended to all epochs, and the rate at which it
             continues is printed.
-        recipe: Your recipe's file, for a run of your own recipe.
     """
     from keraskit.training import resume as resuming
 
