@@ -28,7 +28,7 @@ def explain(error: BaseException) -> list[str]:
     refused = isinstance(error, UserError)
     raised = error.__cause__ or error if refused else error
     message = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
-    if isinstance(raised, SyntaxError) and Path(raised.filename or "").is_file() and raised.lineno:
+    if isinstance(raised, SyntaxError) and raised.lineno and raised.filename and Path(raised.filename).is_file():
         file, line, suggestion = raised.filename, raised.lineno, ""
     elif places := _places(raised, refused or isinstance(error, OSError)):
         file, line, frame = places[-1]
