@@ -18,7 +18,8 @@ NAMES = ("x_train", "y_train", "x_test", "y_test")
 CLASSES = "classes"  # an optional array of class names
 ANY = "biufcmMSUV"  # NumPy's kinds of types, but for pickled objects
 COPIES = 3  # copies of the arrays in memory at once between the file and the model
-EXPECTED = "0 to 255 in whole numbers, or 0 to 1 as floats, the same for training and test"
+EXPECTED = "0 to 255 in whole numbers, or 0 to 1, the same for training and test"
+DAMAGED = "Is it damaged? Make it anew, text and other objects of pandas by .astype(str) or .astype(float)."
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
@@ -29,7 +30,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """
     arrays = read_npz(path)
     x = {name: checked(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
-    shares = all(array.dtype.kind in "bf" and array.max(initial=0) <= 1 for array in x.values())
+    shares = all(array.max(initial=0) <= 1 for array in x.values())
     whole = not any(array.dtype.kind == "f" and (array % 1).any() for array in x.values())
     if not (shares or whole) or any(array.min(initial=0) < 0 or array.max(initial=0) > 255 for array in x.values()):
         held = (f"{a.dtype} from {a.min(initial=0):g} to {a.max(initial=0):g} for {name}" for name, a in x.items())
@@ -47,7 +48,8 @@ def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
         raise UserError(f"{which} is no array.", "Give NumPy arrays, a row for each example.")
     text &= not np.ma.is_masked(given)
     if text and (array.dtype.kind in "SUT" or (array.dtype == object and {*map(type, array.flat)} == {str})):
-        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(object).astype(str)
+        with explained(f"{which} holds bytes that are no UTF-8", "Decode them by np.char.decode(array, encoding)."):
+            return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(object).astype(str)
     number = array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"
     if array.size and (not number or array.dtype.itemsize > 8):
         types = [*map(type, array.flat)]
@@ -131,7 +133,7 @@ def reading(path: Path) -> AbstractContextManager[None]:
     """Re-raise any exception while reading a file of arrays as UserError."""
     if not path.exists():
         raise UserError(f"There is no {path}.")
-    return explained(f"{path} cannot be read as {path.suffix or 'arrays'}", "Is it damaged? Make it anew.")
+    return explained(f"{path} cannot be read as {path.suffix or 'arrays'}", DAMAGED)
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:

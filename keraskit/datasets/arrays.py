@@ -52,7 +52,8 @@ def from_arrays(
     if not hasattr(keras, "__version__"):  # a stub: the file is only read for its flags
         return lambda: None  # type: ignore[return-value]
     if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
-        raise UserError(f"{name}: classes is {classes!r}, expected a list of names.", "An array's .tolist() is one.")
+        problem = f"{name}: classes is {classes!r}, expected a list of names"
+        raise UserError(f"{problem}.", "Such as ['cat', 'dog']; an array's .astype(str).tolist() is one.")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
     if x_validation is None and y_validation is None:
         del given["validation"]
@@ -63,12 +64,13 @@ def from_arrays(
         shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[s], y[s])) for s in (split, "train"))
         if shapes != wanted:
             raise UserError(f"{name}: examples of {split} have the shapes {shapes}, those of train {wanted}.")
-    first = keras.tree.flatten(x["train"])[0]
-    pictures = first is x["train"] and first.dtype == np.uint8 and first.ndim in (3, 4)
-    if scale and not (pictures and first.shape[3:] in ((), (1,), (3,)) and scale in get_args(Scale)):
-        problem = f"{name}: scale is {scale!r}, and x_train is {first.dtype} of the shape {first.shape}"
-        advice = f"A scale, {', '.join(get_args(Scale))}, is for uint8 of (n, height, width), (..., 1) or (..., 3)."
-        raise UserError(f"{problem}.", advice)
+        first = keras.tree.flatten(x[split])[0]
+        pictures = first is x[split] and first.dtype == np.uint8 and first.ndim in (3, 4)
+        channels = [(3,)] if scale == "caffe" else [(), (1,), (3,)]
+        if scale and not (pictures and first.shape[3:] in channels and scale in get_args(Scale)):
+            problem = f"{name}: scale is {scale!r}, and x_{split} is {first.dtype} of the shape {first.shape}"
+            advice = f"A scale, {', '.join(get_args(Scale))}, is for uint8 of (n, height, width), (..., 1) or (..., 3)"
+            raise UserError(f"{problem}.", f"{advice}; caffe for the last.")
     same = (isinstance(y[s], np.ndarray) and np.array_equal(x[s].ravel(), y[s].ravel()) for s in x)
     reconstructs = bool(scale) and all(same)  # as in an autoencoder
     labels, names = encode(y, name, classes, bool(classes or class_weight))
@@ -79,7 +81,7 @@ def from_arrays(
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
     if "validation" not in x:
-        parts = [*map(np.sort, cut(len(first), SHARES, labels["train"]))]
+        parts = [*map(np.sort, cut(len(keras.tree.flatten(x["train"])[0]), SHARES, labels["train"]))]
         for each in (x, y, weights, labels):
             taken = (lambda array, rows=rows: None if array is None else array[rows] for rows in parts)
             each |= {s: keras.tree.map_structure(take, each["train"]) for s, take in zip(SPLITS, taken, strict=False)}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.array_files import CLASSES, NAMES, digest, explained, read, read_npz
+from keraskit.datasets.array_files import CLASSES, NAMES, checked, digest, explained, read, read_npz
 from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.images.sources import refuse_pictures
 from keraskit.datasets.preprocessing import Inputs, Scale, Shape
@@ -30,6 +30,7 @@ SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
 LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges"
 VALIDATION = 5_000  # the last examples of MNIST's training set
 BRIGHTNESS_BINS = 10
+DIM = 32  # highest value of pixels below which they seem to be of another scale
 BY_KERAS = {
     "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
@@ -96,10 +97,13 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     else:
         arrays, source = _by_keras(dataset) if dataset in BY_KERAS else _from_file(system.expanded(dataset))
         given, names = (arrays[name] for name in NAMES), arrays.get(CLASSES)
-        classes = None if names is None else names.tolist()
+        classes = None if names is None else checked(names, f"{dataset}: classes", text=True).astype(str).tolist()
         splits = from_arrays(*given, classes=classes, scale=scale, name=source["name"])()
         if not splits.classes:
             raise UserError(f"{dataset}: y_train holds no classes.", "One whole number or text for each picture.")
+        if (most := max(arrays[name].max(initial=0) for name in ("x_train", "x_test"))) < DIM:
+            note = f"no pixel is above {most}, and 0 to 255 is expected: if {most} is white, multiply by 255 / {most}"
+            splits.source.setdefault("notes", []).append(note)
     splits.source.update(source, counts=splits.sizes())
     return splits
 

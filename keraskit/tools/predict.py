@@ -69,7 +69,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
 def _pixels(run: OpenedRun, file: Path, arrays: Mapping[str, np.ndarray]) -> Split:
     """Return a split of the one array as pictures. Raises UserError for others than of the run's size and 0 to 255."""
     array, picture = next(iter(arrays.values())), (*run.inputs.size, 3)[: 3 if run.inputs.channels == 3 else 2]
-    fits = array.shape[1:] in (picture, (*picture, 1)[:3], (math.prod(picture),), run.inputs.shape)
+    fits = len(array) and array.shape[1:] in (picture, (*picture, 1)[:3], (math.prod(picture),), run.inputs.shape)
     if len(arrays) > 1 or not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
         problem = f"{file} holds {array.dtype} of the shape {array.shape}; the run learned from pictures of {picture}"
         raise UserError(f"{problem}.", "Give one array of these, 0 to 255, or floats as the model takes them.")
