@@ -28,8 +28,8 @@ from PIL import Image  # noqa: E402
 from timed import Timed, ratio  # noqa: E402
 
 from keraskit.config import RunConfig, Settings  # noqa: E402
-from keraskit.datasets.epochs import ShuffledEpochs  # noqa: E402
 from keraskit.datasets.images import drawn_pets  # noqa: E402
+from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
 from keraskit.models.graph import operations  # noqa: E402
 from keraskit.recipe import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.datasets.array_files import check_memory
 from keraskit.datasets.images import folder, layout, sources
 from keraskit.datasets.pipeline import prefetched
 from keraskit.datasets.preprocessing import Inputs
-from keraskit.datasets.splits import Split
+from keraskit.datasets.splits import ShuffledEpochs, Split
 from keraskit.errors import UserError
 from keraskit.start import tf
 
@@ -38,6 +39,7 @@ def flow(
         shuffle: whether to shuffle each epoch and transform at random; if not, images keep their order, untransformed.
         seed: seed of order and transforms.
     """
+    x, y = np.asarray(x), None if y is None else np.asarray(y)
     if not len(x) or (y is not None and len(y) != len(x)):
         targets = "" if y is None else f" and {len(y)} targets"
         raise UserError(f"There are {len(x)} pictures{targets}; need as many, above 0.")
@@ -76,12 +78,13 @@ def flow_from_directory(
     The dataset has the attributes `class_indices`, `classes` (the label of each image) and `filenames`.
     """
     files = sources.open_files(Path(directory))
-    classes, pairs, _ = layout.by_class(files.names)
+    classes, pairs, _ = layout.by_class(files.names, files.root, files.skipped)
     names, labels = [name for name, _ in pairs], layout.labels_of(pairs)
     if not names:
         raise UserError(f"{files.root} holds no pictures of classes: {sources.listed(files.skipped)}.")
     if class_mode == "binary" and len(classes) != 2:
         raise UserError(f'class_mode="binary" is for two classes; there are {len(classes)}.', 'Take "categorical".')
+    check_memory(len(names) * math.prod(target_size) * 3, f"{files.root} takes")
     pixels = np.empty((len(names), *target_size, 3), np.uint8)
     if bad := folder.read(files, names, pixels, target_size)[2]:
         raise UserError(f"{files.root}: {sources.listed(bad)}.", "Remove what is no picture.")

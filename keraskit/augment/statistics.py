@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from keras import ops
 
+from keraskit.augment.transform import check_batch
 from keraskit.datasets.array_files import check_memory, read_arrays, reading
 from keraskit.errors import UserError
 
@@ -49,8 +50,9 @@ class Statistics:
 def measure(augmentation: Augmentation, images: np.ndarray | Iterable[Any]) -> Statistics:
     """Measure mean, deviation and whitening matrix, batch by batch. Raises UserError if the matrix is too large."""
     count, total, squares, gram, shape = 0, np.zeros(()), np.zeros(()), None, ()
-    for batch in [images] if isinstance(images, np.ndarray) else images:
+    for batch in [images] if hasattr(images, "shape") else images:
         array = np.asarray(batch)
+        check_batch(array.shape)
         shape = (*array.shape[1:], 1)[:3]
         flat = array.reshape(len(array), math.prod(array.shape[1:]))
         count, total = count + len(flat), total + flat.sum(axis=0, dtype=np.float64)

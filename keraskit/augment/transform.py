@@ -31,13 +31,18 @@ def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf
     Returns float32 of the same shape.
     """
     images = tf.convert_to_tensor(images)
-    if images.shape.rank not in (3, 4) or (images.shape.rank == 3 and images.shape[-1] in (1, 3, 4)):
-        problem = f"Pictures of shape {tuple(images.shape)} are no batch of shape (n, height, width, channels)"
-        raise UserError(f"{problem}.", "Give a single picture as x[None].")
+    check_batch(tuple(images.shape))
     if not augmentation.is_random:
         return tf.cast(images, tf.float32)
     images = images if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
     return tf.ensure_shape(_compiled(augmentation)(images, tf.convert_to_tensor(numbers)), images.shape)
+
+
+def check_batch(shape: tuple[int, ...]) -> None:
+    """Raise UserError unless a shape is that of several images."""
+    if len(shape) not in (3, 4) or (len(shape) == 3 and shape[-1] in (1, 3, 4)):
+        problem = f"Pictures of shape {shape} are no batch of shape (n, height, width, channels)"
+        raise UserError(f"{problem}.", "Give a single picture as x[None], a list of them as np.stack(x).")
 
 
 @functools.cache

@@ -52,8 +52,7 @@ def from_arrays(
     if not hasattr(keras, "__version__"):  # a stub: the file is only read for its flags
         return lambda: None  # type: ignore[return-value]
     if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
-        problem = f"{name}: classes is {classes!r}, expected a list of names"
-        raise UserError(f"{problem}.", "Such as ['cat', 'dog']; an array's .astype(str).tolist() is one.")
+        raise UserError(f"{name}: classes is {classes!r}, expected a list of names, such as ['cat', 'dog'].")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
     if x_validation is None and y_validation is None:
         del given["validation"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from keraskit import system
 from keraskit.datasets.array_files import CLASSES, NAMES, checked, digest, explained, read, read_npz
 from keraskit.datasets.arrays import from_arrays
-from keraskit.datasets.images.sources import refuse_pictures
+from keraskit.datasets.images.sources import open_files
 from keraskit.datasets.preprocessing import Inputs, Scale, Shape
 from keraskit.datasets.splits import Split, Splits
 from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
@@ -30,7 +31,6 @@ SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
 LICENCE = "CC BY-SA 3.0, says Keras's documentation; by Yann LeCun, Corinna Cortes, Christopher Burges"
 VALIDATION = 5_000  # the last examples of MNIST's training set
 BRIGHTNESS_BINS = 10
-DIM = 32  # highest value of pixels below which they seem to be of another scale
 BY_KERAS = {
     "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
@@ -86,7 +86,10 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     own = data_dir if dataset in (None, "mnist", *BY_KERAS) else system.expanded(str(dataset))
     if own and not (own / FILE).exists():
         refuse_table(own, "this recipe reads pictures in arrays, and other data belong to a recipe", *OF_A_RECIPE)
-        refuse_pictures(own)
+        if (own.suffix.lower() == ".zip" or own.is_dir()) and (files := open_files(own).names):
+            problem = f"{own} holds {len(files):,} pictures in files, and this recipe reads arrays"
+            advice = f"For any classes: `keraskit run cats_dogs --data-dir {shlex.quote(str(own))}`"
+            raise UserError(f"{problem}.", advice)
     if dataset in (None, "mnist"):
         arrays, source = load_mnist(data_dir)
         inputs = Inputs((28, 28), 1, scale, (28, 28, 1))
@@ -101,7 +104,7 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
         splits = from_arrays(*given, classes=classes, scale=scale, name=source["name"])()
         if not splits.classes:
             raise UserError(f"{dataset}: y_train holds no classes.", "One whole number or text for each picture.")
-        if (most := max(arrays[name].max(initial=0) for name in ("x_train", "x_test"))) < DIM:
+        if (most := max(arrays[name].max(initial=0) for name in ("x_train", "x_test"))) < 32:  # as scikit-learn's
             note = f"no pixel is above {most}, and 0 to 255 is expected: if {most} is white, multiply by 255 / {most}"
             splits.source.setdefault("notes", []).append(note)
     splits.source.update(source, counts=splits.sizes())
@@ -133,7 +136,15 @@ def load_mnist(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dic
     Raises UserError if nothing is found, or if the file is not MNIST.
     """
     places = [("--data-dir", data_dir / FILE)] if data_dir else search_path()
-    why, path = next((place for place in places if data_dir or system.is_file(place[1])), None) or _download()
+    found = next((place for place in places if data_dir or system.is_file(place[1])), None)
+    if not found:
+        import keras
+
+        looked = ", ".join(str(path) for _, path in places)
+        advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
+        with explained(f"No {FILE}: looked for {looked}, and the download failed", advice):
+            keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
+    why, path = found or ("downloaded by Keras", places[-1][1])
     arrays = read_npz(path)
     if digest(arrays[name] for name in NAMES) != SHA256 or arrays["x_train"].shape != (60_000, 28, 28):
         raise UserError(f"{path} is not MNIST: its arrays are others.", "For arrays of your own: --dataset.")
@@ -147,13 +158,3 @@ def search_path() -> list[tuple[str, Path]]:
     if (checkout / "pyproject.toml").is_file():
         places.append(("the repository's data/", checkout / "data" / FILE))
     return [*places, ("Keras's cache", system.keras_home() / "datasets" / FILE)]
-
-
-def _download() -> tuple[str, Path]:
-    import keras
-
-    looked = ", ".join(str(path) for _, path in search_path())
-    advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
-    with explained(f"No {FILE}: looked for {looked}, and the download failed", advice):
-        keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
-    return "downloaded by Keras", search_path()[-1][1]

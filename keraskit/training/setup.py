@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.epochs import ShuffledEpochs
-from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
 from keraskit.errors import UserError, did_you_mean, flags, lasting, sentence
 from keraskit.files import weights_file
 from keraskit.models import applications

@@ -1,6 +1,7 @@
 """Augmentation against scipy and ImageDataGenerator: the same matrices, numbers, and batches of pictures in files."""
 
 import itertools
+import shutil
 
 import keras
 import numpy as np
@@ -118,7 +119,7 @@ def test_the_same_seed_gives_the_same_whatever_the_batches_and_another_epoch_doe
 
 def test_flow_repeats_by_seed_differs_by_epoch_and_keeps_pictures_with_labels():
     x = np.tile(np.arange(50, dtype=np.float32)[:, None, None, None] * 5, (1, 8, 8, 1))
-    flows = [SEVEN.flow(x, np.arange(50), 20, seed=seed) for seed in (1, 1, 2)]
+    flows = [SEVEN.flow(x, list(range(50)), 20, seed=seed) for seed in (1, 1, 2)]
     one, two, other = ([*flow, *flow] for flow in flows)  # an epoch each time
     for (a, y), (b, z) in zip(one, two, strict=True):
         assert np.array_equal(a, b) and np.array_equal(y, z)
@@ -200,10 +201,14 @@ def test_statistics_are_the_same_from_an_array_and_from_a_stream():
     stream = tf.data.Dataset.from_tensor_slices(x).batch(77)
     one, two = (Augmentation(zca_whitening=True).fit(images).statistics for images in (x, stream))
     assert np.allclose(one.mean, two.mean) and np.allclose(one.zca, two.zca, rtol=1e-4, atol=1e-5)
-    one, two = (Augmentation(featurewise_std_normalization=True).fit(images).statistics for images in (x, stream))
+    several = (x, stream, tf.constant(x))
+    one, two, other = (Augmentation(featurewise_std_normalization=True).fit(each).statistics for each in several)
     assert np.allclose(one.mean, x.mean((0, 1, 2)), rtol=1e-6) and np.allclose(one.std, x.std((0, 1, 2)), rtol=1e-5)
     assert one.mean.shape == (1, 1, 3)
     assert np.allclose(one.mean, two.mean) and np.allclose(one.std, two.std) and one.zca is None
+    assert np.array_equal(one.mean, other.mean) and np.array_equal(one.std, other.std)
+    with pytest.raises(UserError, match=r"shape \(6, 5, 3\) are no batch .* a list of them as np.stack"):
+        Augmentation(featurewise_center=True).fit(list(x))
 
 
 def test_whitened_mnist_has_the_identity_as_covariance():
@@ -283,19 +288,25 @@ def test_a_directory_is_the_generators(folder, mode, generator):
         assert one.shape == other.shape and np.allclose(one, other, atol=1e-6)
 
 
-def test_what_cannot_be_is_one_line_and_a_damaged_picture_is_named(folder, tmp_path):
+def test_what_cannot_be_is_one_line_and_a_damaged_picture_is_named(folder, tmp_path, monkeypatch):
     flow = Augmentation().flow_from_directory
     (tmp_path / "odd" / "a").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd" / "a" / "3.jpg").write_bytes(b"no picture")
+    (tmp_path / "lost" / "b").mkdir(parents=True)
+    shutil.copytree(folder / "cats", tmp_path / "lost" / "cats")
     for place, words, said in (
         (tmp_path / "none", {}, "does not exist"),
         (tmp_path / "empty", {}, "holds no pictures"),
         (folder / "dogs", {"class_mode": "binary"}, "two classes; there are 1"),
         (tmp_path / "odd", {}, r"a/3\.jpg is no picture"),
+        (tmp_path / "lost", {}, "the folder b has no picture that can be read"),
     ):
         with pytest.raises(UserError, match=said):
             flow(place, **words)
+    monkeypatch.setattr("keraskit.system.available_memory", lambda: 1_000)
+    with pytest.raises(UserError, match="would fit into memory"):
+        flow(folder)
 
 
 ENDS = """

@@ -145,6 +145,18 @@ TABLES = {  # lines of a file, its encoding, its target, and the target's name
     "房价.csv": (["面积;房间;价格", *(f"{a};{b};{p}" for a, b, p, _ in ROWS)], "gb18030", PRICE, "价格"),
     "n.tsv": (["label\ta\tb", *(f"{i % 3}\t{a}\t{b}" for a, b, _, i in ROWS)], "utf-8-sig", np.arange(40) % 3, "label"),
     "iris.txt": ([f"{a}  {b} {'xy'[i % 2]}" for a, b, _, i in ROWS], "utf-8", np.array(["x", "y"] * 20), "column 2"),
+    "büro.csv": (
+        ["id;Größe;y;Straße;label", *(f"{i};{a},0;{b},0;Süd;{i % 2}" for a, b, _, i in ROWS)],
+        "cp1252",
+        EVEN,
+        "label",
+    ),
+    "dated.csv": (
+        [",day,a,b,class", *(f"{i},01.02.2020,{a},{b},C{'#' * (i % 2)}" for a, b, _, i in ROWS)],
+        "utf-8",
+        np.array(["C", "C#"] * 20),
+        "class",
+    ),
     "q.csv": (['"a, b",n,c,"y"', *(f'"{a}","x, y",{b},{i % 2}' for a, b, _, i in ROWS)], "utf-8", EVEN, "y"),
 }
 

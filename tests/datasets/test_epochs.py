@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keraskit.augment import Augmentation
-from keraskit.datasets.epochs import ShuffledEpochs
-from keraskit.datasets.splits import Split
+from keraskit.datasets.splits import ShuffledEpochs, Split
 from keraskit.training.fit import train_function
 
 

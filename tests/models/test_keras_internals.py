@@ -22,7 +22,7 @@ USED = {
     "keras.src.ops.numpy.Take": "training/micro_batches.py: it treats each example by itself",
     "keras.Model._flatten_layers": "layers within layers are counted, looked at, and chosen for",
     "keras.callbacks.CallbackList.set_model": "training/fit.py reads the `_model` that it sets",
-    "keras.src.trainers.epoch_iterator.EpochIterator._enumerate_iterator": "datasets/epochs.py: opened twice",
+    "keras.src.trainers.epoch_iterator.EpochIterator._enumerate_iterator": "datasets/splits.py: opened twice",
 }
 
 

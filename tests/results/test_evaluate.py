@@ -104,8 +104,12 @@ def test_what_is_no_class_is_one_line(tmp_path):
         tree(tmp_path / str(i), *names)
         with pytest.raises(UserError, match=re.escape(message)):
             Labels(["cat", "dog"], "this run").of_pictures([tmp_path / str(i)])
-    with pytest.raises(UserError, match="is no folder that holds pictures"):
-        Labels(["cat", "dog"], "this run").of_pictures([tmp_path / "empty"])
+    good = tree(tmp_path / "good", "cat/a.jpg")
+    for other in ("empty", "nowhere", "good/cat/a.jpg"):
+        with pytest.raises(UserError, match=f"{other} is no folder that holds pictures"):
+            Labels(["cat", "dog"], "this run").of_pictures([good, tmp_path / other])
+    with pytest.raises(UserError, match="No folder is named"):
+        imagenet_labels().of_pictures([])
 
 
 def made(count, classes, right=0.6):

@@ -12,7 +12,7 @@ import keraskit
 from keraskit.augment import Augmentation
 from keraskit.augment.statistics import Statistics
 from keraskit.datasets import digits
-from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.datasets.splits import ShuffledEpochs
 
 TURN = Augmentation(rotation_range=30)
 

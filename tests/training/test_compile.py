@@ -7,7 +7,7 @@ from keras.callbacks import LambdaCallback, SwapEMAWeights
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.datasets.epochs import ShuffledEpochs
+from keraskit.datasets.splits import ShuffledEpochs
 from keraskit.datasets.splitting import cut
 from keraskit.runs.folder import RunFolder
 

@@ -42,10 +42,7 @@ class Pictures:
     limit: int | None = None
     crop: bool = False
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the labels."""
-        return self.layout.classes
+    classes = property(lambda self: self.layout.classes)  # names, in the order of the labels
 
     def load(self, shape: tuple[int, ...]) -> Splits:
         """Decode every image once, in the shape of the model's input, given without the batch axis.

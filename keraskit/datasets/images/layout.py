@@ -1,5 +1,6 @@
 """Sort images by name into classes and splits: by folders, as in the tutorial, or at random."""
 
+import functools
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -15,11 +16,7 @@ from keraskit.errors import UserError
 
 SHARES = (70, 15, 15)  # percent to train, validate and test
 KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
-FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    **dict.fromkeys(("test", "testing", "test1"), "test"),  # test1 is Kaggle's
-}
+FOLDERS = {"train": "train training", "validation": "validation valid val", "test": "test testing test1"}
 SEPARATORS = " ._-()[]"
 Labelled = list[tuple[str, int]]
 Path = tuple[str, ...]  # the parts of a name
@@ -62,23 +59,18 @@ def arrange(
     Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
     """
     root = _root([tuple(name.split("/")) for name in names])
-    classes, pairs, places = by_class(names, *root)
+    classes, pairs, places = by_class(names, where, skipped, *root)
     skipped = {name: "is of no class or split" for name in sorted(set(names) - set(places))} | dict(skipped)
     if not 2 <= len(classes) <= MOST_CLASSES:
         advice = "Make a subfolder per class, or name pictures like cat.0.jpg and dog.0.jpg."
         problem = f"{where} has {len(classes):,} classes of pictures; from two to {MOST_CLASSES:,} are possible"
         problem += f". Left out: {listed(skipped)}" * bool(skipped)
         raise UserError(f"{problem}.", advice)
-    others = [_place(name, *root)[1] for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)]
-    lost = {class_of(rest) for rest in others if len(rest) > 1} - {*classes}  # a class that would be missing
-    if lost and any(len(rest) > 1 for _, rest in places.values()):
-        problem = f"{where}: the folder {min(lost)} has no picture that can be read"
-        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     below = {(rest[0], rest[1]) for _, rest in places.values() if len(rest) > 2}
-    if any(one.lower() in FOLDERS and one != two and (two, kind) in below for one, kind in below for two in classes):
+    if any(split_of(one) and one != two and (two, kind) in below for one, kind in below for two in classes):
         raise UserError(f"{where}: {', '.join(classes)} look like splits.", "Call these train, validation and test.")
     inner = {rest[1] for _, rest in places.values() if len(rest) > 2 and not root[1]}
-    if len({FOLDERS.get(name.lower(), "") for name in inner} - {""}) > 1:
+    if len({*map(split_of, inner)} - {""}) > 1:
         raise UserError(f"{where}: the splits lie within the classes.", "Let each split hold its classes: train/cat.")
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
@@ -110,20 +102,25 @@ def arrange(
 
 
 def by_class(
-    names: Iterable[str], root: Path = (), split: bool = False
+    names: Iterable[str], where: object, skipped: Mapping[str, str], root: Path = (), depth: int = 0
 ) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
     """Sort images into classes, by the name of their folder or the start of their own name: cat/1.jpg, cat.0.jpg.
 
-    `root` is the folder that contains the class folders or, with `split`, the folders of the splits. Returns the
-    classes; (name, label) pairs, sorted by class and number; and for each name its split and the rest of its path below
-    that.
+    `root` is the folder that contains the class folders or, with a `depth`, those of the splits. Returns the classes;
+    (name, label) pairs, sorted by class and number; and for each name its split and the rest of its path below that.
+    Raises UserError if a class would be missing, since nothing in its folder can be read.
     """
-    every = {name: _place(name, root, split) for name in sorted(names, key=lambda name: (_natural(name), name))}
+    every = {name: _place(name, root, depth) for name in sorted(names, key=lambda name: (_natural(name), name))}
     places = {name: place for name, place in every.items() if class_of(place[1])}
     flat = Counter(len(rest) == 1 for _, rest in places.values())  # cat.0.jpg or cat/0.jpg: the rarer form is ignored
     are_flat = flat[True] > flat[False]
     places = {name: place for name, place in places.items() if (len(place[1]) == 1) == are_flat}
     classes = sorted({class_of(rest) for _, rest in places.values()})
+    others = [_place(name, root, depth)[1] for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)]
+    lost = {class_of(rest) for rest in others if len(rest) > 1} - {*classes}
+    if lost and any(len(rest) > 1 for _, rest in places.values()):
+        problem = f"{where}: the folder {min(lost)} has no picture that can be read"
+        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
     return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
 
@@ -161,35 +158,41 @@ def _documents(pairs: Labelled, most: int | None) -> list[Labelled]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a natural sort key, which puts cat.9 before cat.10."""
-    pieces = re.split(r"(\d{1,1000})", name)  # Python's int() takes at most 4,300 digits
-    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces]
+    """Return a natural sort key, which puts cat.9 before cat.10; int() takes at most 4,300 digits."""
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d{1,1000})", name)]
 
 
-def _place(name: str, root: Path, split: bool) -> tuple[str, Path]:
+@functools.cache
+def split_of(folder: str) -> str:
+    """Return the split that a folder's name means, as Train, test_set and seg_val do; '' if none."""
+    plain = re.sub(r"^seg_|_(set|data|images)$", "", folder.lower())
+    return next((split for split, names in FOLDERS.items() if plain in names.split()), "")
+
+
+def _place(name: str, root: Path, depth: int) -> tuple[str, Path]:
     """Return a file's split ("train" without split folders) and the rest of its path; ("", ()) outside the layout."""
     path = tuple(name.split("/"))
-    which, rest = "train", path[len(root) :]
-    if split:
-        which, rest = FOLDERS.get(rest[0].lower() if rest else "", ""), rest[1:]
-    return (which, rest) if which and path[: len(root)] == root else ("", ())
+    rest = path[len(root) :]
+    which = split_of(rest[0]) if depth and rest else "train"
+    return (which, rest[depth:]) if which and path[: len(root)] == root else ("", ())
 
 
-def _root(paths: Sequence[Path]) -> tuple[Path, bool]:
-    """Return the topmost folder with several split folders, and True; else the classes' folder, and False."""
+def _root(paths: Sequence[Path]) -> tuple[Path, int]:
+    """Return the topmost folder of several splits and their depth, 2 for test/test/cat; else that of classes, and 0."""
     found = defaultdict[Path, set[str]](set)
     for path in paths:
         for depth, folder in enumerate(path[:-1]):
-            if folder.lower() in FOLDERS:
-                found[path[:depth]].add(FOLDERS[folder.lower()])
+            if split := split_of(folder):
+                found[path[:depth]].add(split)
     roots = [root for root, splits in found.items() if len(splits) > 1]
     nearest = [root for root in roots if len(root) == min(map(len, roots))]
     if len(nearest) == 1:
-        return nearest[0], True
+        inside = [path[len(nearest[0]) :] for path in paths if path[: len(nearest[0])] == nearest[0]]
+        return nearest[0], 1 + all(rest[0] == rest[1] for rest in inside if len(rest) > 1 and split_of(rest[0]))
     root: Path = ()
     while True:
         rests = [path[len(root) :] for path in paths if path[: len(root)] == root]
         tops = Counter(rest[0] for rest in rests if len(rest) > 1)
         if len(tops) != 1 or sum(len(rest) == 1 and class_of(rest) != "" for rest in rests) > tops.total():
-            return root, False  # a single folder around all others is no class
+            return root, 0  # a single folder around all others is no class
         root = (*root, *tops)

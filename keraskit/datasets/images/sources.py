@@ -2,7 +2,6 @@
 
 import glob
 import os
-import shlex
 import warnings
 import zipfile
 from collections import defaultdict
@@ -32,8 +31,9 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root, every, seen, links, runs = root, list[str](), set[str](), [str(root)], dict[str, str]()
+        failed = list[OSError]()
         for link in links:  # to folders; each real folder is read once
-            for folder, folders, files in os.walk(link):
+            for folder, folders, files in os.walk(link, onerror=failed.append):
                 real = os.path.realpath(folder)
                 below = os.path.relpath(folder, root).replace(os.sep, "/")  # ten times faster than pathlib
                 if real in seen or RUN in files:
@@ -44,6 +44,9 @@ class Folder:
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
+        for error in failed:
+            if "/." not in error.filename.removeprefix(str(root)):  # hidden ones are left out anyway
+                raise error
         self.names, self.skipped = _sorted_out(every, runs)
 
     def read(self, name: str) -> bytes:
@@ -58,10 +61,13 @@ class Archive:
         self.root = root
         with explained(f"{root} is no zip archive that can be read", "Fetch it again, or unpack it."):
             self._zip = _opened(root)
-        names = (each.filename.replace("\\", "/").rpartition(":/")[2].lstrip("/") for each in self._zip.infolist())
+        names = [each.filename for each in self._zip.infolist()]
+        if not any("/" in name for name in names):  # else it is half of a character, as of Shift JIS
+            names = [name.replace("\\", "/") for name in names]
+        names = [name.rpartition(":/")[2].lstrip("/").removeprefix("./") for name in names]
         self._members = dict(zip(names, self._zip.infolist(), strict=True))
         full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members}  # folders that are not empty
-        self.names, self.skipped = _sorted_out((name for name in self._members if name not in full), {})
+        self.names, self.skipped = _sorted_out((name for name in self._members if name and name not in full), {})
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
@@ -79,13 +85,6 @@ def open_files(root: Path) -> Folder | Archive:
     if not root.exists():
         raise UserError(f"{root} does not exist.", "Name a zip archive, or a folder with a subfolder per class.")
     return Folder(root) if root.is_dir() else Archive(root)
-
-
-def refuse_pictures(path: Path) -> None:
-    """Raise UserError for a folder or zip archive of images, for a recipe that reads arrays."""
-    if (path.suffix.lower() == ".zip" or path.is_dir()) and (names := open_files(path).names):
-        problem = f"{path} holds {len(names):,} pictures in files, and this recipe reads arrays"
-        raise UserError(f"{problem}.", f"For any classes: `keraskit run cats_dogs --data-dir {shlex.quote(str(path))}`")
 
 
 def find(words: Sequence[str | Path]) -> list[Path]:

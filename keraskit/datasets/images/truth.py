@@ -43,19 +43,19 @@ class Labels:
     def of_pictures(self, folders: Sequence[str | Path]) -> dict[Path, str]:
         """Return every image below the folders with its class, from the subfolder or the start of the file name.
 
-        Raises UserError if a name is not a class, or if there are no images.
+        Raises UserError if a name is not a class, or if a folder has no images.
         """
-        truth, skipped = dict[Path, str](), dict[str, str]()
+        truth, advice = dict[Path, str](), "--evaluate needs pictures whose class is known: a subfolder per class."
         for root in map(system.expanded, folders):
-            folder = Folder(root)
+            folder = Folder(root) if root.is_dir() else None
+            if not folder or not folder.names:
+                why = f": {listed(folder.skipped)}" if folder else ""
+                raise UserError(f"{root} is no folder that holds pictures{why}.", advice)
             words = {name: self._word(name) for name in sorted(folder.names)}
             classes = self.find(words.values())
             truth |= {root / name: self.names[classes[word]] for name, word in words.items()}
-            skipped |= folder.skipped
         if not truth:
-            problem = f"{', '.join(map(str, folders)) or 'None'} is no folder that holds pictures"
-            problem += f": {listed(skipped)}" * bool(skipped)
-            raise UserError(f"{problem}.", "--evaluate needs pictures whose class is known: a subfolder per class.")
+            raise UserError("No folder is named.", advice)
         return truth
 
     def _word(self, name: str) -> str:

@@ -54,12 +54,15 @@ def photographs(tmp_path):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_an_archive_is_read_in_place_and_no_path_leaves_it(tmp_path):
     names = ["train/cat.0.jpg", "../../escape.jpg", "/absolute.jpg", "C:/drive.jpg", "train/notes.txt", "train/犬.jpg"]
-    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
-        for name in (*names, "__MACOSX/train/cat.0.jpg", "train/.hidden.jpg", "old\\windows.jpg"):
-            file.writestr(name, picture())
-    found = Archive(tmp_path / "pets.zip")
-    assert found.names == ["train/cat.0.jpg", "absolute.jpg", "drive.jpg", "train/犬.jpg", "old/windows.jpg"]
-    assert found.read("old/windows.jpg") == picture()
+    mixed = [*names, "./dot/1.jpg", "./", "__MACOSX/train/cat.0.jpg", "train/.hidden.jpg", "é\\1.jpg"]
+    for names in (mixed, ["old\\windows.jpg"]):  # of Windows; beside slashes a backslash is half of a character
+        with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
+            for name in names:
+                file.writestr(name, picture())
+        found = Archive(tmp_path / "pets.zip")
+        wanted = ["train/cat.0.jpg", "absolute.jpg", "drive.jpg", "train/犬.jpg", "dot/1.jpg", "é\\1.jpg"]
+        assert found.names == (wanted if len(names) > 1 else ["old/windows.jpg"]) and "" not in found.skipped
+        assert found.read(found.names[-1]) == picture()
     assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
 
 
@@ -101,6 +104,22 @@ def test_links_are_followed_once_and_figures_of_runs_are_no_data(tmp_path):
     (tmp_path / "cat" / "loop").symlink_to(tmp_path)
     (tmp_path / "a_link").symlink_to(tmp_path / "cat")
     assert sorted(Folder(tmp_path).names) == ["cat/1.png", "dog/1.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_unless_it_is_hidden(photographs, monkeypatch):
+    (photographs / ".Trashes").mkdir()
+    scan, closed = os.scandir, ".Trashes"
+
+    def refusing(path):
+        if str(path).endswith(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert len(Folder(photographs).names) == 52
+    closed = "blue"
+    with pytest.raises(PermissionError, match="blue"):
+        Folder(photographs)
 
 
 def test_find_takes_files_folders_and_patterns_once(photographs):
@@ -254,6 +273,12 @@ def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
     layout = arrange(whole, "here")
     for split, word in (("train", "train"), ("validation", "val"), ("test", "test")):
         assert {name.partition("/")[0] for name, _ in layout.splits[split]} == {word}
+    for one, two in (("training_set/training_set", "test_set/test_set"), ("seg_train", "seg_val"), ("train", "test")):
+        kinds = ("bus", "train")  # as of Kaggle's archives; vehicles
+        names = [*names_of(kinds, 9, one + "/{kind}/{i}.jpg"), *names_of(kinds, 6, two + "/{kind}/{i}.jpg")]
+        layout = arrange([*names, "seg_pred/seg_pred/1.jpg"], "here")
+        assert layout.classes == kinds and [*layout.skipped] == ["seg_pred/seg_pred/1.jpg"]
+        assert {name.startswith(f"{one}/") for name, _ in layout.splits["train"]} == {True}
     layout = arrange([f"top/{name}" for name in whole if not name.startswith("test")], "here")
     assert sizes(layout) == (10, 5, 5)
     assert "there is no test, so validation is cut, 15/15 of each class at random, seed 0" in layout.how
