@@ -222,12 +222,9 @@ def test_whitened_mnist_has_the_identity_as_covariance():
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.02
 
 
-def test_a_whitening_matrix_that_does_not_fit_is_refused_with_its_size():
+def test_standardising_without_fit_or_by_a_matrix_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"of 150,528 values takes 181\.3 GB"):
         Augmentation(zca_whitening=True).fit(np.zeros((1, 224, 224, 3), np.uint8))
-
-
-def test_standardising_without_fit_is_refused():
     with pytest.raises(UserError, match="Call fit"):
         Augmentation(featurewise_center=True).standardize(np.zeros((1, 4, 4, 1), np.float32))
     with pytest.raises(UserError, match="no pictures"):

@@ -231,43 +231,31 @@ def test_the_same_pixels_in_any_shape_of_as_many_values():
         digits.pixels().load((27, 29))
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [({"y_test": None}, "lacks 'y_test"), ({"y_test": np.zeros(10_000, np.uint8)}, "is not MNIST")],
-)
-def test_a_file_that_is_not_mnist_is_refused(tmp_path, changed, words):
-    arrays = {name: array for name, array in (digits.load_mnist()[0] | changed).items() if array is not None}
-    np.savez(tmp_path / "mnist.npz", **arrays)
-    with pytest.raises(UserError, match=words):
-        digits.load_mnist(tmp_path)
-
-
-def test_another_packing_is_accepted_and_half_a_file_refused(tmp_path):
-    np.savez(tmp_path / "mnist.npz", **digits.load_mnist()[0])
+def test_another_packing_is_mnist_and_what_is_not_is_refused(tmp_path):
+    file, arrays, whole = tmp_path / "mnist.npz", digits.load_mnist()[0], (ROOT / "data" / "mnist.npz").read_bytes()
+    np.savez(file, **arrays)
     assert digits.load_mnist(tmp_path)[1]["found"] == "--data-dir"
-    whole = (ROOT / "data" / "mnist.npz").read_bytes()
+    for changed, words in (({"y_test": None}, "lacks 'y_test"), ({"y_test": np.zeros(10_000, "u1")}, "is not MNIST")):
+        np.savez(file, **{name: array for name, array in (arrays | changed).items() if array is not None})
+        with pytest.raises(UserError, match=words):
+            digits.load_mnist(tmp_path)
     for content in (whole[:100_000], b"", b"PK\x05\x06" + bytes(18), b"not a zip"):
-        (tmp_path / "mnist.npz").write_bytes(content)
+        file.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read"):
             digits.load_mnist(tmp_path)
     with pytest.raises(UserError, match=r"elsewhere/mnist\.npz is no file"):
         digits.load_mnist(tmp_path / "elsewhere")
 
 
-def test_order_of_search(tmp_path, monkeypatch):
+def test_the_order_of_search_and_a_download_whose_failure_is_one_clear_error(tmp_path, monkeypatch):
     assert digits.load_mnist()[1]["found"] == "the repository's data/"
-    shutil.copy(ROOT / "data" / "mnist.npz", tmp_path)
+    ours, its_own = ROOT / "data" / "mnist.npz", keras.datasets.mnist
+    shutil.copy(ours, tmp_path)
     monkeypatch.setenv("KERASKIT_DATA", str(tmp_path))
     assert digits.load_mnist()[1]["found"] == "$KERASKIT_DATA"
-
-
-def test_without_any_file_keras_is_asked_and_its_failure_is_one_clear_error(tmp_path, monkeypatch):
-    def no_network():
-        raise Exception("URL fetch failure")
-
-    monkeypatch.setattr(digits, "search_path", lambda: [("Keras's cache", tmp_path / "mnist.npz")])
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", no_network)
-    with pytest.raises(UserError, match=r"looked for .*URL fetch failure.*--data-dir"):
+    monkeypatch.setattr(digits, "search_path", lambda: [("Keras's cache", tmp_path / "none" / "mnist.npz")])
+    monkeypatch.setattr(its_own, "load_data", lambda: shutil.copy(ours, tmp_path / "none" / "mnist.npz"))
+    with pytest.raises(UserError, match=r"looked for .*No such file or directory.*--data-dir"):
         digits.load_mnist()
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: shutil.copy(ROOT / "data" / "mnist.npz", tmp_path))
+    (tmp_path / "none").mkdir()
     assert digits.load_mnist()[1]["found"] == "downloaded by Keras"
