@@ -53,8 +53,7 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions) -> dict[str,
         return {"samples": Sheet(*figure, "Test examples")}
     if not splits.train.inputs:
         return {}
-    chosen = np.arange(min(SHOWN, splits.train.size))
-    labels = splits.train.labels
+    chosen, labels = np.arange(min(SHOWN, splits.train.size)), splits.train.labels
     captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
     return {"samples": Sheet(splits.train.pictures(chosen), captions, "Examples of the training split")}
 

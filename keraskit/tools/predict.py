@@ -44,7 +44,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     model = opened.model if opened else load_model(folder, recipe)
     x: Any = {name: tf.constant(array) for name, array in arrays.items()}  # Keras does not accept NumPy's strings
     if opened:
-        pixels = any(array.dtype.kind in "iu" for array in arrays.values())
+        pixels = any(array.dtype.kind in "biu" for array in arrays.values())
         x = {"": _pixels(opened, file, arrays).in_order(batch_size)} if pixels else x
         read = "whole numbers are pixels, scaled as in training" if pixels else "floats are the model's inputs"
         print(f"NOTE           {printable(file)}: {read}", flush=True)
@@ -73,8 +73,9 @@ def _pixels(run: OpenedRun, file: Path, arrays: Mapping[str, np.ndarray]) -> Spl
     if len(arrays) > 1 or not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
         problem = f"{file} holds {array.dtype} of the shape {array.shape}; the run learned from pictures of {picture}"
         raise UserError(f"{problem}.", "Give one array of these, 0 to 255, or floats as the model takes them.")
-    known: Any = {"inputs": run.inputs, "augmentation": run.augmentation}
-    return Split.of(array.reshape(-1, *picture), np.zeros(len(array)), **known)
+    shares = str((run.facts.get("data") or {}).get("scale")).startswith("0 to 1,") and array.max() <= 1
+    pixels = array.reshape(-1, *picture) * (255 if shares else 1)  # as `array_files.read` reads those to train on
+    return Split.of(pixels, np.zeros(len(array)), inputs=run.inputs, augmentation=run.augmentation)
 
 
 def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_csv: Path | None) -> None:

@@ -86,6 +86,12 @@ def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tm
         np.save(file, given)
         assert np.allclose(predict_arrays(result.folder, file)[1], said, atol=1e-6)
         assert ("pixels, scaled" if given.dtype.kind in "iu" else "floats are the model") in capsys.readouterr().out
+    run = RunFolder(shutil.copytree(result.folder, tmp_path / "run"))
+    run.update_manifest(data=run.read_json("run.json")["data"] | {"scale": "0 to 1, times 255"})
+    for given in (x > 127, (x > 127).astype("u1")):  # as it was trained on them
+        np.save(file, given)
+        said = result.model.predict(given.reshape(-1, 784).astype("f4"), verbose=0)
+        assert np.allclose(predict_arrays(run.path, file)[1], said, atol=1e-6)
     for wrong in (x[:, 1:], x.astype(int) + 1):
         np.save(file, wrong)
         with pytest.raises(UserError, match=r"; the run learned from pictures of \(28, 28\)\. Give one array"):
