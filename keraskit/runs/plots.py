@@ -170,11 +170,12 @@ def reliability(found: Calibration) -> Figure:
 def errors(targets: np.ndarray, predictions: np.ndarray) -> Iterator[tuple[Figure, str]]:
     """Yield charts of regression errors, each with its description. `targets` and `predictions` of shape (n,)."""
     axes = _axes(figure := _figure(WIDTH, HEIGHT), "true value", "predicted value")
-    axes.plot(targets[:2_000], predictions[:2_000], ".", color=TRAIN, alpha=0.5, markersize=4)
+    some = np.linspace(0, len(targets) - 1, min(len(targets), 2_000)).astype(int)
+    axes.plot(targets[some], predictions[some], ".", color=TRAIN, alpha=0.5, markersize=4)
     ends = [float(f(f(targets), f(predictions))) for f in (min, max)]
     axes.plot(ends, ends, ":", color=MARK, label="predicted as it is")
     axes.legend(fontsize=9, frameon=False)
-    yield figure, f"Predicted against true values of {len(targets):,} test examples."
+    yield figure, f"Predicted against true values of {len(some):,} of {len(targets):,} test examples."
 
     off = predictions - targets
     axes = _axes(figure := _figure(WIDTH, HEIGHT), "predicted minus true value", "examples")

@@ -154,8 +154,8 @@ def saliency(model: keras.Model, x: Any, k: int, size: tuple[int, ...]) -> np.nd
 def convolution(model: keras.Model, found: keras.Layer | None = None) -> keras.Layer | None:
     """Return the last convolution over the picture, or a later layer but pooling and dropout; None if there is none."""
     for layer in model.layers:
-        name, shape = type(layer).__name__, getattr(layer.output, "shape", ())
-        if isinstance(layer, keras.Model):
+        name, shape = type(layer).__name__, getattr(getattr(layer, "output", None), "shape", ())
+        if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
             found = convolution(layer, found)
         elif len(shape) == 4 and 1 not in shape[1:3]:  # MobileNet's head is a convolution of 1x1 pixels
             found = layer if "Conv" in name or (found and "Pool" not in name and "Dropout" not in name) else found

@@ -186,7 +186,7 @@ def pictures():
     small.paste(Image.fromarray(210 - (digits[0] * 0.6).astype(np.uint8)).resize((90, 90)), (700, 150))
     large = Image.fromarray(digits[1].repeat(9, 0).repeat(9, 1))
     ink = Image.merge("RGB", [large.point(lambda v, k=k: 250 - v * k // 10) for k in (9, 10, 7)])
-    own = [Image.fromarray(digits[5]), Image.fromarray(255 - digits[6]), Image.fromarray(np.pad(digits[7], 9))]
+    own = [Image.fromarray(np.roll(digits[4], 4, 1)), Image.fromarray(digits[5]), Image.fromarray(255 - digits[6]), Image.fromarray(np.pad(digits[7], 9))]
     return [strokes, small, large, ink, *own, Image.new("L", (90, 60), 250)]
 
 
@@ -319,12 +319,40 @@ def dense(activation="softmax", *more):
     return keras.Sequential([keras.Input((784,), name="input"), *more, last])
 
 
+def rows(*more, started=False):
+    inputs = keras.Input((784,))
+    x = layers.Reshape((28, 28))(inputs)
+    for layer in more:
+        x = layer(x)
+    state = {"initial_state": [layers.Dense(10)(inputs) for _ in range(2)]} if started else {}
+    return keras.Model(inputs, layers.LSTM(10, activation="softmax", name="lstm")(x, **state))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Block(keras.Model):
+    """Of another kind than those whose layers are known."""
+
+    def __init__(self, **known):
+        super().__init__(**known)
+        self.inner = layers.Conv1D(28, 3, padding="same")
+
+    def call(self, x):
+        return self.inner(x)
+
+
 REFUSED = {
     "the layer gru (GRU)": (lambda: dense("softmax", layers.Reshape((28, 28)), layers.GRU(10, name="gru")), {}),
     "the layer last (Dense, activation mish)": (lambda: dense("mish"), {}),
     "has not finished: it is interrupted": (dense, {"status": "interrupted"}),
     "learned from no pictures": (dense, {"inputs": None}),
     "its pictures have 12 bits": (dense, {"inputs": dataclasses.asdict(FLAT) | {"bits": 12}}),
+    "the layer mask (Masking)": (lambda: rows(layers.Masking(name="mask")), {}),
+    "the layer lstm (LSTM, initial_state)": (lambda: rows(started=True), {}),
+    "(Resize, sizes [(30, 100, 1)": (
+        lambda: find_card("multi_input").load().build(),
+        {"inputs": dataclasses.asdict(Inputs((30, 100), 1, "unit", BOTH))},
+    ),
+    " (Block)": (lambda: rows(Block()), {}),
     "(Mean, axis (1, 2))": (dense, {"config": {"augment": {"samplewise_center": True}}}),
 }
 

@@ -77,7 +77,7 @@ def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> i
         operation, index, position = tensor._keras_history
         node = operation._inbound_nodes[index]
         sources = [place(each, layers, known) for each in node.input_tensors]
-        if isinstance(operation, keras.Model):
+        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
             inner = dict(zip(map(id, operation.inputs), sources, strict=True))
             known[id(tensor)] = place(operation.outputs[position], layers, inner)
         else:
@@ -90,13 +90,14 @@ def place(tensor: Any, layers: list[dict[str, Any]], known: dict[int, int]) -> i
 def _described(operation: Any, node: Any) -> dict[str, Any]:
     """Describe a layer: class, settings and weights. `node` is a call of it."""
     kind, inputs = type(operation).__name__, node.input_tensors
-    if len(inputs) == 1 and (kind not in KINDS or kind == "Add") and (found := _affine(node)):
+    if len(inputs) == 1 and (kind not in (*KINDS, "Masking") or kind == "Add") and (found := _affine(node)):
         return {"kind": "Affine", **found}
     own = isinstance(operation, keras.Layer)
     config = operation.get_config() if own else vars(operation)
     odd = [f"{name} {config[name]}" for name in ALLOWED if name in config and config[name] not in ALLOWED[name]]
     shapes = [each.shape[1:] for each in (*inputs, *node.output_tensors)]
-    enlarged = kind != "Resize" or (shapes[0] <= shapes[1] and shapes[0][2] == 1)
+    enlarged = kind != "Resize" or (shapes[0][2] == 1 and all(map(int.__le__, *shapes[:2])))
+    odd += ["initial_state"] * (kind == "LSTM" and len(inputs) > 1)
     if None in sum(shapes, ()) or (kind == "Add" and len(set(shapes)) > 1) or not enlarged:
         odd.append(f"sizes {shapes}")
     weights = operation.get_weights() if own else []

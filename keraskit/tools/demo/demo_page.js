@@ -8,7 +8,7 @@ const MOST_PIXELS = 12e6;  // of a photograph; some browsers have no larger canv
 
 // The network computes beside the page, so that drawing never waits for it. One question at a time; only the newest
 // waits.
-let busy = false, next = null, stale = false, known = "";
+let busy = false, next = null, stale = false, known = "", latest = null;
 const worker = startWorker();
 
 function startWorker() {
@@ -83,15 +83,12 @@ function draw() {
 
 // A file, or an element of the page.
 async function look(source, truth) {
-  let image;
-  try {
-    image = await createImageBitmap(source, {colorSpaceConversion: "none"});
-  } catch {
-    clear();
+  const image = await createImageBitmap(source, {colorSpaceConversion: "none"}).catch(() => null);
+  clear();
+  if (!image) {
     $("note").textContent = "This browser cannot read that file as a picture.";
     return;
   }
-  clear();
   const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (image.width * image.height)));
   photo.width = Math.max(1, Math.round(image.width * scale));
   photo.height = Math.max(1, Math.round(image.height * scale));
@@ -143,8 +140,6 @@ function lay() {
   });
 }
 
-let latest = null;
-
 // What the network made of a picture; before there is one, everything is dark.
 function show(found) {
   latest = found;
@@ -163,7 +158,6 @@ function show(found) {
 }
 
 const percent = share => `${(100 * share).toFixed(1)} %`;
-
 // In the order of the classes; where there are many, the most probable ones first.
 function bars(probabilities) {
   let order = probabilities.map((_, i) => i);
@@ -196,7 +190,9 @@ function paintSeen() {
   const [height, width] = run.size, {pixels} = latest ?? {}, pixel = run.channels === 3
     ? k => opaque(...pixels.subarray(3 * k, 3 * k + 3))
     : k => opaque(pixels[k], pixels[k], pixels[k]);
-  paintPixels($("seen"), Uint32Array.from({length: width * height}, (_, k) => pixels ? pixel(k) : 0), height, width);
+  const seen = Uint32Array.from({length: width * height}, (_, k) => pixels ? pixel(k) : 0), canvas = $("seen");
+  [canvas.width, canvas.height] = [width, height];  // which the page stretches
+  canvas.getContext("2d").drawImage(bitmap(seen, width, height), 0, 0);
 }
 
 lay();

@@ -44,15 +44,10 @@ function sized(canvas, width, height) {
   return brush;
 }
 
-// How many stand in a line, so that all of about this size fit into the room, every line as long as the others.
-function inLine(count, side, room) {
-  const lines = Math.ceil(count / Math.max(1, Math.floor(room / side)));
-  return Math.ceil(count / lines);
-}
-
-// The channels as tiles.
+// The channels as tiles, of about one size, in lines of the same length.
 function paintTiles(canvas, [height, width, channels], data, room, {high: all, least, most}) {
-  const columns = inLine(channels, Math.min(most, Math.max(least, Math.sqrt(all * room / channels))), room);
+  const side = Math.min(most, Math.max(least, Math.sqrt(all * room / channels)));
+  const columns = Math.ceil(channels / Math.ceil(channels / Math.max(1, Math.floor(room / side))));
   const tile = Math.min(most, room / columns) - 2, high = tile * height / width;
   const brush = sized(canvas, columns * (tile + 2) - 2, Math.ceil(channels / columns) * (high + 2) - 2);
   const colours = coloured(data), one = new Uint32Array(width * height);
@@ -77,9 +72,3 @@ function paintSequence(canvas, [steps, units], data, room) {
 }
 
 const opaque = (red, green, blue) => (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
-
-// A picture at its own size, which the page stretches.
-function paintPixels(canvas, pixels, height, width) {
-  [canvas.width, canvas.height] = [width, height];
-  canvas.getContext("2d").drawImage(bitmap(pixels, width, height), 0, 0);
-}

@@ -55,6 +55,8 @@ function even(value) {
   return value - below === 0.5 ? below + below % 2 : Math.round(value);
 }
 
+const mean = values => values.reduce((a, b) => a + b) / values.length;
+
 // The outermost pixels; those in the corners count twice.
 function border({width, height, data}) {
   const rows = [data.subarray(0, width), data.subarray((height - 1) * width)], column = x =>
@@ -91,12 +93,26 @@ function cutOut(picture, dark = null) {
   return {pixels: centred(digit, most(digit.data)), dark};
 }
 
-// Ink of at most 20x20 as bytes, with its centre of mass in the middle of 28x28 pixels.
-function centred({width, height, data}, strongest) {
+// The centre of mass, [row, column].
+function middle({width, data}) {
   let mass = 0, down = 0, right = 0;
   data.forEach((v, i) => (mass += v, down += v * Math.floor(i / width), right += v * (i % width)));
-  const beside = (sum, side) => Math.min(Math.max(even(MIDDLE - sum / mass), 0), FIELD - side);
-  const top = beside(down, height), left = beside(right, width), field = new Uint8Array(FIELD * FIELD);
+  return [down / mass, right / mass];
+}
+
+// Whether a picture has MNIST's size, its ink at most two pixels less than 20, and in the middle within one.
+function isPrepared(picture) {
+  const paper = mean(border(picture)), ink = Float32Array.from(picture.data, v => Math.abs(v - paper));
+  const found = {...picture, data: ink.map(v => v < 255 * FAINT ? 0 : v)}, [top, bottom, left, right] = bounds(found);
+  const longest = Math.max(bottom - top, right - left), placed = middle(found).every(at => Math.abs(at - MIDDLE) <= 1);
+  return picture.width === FIELD && picture.height === FIELD && longest >= BOX - 2 && longest <= BOX && placed;
+}
+
+// Ink of at most 20x20 as bytes, with its centre of mass in the middle of 28x28 pixels.
+function centred({width, height, data}, strongest) {
+  const beside = (middle, side) => Math.min(Math.max(even(MIDDLE - middle), 0), FIELD - side);
+  const [down, right] = middle({width, data}), field = new Uint8Array(FIELD * FIELD);
+  const top = beside(down, height), left = beside(right, width);
   data.forEach((v, i) => field[(top + Math.floor(i / width)) * FIELD + left + i % width] = even(255 * v / strongest));
   return field;
 }
@@ -106,14 +122,13 @@ function prepared(image, {size: [height, width], channels, digits, trained}, dra
   if (channels === 3) return {pixels: colours(image, width, height), note: ""};
   const bright = trained.darkest_border + trained.brightest_border > 255, picture = grey(image, drawn);
   const inverted = data => data.map(v => 255 - v);
-  if (digits && (image.width !== width || image.height !== height)) {
+  if (digits && !isPrepared(picture)) {
     const found = cutOut(picture, drawn ? false : null);
     const other = found && !drawn && found.dark !== bright ? "; inverted" : "";
     const note = `digit cut out, scaled to 20x20 and centred${other}`;
     if (found) return {pixels: bright ? inverted(found.pixels) : found.pixels, note};
   }
-  const small = resize(picture, width, height, bilinear), sides = border(small);
-  const brightness = sides.reduce((a, b) => a + b) / sides.length;
+  const small = resize(picture, width, height, bilinear), brightness = mean(border(small));
   const distance = v => Math.max(trained.darkest_border - v, v - trained.brightest_border, 0);
   if (distance(255 - brightness) >= distance(brightness)) return {pixels: small.data, note: ""};
   return {pixels: inverted(small.data), note: "inverted"};
