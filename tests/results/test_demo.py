@@ -186,8 +186,8 @@ def pictures():
     small.paste(Image.fromarray(210 - (digits[0] * 0.6).astype(np.uint8)).resize((90, 90)), (700, 150))
     large = Image.fromarray(digits[1].repeat(9, 0).repeat(9, 1))
     ink = Image.merge("RGB", [large.point(lambda v, k=k: 250 - v * k // 10) for k in (9, 10, 7)])
-    own = [Image.fromarray(np.roll(digits[4], 4, 1)), Image.fromarray(digits[5]), Image.fromarray(255 - digits[6]), Image.fromarray(np.pad(digits[7], 9))]
-    return [strokes, small, large, ink, *own, Image.new("L", (90, 60), 250)]
+    own = [digits[5], 255 - digits[6], np.pad(digits[7], 9), np.roll(digits[4], 4, axis=1)]  # the last off the middle
+    return [strokes, small, large, ink, *map(Image.fromarray, own), Image.new("L", (90, 60), 250)]
 
 
 def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
