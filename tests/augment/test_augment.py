@@ -93,13 +93,10 @@ def test_square_pictures_agree_with_todays_generator_up_to_its_swapped_axes(gene
     assert np.abs(transform(augmentation, image[None], row).numpy()[0] - legacy).max() < 0.01
 
 
-def test_half_of_the_pictures_are_flipped():
+def test_half_of_the_pictures_are_flipped_and_brighter_ones_stay_within_255():
     x = np.tile(np.arange(8, dtype=np.float32)[None, None, :, None], (2_000, 2, 1, 1))
     flipped = (Augmentation(horizontal_flip=True).transform(x, (0, 0)).numpy()[:, 0, 0, 0] > 3).mean()
     assert 0.45 < flipped < 0.55
-
-
-def test_a_brighter_picture_stays_within_255():
     image, row = pictures((21, 21, 3), 1), np.full((1, 10), 0.5, np.float32)
     row[0, 9] = 1.0
     brighter = transform(Augmentation(brightness_range=(1.0, 2.0)), image, row)

@@ -59,13 +59,10 @@ def test_a_name_of_none_or_of_two_classes():
             imagenet_labels().find([word])
 
 
-def test_names_ids_and_indices_are_not_mixed():
+def test_names_ids_and_indices_are_not_mixed_and_classes_called_by_numbers_have_none():
     for words in (("tench", "n01443537"), ("tench", "1"), ("n01440764", "1")):
         with pytest.raises(UserError, match=f"'{words[1]}' names no class of ImageNet as '{words[0]}' does"):
             imagenet_labels().find(words)
-
-
-def test_classes_called_by_numbers_have_no_indices():
     labels = Labels(["10", "3", "7"], "this run")
     assert labels.find(["3", "7", "10"]) == {"3": 1, "7": 2, "10": 0}
     for words in (["0", "1", "2"], ["3", "1"], ["03"]):

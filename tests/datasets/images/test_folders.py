@@ -217,14 +217,13 @@ def test_strangers_beside_splits_leave_these_as_they_are_and_are_named(top):
     assert layout.splits == arrange(whole, "here").splits
 
 
-def test_pictures_beside_the_folders_of_classes_are_no_class():
+def test_folders_beside_pictures_or_called_train_or_in_either_unicode_form_are_classes():
     layout = arrange([*names_of("ab", 20), "img.1.jpg", "logo.png"], "here")
     assert layout.classes == ("a", "b") and [*layout.skipped] == ["img.1.jpg", "logo.png"]
     layout = arrange([*names_of(("cat", "dog"), 20, "{kind}.{i}.jpg"), "extra/apple/1.jpg"], "here")
     assert layout.classes == ("cat", "dog") and [*layout.skipped] == ["extra/apple/1.jpg"] and layout.document
-
-
-def test_class_names_of_either_unicode_form_are_one():
+    others = [*names_of(("train", "bus"), 9), "train/steam/1.jpg", "bus/2020/1.jpg"]
+    assert arrange(others, "here").classes == ("bus", "train")  # vehicles
     pairs = (("train", "pe\u0302che"), ("val", "p\u00eache"))
     names = [f"{split}/{kind}/{i}.jpg" for split, kind in pairs for i in range(9)]
     assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
@@ -235,11 +234,6 @@ def test_classes_that_differ_in_capitals_alone_are_noted(photographs):
     splits = cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
     assert splits.classes == ("Red", "blue", "red")
     assert any("Red" in note and "capitals" in note for note in splits.source["notes"])
-
-
-def test_folders_that_are_no_splits_by_their_contents_are_classes():
-    others = [*names_of(("train", "bus"), 9), "train/steam/1.jpg", "bus/2020/1.jpg"]
-    assert arrange(others, "here").classes == ("bus", "train")  # vehicles
 
 
 @pytest.mark.parametrize("above", ["", "train/"])
