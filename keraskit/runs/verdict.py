@@ -34,7 +34,8 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[st
     weights, wanted = settings.requested["knobs"].get("weights"), {"weights": None, **recipe.expected_with}
     published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
     different = {**different, "weights": wanted["weights"] if published else Path(str(weights)).name}
-    harmless = HARMLESS | set(inspect.signature(recipe.data).parameters)
+    ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference
+    harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ())
     same = {name: value for name, value in different.items() if name not in harmless} == wanted
     if not same or not splits.source.get("reference", True):
         return ""
@@ -64,7 +65,7 @@ def findings(
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    warnings, advice, most = [], [], DIVERGED * trained[0]
+    warnings, advice, most = [], [], trained[0] + (DIVERGED - 1) * abs(trained[0])  # it may be negative
     if classified := test.of_classes(run):
         labels, probabilities = classified
         warnings = _worthless(labels, probabilities, classes)
@@ -140,6 +141,6 @@ def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]
         rose, fell = (f"{number(each[best], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
         said = f"Since epoch {best + 1} the validation loss rose from {rose} while the training loss fell from {fell}"
         return [f"{said}: over-fitting. More examples, augmentation or dropout help."]
-    if best == last and held_out[-1] < (1 - FALLING) * held_out[-4:][0]:
+    if best == last and held_out[-1] < (then := held_out[-4:][0]) - FALLING * abs(then):
         return [f"The validation loss still falls ({number(held_out[-1], 3)} at the end): train on with `{resume}`."]
     return []

@@ -46,7 +46,7 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
 
 def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
     """Return the values, by name, that differ from the recipe's defaults."""
-    pair = settings, settle(recipe, RunConfig(), {})
+    pair = settings, settle(recipe, RunConfig(), settings.requested["options"])  # of which some have no default
     own, plain = (each.model_dump(exclude={"options", "requested"}) for each in pair)
     return {name: value for name, value in own.items() if value != plain[name]} | settings.options
 

@@ -60,6 +60,8 @@ CURVES = {  # of the validation loss; the training loss falls
     "has fallen": ([0.9, 0.5, 0.4, 0.38, 0.379, 0.3789, 0.3788], ""),
     "has risen": ([0.9, 0.6, 0.5, 0.45, 0.47, 0.52, 0.6, 0.7], "Since epoch 4 the validation loss rose from 0.450 to"),
     "jitters": ([0.9, 0.6, 0.5, 0.45, 0.6, 0.47, 0.62, 0.46, 0.58], ""),
+    "falls below zero": ([-0.1, -0.5, -0.9], "still falls"),
+    "stands below zero": ([-0.9, -0.9, -0.9, -0.9, -0.901], ""),
     "is no number": ([0.9, np.nan, 0.6, 0.7, 0.8], ""),
 }
 
@@ -74,6 +76,7 @@ def test_curves_are_read_where_they_are_sure():
         said = advice(validation, training)
         assert word in said and bool(word) == bool(said), name
         assert "over-fitting" not in advice(validation, training[::-1]), name  # training did not gain what was lost
+    assert found([(-t, -t, 0.9, 0.8) for t in (0.1, 0.5, 0.9)], HALF, HALF)[0] == []  # as of a cosine similarity
     random = np.random.default_rng(0)
     for epochs in (5, 16, 60):  # those that jitter about one value are hardly ever told to over-fit
         flat = random.normal(0.5, 0.02, (400, epochs))

@@ -109,10 +109,10 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
     assert run["config"]["epochs"] == 2 and run["data"]["used"] == {"train": 512, "validation": 512, "test": 512}
 
 
-def judged(name, accuracy, size=10_000, options=(), reference=True, **knobs):
+def judged(name, accuracy, size=10_000, options=(), reference=True, own=None, **knobs):
     """The verdict on a run of a recipe, with these flags and so many test examples."""
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
-    recipe = load_recipe(name)
+    recipe = dataclasses.replace(load_recipe(name), **own or {})
     settings = settle(recipe, RunConfig(**knobs), dict(options))
     return verdict.judge(recipe, splits, settings, different(recipe, settings), {"accuracy": accuracy})
 
@@ -137,6 +137,9 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
     assert "not what the recipe reaches" in judged("mlp", 0.98, quick=True)
     for knobs in ({"epochs": 1}, {"limit": 100}, {"options": {"hidden": (3,)}}, {"reference": False}):
         assert not judged("mlp", 0.98, **knobs)
+    assert judged("mlp", 0.5, own={"data": lambda noise=0.1: None})
+    for own, options in (({"data": lambda noise=0.1: None}, {"noise": 0.9}), ({"build": lambda a: None}, {"a": "b"})):
+        assert not judged("mlp", 0.5, own=own, options=options)
     for knobs in ({}, {"weights": f"somewhere/{file}"}, {"weights": "imagenet"}):
         assert judged("cats_dogs_features", 0.95, options=narrow, **knobs)
     for options in ({}, narrow | {"size": 288}):
