@@ -45,8 +45,7 @@ class SplitPredictions:
         """Return targets, 0 or 1, and scores of an output of several labels, both of shape (n, labels); else None."""
         for name, scores in self.predictions.items():
             targets = self.targets.get(name, np.empty(0))
-            fits = self.labels is None and scores.ndim == 2 and scores.shape == targets.shape
-            if fits and 1 < len(scores.T) <= MANY and np.isin(targets, (0, 1)).all():
+            if self.labels is None and several_labels(targets, scores.shape):
                 logits = scores.min() < 0 or scores.max() > 1
                 return targets.astype(int), probabilities(scores, "sigmoid") if logits else scores
         return None
@@ -59,6 +58,12 @@ class SplitPredictions:
             if values and len(targets) > 1 and not np.isin(targets, (0, 1)).all():
                 shape = len(targets), -1
                 yield name, targets.reshape(shape).astype(np.float64), predictions.reshape(shape).astype(np.float64)
+
+
+def several_labels(targets: Any, shape: Sequence[int | None]) -> bool:
+    """Whether these are targets, all 0 or 1, of several labels, for an output of this shape."""
+    fits = len(shape) == 2 and np.shape(targets)[1:] == tuple(shape[1:])
+    return fits and 1 < (shape[1] or 0) <= MANY and bool(np.isin(targets, (0, 1)).all())
 
 
 def kept(found: SplitPredictions) -> SplitPredictions:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keraskit.datasets.splits import Split
 from keraskit.models import applications
-from keraskit.runs import metrics
+from keraskit.runs import metrics, predictions
 
 EXAMPLES = 16
 FAR = 1e3  # factor of the inputs: the output of a softmax or sigmoid lies between 0 and 1 even then
@@ -28,36 +28,38 @@ PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
 def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str | None, list[str]]:
     """Find whether a compiled model's loss expects logits or probabilities, by evaluating it on made-up outputs.
 
-    Args:
-        model: compiled.
-        split: the examples; the first ones are fed to the model.
-        output: the name of the layer that outputs classes (default: the first output).
-
-    Returns:
-        "softmax" or "sigmoid", the activation that turns logits into probabilities, or None if the model outputs
-        probabilities or has no classes; and a list of warnings.
+    `output` is the layer that outputs classes (default: the first output, or the first of several labels). Returns
+    "softmax" or "sigmoid", which turns logits into probabilities, or None if the model outputs probabilities, or has
+    neither classes nor several labels; and warnings. Where the loss tells nothing, as within a step of the model's own,
+    values below 0 or above 1 are logits.
     """
-    if split.labels is None:
-        return None, []
     chosen = np.arange(min(EXAMPLES, split.size))
     x, y, *_ = split.fetch(tf.constant(chosen, tf.int64))
-    tensor = model.get_layer(output).output if output else model.outputs[0]
+    true, tensor = keras.tree.flatten(y), model.get_layer(output).output if output else model.outputs[0]
+    if split.labels is None:
+        several = (o for o, t in zip(model.outputs, true, strict=False) if predictions.several_labels(t, o.shape))
+        if (tensor := next(several, None)) is None:
+            return None, []
     place = next(i for i, each in enumerate(model.outputs) if each is tensor)
 
-    def called(x: Any) -> tuple[Any, Any]:
-        """The outputs, and what went into the softmax or sigmoid at the end, which Keras's losses use; else None."""
+    def called(x: Any) -> tuple[Any, bool]:
+        """The outputs, and whether the softmax or sigmoid at the end says what went into it, as Keras's losses ask."""
         given = model(x, training=False)
-        return given, getattr(keras.tree.flatten(given)[place], "_keras_logits", None)
+        return given, hasattr(keras.tree.flatten(given)[place], "_keras_logits")
 
     if not model.run_eagerly:  # an eager loop over the time of an LSTM takes seconds
         called = tf.function(called, autograph=False)
-    given, inner = called(x)
-    flat, true = keras.tree.flatten(given), keras.tree.flatten(y)
-    found, columns = flat[place], flat[place].shape[-1]
+    given, ends = called(x)
+    flat = keras.tree.flatten(given)
+    columns = flat[place].shape[-1]
     if len(true) == len(flat):  # set other outputs to their targets, so that their loss is small
         pairs = zip(true, flat, strict=True)
         flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in pairs]
-    hot = np.eye(max(2, columns), dtype=np.float32)[split.labels[chosen]][:, -columns:]
+    exclusive = split.labels is not None and columns > 1
+    if split.labels is None:
+        hot = np.asarray(true[place], np.float32)
+    else:
+        hot = np.eye(max(2, columns), dtype=np.float32)[split.labels[chosen]][:, -columns:]
 
     def packed(values: Any) -> Any:
         return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
@@ -66,39 +68,39 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         return float(model.compute_loss(x, y, packed(values), training=False))
 
     def certain(scale: float) -> float:
-        """Return the loss if the true class has the value `scale`; one column gets 1 - `scale` for the first class."""
-        return loss(scale * hot if columns > 1 else scale * (hot - 0.5) + 0.5)
+        """Return the loss if the true class has the value `scale`; without others, 1 - `scale` is for the first."""
+        return loss(scale * hot if exclusive else scale * (hot - 0.5) + 0.5)
 
-    ends = inner is not None
-    if ends:
-        found._keras_logits = inner
-    relative, logits, activation = columns > 1, False, None
+    told, relative, logits, wrong = False, False, False, list[str]()
+    word = activation = "softmax" if exclusive else "sigmoid"
     with suppress(TypeError, ValueError):  # a model with custom steps may have no such loss
+        told = loss(hot) != loss(1 - hot)
         falls = certain(1) - certain(1.1)
         logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # falls beyond 1, down to 0
-        if logits and not (ends and abs(loss(found) - loss(np.asarray(found))) > 1e-6):
-            together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
-            activation = "softmax" if together else "sigmoid"
-        relative = columns > 1 and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it normalises
-    word, wrong = "softmax" if columns > 1 else "sigmoid", []
-    if logits and ends:
-        wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
+        if logits and ends and certain(10) > certain(20):  # others, as hinge, end at 0
+            wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
+        together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
+        activation = "softmax" if together else "sigmoid"
+        relative = exclusive and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it normalises
     fed = [keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)]
     values = np.concatenate([keras.tree.flatten(called(x)[0])[place] for x in fed]).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
-    if not logits and (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)):
+    found = activation if not ends and (logits if told else beyond) else None
+    if split.labels is None:
+        return found, wrong
+    if told and not logits and (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)):
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
     advice = 'Say metrics=["accuracy"]; of one logit keras.metrics.BinaryAccuracy(threshold=0.0).'
     with suppress(TypeError, ValueError, tf.errors.OpError):  # as above
         state = [(variable, variable.numpy()) for variable in model.metrics_variables]
-        figures = metrics.flat(model.compute_metrics(x, y, packed(0.8 * hot + (-0.4 if activation else 0.1))))
+        figures = metrics.flat(model.compute_metrics(x, y, packed(0.8 * hot + (-0.4 if told and found else 0.1))))
         model.reset_metrics()
         for variable, value in state:  # also of metrics that keep theirs
             variable.assign(value)
         for name, value in figures.items():
             if name.startswith(output or "") and name.endswith(("accuracy", "acc")) and value < 1:
                 wrong.append(f"{name} would be {value:.2f} if every answer were right. {advice}")
-    return activation, wrong
+    return found, wrong
 
 
 def scale(model: keras.Model, split: Split) -> list[str]:

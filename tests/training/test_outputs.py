@@ -40,7 +40,7 @@ def dice(y, outputs):
     return 1 - 2 * keras.ops.sum(y * outputs) / (keras.ops.sum(y) + keras.ops.sum(outputs))
 
 
-def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None):
+def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None, several=False):
     """What is found of a model with these many outputs, and the model with its examples and labels."""
     inputs = keras.Input((6,))
     logits = L.Dense(columns, dtype=dtype)(L.Dense(8, activation="relu")(inputs))
@@ -49,7 +49,8 @@ def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None):
     model.compile(loss=loss, metrics=metrics)
     labels = LABELS if columns > 1 else LABELS.clip(0, 1)
     y = np.eye(columns)[labels] if one_hot else labels if columns > 1 else labels[:, None]
-    return *examine.outputs(model, Split.of(X, y, labels=labels), None), model, y, labels
+    y = random.integers(0, 2, (60, columns)) if several else y
+    return *examine.outputs(model, Split.of(X, y, labels=None if several else labels), None), model, y, labels
 
 
 BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
@@ -77,13 +78,28 @@ BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
         (3, Z.BinaryCrossentropy(**LOGITS), {"one_hot": True}, "sigmoid"),
         (3, "binary_crossentropy", {"one_hot": True, "end": "sigmoid"}, None),
         (3, dice, {"one_hot": True, "end": "softmax"}, None),
+        (1, "hinge", {}, "sigmoid"),
+        (1, "hinge", {"end": "sigmoid"}, None),
+        # Of a loss within steps of one's own nothing is known but the values
+        (1, None, {}, "sigmoid"),
+        (1, None, {"end": "sigmoid"}, None),
+        (3, None, {}, "softmax"),
+        # Several labels
+        (4, Z.BinaryCrossentropy(**LOGITS), {"several": True}, "sigmoid"),
+        (4, "binary_crossentropy", {"several": True, "end": "sigmoid"}, None),
+        (4, "mse", {"several": True}, None),
     ],
 )
 def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, known, wanted):
     activation, wrong, model, y, labels = examined(columns, loss, **known)
     assert (activation, wrong) == (wanted, [])
     called = getattr(loss, "name", str(loss))
-    if loss in ("mse", dice) or "focal" in called or ("binary" in called and columns > 1):
+    if (
+        loss in ("mse", "hinge", dice, None)
+        or "several" in known
+        or "focal" in called
+        or ("binary" in called and columns > 1)
+    ):
         return
     probabilities = metrics.probabilities(model.predict(X, verbose=0), activation)
     measured = sklearn.metrics.log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
