@@ -16,9 +16,12 @@ Rows = Sequence[dict[str, float]]  # of a history
 
 
 def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
-    """Flatten logs to floats; vectors become `f1_score_0`, `f1_score_1`."""
-    numbers = {}
+    """Flatten logs to floats: vectors become `f1_score_0`, `f1_score_1`; a dict its keys, as Keras logs them."""
+    numbers: dict[str, float] = {}
     for name, value in (logs or {}).items():
+        if isinstance(value, Mapping):
+            numbers |= flat(value)
+            continue
         for i, each in enumerate(np.ravel(value)):
             numbers[f"{name}_{i}" if np.ndim(value) else name] = float(each)
     return numbers

@@ -5,6 +5,7 @@ import inspect
 import json
 import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,10 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     given = " ".join(flags(settings.requested[group]) for group in ("knobs", "options"))
     if inputs and inputs.channels == 1:
         seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
-    knobs = settings.model_dump(exclude={"options", "requested"})
+    knobs, optimizer = settings.model_dump(exclude={"options", "requested"}), setup.training_copy.optimizer
+    described = {"name": optimizer.name}
+    with suppress(NotImplementedError):  # a schedule of one's own need not describe itself
+        described = keras.optimizers.serialize(optimizer)["config"]
     return {
         "recipe": recipe.name,
         "source": source,
@@ -147,7 +151,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
         "inputs": dataclasses.asdict(inputs) if inputs else None,
         "training_pictures": seen,
         "parameters": model.count_params(),
-        "optimizer": keras.optimizers.serialize(setup.training_copy.optimizer)["config"],
+        "optimizer": described,
         "monitor": setup.monitor[0],
         "choices": dataclasses.asdict(setup.choices),
         "hardware": hardware.describe(),

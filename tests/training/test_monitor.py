@@ -26,14 +26,14 @@ def closeness(y, predicted):
     return keras.ops.exp(-keras.ops.mean(keras.ops.abs(y - predicted), axis=-1))
 
 
-def run(folder, metrics=("accuracy",), rate=0.1, **more):
+def run(folder, metrics=("accuracy",), rate=0.1, precision="float32", **more):
     def compile_model(model):
         made = [each if isinstance(each, str) else each() for each in metrics]
         model.compile(keras.optimizers.SGD(rate), "categorical_crossentropy", metrics=made)
 
     data = from_arrays(X[:60], Y[:60], X[60:90], Y[60:90], x_validation=X[90:], y_validation=Y[90:])
     known = {"build": build, "compile": compile_model, "data": data, "epochs": 3, "batch_size": 20} | more
-    return keraskit.run(Recipe(**known), output_dir=folder)
+    return keraskit.run(Recipe(**known), precision=precision, output_dir=folder)
 
 
 MANY = ["mae", lambda: closeness, lambda: keras.metrics.R2Score(name="r2")]
@@ -64,7 +64,7 @@ class Undefined(keras.metrics.Metric):
     """Not a number in the first epochs, as F1 is before anything was predicted; then, lower and lower."""
 
     def __init__(self, until=2):
-        super().__init__(name="undefined")
+        super().__init__(name="several")
         self.until, self.seen = until, self.add_variable((), "zeros", name="seen")
 
     def reset_state(self):
@@ -75,7 +75,7 @@ class Undefined(keras.metrics.Metric):
 
     def result(self):
         batches = 3 + 2  # of training and validation, in an epoch
-        return keras.ops.where(self.seen <= self.until * batches, np.nan, -self.seen)
+        return {"undefined": keras.ops.where(self.seen <= self.until * batches, np.nan, -self.seen), "n": self.seen}
 
 
 @pytest.mark.parametrize(("until", "epochs"), [(2, 5), (9, 3)])
@@ -94,7 +94,7 @@ def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys)
         def on_epoch_end(self, epoch, logs=None):
             said.update(logs)
 
-    many = [keras.metrics.F1Score, lambda: keras.metrics.Precision(thresholds=[0.2, 0.5], name="precision")]
+    many = [keras.metrics.F1Score, lambda: keras.metrics.Precision(thresholds=[0.2, 0.5])]
     stop = EarlyStopping("val_precision_1", patience=9, mode="max")
     result = run(tmp_path, many, monitor="val_f1_score_2", callbacks=lambda: [stop, Sees()])
     names = {"loss", *(f"f1_score_{i}" for i in range(3)), "precision_0", "precision_1"}
@@ -103,7 +103,7 @@ def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys)
     assert set(rows[0]) - {"epoch", "seconds"} == names | {f"val_{name}" for name in names} == set(said)
     assert "test f1 score 2" in capsys.readouterr().out
     assert "test f1 score 2" in (result.folder / "report.html").read_text()
-    run(tmp_path, many, monitor="val_f1_score_2", epochs=1)
+    run(tmp_path, [*many, keras.metrics.AUC], monitor="val_auc", precision="bfloat16", epochs=1)
     rows = compare.compared([tmp_path])
     value = max(result.history, key=lambda row: row["val_f1_score_2"])["val_f1_score_0"]
     assert any(f"{value:.4f}" in cell for line in map(compare.cells, rows) for cell in line)
