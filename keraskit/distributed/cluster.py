@@ -35,25 +35,15 @@ LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineEx
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The devices and workers that train together.
+    """The devices and workers that train together."""
 
-    Args:
-        devices: the number of devices of this machine.
-        workers: host:port of every process, the same everywhere; empty for a single process.
-        index: the index of this worker; the first worker is the chief, which writes the run folder.
-        how: the source of this description, such as --workers or TF_CONFIG.
-        strategy: the tf.distribute strategy; None for one device.
-        service: TensorFlow's coordination service, through which workers talk; None for a single process.
-        rounds: numbers of the talks, the same on every worker.
-    """
-
-    devices: int = 1
-    workers: tuple[str, ...] = ()
-    index: int = 0
-    how: str = "one device"
-    strategy: tf.distribute.Strategy | None = None
-    service: Any = None
-    rounds: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+    devices: int = 1  # number of this machine's
+    workers: tuple[str, ...] = ()  # host:port of every process, the same everywhere; empty for a single process
+    index: int = 0  # of this worker; the first is the chief, which writes the run folder
+    how: str = "one device"  # the source of this description, such as --workers or TF_CONFIG
+    strategy: tf.distribute.Strategy | None = None  # None for one device
+    service: Any = None  # TensorFlow's coordination service, through which workers talk; None for a single process
+    rounds: Iterator[int] = dataclasses.field(default_factory=itertools.count)  # of talks, numbered alike everywhere
 
     @property
     def chief(self) -> bool:

@@ -1,10 +1,12 @@
 """Private names of Keras and TensorFlow. A test fails by name when one is removed or changed."""
 
+from collections import defaultdict
 from typing import Any
 
-import tensorflow as tf
+from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow import trainer
 from keras.src.ops.numpy import Take
+from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.eager import context
@@ -19,16 +21,19 @@ DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves a
 ASSERT_EQUAL = check_ops, "assert_equal"
 # Operations of a graph, which have no public class:
 TAKE = Take  # of `keras.ops.take`
+SEEDS = global_seed_generator  # from which random operations without a seed draw; created when first asked for
+
+
+def given_names() -> dict[str, int]:
+    """Return how often each name was given, by which Keras numbers layers, metrics and so on that have none."""
+    return global_state.get_global_attribute("object_name_uids", defaultdict(int), set_to_default=True)
 
 
 def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int) -> Any:
     """Configure TensorFlow's coordination service; its key-value store and barriers have no public API.
 
-    Args:
-        workers: number of workers. The service runs in the first.
-        wait: seconds that a strategy, created afterwards, waits for all workers.
-        heartbeat: seconds until a silent worker counts as lost.
-        shutdown: seconds that workers wait for each other at the end.
+    The first worker runs it. A strategy, created afterwards, waits `wait` seconds for all workers; one that is silent
+    for `heartbeat` seconds counts as lost; at the end they wait `shutdown` seconds for each other.
     """
     service = context.context()
     service.configure_coordination_service(
@@ -41,8 +46,3 @@ def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int)
     )
     service.coordination_service.cluster_register_with_barrier = True
     return service
-
-
-def set_cardinality(dataset: tf.distribute.DistributedDataset, steps: int) -> None:
-    """Set the number of steps of a distributed dataset, which counts the batches of each device as steps."""
-    dataset._cardinality = steps

@@ -11,6 +11,7 @@ import pydantic
 
 from keraskit.datasets.array_files import check_size, explained
 from keraskit.errors import UserError
+from keraskit.models import keras_internals
 from keraskit.runs.folder import CHECKPOINT, RunFolder
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -18,24 +19,16 @@ Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
 
 
 class Position(pydantic.BaseModel):
-    """The state of a training apart from its variables.
-
-    Args:
-        epoch, step: the number of finished epochs, and of finished steps in the next epoch.
-        rows: the history, one row per epoch.
-        best_epoch: the best epoch, counted from 1; 0 for none.
-        stopped: whether a callback has stopped the training.
-        callbacks: the state of each of the user's callbacks.
-    """
+    """The state of a training apart from its variables."""
 
     model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
-    epoch: Count = 0
-    step: Count = 0
-    rows: list[dict[str, int | float]] = []
-    best_epoch: Count = 0
-    stopped: bool = False
-    callbacks: list[dict[str, Any]] = []
+    epoch: Count = 0  # number of finished epochs
+    step: Count = 0  # number of finished steps in the next
+    rows: list[dict[str, int | float]] = []  # the history, one row per epoch
+    best_epoch: Count = 0  # counted from 1; 0 for none
+    stopped: bool = False  # by a callback
+    callbacks: list[dict[str, Any]] = []  # the state of each of the user's
 
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
@@ -48,9 +41,15 @@ def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
     """Return the variables that training changes, by name: model, seed generators, optimizer; in mid-epoch, metrics."""
     metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
-    groups = {"model": own, "optimizer": model.optimizer.variables}
+    groups = {"model": own, "random": [keras_internals.SEEDS().state]}
+    groups |= {name: each.variables for name, each in optimizers(model).items()}
     groups |= {"metrics": model.metrics_variables} if within_epoch else {}
     return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
+
+
+def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
+    """Return a model's `optimizer`, and others that are attributes too, as of parts that learn by themselves."""
+    return {name: each for name, each in vars(model).items() if isinstance(each, keras.optimizers.Optimizer)}
 
 
 class Checkpoint:

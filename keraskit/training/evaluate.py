@@ -12,7 +12,7 @@ import tensorflow as tf
 from keraskit.config import Settings
 from keraskit.datasets.splits import Split, Splits
 from keraskit.files import MODEL
-from keraskit.models import applications, weights
+from keraskit.models import applications, keras_internals, weights
 from keraskit.runs import metrics
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
@@ -76,7 +76,8 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
 
 def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Evaluated:
     kept: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-    for i, state in enumerate(each for each in model.variables if each.name == "seed_generator_state"):
+    seeds = [each for each in model.variables if each.name == "seed_generator_state"]
+    for i, state in enumerate([*seeds, keras_internals.SEEDS().state]):
         state.assign([i, 0])  # random layers, as in a VAE, draw the same numbers in `verify`
 
     def test_function(iterator: Any) -> Any:
@@ -96,6 +97,7 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
 
 def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:
     """Reduce a sequence of class probabilities to the most probable classes, to save disk space."""
-    if answer.ndim > 2 and target is not None and target.shape == answer.shape[:-1] and target.dtype.kind in "iu":
+    steps = target is not None and target.shape == answer.shape[:-1] and target.dtype.kind in "iu"
+    if answer.ndim > 2 and answer.shape[-1] > 1 and steps:
         return answer.argmax(axis=-1).astype(np.uint8 if answer.shape[-1] <= 256 else np.int32)
     return answer

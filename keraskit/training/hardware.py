@@ -17,6 +17,7 @@ from keraskit.training import acceleration
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
 MOST_MICRO_BATCHES = 4  # for a batch of 64: fewer examples per core do not pay off
+OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")  # of callbacks
 ASKED = "as asked"
 AT_ONCE = 4e10  # additions and multiplications per execution: a fifth of a second on two cores
 TENSOR_CORES = (7, 0)  # the first compute capability with faster mixed float16
@@ -97,27 +98,32 @@ def _gpu_details(number: int) -> tuple[str, tuple[int, int]]:
     return details.get("device_name", "GPU"), details.get("compute_capability", (0, 0))
 
 
-def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int) -> Choices:
+def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int, callbacks: Any = ()) -> Choices:
     """Make all choices for a compiled float32 model on this machine; flags other than `auto` are kept.
 
     `steps` is the number of steps per epoch. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
+    own = "" if acceleration.all_of_keras(model) else "code of one's own may take nothing else"
     if settings.xla == "on" and (settings.deterministic or several):
         raise UserError("XLA compiles neither deterministic steps nor those of several devices.", "Leave --xla on out.")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
-        precision = _precision(types, devices)
+        precision = Choice("float32", own) if own else _precision(types, devices)
     if xla.value == "auto":
         blocks = precision.value == "float32" and not whole and acceleration.all_in_blocks(model)
-        reason = "Keras compiles neither deterministic steps nor those of several devices"
-        xla = Choice("off", reason) if settings.deterministic or several else _xla(types, devices, blocks)
+        reason = own or ("" if all(each.supports_jit for each in model._flatten_layers()) else "a layer cannot take it")
+        if settings.deterministic or several:
+            reason = "Keras compiles neither deterministic steps nor those of several devices"
+        xla = Choice("off", reason) if reason else _xla(types, devices, blocks)
     micro, at_once = Choice(1, whole or "each layer fills the device by itself"), Choice(1, "several devices train")
     if "recurrent" in types and not (devices.gpu or several or whole):
         most = min(devices.threads.value, MOST_MICRO_BATCHES)
         micro = Choice(most, "a recurrent layer's loop over time keeps one core busy")
-    if not several:
+    if not all(acceleration.is_keras(getattr(each, name)) for each in callbacks for name in OF_STEPS):
+        at_once = Choice(1, "a callback of one's own is called at each step")
+    elif not several:
         at_once = _steps_per_execution(model, types, settings, steps)
     together = Choice(devices.cluster.shard.replicas, str(devices.cluster))
     return Choices(devices.device, devices.threads, precision, xla, at_once, micro, together)

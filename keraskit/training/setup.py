@@ -5,51 +5,41 @@ import inspect
 import json
 import re
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.callbacks import EarlyStopping
 
 from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
 from keraskit.errors import UserError, did_you_mean, flags, lasting, sentence
 from keraskit.files import weights_file
-from keraskit.models import applications
+from keraskit.models import applications, keras_internals
 from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.registry import Card
-from keraskit.training import acceleration, hardware, user_callbacks
+from keraskit.training import acceleration, checkpoint, hardware, user_callbacks
 from keraskit.training.user_callbacks import UserCallbacks
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSetup:
-    """Everything that a run needs to start.
-
-    Args:
-        settings: every knob.
-        splits: the examples, as inputs of the whole model.
-        training_data: the splits to train on: `splits`, or features computed from them.
-        model: the float32 model that is saved, evaluated and returned.
-        training_copy: the model that `fit` trains: a copy of the model, or of its layers above the features, under the
-            run's dtype policy or strategy; the layers themselves if policy and strategy change nothing.
-        epochs: the training batches.
-        callbacks: the callbacks of the recipe, `--callbacks` and `--patience`.
-        devices: the devices to compute on.
-        choices: device, precision and the like, each with its reason.
-        monitor: the metric in the logs that decides the best epoch; and 1 if higher is better, else -1.
-    """
+    """Everything that a run needs to start."""
 
     settings: Settings
-    splits: Splits
-    training_data: Splits
-    model: keras.Model
+    splits: Splits  # the examples, as inputs of the whole model
+    training_data: Splits  # the splits to train on: `splits`, or features computed from them
+    model: keras.Model  # float32; it is saved, evaluated and returned
+    # What `fit` trains: a copy of the model, or of its layers above the features, under the run's dtype policy or
+    # strategy; the layers themselves if policy and strategy change nothing.
     training_copy: keras.Model
-    epochs: ShuffledEpochs
-    callbacks: UserCallbacks
+    epochs: ShuffledEpochs  # the training batches
+    callbacks: UserCallbacks  # of the recipe, `--callbacks` and `--patience`
     devices: hardware.Devices
     choices: hardware.Choices
-    monitor: tuple[str, float]
+    monitor: tuple[str, float]  # the metric in the logs that decides the best epoch; and 1 if higher is better, else -1
 
     def update_model(self) -> None:
         """Copy the weights of the training copy to the model: all of them, or those above the features."""
@@ -64,6 +54,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     cluster = devices.cluster
     keras.utils.set_random_seed(settings.seed)
     settings = follow_data(recipe, settings, source)
+    names = dict(keras_internals.given_names())
     with devices.scope:
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
@@ -75,14 +66,15 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     with devices.scope:
         for each in {id(model): model, id(head): head}.values():
             compile_model(recipe, settings, steps, each)
-    choices = hardware.choose(head, settings, devices, epochs.steps)
+        callbacks = user_callbacks.own(recipe, settings, head.optimizer)
+    choices = hardware.choose(head, settings, devices, epochs.steps, callbacks.callbacks)
     if cluster.workers:
         first = digest(model.get_weights())
         cluster.agree_on_run(recipe, settings, splits, first, choices.precision.value)
     with devices.scope, cluster.together():
         copy, policy = head, hardware.POLICIES[choices.precision.value]
         if policy != "float32" or cluster.strategy:
-            copy = copied(recipe, settings, head, policy)
+            copy = copied(recipe, settings, head, policy, names)
         if settings.acceleration and not acceleration.hindrance(head):
             by_xla = choices.xla.value == "on" and not devices.gpu
             copy = acceleration.applied(copy, choices.micro_batches.value, by_xla)
@@ -92,8 +84,10 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
         complete(recipe, copy, epochs.batches().element_spec, settings.batch_size)
-        monitored = user_callbacks.monitored(recipe, copy)
-        callbacks = user_callbacks.own(recipe, settings, copy, monitored)
+        monitored = name, sign = user_callbacks.monitored(recipe, copy)
+        if patience := settings.patience:
+            callbacks.callbacks.append(EarlyStopping(name, patience=patience, mode="max" if sign > 0 else "min"))
+        user_callbacks.check_callbacks(callbacks.callbacks, copy)
     return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
 
 
@@ -203,18 +197,20 @@ def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
 
 def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.Model) -> None:
     """Compile a model with the recipe's function, without XLA, which the runner chooses."""
-    call(recipe.compile, settings.arguments, model=model, steps=steps)
+    with mock.patch.dict(keras_internals.given_names(), clear=True):  # else a second AUC is "auc_1"
+        call(recipe.compile, settings.arguments, model=model, steps=steps)
     if not model.compiled:
         raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
     model.jit_compile = False
 
 
-def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -> keras.Model:
-    """Return a model with the same layers and weights, in another precision or on several devices."""
+def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str, names: dict[str, int]) -> keras.Model:
+    """Return the model again, in another precision or on several devices. `names` were given before the first."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        copy = above(build(recipe, settings), recipe.features)
+        with mock.patch.dict(keras_internals.given_names(), names, clear=True):
+            copy = above(build(recipe, settings), recipe.features)
     finally:
         keras.config.set_dtype_policy(before)
     copy.set_weights(head.get_weights())
@@ -222,7 +218,7 @@ def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str) -
 
 
 def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -> None:
-    """Create metric and optimizer variables before the training step is traced; TensorFlow would trace it twice.
+    """Create variables of metrics, optimizers and seeds before a step is traced; TensorFlow would trace it twice.
 
     `element_spec` describes the training batches of `size` examples, a known number since some metrics would take any
     targets else. Raises UserError if the model does not accept the inputs, or the loss or metrics the targets.
@@ -230,13 +226,19 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
     batch = keras.tree.map_structure(lambda s: keras.KerasTensor((size, *s.shape[1:]), s.dtype.name), element_spec)
     try:
         model._symbolic_build(data_batch=batch)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
+        said = str(error).strip('"')  # which a KeyError adds
         targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
         problem, advice = f"{place(recipe.compile)}: the loss or metrics do not take the targets, {targets}", ""
-        if "incompatible with the layer" in str(error):
+        if "incompatible with the layer" in said:
             problem = f"{place(recipe.build)}: the model does not take the inputs"
-        elif name := re.search(r"identifier: (\w+)", str(error)):
-            advice = did_you_mean(name[1], [*dir(keras.losses), *dir(keras.metrics), "accuracy"])
-        elif re.search("shape|dimension", str(error)):
+        elif name := re.search(r"(?:identifier: |path: \(')(\w+)", said):
+            known = [*model.output_names, *dir(keras.losses), *dir(keras.metrics), "accuracy"]
+            advice = did_you_mean(name[1], known)
+        elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
-        raise UserError(f"{problem}: {sentence(error)}", advice) from error
+        raise UserError(f"{problem}: {sentence(said)}", advice) from error
+    for each in checkpoint.optimizers(model).values():
+        if not each.built:
+            each.build(model.trainable_variables)
+    keras_internals.SEEDS()

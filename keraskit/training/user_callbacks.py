@@ -14,6 +14,7 @@ from keraskit.errors import UserError, did_you_mean, lasting
 from keraskit.recipe import Recipe, place
 from keraskit.registry import import_file
 from keraskit.runs import metrics
+from keraskit.training.acceleration import is_keras
 
 OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # set again by `fit`; of min_delta, the sign
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
@@ -82,8 +83,8 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return value
 
 
-def own(recipe: Recipe, settings: Settings, model: keras.Model, monitored: tuple[str, float]) -> UserCallbacks:
-    """Create the callbacks of the recipe, `--callbacks` and `--patience` for a compiled model.
+def own(recipe: Recipe, settings: Settings, optimizer: keras.optimizers.Optimizer) -> UserCallbacks:
+    """Create the callbacks of the recipe and `--callbacks`.
 
     SwapEMAWeights is left out if the optimizer averages weights: every run validates, saves and tests the averages.
     """
@@ -95,11 +96,7 @@ def own(recipe: Recipe, settings: Settings, model: keras.Model, monitored: tuple
             advice = "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)]."
             raise UserError(f"{place(function)} returns {lasting(listed)}.", advice)
         made += listed
-    if settings.patience:
-        (name, sign), patience = monitored, settings.patience
-        made.append(keras.callbacks.EarlyStopping(name, patience=patience, mode="max" if sign > 0 else "min"))
-    check_callbacks(made, model)
-    swaps = keras.callbacks.SwapEMAWeights if averages(model.optimizer) else ()
+    swaps = keras.callbacks.SwapEMAWeights if averages(optimizer) else ()
     return UserCallbacks([each for each in made if not isinstance(each, swaps)])
 
 
@@ -153,12 +150,12 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
     """
     known = measured(model)
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    scheduled = isinstance(optimizer.get_config().get("learning_rate"), dict)
+    scheduled = isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
     for callback in callbacks:
         name, watched = type(callback).__name__, getattr(callback, "monitor", None)
         if scheduled and isinstance(callback, SET_RATES):
             raise UserError(f"{name} sets the learning rate, which follows a schedule.", "Leave one of them out.")
-        known = known if type(callback).__module__.startswith("keras.") else []
+        known = known if is_keras(callback) else []
         if known and watched and getattr(callback, "save_best_only", True):
             logged = [*known, *(f"val_{each}" for each in known), "learning_rate"]
             _check(f"{name} watches {watched}, which is not measured", watched, logged)

@@ -1,5 +1,7 @@
 """A run's figures and predictions are what its saved model says, at its batch size: plain Keras is the oracle."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -145,7 +147,8 @@ def test_what_draws_at_random_is_measured_the_same_again():
             self.seeds = keras.random.SeedGenerator()
 
         def call(self, inputs):
-            return inputs + keras.random.normal(ops.shape(inputs), seed=self.seeds)
+            drawn = keras.random.normal(ops.shape(inputs), seed=self.seeds)
+            return inputs + drawn + keras.random.normal(ops.shape(inputs))
 
     drawn = model(inside=lambda x: Draws(name="draws")(x))()
     drawn.compile("sgd", "mse")
@@ -153,6 +156,12 @@ def test_what_draws_at_random_is_measured_the_same_again():
     assert first[0] == again[0]
     np.testing.assert_array_equal(first[1].predictions[""], again[1].predictions[""])
     assert np.abs(drawn.predict(X, verbose=0) - first[1].predictions[""]).max() > 0.1
+
+
+def test_a_misspelt_output_of_a_loss_is_refused_with_the_one_that_was_meant(tmp_path):
+    misspelt = {"compile": lambda model: model.compile("sgd", {"one": "mse", "othr": "mse"})}
+    with pytest.raises(UserError, match=r"The path: \('othr',\).* Did you mean other\?"):
+        keraskit.run(dataclasses.replace(recipe("several outputs")[0], **misspelt), output_dir=tmp_path)
 
 
 def test_a_batch_that_the_device_cannot_hold_is_one_line_that_names_a_smaller_one():
@@ -223,3 +232,5 @@ def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():
     steps = np.eye(3, dtype=np.float32)[None, [2, 0, 1, 1]]
     kept = inferred({"": steps}, {"": np.zeros((5, 4), np.int32)}, loss="sparse_categorical_crossentropy")
     assert kept.predictions[""].dtype == np.uint8 and kept.predictions[""].tolist() == [[2, 0, 1, 1]] * 5
+    of_one = inferred({"": steps[..., :1]}, {"": np.zeros((5, 4), np.int32)})  # a probability, or a count
+    assert (of_one.predictions[""] == steps[..., :1]).all()

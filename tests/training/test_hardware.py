@@ -12,9 +12,9 @@ from keraskit.registry import load_recipe
 from keraskit.training import autotune, hardware
 
 
-def choose(model, steps=100, **knobs):
+def choose(model, steps=100, loss="mse", metrics=(), **knobs):
     config = RunConfig(**knobs)
-    model.compile(loss="mse", jit_compile=False)
+    model.compile(loss=loss, metrics=list(metrics), jit_compile=False)
     return hardware.choose(model, config, hardware.configure(config), steps)
 
 
@@ -30,6 +30,24 @@ def test_choices_follow_the_model_and_the_machine(monkeypatch):
     if not hardware.describe()["gpus"]:
         with pytest.raises(UserError, match="sees 0 GPUs"):
             choose(mlp, device="gpu")
+
+
+class Own(keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+def test_what_is_not_keras_own_is_computed_in_float32_and_without_xla(monkeypatch):
+    monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
+    mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
+    doubled = keras.Sequential([*cnn.layers, keras.layers.Lambda(lambda x: 2 * x)])
+    text = keras.Sequential([keras.Input((1,), dtype="string"), keras.layers.Hashing(9), keras.layers.Dense(1)])
+    for model, given in (
+        *((kind, {}) for kind in (Own(cnn.inputs, cnn.outputs), Own(mlp.inputs, mlp.outputs), doubled, text)),
+        *((kind, given) for kind in (mlp, cnn) for given in ({"loss": lambda y, p: p}, {"metrics": [lambda y, p: p]})),
+    ):
+        assert (choose(model, **given).precision.value, choose(model, **given).xla.value) == ("float32", "off")
+    assert choose(cnn, metrics=["mae", keras.metrics.AUC()], loss=keras.losses.Huber()).precision.value == "bfloat16"
 
 
 def test_a_flag_that_was_given_counts_also_where_it_says_what_is_chosen_anyway():

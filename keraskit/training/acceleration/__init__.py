@@ -3,9 +3,9 @@
 import keras
 
 from keraskit.training.acceleration import lstm
-from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
+from keraskit.training.acceleration.micro_batches import MicroBatched, all_of_keras, hindrance, is_keras
 
-__all__ = ["MicroBatched", "all_in_blocks", "applied", "hindrance"]
+__all__ = ["MicroBatched", "all_in_blocks", "all_of_keras", "applied", "hindrance", "is_keras"]
 
 
 def applied(model: keras.Model, micro_batches: int, by_xla: bool) -> keras.Model:

@@ -23,6 +23,7 @@ BY_EXAMPLE = {  # layers that treat each example independently
     *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
     keras_internals.TAKE,
 }
+FUNCTIONS = ("activation", "recurrent_activation", "activity_regularizer", "function", "fn", "_fn")  # that are called
 NO_MEANS = ("dice", "tversky", "circle", "cosinesimilarity", "lossfunctionwrapper")  # over examples, or not known to be
 
 
@@ -36,11 +37,11 @@ def hindrance(model: keras.Model) -> str:
 
 def _goes_by_example(operation: Any) -> bool:
     """Whether a layer, or another operation of a graph, treats each example independently."""
-    known = type(operation) in BY_EXAMPLE or (isinstance(operation, keras.Model) and _is_keras(type(operation)))
-    called = [getattr(operation, name, None) for name in ("activation", "recurrent_activation", "activity_regularizer")]
+    known = type(operation) in BY_EXAMPLE or (isinstance(operation, keras.Model) and is_keras(type(operation)))
+    called = [getattr(operation, name, None) for name in FUNCTIONS]
     return (
         known
-        and all(each is None or _is_keras(each) for each in called)
+        and all(each is None or is_keras(each) for each in called)
         and not any(getattr(operation, name, False) for name in ("mask_zero", "stateful"))
         and not {0, None} & {*keras.tree.flatten(getattr(operation, "axis", -1))}
     )
@@ -53,10 +54,18 @@ def _is_mean(loss: Any) -> bool:
     made = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
     each = getattr(loss, "axis", -1) == -1 and getattr(loss, "ignore_class", None) is None
-    return mean and each and _is_keras(made) and made.__name__.lower() not in NO_MEANS
+    return mean and each and is_keras(made) and made.__name__.lower() not in NO_MEANS
 
 
-def _is_keras(thing: Any) -> bool:
+def all_of_keras(model: keras.Model) -> bool:
+    """Whether a compiled model's steps, layers, losses and metrics are Keras's, and so are functions they call."""
+    parts = [*model._flatten_layers(), *keras.tree.flatten(model._compile_config.config)]
+    functions = [getattr(each, name, None) for each in parts for name in FUNCTIONS]
+    return all(is_keras(each) for each in (*parts, *functions) if callable(each))
+
+
+def is_keras(thing: Any) -> bool:
+    """Whether a function or class, or an object's class, is defined in Keras."""
     return getattr(thing, "__module__", "").startswith("keras.")
 
 
