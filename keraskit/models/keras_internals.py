@@ -32,8 +32,7 @@ def given_names() -> dict[str, int]:
 def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int) -> Any:
     """Configure TensorFlow's coordination service; its key-value store and barriers have no public API.
 
-    The first worker runs it. A strategy, created afterwards, waits `wait` seconds for all workers; one that is silent
-    for `heartbeat` seconds counts as lost; at the end they wait `shutdown` seconds for each other.
+    The first worker runs it. Seconds: `wait` for all, `heartbeat` until a silent one is lost, `shutdown` at the end.
     """
     service = context.context()
     service.configure_coordination_service(

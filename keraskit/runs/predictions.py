@@ -41,13 +41,12 @@ class SplitPredictions:
         fits = found.shape[1] == len(classes) and 0 <= self.labels.min() <= self.labels.max() < len(classes)
         return (self.labels, found) if fits else None
 
-    def of_labels(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def of_labels(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
         """Return targets, 0 or 1, and scores of an output of several labels, both of shape (n, labels); else None."""
         for name, scores in self.predictions.items():
             targets = self.targets.get(name, np.empty(0))
             if self.labels is None and several_labels(targets, scores.shape):
-                logits = scores.min() < 0 or scores.max() > 1
-                return targets.astype(int), probabilities(scores, "sigmoid") if logits else scores
+                return targets.astype(int), probabilities(scores, facts.get("class_activation"))
         return None
 
     def of_values(self) -> Iterator[Values]:

@@ -87,7 +87,7 @@ def _curve(rows: metrics.Rows, run: dict[str, Any], name: str) -> Markup:
 def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
     """Return classification metrics and calibration of the test split, metrics of its labels, or regression errors."""
     if not (classified := test.of_classes(run)):
-        return _labels(folder, test) or _values(run, test)
+        return _labels(folder, run, test) or _values(run, test)
     classes, (labels, probabilities) = run["classes"], classified
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
     table, calibration = metrics.by_class(counts), metrics.calibration(probabilities, labels)
@@ -110,10 +110,10 @@ def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> 
     }
 
 
-def _labels(folder: RunFolder, test: SplitPredictions) -> dict[str, Any]:
+def _labels(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
     """Return a row for each label of several, at the threshold with the highest F1 in validation; {} without labels."""
     validation = predictions.read(folder, "validation")
-    if not (found := test.of_labels()) or not validation or not (held_out := validation.of_labels()):
+    if not (found := test.of_labels(run)) or not validation or not (held_out := validation.of_labels(run)):
         return {}
     if held_out[0].shape[1] != found[0].shape[1]:
         raise UserError(f"{folder.path / predictions.FILE} has other labels in validation than in test.")

@@ -98,7 +98,7 @@ def in_words(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, b
         said = f"it names {right / len(labels):.1%} correctly ({expect} {low:.1%} to {high:.1%})"
         apart = ", and these examples cannot tell the two apart" if low <= chance <= high else ""
         usual, better = f"giving the most frequent answer would be right for {chance:.1%}{apart}", low > chance
-    elif test and (found := test.of_labels()):
+    elif test and (found := test.of_labels(run)):
         labels, hits = found[0], (found[1] > 0.5) == found[0]
         chance = np.maximum(labels.mean(axis=0), 1 - labels.mean(axis=0)).mean()
         said = f"it decides {hits.mean():.1%} of the labels correctly (all of them for {hits.all(axis=1).mean():.1%})"

@@ -38,18 +38,14 @@ def write(path: Path, model: keras.Model, position: Position, more: Mapping[str,
 
 
 def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
-    """Return the variables that training changes, by name: model, seed generators, optimizer; in mid-epoch, metrics."""
+    """Return the variables that training changes, by name: model, random seeds, optimizers; in mid-epoch, metrics."""
     metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
     groups = {"model": own, "random": [keras_internals.SEEDS().state]}
-    groups |= {name: each.variables for name, each in optimizers(model).items()}
+    optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.optimizers.Optimizer)}
+    groups |= {name: each.variables for name, each in optimizers.items()}  # `optimizer`, and others that it is given
     groups |= {"metrics": model.metrics_variables} if within_epoch else {}
     return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
-
-
-def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
-    """Return a model's `optimizer`, and others that are attributes too, as of parts that learn by themselves."""
-    return {name: each for name, each in vars(model).items() if isinstance(each, keras.optimizers.Optimizer)}
 
 
 class Checkpoint:

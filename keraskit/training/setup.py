@@ -1,5 +1,6 @@
 """TrainingSetup: model, data, hardware and optimizer, ready to fit."""
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -20,7 +21,7 @@ from keraskit.files import weights_file
 from keraskit.models import applications, keras_internals
 from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.registry import Card
-from keraskit.training import acceleration, checkpoint, hardware, user_callbacks
+from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.user_callbacks import UserCallbacks
 
 
@@ -206,13 +207,10 @@ def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.M
 
 def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str, names: dict[str, int]) -> keras.Model:
     """Return the model again, in another precision or on several devices. `names` were given before the first."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        with mock.patch.dict(keras_internals.given_names(), names, clear=True):
-            copy = above(build(recipe, settings), recipe.features)
-    finally:
-        keras.config.set_dtype_policy(before)
+    with mock.patch.dict(keras_internals.given_names(), names, clear=True), contextlib.ExitStack() as stack:
+        stack.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
+        keras.config.set_dtype_policy(policy)
+        copy = above(build(recipe, settings), recipe.features)
     copy.set_weights(head.get_weights())
     return copy
 
@@ -233,12 +231,11 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
         if "incompatible with the layer" in said:
             problem = f"{place(recipe.build)}: the model does not take the inputs"
         elif name := re.search(r"(?:identifier: |path: \(')(\w+)", said):
-            known = [*model.output_names, *dir(keras.losses), *dir(keras.metrics), "accuracy"]
-            advice = did_you_mean(name[1], known)
+            advice = did_you_mean(name[1], [*model.output_names, *dir(keras.losses), *dir(keras.metrics), "accuracy"])
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
         raise UserError(f"{problem}: {sentence(said)}", advice) from error
-    for each in checkpoint.optimizers(model).values():
-        if not each.built:
+    for each in vars(model).values():
+        if isinstance(each, keras.optimizers.Optimizer) and not each.built:
             each.build(model.trainable_variables)
     keras_internals.SEEDS()

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.special
 from keraskit.recipes import vgg16
 from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, average_precision_score, hamming_loss, precision_recall_fscore_support
@@ -60,19 +61,23 @@ def table(page, head):
     return {re.search("<th[^>]*>(.*?)</th>", row)[1]: re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows}
 
 
-def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(tiny_run, tmp_path):
+@pytest.mark.parametrize(("below", "activation"), [(0, None), (0.05, None), (0, "sigmoid")])
+def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(below, activation, tiny_run, tmp_path):
     random = np.random.default_rng(0)
     y = (random.random((2, 400, 3)) < [0.5, 0.2, 0.05]).astype("f4")
-    scores = np.clip(0.3 * y + 0.7 * random.random((2, 400, 3)), 0, 1).astype("f4")
+    scores = np.clip(0.3 * y + 0.7 * random.random((2, 400, 3)), 1e-3, 1 - 1e-3) - below  # values need not lie in 0..1
+    given = scipy.special.logit(scores) if activation else scores
     folder = RunFolder(tmp_path)
     arrays = {
         f"{split}/{key}/": a[i]
         for i, split in enumerate(("validation", "test"))
-        for key, a in (("targets", y), ("predictions", scores))
+        for key, a in (("targets", y), ("predictions", given))
     }
     np.savez(tmp_path / "predictions.npz", **arrays)
     run = RunFolder(tiny_run.folder).read_json("run.json")
-    folder.write_json("run.json", run | {"classes": [], "test": {"loss": 0.5, "binary_accuracy": 0.9}})
+    folder.write_json(
+        "run.json", run | {"classes": [], "class_activation": activation, "test": {"loss": 0.5, "binary_accuracy": 0.9}}
+    )
     report.write_report(folder)
     page = (tmp_path / "report.html").read_text()
     rows, decided = table(page, "label"), []

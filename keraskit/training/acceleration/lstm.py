@@ -70,11 +70,8 @@ def lstm(
 ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., Any]]:
     """Return all outputs (steps, batch, units), the last output and the last carry; and their gradient function.
 
-    Args:
-        every: whether all outputs are used; if not, their gradient is ignored.
-        x: inputs, (steps, batch, features), with a static number of steps.
-        h0, c0: the initial states, (batch, units).
-        kernel, recurrent, bias: the weights as in Keras, with gates in the order input, forget, carry, output.
+    Unless `every` output is used, their gradient is ignored. `x` is (steps, batch, features), with a static number of
+    steps; the weights are as in Keras, with gates in the order input, forget, carry, output.
     """
     steps, batch, features = x.shape
     units = recurrent.shape[0]
