@@ -18,6 +18,11 @@ def choose(model, steps=100, loss="mse", metrics=(), **knobs):
     return hardware.choose(model, config, hardware.configure(config), steps)
 
 
+class Own(keras.Model):
+    def train_step(self, data):
+        return {}
+
+
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
     mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
     monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
@@ -25,29 +30,19 @@ def test_choices_follow_the_model_and_the_machine(monkeypatch):
     assert choose(cnn).xla.value == "off"
     assert choose(mlp).precision.value == "float32"
     assert choose(mlp).xla.value == "on"
-    monkeypatch.setattr(hardware.system, "cpu_features", set)
-    assert choose(cnn).precision.value == "float32"
-    if not hardware.describe()["gpus"]:
-        with pytest.raises(UserError, match="sees 0 GPUs"):
-            choose(mlp, device="gpu")
-
-
-class Own(keras.Model):
-    def train_step(self, data):
-        return {}
-
-
-def test_what_is_not_keras_own_is_computed_in_float32_and_without_xla(monkeypatch):
-    monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
-    mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
     doubled = keras.Sequential([*cnn.layers, keras.layers.Lambda(lambda x: 2 * x)])
     text = keras.Sequential([keras.Input((1,), dtype="string"), keras.layers.Hashing(9), keras.layers.Dense(1)])
-    for model, given in (
+    for model, given in (  # what is not Keras's own, or cannot be compiled
         *((kind, {}) for kind in (Own(cnn.inputs, cnn.outputs), Own(mlp.inputs, mlp.outputs), doubled, text)),
         *((kind, given) for kind in (mlp, cnn) for given in ({"loss": lambda y, p: p}, {"metrics": [lambda y, p: p]})),
     ):
         assert (choose(model, **given).precision.value, choose(model, **given).xla.value) == ("float32", "off")
     assert choose(cnn, metrics=["mae", keras.metrics.AUC()], loss=keras.losses.Huber()).precision.value == "bfloat16"
+    monkeypatch.setattr(hardware.system, "cpu_features", set)
+    assert choose(cnn).precision.value == "float32"
+    if not hardware.describe()["gpus"]:
+        with pytest.raises(UserError, match="sees 0 GPUs"):
+            choose(mlp, device="gpu")
 
 
 def test_a_flag_that_was_given_counts_also_where_it_says_what_is_chosen_anyway():
