@@ -35,17 +35,17 @@ def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, devic
 def fit_repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
     """Patch Keras's `fit` inside this context, to be correct and fast under the strategy.
 
-    The datasets that a strategy creates for each device do not inherit the option that disables autotuning. On several
-    machines Keras would also reduce a nest of per-replica values at once to build the model, which is already built.
+    The datasets that a strategy creates for each device do not inherit the option that disables autotuning. Keras would
+    also take the mean of per-replica batches to build the model, which is already built: shares may differ in size.
     """
     create = getattr(*keras_internals.DEVICE_DATASET)
     with contextlib.ExitStack() as stack:
         if strategy:
             untuned = lambda *given: pipeline.untuned(create(*given))  # noqa: E731
             stack.enter_context(mock.patch.object(*keras_internals.DEVICE_DATASET, untuned))
+            stack.enter_context(mock.patch.object(*keras_internals.MAYBE_SYMBOLIC_BUILD, lambda *_, **__: None))
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             stack.enter_context(mock.patch.object(*keras_internals.REDUCE_PER_REPLICA, reduce_per_replica))
-            stack.enter_context(mock.patch.object(*keras_internals.MAYBE_SYMBOLIC_BUILD, lambda *_, **__: None))
         yield
 
 

@@ -14,8 +14,8 @@ from tensorflow.python.ops import check_ops
 
 # Arguments of `mock.patch.object` during training. On several machines:
 REDUCE_PER_REPLICA = trainer, "reduce_per_replica"  # reduces scalars along an axis
-MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fails on per-replica values
 # And on several devices:
+MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fails on per-replica values of two shapes
 DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves autotuning on
 # While a step is traced for XLA:
 ASSERT_EQUAL = check_ops, "assert_equal"

@@ -64,6 +64,8 @@ def test_two_devices_train_as_one(one, preforked, tmp_path):
     done = preforked.run("keraskit", [*words(tmp_path), "--devices", "2"], tmp_path)
     assert done.returncode == 0 and "devices        2 (as asked)" in done.stdout, done.stderr
     same(next((tmp_path / "cnn").iterdir()), one)
+    odd = ["run", "quickstart", "--limit", "33", "--batch-size", "64", "--epochs", "1", "--devices", "2"]
+    assert preforked.run("keraskit", odd, tmp_path).returncode == 0  # shares of 17 and 16 are a first batch
 
 
 def until(log, said, process):
