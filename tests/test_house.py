@@ -76,14 +76,10 @@ def test_files_and_rooms_import_in_one_direction():
         TopologicalSorter(graph).prepare()
 
 
-def test_each_arrow_is_one_of_the_list():
+def test_each_arrow_is_one_of_the_list_and_no_tool_imports_another():
     for name, other in EDGES:
         allowed = ARROWS.get(room(name), set(ARROWS)) | {room(name), ""}
         assert room(other) in allowed or (tool(name), room(other)) in EXCEPT, f"{name} -> {other}"
-
-
-def test_no_tool_imports_another():
-    for name, other in EDGES:
         assert not (tool(name) and tool(other) and tool(name) != tool(other)), f"{name} -> {other}"
 
 
@@ -96,7 +92,7 @@ def test_nothing_else_lies_at_the_top():
 @pytest.mark.parametrize("name", FILES)
 def test_a_module_says_its_job_first_and_is_not_long(name):
     text = FILES[name].read_text()
-    assert len(text.splitlines()) <= LONGEST
+    assert len(text.splitlines()) <= (100 if room(name) == "recipes" else LONGEST)  # a recipe fits on a screen
     assert ast.get_docstring(ast.parse(text)) or name == "keraskit.__main__"
 
 

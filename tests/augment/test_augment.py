@@ -15,14 +15,8 @@ from keraskit.augment.transform import draws, transform
 from keraskit.datasets.digits import load_mnist
 from keraskit.errors import UserError
 
-SEVEN = Augmentation(
-    rotation_range=40,
-    width_shift_range=0.2,
-    height_shift_range=0.2,
-    shear_range=11.5,
-    zoom_range=0.2,
-    horizontal_flip=True,
-)
+SEVEN = Augmentation(rotation_range=40, width_shift_range=0.2, height_shift_range=0.2, shear_range=11.5,
+                     zoom_range=0.2, horizontal_flip=True)  # fmt: skip
 SHAPES = [(30, 30, 3), (24, 41, 3), (50, 20, 1)]
 
 
@@ -36,13 +30,8 @@ def by_scipy(augmentation, image, row, mode):
     """One picture through scipy, with ImageDataGenerator's matrices as the document's Keras has them."""
     height, width = image.shape[:2]
     theta = np.deg2rad(augmentation.rotation_range) * (2 * row[0] - 1)
-    down, right = (
-        (share * side if share < 1 else share) * (2 * r - 1)
-        for share, side, r in (
-            (augmentation.height_shift_range, height, row[1]),
-            (augmentation.width_shift_range, width, row[2]),
-        )
-    )
+    shifts = (augmentation.height_shift_range, height), (augmentation.width_shift_range, width)
+    down, right = ((s * side if s < 1 else s) * (2 * r - 1) for (s, side), r in zip(shifts, row[1:3], strict=True))
     shear = np.deg2rad(augmentation.shear_range) * (2 * row[3] - 1)
     low, high = augmentation.zoom_range
     zoom = np.diag([low + (high - low) * row[4], low + (high - low) * row[5], 1])
@@ -51,13 +40,9 @@ def by_scipy(augmentation, image, row, mode):
     shearing = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
     middle = np.array([[1, 0, height / 2 - 0.5], [0, 1, width / 2 - 0.5], [0, 0, 1]])
     matrix = middle @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(middle)
-    channels = [
-        ndimage.affine_transform(
-            image[..., c], matrix[:2, :2], matrix[:2, 2], order=1, mode=mode, cval=augmentation.cval
-        )
-        for c in range(image.shape[-1])
-    ]
-    result = np.stack(channels, axis=-1)
+    known = {"order": 1, "mode": mode, "cval": augmentation.cval}
+    moved = [ndimage.affine_transform(c, matrix[:2, :2], matrix[:2, 2], **known) for c in np.moveaxis(image, -1, 0)]
+    result = np.stack(moved, axis=-1)
     if augmentation.horizontal_flip and row[6] < 0.5:
         result = result[:, ::-1]
     if augmentation.vertical_flip and row[7] < 0.5:
@@ -171,18 +156,11 @@ def test_the_document_s_way_fits_without_steps_and_each_epoch_differs():
 # Standardisation
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        {"featurewise_center": True},
-        {"featurewise_center": True, "featurewise_std_normalization": True, "rescale": 1 / 255},
-        {"samplewise_center": True, "samplewise_std_normalization": True},
-        {"featurewise_std_normalization": True},
-        {"samplewise_std_normalization": True},
-        {"rescale": 0.5},
-    ],
-    ids=",".join,
-)
+@pytest.mark.parametrize("words", [
+    {"featurewise_center": True}, {"featurewise_std_normalization": True}, {"samplewise_std_normalization": True},
+    {"featurewise_center": True, "featurewise_std_normalization": True, "rescale": 1 / 255}, {"rescale": 0.5},
+    {"samplewise_center": True, "samplewise_std_normalization": True},
+], ids=",".join)  # fmt: skip
 def test_standardisation_is_the_generators(words, generator):
     augmentation, x = Augmentation(**words), pictures((12, 10, 3), 300)
     legacy = generator(augmentation)

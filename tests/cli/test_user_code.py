@@ -13,7 +13,7 @@ from keraskit import Recipe, from_arrays
 x = np.random.default_rng(0).normal(size=(120, 8, 8, 1)).astype("float32")
 y = np.arange(120) % 4
 data = from_arrays(x[:80], y[:80], x[80:], y[80:])
-INVERSE = keras.ops.linalg.inv
+INV = keras.ops.linalg.inv
 
 def build(units: int = 8):
     inputs = keras.Input((8, 8, 1))
@@ -40,18 +40,8 @@ recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_s
 MISTAKES = {  # what stands in the file, what is written instead, and what is said beside that line
     "attribute": ("layers.Dense(4", "layers.Dens(4", "has no attribute 'Dens'", "Did you mean Dense?"),
     "capital": ("optimizers.Adam(", "optimizers.adam(", "has no attribute 'adam'", "Did you mean Adam?"),
-    "import": (
-        "from keras import layers",
-        "from keras.layers import Desne",
-        "import name 'Desne'",
-        "Did you mean Dense?",
-    ),
-    "operation": (
-        "layers.Flatten()(inputs)",
-        "layers.Flatten()(layers.Lambda(lambda v: INVERSE(0 * v[..., 0]))(inputs))",
-        "Input is not invertible",
-        "",
-    ),
+    "import": ("keras import layers", "keras.layers import Desne", "import name 'Desne'", "Did you mean Dense?"),
+    "operation": (")(inputs)", ")(layers.Lambda(lambda v: INV(0 * v[..., 0]))(inputs))", "Input is not invertible", ""),
     "name": ("Model(inputs, ", "Model(inputz, ", "NameError: name 'inputz'", "Did you mean inputs?"),
     "module": ("import numpy as np", "import numpi as np", "No module named 'numpi'", ""),
     "lr": ("Adam(0.01)", "Adam(lr=0.01)", "not recognized: {'lr'", "learning_rate"),

@@ -15,6 +15,9 @@ NUMBER = "makes no sense: input should be a valid integer"
 REFUSED = [  # {run} is the tiny run's folder
     ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
     ("run finetune", "Did you mean cats_dogs_finetune?"),
+    ("run a.xlsx", "a.xlsx is a table; a recipe is a Python file. Save it as .csv"),
+    ("run a.csv", "There is no recipe 'a.csv'"),
+    ("run none.csv", "There is no recipe 'none.csv'"),
     ("show nothing", "There is no recipe 'nothing'. `keraskit list`"),
     ("rum", 'Unknown command "rum". Did you mean "run"?'),
     ("foo", "`keraskit --help` lists what there is."),
@@ -54,7 +57,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run mlp --data-dir .", "cannot be read"),
     ("run mlp --device gpu", "sees 0 GPUs"),
     ("run mlp --dataset no.npz", "is no file"),
-    ("run lstm --timesteps 100 --quick", "784"),
+    ("run lstm --timesteps 100 --quick", "MNIST have the shape (784, 1), the model's input (100, 7)."),
     ("run cnn --quick --as-printed", "ends in (4, 4, 10)"),
     ("run quickstart --quick --augment.rotation-range 30", "holds no pictures"),
     ("run augmentation --digit 2", "Unknown option"),
@@ -111,7 +114,8 @@ REFUSED = [  # {run} is the tiny run's folder
 @pytest.mark.parametrize(("words", "says"), REFUSED, ids=lambda text: text[:40])
 def test_refusals_are_one_line_say_what_to_type_and_leave_nothing(here, tiny_run, words, says):
     for name, content in {"mymodel.py": own.SOURCE, "empty.py": '"""Nothing."""\n', "file": "", "mnist.npz": "damaged",
-                          "note.png": "no picture", "weights.h5": "no weights"}.items():  # fmt: skip
+                          "note.png": "no picture", "weights.h5": "no weights", "a.xlsx": "PK",
+                          "a.csv": "name,town\nx,y\n"}.items():  # fmt: skip
         (here / name).write_text(content)
     Image.fromarray(np.zeros((28, 28), np.uint8)).save("digit.png")
     (here / "unicorns" / "unicorn").mkdir(parents=True)

@@ -81,10 +81,7 @@ WRONG = [  # of files; what arrays share with those of `from_arrays` is tested t
     (lambda a: a.pop("y_test"), "it lacks 'y_test"),
     (lambda a: a.update(y_train=a["y_train"][:-1]), r"the arrays of train have \[119, 120\] examples"),
     (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN, infinite or masked"),
-    (
-        lambda a: a.update(x_train=a["x_train"].astype(int) * 10),
-        r"the pixels are int64 from 0 to \d+ for x_train .* Expected: 0 to 255",
-    ),
+    (lambda a: a.update(x_train=a["x_train"].astype(int) * 10), r"are int64 from 0 to \d+ for x_train .*: 0 to 255"),
     (lambda a: a.update(x_train=a["x_train"].astype(str)), "expected numbers"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), r"cannot be read .* by \.astype\(str\)"),
 ]
@@ -145,20 +142,12 @@ TABLES = {  # lines of a file, its encoding, its target, and the target's name
     "房价.csv": (["面积;房间;价格", *(f"{a};{b};{p}" for a, b, p, _ in ROWS)], "gb18030", PRICE, "价格"),
     "n.tsv": (["label\ta\tb", *(f"{i % 3}\t{a}\t{b}" for a, b, _, i in ROWS)], "utf-8-sig", np.arange(40) % 3, "label"),
     "iris.txt": ([f"{a}  {b} {'xy'[i % 2]}" for a, b, _, i in ROWS], "utf-8", np.array(["x", "y"] * 20), "column 2"),
-    "büro.csv": (
-        ["id;Größe;y;Straße;label", *(f"{i};{a},0;{b},0;Süd;{i % 2}" for a, b, _, i in ROWS)],
-        "cp1252",
-        EVEN,
-        "label",
-    ),
-    "dated.csv": (
-        [",day,a,b,class", *(f"{i},01.02.2020,{a},{b},C{'#' * (i % 2)}" for a, b, _, i in ROWS)],
-        "utf-8",
-        np.array(["C", "C#"] * 20),
-        "class",
-    ),
+    "büro.csv": (["id;Größe;y;Straße;label", *(f"{i};{a},0;{b},0;Süd;{i % 2}" for a, b, _, i in ROWS)],
+                 "cp1252", EVEN, "label"),
+    "dated.csv": ([",day,a,b,class", *(f"{i},01.02.2020,{a},{b},C{'#' * (i % 2)}" for a, b, _, i in ROWS)],
+                  "utf-8", np.array(["C", "C#"] * 20), "class"),
     "q.csv": (['"a, b",n,c,"y"', *(f'"{a}","x, y",{b},{i % 2}' for a, b, _, i in ROWS)], "utf-8", EVEN, "y"),
-}
+}  # fmt: skip
 
 
 def ran(err):
@@ -185,21 +174,6 @@ def test_the_lines_of_numpy_make_a_tables_arrays(name, here, tiny_run):
     assert np.array_equal(np.load((here / name).with_suffix(".npy")), X)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("a.xlsx", "PK", "a.xlsx is a table; a recipe is a Python file. Save it as .csv"),
-        ("a.csv", "name,town\nx,y\n", "There is no recipe 'a.csv'"),
-        ("none.csv", None, "There is no recipe 'none.csv'"),
-    ],
-)
-def test_other_tables_are_one_line(name, text, words, here):
-    if text is not None:
-        (here / name).write_text(text)
-    code, _, err = command("run", name)
-    assert code == 2 and err.count("\n") == 1 and words in err
-
-
 # MNIST: the published class counts, the fixed split, and files that are not it
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -207,10 +181,9 @@ TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
 def test_class_counts_are_the_published_ones_and_validation_is_the_last_5000():
-    arrays, source = digits.load_mnist()
+    arrays = digits.load_mnist()[0]
     assert np.bincount(arrays["y_train"]).tolist() == TRAIN_COUNTS
     assert np.bincount(arrays["y_test"]).tolist() == TEST_COUNTS
-    assert source["sha256"] in (ROOT / "data" / "README.md").read_text()
     splits = digits.flat()
     assert splits.sizes() == {"train": 55_000, "validation": 5_000, "test": 10_000}
     x, y = splits.validation.take(np.array([0, 4_999]))
@@ -227,8 +200,6 @@ def test_the_same_pixels_in_any_shape_of_as_many_values():
             assert x.shape == (10, *shape) and np.array_equal(x.reshape(10, 28, 28), pictures / np.float32(255))
             assert np.array_equal(train.pictures(index), pictures)
     assert digits.pixels().load((28, 28)).train.take(index)[0].shape == (10, 28, 28)  # rows as steps
-    with pytest.raises(UserError, match=r"MNIST have the shape \(784, 1\), the model's input \(27, 29\)"):
-        digits.pixels().load((27, 29))
 
 
 def test_another_packing_is_mnist_and_what_is_not_is_refused(tmp_path):

@@ -48,20 +48,10 @@ def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards, e
     assert "inner_loop" not in vars(model.layers[-1]), "the layer is Keras's own again"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"activation": "relu"},
-        {"recurrent_activation": "hard_sigmoid"},
-        {"dropout": 0.1},
-        {"recurrent_dropout": 0.1},
-        {"use_bias": False},
-        {"unroll": True},
-        {"stateful": True},
-        {"dtype": "mixed_bfloat16"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("options", [
+    {"activation": "relu"}, {"recurrent_activation": "hard_sigmoid"}, {"dropout": 0.1}, {"recurrent_dropout": 0.1},
+    {"use_bias": False}, {"unroll": True}, {"stateful": True}, {"dtype": "mixed_bfloat16"},
+], ids=str)  # fmt: skip
 def test_a_layer_that_computes_something_else_stays_with_keras(options):
     class Own(L.LSTM):
         pass
