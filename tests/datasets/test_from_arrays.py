@@ -148,11 +148,7 @@ WRONG = [
     ((X, Y, X[:0], Y[:0]), {}, r"arrays of test have \[0\] examples"),
     (({}, Y, X, Y), {}, r"arrays of train have \[0, 24\] examples"),
     ((X, [[]] * 24, X, Y), {}, r"arrays of train have \[0, 24\] examples"),
-    (
-        (np.ma.masked_greater(X, 5), Y, X, Y),
-        {},
-        "x_train holds NaN, infinite or masked values in 18 of 24 rows, the .* row 6",
-    ),
+    ((np.ma.masked_greater(X, 5), Y, X, Y), {}, "x_train holds NaN, infinite or masked values in 18 of 24 .* row 6"),
     ((X, np.ma.masked_equal(Y, 2), X, Y), {}, "y_train holds NaN, infinite or masked values in 8 of 24 rows"),
     ((X, Y, X, np.ma.masked_array(TEXT[Y], Y == 2)), {}, "y_test holds <U6, such as .* expected numbers"),
     ((X, Y, X.astype(np.longdouble), Y), {}, "x_test holds float128, such as .* expected numbers"),
@@ -179,10 +175,8 @@ WRONG = [
     ((X.astype(str), Y, np.where(X == 5, None, X), Y), {}, "x_test holds object, such as None in row 5, expected num"),
     ((X, Y, X.astype(object), Y[:0].astype(object)), {}, "x_test holds object, such as 0.0 in row 0, expected numb"),
     ((X, np.where(Y == 1, "odd", Y.astype(object)), X, Y), {}, "y_train holds object, such as 'odd' in row 1, expec"),
-    *(
-        ((X, Y.astype(kind), X, Y), {}, f"y_train holds {kind}, such as .* in row 0, expected numbers")
-        for kind in ("complex64", "timedelta64")
-    ),
+    ((X, Y.astype("complex64"), X, Y), {}, "y_train holds complex64, such as .* in row 0, expected numbers"),
+    ((X, Y.astype("timedelta64"), X, Y), {}, "y_train holds timedelta64, such as .* in row 0, expected numbers"),
     ((X, Y, X, Y), {"classes": [1, 2, 3]}, r"classes is \[1, 2, 3\], expected a list of names"),
     ((X, Y, X, Y), {"classes": {"well"}}, "classes is {'well'}, expected a list of names"),  # a set has no order
     ((X, Y, X, Y), {"classes": np.array(["a", "b", "c"])}, "classes is array.*expected a list of names"),

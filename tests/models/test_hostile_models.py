@@ -67,32 +67,22 @@ def unfold(found):
 
 
 ATTACKS = {
-    "a Lambda around a function by name": (
-        layer("Lambda", {"name": "l", "function": {"class_name": "function", "config": "print", "module": "builtins"}}),
-        "function 'print'",
-    ),
+    "a Lambda around a function by name": (layer("Lambda", {"name": "l", "function":
+        {"class_name": "function", "config": "print", "module": "builtins"}}), "function 'print'"),
     "a model of TensorFlow's own": (layer("TFSMLayer", {"name": "l", "filepath": "."}), "loads an external SavedModel"),
-    "a file of this machine as a vocabulary": (
-        layer("StringLookup", {"name": "l", "vocabulary": "/etc/passwd"}),
-        "vocabulary file outside of the model archive",
-    ),
+    "a file of this machine as a vocabulary": (layer("StringLookup", {"name": "l", "vocabulary": "/etc/passwd"}),
+        "vocabulary file outside of the model archive"),
     "a class that nobody registered": (
-        layer("Mine", {}, module="mine", registered_name="mine>Mine"),
-        "Could not locate class 'Mine'",
-    ),
+        layer("Mine", {}, module="mine", registered_name="mine>Mine"), "Could not locate class 'Mine'"),
     "more weights than any memory holds": (set_units(10**12), r"end 4,000,000,000,000\."),
     "more weights than the file holds": (set_units(20_000_000), "declares 60,000,008 weights"),
-    "more layers than anybody would wait for": (
-        lambda found: found["config"]["layers"].extend(found["config"]["layers"][-1:] * 9_000),
-        r"its config.json has [\d,]{6} layers and the like",
-    ),
+    "more layers than anybody would wait for": (lambda found: found["config"]["layers"].extend(
+        found["config"]["layers"][-1:] * 9_000), r"its config.json has [\d,]{6} layers and the like"),
     "a layer that unfolds": (layer("RepeatVector", {"name": "r", "n": 3 * 10**8}), r"r 1,200,000,000\."),
     "layers that unfold together": (unfold, "its layers give out 20,"),
     "no model but a layer": (
-        lambda _: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}},
-        "holds a Dense, no model",
-    ),
-}
+        lambda _: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}, "holds a Dense, no model"),
+}  # fmt: skip
 
 
 def test_a_configuration_that_attacks_is_refused_with_the_reason(folder):

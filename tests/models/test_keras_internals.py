@@ -12,7 +12,6 @@ PATCHED = {name: pair for name, pair in vars(keras_internals).items() if isinsta
 USED = (  # elsewhere; pyproject.toml bounds Keras below the next release
     "keras.src.backend.common.global_state.get_global_attribute",  # models/weights.py builds without allocating
     "keras.src.backend.common.global_state.set_global_attribute",
-    "keras.src.random.seed_generator.global_seed_generator",  # training/checkpoint.py keeps its state
     "keras.Model._flatten_layers",  # layers within layers are counted, looked at, and chosen for
     "keras.Model._symbolic_build",  # training/setup.py creates variables before the first step
     "keras.layers.LSTM.inner_loop",  # training/acceleration/lstm.py computes in its place
@@ -28,8 +27,8 @@ def test_keras_still_has(name):
 
 def test_instances_still_have():
     """Attributes that no class has, and who uses them."""
-    layer, named = keras.layers.Dense(1), keras_internals.given_names()["dense"]
-    assert layer.name == "dense" + f"_{named - 1}" * (named > 1)  # training/setup.py
+    layer, given = keras.layers.Dense(1), keras_internals.given_names()["dense"]
+    assert layer.name == "dense" + f"_{given - 1}" * (given > 1)  # training/setup.py
     model = keras.Sequential([keras.Input((2,)), layer])
     model.compile(keras.optimizers.SGD(0.5), loss="mse", metrics=["mae"])
     assert model._compile_config.config["metrics"] == ["mae"]  # training/acceleration looks for code of one's own
@@ -40,3 +39,5 @@ def test_instances_still_have():
         assert keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).weights[0]._value is None
     assert isinstance(model._loss_tracker, keras.metrics.Mean)  # training/acceleration/micro_batches.py adds losses up
     assert model._compile_loss.metrics is model._compile_loss._metrics  # and those of each output
+    named = {m.name: m._direction for each in model.metrics for m in getattr(each, "metrics", [])}
+    assert named["mae"] == "down" and keras.metrics.BinaryAccuracy()._direction == "up"  # training/user_callbacks.py

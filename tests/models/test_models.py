@@ -138,17 +138,11 @@ BOTH = {"grey": (12, 10, 1), "colour": (5, 4, 3)}
 WHITENED, SAMPLEWISE = Augmentation(zca_whitening=True, rescale=0.01), Augmentation(samplewise_std_normalization=True)
 
 
-@pytest.mark.parametrize(
-    ("inputs", "augmentation"),
-    [
-        (Inputs(*GREY, "standard", (63, 1)), Augmentation()),
-        (Inputs(*COLOUR, "caffe", (8, 6, 3)), Augmentation()),
-        (Inputs(*GREY, "unit", BOTH), Augmentation()),
-        (Inputs(*COLOUR, "unit", (8, 6, 3)), WHITENED),
-        (Inputs(*GREY, "unit", (9, 7, 1)), SAMPLEWISE),
-    ],
-    ids=["standard", "caffe", "two sizes", "zca", "samplewise"],
-)
+@pytest.mark.parametrize(("inputs", "augmentation"), [
+    (Inputs(*GREY, "standard", (63, 1)), Augmentation()), (Inputs(*COLOUR, "caffe", (8, 6, 3)), Augmentation()),
+    (Inputs(*GREY, "unit", BOTH), Augmentation()), (Inputs(*COLOUR, "unit", (8, 6, 3)), WHITENED),
+    (Inputs(*GREY, "unit", (9, 7, 1)), SAMPLEWISE),
+], ids=["standard", "caffe", "two sizes", "zca", "samplewise"])  # fmt: skip
 def test_a_saved_model_does_what_the_pipeline_does(inputs, augmentation, tmp_path):
     x = np.random.default_rng(3).integers(0, 256, (400, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
     if augmentation.needs_fit:

@@ -68,16 +68,12 @@ def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(belo
     scores = np.clip(0.3 * y + 0.7 * random.random((2, 400, 3)), 1e-3, 1 - 1e-3) - below  # values need not lie in 0..1
     given = scipy.special.logit(scores) if activation else scores
     folder = RunFolder(tmp_path)
-    arrays = {
-        f"{split}/{key}/": a[i]
-        for i, split in enumerate(("validation", "test"))
-        for key, a in (("targets", y), ("predictions", given))
-    }
-    np.savez(tmp_path / "predictions.npz", **arrays)
+    kept = {"targets/": y, "predictions/": given}
+    splits = ((f"{split}/{key}", a[i]) for i, split in enumerate(("validation", "test")) for key, a in kept.items())
+    np.savez(tmp_path / "predictions.npz", **dict(splits))
     run = RunFolder(tiny_run.folder).read_json("run.json")
-    folder.write_json(
-        "run.json", run | {"classes": [], "class_activation": activation, "test": {"loss": 0.5, "binary_accuracy": 0.9}}
-    )
+    known = {"classes": [], "class_activation": activation, "test": {"loss": 0.5, "binary_accuracy": 0.9}}
+    folder.write_json("run.json", run | known)
     report.write_report(folder)
     page = (tmp_path / "report.html").read_text()
     rows, decided = table(page, "label"), []

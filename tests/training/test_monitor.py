@@ -39,16 +39,9 @@ def run(folder, metrics=("accuracy",), rate=0.1, precision="float32", **more):
 MANY = ["mae", lambda: closeness, lambda: keras.metrics.R2Score(name="r2")]
 
 
-@pytest.mark.parametrize(
-    ("monitor", "best"),
-    [
-        ("val_loss", "argmin"),
-        ("val_r2", "argmax"),
-        (("val_closeness", "max"), "argmax"),
-        (("val_mae", "max"), "argmax"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("monitor", "best"), [
+    ("val_loss", "argmin"), ("val_r2", "argmax"), (("val_closeness", "max"), "argmax"), (("val_mae", "max"), "argmax"),
+], ids=str)  # fmt: skip
 def test_the_best_epoch_is_the_one_that_the_monitor_means(monitor, best, tmp_path):
     """At a rate that is far too high, so that metrics go up and down."""
     result = run(tmp_path, MANY, rate=20.0, epochs=6, monitor=monitor)

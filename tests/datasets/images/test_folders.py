@@ -9,12 +9,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import shared
 from PIL import Image
 
 from keraskit import system
 from keraskit.augment import Augmentation
-from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets, folder
+from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets
 from keraskit.datasets.images.layout import arrange, group_of
 from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, Archive, Folder, find, open_files
 from keraskit.datasets.images.truth import Labels
@@ -179,16 +178,6 @@ def test_kaggles_names_and_the_public_archives_give_the_documents_split(pattern)
     assert sizes(few) == (12, 4, 4) and "first half" in few.how and few.document
 
 
-def test_the_documents_order_of_kaggles_photographs_is_as_it_was_measured():
-    """Of 1,750 of each, by number; stored in the order of NumPy's permutation with the seed 0."""
-    layout = arrange(open_files(shared("cats_and_dogs/train.zip")).names, "here", 2_000)
-    for split, first, end in (("train", 0, 876), ("validation", 876, 1_313), ("test", 1_313, 1_750)):
-        expected = [(f"train/{kind}.{i}.jpg", k) for k, kind in enumerate(("cat", "dog")) for i in range(first, end)]
-        assert layout.splits[split] == expected
-        mixed = [expected[i] for i in np.random.default_rng(0).permutation(len(expected))]
-        assert folder._mixed(expected, None) == mixed
-
-
 @pytest.mark.parametrize("kinds", [("cat", "dog"), tuple("abcde")])
 def test_other_folders_are_taken_whole_and_split_at_random_within_each_class(kinds):
     names = names_of(kinds, 2_004)
@@ -323,7 +312,10 @@ def test_pictures_are_read_once(photographs, monkeypatch):
     source = cats_and_dogs.unit(data_dir=photographs)
     assert source.classes == ("blue", "red") and not read
     splits = source.load(SHAPE)
-    for split in (splits.train, splits.test):
+    for which in SPLITS:
+        split, listed = getattr(splits, which), source.layout.splits[which]
+        mixed = np.random.default_rng(0).permutation(split.size)  # as it was measured
+        assert split.names == [listed[i][0] for i in mixed]
         for name, pixels in zip(split.names, split.pictures(np.arange(split.size)), strict=True):
             decoded = decode.read(decode.contents(photographs / name))
             assert np.array_equal(pixels, decode.pixels(decoded, SHAPE[:2]))
