@@ -49,14 +49,10 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", short)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = jupytext.read(path)
-    config = Config(
-        {
-            "KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"},  # no port
-            # Asked to end, some kernels wait for ever for a thread of their own that has ended before.
-            "NotebookClient": {"timeout": 600, "kernel_name": "python3", "shutdown_kernel": "immediate"},
-        }
-    )
-    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, config=config).execute()
+    config = Config({"KernelManager": {"transport": "ipc", "ip": f"{short}/kernel"}})  # no port
+    # Asked to end, some kernels wait for ever for a thread of their own that has ended before.
+    asked = {"timeout": 600, "kernel_name": "python3", "shutdown_kernel": "immediate", "config": config}
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, **asked).execute()
     assert [kernel.wait() for kernel in kernels] == [-signal.SIGKILL] * len(kernels)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert len(outputs) > 5 and not [output for output in outputs if output.output_type == "error"]

@@ -108,8 +108,6 @@ def test_it_is_a_command_and_a_program_with_a_photograph_that_ships():
     for verb in (["classify"], ["run", "classify"]):
         code, out, err = command(*verb, *words)
         assert (code, err) == (0, "") and "coffee.png" in out and out.count("%)") == 2
-    code, _, err = command("run", "classify", "nowhere.jpg", *words)
-    assert code == 2 and err.endswith("nowhere.jpg: No such file or directory.\n")
 
 
 def test_without_network_one_line_names_the_file_its_folder_and_the_way_out(photographs, monkeypatch):

@@ -83,14 +83,9 @@ def mapped(model, fed, picture, k):
 
 
 def convnet(shape, channels, classes):
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name="conv"),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(classes, activation="softmax"),
-        ]
-    )
+    conv = keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name="conv")
+    dense = keras.layers.Dense(classes, activation="softmax")
+    return keras.Sequential([keras.Input(shape), conv, keras.layers.GlobalAveragePooling2D(), dense])
 
 
 def pictures(*shape):

@@ -88,13 +88,8 @@ CASES = {  # build, inputs, targets, loss, sample weights
     "sequence outputs": (layers(sequences=True), X, STEPS, ENTROPY(True), None),
     "two ways": (two_ways, X, Y, ENTROPY(True), None),
     "convolution": (layers(lambda: [L.Conv1D(4, 2), L.LayerNormalization()]), X, Y, ENTROPY(True), None),
-    "several inputs and outputs": (
-        several,
-        {"a": X, "b": X[:, 0, :2]},
-        {"class": Y, "steps": STEPS},
-        {"class": ENTROPY(True), "steps": ENTROPY(True)},
-        None,
-    ),
+    "several inputs and outputs": (several, {"a": X, "b": X[:, 0, :2]}, {"class": Y, "steps": STEPS},
+                                   {"class": ENTROPY(True), "steps": ENTROPY(True)}, None),
     "regularised outputs": (layers(after=lambda: [L.Dense(5, activity_regularizer="l2")]), X, Y, ENTROPY(True), None),
     "batch normalisation": (layers(after=lambda: [L.BatchNormalization()]), X, Y, ENTROPY(True), None),
     "masked words": (masked_words, WORDS, STEPS, ENTROPY(True), None),
@@ -107,7 +102,7 @@ CASES = {  # build, inputs, targets, loss, sample weights
     "an operation": (with_operation, X, Y, ENTROPY(True), None),
     "an operation in a model within": (nested, X, Y, ENTROPY(True), None),
     "an activation of one's own": (layers(after=lambda: [L.Dense(5, own_activation)]), X, Y, ENTROPY(True), None),
-}
+}  # fmt: skip
 SAME = list(CASES)[: list(CASES).index("batch normalisation")]
 
 

@@ -173,7 +173,6 @@ def test_what_cannot_go_on_is_one_line_and_stays_as_it_was(broken, tiny_run, tmp
         RunFolder(folder).update_manifest(**changes)
         return folder
 
-    refused(tmp_path / "nowhere", 2, "no run folder")
     refused(tmp_path, 2, "holds no unfinished run. Name a run; with --epochs a finished one goes on.")
     refused(tiny_run.folder, 0, "has finished")
     held = os.open(broken, os.O_RDONLY)

@@ -154,7 +154,6 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
         ({"hidden": 64}, r"--hidden 64 makes no sense: input should be a valid tuple"),
         ({"learning_rate": True}, "--learning-rate True makes no sense"),
         ({"epochs": True}, "--epochs True makes no sense"),
-        ({"hiden": (64,)}, "There is no flag --hiden"),
     ):
         with pytest.raises(UserError, match=says):
             keraskit.run("mlp", quick=True, output_dir=tmp_path, **options)
