@@ -172,6 +172,8 @@ def find_workers(config: RunConfig) -> tuple[tuple[str, ...], int, str]:
             chief, workers = (resolver.cluster_spec().as_dict().get(name, []) for name in ("chief", "worker"))
         except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
             raise UserError(f"TF_CONFIG cannot be read: {sentence(error)}", "docs/distributed.md shows one.") from error
+        if not [*chief, *workers]:  # as some platforms set it for a single machine
+            return (), 0, ""
         workers, index = [*chief, *workers], (resolver.task_id or 0) + len(chief) * (resolver.task_type == "worker")
         index = index if resolver.task_type in (None, "chief", "worker") else None
     else:

@@ -54,6 +54,8 @@ def run_all(words: Sequence[str], environments: Sequence[dict[str, str]], logs: 
 
     with ExitStack() as stack, signals.sent_to(pass_on):
         for index, environment in enumerate(environments):
+            if asked:
+                break
             log = stack.enter_context((logs / f"worker-{index}.log").open("ab")) if index else None
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keraskit", *words],  # -P: ignore a numpy.py in this folder
@@ -65,6 +67,8 @@ def run_all(words: Sequence[str], environments: Sequence[dict[str, str]], logs: 
                 preexec_fn=_end_with_parent,
             )
             started.append(process)
+            if asked:  # while it was started
+                process.send_signal(asked)
             stack.callback(process.kill)
         codes = [process.wait() for process in started]
     if number := asked or next((code - 128 for code in codes if code - 128 in signals.CAUGHT), 0):

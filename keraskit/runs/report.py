@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from keraskit.errors import UserError, duration
 from keraskit.registry import BEYOND
-from keraskit.runs import figures, manifest, metrics, plots, predictions, verdict
+from keraskit.runs import figures, manifest, metrics, plots, predictions
 from keraskit.runs.folder import REPORT, RunFolder, resume_command
 from keraskit.runs.predictions import SplitPredictions
 
@@ -31,7 +31,7 @@ def write_report(folder: RunFolder, **known: str) -> None:
         beyond=BEYOND,
         number=metrics.number,
         headline=metrics.headline(run["test"]),
-        in_words=verdict.in_words(run, test),
+        in_words=in_words(run, test),
         reason=manifest.reason(run),
         resume=resume_command(folder.path, run),
         time=training_time,
@@ -46,6 +46,36 @@ def write_report(folder: RunFolder, **known: str) -> None:
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, page)
+
+
+def in_words(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, bool]:
+    """Say in a sentence what the result means, and what that rests on, to readers outside the field; '' if unknown.
+
+    Returns also whether the result is surely better than an answer that does not look at the example.
+    """
+    means, expect = run.get("training_means") or {}, "on others like them, expect"
+    means = {name: mean for name, mean in means.items() if mean is not None}
+    if test and (classified := test.of_classes(run)):
+        labels, probabilities = classified
+        right, chance = int((probabilities.argmax(axis=1) == labels).sum()), metrics.chance(labels)
+        low, high = metrics.interval(right, len(labels))
+        said = f"it names {right / len(labels):.1%} correctly ({expect} {low:.1%} to {high:.1%})"
+        apart = ", and these examples cannot tell the two apart" if low <= chance <= high else ""
+        usual, better = f"giving the most frequent answer would be right for {chance:.1%}{apart}", low > chance
+    elif test and (found := test.of_labels(run)):
+        labels, hits = found[0], (found[1] > 0.5) == found[0]
+        chance = np.maximum(labels.mean(axis=0), 1 - labels.mean(axis=0)).mean()
+        said = f"it decides {hits.mean():.1%} of the labels correctly (all of them for {hits.all(axis=1).mean():.1%})"
+        usual, better = f"giving each label's usual answer would decide {chance:.1%} correctly", hits.mean() > chance
+    elif test and (values := [each for each in test.of_values() if each[0] in means]):
+        name, labels, predicted = values[0]
+        error, low, high = metrics.mean_interval(np.abs(predicted - labels)[:, 0])
+        off = np.abs(means[name] - labels).mean()
+        said = f"it is off by {error:.3g} on average ({expect} {low:.3g} to {high:.3g})"
+        usual, better = f"answering the mean of the training examples would be off by {off:.3g}", high < off
+    else:
+        return "", False
+    return f"On {len(labels):,} examples that it had never seen, {said}, where always {usual}.", better
 
 
 def render(name: str, **values: Any) -> str:

@@ -1,6 +1,9 @@
-"""Write what a run records beside its manifest: a graph before training; predictions, metrics, figures after it."""
+"""Write what a run records beside its manifest, with the verdict: a comparison with the recipe, warnings and advice."""
 
-from collections.abc import Mapping
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,11 +15,22 @@ from keraskit.datasets.splits import Splits
 from keraskit.errors import printable, short
 from keraskit.models import weights
 from keraskit.recipe import Recipe
-from keraskit.runs import figures, metrics, plots, predictions, report, verdict
+from keraskit.runs import figures, metrics, plots, predictions, report
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
+from keraskit.runs.metrics import Rows, number
 from keraskit.runs.predictions import SplitPredictions
 
 Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and predictions, by split
+HARMLESS = {  # settings that do not change the expected result
+    *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
+    "tensorboard",
+}
+DIVERGED = 10  # times the first loss, or the loss of guessing
+WIDE = 0.2  # width of an accuracy interval that shows too little
+FEW = 5  # examples of a class, all wrong: p = 1/32 at a recall of one half
+NAMED = 5  # classes named in a warning
+UNLIKE = 0.01  # p-value below which validation and test differ
+RISEN, FALLING = 0.25, 0.05  # relative change of a loss
 
 
 def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
@@ -57,13 +71,13 @@ def write(
         plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
     folder.write_json("metrics.json", written)
 
-    words = verdict.judge(recipe, splits, settings, different, measured)
+    words = judge(recipe, splits, settings, different, measured)
     values = list(test.of_values())
     means = _training_means(splits, model) if values else {}
     errors, worse, far = metrics.against_mean(values, means)
     go_on, more = resume_command(folder.path, run), f"--epochs {2 * settings.epochs}"
     go_on = f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
-    warnings, advice = verdict.findings(rows, run, found["validation"][1], test, go_on, far)
+    warnings, advice = findings(rows, run, found["validation"][1], test, go_on, far)
     if settings.quick:  # the verdict says that the result means nothing
         warnings, advice, worse = [], [], []
     folder.update_manifest(
@@ -78,6 +92,95 @@ def write(
         weights_sha256=digest(model.get_weights()),
         seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
     )
+
+
+def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[str, Any], test: dict[str, float]) -> str:
+    """Compare test metrics with the recipe's expected ones; empty if flags (`different`) or data are not its own."""
+    if settings.quick:
+        return "a quick run shows that everything runs, not what the recipe reaches"
+    weights, wanted = settings.requested["knobs"].get("weights"), {"weights": None, **recipe.expected_with}
+    published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
+    different = {**different, "weights": wanted["weights"] if published else Path(str(weights)).name}
+    ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference
+    harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ())
+    same = {name: value for name, value in different.items() if name not in harmless} == wanted
+    if not same or not splits.source.get("reference", True):
+        return ""
+    verdicts = []
+    for name, expected in recipe.expected.items():
+        reached, words = test[name.removeprefix("test_")], name.replace("_", " ")
+        if not name.endswith("accuracy"):  # neither an interval nor a direction is known
+            verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
+            continue
+        seeds = recipe.expected_spread.get(name, 0.0)
+        margin = round(metrics.Z * math.sqrt(expected * (1 - expected) / splits.test.size + seeds**2), 3)
+        above = "better than expected" if reached > expected + margin else "as expected"
+        verdict = "BELOW what is expected" if reached < expected - margin else above
+        about = f"95% interval of {splits.test.size:,} test examples{' and of seeds' if seeds else ''} ±{margin:.3f}"
+        verdicts.append(f"{words} {reached:.4f} is {verdict} ({expected}, {about})")
+    return "; ".join(verdicts)
+
+
+def findings(
+    rows: Rows, run: dict[str, Any], validation: SplitPredictions, test: SplitPredictions, resume: str, far: bool
+) -> tuple[list[str], list[str]]:
+    """Return warnings of a worthless result, and advice; `resume` is the command to train further.
+
+    `far` means that regression errors show divergence (`metrics.against_mean`).
+    """
+    classes = run.get("classes") or []
+    loss = f"{run.get('class_output')}_loss"
+    loss = loss if loss in rows[0] else "loss"
+    trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
+    warnings, advice, most = [], [], trained[0] + (DIVERGED - 1) * abs(trained[0])  # it may be negative
+    if classified := test.of_classes(run):
+        labels, probabilities = classified
+        warnings = _worthless(labels, probabilities, classes)
+        if held := validation.of_classes(run):
+            counts = [(int((p.argmax(axis=1) == y).sum()), len(y)) for y, p in (held, classified)]
+            if (p := metrics.two_proportions(*counts[0], *counts[1])) < UNLIKE:
+                apart = "Accuracy is {:.3f} in validation and {:.3f} in test".format(*(n / of for n, of in counts))
+                advice.append(f"{apart}: more than chance (p = {p:.1g}), they are not alike.")
+        log_loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)).mean()
+        if log_loss > 2 * math.log(len(classes)):  # worse than guessing: it may have diverged in the first epoch
+            most = min(most, DIVERGED * math.log(len(classes)))
+    if far or trained[-1] > most:
+        rate = (run.get("options") or {}).get("learning_rate")
+        lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or smaller inputs"
+        return [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings], []
+    return warnings, advice + _course(trained, held_out, resume)
+
+
+def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Warn of accuracy at or below the majority baseline, and of classes with recall 0."""
+    counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
+    right, count, chance, found = int(np.trace(counts)), len(labels), metrics.chance(labels), []
+    low, high = metrics.interval(right, count)
+    if high < chance or (right / count <= chance and high - low < WIDE):
+        word = "WORSE than" if high < chance else "NO BETTER than"
+        most = f"always naming {classes[int(np.bincount(labels).argmax())]}, which gives {chance:.3f}"
+        found.append(f"Test accuracy {right / count:.3f} ({low:.3f} to {high:.3f}) is {word} {most}.")
+    support, hits = counts.sum(axis=1), np.diag(counts)
+    never = [f"{name} (of {n:,})" for name, n, hit in zip(classes, support, hits, strict=True) if n >= FEW and not hit]
+    if never:
+        more = f" and of {len(never) - NAMED} more classes" if len(never) > NAMED else ""
+        found.append(f"Recall 0: NO test example is recognised of {', '.join(never[:NAMED])}{more}.")
+    return found
+
+
+def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]:
+    """Advise on over-fitting, if the last three validation losses are well above the best, or on more epochs."""
+    if len(held_out) < 2 or not np.isfinite(held_out).all():
+        return []
+    best, last = int(held_out.argmin()), len(held_out) - 1
+    risen = held_out[-3:].mean() > held_out[best] + RISEN * abs(held_out[best])
+    if last > 2 and risen and trained[-1] < trained[best]:
+        rose, fell = (f"{number(each[best], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
+        said = f"Since epoch {best + 1} the validation loss rose from {rose} while the training loss fell from {fell}"
+        return [f"{said}: over-fitting. More examples, augmentation or dropout help."]
+    if best == last and held_out[-1] < (then := held_out[-4:][0]) - FALLING * abs(then):
+        return [f"The validation loss still falls ({number(held_out[-1], 3)} at the end): train on with `{resume}`."]
+    return []
 
 
 def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:

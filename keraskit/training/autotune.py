@@ -20,14 +20,14 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     Returns (precision, XLA, milliseconds per step) of each candidate, the fastest first.
     """
     settings = settle(recipe, config, options)
-    devices = hardware.configure(settings)
+    devices = hardware.configure(settings, alone=True)
     weights = settings.weights if recipe.features else "none"
     settings = settings.replace(epochs=1, weights=weights, class_weight=None)
     source = source_of(recipe, settings)
     precisions = ["float32", *(["float16"] if devices.gpu else [])]
     precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
     candidates = {}
-    for precision, xla in itertools.product(precisions, ("off", "on")):
+    for precision, xla in itertools.product(precisions, ("off",) if config.deterministic else ("off", "on")):
         print(f"compiling {precision}, xla {xla} ...", flush=True)
         setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
         source = setup.splits  # decoded once

@@ -40,7 +40,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
     settings = settle(recipe, config, options)
     source = source_of(recipe, settings)
     settings = follow_data(recipe, settings, source)
-    with hardware.configure(settings.replace(**dict.fromkeys(("threads", "devices", "workers", "worker_index")))).scope:
+    with hardware.configure(settings.replace(threads=None), alone=True).scope:
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))

@@ -66,15 +66,15 @@ class Choices:
     devices: Choice
 
 
-def configure(config: RunConfig) -> Devices:
-    """Configure threads, device, memory growth and cluster. Call before creating tensors; TensorFlow refuses after."""
+def configure(config: RunConfig, alone: bool = False) -> Devices:
+    """Configure threads, device, memory growth and, unless `alone`, the cluster, before any tensor is created."""
     threads = Choice(config.threads, ASKED) if config.threads else Choice(system.cores(), "one per core")
     if config.threads and config.threads != tf.config.threading.get_intra_op_parallelism_threads():
         tf.config.threading.set_intra_op_parallelism_threads(config.threads)
         tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()  # it holds for the whole process
-    return Devices(_device(config.device), threads, join(config))
+    return Devices(_device(config.device), threads, Cluster() if alone else join(config))
 
 
 def _device(asked: str) -> Choice:

@@ -77,7 +77,8 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
         return None
     if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
-        raise UserError("This run has --callbacks.", f"Its own command goes on: {facts.get('command')} --resume")
+        own = f"Its own command goes on: {facts.get('command')} --resume"
+        raise UserError("This run has --callbacks.", own if facts.get("status") != "finished" else "Start a new run.")
     return folder
 
 
@@ -141,6 +142,9 @@ def opened(
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
             with folder.recorded(**facts):
+                old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
+                for file in (*folder.path.glob(f"{TEMPORARY}*"), *old):  # the first of a process that was killed
+                    file.unlink(missing_ok=True)
                 print(f"run folder     {printable(short(folder.path))}", flush=True)
                 yield folder, start
                 report.write_report(folder, status="finished")
@@ -169,13 +173,10 @@ def check(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], posi
 
 
 def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position) -> dict[str, Any]:
-    """Print where a run resumes, clean up its folder, and return the new entries of its manifest."""
+    """Print where a run resumes, and return the new entries of its manifest."""
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
-    old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
-    for file in (*folder.path.glob(f"{TEMPORARY}*"), *old):  # the first of a process that was killed
-        file.unlink(missing_ok=True)
     resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
     more = today["config"]["epochs"] != before["config"]["epochs"]
     kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}

@@ -171,6 +171,9 @@ BUILT = """    with open(__import__("os").environ["BUILT"], "a") as file:
 """
 
 
+LINE = ["run", "mine/mine.py", "--epochs", "1", "--seed", "5", "--xla", "off"]
+
+
 def losses(folder):
     runs = [json.loads(file.read_text()) for file in folder.glob("*/run.json")]
     assert all(run["status"] == "finished" for run in runs)
@@ -190,8 +193,7 @@ def test_finished_seeds_are_not_trained_again(here, preforked, monkeypatch):
     monkeypatch.setenv("BUILT", str(here / "built"))
 
     def run(*words):
-        line = ["run", "mine/mine.py", "--epochs", "1", "--seed", "5", "--xla", "off", *words]
-        done = preforked.run("keraskit", line, here)
+        done = preforked.run("keraskit", [*LINE, *words], here)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
@@ -204,6 +206,10 @@ def test_finished_seeds_are_not_trained_again(here, preforked, monkeypatch):
     builders = (here / "built").read_text().split()
     assert len(builders) == len(set(builders)) == 2 and str(os.getpid()) not in builders
     assert not (here / "mark").exists()
+    folder = RunFolder(next((here / "runs" / "mine").iterdir()))
+    folder.update_manifest(data={**folder.read_json("run.json")["data"], "sha256": "0" * 64})
+    done = preforked.run("keraskit", [*LINE, "--seeds=2", "--resume"], here)
+    assert done.returncode == 2 and "The seeds were trained on different data." in done.stderr
 
 
 def test_a_seed_that_fails_ends_them_with_its_line_and_code(preforked, tmp_path):

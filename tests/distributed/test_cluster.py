@@ -249,7 +249,8 @@ def test_workers_are_named_by_flags_or_by_tf_config(found):
     assert found(environment) == (("a:1", "b:2", "c:3"), 2, "TF_CONFIG")
     assert found(environment, workers="x:1,y:2", worker_index=1) == (("x:1", "y:2"), 1, "--workers")
     alone = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
-    assert found({"TF_CONFIG": json.dumps(alone)})[0] == () and found({}) == ((), 0, "")
+    assert found({"TF_CONFIG": json.dumps(alone)})[0] == ()
+    assert found({}) == found({"TF_CONFIG": '{"environment": "cloud"}'}) == ((), 0, "")
 
 
 @pytest.mark.parametrize(

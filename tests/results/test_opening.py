@@ -112,6 +112,8 @@ def test_callbacks_that_a_manifest_names_are_named_by_the_user(here, copied):
     copied.update_manifest(status="interrupted", asked=asked | {"knobs": {"callbacks": "/stop.py:make"}})
     code, _, err = command("resume", copied.path, "--recipe", "mine.py")
     assert code == 2 and "This run has --callbacks. Its own command goes on: keraskit run" in err and "--resume" in err
+    copied.update_manifest(status="finished")
+    assert "This run has --callbacks. Start a new run." in command("resume", copied.path, "--epochs", "9").err
 
 
 def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, tiny_run):

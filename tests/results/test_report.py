@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, average_precision_score, hamming_loss, precision_recall_fscore_support
 
 from keraskit.models import graph
-from keraskit.runs import plots, report, verdict
+from keraskit.runs import plots, report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
@@ -95,20 +95,20 @@ def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(belo
 def test_a_verdict_in_words_says_of_whom_how_much_and_beside_what():
     labels = np.array([0] * 60 + [1] * 40)
     named = np.eye(2)[np.where(np.arange(100) < 70, labels, 1 - labels)]
-    said, better = verdict.in_words({"classes": ["a", "b"]}, SplitPredictions(labels, {"": labels}, {"": named}))
+    said, better = report.in_words({"classes": ["a", "b"]}, SplitPredictions(labels, {"": labels}, {"": named}))
     assert said == (
         "On 100 examples that it had never seen, it names 70.0% correctly (on others like them, expect 60.4% to "
         "78.1%), where always giving the most frequent answer would be right for 60.0%."
     )
     assert better
     same = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[[0] * 100]})
-    said, better = verdict.in_words({"classes": ["a", "b"]}, same)
+    said, better = report.in_words({"classes": ["a", "b"]}, same)
     assert said.endswith("right for 60.0%, and these examples cannot tell the two apart.") and not better
     y = np.linspace(0, 1, 100)[:, None]
     values = SplitPredictions(None, {"": y}, {"": y + 0.1})
-    said, better = verdict.in_words({"training_means": {"": 0.5}}, values)
+    said, better = report.in_words({"training_means": {"": 0.5}}, values)
     assert "it is off by 0.1 on average" in said and "would be off by 0.253." in said and better
-    assert verdict.in_words({}, None) == verdict.in_words({}, values) == ("", False)
+    assert report.in_words({}, None) == report.in_words({}, values) == ("", False)
 
 
 def test_classes_of_unequal_size_have_balanced_accuracy_and_the_majority_beside_accuracy(tiny_run, run):

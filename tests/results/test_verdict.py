@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 import keraskit
 from keraskit import Recipe, from_arrays
-from keraskit.runs import verdict
+from keraskit.runs import results
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 from keraskit.tools import compare
@@ -47,7 +47,7 @@ def found(losses, answers, labels, validation=None):
     rows = [{"loss": t, "val_loss": v, "accuracy": a, "val_accuracy": b} for t, v, a, b in losses]
     test = SplitPredictions(labels, {"": labels}, {"": np.eye(2)[answers]})
     run = {"classes": ["ant", "bee"]}
-    return verdict.findings(rows, run, validation or test, test, "keraskit resume it --epochs 6", False)
+    return results.findings(rows, run, validation or test, test, "keraskit resume it --epochs 6", False)
 
 
 HALF = [0, 1] * 50
