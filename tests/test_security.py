@@ -55,10 +55,3 @@ def test_modules_lying_where_one_works_are_not_run(tmp_path):
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr + done.stdout
     assert not (tmp_path / "mark").exists(), (tmp_path / "mark").read_text()
-
-
-def test_every_python_of_ours_leaves_the_working_folder_out():
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            words = [ast.unparse(word) for word in node.elts] if isinstance(node, ast.List) else []
-            assert "sys.executable" not in words or words[1] == "'-P'", path

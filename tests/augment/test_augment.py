@@ -209,14 +209,10 @@ def test_standardising_without_fit_or_by_a_matrix_that_does_not_fit_is_refused()
 # Values that make no sense
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        {"zoom_range": 1.0}, {"zoom_range": (1.2, 0.8)}, {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")},
-        {"brightness_range": (2.0, 1.0)}, {"rescale": 0}, {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None},
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("words", [
+    {"zoom_range": 1.0}, {"zoom_range": (1.2, 0.8)}, {"zoom_range": (1, 2, 3)}, {"zoom_range": float("nan")},
+    {"brightness_range": (2.0, 1.0)}, {"rescale": 0}, {"width_shift_range": (0.1, 0.2)}, {"rotation_range": None},
+], ids=str)  # fmt: skip
 def test_values_that_make_no_sense_are_refused_by_name(words):
     (name,) = words
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} .* makes no sense"):

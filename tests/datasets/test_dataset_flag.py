@@ -206,10 +206,9 @@ def test_another_packing_is_mnist_and_what_is_not_is_refused(tmp_path):
     file, arrays, whole = tmp_path / "mnist.npz", digits.load_mnist()[0], (ROOT / "data" / "mnist.npz").read_bytes()
     np.savez(file, **arrays)
     assert digits.load_mnist(tmp_path)[1]["found"] == "--data-dir"
-    for changed, words in (({"y_test": None}, "lacks 'y_test"), ({"y_test": np.zeros(10_000, "u1")}, "is not MNIST")):
-        np.savez(file, **{name: array for name, array in (arrays | changed).items() if array is not None})
-        with pytest.raises(UserError, match=words):
-            digits.load_mnist(tmp_path)
+    np.savez(file, **arrays | {"y_test": np.zeros(10_000, "u1")})
+    with pytest.raises(UserError, match="is not MNIST"):
+        digits.load_mnist(tmp_path)
     for content in (whole[:100_000], b"", b"PK\x05\x06" + bytes(18), b"not a zip"):
         file.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read"):

@@ -55,15 +55,12 @@ def test_recipes_need_keras_alone(backend, tiny_run, tmp_path):
     with np.load(ROOT / "data" / "mnist.npz", allow_pickle=False) as mnist:
         x = mnist["x_test"][:32, ..., None] / np.float32(255)
     np.save(tmp_path / "x.npy", x)
-    line = [sys.executable, "-c", EVERYTHING, ROOT / "tests", tmp_path / "x.npy", tiny_run.folder / "model.keras"]
+    line = [sys.executable, "-c", EVERYTHING, ROOT / "tests", "x.npy", tiny_run.folder / "model.keras", "y.npy"]
     environment = os.environ | {"KERAS_BACKEND": backend}
-    done = subprocess.run(
-        [*line, tmp_path / "y.npy"], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300
-    )
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     told, refused = done.stdout.splitlines()[-2:]
     assert json.loads(told) == [backend, len(TOTALS)] and len(LAYERS) == len(TOTALS)
     assert refused.startswith(f"Keras runs on {backend} here, and keraskit needs TensorFlow.")
-    np.testing.assert_allclose(
-        np.load(tmp_path / "y.npy"), tiny_run.model.predict(x.reshape(-1, 784), verbose=0), atol=1e-5
-    )
+    ours = tiny_run.model.predict(x.reshape(-1, 784), verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), ours, atol=1e-5)

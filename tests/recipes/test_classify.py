@@ -18,13 +18,9 @@ from keraskit.tools.classify import network
 
 BUILDERS = ["VGG16", "VGG19", "ResNet50", "InceptionV3", "InceptionResNetV2", "Xception", "MobileNet"]
 EXPECTED = {  # with Keras's loader, by MobileNet 0.25
-    "giant_panda.jpg": ("giant_panda", 0.997),
-    "lion.jpg": ("lion", 0.999),
-    "quail.jpg": ("quail", 0.995),
-    "coffee.png": ("espresso", 0.934),
-    "goldfish.jpg": ("goldfish", 0.853),
-    "bear.jpg": ("brown_bear", 0.809),
-}
+    "giant_panda.jpg": ("giant_panda", 0.997), "lion.jpg": ("lion", 0.999), "quail.jpg": ("quail", 0.995),
+    "coffee.png": ("espresso", 0.934), "goldfish.jpg": ("goldfish", 0.853), "bear.jpg": ("brown_bear", 0.809),
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -125,11 +125,12 @@ def test_the_learning_rate_falls_to_zero_after_the_last_step_and_is_never_lost_b
     outputs = {each: keras.layers.Dense(1, name=each)(inputs) for each in ("output1", "output2")}
     model = keras.Model(inputs, outputs if recipe.class_output else outputs["output1"])
     call(recipe.compile, {}, model=model, steps=steps, batch_size=recipe.batch_size)
-    rate = model.optimizer._learning_rate
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+    rate = model.optimizer.get_config()["learning_rate"]
+    if not isinstance(rate, dict):
         assert "steps" not in inspect.signature(recipe.compile).parameters
         return
     highest = inspect.signature(recipe.compile).parameters["learning_rate"].default
+    rate = keras.optimizers.schedules.deserialize(rate)
     rates = [float(rate(step)) for step in range(steps)]
     assert max(rates) == pytest.approx(highest) and min(rates) > 0
     assert float(rate(steps)) == pytest.approx(0, abs=1e-6 * highest)

@@ -32,7 +32,7 @@ INPUTS = {  # of recipes
     **{"cnn": UNIT, "lstm": Inputs((28, 28), 1, "standard", (784, 1))},
     **{"multi_input": Inputs((28, 28), 1, "unit", BOTH), "cats_dogs": Inputs((150, 150), 3, "unit", (150, 150, 3))},
 }
-FLAT = Inputs((28, 28), 1, "unit", (784,))
+FLAT, WIDE = Inputs((28, 28), 1, "unit", (784,)), dataclasses.asdict(Inputs((30, 100), 1, "unit", BOTH))
 BYTES = "text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0))"
 ANSWERS = f"""([text, count]) => {{
     const all = ({BYTES})(text), size = all.length / count, network = withWeights(run), found = [];
@@ -206,12 +206,6 @@ def test_a_page_prepares_pictures_as_predict_does(browser, tiny_run, page):
     tab.close()
 
 
-def stroke(tab):
-    box = tab.locator("#ink").bounding_box()
-    places = ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
-    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-
-
 def until(tab, true):
     """Wait. Playwright's own wait evaluates text in the page, which the page forbids."""
     for _ in range(1_200):
@@ -229,7 +223,8 @@ def answered(tab):
 
 def test_a_drawn_digit_gets_the_answer_that_predict_gives_its_picture(browser, tiny_run, page, tmp_path):
     tab, said, asked = tab_of(browser, page, viewport={"width": 800, "height": 900})
-    points = stroke(tab)
+    box, places = tab.locator("#ink").bounding_box(), ((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
     tab.mouse.move(*points[0])
     tab.mouse.down()
     for point in points[1:]:
@@ -276,7 +271,7 @@ DROP = """([text, type]) => {
 
 @pytest.mark.parametrize("crop", [False, True])
 def test_a_photograph_is_dropped_and_what_is_none_is_said_to_be(crop, browser, tiny_run, tmp_path):
-    model, inputs = find_card("cats_dogs").load().build(), dataclasses.replace(INPUTS["cats_dogs"], crop=crop)
+    model, inputs = find_card("cats_dogs").load().build(size=64), Inputs((64, 64), 3, "unit", (64, 64, 3), crop=crop)
     folder = folder_of(tiny_run, tmp_path / "run", model, inputs, classes=["cat", "dog"])
     tab, said, _ = tab_of(browser, demo.write_demo(folder))
     assert tab.locator("#ink").count() == 0
@@ -348,10 +343,7 @@ REFUSED = {
     "its pictures have 12 bits": (dense, {"inputs": dataclasses.asdict(FLAT) | {"bits": 12}}),
     "the layer mask (Masking)": (lambda: rows(layers.Masking(name="mask")), {}),
     "the layer lstm (LSTM, initial_state)": (lambda: rows(started=True), {}),
-    "(Resize, sizes [(30, 100, 1)": (
-        lambda: find_card("multi_input").load().build(),
-        {"inputs": dataclasses.asdict(Inputs((30, 100), 1, "unit", BOTH))},
-    ),
+    "(Resize, sizes [(30, 100, 1)": (lambda: find_card("multi_input").load().build(), {"inputs": WIDE}),
     " (Block)": (lambda: rows(Block()), {}),
     "(Mean, axis (1, 2))": (dense, {"config": {"augment": {"samplewise_center": True}}}),
 }

@@ -88,16 +88,15 @@ def test_pictures_in_folders_or_with_their_class_in_their_names(tmp_path):
 
 def test_what_is_no_class_is_one_line(tmp_path):
     (tmp_path / "empty" / "cat").mkdir(parents=True)
-    for i, (names, message) in enumerate(
-        [
-            (["cat/a.jpg", "unicorn/b.jpg"], "'unicorn' names no class of this run. Its classes are"),
-            (["cat/a.jpg", "cover.jpg"], "'cover' names no class of this run"),
-            (["00.jpg"], "'00.jpg' names no class of this run"),  # a number is no label
-            (["test/cat/a.jpg"], "'test' names no class of this run"),
-            (["doog/b.jpg"], "Did you mean dog?"),
-            ([], "is no folder that holds pictures. --evaluate needs pictures whose class is known"),
-        ]
-    ):
+    cases = [
+        (["cat/a.jpg", "unicorn/b.jpg"], "'unicorn' names no class of this run. Its classes are"),
+        (["cat/a.jpg", "cover.jpg"], "'cover' names no class of this run"),
+        (["00.jpg"], "'00.jpg' names no class of this run"),  # a number is no label
+        (["test/cat/a.jpg"], "'test' names no class of this run"),
+        (["doog/b.jpg"], "Did you mean dog?"),
+        ([], "is no folder that holds pictures. --evaluate needs pictures whose class is known"),
+    ]
+    for i, (names, message) in enumerate(cases):
         tree(tmp_path / str(i), *names)
         with pytest.raises(UserError, match=re.escape(message)):
             Labels(["cat", "dog"], "this run").of_pictures([tmp_path / str(i)])

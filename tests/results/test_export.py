@@ -106,7 +106,7 @@ def test_predict_py_reads_files_as_training_does(tmp_path):
         for i in range(8):
             deep = random.integers(0, 4096, (40, 30)).astype(np.uint16)
             Image.fromarray(deep).save(tmp_path / "data" / kind / f"{i}.png")
-    export.export(untrained("cats_dogs", data_dir=tmp_path / "data"), ["onnx"], tmp_path / "out")
+    export.export(untrained("cats_dogs", data_dir=tmp_path / "data", size=64), ["onnx"], tmp_path / "out")
 
     alpha = random.integers(0, 256, grey.shape)
     Image.fromarray(np.dstack([grey] * 3 + [alpha.astype(np.uint8)])).save(tmp_path / "clear.png")
@@ -124,7 +124,7 @@ def test_predict_py_reads_files_as_training_does(tmp_path):
     picture = runpy.run_path(str(tmp_path / "out" / "onnx" / "predict.py"))["picture"]
     shown = [np.round(255 + (grey - 255.0) * (alpha / 255)), grey, grey, grey]
     for name, known in zip(names, shown, strict=False):
-        image = Image.fromarray(known.astype(np.uint8)).convert("RGB").resize((150, 150), Image.Resampling.BILINEAR)
+        image = Image.fromarray(known.astype(np.uint8)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
         assert np.abs(picture(tmp_path / name)[0].astype(int) - np.asarray(image)).max() <= 2, name
 
 

@@ -66,13 +66,10 @@ def endless(path):
 
 
 TYPES = {
-    "pipe": os.mkfifo,
-    "device": lambda path: path.symlink_to("/dev/zero"),
-    "elsewhere": lambda path: path.symlink_to(__file__),
-    "a link to itself": lambda path: path.symlink_to(path.name),
-    "endless": endless,
-    "folder": lambda path: path.mkdir(),
-}
+    "pipe": os.mkfifo, "endless": endless,
+    "device": lambda path: path.symlink_to("/dev/zero"), "elsewhere": lambda path: path.symlink_to(__file__),
+    "a link to itself": lambda path: path.symlink_to(path.name), "folder": lambda path: path.mkdir(),  # the last
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -181,18 +178,11 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
 
 
 ODD = [  # what an array may be instead
-    lambda a: a.astype(str),
-    lambda a: np.zeros(len(a), "u1,f4"),
-    lambda a: np.zeros(len(a), "M8[s]"),
-    lambda a: np.full(len(a), 2**63 + 5, "u8"),
-    lambda a: np.full(a.shape, -(10**12)),
-    lambda a: np.full(a.shape, 1e300),
-    lambda a: np.zeros((len(a), 2, 2)),
-    lambda a: np.full(len(a), True),
-    lambda a: a[:0],
-    lambda a: a[:-1],
-    lambda a: a[0],
-]
+    lambda a: a.astype(str), lambda a: np.zeros(len(a), "u1,f4"), lambda a: np.zeros(len(a), "M8[s]"),
+    lambda a: np.full(len(a), 2**63 + 5, "u8"), lambda a: np.full(len(a), True), lambda a: np.zeros((len(a), 2, 2)),
+    lambda a: np.full(a.shape, -(10**12)), lambda a: np.full(a.shape, 1e300),
+    lambda a: a[:0], lambda a: a[:-1], lambda a: a[0],
+]  # fmt: skip
 
 
 def comparing(run):
@@ -252,11 +242,10 @@ def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
             read(run)
         assert tracemalloc.get_traced_memory()[1] < 10**7
         tracemalloc.stop()
-    np.save(run.path / "trained_on.npy", np.zeros(3, "u8"))
-    (run.path / "trained_on.npy").write_bytes(
-        (run.path / "trained_on.npy").read_bytes().replace(b"(3,)", b"(75000000,)")
-    )
-    os.truncate(run.path / "trained_on.npy", 600_000_128)
+    file = run.path / "trained_on.npy"
+    np.save(file, np.zeros(3, "u8"))
+    file.write_bytes(file.read_bytes().replace(b"(3,)", b"(75000000,)"))
+    os.truncate(file, 600_000_128)
     with pytest.raises(UserError, match=r"trained_on.npy claims 0.6 GB of arrays; 0.5 GB are allowed"):
         pictures.say_trained_on(run, [])
     np.savez(run.path / "predictions.npz", **{f"test/predictions/{i}": np.zeros(1) for i in range(10_001)})

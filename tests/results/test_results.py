@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import signal
-import threading
+from multiprocessing.pool import ThreadPool
 
 import keras
 import numpy as np
@@ -26,12 +26,8 @@ FILES, KEYS = (ROOT / "docs" / "run-folder.md").read_text().split("## run.json")
 
 
 def test_folders_made_in_the_same_second_differ(tmp_path):
-    made, threads = [], []
-    for _ in range(16):
-        threads.append(threading.Thread(target=lambda: made.append(RunFolder.create(tmp_path, "mlp").path)))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
+    with ThreadPool(16) as pool:
+        made = pool.map(lambda _: RunFolder.create(tmp_path, "mlp").path, range(16), chunksize=1)
     assert len(set(made)) == 16 and all(path.is_dir() for path in made)
 
 

@@ -21,7 +21,6 @@ from keraskit.training import evaluate, fit
 random = np.random.default_rng(0)
 X = random.normal(size=(170, 6)).astype("float32")
 Y = (X @ random.normal(size=(6, 2))).astype("float32")
-ONE_HOT = np.eye(2, dtype="float32")[(Y[:, 0] > 0).astype(int)]
 BATCH = 16  # of which neither 50 test examples nor 20 of validation are a multiple
 pytestmark = pytest.mark.usefixtures("undrawn", "uncompiled")  # no pictures are looked at here
 
@@ -204,16 +203,12 @@ def inferred(outputs, targets, names=None, loss="mse"):
 
 
 def test_values_of_several_outputs_and_names_come_back_from_the_file(tmp_path):
-    folder = RunFolder(tmp_path)
+    folder, names = RunFolder(tmp_path), [f"ü{i}.jpg" for i in range(5)]
     values = np.arange(5, dtype=np.float32)[:, None]
-    kept = inferred(
-        {"one": np.float32([[2]]), "two": np.float32([[3]])},
-        {"one": values, "two": values + 1},
-        names=[f"ü{i}.jpg" for i in range(5)],
-    )
-    predictions.write(folder, {"test": kept})
+    outputs, targets = {"one": np.float32([[2]]), "two": np.float32([[3]])}, {"one": values, "two": values + 1}
+    predictions.write(folder, {"test": inferred(outputs, targets, names)})
     found = predictions.read(folder)
-    assert found.labels is None and found.names == [f"ü{i}.jpg" for i in range(5)]
+    assert found.labels is None and found.names == names
     assert np.array_equal(found.targets["two"], values + 1) and (found.predictions["one"] == 2).all()
     assert predictions.read(RunFolder(tmp_path / "elsewhere")) is None
     assert np.allclose(metrics.probabilities(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])

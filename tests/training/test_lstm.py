@@ -37,9 +37,8 @@ def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards, e
     outputs = (4, steps, 5) if every else (4, 5)
     weights = [tf.constant(random.normal(size=s), tf.float32) for s in (outputs, (4, 5), (4, 5))]
     inputs = [keras.Input(each.shape[1:]) for each in (x, *states)]
-    model = keras.Model(
-        inputs, layer(return_sequences=every, go_backwards=backwards)(inputs[0], initial_state=inputs[1:])
-    )
+    lstm_layer = layer(return_sequences=every, go_backwards=backwards)
+    model = keras.Model(inputs, lstm_layer(inputs[0], initial_state=inputs[1:]))
     keras_has = answers(model, x, *states, weights)
     with lstm.in_blocks(model):
         ours = tf.function(lambda *given: answers(model, *given), jit_compile=True)(x, *states, weights)

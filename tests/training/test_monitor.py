@@ -120,22 +120,19 @@ def test_a_monitor_that_a_step_of_ones_own_does_not_measure_is_told_after_the_fi
 SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
 
 
-@pytest.mark.parametrize(
-    ("knobs", "says"),
-    [
-        ({"callbacks": lambda: [EarlyStopping("val_acc")]}, "EarlyStopping watches val_acc.* you mean val_accuracy"),
-        ({"callbacks": lambda: [ReduceLROnPlateau("val_auc")]}, "Measured are loss, accuracy, val_loss, val_accuracy"),
-        ({"callbacks": lambda: [ModelCheckpoint("x.keras", "f1", save_best_only=True)]}, "ModelCheckpoint watches f1"),
-        ({"callbacks": lambda: [ReduceLROnPlateau()], "rate": SCHEDULE}, "ReduceLROnPlateau sets the learning rate"),
-        ({"callbacks": lambda: [LearningRateScheduler(lambda _: 0.1)], "rate": SCHEDULE}, "follows a schedule"),
-        ({"metrics": [keras.metrics.F1Score], "monitor": "val_f1_score"}, "Measured are loss, f1_score_0, f1_score_1"),
-        ({"monitor": ("val_closenes", "max")}, "no metric closenes"),
-        ({"metrics": MANY}, "no metric accuracy. Measured are .*mae"),
-        ({"metrics": MANY, "monitor": "val_closeness"}, r'fall is not known. Say monitor=\("val_closeness", "min"\)'),
-        ({"monitor": "accuracy"}, "Validation decides: monitor val_accuracy"),
-        ({"expected": {"test_mae": 0.9}}, "no metric mae"),
-    ],
-)
+@pytest.mark.parametrize(("knobs", "says"), [
+    ({"callbacks": lambda: [EarlyStopping("val_acc")]}, "EarlyStopping watches val_acc.* you mean val_accuracy"),
+    ({"callbacks": lambda: [ReduceLROnPlateau("val_auc")]}, "Measured are loss, accuracy, val_loss, val_accuracy"),
+    ({"callbacks": lambda: [ModelCheckpoint("x.keras", "f1", save_best_only=True)]}, "ModelCheckpoint watches f1"),
+    ({"callbacks": lambda: [ReduceLROnPlateau()], "rate": SCHEDULE}, "ReduceLROnPlateau sets the learning rate"),
+    ({"callbacks": lambda: [LearningRateScheduler(lambda _: 0.1)], "rate": SCHEDULE}, "follows a schedule"),
+    ({"metrics": [keras.metrics.F1Score], "monitor": "val_f1_score"}, "Measured are loss, f1_score_0, f1_score_1"),
+    ({"monitor": ("val_closenes", "max")}, "no metric closenes"),
+    ({"metrics": MANY}, "no metric accuracy. Measured are .*mae"),
+    ({"metrics": MANY, "monitor": "val_closeness"}, r'fall is not known. Say monitor=\("val_closeness", "min"\)'),
+    ({"monitor": "accuracy"}, "Validation decides: monitor val_accuracy"),
+    ({"expected": {"test_mae": 0.9}}, "no metric mae"),
+])  # fmt: skip
 def test_what_cannot_be_watched_or_set_is_refused_before_training(knobs, says, tmp_path):
     with pytest.raises(UserError, match=says) as error:
         run(tmp_path, **knobs)

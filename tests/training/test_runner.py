@@ -80,7 +80,7 @@ def test_test_split_is_read_once_after_training_and_best_weights_by_validation_a
 
 
 def test_precision_leaves_the_saved_model_in_float32(tmp_path):
-    result = keraskit.run("cnn", quick=True, precision="bfloat16", output_dir=tmp_path)
+    result = keraskit.run("cnn", limit=64, epochs=1, filters=(4, 4), precision="bfloat16", output_dir=tmp_path)
     assert {w.dtype for w in result.model.weights} == {"float32"}
     loaded = keras.models.load_model(result.folder / "model.keras")
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}

@@ -69,9 +69,8 @@ def test_a_model_that_scales_takes_pixels(layer):
     for x, known in ((X, "pixels"), (X, None), (X.astype("float32"), None), (X // 50, "pixels"), (X // 10.0, None)):
         says(examine.scale(ending(x, *around), split(x, known)))
     for x, known in ((X, "unit"), (UNIT, None), (UNIT * 2 - 1, None)):
-        says(
-            examine.scale(ending(x, *around), split(x, known)), "scaled twice", 'scale="pixels"', f"leave {layer.name}"
-        )
+        found = examine.scale(ending(x, *around), split(x, known))
+        says(found, "scaled twice", 'scale="pixels"', f"leave {layer.name}")
     grey = UNIT[..., 0]  # without an axis of channels
     says(examine.scale(ending(grey, L.Reshape((32, 32, 1)), L.Rescaling(1 / 255)), split(grey)), "scaled twice")
     says(examine.scale(ending(TABLE, L.Rescaling(0.001)), split(TABLE)))  # numbers of whatever kind

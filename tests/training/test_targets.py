@@ -94,21 +94,16 @@ def test_inputs_and_outputs_in_lists_are_taken_as_fit_takes_them(tmp_path):
 
 
 def layers(units, features=False):
-    inputs = x = keras.Input((4,))
+    inputs, glorot = keras.Input((4,)), keras.initializers.GlorotUniform
+    x = inputs
     if features:
-        glorot = keras.initializers.GlorotUniform(seed=2)
-        x = keras.layers.Dense(3, "tanh", kernel_initializer=glorot, trainable=False, name="features")(x)
+        x = keras.layers.Dense(3, "tanh", kernel_initializer=glorot(seed=2), trainable=False, name="features")(x)
     ends = {1: "sigmoid", 2: "softmax", 4: None}
-    heads = [
-        keras.layers.Dense(n, ends[n], kernel_initializer=keras.initializers.GlorotUniform(seed=n), name=f"head{n}")(x)
-        for n in units
-    ]
+    heads = [keras.layers.Dense(n, ends[n], kernel_initializer=glorot(seed=n), name=f"head{n}")(x) for n in units]
     return keras.Model(inputs, heads[0] if len(heads) == 1 else heads)
 
 
-@pytest.mark.parametrize(
-    ("case", "features"), [*((case, False) for case in CASES), ("labels", True), ("samples", True)]
-)
+@pytest.mark.parametrize(("case", "features"), [*((c, False) for c in CASES), ("labels", True), ("samples", True)])
 def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path):
     y, loss, units, given, plainly = CASES[case]
 

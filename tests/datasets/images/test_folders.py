@@ -262,20 +262,17 @@ def test_by_name_each_class_is_cut_in_the_order_of_its_names():
     assert layout.how == "70/15/15 of each class by name"
 
 
-@pytest.mark.parametrize(
-    ("names", "knobs", "message"),
-    [
-        ([], {}, "has 0 classes"),
-        (names_of(("cat",), 9), {}, "has 0 classes"),
-        (names_of(map(str, range(1_001)), 4), {}, "has 1,001 classes of pictures; from two to 1,000"),
-        (["cat/1.jpg", "dog/1.jpg"], {}, "2 examples do not fill 3 splits"),
-        (names_of("ab", 9, "{kind}/Train/{i}.jpg") + names_of("ab", 9, "{kind}/val/{i}.jpg"), {}, "within the classes"),
-        (names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), {"by": "group"}, "2 groups, such as 'a', do not fill 3 splits"),
-        (names_of(("train", "dev"), 9, "{kind}/a/{i}.jpg"), {}, r"look like splits\. Call these train, validation"),
-        (names_of(("Test", "eval", "fit"), 9, "{kind}/a/{i}.jpg"), {}, "look like splits"),
-        (names_of(("train/Apple", "val/apple", "train/c", "val/c"), 9), {}, "train has no example of 'apple'. A class"),
-    ],
-)
+@pytest.mark.parametrize(("names", "knobs", "message"), [
+    ([], {}, "has 0 classes"),
+    (names_of(("cat",), 9), {}, "has 0 classes"),
+    (names_of(map(str, range(1_001)), 4), {}, "has 1,001 classes of pictures; from two to 1,000"),
+    (["cat/1.jpg", "dog/1.jpg"], {}, "2 examples do not fill 3 splits"),
+    (names_of("ab", 9, "{kind}/Train/{i}.jpg") + names_of("ab", 9, "{kind}/val/{i}.jpg"), {}, "within the classes"),
+    (names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), {"by": "group"}, "2 groups, such as 'a', do not fill 3 splits"),
+    (names_of(("train", "dev"), 9, "{kind}/a/{i}.jpg"), {}, r"look like splits\. Call these train, validation"),
+    (names_of(("Test", "eval", "fit"), 9, "{kind}/a/{i}.jpg"), {}, "look like splits"),
+    (names_of(("train/Apple", "val/apple", "train/c", "val/c"), 9), {}, "train has no example of 'apple'. A class"),
+])  # fmt: skip
 def test_what_cannot_be_split_is_one_line_before_anything_is_decoded(names, knobs, message):
     with pytest.raises(UserError, match=message):
         arrange(names, "here", **knobs)
