@@ -38,11 +38,9 @@ def did_you_mean(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def sentence(error: object, most: int = 300) -> str:
-    """Return the first line of an error message, ending in a full stop, or in an ellipsis if longer than `most`.
-
-    For Keras's errors in bold, it is the line after the one that names the layer.
-    """
+    """Return the first line of an error message, ending in a full stop, or in an ellipsis if longer than `most`."""
     message = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
+    # Keras's errors in bold name the layer first.
     message = message.partition(".call().\n")[2].strip() or message or type(error).__name__
     line = message.partition("\n")[0].strip()
     if len(line) > most:
@@ -102,16 +100,17 @@ def counted(count: int, what: str, several: str = "") -> str:
 
 
 def flags(knobs: dict[str, Any], prefix: str = "") -> str:
-    """Format `{"batch_size": 64, "quick": True}` as flags, quoted: `--batch-size 64 --quick`."""
+    """Format `{"batch_size": 64, "quick": True}` as flags, quoted: `--batch-size 64 --quick`. None has no flag."""
     words: list[str] = []
     for name, value in knobs.items():
         if isinstance(value, dict):
             words.append(flags(value, f"{prefix}{name}."))
         elif isinstance(value, bool):
             words.append(flag(name, prefix, "" if value else "no-"))
-        else:
+        elif value is not None:
             several = value if isinstance(value, list | tuple) else [value]
-            words += [flag(name, prefix), *(shlex.quote(str(v)) for v in several)]
+            sign = "=" if isinstance(value, str | Path) and str(value).startswith("-") else " "  # else it is a flag
+            words.append(sign.join([flag(name, prefix), *(shlex.quote(str(v)) for v in several)]))
     return " ".join(words)
 
 
