@@ -42,9 +42,8 @@ def test_a_chapter_runs(path, tmp_path, short, monkeypatch, preforked):
 
     if path.stem != "5-pretrained":  # where Keras itself looks into KERAS_HOME, which it reads when it is imported
         monkeypatch.setattr(local_provisioner, "launch_kernel", start)
-    for name in ("http_proxy", "https_proxy"):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, NOWHERE)
-        monkeypatch.setenv(name.upper(), NOWHERE)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", short)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

@@ -27,7 +27,7 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_931,
+    ("cli", ""): 1_930,
     ("training", "distributed"): 2_419,
     ("runs", "tools", "models"): 3_119,
     ("datasets", "augment"): 2_572,

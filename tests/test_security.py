@@ -27,16 +27,10 @@ def test_the_tests_that_a_page_names_exist(page):
         assert not test or test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (file, test)
 
 
-def calls(path):
-    """Every call in a file: the name that is called, and the names of its arguments."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_shell_no_pickle_no_unpacking(path):
-    for name, arguments in calls(path):
+    for node in (each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)):
+        name, arguments = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
         assert name not in {"os.system", "os.popen", "eval", "pickle.load", "pickle.loads", "tempfile.mktemp"}, name
         assert "shell" not in arguments and not name.endswith((".extractall", ".extract", "unpack_archive")), name
         assert arguments.get("allow_pickle", "False") == "False" and arguments.get("safe_mode", "True") == "True"

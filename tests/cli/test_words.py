@@ -11,6 +11,7 @@ from PIL import Image
 from keraskit import errors
 from keraskit.runs import plots
 
+TAKEN = ("mlp", "numpy", "keras", "keraskit", "wave", "pandas")
 NUMBER = "makes no sense: input should be a valid integer"
 REFUSED = [  # {run} is the tiny run's folder
     ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
@@ -48,10 +49,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("resume", "--run requires an argument. `keraskit resume --help`"),
     ("resume nowhere", "There is no run folder nowhere"),
     *((f"new {name}", f"'{name}' cannot be a Python module's name.") for name in ("my-model", "class", "None")),
-    *(
-        (f"new {name}", f"{name} is a recipe or module already")
-        for name in ("mlp", "numpy", "keras", "keraskit", "wave", "pandas")
-    ),
+    *((f"new {name}", f"{name} is a recipe or module already") for name in TAKEN),
     # What only a run can find
     ("run mlp --output-dir file", "file"),
     ("run mlp --data-dir .", "cannot be read"),

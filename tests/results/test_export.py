@@ -30,10 +30,8 @@ from keraskit.training.settings import settle
 from keraskit.training.setup import build, follow_data, load
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-needs_all = pytest.mark.skipif(
-    any(importlib.util.find_spec(module) is None for modules in export.MODULES.values() for module in modules),
-    reason="the extra `export` is not installed",
-)
+MISSING = [name for names in export.MODULES.values() for name in names if importlib.util.find_spec(name) is None]
+needs_all = pytest.mark.skipif(bool(MISSING), reason="the extra `export` is not installed")
 FAST = ["onnx", "litert"]  # runtimes that start at once
 
 

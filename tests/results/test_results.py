@@ -37,8 +37,7 @@ def test_a_file_is_whole_or_absent(tmp_path):
     with pytest.raises(RuntimeError), folder.atomic("a.txt") as path:
         path.write_text("half")
         raise RuntimeError
-    assert (tmp_path / "a.txt").read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
 def test_a_name_may_have_255_letters_and_a_full_disk_names_the_file(tmp_path):

@@ -40,12 +40,8 @@ def edit(*pairs):
         del sys.modules[name]
 
 
-SPOKEN = (
-    ('"""Three numbers in, one out.', '"""So it is.'),
-    ("UNITS = 8", "UNITS = 8  # well"),
-    ('"3"', '"4"'),
-    ("9.0", "0.5"),
-)
+SPOKEN = (('"""Three numbers in, one out.', '"""So it is.'), ("UNITS = 8", "UNITS = 8  # well"),
+          ('"3"', '"4"'), ("9.0", "0.5"))  # fmt: skip
 
 
 def test_what_a_recipe_says_of_itself_refuses_no_old_run(broken):

@@ -12,7 +12,7 @@ X = random.normal(size=(22, 6, 3)).astype("float32")  # no multiple of the micro
 X[5:, 3:] = 0  # what Masking leaves out; more of it in later examples
 WORDS = np.where(X[..., 0] == 0, 0, random.integers(1, 9, X.shape[:2]))
 Y, STEPS = random.integers(0, 4, 22), random.integers(0, 4, (22, 6))
-WEIGHTS = random.uniform(0.2, 3.0, 22).astype("float32")
+WEIGHTS, ONE_HOT = random.uniform(0.2, 3.0, 22).astype("float32"), np.eye(4, dtype="float32")[Y]
 L, ENTROPY = keras.layers, keras.losses.SparseCategoricalCrossentropy
 pytestmark = pytest.mark.usefixtures("undrawn", "as_traced")  # no pictures are looked at here
 
@@ -69,10 +69,6 @@ def own_activation(x):
     return x / (1.0 + keras.ops.max(keras.ops.abs(x)))
 
 
-def own_loss(y, predicted):
-    return keras.ops.mean(keras.ops.square(predicted)) ** 2
-
-
 CASES = {  # build, inputs, targets, loss, sample weights
     "plain": (layers(), X, Y, ENTROPY(True), None),
     "sample weights": (layers(), X, Y, ENTROPY(True), WEIGHTS),
@@ -88,8 +84,8 @@ CASES = {  # build, inputs, targets, loss, sample weights
     "a sum": (layers(), X, Y, ENTROPY(True, reduction="sum"), None),
     "a weighted mean": (layers(), X, Y, ENTROPY(True, reduction="mean_with_sample_weight"), WEIGHTS),
     "an ignored class": (layers(), X, Y, ENTROPY(True, ignore_class=2), None),
-    "overlap": (layers(), X, np.eye(4, dtype="float32")[Y], keras.losses.Dice(), None),
-    "a loss of one's own": (layers(), X, np.eye(4, dtype="float32")[Y], own_loss, None),
+    "overlap": (layers(), X, ONE_HOT, keras.losses.Dice(), None),
+    "a loss of one's own": (layers(), X, ONE_HOT, lambda y, p: keras.ops.mean(keras.ops.square(p)) ** 2, None),
     "a layer of one's own": (layers(after=lambda: [Mean()]), X, Y, ENTROPY(True), None),
     "an operation": (layers(after=lambda: [lambda x: x - keras.ops.mean(x, axis=0)]), X, Y, ENTROPY(True), None),
     "an operation in a model within": (layers(after=lambda: [nested()]), X, Y, ENTROPY(True), None),
