@@ -14,8 +14,6 @@ import h5py
 import keras
 from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
-from keraskit.datasets.array_files import check_size
-
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
 MOST_CONFIGS = 30_000  # of layers, initializers and so on in it; Keras's largest has 13,083
@@ -54,7 +52,8 @@ def check(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         if (size := archive.getinfo(CONFIG).file_size) > MOST_CONFIG:
             raise ValueError(f"refused: its {CONFIG} claims {size:,} bytes")
-        check_size(path, MOST_RATIO * path.stat().st_size + SLACK)  # of all members
+        if (size := sum(each.file_size for each in archive.infolist())) > MOST_RATIO * path.stat().st_size + SLACK:
+            raise ValueError(f"refused: its files claim {size:,} bytes")
         with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
             _check_arrays(file, path.stat().st_size)
         config = archive.read(CONFIG)

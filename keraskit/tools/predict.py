@@ -58,9 +58,10 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     names, columns = [], []
     for name, output in named.items():
         flat = output.reshape(len(output), -1)
-        if classes and name == class_output:
-            flat = metrics.probabilities(flat, facts.get("class_activation"))
-        labels = classes if flat.shape[1] == len(classes) else range(flat.shape[1])
+        activation = facts.get("class_activation") if classes or len(named) == 1 else None  # or of several labels
+        if name == class_output and (classes or activation):
+            flat = metrics.probabilities(flat, activation)
+        labels = classes if name == class_output and flat.shape[1] == len(classes) else range(flat.shape[1])
         names += [f"{name} {each}".strip() for each in labels]
         columns.append(flat)
     return names, np.concatenate(columns, axis=1)

@@ -77,7 +77,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         told = loss(hot) != loss(1 - hot)
         falls = certain(1) - certain(1.1)
         logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # falls beyond 1, down to 0
-        if logits and ends and certain(10) > certain(20):  # others, as hinge, end at 0
+        if logits and ends and certain(10) != certain(20):  # others, as hinge, end at 0
             wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
         together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
         activation = "softmax" if together else "sigmoid"
@@ -85,7 +85,8 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     fed = [keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)]
     values = np.concatenate([keras.tree.flatten(called(x)[0])[place] for x in fed]).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
-    found = activation if not ends and (logits if told else beyond) else None
+    linear = getattr(tensor._keras_history.operation, "activation", None) is keras.activations.linear
+    found = activation if not ends and (logits if told else beyond or linear) else None
     if split.labels is None:
         return found, wrong
     if told and not logits and (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)):

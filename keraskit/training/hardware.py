@@ -104,14 +104,15 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
     `steps` is the number of steps per epoch. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
-    own = "" if acceleration.all_of_keras(model) else "code of one's own may take nothing else"
+    words = "code of one's own may take nothing else"
     if settings.xla == "on" and (settings.deterministic or several):
         raise UserError("XLA compiles neither deterministic steps nor those of several devices.", "Leave --xla on out.")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
-        precision = Choice("float32", own) if own else _precision(types, devices)
-    if xla.value == "auto":
+        precision = _precision(types, devices) if acceleration.all_of_keras(model) else Choice("float32", words)
+    if xla.value == "auto":  # which compiles no metrics beside recurrent layers
+        own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else words
         blocks = precision.value == "float32" and not whole and acceleration.all_in_blocks(model)
         reason = own or ("" if all(each.supports_jit for each in model._flatten_layers()) else "a layer cannot take it")
         if settings.deterministic or several:

@@ -143,7 +143,8 @@ def opened(
         try:
             with folder.recorded(**facts):
                 old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
-                for file in (*folder.path.glob(f"{TEMPORARY}*"), *old):  # the first of a process that was killed
+                old += [*folder.path.glob(f"{TEMPORARY}*"), *folder.path.glob("*pictures.npz")]  # the first of a kill
+                for file in old:
                     file.unlink(missing_ok=True)
                 print(f"run folder     {printable(short(folder.path))}", flush=True)
                 yield folder, start

@@ -170,10 +170,10 @@ def test_arrays_of_ones_own(source, tmp_path):
         np.testing.assert_allclose(told, np.concatenate([v[0].ravel() for v in asked.expected.values()]), rtol=1e-4)
 
 
-def taken(x, y, build, loss, **more):
+def taken(x, y, build, loss, facts=None, **more):
     splits, model = keraskit.from_arrays(x[:40], y[:40], x[40:], y[40:], **more)(), build()
     model.compile(loss=loss)
-    return export.exportable(model, {"recipe": "own", "classes": splits.classes}, splits.test)
+    return export.exportable(model, facts or {"recipe": "own", "classes": splits.classes}, splits.test)
 
 
 @needs_all
@@ -189,6 +189,14 @@ def test_a_value_that_is_learned_from_pictures_is_no_probability(tmp_path):
     done = elsewhere(tmp_path / "onnx", tmp_path / "five.png")
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split("\t")[1].strip("[]\n")) == pytest.approx(known[5, 0], abs=1e-5)
+
+
+def test_of_several_labels_probabilities_are_exported(tmp_path):
+    facts, x = {"recipe": "own", "class_activation": "sigmoid"}, np.ones((60, 3), np.float32)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    asked = taken(x, np.eye(4)[np.arange(60) % 4] + np.eye(4)[0] > 0, lambda: model, "mse", facts=facts)
+    known = 1 / (1 + np.exp(-model.predict(x[:20], verbose=0)))
+    np.testing.assert_allclose(asked.model.predict(asked.x, verbose=0)["output"], known, rtol=1e-5)
 
 
 def test_a_model_that_reads_text_can_be_taken_away(tmp_path):

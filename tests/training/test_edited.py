@@ -101,7 +101,7 @@ def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning
     stopped = RunFolder(folder).read_json("run.json")  # nothing is left of the shorter run's figures
     figures = "test verdict advice regression best_epoch balanced_accuracy weights_sha256 training_means timings"
     assert {stopped[name] for name in (*figures.split(), "seconds_per_epoch")} == {None}
-    assert not (folder / "predictions.npz").exists()
+    assert not [*folder.glob("p*.npz")]  # predictions, pictures
     assert command("resume", folder, *MINE).code == 0  # it knows how many by now
     assert outcome(folder) == whole
     run = RunFolder(folder).read_json("run.json")

@@ -79,6 +79,7 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
     assert xla(lstm(3, **every), gru(3)) == xla(lstm(3, **every), precision="bfloat16") == "off"
     assert xla(lstm(3, **every), acceleration=False) == "off"
     assert [choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")] == ["on", "on"]
+    assert xla(lstm(3), metrics=[lambda y, p: p]) == xla(keras.layers.Dense(3, activation=hardware.tf.nn.relu)) == "on"
 
 
 def test_threads_are_limited_before_the_first_computation(tmp_path, preforked):

@@ -87,7 +87,7 @@ def arrange(
 
     shares = shares or SHARES
     if document:
-        how = "the document's: by number, of each class the first half for training, then two quarters"
+        how = "the tutorial's: by number, of each class the first half for training, then two quarters"
         parts = _documents(pairs, most)
     elif not ready:
         parts, how = divide(pairs, shares)

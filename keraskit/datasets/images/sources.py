@@ -18,6 +18,7 @@ ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
 RUN = "run.json"  # marks a run folder, which is never data
+NO_DATA = ("/.", "/lost+found", "/System Volume Information")  # whose folders need not be readable
 HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
 
@@ -44,9 +45,8 @@ class Folder:
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
-        for error in failed:
-            if "/." not in error.filename.removeprefix(str(root)):  # hidden ones are left out anyway
-                raise error
+        if unread := [e for e in failed if not any(name in e.filename.removeprefix(str(root)) for name in NO_DATA)]:
+            raise unread[0]
         self.names, self.skipped = _sorted_out(every, runs)
 
     def read(self, name: str) -> bytes:

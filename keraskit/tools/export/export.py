@@ -61,7 +61,8 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
         inputs = {"picture": keras.Input(x["picture"].shape[1:], dtype="uint8", name="picture")}
         called = test.inputs.preprocess(inputs["picture"], test.augmentation)
     else:
-        inputs, called = {tensor.name: tensor for tensor in model.inputs}, model.input
+        inputs = {tensor.name: tensor for tensor in model.inputs}
+        called = model.inputs[0] if isinstance(model, keras.Sequential) else model.input  # a dict or list of several
         taken = _named(test.take(np.arange(test.size))[0], *inputs)
         numbers = {name: tensor.dtype for name, tensor in inputs.items() if tensor.dtype != "string"}
         x = {name: values.astype(numbers.get(name, values.dtype)) for name, values in taken.items()}
@@ -70,15 +71,14 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
     drawing = [each for each in model._flatten_layers() if any(isinstance(v, seeds) for v in vars(each).values())]
     if names := [each.name for each in drawing if not (each.weights or isinstance(each, drop))]:
         print(f"random         in training alone, and not exported: {', '.join(names)}")
-    if about["classes"]:
+    if about["classes"] or (activation and len(outputs) == 1):  # or several labels
         p = outputs[class_output]
         p = keras.layers.Activation(activation, name="class_probabilities")(p) if activation else p
         p = p if p.shape[1] > 1 else keras.layers.Concatenate(name="both_classes")([1 - p, p])
         outputs = {**outputs, class_output: p}
         expected = {**expected, class_output: metrics.probabilities(expected[class_output], activation)}
-        right = (expected[class_output].argmax(axis=1) == test.labels).mean()
-    accuracy = f", test accuracy {right:.4f}" if about["classes"] else ""
-    print(f"Keras          asked {test.size:,} examples{accuracy}")
+    right = (expected[class_output].argmax(axis=1) == test.labels).mean() if about["classes"] else 0
+    print(f"Keras          asked {test.size:,} examples{f', test accuracy {right:.4f}' if about['classes'] else ''}")
     about["outputs"] = list(expected)
     with warnings.catch_warnings(action="ignore"):  # of a tensor and a layer with different names
         exported = keras.Model(inputs, outputs, name=model.name)

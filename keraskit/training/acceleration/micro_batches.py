@@ -57,16 +57,17 @@ def _is_mean(loss: Any) -> bool:
     return mean and each and is_keras(made) and made.__name__.lower() not in NO_MEANS
 
 
-def all_of_keras(model: keras.Model) -> bool:
+def all_of_keras(model: keras.Model, metrics: bool = True) -> bool:
     """Whether a compiled model's steps, layers, losses and metrics are Keras's, and so are functions they call."""
-    parts = [*model._flatten_layers(), *keras.tree.flatten(model._compile_config.config)]
-    functions = [getattr(each, name, None) for each in parts for name in FUNCTIONS]
-    return all(is_keras(each) for each in (*parts, *functions) if callable(each))
+    compiled = {k: v for k, v in model._compile_config.config.items() if metrics or "metrics" not in k}
+    parts = [*model._flatten_layers(), *keras.tree.flatten(compiled)]
+    called = [each for part in parts for each in (part, *(getattr(part, name, None) for name in FUNCTIONS))]
+    return all(is_keras(getattr(each, "func", each), ("keras.", "tensorflow.")) for each in called if callable(each))
 
 
-def is_keras(thing: Any) -> bool:
-    """Whether a function or class, or an object's class, is defined in Keras."""
-    return getattr(thing, "__module__", "").startswith("keras.")
+def is_keras(thing: Any, packages: tuple[str, ...] = ("keras.",)) -> bool:
+    """Whether a function or class, or an object's class, is defined in Keras, or in these packages."""
+    return (getattr(thing, "__module__", None) or "").startswith(packages)
 
 
 class MicroBatched(keras.Model):

@@ -107,11 +107,12 @@ def test_links_are_followed_once_and_figures_of_runs_are_no_data(tmp_path):
 
 def test_a_folder_that_cannot_be_read_is_an_error_unless_it_is_hidden(photographs, monkeypatch):
     def closed(path, scan=os.scandir):
-        if str(path).endswith(("/red", "/.Trashes")):
+        if str(path).endswith(("/red", "/.Trashes", "/lost+found")):
             raise PermissionError(13, "Permission denied", str(path))
         return scan(path)
 
     (photographs / ".Trashes").mkdir()
+    (photographs / "lost+found").mkdir()
     monkeypatch.setattr(os, "scandir", closed)
     with pytest.raises(PermissionError, match="red"):
         Folder(photographs)
@@ -169,7 +170,7 @@ def sizes(layout):
 @pytest.mark.parametrize("pattern", ["{kind}.{i}.jpg", "train/{kind}.{i}.jpg", "PetImages/{kind}/{i}.jpg"])
 def test_kaggles_names_and_the_public_archives_give_the_documents_split(pattern):
     layout = arrange(names_of(("cat", "dog"), 2_100, pattern)[::-1], "here", most=2_000)
-    assert layout.classes == ("cat", "dog") and "the document's" in layout.how and layout.document
+    assert layout.classes == ("cat", "dog") and "the tutorial's" in layout.how and layout.document
     for split, first, end in (("train", 0, 1_000), ("validation", 1_000, 1_500), ("test", 1_500, 2_000)):
         names = [(kind, i) for kind in layout.classes for i in range(first, end)]
         expected = [(pattern.format(kind=kind, i=i), int(kind == "dog")) for kind, i in names]
