@@ -185,8 +185,8 @@ def sooner(record: dict) -> list[str]:
         "",
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
         "with this validation accuracy; the median over the seeds, all ways in turn, on "
-        f"{machine(record['hardware'])}. Other ways are stopped after five times keraskit's seconds; for lstm, where "
-        "Keras's and PyTorch's defaults stall, after twice.",
+        f"{machine(record['hardware'])}. Other ways are stopped after some times keraskit's seconds. The "
+        "other recipes take hours with all ways, and stand here once they are measured.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",
