@@ -27,7 +27,7 @@ def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, devic
         return made
     distributed = strategy.distribute_datasets_from_function(lambda _: dataset)
     if (batches := int(dataset.cardinality())) > 0:  # otherwise it is infinite
-        distributed._cardinality = batches // devices  # it counts the batches of each device as steps
+        keras_internals.set_cardinality(distributed, batches // devices)
     return distributed
 
 

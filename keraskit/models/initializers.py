@@ -1,4 +1,4 @@
-"""Chrono initialisation of LSTM gates (Tallec and Ollivier 2018, https://arxiv.org/abs/1804.11188, equation 16)."""
+"""Chrono initialisation: LSTM gates that remember over a chosen span from the start (Tallec and Ollivier 2018)."""
 
 import keras
 import numpy as np
@@ -8,7 +8,14 @@ def spread_gates(layer: keras.layers.LSTM, span: int) -> None:
     """Set the gate biases of a built LSTM so that its units forget over 1 to `span` steps.
 
     The forget gate's bias is log(u) and the input gate's -log(u), u uniform from 1 to span - 1. Keras's default of 1
-    forgets within a few steps, too few for a sequence of hundreds.
+    forgets within a few steps, too few for a sequence of hundreds. Only weights change, so the saved model needs
+    only Keras.
+
+    Args:
+        layer: a built LSTM.
+        span: the longest memory, in steps.
+
+    Source: https://arxiv.org/abs/1804.11188, equation 16.
     """
     units = layer.units
     if layer.cell.bias._value is None:  # built without weights (`weights.unallocated`), as it may be huge

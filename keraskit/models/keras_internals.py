@@ -45,3 +45,8 @@ def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int)
     )
     service.coordination_service.cluster_register_with_barrier = True
     return service
+
+
+def set_cardinality(dataset: Any, steps: int) -> None:
+    """Set the number of steps of a distributed dataset, which counts the batches of each device as steps."""
+    dataset._cardinality = steps

@@ -42,7 +42,10 @@ class Pictures:
     limit: int | None = None
     crop: bool = False
 
-    classes = property(lambda self: self.layout.classes)  # names, in the order of the labels
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+        return self.layout.classes
 
     def load(self, shape: tuple[int, ...]) -> Splits:
         """Decode every image once, in the shape of the model's input, given without the batch axis.
