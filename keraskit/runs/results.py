@@ -110,7 +110,7 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[st
     for name, expected in recipe.expected.items():
         reached, words = test[name.removeprefix("test_")], name.replace("_", " ")
         if not name.endswith("accuracy"):  # neither an interval nor a direction is known
-            verdicts.append(f"{words} {reached:.4f}, where {expected} is expected")
+            verdicts.append(f"{words} {number(reached)}, where {expected} is expected")
             continue
         seeds = recipe.expected_spread.get(name, 0.0)
         margin = round(metrics.Z * math.sqrt(expected * (1 - expected) / splits.test.size + seeds**2), 3)
