@@ -1,9 +1,8 @@
 """Metrics of histories, classification metrics, calibration, regression errors, tests of two models."""
 
-import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -117,15 +116,7 @@ def by_score(targets: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     return float(best), float(np.diff(hits, prepend=0) @ (hits / counts) / max(total, 1))
 
 
-def deciles(targets: np.ndarray, predictions: np.ndarray) -> tuple[list[float], list[tuple[float, float]]]:
-    """Return the mean absolute error of each tenth of the true values, and its range. Both arrays of shape (n,)."""
-    tenths = np.array_split(np.argsort(targets, kind="stable"), min(10, len(targets)))
-    off = np.abs(predictions - targets)
-    return [float(off[t].mean()) for t in tenths], [(targets[t[0]], targets[t[-1]]) for t in tenths]
-
-
-@dataclasses.dataclass(frozen=True)
-class Calibration:
+class Calibration(NamedTuple):
     """Accuracy by confidence: whether predictions of 0.8 are right in eight cases of ten."""
 
     bins: np.ndarray  # those of `BINS` of equal width that have examples

@@ -1,29 +1,24 @@
 """Draw curves, confusion matrices and sheets of pictures from plain arrays."""
 
-import dataclasses
-import functools
 import io
 import logging
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rich.cells import cell_len
 
 from keraskit.errors import printable, shortened
 from keraskit.files import atomic
 from keraskit.runs import metrics
-from keraskit.runs.metrics import BINS, Calibration
 
 # Okabe and Ito's palette, distinguishable with any colour vision; the first three as dark as text on paper has to be.
 TRAIN, VALIDATION, MARK = "#0072b2", "#b84f00", "#007a59"
@@ -41,8 +36,7 @@ WIDTH, HEIGHT = 3.4, 2.6  # inches of a chart, as wide as a phone
 FITS = 14  # characters of a caption in an inch
 
 
-@dataclasses.dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """Pictures with captions of one or more lines, and a title."""
 
     pictures: Any  # uint8, each of shape (height, width), (height, width, 1) or (height, width, 3); or encoded bytes
@@ -68,25 +62,17 @@ def as_svg(figure: Figure) -> bytes:
 
 
 def _set_fonts(figure: Figure) -> None:
-    texts = figure.findobj(Text)
-    families = [] if "".join(text.get_text() for text in texts).isascii() else _families()
-    for text in texts if families else ():
-        text.set_fontfamily([*text.get_fontfamily(), *families])
-
-
-@functools.cache
-def _families() -> list[str]:
-    """Installed fonts of FAMILIES; matplotlib falls back glyph by glyph."""
+    """Add the installed fonts of FAMILIES to texts in other letters; matplotlib falls back glyph by glyph."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # any weight of a family will do
     installed = set(font_manager.get_font_names())
-    return [name for name in FAMILIES if name in installed]
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii():
+            text.set_fontfamily([*text.get_fontfamily(), *(name for name in FAMILIES if name in installed)])
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Create a figure, size in inches, with its own canvas: no pyplot, so no global state and no window."""
-    figure = Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
-    FigureCanvasAgg(figure)
-    return figure
+    """Create a figure, size in inches: without pyplot, so no global state and no window."""
+    return Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
 
 
 def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
@@ -97,7 +83,7 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
     axes.tick_params(labelsize=9)
     axes.yaxis.set_major_formatter("{x:g}")
     if xlabel == "epoch":
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.locator_params("x", integer=True)
     return axes
 
 
@@ -155,9 +141,9 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[str, float, str]]) -> None:
         axes.text(1.02, height, text, color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
-def reliability(found: Calibration) -> Figure:
+def reliability(found: metrics.Calibration) -> Figure:
     """Plot accuracy against confidence; a calibrated model lies on the diagonal."""
-    figure, width = _figure(WIDTH, HEIGHT), 1 / BINS
+    figure, width = _figure(WIDTH, HEIGHT), 1 / metrics.BINS
     axes = _axes(figure, "probability of the predicted class", "share right")
     axes.bar(found.bins * width, found.accuracy, width, align="edge", color=TRAIN, alpha=0.35, label="share right")
     axes.plot(found.confidence, found.accuracy, "o", color=TRAIN, markersize=4)
@@ -183,10 +169,12 @@ def errors(targets: np.ndarray, predictions: np.ndarray) -> Iterator[tuple[Figur
     axes.axvline(0, color=MARK, linestyle=":")
     yield figure, f"Predicted minus true values: {off.mean():.3g} on average."
 
-    means, ranges = metrics.deciles(targets, predictions)
+    tenths = np.array_split(np.argsort(targets, kind="stable"), min(10, len(targets)))
+    means = [float(np.abs(off[tenth]).mean()) for tenth in tenths]
     axes = _axes(figure := _figure(WIDTH, HEIGHT), "tenth of the true values, the lowest first", "mean absolute error")
     axes.bar(np.arange(1, len(means) + 1), means, color=TRAIN, alpha=0.6)
-    said = ", ".join(f"{off:.3g} from {low:.3g} to {high:.3g}" for off, (low, high) in zip(means, ranges, strict=True))
+    ranges = (f"from {targets[tenth[0]]:.3g} to {targets[tenth[-1]]:.3g}" for tenth in tenths)
+    said = ", ".join(f"{mean:.3g} {place}" for mean, place in zip(means, ranges, strict=True))
     yield figure, f"Mean absolute error by tenths of the true values: {said}."
 
 
@@ -224,7 +212,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     axes.set_xticks(range(count), classes, fontsize=size, rotation=90 if max(map(len, classes)) > 3 else 0)
     axes.set_yticks(range(count), classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85, format=PercentFormatter(1.0))
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85, format="{x:.0%}")
     return figure
 
 
@@ -237,10 +225,9 @@ def sheet(shown: Sheet, side: float = 1.25) -> Figure:
     highest = max((picture.shape[0] / max(picture.shape[:2]) for picture in shown.pictures), default=1.0)
     box, top, row = side - 0.1, 0.4, (side - 0.1) * highest + 0.14 * lines + 0.1  # inches, like all that follows
     width, height = max(side * columns, 4.0), top + row * rows
-    figure = _figure(width, height)
-    figure.set_layout_engine("none")
+    figure = Figure((width, height), dpi=120)
     # One axes for all: one for each picture takes five times as long.
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
     axes.text(width / 2, 0.1, shown.title, fontsize=10, ha="center", va="top")
     for i, (picture, caption) in enumerate(zip(shown.pictures, captions, strict=True)):
@@ -250,5 +237,4 @@ def sheet(shown: Sheet, side: float = 1.25) -> Figure:
         place = (x - wide * scale / 2, x + wide * scale / 2, y + tall * scale, y)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place, aspect="auto")
         axes.text(x, y + tall * scale + 0.04, caption, fontsize=8, ha="center", va="top")
-    axes.set(xlim=(0, width), ylim=(height, 0))
     return figure
