@@ -40,8 +40,9 @@ from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.datasets import digits
 from keraskit.datasets.images import drawn_pets, folder, layout
+from keraskit.models import graph
 from keraskit.registry import load_recipe
-from keraskit.runs import figures, plots
+from keraskit.runs import plots
 from keraskit.runs.folder import RunFolder
 from keraskit.training import fit, hardware, runner
 
@@ -230,7 +231,7 @@ def undraw() -> None:
     """Pictures are half of a tiny run, and another matter."""
     for name in ("curves", "reliability", "confusion", "sheet", "as_svg"):
         setattr(plots, name, lambda *_, **__: b"")
-    plots.save, figures.draw_model = lambda _, path: path.touch(), lambda *_: None
+    plots.save, graph.draw = lambda _, path: path.touch(), lambda *_, **__: None
 
 
 def outcome(folder: Path) -> dict:

@@ -120,10 +120,10 @@ def undrawn(tiny_run):
 
     The shared run comes first, so that it is drawn.
     """
-    from keraskit.runs import figures
+    from keraskit.models import graph
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "draw_model", lambda *_: None)
+        patch.setattr(graph, "draw", lambda *_, **__: None)
         draw_nothing(patch)
         yield
 

@@ -12,7 +12,7 @@ from keraskit import start
 from keraskit.datasets.tables import refuse_table
 from keraskit.errors import UserError, print_table, printable
 from keraskit.files import PAGES, PICTURES, check_file, check_new, write_text
-from keraskit.runs import manifest
+from keraskit.runs.folder import newest
 from keraskit.start import wait_for_tensorflow
 from keraskit.typed import Count
 
@@ -74,8 +74,8 @@ def predict(
     from keraskit.datasets.images.sources import find
     from keraskit.datasets.images.truth import Labels
 
-    folder = manifest.newest(run, unfinished=True)
-    facts = manifest.read(folder, "config.epochs", "status")
+    folder = newest(run, unfinished=True)
+    facts = folder.read_manifest("config.epochs", "status")
     if facts["status"] != "finished":
         best = f"its model is the best of {len(folder.read_history())} of {facts['config']['epochs']} epochs"
         print(f"NOTE           {printable(folder.path)} is {printable(facts['status'])}: {best}", flush=True)
@@ -91,7 +91,7 @@ def predict(
 
         show_arrays(*predict_arrays(folder.path, arrays[0], asked.batch_size, recipe), asked.json, asked.csv)
         return
-    classes = manifest.read(folder, "classes")["classes"]
+    classes = folder.read_manifest("classes")["classes"]
     truth = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else {}
     paths = list(truth) or find(pictures)
     wait_for_tensorflow()
@@ -212,7 +212,7 @@ def explain(
     from keraskit.datasets.images.sources import find
 
     paths = find(pictures) if pictures else []
-    folder = manifest.newest(run)
+    folder = newest(run)
     wait_for_tensorflow()
     from keraskit.tools.explain import explain
 
@@ -236,7 +236,7 @@ def export(
         limit: Test examples to compare (default: all).
         output_dir: Folder for a subfolder per format (default: exports in the run's).
     """
-    folder = manifest.newest(run)
+    folder = newest(run)
     to = output_dir or folder.path / "exports"
     wait_for_tensorflow()
     from keraskit.tools.export import export as exporting
@@ -246,7 +246,7 @@ def export(
     for name in names:
         check_new(to / name)
     _, splits, model = reopen(folder, recipe)
-    case = exporting.exportable(model, manifest.read(folder), splits.test.limited(limit))
+    case = exporting.exportable(model, folder.read_manifest(), splits.test.limited(limit))
     exporting.export(case, names, to)
 
 
@@ -257,7 +257,7 @@ def demo(run: Run, *, output: NewPage = None, recipe: RecipeFile = None) -> None
         run: The folder of a run on pictures, or a folder of runs, of which the newest finished one is used.
         output: The page to write (default: demo.html in the run's folder).
     """
-    folder = manifest.newest(run)
+    folder = newest(run)
     wait_for_tensorflow()
     from keraskit.tools.demo.demo import write_demo
 

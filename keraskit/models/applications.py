@@ -43,10 +43,8 @@ def create(
     `weights` is "imagenet" for Keras's published weights, a file for `load_file`, or "none" for random weights.
     """
     builder, _ = find(name)
-    if alpha != 1.0:
-        arguments["alpha"] = alpha  # only MobileNet has it
-    if size:
-        arguments["input_shape"] = (size, size, 3)
+    arguments |= {"alpha": alpha} if alpha != 1.0 else {}  # only MobileNet has it
+    arguments |= {"input_shape": (size, size, 3)} if size else {}
     try:
         model = builder(weights="imagenet" if weights == "imagenet" else None, **arguments)
     except (ValueError, TypeError) as error:
@@ -102,17 +100,14 @@ def load_file(model: keras.Model, path: Path) -> None:
     """
     try:
         weights.check(path)
-        legacy = path.suffix == ".h5" and not path.name.endswith(".weights.h5")
+        how = {}
+        if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):  # of Keras 2: in order, unless all are named
+            with h5py.File(path) as file:
+                attributes = file.get("model_weights", file).attrs  # long lists of names are split over several
+                names = {os.fsdecode(n) for key in attributes if key.startswith("layer_names") for n in attributes[key]}
+            how["by_name"] = names >= {layer.name for layer in model.layers if layer.weights}
         with warnings.catch_warnings(action="ignore"):  # the error says what does not fit
-            model.load_weights(path, **({"by_name": _names_all(path, model)} if legacy else {}))
+            model.load_weights(path, **how)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         advice = "Name the file of the same model, made with the same flags."
         raise UserError(f"{path} does not fit {model.name}: {sentence(weights.reason(error))}", advice) from error
-
-
-def _names_all(path: Path, model: keras.Model) -> bool:
-    """Whether a Keras 2 file names every layer of the model; if not, weights are loaded in order."""
-    with h5py.File(path) as file:
-        attributes = file.get("model_weights", file).attrs  # long lists of names are split over several
-        names = {os.fsdecode(n) for key in attributes if key.startswith("layer_names") for n in attributes[key]}
-    return names >= {layer.name for layer in model.layers if layer.weights}

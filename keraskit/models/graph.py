@@ -34,8 +34,7 @@ def draw(model: keras.Model, *paths: Path, blocks: bool = False) -> None:
     With `blocks`, a block of layers such as block1_conv1 and block1_conv2 is one box in deep models. Raises UserError
     without a layout program, for an unknown suffix, or for a model that it cannot draw.
     """
-    program = layout_program()
-    if program is None:
+    if not (program := layout_program()):
         raise UserError("No program to lay out graphs.", "`pip install graphviz-pure` brings one.")
     graph = keras.utils.model_to_dot(model)
     layers = [each for each in (model, *getattr(model, "operations", model.layers)) if graph.get_node(str(id(each)))]

@@ -18,8 +18,6 @@ def spread_gates(layer: keras.layers.LSTM, span: int) -> None:
     Source: https://arxiv.org/abs/1804.11188, equation 16.
     """
     units = layer.units
-    if layer.cell.bias._value is None:  # built without weights (`weights.unallocated`), as it may be huge
-        return
     forget = np.log(np.asarray(keras.random.uniform((units,), 1.0, span - 1.0)))
     # Keras keeps the biases of its gates in one vector: input, forget, cell, output.
     layer.cell.bias.assign(np.concatenate([-forget, forget, np.zeros(2 * units)]))

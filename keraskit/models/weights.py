@@ -1,18 +1,18 @@
 """Load untrusted model and weight files: bound the sizes they declare, and leave the rest to Keras."""
 
-import contextlib
 import io
 import json
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import h5py
 import keras
-from keras.src.backend.common import global_state  # no public name; see `unallocated`
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
@@ -22,26 +22,28 @@ DEPTH, MOST_OBJECTS = 50, 50_000  # of groups in a file, and of groups and array
 MOST_OUTPUT, MOST_OUTPUTS = 1_000_000_000, 20_000_000_000  # bytes of a layer's, and all layers', output for one example
 
 
-def load(path: Path) -> keras.Model:
+def load(path: Path, own: Mapping[str, Any] | None = None) -> keras.Model:
     """Load a `.keras` file, uncompiled, in Keras's safe mode, which refuses code, links and external files.
 
-    Raises ValueError if the file declares more than it holds; Keras may raise any exception.
+    `own` are custom classes and functions by name. Raises ValueError if the file declares more than it holds; Keras may
+    raise any exception.
     """
-    with built_once(), unallocated():
-        model = keras.saving.deserialize_keras_object({**check(path), "compile_config": None}, safe_mode=True)
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
-    operations = [each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])]
-    outputs = [(op.name, out.shape) for op in operations for node in op._inbound_nodes for out in node.output_tensors]
-    sizes = [(4 * math.prod(size or 1 for size in shape), name) for name, shape in outputs]
-    (most, name), total = max(sizes, default=(0, "")), sum(size for size, _ in sizes)
-    if most > MOST_OUTPUT or total > MOST_OUTPUTS:
-        raise ValueError(f"refused: its layers give out {total:,} bytes for one example, {name} {most:,}")
-    declared, stored = sum(math.prod(variable.shape) for variable in model.variables), path.stat().st_size
-    if declared > stored + SLACK:  # a weight takes at least one byte
-        raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
-    with built_once():
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    config, stored, add = {**check(path), "compile_config": None}, path.stat().st_size, keras.Sequential.add
+    # Keras builds a Sequential model anew for each layer, in quadratic time.
+    with mock.patch.object(keras.Sequential, "add", lambda model, layer, **_: add(model, layer, rebuild=False)):
+        model = unallocated(lambda: keras.saving.deserialize_keras_object(config, own, safe_mode=True))
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
+        ops = [each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])]
+        outputs = [(op.name, out.shape) for op in ops for node in op._inbound_nodes for out in node.output_tensors]
+        sizes = [(4 * math.prod(size or 1 for size in shape), name) for name, shape in outputs]
+        (most, name), total = max(sizes, default=(0, "")), sum(size for size, _ in sizes)
+        if most > MOST_OUTPUT or total > MOST_OUTPUTS:
+            raise ValueError(f"refused: its layers give out {total:,} bytes for one example, {name} {most:,}")
+        declared = sum(math.prod(variable.shape) for variable in model.variables)
+        if declared > stored + SLACK:  # a weight takes at least one byte
+            raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
+        return keras.saving.load_model(path, own, compile=False, safe_mode=True)
 
 
 def check(path: Path) -> Any:
@@ -82,26 +84,17 @@ def reason(error: Exception) -> str:
     return message.rpartition(":\n\n")[2].strip() or type(error).__name__
 
 
-@contextlib.contextmanager
-def unallocated() -> Iterator[None]:
-    """Build models with shapes but without weights inside the block."""
-    names = "uninitialized_variables", "global_seed_generator"
-    before = {name: global_state.get_global_attribute(name) for name in names}
-    global_state.set_global_attribute("uninitialized_variables", [])
-    try:
+def unallocated(build: Callable[[], Any]) -> Any:
+    """Call `build`, which builds a model, so that it has shapes but no weights."""
+
+    def stateless() -> Any:
         with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:  # else Keras would allocate these weights when the next scope ends
-        for name, value in before.items():
-            global_state.set_global_attribute(name, value)
+            return build()
+
+    with ThreadPoolExecutor(1) as thread:  # Keras keeps a list of these weights, by thread, and would allocate them
+        return thread.submit(stateless).result()
 
 
-def built_once() -> contextlib.AbstractContextManager[object]:
-    """Build a Sequential model once when it is loaded; Keras builds it anew for each layer, in quadratic time."""
-    add = keras.Sequential.add
-    return mock.patch.object(keras.Sequential, "add", lambda model, layer, **_: add(model, layer, rebuild=False))
-
-
-def uncompiled(model: keras.Model) -> contextlib.AbstractContextManager[object]:
+def uncompiled(model: keras.Model) -> AbstractContextManager[object]:
     """Hide the optimizer inside the block: a model saved so loads in plain Keras without a warning."""
     return mock.patch.multiple(model, compiled=False, optimizer=None)

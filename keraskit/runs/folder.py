@@ -1,4 +1,7 @@
-"""A run folder: each file is whole or absent, and run.json records what happened."""
+"""A run folder: each file is whole or absent, and run.json, the manifest, records what happened.
+
+docs/run-folder.md documents the files, and the manifest's keys.
+"""
 
 import csv
 import io
@@ -9,8 +12,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from keraskit import files
 from keraskit.errors import RunStopped, UserError, short
@@ -22,6 +28,32 @@ CHECKPOINT = "checkpoint.npz"  # training state; kept after the end, so that mor
 TRAINED_ON = "trained_on.npy"  # 64 bits of the SHA-256 of each training picture's file
 MOST_CELLS, MOST_JSON = 500_000, 10_000_000  # of a history; bytes of run.json and the like: more take half a minute
 STATISTICS = "statistics.npz"  # of the training pictures, if an augmentation standardises with them
+Count = Annotated[int, Field(ge=0, le=2**62)]
+Numbers = dict[str, float | None]
+
+
+def _keys(*types: tuple[Any, str]) -> type[BaseModel]:
+    """Create a model of optional, nullable keys from (type, names) pairs; other keys are kept unchanged."""
+    keys: dict[str, Any] = {name: (annotation | None, None) for annotation, names in types for name in names.split()}
+    return create_model("Keys", __config__=ConfigDict(extra="allow", strict=True, defer_build=True), **keys)
+
+
+Manifest = _keys(
+    (str, "recipe source section summary command monitor class_output class_activation weights_sha256"),
+    (str, "started ended status error verdict"),
+    (Count, "format seed parameters best_epoch"),
+    (float, "seconds_per_epoch balanced_accuracy"),
+    (Numbers, "training_pictures training_means timings test"),
+    (list[str], "classes warnings advice regression"),
+    (dict[str, str], "versions"),
+    (dict[str, Any], "options optimizer inputs"),
+    (list[dict[str, Any]], "resumed"),
+    (dict[str, dict[str, Any]], "choices"),
+    (_keys((Count, "epochs"), (dict[str, Any], "augment"), (str, "weights")), "config"),
+    (_keys((dict[str, Any], "knobs options"), (str, "code")), "asked"),
+    (_keys((str, "name path sha256"), (dict[str, Count], "used"), (list[str], "notes")), "data"),
+    (_keys((str, "cpu"), (list[str], "gpus")), "hardware"),
+)
 
 
 class RunFolder:
@@ -72,8 +104,11 @@ class RunFolder:
         return files.regular(self.path / name, self.path, most)
 
     def read_bytes(self, name: str) -> bytes:
-        """Read a text or picture file. Raises like `file`."""
-        return self.file(name, files.MOST_BYTES).read_bytes()
+        """Read a text or picture file; empty if it is missing. Raises UserError like `file`."""
+        try:
+            return self.file(name, files.MOST_BYTES).read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file. Raises UserError if it is missing or damaged."""
@@ -83,6 +118,21 @@ class RunFolder:
             raise UserError(f"There is no {self.target(name)}.", "Run folders lie in runs/<recipe>/.") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
+
+    def read_manifest(self, *needed: str) -> dict[str, Any]:
+        """Read and validate run.json; `needed` keys, such as "data.name", must have values. Raises UserError if not."""
+        run, problem = self.read_json(MANIFEST), ""
+        try:
+            Manifest.model_validate(run)
+            for name in needed:
+                value = reduce(lambda facts, key: (facts or {}).get(key), name.split("."), run)
+                problem = problem or (f"it lacks {name}" if value is None else "")
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        if problem:
+            raise UserError(f"{self.path / MANIFEST} is not what a run writes: {problem}.", "Leave this folder out.")
+        return dict(run)
 
     def update_manifest(self, **facts: Any) -> None:
         """Add or replace keys of run.json."""
@@ -122,8 +172,6 @@ class RunFolder:
             if rows and not ("epoch" in rows[0] and any(name.startswith("val_") for name in rows[0])):
                 raise ValueError("it has no epoch or no validation")
             return rows
-        except FileNotFoundError:
-            return []
         except (ValueError, TypeError, csv.Error) as error:
             raise UserError(f"{self.path / HISTORY} is damaged: {error}.") from error
 
@@ -142,3 +190,49 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
         return f"{facts.get('command')} --resume"
     named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
     return f"keraskit resume {shlex.quote(short(path))}{named}"
+
+
+def reason(run: dict[str, Any]) -> str:
+    """Say why a run did not finish; '' if it did."""
+    kind, _, said = (run.get("error") or "").partition(": ")
+    if kind not in ("UserError", "RunStopped", "Stopped"):
+        said = run.get("error") or "It was killed, or still runs."
+    return "" if run.get("status") == "finished" else said
+
+
+def runs_in(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+    """Yield the runs in a folder and its subfolders with their manifests, newest first; skip damaged ones."""
+    found = [file.parent for below in ("*", "*/*") for file in path.glob(f"{below}/{MANIFEST}")]
+    for folder in sorted(found, key=lambda run: run.name, reverse=True):
+        with suppress(UserError):
+            yield RunFolder(folder.resolve()), RunFolder(folder).read_manifest()
+
+
+def check_folder(path: Path) -> None:
+    """Raise UserError if `path` is no folder, or if it is a model's without its run."""
+    file = path if path.is_file() else path / files.MODEL
+    if path == file and (path.parent / MANIFEST).exists():
+        raise UserError(f"{path} is a file of a run.", f"Name the run's folder, {path.parent}")
+    if file.suffix.lower() in (".keras", ".h5", ".hdf5") and file.is_file() and not (path / MANIFEST).exists():
+        problem = f"{file} is a model without its run, which knows the pictures' scale and the classes."
+        advice = f"`keraskit run RECIPE --weights {shlex.quote(str(file))}` trains on from its weights, in a run;"
+        raise UserError(problem, f"{advice} Keras alone opens a whole one by keras.saving.load_model.")
+    if not path.is_dir():
+        raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
+
+
+def newest(path: Path, unfinished: bool = False) -> RunFolder:
+    """Return `path` if it is a run folder, else that of the newest finished run in it or its subfolders.
+
+    Raises UserError if there is none, or if the run in `path` itself has not finished, unless `unfinished`.
+    """
+    check_folder(path)
+    if (path / MANIFEST).exists():
+        status = RunFolder(path).read_manifest().get("status")
+        if status != "finished" and not unfinished:
+            raise UserError(f"{path} has not finished: it is {status}.", "`keraskit resume` goes on with it.")
+        return RunFolder(path)
+    folder = next((folder for folder, facts in runs_in(path) if facts.get("status") == "finished"), None)
+    if folder is None:
+        raise UserError(f"{path} has no {MANIFEST}, nor any finished run in it.", "They lie in runs/<recipe>/.")
+    return folder

@@ -1,27 +1,25 @@
 """Find, label, group and list runs."""
 
-import dataclasses
 import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError, flags, sentence
 from keraskit.files import write_text
-from keraskit.runs import manifest, metrics, predictions
-from keraskit.runs.folder import MANIFEST, REPORT, RunFolder
+from keraskit.runs import metrics, predictions
+from keraskit.runs.folder import MANIFEST, REPORT, RunFolder, check_folder, reason
 
 HEAD = ["run", "status", "result", "started", "folder"]
 MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run: folder, manifest and history, which is empty if no epoch has ended."""
 
     folder: RunFolder
@@ -79,8 +77,7 @@ class Run:
         return data.get("sha256") or data["name"], tuple(sorted(data["used"].items())), quick
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One run, or runs that differ only in their seed, sorted by seed; the label distinguishes rows."""
 
     label: str
@@ -111,7 +108,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
     """Find run folders in and below each path, oldest first. Raises UserError if a path has none."""
     found: dict[Path, None] = {}
     for path in paths:
-        manifest.check_folder(path)
+        check_folder(path)
         inside = [path] if (path / MANIFEST).exists() else [file.parent for file in path.glob(f"**/{MANIFEST}")]
         if not inside:
             error = f"{path} has no {MANIFEST}, nor is there any below it."
@@ -123,7 +120,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
 def read(path: Path) -> Run:
     """Read a run. Raises UserError if its files are damaged."""
     folder = RunFolder(path)
-    return Run(folder, manifest.read(folder, "recipe", "parameters", "data.name", "data.used"), folder.read_history())
+    return Run(folder, folder.read_manifest("recipe", "parameters", "data.name", "data.used"), folder.read_history())
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
@@ -170,7 +167,7 @@ def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
     for run, place in zip(runs, places(runs), strict=True):
         command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
         command = re.sub(r" --output-dir ('[^']*'|\S+)", "", command)  # the last column says where
-        why = manifest.reason(run.facts)
+        why = reason(run.facts)
         result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else why and sentence(why)
         status, started = (run.facts.get(name) or "" for name in ("status", "started"))
         started = f"{started[:16].replace('T', ' ')} UTC" if started else ""
@@ -186,7 +183,7 @@ def write_page(
 
     `numbers` are right-aligned columns, `sentences` the result of a comparison, `charts` SVGs of the curves.
     """
-    from keraskit.runs.report import image, render, write_report  # imports Keras
+    from keraskit.runs.report import image, render, write_report  # imports Matplotlib
 
     rows = []
     for cells, folder in lines:

@@ -1,11 +1,9 @@
 """Open a finished run for inference: model, classes and preprocessing, from its folder only."""
 
-import dataclasses
 import inspect
 import shlex
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -20,12 +18,10 @@ from keraskit.files import MODEL
 from keraskit.models import applications, weights
 from keraskit.recipe import call
 from keraskit.registry import find_card
-from keraskit.runs import manifest
 from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
 
-@dataclasses.dataclass(frozen=True)
-class OpenedRun:
+class OpenedRun(NamedTuple):
     """A run on pictures, loaded for inference."""
 
     folder: RunFolder
@@ -41,7 +37,7 @@ class OpenedRun:
         names = ("darkest_border", "brightest_border", "as_mnist")
         return {name: float(np.nan_to_num(found.get(name) or 0.0)) for name in names}
 
-    @cached_property
+    @property
     def classifier(self) -> keras.Model:
         """The model up to its class output, as probabilities of shape (n, classes), or (n, 1) for two classes."""
         model, count = self.model, len(self.facts["classes"])
@@ -54,10 +50,6 @@ class OpenedRun:
             model = keras.Model(model.inputs, layer(model.outputs[0]))
         return model
 
-    def preprocess(self, pictures: np.ndarray) -> Any:
-        """Preprocess uint8 pictures, shape (n, height, width) or (n, height, width, 3), for the model."""
-        return self.inputs.preprocess(pictures, self.augmentation)
-
 
 def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> OpenedRun:
     """Open a run folder.
@@ -66,7 +58,7 @@ def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> 
     no pictures or, unless not `classifies`, no classes of them, or its files are damaged or contradict each other.
     """
     folder = RunFolder(run)
-    facts = manifest.read(folder, "recipe", "config", *["classes"] * classifies)
+    facts = folder.read_manifest("recipe", "config", *["classes"] * classifies)
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
     try:
@@ -76,7 +68,7 @@ def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> 
             augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
         opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
-        (opened.classifier if classifies else opened.model)(opened.preprocess(blank))
+        (opened.classifier if classifies else opened.model)(inputs.preprocess(blank, augmentation))
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         problem = f"{folder.path}: its {MANIFEST}, {MODEL} and {STATISTICS} do not fit: {sentence(error)}"
         raise UserError(problem) from error
@@ -93,11 +85,10 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
     own = find_card(str(recipe)).load() if recipe else None
     try:
         names = inspect.unwrap(own.build).__globals__ if own else {}  # of the builder's module
-        with keras.saving.custom_object_scope({name: value for name, value in names.items() if callable(value)}):
-            return weights.load(path)
+        return weights.load(path, {name: value for name, value in names.items() if callable(value)})
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
-        facts = manifest.read(folder)
+        facts = folder.read_manifest()
         if not own:
             file = shlex.quote(facts.get("source") or "FILE.py")
             raise UserError(problem, f"If its recipe is your own, name its file: --recipe {file}") from error

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,7 +22,6 @@ from keraskit.datasets.images import decode, digit_pictures
 from keraskit.datasets.images.digit_pictures import Invert, Prepare
 from keraskit.datasets.images.sources import listed
 from keraskit.errors import UserError, counted, print_table, printable
-from keraskit.files import as_csv, write_text
 from keraskit.runs import metrics, plots
 from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.opening import OpenedRun
@@ -58,8 +56,7 @@ class Prediction:
         return f"{named}  [{self.note}]" if self.note else named
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """An image classifier with its preprocessing."""
 
     prepare: Callable[[Image.Image], tuple[np.ndarray, str]]  # returns a uint8 array of the model's size, and a note
@@ -83,7 +80,8 @@ class Network:
 def network(run: OpenedRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:
     """Return a run's classifier with the run's own preprocessing."""
     own = partial(digit_pictures.prepared, inputs=run.inputs, trained=run.trained, invert=invert, prepare=prepare)
-    return Network(own, run.preprocess, run.classifier, run.inputs.bits, run.inputs.crop)
+    fed = partial(run.inputs.preprocess, augmentation=run.augmentation)
+    return Network(own, fed, run.classifier, run.inputs.bits, run.inputs.crop)
 
 
 def predictions(
@@ -104,19 +102,18 @@ def predictions(
             return None, Prediction(path, name, error=f"cannot be read: {error.strerror or error}")
 
     steps = range(batch_size, len(paths) + batch_size, batch_size)
-    console, quiet = Console(file=sys.__stderr__), not sys.stderr.isatty() or len(steps) < 4
+    console = Console(stderr=True)
+    quiet = not console.is_terminal or len(steps) < 4
     with ThreadPoolExecutor(system.cores()) as pool:
         ahead = pool.map(read, paths[:batch_size])
         for start in track(steps, f"{len(paths):,} pictures", console=console, transient=True, disable=quiet):
             results, ahead = list(ahead), pool.map(read, paths[start : start + batch_size])
-            good = [array for array, _ in results if array is not None]
-            predicted = iter(asked.probabilities(np.stack(good))) if good else iter(())
-            for array, row in results:
-                if array is not None:
-                    probabilities = next(predicted)
+            if good := [(array, row) for array, row in results if array is not None]:
+                found = asked.probabilities(np.stack([array for array, _ in good]))
+                for probabilities, (_, row) in zip(found, good, strict=True):
                     order = np.argsort(-probabilities, kind="stable")[:top]
                     row.best = [(classes[k], float(probabilities[k])) for k in order]
-                yield row
+            yield from (row for _, row in results)
 
 
 def show(rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path, str], top: int = 3) -> None:
@@ -174,26 +171,18 @@ def say_trained_on(folder: RunFolder, paths: Sequence[Path]) -> None:
         print(f"{count:,} of these pictures are what the run was trained on: accuracy says nothing of them")
 
 
-def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet: Path | None, top: int = 3) -> None:
-    """Write JSON, CSV and a sheet to the paths that are given."""
-    write_table(*table(rows, top), json, csv)
-    if sheet:
-        draw(rows, sheet)
-        print(f"sheet: {printable(sheet)}")
-
-
 def write_table(heads: Sequence[str], lines: Sequence[Any], to_json: Path | None, to_csv: Path | None) -> None:
     """Write a table as JSON, an object for each line, and as CSV, to the paths that are given."""
     objects = [dict(zip(heads, line, strict=True)) for line in lines]
     as_json = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
-    for path, text in ((to_json, as_json), (to_csv, as_csv([heads, *lines]))):
+    for path, text in ((to_json, as_json), (to_csv, files.as_csv([heads, *lines]))):
         if path:
-            write_text(path, text)
+            files.write_text(path, text)
             print(f"written: {printable(path)}")
 
 
-def table(rows: Sequence[Prediction], top: int = 3) -> tuple[list[str], list[list[Any]]]:
-    """Return heads, and a line for each file, with columns for each of the `top` classes and its probability."""
+def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet: Path | None, top: int = 3) -> None:
+    """Write JSON and CSV, with columns for each of the `top` classes, and a sheet, to the paths that are given."""
     places = range(max((len(row.best[:top]) for row in rows), default=0))
     ranked = [f"{name}_{i + 1}" for i in places for name in ("class", "probability")]
     lines = []
@@ -201,7 +190,10 @@ def table(rows: Sequence[Prediction], top: int = 3) -> tuple[list[str], list[lis
         best: list[Any] = [cell for name, p in row.best[:top] for cell in (name, round(p, 6))]
         best += [None] * (len(ranked) - len(best))
         lines.append([printable(row.path), row.network, row.truth, row.right, *best, row.note, row.error])
-    return ["picture", "network", "truth", "right", *ranked, "note", "error"], lines
+    write_table(["picture", "network", "truth", "right", *ranked, "note", "error"], lines, json, csv)
+    if sheet:
+        draw(rows, sheet)
+        print(f"sheet: {printable(sheet)}")
 
 
 def mistakes(rows: Sequence[Prediction]) -> list[Prediction]:

@@ -1,8 +1,7 @@
 """predictions.npz: targets and predictions of the best model for validation and test."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ MANY = 200  # labels of an example at most; more are pixels
 MOST_BYTES = 50_000_000  # of a split's targets, and predictions; larger arrays, such as whole pictures, are left out
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitPredictions:
+class SplitPredictions(NamedTuple):
     """Targets and predictions of one split, in its order, by output; "" is the output of a model with one.
 
     Predictions, shape (n, ...), are the model's outputs: probabilities, logits or values; for sequences of classes,

@@ -1,30 +1,39 @@
-"""Write report.html, a page that works offline, from the files of a run folder only."""
+"""Write report.html, a page that works offline, from the files of a run folder only, and the sheets that it shows."""
 
 import base64
+import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
+from PIL import Image
 
+from keraskit import files
+from keraskit.datasets.array_files import read_arrays, reading
 from keraskit.errors import UserError, duration
 from keraskit.registry import BEYOND
-from keraskit.runs import figures, manifest, metrics, plots, predictions
-from keraskit.runs.folder import REPORT, RunFolder, resume_command
+from keraskit.runs import metrics, plots, predictions
+from keraskit.runs.folder import REPORT, RunFolder, reason, resume_command
 from keraskit.runs.predictions import SplitPredictions
 
 TABLE = 20  # classes up to which confusion is a table; else the most confused pairs are listed
 PAIRS = 12
+PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report shows them all
+TYPES = {"*/captions": "U1", "*/title": "U1", "*": "u1"}  # for `read_arrays`; pictures are bytes of PNG and JPEG
+SMALL, LARGEST = 64, 160  # pixels per side: pictures up to SMALL are stored unchanged, most larger ones as thumbnails
+WHOLE = 8  # mistakes, and correct predictions, stored in full size for `explain`
 
 
 def write_report(folder: RunFolder, **known: str) -> None:
     """Write the page, with every sheet of pictures in the folder. Missing files are left out; `known` facts prevail."""
-    run = manifest.read(folder, "recipe", "parameters", "config.epochs", "choices", "data", "hardware") | known
+    run = folder.read_manifest("recipe", "parameters", "config.epochs", "choices", "data", "hardware") | known
     for key in ("test", "timings"):
         run[key] = {name: value for name, value in (run.get(key) or {}).items() if value is not None}
     rows, test = folder.read_history(), predictions.read(folder)
-    graph = _found(folder, "architecture.svg")
+    graph = folder.read_bytes("architecture.svg")
     page = render(
         "runs/report.html",
         run=run,
@@ -32,17 +41,17 @@ def write_report(folder: RunFolder, **known: str) -> None:
         number=metrics.number,
         headline=metrics.headline(run["test"]),
         in_words=in_words(run, test),
-        reason=manifest.reason(run),
+        reason=reason(run),
         resume=resume_command(folder.path, run),
         time=training_time,
         history=rows,
         curves=[_curve(rows, run, name) for name in plots.measured(rows)] if rows else [],
         answers=_answers(folder, run, test) if test else {},
-        sheets=figures.read(folder),
+        sheets=read_sheets(folder),
         image=image,
         graph=image(graph.replace(b'fill="white"', b'fill="none"', 1), "The graph of layers") if graph else None,
         graph_file=_uri(graph),
-        model_text=_found(folder, "summary.txt").decode("utf-8", "replace"),
+        model_text=folder.read_bytes("summary.txt").decode("utf-8", "replace"),
         manifest_text=json.dumps(run, indent=2, ensure_ascii=False),
     )
     folder.write_text(REPORT, page)
@@ -78,6 +87,44 @@ def in_words(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, b
     return f"On {len(labels):,} examples that it had never seen, {said}, where always {usual}.", better
 
 
+def pack(folder: RunFolder, sheets: Mapping[str, plots.Sheet], file: str = PICTURES) -> None:
+    """Encode the pictures of all sheets and write them to one file; `file` must end in `PICTURES`."""
+    arrays: dict[str, Any] = {}
+    for name, sheet in sheets.items():
+        arrays[f"{name}/captions"] = np.array(sheet.captions, dtype=str)
+        arrays[f"{name}/title"] = np.array([sheet.title])
+        for i, picture in enumerate(sheet.pictures):
+            largest = 0 if name in ("mistakes", "right") and i < WHOLE else LARGEST
+            arrays[f"{name}/{i}"] = np.frombuffer(encoded(np.asarray(picture), largest), np.uint8)
+    with folder.atomic(file) as path, path.open("wb") as opened:
+        np.savez(opened, **arrays)
+
+
+def read_sheets(folder: RunFolder) -> dict[str, plots.Sheet]:
+    """Read all sheets of a folder by name, pictures encoded. Raises UserError if a file is damaged."""
+    sheets = {}
+    for place in sorted(folder.path.glob(f"*{PICTURES}"), key=lambda path: path.name != PICTURES):
+        path = folder.file(place.name, files.MOST_BYTES)
+        arrays = read_arrays(path, TYPES, files.MOST_UNPACKED)
+        with reading(path):
+            for name in dict.fromkeys(each.partition("/")[0] for each in arrays):
+                captions, title = arrays[f"{name}/captions"].tolist(), arrays[f"{name}/title"].item(0)
+                pictures = [arrays[f"{name}/{i}"].tobytes() for i in range(len(captions))]
+                sheets[name] = plots.Sheet(pictures, captions, title)
+    return sheets
+
+
+def encoded(picture: np.ndarray, largest: int) -> bytes:
+    """Encode as PNG if small or `largest` is 0, else as JPEG with at most `largest` pixels per side."""
+    image, file = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture), io.BytesIO()
+    if not largest or max(image.size) <= SMALL:
+        image.save(file, "PNG", optimize=True)
+    else:
+        image.thumbnail((largest, largest))
+        image.save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
 def render(name: str, **values: Any) -> str:
     """Render a Jinja template, by its path without suffix; values are escaped in HTML only."""
     escaped = select_autoescape(["html.jinja"], default=False)
@@ -98,14 +145,6 @@ def image(data: bytes, text: str) -> Markup:
 def _uri(data: bytes) -> str:
     subtype = {b"\x89": "png", b"<": "svg+xml"}.get(data[:1], "jpeg")
     return f"data:image/{subtype};base64,{base64.b64encode(data).decode()}"
-
-
-def _found(folder: RunFolder, name: str) -> bytes:
-    """Read a file; empty if it is missing."""
-    try:
-        return folder.read_bytes(name)
-    except FileNotFoundError:
-        return b""
 
 
 def _curve(rows: metrics.Rows, run: dict[str, Any], name: str) -> Markup:

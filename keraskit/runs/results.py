@@ -11,11 +11,11 @@ import numpy as np
 
 from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
-from keraskit.datasets.splits import Splits
-from keraskit.errors import printable, short
-from keraskit.models import weights
+from keraskit.datasets.splits import Split, Splits
+from keraskit.errors import UserError, counted, printable, short
+from keraskit.models import graph, weights
 from keraskit.recipe import Recipe
-from keraskit.runs import figures, metrics, plots, predictions, report
+from keraskit.runs import metrics, plots, predictions, report
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
 from keraskit.runs.metrics import Rows, number
 from keraskit.runs.predictions import SplitPredictions
@@ -31,12 +31,17 @@ FEW = 5  # examples of a class, all wrong: p = 1/32 at a recall of one half
 NAMED = 5  # classes named in a warning
 UNLIKE = 0.01  # p-value below which validation and test differ
 RISEN, FALLING = 0.25, 0.05  # relative change of a loss
+SHOWN = 32  # pictures on a sheet
 
 
 def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
     """Write what is known before training: model summary and graph, hashes of training files, statistics."""
     with weights.uncompiled(model):
-        figures.draw_model(folder, model)
+        folder.write_text("summary.txt", graph.summary(model))
+        try:
+            graph.draw(model, folder.path / "architecture.svg", folder.path / "architecture.png", blocks=True)
+        except UserError as error:  # no layout program, or a model it cannot draw
+            print(f"no graph       {error}")
     if splits.prints is not None:
         with folder.atomic(TRAINED_ON) as path:
             np.save(path, splits.prints)
@@ -56,17 +61,17 @@ def write(
     run, rows, (measured, test) = folder.read_json(MANIFEST), folder.read_history(), found["test"]
     predictions.write(folder, {split: predicted for split, (_, predicted) in found.items()})
     written: dict[str, Any] = {split: scores for split, (scores, _) in found.items()} | {"best_epoch": best_epoch}
-    sheets = figures.samples(recipe, splits, test) | figures.augmented(splits.train, settings.seed)
+    sheets = samples(recipe, splits, test, settings.seed)
     beside: dict[str, float] = {}
     if classified := test.of_classes(run):
         labels, probabilities = classified
         counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = metrics.beside_accuracy(counts, splits.train.labels)
         plots.save(plots.confusion(counts, splits.classes), folder.path / "confusion.png")
-        sheets |= figures.judged(splits.test, splits.classes, probabilities)
+        sheets |= judged(splits.test, splits.classes, probabilities)
         written |= {"confusion": counts.tolist(), **beside}
     plots.save(plots.curves(rows, best_epoch), folder.path / "curves.png")
-    figures.pack(folder, sheets)
+    report.pack(folder, sheets)
     for name in sheets.keys() - {"right"}:  # which the report alone shows
         plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
     folder.write_json("metrics.json", written)
@@ -92,6 +97,45 @@ def write(
         weights_sha256=digest(model.get_weights()),
         seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
     )
+
+
+def judged(split: Split, classes: Sequence[str], probabilities: np.ndarray) -> dict[str, plots.Sheet]:
+    """Return sheets of the most confident mistakes and the first correct predictions; empty without pictures."""
+    if split.inputs is None or split.labels is None:
+        return {}
+    predicted = probabilities.argmax(axis=1)
+    right, wrong = np.flatnonzero(predicted == split.labels)[: report.WHOLE], np.flatnonzero(predicted != split.labels)
+    worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:SHOWN]
+    captions = []
+    for i in worst:
+        file = f"\n{Path(split.names[i]).name}" if split.names is not None else ""
+        line = f"predicted {classes[predicted[i]]}, {probabilities[i, predicted[i]]:.2f}"
+        captions.append(f"true {classes[split.labels[i]]}\n{line}{file}")
+    title = f"{len(worst)} of {counted(len(wrong), 'mistake')} on {split.size:,} test examples, most confident first"
+    return {
+        "mistakes": plots.Sheet(split.pictures(worst), captions, title),
+        "right": plots.Sheet(split.pictures(right), [classes[split.labels[i]] for i in right], "Right predictions"),
+    }
+
+
+def samples(recipe: Recipe, splits: Splits, test: SplitPredictions, seed: int) -> dict[str, plots.Sheet]:
+    """Return sheets of training pictures, or the recipe's own figure, and of some as augmented in the first epoch."""
+    train, sheets = splits.train, dict[str, plots.Sheet]()
+    if recipe.figure:
+        first = ({name: a[: SHOWN // 2] for name, a in arrays.items()} for arrays in (test.targets, test.predictions))
+        figure = recipe.figure(splits.classes, *(arrays.get("", arrays) for arrays in first))
+        sheets["samples"] = plots.Sheet(*figure, "Test examples")
+    elif train.inputs:
+        chosen, labels = np.arange(min(SHOWN, train.size)), train.labels
+        captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
+        sheets["samples"] = plots.Sheet(train.pictures(chosen), captions, "Examples of the training split")
+    if train.inputs and train.augmentation and train.augmentation.is_random:
+        given = train.pictures(np.arange(min(8, train.size)))
+        seen = train.augmentation.transform(given, (seed, 0)).numpy().clip(0, 255).round().astype(np.uint8)
+        pairs = np.stack((given, seen), axis=1).reshape(-1, *given.shape[1:])
+        captions = ["as it is", "as it was seen"] * len(given)
+        sheets["augmented"] = plots.Sheet(pairs, captions, "Training pictures in the first epoch")
+    return sheets
 
 
 def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[str, Any], test: dict[str, float]) -> str:
@@ -207,7 +251,7 @@ def show(folder: RunFolder) -> None:
         print(f"stopped after epoch {epochs}, best {run['best_epoch']}")
     for name, value in {**run["test"], "balanced_accuracy": run.get("balanced_accuracy")}.items():
         if value is not None:
-            print(f"test {name.replace('_', ' '):16} {metrics.number(value)}")
+            print(f"test {name.replace('_', ' '):16} {number(value)}")
     warnings = [f"WARNING: {sentence}" for sentence in run["warnings"]]
     for sentence in filter(None, (*warnings, *run["regression"], run["verdict"], *run["advice"])):
         print(printable(sentence))

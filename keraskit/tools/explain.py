@@ -18,7 +18,7 @@ from PIL import Image
 from keraskit.datasets.array_files import reading
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
-from keraskit.runs import figures, pictures, plots, report
+from keraskit.runs import pictures, plots, report
 from keraskit.runs.opening import OpenedRun, open_run
 from keraskit.runs.pictures import Network
 from keraskit.runs.plots import Sheet
@@ -42,16 +42,16 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
             raise UserError(f"{path} {error}.", "Name pictures.") from error
     sheet = write(network, shown, opened.facts["classes"], target)
     if mistakes:
-        figures.pack(opened.folder, {"explained": sheet}, f"explained.{figures.PICTURES}")
+        report.pack(opened.folder, {"explained": sheet}, f"explained.{report.PICTURES}")
         report.write_report(opened.folder)
 
 
 def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
     """Return the run's most confident mistakes and some correct predictions: names and pictures of the model's size."""
-    sheets, chosen = figures.read(run.folder), []
+    sheets, chosen = report.read_sheets(run.folder), []
     for word, sheet in (("wrong", sheets.get("mistakes")), ("right", sheets.get("right"))):
-        for data, caption in list(zip(sheet.pictures, sheet.captions, strict=True))[: figures.WHOLE] if sheet else ():
-            with reading(run.folder.path / figures.PICTURES):
+        for data, caption in list(zip(sheet.pictures, sheet.captions, strict=True))[: report.WHOLE] if sheet else ():
+            with reading(run.folder.path / report.PICTURES):
                 picture = decode.pixels(decode.read(data), run.inputs.size, run.inputs.channels)
                 chosen.append((f"{word}: {caption.splitlines()[0]}", picture))
     if not chosen:

@@ -12,7 +12,7 @@ from keraskit.datasets.array_files import ANY, read_arrays
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, print_table, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, regular
-from keraskit.runs import manifest, metrics, pictures
+from keraskit.runs import metrics, pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import OpenedRun, load_model, open_run
 from keraskit.runs.results import by_output
@@ -39,7 +39,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     training, and floats are the model's inputs.
     """
     arrays = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
-    facts = manifest.read(folder := RunFolder(run))
+    facts = (folder := RunFolder(run)).read_manifest()
     opened = open_run(run, recipe, classifies=False) if facts.get("inputs") else None
     model = opened.model if opened else load_model(folder, recipe)
     x: Any = {name: tf.constant(array) for name, array in arrays.items()}  # Keras does not accept NumPy's strings

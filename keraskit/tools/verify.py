@@ -10,8 +10,8 @@ import numpy as np
 
 from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable, sentence
-from keraskit.runs import manifest, metrics, predictions
-from keraskit.runs.folder import RunFolder
+from keraskit.runs import metrics, predictions
+from keraskit.runs.folder import RunFolder, newest
 from keraskit.training import examine, resume
 from keraskit.training.evaluate import infer, reopen
 
@@ -23,7 +23,7 @@ def verify(path: Path, *, recipe: Path | None = None) -> None:
 
     Raises UserError if the run has not finished or cannot be checked here; RunStopped if a fact differs.
     """
-    facts = check(manifest.newest(path), recipe)
+    facts = check(newest(path), recipe)
     wrong = [name for name, pair in facts.items() if not close(*pair)]
     for name, pair in facts.items():
         recorded, again = (printable(" ".join(f"{value}".split()))[:80] for value in pair)
@@ -42,7 +42,7 @@ def verify_all(*paths: Path, recipe: Path | None = None) -> None:
     for path in paths:
         keras.utils.clear_session()  # automatic layer names start anew
         try:
-            source = manifest.read(folder := manifest.newest(path)).get("source") or ""
+            source = (folder := newest(path)).read_manifest().get("source") or ""
             named = recipe if recipe and Path(source).name == recipe.name else None
             wrong = [name for name, pair in check(folder, named).items() if not close(*pair)]
             state, why = ("DIFFERS", f": {', '.join(wrong)}") if wrong else ("agrees", "")
@@ -58,7 +58,7 @@ def verify_all(*paths: Path, recipe: Path | None = None) -> None:
 
 def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, Any]]:
     """Return each fact of a finished run, as recorded and as recomputed from its model and data."""
-    facts, written = manifest.read(folder, *resume.NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
+    facts, written = folder.read_manifest(*resume.NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), reopen(folder, named)
     measured = infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = examine.outputs(model, splits.train, facts.get("class_output"))
@@ -79,8 +79,8 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     }
     for split, (scores, again) in measured.items():
         found[f"{split} metrics"] = written.get(split) if isinstance(written, dict) else None, scores
-        recorded = vars(predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))
-        found |= {f"{split} {name}": (recorded[name], each) for name, each in vars(predictions.kept(again)).items()}
+        recorded = (predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))._asdict()
+        found |= {f"{split} {name}": (recorded[name], each) for name, each in predictions.kept(again)._asdict().items()}
     return found
 
 

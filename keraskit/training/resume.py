@@ -13,8 +13,7 @@ from keraskit.errors import UserError, printable, short
 from keraskit.files import TEMPORARY
 from keraskit.recipe import Recipe
 from keraskit.registry import find_card, recipes_available
-from keraskit.runs import manifest
-from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, now, resume_command
+from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, check_folder, now, resume_command, runs_in
 from keraskit.signals import Stopped
 from keraskit.training.settings import recipe_fields, request
 
@@ -37,7 +36,7 @@ def alike(
     With each come its manifest, and whether the code in `source`, the recipe's file, is unchanged since.
     """
     wanted = request({"knobs": config.given(), "options": options}, source)
-    for folder, facts in manifest.runs(config.output_dir / name):
+    for folder, facts in runs_in(config.output_dir / name):
         asked = facts.get("asked") or {}
         if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
             yield folder, facts, asked.get("code") == wanted["code"]
@@ -67,13 +66,13 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     A finished run is returned if `epochs` differs from its own number. Raises UserError if there is no run, or if it is
     still running.
     """
-    manifest.check_folder(path)
-    found = [run for run, facts in manifest.runs(path) if facts.get("status") != "finished"]
+    check_folder(path)
+    found = [run for run, facts in runs_in(path) if facts.get("status") != "finished"]
     folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
     if folder is None:
         raise UserError(f"{path} holds no unfinished run.", "Name a run; with --epochs a finished one goes on.")
     with folder.alone():
-        facts = manifest.read(folder, *NEEDED)
+        facts = folder.read_manifest(*NEEDED)
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
         return None
     if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
@@ -88,7 +87,7 @@ def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, Run
     The recipe is one of keraskit's by name, or a user's own from the file `named`. Raises UserError if the file must be
     named, or if the recipe has changed.
     """
-    facts = manifest.read(folder, *NEEDED)
+    facts = folder.read_manifest(*NEEDED)
     source, asked = facts.get("source"), facts["asked"]
     config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
     if named:
@@ -132,7 +131,7 @@ def opened(
         return
     folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
     with folder.alone():
-        before = manifest.read(folder, *NEEDED) if run else facts
+        before = folder.read_manifest(*NEEDED) if run else facts
         if run:
             position = start.position if start else Position()
             check(folder, before, facts, position, setup.settings.epochs)

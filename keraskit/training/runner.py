@@ -20,8 +20,8 @@ from keraskit.errors import UserError, counted, flags, printable, short
 from keraskit.files import MODEL
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, load_recipe
-from keraskit.runs import manifest, results
-from keraskit.runs.folder import RunFolder, now
+from keraskit.runs import results
+from keraskit.runs.folder import RunFolder, now, runs_in
 from keraskit.training import examine, hardware, resume
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
@@ -96,14 +96,14 @@ def begin_from(recipe: Recipe, settings: Settings, run: RunFolder | None, cluste
     if not (recipe.pretrained and recipe.pretrained.after) or named.suffix == ".keras" or named.is_dir():
         return settings
     if run:
-        return settings.replace(weights=manifest.read(run, "config.weights")["config"]["weights"])
+        return settings.replace(weights=run.read_manifest("config.weights")["config"]["weights"])
     before: Recipe = load_recipe(recipe.pretrained.after)
     shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
     shared -= {"classes"}  # which the data sets
     options = {name: value for name, value in settings.options.items() if name in shared}
     recorded = json.loads(json.dumps(options, default=str))
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
-    for folder, facts in manifest.runs(settings.output_dir / before.name):
+    for folder, facts in runs_in(settings.output_dir / before.name):
         given = {name: value for name, value in (facts.get("options") or {}).items() if name in shared}
         same = given == recorded and alike <= facts["config"].items()
         if same and facts.get("status") == "finished" and (folder.path / MODEL).is_file():

@@ -10,8 +10,7 @@ from keraskit.models.weights import unallocated
 
 PATCHED = {name: pair for name, pair in vars(keras_internals).items() if isinstance(pair, tuple)}
 USED = (  # elsewhere; pyproject.toml bounds Keras below the next release
-    "keras.src.backend.common.global_state.get_global_attribute",  # models/weights.py builds without allocating
-    "keras.src.backend.common.global_state.set_global_attribute",
+    "keras.src.backend.common.global_state.get_global_attribute",  # models/keras_internals.py counts names
     "keras.Model._flatten_layers",  # layers within layers are counted, looked at, and chosen for
     "keras.Model._symbolic_build",  # training/setup.py creates variables before the first step
     "keras.layers.LSTM.inner_loop",  # training/acceleration/lstm.py computes in its place
@@ -35,8 +34,8 @@ def test_instances_still_have():
     assert float(model.optimizer._learning_rate) == 0.5  # training/user_callbacks.py asks whether it is a schedule
     model._symbolic_build(data_batch=(keras.KerasTensor((4, 2)), keras.KerasTensor((4, 1))))
     assert model.weights[0]._value is not None
-    with unallocated():  # models/initializers.py leaves a layer alone that was built without its weights
-        assert keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).weights[0]._value is None
+    bare = unallocated(lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))  # models/weights.py
+    assert bare.weights[0]._value is None
     assert isinstance(model._loss_tracker, keras.metrics.Mean)  # training/acceleration/micro_batches.py adds losses up
     assert model._compile_loss.metrics is model._compile_loss._metrics  # and those of each output
     named = {m.name: m._direction for each in model.metrics for m in getattr(each, "metrics", [])}

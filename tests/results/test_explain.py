@@ -11,7 +11,7 @@ from PIL import Image
 
 import keraskit
 from keraskit.errors import UserError
-from keraskit.runs import figures, predictions
+from keraskit.runs import predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import open_run
 from keraskit.runs.pictures import network
@@ -61,13 +61,13 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
     kept = explain.kept(asked)
     tested = predictions.read(folder).of_classes(folder.read_json("run.json"))[1]
     wrong = np.flatnonzero(tested.argmax(axis=1) != labels[60:])
-    worst = wrong[np.argsort(-tested[wrong].max(axis=1), kind="stable")][: figures.WHOLE]
-    good = np.flatnonzero(tested.argmax(axis=1) == labels[60:])[: figures.WHOLE]
+    worst = wrong[np.argsort(-tested[wrong].max(axis=1), kind="stable")][: report.WHOLE]
+    good = np.flatnonzero(tested.argmax(axis=1) == labels[60:])[: report.WHOLE]
     assert len(kept) == len(worst) + len(good)
     for (_, picture), i in zip(kept, [*worst, *good], strict=True):
         assert np.array_equal(picture, noise[60 + i])
         np.testing.assert_allclose(network(asked).probabilities(picture[None])[0], tested[i], atol=1e-4)
-    figures.pack(folder, {})
+    report.pack(folder, {})
     with pytest.raises(UserError, match="kept no pictures"):
         explain.kept(asked)
 

@@ -21,7 +21,6 @@ from keraskit.config import RunConfig
 from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode
 from keraskit.recipe import call
-from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.demo.demo import write_demo
 from keraskit.tools.export import export
@@ -151,7 +150,7 @@ def run_of(source, place):
     (place / "own.py").write_text(source)
     folder = keraskit.run(str(place / "own.py"), epochs=1, xla="off", output_dir=place / "runs").folder
     _, splits, model = reopen(RunFolder(folder), place / "own.py")
-    return folder, export.exportable(model, manifest.read(RunFolder(folder)), splits.test)
+    return folder, export.exportable(model, RunFolder(folder).read_manifest(), splits.test)
 
 
 @needs_all

@@ -29,7 +29,7 @@ from keraskit.datasets import digits
 from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable
-from keraskit.runs import figures, listing, manifest, opening, pictures, plots, predictions, report
+from keraskit.runs import listing, opening, pictures, plots, predictions, report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, Run
 from keraskit.tools import compare, explain
@@ -38,12 +38,12 @@ from keraskit.training import resume
 from keraskit.training.checkpoint import Checkpoint
 
 READERS = {  # of each file of a run
-    "run.json": [manifest.read],
+    "run.json": [RunFolder.read_manifest],
     "history.csv": [RunFolder.read_history, lambda folder: listing.read(folder.path)],
     "statistics.npz": [lambda folder: Statistics.load(folder.file("statistics.npz"))],
     "checkpoint.npz": [Checkpoint.of],
     "predictions.npz": [predictions.read, report.write_report],
-    "pictures.npz": [figures.read],
+    "pictures.npz": [report.read_sheets],
     "any.pictures.npz": [report.write_report],
     "model.keras": [opening.load_model, lambda folder: files.weights_file(str(folder.path))],
 }
@@ -157,7 +157,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         resume.requested(resume.unfinished(run.path))
 
     def preparing():
-        known = manifest.read(run, "recipe", "classes", "config")
+        known = run.read_manifest("recipe", "classes", "config")
         with suppress(ValueError, TypeError):  # one line in `predict`
             TypeAdapter(Inputs).validate_python(known["inputs"])
             Augmentation(**known["config"].get("augment") or {})
@@ -227,7 +227,7 @@ def test_any_array_may_be_of_any_type_and_shape(run, monkeypatch, name):
 
 def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
     """Zeros: 600 MB of them take less than 1 MB in a file."""
-    readers = {"predictions.npz": predictions.read, "pictures.npz": figures.read, "checkpoint.npz": Checkpoint.of}
+    readers = {"predictions.npz": predictions.read, "pictures.npz": report.read_sheets, "checkpoint.npz": Checkpoint.of}
     readers["statistics.npz"] = lambda run: Statistics.load(run.file("statistics.npz"))
     header = {"descr": "<i8", "fortran_order": False, "shape": (75_000_000,)}
     zeros = zipfile.ZipFile(run.path / "zeros", "w", zipfile.ZIP_DEFLATED)
@@ -259,7 +259,7 @@ def test_a_history_or_manifest_that_is_too_long_is_refused_unread(run):
         report.write_report(run)
     (run.path / "run.json").write_text(f"[{3_400_000 * '0, '}0]")
     with pytest.raises(UserError, match=r"run.json is refused: it has 10,200,003 bytes; 10,000,000 are allowed"):
-        manifest.read(run)
+        run.read_manifest()
 
 
 def test_any_number_in_a_history_is_shown_in_its_room(run, tmp_path, recwarn):

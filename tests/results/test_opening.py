@@ -11,8 +11,7 @@ from conftest import command
 from PIL import Image
 
 import keraskit
-from keraskit.runs import manifest
-from keraskit.runs.folder import RunFolder
+from keraskit.runs.folder import RunFolder, newest
 from keraskit.tools.predict import predict_arrays
 
 SCALE = """KIND = "Scale"
@@ -58,7 +57,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def copied(here, trained):
     shutil.copytree(trained / "runs", here / "runs")
-    return manifest.newest(here / "runs")
+    return newest(here / "runs")
 
 
 @pytest.mark.parametrize("kind", ["Scale", "lambda"])
@@ -69,7 +68,7 @@ def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_n
     code, out, err = command("predict", "runs", "x.npy")
     assert (code, out) == (2, "") and err.count("\n") == 1
     assert err.endswith(f"name its file: --recipe {here / 'mine.py'}\n")
-    names, outputs = predict_arrays(manifest.newest(here / "runs").path, here / "x.npy", recipe=here / "mine.py")
+    names, outputs = predict_arrays(newest(here / "runs").path, here / "x.npy", recipe=here / "mine.py")
     assert names == ["0"] and np.array_equal(outputs, expected)
     code, out, err = command("verify", "runs", "--recipe", "mine.py")
     assert (code, err) == (0, "") and "DIFFERS" not in out
@@ -123,7 +122,7 @@ def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, t
     (here / "runs" / "mlp" / "20250103T000000Z-c").mkdir()
     (here / "runs" / "mlp" / "20250103T000000Z-c" / "run.json").write_text("{")  # damaged
     np.save("x.npy", np.zeros((2, 784), "float32"))
-    assert manifest.newest(here / "runs").path.name == "20250101T000000Z-a"
+    assert newest(here / "runs").path.name == "20250101T000000Z-a"
     code, out, _ = command("predict", folder.path, "x.npy", "--json", "x.json")
     rows = len(folder.read_history())
     says = f"NOTE           {folder.path} is interrupted: its model is the best of {rows} of"

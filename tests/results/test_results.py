@@ -17,8 +17,7 @@ from matplotlib import font_manager
 from keraskit import files
 from keraskit.models import graph
 from keraskit.runs import plots, report
-from keraskit.runs.folder import RunFolder
-from keraskit.runs.manifest import Manifest
+from keraskit.runs.folder import Manifest, RunFolder
 
 WRITTEN = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html checkpoint.npz"

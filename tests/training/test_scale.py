@@ -12,7 +12,6 @@ from keraskit.config import RunConfig
 from keraskit.datasets.splits import Split
 from keraskit.recipe import call
 from keraskit.registry import recipes_available
-from keraskit.runs import manifest
 from keraskit.runs.folder import RunFolder
 from keraskit.training import examine
 from keraskit.training.settings import settle
@@ -129,6 +128,6 @@ def test_it_is_said_before_training_and_recorded(tmp_path, capsys):
     data = from_arrays(X, LABELS, X, LABELS, scale="unit")
     recipe = keraskit.Recipe(build=build, compile=compile_model, data=data, epochs=1)
     run = keraskit.run(recipe, output_dir=tmp_path)
-    warning = next(line for line in manifest.read(RunFolder(run.folder))["warnings"] if "scaled twice" in line)
+    warning = next(line for line in RunFolder(run.folder).read_manifest()["warnings"] if "scaled twice" in line)
     before, _, after = capsys.readouterr().out.partition("run folder")
     assert f"WARNING        {warning}\n" in before and warning in after

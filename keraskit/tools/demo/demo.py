@@ -11,7 +11,7 @@ from keraskit.datasets.array_files import reading
 from keraskit.datasets.images import decode, digit_pictures
 from keraskit.errors import UserError
 from keraskit.files import write_text
-from keraskit.runs import figures, report
+from keraskit.runs import report
 from keraskit.runs.opening import open_run
 
 FAR = 1_000  # where a scale is measured: nearer, a large offset would leave few of its digits
@@ -46,7 +46,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     if weights > MOST_WEIGHTS:
         raise UserError(f"The model has {weights:,} weights; a page has room for {MOST_WEIGHTS:,}.", "Train a smaller.")
     layers, known = list[dict[str, Any]](), dict[int, int]()
-    x = opened.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]))
+    x = inputs.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]), opened.augmentation)
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
     place(opened.classifier(x), layers, known)
     coarse = weights > FINE_WEIGHTS and not any(len(set(each.get("scale", ()))) > 1 for each in layers[hidden:])
@@ -57,11 +57,11 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
         **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.facts["classes"]},
         **{"hidden": hidden, "layers": layers, "characters": CHARACTERS},
     }
-    values = {"run": opened.facts, "parameters": weights, "coarse": coarse, "sheets": figures.read(opened.folder)}
+    values = {"run": opened.facts, "parameters": weights, "coarse": coarse, "sheets": report.read_sheets(opened.folder)}
 
     def light(data: bytes) -> bytes:
-        with reading(opened.folder.path / figures.PICTURES):
-            return figures.encoded(np.asarray(decode.read(data)), max(inputs.size))
+        with reading(opened.folder.path / report.PICTURES):
+            return report.encoded(np.asarray(decode.read(data)), max(inputs.size))
 
     page = report.render("tools/demo/demo.html", described=described, image=report.image, light=light, **values)
     write_text(output := output or opened.folder.path / "demo.html", page)
