@@ -1,13 +1,12 @@
-"""Find recipes by name or file and import them; with stand-ins for Keras if only their flags are needed."""
+"""Find recipes by name or file and import them; ours with stand-ins for Keras if only their flags are needed."""
 
 import ast
 import contextlib
 import dataclasses
 import hashlib
-import io
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -22,8 +21,7 @@ from keraskit.errors import UserError, did_you_mean, flags
 PACKAGE = "keraskit.recipes"
 BEYOND = "beyond the tutorial"
 DESCRIPTIVE = {"section", "expected", "expected_spread", "expected_with"}  # arguments that do not affect runs
-KERAS = ("keras", "tensorflow")  # take seconds to import
-ARRAYS = ("numpy", "matplotlib", "h5py", "PIL")  # take 0.1 s; a user's file may compute with them on import
+SLOW = ("keras", "tensorflow", "numpy", "matplotlib", "h5py", "PIL")  # the first two take seconds to import
 
 
 class Card:
@@ -100,16 +98,15 @@ class Card:
 
     @cached_property
     def recipe(self) -> Any:
-        """What the file defines, for its flags: imported with stand-ins for Keras, or with Keras if that fails."""
-        if "keras" not in sys.modules:
-            packages = {*KERAS, *(ARRAYS if self.ours else ())}
-            with contextlib.suppress(Exception), standing_in(packages), contextlib.redirect_stdout(io.StringIO()):
+        """What the file defines, for its flags: one of ours is imported with stand-ins, if it can be."""
+        if "keras" not in sys.modules and self.ours:
+            with contextlib.suppress(Exception), standing_in():
                 return self._imported()
         return self.load()
 
     def load(self) -> Any:
         """Import what the file defines, with Keras. A user's file is imported once, by its path."""
-        start.wait_for_tensorflow()
+        start.start_tensorflow()
         return self.made or self._imported()
 
     def _imported(self) -> Any:
@@ -176,61 +173,39 @@ def load_recipe(word: str) -> Any:
 
 
 class _StandIn(type):
-    """A class in place of anything that a file imports from Keras: a module, a base class, a decorator."""
+    """A class in place of anything that a recipe imports from a slow package: a module, a function, a type."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _stand_in(name)
-
-    def __call__(cls, *given: Any, **_: Any) -> Any:
-        return given[0] if given and callable(given[0]) else cls
-
-
-def _stand_in(name: str) -> Any:
-    return type.__call__(_StandIn, name, (), {})
+        return _StandIn(name, (), {})
 
 
 class _Finder:
-    """Finder for `sys.meta_path` that returns stand-ins for packages and their submodules."""
-
-    def __init__(self, packages: Collection[str]) -> None:
-        self.packages = packages
+    """Finder for `sys.meta_path` that returns stand-ins for slow packages and their submodules."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        found = name.partition(".")[0] in self.packages
+        found = name.partition(".")[0] in SLOW
         return ModuleSpec(name, self, is_package=True) if found else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> Any:
-        return _stand_in(spec.name)
+        return _StandIn(spec.name, (), {})
 
     def exec_module(self, module: Any) -> None: ...
 
 
 @contextlib.contextmanager
-def standing_in(packages: Collection[str]) -> Iterator[None]:
-    """Import stand-ins for packages inside the block; then remove all modules that refer to one."""
-    before, finder = set(sys.modules), _Finder(packages)
+def standing_in() -> Iterator[None]:
+    """Import stand-ins for slow packages inside the block; then remove them, and our modules that may refer to one."""
+    before, finder = set(sys.modules), _Finder()
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-        new = {name: module for name, module in sys.modules.items() if name not in before}
-        gone = {name for name in new if name.partition(".")[0] in {"keraskit", *packages}}
-        while more := {name for name, module in new.items() if name not in gone and _has_seen(module, gone)}:
-            gone |= more
-        for name in gone:
+        for name in sys.modules.keys() - before:
             package, _, module = name.rpartition(".")
-            with contextlib.suppress(AttributeError):  # on a parent package that stays
-                delattr(sys.modules.get(package), module)
-            del sys.modules[name]
-
-
-def _has_seen(module: ModuleType, gone: set[str]) -> bool:
-    """Whether a module refers to a stand-in, to one of these modules, or to their contents."""
-    values = vars(module).values()
-    return any(
-        isinstance(v, _StandIn) or (v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", "")) in gone
-        for v in values
-    )
+            if name.partition(".")[0] in ("keraskit", *SLOW):
+                del sys.modules[name]
+                with contextlib.suppress(AttributeError):  # on a parent package that stays
+                    delattr(sys.modules.get(package), module)
