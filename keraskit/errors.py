@@ -4,6 +4,7 @@ import difflib
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,12 @@ def did_you_mean(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     return f"Did you mean {folded[found[0]]}?" if found else ""
 
 
-def sentence(error: object, most: int = 300) -> str:
-    """Return the first line of an error message, ending in a full stop, or in an ellipsis if longer than `most`."""
+def sentence(error: object) -> str:
+    """Return the first line of an error message, ending in a full stop, or in an ellipsis after 300 characters."""
     message = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
     # Keras's errors in bold name the layer first.
     message = message.partition(".call().\n")[2].strip() or message or type(error).__name__
-    line = message.partition("\n")[0].strip()
-    if len(line) > most:
-        return line[:most].rpartition(" ")[0] + " ..."
+    line = textwrap.shorten(message.partition("\n")[0], 300, placeholder=" ...")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

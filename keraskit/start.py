@@ -54,6 +54,8 @@ def quietly(known: str = "") -> Iterator[None]:
 class QuietImport:
     """Finder for `sys.meta_path` that makes the first import of Keras or TensorFlow quiet."""
 
+    command = False  # a command loads it: that is said on a terminal, and other backends are refused
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Return the usual spec, with a quiet `exec_module`."""
         if name not in ("keras", "tensorflow"):
@@ -67,6 +69,8 @@ class QuietImport:
 
 def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
     """Import Keras or TensorFlow and list devices, which takes 3 to 5 seconds."""
+    if QuietImport.command and sys.stderr.isatty():
+        print("loading TensorFlow ...", file=sys.stderr, flush=True)
     gc.disable()  # scanning a million permanent objects takes a fifth of the time
     try:
         with quietly():
@@ -77,6 +81,9 @@ def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
                 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     finally:
         gc.enable()
+    gc.freeze()  # else the collector scans all of it, for a second at exit alone
+    if QuietImport.command:
+        start_tensorflow()
 
 
 def start_tensorflow() -> None:
@@ -88,14 +95,6 @@ def start_tensorflow() -> None:
     if keras.backend.backend() != "tensorflow":
         problem = f"Keras runs on {keras.backend.backend()} here, and keraskit needs TensorFlow."
         raise UserError(problem, "Set KERAS_BACKEND=tensorflow, or unset it.")
-
-
-def wait_for_tensorflow() -> None:
-    """Import TensorFlow for a command, with a message on a terminal."""
-    if sys.stderr and sys.stderr.isatty() and "keras" not in sys.modules:
-        print("loading TensorFlow ...", file=sys.stderr, flush=True)
-    start_tensorflow()
-    gc.freeze()  # else the collector scans all of it, for a second at exit alone
 
 
 if TYPE_CHECKING:

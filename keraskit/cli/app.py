@@ -1,6 +1,5 @@
 """Build the command line, run a command, and report errors in one line."""
 
-import gc
 import io
 import logging
 import os
@@ -17,7 +16,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
 
-from keraskit import signals
+from keraskit import signals, start
 from keraskit.cli import user_code
 from keraskit.errors import UserError, printable, sentence
 from keraskit.registry import BEYOND, Card, find_card, recipes_available
@@ -56,7 +55,6 @@ def main(recipe: Any) -> None:
     Args:
         recipe: the module's Recipe, or a plain function with arguments that are the flags.
     """
-    gc.freeze()  # as `start.wait_for_tensorflow` does
     file = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
     card = Card(file if file.is_file() else None)
     card.made = card.named(recipe)
@@ -67,6 +65,7 @@ def main(recipe: Any) -> None:
 def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
     """Run a command and exit; report errors as one line on stderr and an exit code."""
     _prepare_output()
+    start.QuietImport.command = True
     with signals.sent_to(signals.stop):
         try:
             made()(typed, exit_on_error=False, print_error=False, result_action="return_value")
@@ -162,9 +161,9 @@ def app(typed: Sequence[str]) -> App:
 
 def _recipe_app(verb: str, name: str, card: Card) -> App:
     """Build a verb for one recipe or plain function; `name` is the command before the flags."""
-    from keraskit.cli import recipe_commands
+    from keraskit.cli import commands
 
-    command, group, defaults = recipe_commands.command(verb, card)
+    command, group, defaults = commands.of_recipe(verb, card)
     # Fill paragraphs; keep indented blocks.
     doc = [text if "\n " in f"\n{text}" else " ".join(text.split()) for text in card.doc.split("\n\n")]
     doc = [OF_RECIPES[verb], *doc] if verb != "run" else doc

@@ -13,13 +13,13 @@ from keraskit.datasets.tables import refuse_table
 from keraskit.errors import UserError, print_table, printable
 from keraskit.files import PAGES, PICTURES, check_file, check_new, write_text
 from keraskit.runs.folder import newest
-from keraskit.start import wait_for_tensorflow
 from keraskit.typed import Count
 
+SHOWN = 10  # examples of arrays printed
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # right-aligned columns
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
 PICTURE = Parameter(validator=lambda _, file: check_file(file, PICTURES))
-NewPicture = Annotated[Path, PICTURE]
+NewPicture = Annotated[Path, PICTURE, Parameter(help="The PNG to write.")]
 NewPage = Annotated[Path | None, Parameter(validator=lambda _, file: check_file(file, PAGES))]
 NewFile = Annotated[Path | None, Parameter(validator=lambda _, file: check_file(file))]
 OneAtLeast = Annotated[Path, Parameter(required=True)]
@@ -86,15 +86,19 @@ def predict(
     if arrays := [file for file in pictures if file.suffix in (".npy", ".npz")]:
         if pictures[1:] or asked.evaluate or asked.sheet:
             raise UserError(f"{arrays[0]} holds arrays.", "Name it alone, without --evaluate and --sheet.")
-        wait_for_tensorflow()
-        from keraskit.tools.predict import predict_arrays, show_arrays
+        from keraskit.runs.pictures import write_table
+        from keraskit.tools.predict import predict_arrays
 
-        show_arrays(*predict_arrays(folder.path, arrays[0], asked.batch_size, recipe), asked.json, asked.csv)
+        names, outputs = predict_arrays(folder.path, arrays[0], asked.batch_size, recipe)
+        rows = outputs.tolist()
+        print_table(names, [[f"{value:.6g}" for value in row] for row in rows[:SHOWN]], right=names)
+        if len(rows) > SHOWN:
+            print(f"and {len(rows) - SHOWN:,} more")
+        write_table(names, rows, asked.json, asked.csv)
         return
     classes = folder.read_manifest("classes")["classes"]
     truth = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else {}
     paths = list(truth) or find(pictures)
-    wait_for_tensorflow()
     from keraskit.runs.pictures import say_trained_on
     from keraskit.tools.predict import predict
 
@@ -134,7 +138,6 @@ def compare(
 
     Args:
         runs: Run folders, and folders that contain them.
-        output: The PNG to write.
         csv: Also write the table to this file.
         html: Write a page with all of it, and links to the reports.
     """
@@ -188,7 +191,6 @@ def verify(run: Path, *, recipe: RecipeFile = None) -> None:
     from keraskit.runs.listing import find
 
     found = sorted(find([run]))
-    wait_for_tensorflow()
     from keraskit.tools import verify as tool
 
     (tool.verify_all if found[1:] else tool.verify)(*found, recipe=recipe)
@@ -205,7 +207,6 @@ def explain(
 
     Args:
         mistakes: Explain eight of the run's mistakes and eight correct predictions, and add them to its report.
-        output: The PNG to write.
     """
     if not pictures and not mistakes:
         raise UserError("No pictures are named.", "Name files, folders or patterns after the run, or say --mistakes.")
@@ -213,7 +214,6 @@ def explain(
 
     paths = find(pictures) if pictures else []
     folder = newest(run)
-    wait_for_tensorflow()
     from keraskit.tools.explain import explain
 
     explain(folder.path, paths, mistakes, output, recipe)
@@ -238,7 +238,6 @@ def export(
     """
     folder = newest(run)
     to = output_dir or folder.path / "exports"
-    wait_for_tensorflow()
     from keraskit.tools.export import export as exporting
     from keraskit.training.evaluate import reopen
 
@@ -258,7 +257,6 @@ def demo(run: Run, *, output: NewPage = None, recipe: RecipeFile = None) -> None
         output: The page to write (default: demo.html in the run's folder).
     """
     folder = newest(run)
-    wait_for_tensorflow()
     from keraskit.tools.demo.demo import write_demo
 
     page = write_demo(folder.path, output, recipe)

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import keraskit
-from keraskit.errors import UserError, did_you_mean, sentence
+from keraskit.errors import UserError, did_you_mean, sentence, short
 from keraskit.registry import find_card
 
 LIBRARIES = (f"{Path(keraskit.__file__).parent}{os.sep}", sysconfig.get_paths()["stdlib"])
@@ -39,9 +39,8 @@ def explain(error: BaseException) -> list[str]:
     if isinstance(error, SystemExit):
         message = "SystemExit: the file ends the program."
     hints = [suggestion, *(hint for pattern, hint in HINTS.items() if re.search(pattern, message))]
-    shown = file if (below := os.path.relpath(file)).startswith("..") else below
     source = linecache.getline(file, line).strip()
-    return [f"{shown}, line {line}: {source}", message, *[hint for hint in hints if hint][:1]]
+    return [f"{short(Path(file))}, line {line}: {source}", message, *[hint for hint in hints if hint][:1]]
 
 
 def useful(error: BaseException) -> str:

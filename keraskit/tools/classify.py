@@ -1,16 +1,11 @@
-"""`keraskit classify`: classify photographs with Keras's pretrained networks."""
-
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+"""`keraskit classify`: Keras's pretrained networks as classifiers of photographs."""
 
 import numpy as np
 from PIL import Image
 
-from keraskit.datasets.images import decode, truth
-from keraskit.errors import UserError
+from keraskit.datasets.images import decode
 from keraskit.models import applications
-from keraskit.runs.pictures import Network, Prediction, predictions
+from keraskit.runs.pictures import Network
 
 SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
 
@@ -28,15 +23,3 @@ def network(
         return array, "untrained network" if weights == "none" else ""
 
     return Network(prepare, lambda batch: preprocess_input(batch.astype("float32")), model, crop=crop)
-
-
-def classify(
-    paths: Sequence[Path], names: str, weights: str, top: int, batch_size: int, **how: Any
-) -> Iterator[tuple[Network, list[Prediction]]]:
-    """Yield each network of `names`, or the document's seven for "all", with its predictions for all files."""
-    chosen = SEVEN if names == "all" else tuple(names.split(","))
-    if len(chosen) > 1 and weights not in ("imagenet", "none"):
-        raise UserError(f"--weights {weights} fits one network, not {len(chosen)}.", "Name that one with --model.")
-    for name in chosen:
-        classifier = network(name, weights, **how)
-        yield classifier, list(predictions(paths, classifier, truth.imagenet_names(), top, batch_size, name))

@@ -11,7 +11,6 @@ from keraskit import files
 from keraskit.errors import UserError
 from keraskit.runs import metrics, plots, predictions
 from keraskit.runs.listing import Row, copies, find, read, rows
-from keraskit.runs.metrics import SURE, difference, holm, mcnemar, over_seeds
 
 HEAD = ["run", "data", "examples", "seed", "parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"]
 NOT_COMPARED = "Only runs on the same data and test examples, of one seed each or several each, are compared."
@@ -57,7 +56,7 @@ def verdicts(known: Sequence[Row]) -> list[str]:
         ranked = sorted(group, key=lambda each: -_shares(each[1]).mean())
         pairs = [(a, b) for a, b in combinations(ranked, 2) if not a[0].weights & b[0].weights]
         tests = [_test(a[1], b[1]) for a, b in pairs]
-        corrected = holm([p for p, *_ in tests])  # over all pairs, since the best was chosen among them
+        corrected = metrics.holm([p for p, *_ in tests])  # over all pairs, since the best was chosen among them
         for (a, b), (p, above, words), least in zip(pairs, tests, corrected, strict=True):
             if a is ranked[0]:
                 words += f", {least:.2g} by Holm's correction over {len(pairs)} pairs" if len(pairs) > 1 else ""
@@ -84,14 +83,14 @@ def _shares(right: Right) -> np.ndarray:
 
 def _test(one: Right, two: Right) -> tuple[float, bool, str]:
     """Return the p-value, whether all 95 % intervals are above 0, and a description of both."""
-    apart, low, high = difference(_shares(one), _shares(two))
+    apart, low, high = metrics.difference(_shares(one), _shares(two))
     examples = f"95% interval {100 * low:+.3g} to {100 * high:+.3g}"
     if len(one) == 1:
-        p = mcnemar(*one.values(), *two.values())
+        p = metrics.mcnemar(*one.values(), *two.values())
         words = f"{100 * apart:+.3g} points of {len(_shares(one)):,} test examples, {examples}"
         return p, low > 0, f"{words}, McNemar's mid-p = {p:.2g}"
     means = [{seed: float(right.mean()) for seed, right in each.items()} for each in (one, two)]
-    apart, least, most, p, test = over_seeds(means[0], means[1], 1 / len(_shares(one)))
+    apart, least, most, p, test = metrics.over_seeds(means[0], means[1], 1 / len(_shares(one)))
     seeds = f"95% interval {100 * least:+.3g} to {100 * most:+.3g} over seeds"
     words = f"{100 * apart:+.3g} points in the mean, {seeds}, {examples} over examples, {test} p = {p:.2g}"
     return p, min(low, least) > 0, words
@@ -99,9 +98,9 @@ def _test(one: Right, two: Right) -> tuple[float, bool, str]:
 
 def _verdict(best: str, other: str, p: float, corrected: float, above: bool) -> str:
     """Say "better" only if the interval and the corrected p-value agree."""
-    if above and corrected < SURE:
+    if above and corrected < metrics.SURE:
         return f"{best} is better than {other}"
-    if above or p < SURE:
+    if above or p < metrics.SURE:
         return f"{best} may be better than {other}, and more test examples or seeds would show it"
     return f"No difference between {best} and {other} that these test examples can show"
 
@@ -119,5 +118,5 @@ def draw(known: Sequence[Row], path: Path) -> list[bytes]:
     runs = [(row.label, row.runs[0]) for row in known]
     lines = [(label, run.history, run.metric, run.best.get(f"val_{run.metric}", np.nan)) for label, run in runs]
     plots.save(plots.comparison(lines), path, dpi=320)
-    of_metrics = ([line for line in lines if line[2] == name] for name in dict.fromkeys(run.metric for _, run in runs))
-    return [plots.as_svg(plots.comparison(each)) for each in of_metrics]
+    names = dict.fromkeys(run.metric for _, run in runs)
+    return [plots.as_svg(plots.comparison([line for line in lines if line[2] == name])) for name in names]

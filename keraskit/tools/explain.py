@@ -15,11 +15,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keraskit.datasets.array_files import reading
+from keraskit.datasets.array_files import explained, reading
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
-from keraskit.runs import pictures, plots, report
-from keraskit.runs.opening import OpenedRun, open_run
+from keraskit.runs import opening, pictures, plots, report
 from keraskit.runs.pictures import Network
 from keraskit.runs.plots import Sheet
 
@@ -32,21 +31,19 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
 
     `target` is the PNG to write, `recipe` a trusted recipe file that defines custom layers of the model.
     """
-    opened = open_run(run, recipe)
+    opened = opening.open_run(run, recipe)
     network = pictures.network(opened)
     shown = kept(opened) if mistakes else []
     for path in paths:
-        try:
+        with explained(f"{path} cannot be used", "Name pictures."):
             shown.append((path.name, network.read(path)[0]))
-        except (OSError, decode.BadPicture) as error:
-            raise UserError(f"{path} {error}.", "Name pictures.") from error
     sheet = write(network, shown, opened.facts["classes"], target)
     if mistakes:
         report.pack(opened.folder, {"explained": sheet}, f"explained.{report.PICTURES}")
         report.write_report(opened.folder)
 
 
-def kept(run: OpenedRun) -> list[tuple[str, np.ndarray]]:
+def kept(run: opening.OpenedRun) -> list[tuple[str, np.ndarray]]:
     """Return the run's most confident mistakes and some correct predictions: names and pictures of the model's size."""
     sheets, chosen = report.read_sheets(run.folder), []
     for word, sheet in (("wrong", sheets.get("mistakes")), ("right", sheets.get("right"))):

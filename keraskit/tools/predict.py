@@ -10,14 +10,12 @@ import tensorflow as tf
 
 from keraskit.datasets.array_files import ANY, read_arrays
 from keraskit.datasets.splits import Split
-from keraskit.errors import UserError, print_table, printable, sentence
+from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, regular
 from keraskit.runs import metrics, pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import OpenedRun, load_model, open_run
 from keraskit.runs.results import by_output
-
-SHOWN = 10  # examples of arrays printed
 
 
 def predict(
@@ -77,12 +75,3 @@ def _pixels(run: OpenedRun, file: Path, arrays: Mapping[str, np.ndarray]) -> Spl
     shares = str((run.facts.get("data") or {}).get("scale")).startswith("0 to 1,") and array.max() <= 1
     pixels = array.reshape(-1, *picture) * (255 if shares else 1)  # as `array_files.read` reads those to train on
     return Split.of(pixels, np.zeros(len(array)), inputs=run.inputs, augmentation=run.augmentation)
-
-
-def show_arrays(names: list[str], outputs: np.ndarray, to_json: Path | None, to_csv: Path | None) -> None:
-    """Print the first rows, and write files to the paths that are given."""
-    rows = outputs.tolist()
-    print_table([*map(printable, names)], [[f"{value:.6g}" for value in row] for row in rows[:SHOWN]], right=names)
-    if len(rows) > SHOWN:
-        print(f"and {len(rows) - SHOWN:,} more")
-    pictures.write_table(names, rows, to_json, to_csv)
