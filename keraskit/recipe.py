@@ -152,13 +152,10 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
         return create_model("Options", __base__=Typed, **fields)
 
 
-def defaults(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    """Return the arguments' defaults, except those that differ between functions."""
-    found: dict[str, list[Any]] = {}
-    for function in functions.values():
-        for name, parameter in inspect.signature(function).parameters.items():
-            found.setdefault(name, []).append(parameter.default)
-    return {name: several[0] for name, several in found.items() if all(each == several[0] for each in several)}
+def is_default(functions: Mapping[str, Callable[..., Any]], name: str, value: object) -> bool:
+    """Whether `value` is the default of an argument in all functions that have it."""
+    signatures = [inspect.signature(function).parameters for function in functions.values()]
+    return all(each[name].default == value for each in signatures if name in each)
 
 
 def call(function: Callable[..., Any], known: Mapping[str, Any], **filled: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting
-from keraskit.recipe import Recipe, defaults, options_of
+from keraskit.recipe import Recipe, is_default, options_of
 from keraskit.registry import DESCRIPTIVE, Card
 
 
@@ -25,7 +25,6 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
     augment = augment.replace(**config.augment.given())
     if recipe.features and augment != Augmentation():
         raise UserError(f"{recipe.name} computes features once, so pictures cannot change.", "Leave --augment out.")
-    known = defaults(recipe.functions)
     given = options_of(recipe.functions)(**options)
     own = quick | {name: getattr(given, name) for name in options}
     knobs = {
@@ -39,7 +38,7 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
     }
     return Settings(
         **knobs,
-        options={n: v for n, v in own.items() if n not in knobs and not (n in known and v == known[n])},
+        options={n: v for n, v in own.items() if n not in knobs and not is_default(recipe.functions, n, v)},
         requested={"knobs": config.given(), "options": options},
     )
 
