@@ -3,12 +3,15 @@
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Interval
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 from keraskit.errors import UserError, printable
 
-Count = Annotated[int, Interval(ge=1, le=1_000_000)]
-Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
+# Words become numbers as pydantic makes them; cyclopts would round 1.5.
+Whole = Annotated[int, Parameter(converter=lambda _, tokens: TypeAdapter(int).validate_python(tokens[0].value))]
+Count = Annotated[Whole, Interval(ge=1, le=1_000_000)]
+Seed = Annotated[Whole, Interval(ge=0, le=2**31 - 1)]
 
 
 class Typed(BaseModel, arbitrary_types_allowed=True, defer_build=True):

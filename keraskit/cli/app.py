@@ -1,24 +1,26 @@
 """Build the command line, run a command, and report errors in one line."""
 
+import functools
 import io
 import logging
 import os
 import pkgutil
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
 
 from keraskit import signals, start
 from keraskit.cli import user_code
-from keraskit.errors import UserError, printable, sentence
+from keraskit.errors import UserError, flags, printable, sentence
 from keraskit.registry import BEYOND, Card, find_card, recipes_available
 
 HELP = DefaultFormatter(  # cyclopts's own, but that no flag's name is broken
@@ -31,6 +33,7 @@ ABOUT = """A classic Keras tutorial as software.
     keraskit run mlp --help
 
 Exit codes: 0 done, 1 failed (check, worker, bug), 2 bad input, 130 Ctrl-C, 141 closed pipe, 143 SIGTERM, 129 SIGHUP."""
+FLAT = Parameter(name="*", negative_iterable=())  # a model with fields that are flags
 INSTALL = "--install-completion"
 OF_RECIPES = {  # verbs that take a recipe's name
     "run": "Train a recipe, evaluate it, save and plot.",
@@ -161,17 +164,74 @@ def app(typed: Sequence[str]) -> App:
 
 def _recipe_app(verb: str, name: str, card: Card) -> App:
     """Build a verb for one recipe or plain function; `name` is the command before the flags."""
-    from keraskit.cli import commands
+    from keraskit.config import TRAINING
+    from keraskit.recipe import Recipe
 
-    command, group, defaults = commands.of_recipe(verb, card)
+    recipe = card.recipe
     # Fill paragraphs; keep indented blocks.
     doc = [text if "\n " in f"\n{text}" else " ".join(text.split()) for text in card.doc.split("\n\n")]
     doc = [OF_RECIPES[verb], *doc] if verb != "run" else doc
-    doc += [f"Unless told otherwise: {defaults}"] if defaults else []
+    group = None
+    if isinstance(recipe, Recipe):
+        command = _command(verb, recipe, card)
+    else:
+        load = functools.wraps(recipe)(lambda *args, **options: card.load()(*args, **options))
+        command = load if verb == "run" else lambda: _show_source(card)
+    if isinstance(recipe, Recipe) and verb != "show":
+        values = {each: getattr(recipe, each) for each in ("epochs", "batch_size", "steps_per_epoch")}
+        values |= {"weights": recipe.pretrained and recipe.pretrained.weights, "augment": recipe.augment.given()}
+        doc.append(f"Unless told otherwise: {flags({name: value for name, value in values.items() if value})}")
+        group = TRAINING
     made = _made(name, "\n\n".join(doc), version_flags=[], group_parameters=group)
     made.default(command)
     made["--help"].show = False  # a run's page lists its own flags alone
     return made
+
+
+def _command(verb: str, declared: Any, card: Card) -> Callable[..., None]:
+    """Return a verb's function. Its flags are the arguments of the recipe's functions, which are `declared`."""
+    from keraskit.config import RunConfig
+    from keraskit.files import check_file
+    from keraskit.recipe import options_of
+    from keraskit.typed import Typed
+
+    def train(*, config: Any = None, options: Any = None) -> None:
+        config, given = config or RunConfig(), Typed.given(options) if options else {}
+        if verb == "run" and config.seeds > 1 and card.source.is_file():
+            from keraskit.training import seeds
+
+            seeds.train(card, config, given)
+            return
+        recipe = card.load()
+        from keraskit.training import autotune, runner
+
+        if verb == "autotune":
+            autotune.autotune(recipe, config, given)
+        else:
+            runner.train(recipe, config, given, ago=time.perf_counter() - start.BEGAN)
+
+    def show(*, graph: Path = Path(f"{card.name}.svg"), options: Any = None) -> None:
+        recipe = card.load()
+        from keraskit.models.graph import draw
+        from keraskit.training.settings import settle
+        from keraskit.training.setup import build
+
+        model = build(recipe, settle(recipe, RunConfig(), Typed.given(options) if options else {}))
+        _show_source(card)
+        model.summary()
+        draw(model, graph)
+        print(f"graph: {printable(graph)}")
+
+    own: Any = Annotated[options_of({"build": declared.build} if verb == "show" else declared.functions) | None, FLAT]
+    about = "File to draw the graph into; its ending says the format: .svg, .png, .jpg, .dot."
+    graph_file = Annotated[Path, Parameter(help=about, validator=lambda _, file: check_file(file))]
+    show.__annotations__ = {"graph": graph_file, "options": own}
+    train.__annotations__ = {"config": Annotated[RunConfig | None, FLAT], "options": own}
+    return show if verb == "show" else train
+
+
+def _show_source(card: Card) -> None:
+    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("" if card.plain else "\n"))
 
 
 def list_recipes() -> None:
