@@ -131,9 +131,8 @@ def check_file(file: Path | None, endings: Collection[str] = ()) -> None:
 def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> Path:
     """Return the path if it is a regular file of at most `most` bytes, and inside `within` if that is set.
 
-    Raises:
-        FileNotFoundError: if it does not exist.
-        UserError: for a pipe, device or folder, a link out of `within`, or a file that is unreadable or too large.
+    Raises FileNotFoundError if it does not exist; UserError for a pipe, a device, a folder, a link out of `within`, or
+    a file that is unreadable or too large.
     """
     try:
         real = path.resolve()

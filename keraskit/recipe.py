@@ -55,8 +55,7 @@ class Recipe:
 
     Args:
         build: returns the uncompiled model.
-        compile: calls `model.compile` on the model. Arguments `steps`, the number of steps of the whole run, for
-            schedules, and `batch_size` are filled in.
+        compile: calls `model.compile`. Its arguments `steps`, of the whole run, and `batch_size` are filled in.
         data: returns the splits, or what `from_arrays` returns.
         epochs: passes over the training split.
         batch_size: examples per step.
@@ -64,8 +63,7 @@ class Recipe:
         section: section of the tutorial, several separated by commas; empty if beyond the tutorial.
         expected: metrics of a full run on the recipe's own data, such as `{"test_accuracy": 0.982}`.
         expected_spread: standard deviations of these between seeds, where seeds differ more than test examples do.
-        expected_with: flags of that run that differ from the defaults: the recipe's own, and `weights`, the name of
-            Keras's file.
+        expected_with: flags of that run that differ from the defaults, and `weights`, the name of Keras's file.
         callbacks: returns Keras callbacks for `fit`.
         augment: default augmentation of training pictures.
         augmented_by: flag of `build` that makes the model augment by itself; `augment` is left out then.

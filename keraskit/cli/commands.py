@@ -101,7 +101,7 @@ def classify(
 
     truth = imagenet_labels().of_pictures(photos) if asked.evaluate else {}
     paths, names, rows = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet_names(), []
-    from keraskit.runs.pictures import predictions
+    from keraskit.runs.pictures import predictions, show, write
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
 
@@ -112,7 +112,8 @@ def classify(
         if explain:
             shown = [(row.path.name, network.read(row.path)[0]) for row in found if row.best]
             explanations.write(network, shown[:EXPLAINED], names, explain)
-    asked.tell(rows, names, truth)
+    show(rows, names, truth, asked.top)
+    write(rows, asked.json, asked.csv, asked.sheet, asked.top)
 
 
 def new(name: str, *, folder: Path = Path()) -> None:

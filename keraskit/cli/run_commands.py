@@ -1,10 +1,9 @@
 """Commands on runs: resume, predict, compare, list, verify, explain, export, demo."""
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -46,13 +45,6 @@ class Asked:
     """A PNG with the first pictures and their predictions; with --evaluate, the most confident mistakes."""
     evaluate: Switch = False
     """Measure accuracy. Pictures are then in a folder per class, or have names like cat.0.jpg."""
-
-    def tell(self, rows: list[Any], classes: Sequence[str], truth: Mapping[Path, str]) -> None:
-        """Print predictions or their accuracy, and write the files."""
-        from keraskit.runs import pictures
-
-        pictures.show(rows, classes, truth, self.top)
-        pictures.write(rows, self.json, self.csv, self.sheet, self.top)
 
 
 def predict(
@@ -99,11 +91,13 @@ def predict(
     classes = folder.read_manifest("classes")["classes"]
     truth = Labels(classes, "this run").of_pictures(pictures) if asked.evaluate else {}
     paths = list(truth) or find(pictures)
-    from keraskit.runs.pictures import say_trained_on
+    from keraskit.runs.pictures import say_trained_on, show, write
     from keraskit.tools.predict import predict
 
-    rows = predict(folder.path, paths, max(asked.top, 5), asked.batch_size, recipe, invert=invert, prepare=prepare)
-    asked.tell(list(rows), classes, truth)
+    how = {"invert": invert, "prepare": prepare}
+    found = list(predict(folder.path, paths, max(asked.top, 5), asked.batch_size, recipe, **how))
+    show(found, classes, truth, asked.top)
+    write(found, asked.json, asked.csv, asked.sheet, asked.top)
     say_trained_on(folder, list(truth))
 
 
