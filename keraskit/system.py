@@ -24,15 +24,14 @@ def cores() -> int:
 
 
 def available_memory() -> int | None:
-    """Return the available bytes of memory, of the machine or a smaller container; None if unknown."""
+    """Return the available bytes of memory, at most those that a container may use; None if unknown."""
     free = None
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
-    with suppress(OSError, ValueError):  # no limit, or no control groups
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        free = limit - used if free is None else min(free, limit - used)
+    with suppress(OSError, ValueError):  # no limit, or no control groups; what is used includes the cache of files
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        free = limit if free is None else min(free, limit)
     return free
 
 
