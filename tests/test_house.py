@@ -27,9 +27,9 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together, which only fall; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_930,
+    ("cli", ""): 1_857,
     ("training", "distributed"): 2_423,
-    ("runs", "tools", "models"): 3_025,
+    ("runs", "tools", "models"): 2_992,
     ("datasets", "augment"): 2_575,
 }
 
