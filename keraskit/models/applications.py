@@ -94,10 +94,7 @@ def holding(model: keras.Model, layer: keras.Layer) -> str | None:
 
 
 def load_file(model: keras.Model, path: Path) -> None:
-    """Load weights from a file: Keras's published .h5, with or without the head, .weights.h5, or .keras.
-
-    Raises UserError, with Keras's reason, if the file cannot be read or does not fit.
-    """
+    """Load Keras's published .h5, with or without head, .weights.h5 or .keras. Raises UserError if it does not fit."""
     try:
         weights.check(path)
         how = {}

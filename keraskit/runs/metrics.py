@@ -12,6 +12,7 @@ SURE = 0.05  # p-value from which a difference may be chance
 FAR = 100  # times the squared error of predicting the training mean, or 0, as an untrained model does
 Values = tuple[str, np.ndarray, np.ndarray]
 Rows = Sequence[dict[str, float]]  # of a history
+Scores = Mapping[int, float]  # by seed
 
 
 def flat(logs: Mapping[str, Any] | None) -> dict[str, float]:
@@ -171,9 +172,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]
     return float(apart.mean()), float(middle - half), float(middle + half)
 
 
-def over_seeds(
-    one: Mapping[int, float], other: Mapping[int, float], finest: float
-) -> tuple[float, float, float, float, str]:
+def over_seeds(one: Scores, other: Scores, finest: float) -> tuple[float, float, float, float, str]:
     """Difference of mean accuracies over seeds, its 95 % interval, p-value and name of the test.
 
     Equal sets of seeds are paired. `finest`, the resolution of an accuracy, replaces a standard deviation of 0.

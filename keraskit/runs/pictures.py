@@ -133,10 +133,7 @@ def show(rows: Sequence[Prediction], classes: Sequence[str], truth: Mapping[Path
 
 
 def report(rows: Sequence[Prediction], classes: int) -> None:
-    """Print accuracy, confused classes and the most confident mistakes of one model.
-
-    Raises UserError if no picture could be read.
-    """
+    """Print accuracy, confusions and the worst mistakes of a model. Raises UserError if no picture could be read."""
     read, wrong = [row for row in rows if row.best], mistakes(rows)
     unread = listed({printable(row.path): printable(row.error) for row in rows if row.error})
     if not read:

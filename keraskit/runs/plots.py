@@ -2,7 +2,6 @@
 
 import io
 import logging
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text as Words
 
 from keraskit.errors import printable, shortened
 from keraskit.files import atomic
@@ -88,12 +88,9 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
 
 
 def _wrapped(text: str, most: int) -> str:
-    """Wrap between words, shorten words of more than `most` characters, and escape TeX and control characters."""
-    lines: list[str] = []
-    for line in text.split("\n"):
-        filled = "".join(each + "\0" * (cell_len(each) - 1) for each in printable(line))  # Chinese takes two cells
-        lines += textwrap.wrap(filled, most, break_long_words=False)
-    return "\n".join(shortened(line.replace("\0", ""), most) for line in lines[:8]).replace("$", r"\$")
+    """Wrap between words, cut words of more than `most` cells, and escape TeX and control characters."""
+    lines = Words("\n".join(map(printable, text.split("\n")))).wrap(Console(), most, overflow="ellipsis")
+    return "\n".join(line.plain.rstrip() for line in lines[:8]).replace("$", r"\$")
 
 
 def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
