@@ -96,11 +96,11 @@ def classify(
     """
     if (model == "all" or "," in model) and (explain or weights not in ("imagenet", "none")):
         raise UserError("--explain and a file of --weights take one network.", "Name it with --model.")
+    from keraskit.datasets.images.layout import imagenet_labels
     from keraskit.datasets.images.sources import SHIPPED, find
-    from keraskit.datasets.images.truth import imagenet_labels, imagenet_names
 
     truth = imagenet_labels().of_pictures(photos) if asked.evaluate else {}
-    paths, names, rows = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet_names(), []
+    paths, names, rows = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet_labels().names, []
     from keraskit.runs.pictures import predictions, show, write
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations

@@ -63,8 +63,8 @@ def predict(
         prepare: For a run on MNIST or the like, auto converts a photograph of a digit to such a picture: paper removed,
             ink scaled to 20x20 pixels and centred; other pictures are unchanged. no leaves all unchanged.
     """
+    from keraskit.datasets.images.layout import Labels
     from keraskit.datasets.images.sources import find
-    from keraskit.datasets.images.truth import Labels
 
     folder = newest(run, unfinished=True)
     facts = folder.read_manifest("config.epochs", "status")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keraskit import system
-from keraskit.datasets.images.truth import imagenet
+from keraskit.datasets.images.layout import imagenet
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.models import weights
 

@@ -11,7 +11,7 @@ from conftest import command, shared
 from keraskit.recipes import classify as recipe
 from PIL import Image
 
-from keraskit.datasets.images import decode, truth
+from keraskit.datasets.images import decode, layout
 from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.tools.classify import network
@@ -58,12 +58,12 @@ def test_each_of_the_seven_is_asked_as_keras_asks_it(name, builder, photographs,
 
 
 def test_class_names_are_decoded_as_keras_decodes_them():
-    as_keras_writes_it = json.dumps({str(i): list(pair) for i, pair in enumerate(truth.imagenet())})
+    as_keras_writes_it = json.dumps({str(i): list(pair) for i, pair in enumerate(layout.imagenet())})
     assert hashlib.md5(as_keras_writes_it.encode()).hexdigest() == "c2c37ea517e94d9795004a39431a14cb"
     rows = np.random.default_rng(0).dirichlet(np.ones(1000), 2)
     for row, decoded in zip(rows, applications.decode_predictions(rows, top=3), strict=True):
         order = row.argsort()[-3:][::-1]  # Keras's own line
-        assert decoded == [(*truth.imagenet()[k], row[k]) for k in order]
+        assert decoded == [(*layout.imagenet()[k], row[k]) for k in order]
 
 
 def test_real_photographs_are_right_in_the_recipe_counted_in_folders_and_explained(capsys, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from keraskit.datasets.digits import load_mnist
-from keraskit.datasets.images.truth import Labels, imagenet, imagenet_labels, imagenet_names
+from keraskit.datasets.images.layout import Labels, imagenet, imagenet_labels
 from keraskit.errors import UserError
 from keraskit.runs import metrics, pictures
 from keraskit.runs.pictures import Prediction
@@ -28,7 +28,7 @@ def tree(root, *names):
 
 
 def test_every_class_of_imagenet_by_every_name():
-    labels, printed = imagenet_labels(), imagenet_names()
+    labels = imagenet_labels()
 
     def index_of(word):
         return labels.find([word])[word]
@@ -42,7 +42,7 @@ def test_every_class_of_imagenet_by_every_name():
             assert {index_of(form) for form in plain[:4]} == {k}, name
         if name not in (*TWICE, *BY_CASE):
             assert {index_of(form) for form in (*plain, name.upper(), name.title())} == {k}, name
-        assert index_of(printed[k]) == k  # what the tool itself prints
+        assert index_of(labels.names[k]) == k  # what the tool itself prints
 
 
 def test_a_name_of_none_or_of_two_classes():
@@ -101,8 +101,8 @@ def test_what_is_no_class_is_one_line(tmp_path):
         with pytest.raises(UserError, match=re.escape(message)):
             Labels(["cat", "dog"], "this run").of_pictures([tmp_path / str(i)])
     good = tree(tmp_path / "good", "cat/a.jpg")
-    for other in ("empty", "nowhere", "good/cat/a.jpg"):
-        with pytest.raises(UserError, match=f"{other} is no folder that holds pictures"):
+    for other, said in (("empty", "holds"), ("nowhere", "is no folder that holds"), ("good/cat/a.jpg", "is no folder")):
+        with pytest.raises(UserError, match=f"{other} {said}"):
             Labels(["cat", "dog"], "this run").of_pictures([good, tmp_path / other])
     with pytest.raises(UserError, match="No folder is named"):
         imagenet_labels().of_pictures([])

@@ -1,4 +1,4 @@
-"""Sort images by name into classes and splits: by folders, as in the tutorial, or at random."""
+"""Sort images by name into classes and splits: by folders, as in the tutorial, or at random; look up given classes."""
 
 import functools
 import re
@@ -6,20 +6,23 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
+from keraskit import system
 from keraskit.datasets import splitting
-from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, listed
+from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, find, listed
 from keraskit.datasets.splitting import MOST_CLASSES, SPLITS
-from keraskit.errors import UserError
+from keraskit.errors import UserError, did_you_mean
 
 SHARES = (70, 15, 15)  # percent to train, validate and test
 KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
 FOLDERS = {"train": "train training", "validation": "validation valid val", "test": "test testing test1"}
 SEPARATORS = " ._-()[]"
 Labelled = list[tuple[str, int]]
-Path = tuple[str, ...]  # the parts of a name
+Parts = tuple[str, ...]  # the parts of a name
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,10 @@ def arrange(
         problem = f"{where} has {len(classes):,} classes of pictures; from two to {MOST_CLASSES:,} are possible"
         problem += f". Left out: {listed(skipped)}" * bool(skipped)
         raise UserError(f"{problem}.", advice)
-    below = {(rest[0], rest[1]) for _, rest in places.values() if len(rest) > 2}
+    below = {rest[:2] for _, rest in places.values() if len(rest) > 2}
     if any(split_of(one) and one != two and (two, kind) in below for one, kind in below for two in classes):
         raise UserError(f"{where}: {', '.join(classes)} look like splits.", "Call these train, validation and test.")
-    inner = {rest[1] for _, rest in places.values() if len(rest) > 2 and not root[1]}
-    if len({*map(split_of, inner)} - {""}) > 1:
+    if not root[1] and len({split_of(kind) for _, kind in below} - {""}) > 1:
         raise UserError(f"{where}: the splits lie within the classes.", "Let each split hold its classes: train/cat.")
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
@@ -102,8 +104,8 @@ def arrange(
 
 
 def by_class(
-    names: Iterable[str], where: object, skipped: Mapping[str, str], root: Path = (), depth: int = 0
-) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Path]]]:
+    names: Iterable[str], where: object, skipped: Mapping[str, str], root: Parts = (), depth: int = 0
+) -> tuple[tuple[str, ...], Labelled, dict[str, tuple[str, Parts]]]:
     """Sort images into classes, by the name of their folder or the start of their own name: cat/1.jpg, cat.0.jpg.
 
     `root` is the folder that contains the class folders or, with a `depth`, those of the splits. Returns the classes;
@@ -119,8 +121,7 @@ def by_class(
     others = [_place(name, root, depth)[1] for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)]
     lost = {class_of(rest) for rest in others if len(rest) > 1} - {*classes}
     if lost and any(len(rest) > 1 for _, rest in places.values()):
-        problem = f"{where}: the folder {min(lost)} has no picture that can be read"
-        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
+        raise UserError(f"{where}: the folder {min(lost)} has no picture that can be read.", "Make them JPEG or PNG.")
     pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
     return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
 
@@ -130,7 +131,7 @@ def labels_of(pairs: Labelled) -> np.ndarray:
     return np.array([label for _, label in pairs], np.int64)
 
 
-def class_of(rest: Path) -> str:
+def class_of(rest: Parts) -> str:
     """Return the class: the folder's name, or `cat` for `cat.0.jpg`; '' if there is none."""
     if len(rest) > 1:
         return unicodedata.normalize("NFC", rest[0])  # composed ê; macOS writes it decomposed
@@ -138,7 +139,7 @@ def class_of(rest: Path) -> str:
     return match[1] if match else ""
 
 
-def group_of(rest: Path) -> str:
+def group_of(rest: Parts) -> str:
     """Return the subfolder, or the file name before its last number or separator: person3 for person3_001.jpg."""
     stem = rest[-1].rpartition(".")[0].rstrip(SEPARATORS)
     match = re.match(r"(.*?)(\d+|[\W_]+)[^\W\d_]*$", stem)
@@ -169,7 +170,7 @@ def split_of(folder: str) -> str:
     return next((split for split, names in FOLDERS.items() if plain in names.split()), "")
 
 
-def _place(name: str, root: Path, depth: int) -> tuple[str, Path]:
+def _place(name: str, root: Parts, depth: int) -> tuple[str, Parts]:
     """Return a file's split ("train" without split folders) and the rest of its path; ("", ()) outside the layout."""
     path = tuple(name.split("/"))
     rest = path[len(root) :]
@@ -177,9 +178,9 @@ def _place(name: str, root: Path, depth: int) -> tuple[str, Path]:
     return (which, rest[depth:]) if which and path[: len(root)] == root else ("", ())
 
 
-def _root(paths: Sequence[Path]) -> tuple[Path, int]:
+def _root(paths: Sequence[Parts]) -> tuple[Parts, int]:
     """Return the topmost folder of several splits and their depth, 2 for test/test/cat; else that of classes, and 0."""
-    found = defaultdict[Path, set[str]](set)
+    found = defaultdict[Parts, set[str]](set)
     for path in paths:
         for depth, folder in enumerate(path[:-1]):
             if split := split_of(folder):
@@ -189,10 +190,88 @@ def _root(paths: Sequence[Path]) -> tuple[Path, int]:
     if len(nearest) == 1:
         inside = [path[len(nearest[0]) :] for path in paths if path[: len(nearest[0])] == nearest[0]]
         return nearest[0], 1 + all(rest[0] == rest[1] for rest in inside if len(rest) > 1 and split_of(rest[0]))
-    root: Path = ()
+    root: Parts = ()
     while True:
         rests = [path[len(root) :] for path in paths if path[: len(root)] == root]
         tops = Counter(rest[0] for rest in rests if len(rest) > 1)
         if len(tops) != 1 or sum(len(rest) == 1 and class_of(rest) != "" for rest in rests) > tops.total():
             return root, 0  # a single folder around all others is no class
         root = (*root, *tops)
+
+
+class Labels:
+    """Look up classes of `owner` by name, such as Great-White Shark, by WordNet id, n01440764_tench, or by index."""
+
+    def __init__(self, names: Sequence[str], owner: str, wordnet: Sequence[str] = ()) -> None:
+        self.names, self.owner = list(names), owner
+        plain = [_plain(name) for name in names]
+        exact, by_id = ({each: k for k, each in enumerate(several)} for several in (names, wordnet))
+        alone = {name: k for k, name in enumerate(plain) if plain.count(name) == 1}
+        numbered = any(name.isdecimal() for name in names)  # as in folders 3, 7 and 10, which are no indices
+        by_index = {} if numbered else {str(k): k for k in range(len(names))}
+        self._ways = (
+            lambda word: exact.get(word, alone.get(_plain(word))),
+            lambda word: by_id.get("".join(re.findall(r"(?<![a-z0-9])n\d{8}(?!\d)", word.casefold()))),
+            by_index.get,
+        )
+
+    def find(self, words: Iterable[str]) -> dict[str, int]:
+        """Return the class of each word. Raises UserError for unknown words, or a mix of names, ids and indices."""
+        words = list(dict.fromkeys(words))
+        found = [{word: k for word in words if (k := way(word)) is not None} for way in self._ways]
+        best = max(found, key=len)
+        if unknown := [word for word in words if word not in best]:
+            few = ", ".join(self.names[:12]) + " ..." * (len(self.names) > 12)
+            advice = f"{did_you_mean(unknown[0], self.names)} Its classes are {few}."
+            mixed = f" as {next(iter(best))!r} does" if any(unknown[0] in each for each in found) else ""
+            raise UserError(f"{unknown[0]!r} names no class of {self.owner}{mixed}.", advice)
+        return best
+
+    def of_pictures(self, folders: Sequence[str | Path]) -> dict[Path, str]:
+        """Return every image below the folders with its class, from the subfolder or the start of the file name.
+
+        Raises UserError if a name is not a class, or if a folder has no images.
+        """
+        truth, advice = dict[Path, str](), "--evaluate needs pictures whose class is known: a subfolder per class."
+        for root in map(system.expanded, folders):
+            if not root.is_dir():
+                raise UserError(f"{root} is no folder that holds pictures.", advice)
+            words = {path: self._word(path.relative_to(root)) for path in find([root])}
+            classes = self.find(words.values())
+            truth |= {path: self.names[classes[word]] for path, word in words.items()}
+        if not truth:
+            raise UserError("No folder is named.", advice)
+        return truth
+
+    def _word(self, path: Path) -> str:
+        """Return the class in a path: cat/1.jpg, n01440764_tench.JPEG, cat.0.jpg, lion (2).png; no bare number."""
+        word = re.sub(r"[ ._-]+\(?[0-9]+\)?$", "", path.stem)
+        alone = len(path.parts) == 1 and (word in self.names or not word.isdecimal())
+        return word if alone else path.parts[0]
+
+
+def _plain(word: str) -> str:
+    """Return the word in lower case, with runs of spaces, hyphens and underscores as one underscore."""
+    return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFKC", word).casefold()).strip("_")
+
+
+@functools.cache
+def imagenet() -> tuple[tuple[str, str], ...]:
+    """Return (WordNet id, name) of ImageNet's 1,000 classes in Keras's order, such as ("n01440764", "tench").
+
+    The file in the package equals Keras's imagenet_class_index.json. It is made from timm 1.0.31 (Apache-2.0; its
+    licence is in the same folder): the list of synsets, each with its first lemma in WordNet.
+    """
+    text = files("keraskit.datasets.images").joinpath("imagenet_classes.txt").read_text("utf-8")
+    return tuple((line.split()[0], line.split()[1]) for line in text.splitlines())
+
+
+@functools.cache
+def imagenet_labels() -> Labels:
+    """Return the classes by name, WordNet id or both: tench, n01440764, n01440764_tench, tench (n01440764).
+
+    Two pairs of classes share a name, so their WordNet ids are part of it.
+    """
+    plain = [name for _, name in imagenet()]
+    names = [f"{name} ({wordnet})" if plain.count(name) > 1 else name for wordnet, name in imagenet()]
+    return Labels(names, "ImageNet", [wordnet for wordnet, _ in imagenet()])
