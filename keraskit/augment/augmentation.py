@@ -1,7 +1,8 @@
-"""Augmentation: ImageDataGenerator's arguments and methods. TensorFlow is imported on use."""
+"""Augmentation: ImageDataGenerator's arguments and methods. NumPy and TensorFlow are imported on use."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -11,14 +12,16 @@ from cyclopts import Parameter
 from pydantic import AfterValidator, BeforeValidator
 
 from keraskit.augment import transform
+from keraskit.errors import UserError
+from keraskit.start import tf
 from keraskit.typed import Typed
 
 if TYPE_CHECKING:
     import numpy as np
-    import tensorflow as tf
 
+EPSILON = 1e-6  # ImageDataGenerator's, added to deviations
+CHUNK = 256  # images per matrix product: sums of 256 products of bytes are exact in float32's 24 bits
 Shift = Annotated[float, Interval(ge=0, le=1e300)]
-Degrees = Annotated[float, Interval(ge=0, le=360)]
 Level = Annotated[float, Interval(ge=0, le=255)]
 
 
@@ -36,7 +39,7 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     of ImageDataGenerator: flips, zoom, shear, shift, rotation. Channel shift and brightness follow.
     """
 
-    rotation_range: Degrees = 0.0
+    rotation_range: Annotated[float, Interval(ge=0, le=360)] = 0.0
     """Degrees: turn by an angle from minus this to this, about the picture's centre."""
     width_shift_range: Shift = 0.0
     """Move sideways by at most this share of the width, or this many pixels if it is 1 or more."""
@@ -78,7 +81,7 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     """Subtract the training split's mean, and decorrelate pixels with its covariance, in place of dividing."""
     zca_epsilon: Annotated[float, Interval(gt=0)] = 1e-6
     """Added to each variance before whitening divides by its root."""
-    statistics: ClassVar[Any] = None
+    statistics: ClassVar[dict[str, np.ndarray] | None] = None
     """What `fit` has measured."""
 
     @property
@@ -100,20 +103,62 @@ class Augmentation(Typed, use_attribute_docstrings=True):
     @property
     def standardizes(self) -> bool:
         """Whether `standardize` changes values."""
-        samplewise = self.samplewise_center or self.samplewise_std_normalization
-        return bool(samplewise or self.rescale or self.needs_fit)
+        return bool(self.samplewise_center or self.samplewise_std_normalization or self.rescale or self.needs_fit)
 
     def fit(self, images: np.ndarray | tf.data.Dataset | Iterable[Any]) -> Augmentation:
-        """Return a copy fitted to images of shape (n, height, width, channels): mean, deviation and whitening matrix.
+        """Return a copy fitted to images of shape (n, height, width, channels).
 
-        `images` may be an iterable of batches. Raises UserError if the whitening matrix would not fit into memory.
+        `images` may be an iterable of batches. The copy's `statistics` are "mean" and, as needed, "std", per channel,
+        and "zca", the whitening matrix of flattened images, float32. Raises UserError if it does not fit into memory.
         """
-        from keraskit.augment.statistics import measure
+        import numpy as np
 
-        return self.with_statistics(measure(self, images))
+        from keraskit.datasets.array_files import check_memory
 
-    def with_statistics(self, statistics: Any) -> Augmentation:
-        """Return a copy with the given `Statistics` of a training split."""
+        count, total, squares, gram, shape = 0, np.zeros(()), np.zeros(()), None, ()
+        for batch in [images] if hasattr(images, "shape") else images:
+            array = np.asarray(batch)
+            transform.check_batch(array.shape)
+            shape = (*array.shape[1:], 1)[:3]
+            flat = array.reshape(len(array), math.prod(array.shape[1:]))
+            count, total = count + len(flat), total + flat.sum(axis=0, dtype=np.float64)
+            for part in np.split(flat, range(CHUNK, len(flat), CHUNK)):
+                if self.zca_whitening:
+                    exact: Any = part.astype(np.float32 if part.dtype == np.uint8 else np.float64)
+                    if gram is None:
+                        check_memory(8 * flat.shape[1] ** 2, f"Whitening pictures of {flat.shape[1]:,} values takes")
+                        gram = np.zeros((flat.shape[1],) * 2)
+                    gram += exact.T @ exact
+                else:
+                    squares = squares + np.square(part, dtype=np.float64).sum(axis=0)
+        if not count:
+            raise UserError("There are no pictures to measure statistics on.")
+        scale = self.rescale or 1.0
+        mean_of_pixel = total / count * scale
+        mean = mean_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True)
+        found = {"mean": mean.astype(np.float32)}
+        if gram is not None:
+            m = np.broadcast_to(mean, shape).reshape(-1)
+            outer = np.outer(m, mean_of_pixel)
+            # The symmetric matrix that turns the covariance into the identity.
+            values, vectors = np.linalg.eigh(gram / count * scale**2 - outer - outer.T + np.outer(m, m))
+            zca = (vectors / np.sqrt(np.maximum(values, 0) + self.zca_epsilon)) @ vectors.T
+            found["zca"] = zca.astype(np.float32)
+        elif self.featurewise_std_normalization:  # whitening replaces it
+            square_of_pixel = squares / count * scale**2
+            variance = square_of_pixel.reshape(shape).mean(axis=(0, 1), keepdims=True) - mean**2
+            found["std"] = np.sqrt(np.maximum(variance, 0)).astype(np.float32)
+        return self._with(found)
+
+    def fitted(self, path: Path) -> Augmentation:
+        """Return a copy with the statistics in a run's .npz file. Raises UserError if they are none."""
+        from keraskit.datasets.array_files import read_arrays, reading
+
+        arrays = read_arrays(path, dict.fromkeys(("mean", "std", "zca"), "f"), 2 * path.stat().st_size)  # uncompressed
+        with reading(path):
+            return self._with({"mean": arrays["mean"]} | {name: a.astype("float32") for name, a in arrays.items()})
+
+    def _with(self, statistics: dict[str, np.ndarray]) -> Augmentation:
         copy = self.model_copy()
         vars(copy)["statistics"] = statistics
         return copy
@@ -129,20 +174,105 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         """Transform one image, shape (height, width, channels), at random; float32."""
         return self.transform(x[None], (seed, 0))[0].numpy()
 
-    def standardize(self, images: Any) -> tf.Tensor:
-        """Rescale, centre, normalise and whiten images, as far as set; float32."""
-        from keraskit.augment import statistics
+    def standardize(self, images: Any) -> Any:
+        """Standardise images in ImageDataGenerator's order; float32, same shape; unchanged if nothing is set."""
+        from keras import ops
 
-        return statistics.standardize(self, images)
+        if not self.standardizes:
+            return images
+        images = ops.cast(images, "float32")
+        axes = tuple(range(1, len(images.shape)))
+        if self.rescale:
+            images = images * self.rescale
+        if self.samplewise_center or self.samplewise_std_normalization:
+            images = images - ops.mean(images, axis=axes, keepdims=True)
+        if self.samplewise_std_normalization:
+            images = images / (ops.std(images, axis=axes, keepdims=True) + EPSILON)
+        if not self.needs_fit:
+            return images
+        if not (known := self.statistics):
+            raise UserError("This augmentation needs statistics of the training pictures.", "Call fit(x_train) first.")
+        grey = () if len(images.shape) == 3 else known["mean"].shape  # for images without a channel axis
+        images = images - known["mean"].reshape(grey)
+        if "std" in known:
+            images = images / (known["std"].reshape(grey) + EPSILON)
+        if "zca" in known:
+            flat = ops.reshape(images, (-1, math.prod(images.shape[1:])))
+            images = ops.reshape(ops.matmul(flat, known["zca"]), (-1, *images.shape[1:]))
+        return images
 
-    def flow(self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, **words: Any) -> tf.data.Dataset:
-        """Return batches of transformed, standardised images, reshuffled each epoch; see `augment.flow.flow`."""
-        from keraskit.augment import flow
+    def flow(
+        self, x: np.ndarray, y: np.ndarray | None = None, batch_size: int = 32, shuffle: bool = True, seed: int = 0
+    ) -> tf.data.Dataset:
+        """Return batches of standardised images, with targets if given. Each iteration is the next epoch.
 
-        return flow.flow(self, x, y, batch_size=batch_size, **words)
+        Args:
+            x: images, values from 0 to 255, shape (n, height, width, channels).
+            y: targets, shape (n, ...).
+            batch_size: number of images per batch.
+            shuffle: whether to shuffle each epoch and transform at random, or keep the order, untransformed.
+            seed: seed of order and transforms.
+        """
+        import numpy as np
 
-    def flow_from_directory(self, directory: Path | str, **words: Any) -> tf.data.Dataset:
-        """Like `flow`, for a folder with a subfolder of images per class; see `augment.flow.flow_from_directory`."""
-        from keraskit.augment import flow
+        from keraskit.datasets.preprocessing import Inputs
+        from keraskit.datasets.splits import ShuffledEpochs, Split, prefetched
 
-        return flow.flow_from_directory(self, directory, **words)
+        x, targets = np.asarray(x), np.zeros(len(x)) if y is None else np.asarray(y)
+        if not len(x) or len(targets) != len(x):
+            raise UserError(f"There are {len(x)} pictures and {len(targets)} targets; need as many, above 0.")
+        inputs = Inputs(x.shape[1:3], 3 if x.shape[3:] == (3,) else 1, "pixels", x.shape[1:])
+        split = Split.of(x, targets, inputs=inputs, augmentation=self)
+        if not shuffle:
+            made = split.in_order(batch_size)
+        else:
+            epochs = ShuffledEpochs(split, batch_size, seed)
+            with tf.device("/CPU:0"):
+                epoch = tf.Variable(-1, dtype=tf.int64)
+            next_one = tf.autograph.experimental.do_not_convert(lambda _: epochs.drawn(epoch.assign_add(1)))
+            made = prefetched(tf.data.Dataset.range(1).flat_map(next_one), split.fetch)
+            made = made.apply(tf.data.experimental.assert_cardinality(epochs.steps))
+            made.epoch = epoch  # a reference, since the dataset does not keep it alive
+        return made if y is not None else made.map(lambda images, _: images)
+
+    def flow_from_directory(
+        self,
+        directory: Path | str,
+        *,
+        class_mode: Literal["categorical", "binary", "sparse"] | None = "categorical",
+        target_size: tuple[int, int] = (256, 256),
+        **words: Any,
+    ) -> tf.data.Dataset:
+        """Return batches of the images in a folder with a subfolder per class, in RGB, decoded once as in a run.
+
+        Args:
+            directory: the folder.
+            class_mode: type of labels: "categorical", one-hot; "binary", 0.0 or 1.0; "sparse", integers; None for none.
+            target_size: height and width in pixels.
+            words: as in `flow`.
+
+        The dataset has the attributes `class_indices`, `classes` (the label of each image) and `filenames`.
+        """
+        import numpy as np
+
+        from keraskit.datasets.array_files import check_memory
+        from keraskit.datasets.images import layout, sources
+
+        files = sources.open_files(Path(directory))
+        classes, pairs, _ = layout.by_class(files.names, files.root, files.skipped)
+        names, labels = [name for name, _ in pairs], layout.labels_of(pairs)
+        if not names:
+            raise UserError(f"{files.root} holds no pictures of classes: {sources.listed(files.skipped)}.")
+        if class_mode == "binary" and len(classes) != 2:
+            raise UserError(f"binary is for two classes; there are {len(classes)}.", "Take categorical.")
+        check_memory(len(names) * math.prod(target_size) * 3, f"{files.root} takes")
+        pixels = np.empty((len(names), *target_size, 3), np.uint8)
+        if bad := sources.decode_all(files, names, pixels.__setitem__, target_size)[2]:
+            raise UserError(f"{files.root}: {sources.listed(bad)}.", "Remove what is no picture.")
+        one_hot, binary = np.eye(len(classes), dtype=np.float32)[labels], labels.astype(np.float32)
+        targets = {"categorical": one_hot, "binary": binary, "sparse": labels, None: None}[class_mode]
+        made = self.flow(pixels, targets, **words)
+        print(f"Found {len(names)} images belonging to {len(classes)} classes.")
+        made.class_indices, made.classes = {name: k for k, name in enumerate(classes)}, labels
+        made.filenames = names
+        return made

@@ -11,7 +11,6 @@ import tensorflow as tf
 from pydantic import TypeAdapter
 
 from keraskit.augment import Augmentation
-from keraskit.augment.statistics import Statistics
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MODEL
@@ -65,7 +64,7 @@ def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> 
         inputs = TypeAdapter(Inputs).validate_python(facts["inputs"])
         augmentation = Augmentation(**facts["config"].get("augment") or {})
         if augmentation.needs_fit:  # standardisation is part of preprocessing
-            augmentation = augmentation.with_statistics(Statistics.load(folder.file(STATISTICS)))
+            augmentation = augmentation.fitted(folder.file(STATISTICS))
         opened = OpenedRun(folder, facts, load_model(folder, recipe), inputs, augmentation)
         blank = np.zeros((1, *inputs.size, 3)[: 4 if inputs.channels == 3 else 3], np.uint8)
         (opened.classifier if classifies else opened.model)(inputs.preprocess(blank, augmentation))

@@ -47,7 +47,7 @@ def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
             np.save(path, splits.prints)
     if splits.train.augmentation and splits.train.augmentation.statistics:
         with folder.atomic(STATISTICS) as path:
-            splits.train.augmentation.statistics.save(path)
+            np.savez(path, **splits.train.augmentation.statistics)
 
 
 def write(

@@ -118,7 +118,7 @@ def test_a_page_standardises_by_what_was_measured_and_makes_probabilities_of_log
     facts = {"class_activation": "softmax", "config": {"augment": augment.given()}}
     folder = folder_of(tiny_run, tmp_path / "run", model, UNIT, **facts)
     fitted = augment.fit(np.asarray(UNIT.scaled(arrays["x_train"][:500, ..., None])))
-    fitted.statistics.save(folder / "statistics.npz")
+    np.savez(folder / "statistics.npz", **fitted.statistics)
     pictures = arrays["x_test"][:20]
     known = scipy.special.softmax(model.predict(UNIT.preprocess(pictures, fitted), verbose=0), axis=1)
     assert np.abs(answers(browser, demo.write_demo(folder), pictures) - known).max() < 1e-3

@@ -24,7 +24,6 @@ from pydantic import TypeAdapter
 
 from keraskit import files
 from keraskit.augment import Augmentation
-from keraskit.augment.statistics import Statistics
 from keraskit.datasets import digits
 from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
@@ -40,7 +39,7 @@ from keraskit.training.checkpoint import Checkpoint
 READERS = {  # of each file of a run
     "run.json": [RunFolder.read_manifest],
     "history.csv": [RunFolder.read_history, lambda folder: listing.read(folder.path)],
-    "statistics.npz": [lambda folder: Statistics.load(folder.file("statistics.npz"))],
+    "statistics.npz": [lambda folder: Augmentation().fitted(folder.file("statistics.npz"))],
     "checkpoint.npz": [Checkpoint.of],
     "predictions.npz": [predictions.read, report.write_report],
     "pictures.npz": [report.read_sheets],
@@ -201,7 +200,7 @@ ARRAYS = {  # the arrays that are changed, and who reads them
     "predictions.npz": (["test/labels", "test/predictions/", "test/targets/"], [report.write_report, comparing]),
     "pictures.npz": (["right/captions", "right/title", "right/0"], [report.write_report, explaining]),
     "trained_on.npy": ([""], [lambda run: pictures.say_trained_on(run, [run.path / "curves.png"])]),
-    "statistics.npz": (["mean"], [lambda run: Statistics.load(run.file("statistics.npz"))]),
+    "statistics.npz": (["mean"], [lambda run: Augmentation().fitted(run.file("statistics.npz"))]),
 }
 
 
@@ -228,7 +227,7 @@ def test_any_array_may_be_of_any_type_and_shape(run, monkeypatch, name):
 def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
     """Zeros: 600 MB of them take less than 1 MB in a file."""
     readers = {"predictions.npz": predictions.read, "pictures.npz": report.read_sheets, "checkpoint.npz": Checkpoint.of}
-    readers["statistics.npz"] = lambda run: Statistics.load(run.file("statistics.npz"))
+    readers["statistics.npz"] = lambda run: Augmentation().fitted(run.file("statistics.npz"))
     header = {"descr": "<i8", "fortran_order": False, "shape": (75_000_000,)}
     zeros = zipfile.ZipFile(run.path / "zeros", "w", zipfile.ZIP_DEFLATED)
     with zeros, zeros.open("test/labels.npy", "w") as member:
