@@ -39,7 +39,7 @@ from keraskit import system
 from keraskit.cli import run_commands
 from keraskit.config import RunConfig
 from keraskit.datasets import digits
-from keraskit.datasets.images import drawn_pets, folder, layout
+from keraskit.datasets.images import cats_and_dogs, drawn_pets, layout
 from keraskit.models import graph
 from keraskit.registry import load_recipe
 from keraskit.runs import plots
@@ -149,7 +149,7 @@ def draw_before(limit: int) -> None:
     """Draw the pets that the children will want, once."""
     pets = drawn_pets.DrawnPets()
     for pairs in layout.arrange(pets.names, "drawn pets").splits.values():
-        for name, _ in folder._mixed(pairs, limit) if limit < 100 else ():
+        for name, _ in cats_and_dogs._mixed(pairs, limit) if limit < 100 else ():
             pets.read(name)
 
 

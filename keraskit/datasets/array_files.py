@@ -25,8 +25,8 @@ DAMAGED = "Is it damaged? Make it anew, text and other objects of pandas by .ast
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Read the images of an `.npz` file as uint8, and their labels.
 
-    Returns a dict of x_train and x_test, uint8 of any shape, y_train, y_test and, if the file has it, classes; and the
-    pixels' original scale in words. Raises UserError for other contents.
+    Returns a dict of x_train and x_test, uint8 of any shape, y_train, y_test, integers if they are whole numbers, and,
+    if the file has it, classes; and the pixels' original scale in words. Raises UserError for other contents.
     """
     arrays = read_npz(path)
     x = {name: checked(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
@@ -38,6 +38,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     if shares:
         x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
     arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
+    for name in ("y_train", "y_test"):
+        y = arrays[name].reshape(-1) if arrays[name].shape[1:] == (1,) else arrays[name]
+        arrays[name] = y.astype(int) if y.dtype.kind == "f" and not (y % 1).any() else y
     return arrays, "0 to 1, times 255" if shares else "0 to 255"
 
 
@@ -58,11 +61,10 @@ def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
         raise UserError(f"{which} holds {such}, expected numbers.", "Most become some by .astype(float).")
     bad = ~(abs(array) <= np.finfo(np.float32).max) | np.ma.getmask(given)  # Keras computes with float32
     if bad.any():
-        bad = bad.reshape(len(array), -1)
-        row, column = np.argwhere(bad)[0]
-        count = f"{bad.any(axis=1).sum():,} of {len(array):,} rows"
-        problem = f"{which} holds NaN, infinite or masked values in {count}, the first in row {row}, column {column}"
-        raise UserError(f"{problem}.", "Both count from 0. Repair these, or leave out the rows; 3.4e38 is the most.")
+        rows = np.unique(np.nonzero(bad)[0])
+        problem = f"{which} holds NaN, infinite or masked values in {len(rows):,} of {len(array):,} rows"
+        advice = "Rows count from 0. Repair these, or leave them out; 3.4e38 is the most."
+        raise UserError(f"{problem}, the first in row {rows[0]}.", advice)
     return array
 
 

@@ -72,10 +72,9 @@ def from_arrays(
             raise UserError(f"{problem}.", f"{advice}; caffe for the last.")
     same = (isinstance(y[s], np.ndarray) and np.array_equal(x[s].ravel(), y[s].ravel()) for s in x)
     reconstructs = bool(scale) and all(same)  # as in an autoencoder
-    labels, names = encode(y, name, classes, bool(classes or class_weight))
+    labels, names = _encode(y, name, classes, bool(classes or class_weight))
     if not names and (classes or class_weight):
-        problem = f"{name}: {'classes' if classes else 'class_weight'} is given, and the targets are no class numbers"
-        raise UserError(f"{problem}.", "Leave it out.")
+        raise UserError(f"{name}: {'classes' if classes else 'class_weight'} is given, and targets are no classes.")
     if names:  # text and booleans as integers
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
@@ -153,20 +152,14 @@ def _of_classes(given: Mapping[Any, float], names: Sequence[str], which: str) ->
     return weights
 
 
-def encode(
-    y: Mapping[str, Any], where: str, names: Sequence[str] | None = None, declared: bool = False
+def _encode(
+    y: Mapping[str, Any], where: str, names: Sequence[str] | None, declared: bool
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Encode targets as class indices, if they are integers from 0, text, or one-hot rows.
+    """Encode targets as class indices, if they are integers from 0, text, one-hot rows or, if `declared`, whole floats.
 
-    Args:
-        y: the targets of each split, as `checked` returns them.
-        where: the name of the data, for error messages.
-        names: class names, in the order of the labels (default: the labels, sorted if they are text).
-        declared: whether whole-number floats of shape (n,) or (n, 1) are labels too.
-
-    Returns the class index of each example, int64, by split; and the names of the classes. For other targets, these are
-    None and no names. Raises UserError if only some targets are labels, if there is one class or too many, or if the
-    names do not match.
+    Returns the class index of each example by split, int64, and the names of the classes: `names`, or the labels,
+    sorted if they are text; for other targets None, and no names. Raises UserError if only some targets are labels, if
+    there is one class or too many, or if the names do not match.
     """
     found = {split: flat for split, each in y.items() if (flat := _flat(each, declared)) is not None}
     if not found:

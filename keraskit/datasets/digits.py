@@ -87,9 +87,8 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     if own and not (own / FILE).exists():
         refuse_table(own, "this recipe reads pictures in arrays, and other data belong to a recipe", *OF_A_RECIPE)
         if (own.suffix.lower() == ".zip" or own.is_dir()) and (files := open_files(own).names):
-            problem = f"{own} holds {len(files):,} pictures in files, and this recipe reads arrays"
             advice = f"For any classes: `keraskit run cats_dogs --data-dir {shlex.quote(str(own))}`"
-            raise UserError(f"{problem}.", advice)
+            raise UserError(f"{own} holds {len(files):,} pictures in files, and this recipe reads arrays.", advice)
     if dataset in (None, "mnist"):
         arrays, source = load_mnist(data_dir)
         inputs = Inputs((28, 28), 1, scale, (28, 28, 1))
@@ -98,7 +97,12 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
         train, validation, test = (Split.of(x, y, labels=y, inputs=inputs, shuffled=True) for x, y in pairs)
         splits = Splits(train, validation, test, tuple("0123456789"), source)
     else:
-        arrays, source = _by_keras(dataset) if dataset in BY_KERAS else _from_file(system.expanded(dataset))
+        if dataset in BY_KERAS:
+            arrays, source = _by_keras(dataset)
+        else:
+            arrays, stored = read(path := system.expanded(dataset))
+            source = {"name": path.resolve().name, "path": str(path), "found": "--dataset", "scale": stored}
+        source["reference"] = False
         given, names = (arrays[name] for name in NAMES), arrays.get(CLASSES)
         classes = None if names is None else checked(names, f"{dataset}: classes", text=True).astype(str).tolist()
         splits = from_arrays(*given, classes=classes, scale=scale, name=source["name"])()
@@ -111,15 +115,6 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     return splits
 
 
-def _from_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    arrays, scale = read(path)
-    for name in ("y_train", "y_test"):
-        y = arrays[name].reshape(-1) if arrays[name].shape[1:] == (1,) else arrays[name]
-        arrays[name] = y.astype(int) if y.dtype.kind == "f" and not (y % 1).any() else y
-    found = {"path": str(path), "found": "--dataset", "scale": scale, "reference": False}
-    return arrays, {"name": path.resolve().name, **found}
-
-
 def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import keras
 
@@ -127,7 +122,7 @@ def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with explained(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, "classes": np.array(BY_KERAS[name])}
-    return arrays, {"name": name, "path": "Keras's cache", "found": "downloaded by Keras", "reference": False}
+    return arrays, {"name": name, "path": "Keras's cache", "found": "downloaded by Keras"}
 
 
 def load_mnist(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

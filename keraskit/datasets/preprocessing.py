@@ -67,12 +67,9 @@ class Inputs:
         """Reshape scaled images to the model's input, or to a dict of its inputs."""
         if not isinstance(self.shape, dict):
             return ops.reshape(scaled, (-1, *self.shape))
-        pictures = ops.reshape(scaled, (-1, *self.size, self.channels))
-        return {name: _resized(pictures, shape) for name, shape in self.shape.items()}
-
-
-def _resized(x: Any, shape: Shape) -> Any:
-    """Resize images of shape (n, height, width, channels) and convert their number of channels."""
-    x = ops.image.rgb_to_grayscale(x) if x.shape[-1] == 3 and shape[-1] == 1 else x
-    x = ops.image.resize(x, shape[:2])
-    return ops.concatenate([x] * (shape[-1] // x.shape[-1]), axis=-1)
+        pictures, arranged = ops.reshape(scaled, (-1, *self.size, self.channels)), {}
+        for name, (height, width, channels) in self.shape.items():
+            x = ops.image.rgb_to_grayscale(pictures) if channels < self.channels else pictures
+            x = ops.image.resize(x, (height, width))
+            arranged[name] = ops.concatenate([x] * (channels // x.shape[-1]), axis=-1)
+        return arranged

@@ -9,7 +9,7 @@ from unittest import mock
 import keras
 import tensorflow as tf
 
-from keraskit.datasets import pipeline
+from keraskit.datasets import splits
 from keraskit.models import keras_internals
 
 WHOLE = getattr(*keras_internals.REDUCE_PER_REPLICA)
@@ -41,7 +41,7 @@ def fit_repaired(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
     create = getattr(*keras_internals.DEVICE_DATASET)
     with contextlib.ExitStack() as stack:
         if strategy:
-            untuned = lambda *given: pipeline.untuned(create(*given))  # noqa: E731
+            untuned = lambda *given: splits.untuned(create(*given))  # noqa: E731
             stack.enter_context(mock.patch.object(*keras_internals.DEVICE_DATASET, untuned))
             stack.enter_context(mock.patch.object(*keras_internals.MAYBE_SYMBOLIC_BUILD, lambda *_, **__: None))
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):

@@ -149,7 +149,7 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         missing = "Is a Flatten or a pooling layer missing?" if len(shape) > 2 else ""
         raise UserError(problem, missing or "Targets that are no classes are floats.")
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
-    splits = splits.map(Split.balanced, ["train"]) if settings.class_weight else splits
+    splits = dataclasses.replace(splits, train=splits.train.balanced()) if settings.class_weight else splits
     x, y, *_ = splits.train.in_order(1).element_spec
     if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
         problem = f"{name} and {recipe.name}'s model differ: one has text as input, the other numbers."

@@ -114,7 +114,7 @@ def test_one_hot_rows_are_classes_and_stay_as_they_are():
     for other in others:  # smoothed; several labels; values
         assert from_arrays(X, other, X, other)().classes == ()
         for words in ({"classes": ["a", "b", "c"]}, {"class_weight": {0: 2.0}}):
-            with pytest.raises(UserError, match=f"{next(iter(words))} is given, and the targets are no class numbers"):
+            with pytest.raises(UserError, match=f"{next(iter(words))} is given, and targets are no classes"):
                 from_arrays(X, other, X, other, **words)
 
 
@@ -135,7 +135,7 @@ def test_labels_that_are_text_are_classes_by_their_names(made):
 def test_what_is_no_finite_number_is_named_by_array_row_and_count(split, bad, which):
     array = X.astype(float) + 0.3
     array[[7, 7, 9], [1, 0, 1]] = bad
-    said = "holds NaN, infinite or masked values in {} of 24 rows, the first in row {}, column 0"
+    said = "holds NaN, infinite or masked values in {} of 24 rows, the first in row {}"
     with pytest.raises(UserError, match=f"^mine: {which}_{split} {said.format(2, 7)}"):
         from_arrays(**in_each(X, X) | {f"{which}_{split}": array}, name="mine")
     with pytest.raises(UserError, match=rf"x_test\['a'\] {said.format(1, 5)}"):
@@ -215,7 +215,7 @@ def test_targets_that_are_the_inputs_are_scaled_and_augmented_with_them(shape):
     other = from_arrays(x, x[::-1], x, x[::-1], scale="unit")()  # masks, or pictures to be mended
     assert np.array_equal(other.test.take(np.arange(12))[1], x[::-1])
     assert other.augmented(Augmentation(featurewise_center=True)).train.augmentation.statistics
-    with pytest.raises(UserError, match="The targets are pictures too, which random transforms would not move"):
+    with pytest.raises(UserError, match="Random transforms would not move targets that are pictures"):
         other.augmented(Augmentation(rotation_range=30))
 
 

@@ -9,17 +9,28 @@ Args:
     crop: Crop the centre of each picture in the model's shape, instead of squeezing the whole picture into it.
 """
 
+import dataclasses
+import hashlib
+import math
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from keraskit import system
+from keraskit.datasets import splitting
 from keraskit.datasets.array_files import explained
 from keraskit.datasets.images import drawn_pets
-from keraskit.datasets.images.folder import Pictures
-from keraskit.datasets.images.layout import arrange
-from keraskit.datasets.images.sources import open_files
-from keraskit.datasets.preprocessing import Scale
+from keraskit.datasets.images.layout import Labelled, Layout, arrange, labels_of
+from keraskit.datasets.images.sources import HIDDEN, decode_all, listed, open_files
+from keraskit.datasets.preprocessing import Inputs, Scale
+from keraskit.datasets.splits import Split, Splits, gathered, tensors
+from keraskit.datasets.splitting import SPLITS
+from keraskit.errors import UserError
+from keraskit.start import tf
 from keraskit.typed import Count
 
 ARCHIVE = "kagglecatsanddogs_5340.zip"
@@ -28,6 +39,90 @@ BYTES = 824_887_076
 SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
 OF_THE_DOCUMENT = 2_000  # photographs of each class: 1,000 to train, 500 to validate, 500 to test
 MEASURED = 1_752  # training photographs with which the recipes' metrics were measured
+MOST_BAD = 0.05  # fraction of all images; more point to another problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Images in `files`, a folder or an archive, with known names, classes and splits; `load` decodes them.
+
+    `source` is their entry in the manifest, which `load` completes. Each split has at most `limit` examples. With
+    `crop`, images are cropped to the model's shape.
+    """
+
+    files: Any
+    layout: Layout
+    scale: Scale
+    source: dict[str, Any]
+    limit: int | None = None
+    crop: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+        return self.layout.classes
+
+    def load(self, shape: tuple[int, ...]) -> Splits:
+        """Decode every image once, in the shape of the model's input, given without the batch axis.
+
+        Unusable images are left out, and so are training images that are exact copies of validation or test images;
+        `source` records both. Raises UserError if more than 5 % are unusable.
+        """
+        if len(shape) != 3 or shape[-1] != 3 or None in shape:
+            raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
+        pairs = [_mixed(self.layout.splits[split], self.limit) for split in SPLITS]
+        names, labels = [name for each in pairs for name, _ in each], np.concatenate([*map(labels_of, pairs)])
+        files, where, whole = self.files, self.files.root, (len(names), *shape)
+        with tempfile.TemporaryFile() as file, tf.device("/CPU:0"):
+            number, size = file.fileno(), math.prod(shape)
+            decoded = f"Decoded, the pictures take {math.prod(whole) / 1e9:.1f} GB in {tempfile.gettempdir()}"
+            with explained(decoded, "For a folder with more room set TMPDIR."):
+                os.posix_fallocate(number, 0, math.prod(whole))
+            found = decode_all(files, names, lambda i, x: os.pwrite(number, x.tobytes(), i * size), shape, self.crop)
+            # This tensor maps the file: the system keeps as much of it in memory as there is room for.
+            pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=f"/dev/fd/{number}")
+        digests, bits, bad, squeezed = found
+        stored = pictures, tensors(labels)
+        left = f"{len(bad):,} of {len(names):,} pictures that cannot be used: {listed(bad)}"
+        if len(bad) > MOST_BAD * len(names):
+            advice = f"Up to {MOST_BAD:.0%} are left out; save these as JPEG or PNG, or remove them."
+            raise UserError(f"{where} has {left}.", advice)
+        prints = np.array([int(digest[:16] or "0", 16) for digest in digests], np.uint64)
+        parts = np.split(np.arange(len(names)), np.cumsum([*map(len, pairs)])[:-1])
+        rows = {split: part[[names[i] not in bad for i in part]] for split, part in zip(SPLITS, parts, strict=True)}
+        tested = np.isin(prints[rows["train"]], prints[np.concatenate([rows["validation"], rows["test"]])])
+        rows["train"] = rows["train"][~tested]
+        dropped = f"left out of training: {tested.sum():,} exact copies of examples in validation or test"
+        notes = [dropped] * bool(tested.any()) + splitting.copies({split: prints[each] for split, each in rows.items()})
+        present = {split: labels[each] for split, each in rows.items()}
+        notes += [] if self.limit else splitting.check_classes(present, self.classes, "; ".join([str(where), *notes]))
+        notes.append(f"split: {self.layout.how}")
+        notes += [f"left out {left}"] if bad else []
+        notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits < 16 else []
+        if not (self.crop or self.layout.document) and len(squeezed) >= MOST_BAD * len(names):
+            few, shaped = f"{len(squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
+            notes.append(f"squeezed to {shaped}: {few}, such as {squeezed[0]}; --crop takes their centre instead")
+        skipped = {name: why for name, why in self.layout.skipped.items() if why != HIDDEN}
+        notes += [f"left out: {listed(skipped)}"] if skipped else []
+        lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, digests, strict=True)))
+        source = self.source | {
+            "sha256": hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),
+            "left_out": bad,
+            "split": self.layout.how,
+            "split_seed": splitting.SEED,
+            "notes": notes,
+            "counts": {split: len(each) for split, each in rows.items()},
+        }
+        inputs = Inputs((shape[0], shape[1]), 3, self.scale, shape, bits, self.crop)
+        every = Split(len(names), lambda indices: gathered(stored, indices), labels, inputs, names=names)
+        train, validation, test = map(every.subset, rows.values())
+        return Splits(train, validation, test, self.classes, source, prints[rows["train"]])
+
+
+def _mixed(pairs: Labelled, limit: int | None) -> Labelled:
+    """Shuffle pairs in a fixed order; with a limit, take the first ones, each class in proportion."""
+    chosen = splitting.order(len(pairs), labels_of(pairs) if limit else None)
+    return [pairs[i] for i in chosen[:limit]]
 
 
 def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:

@@ -5,8 +5,6 @@ This module imports only Pillow and NumPy, since every export contains a copy of
 
 import io
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,29 +31,19 @@ def contents(path: Path) -> bytes:
 def read(data: bytes, bits: int = 16) -> Image.Image:
     """Decode the first frame, upright, in mode RGB or L, with transparent parts on white.
 
-    `bits` is the number of bits that the grey 16-bit images of a data set use. Raises BadPicture if the file is empty,
-    damaged, of another format, or too large.
+    `bits` is the number of bits that the grey 16-bit images of a data set use; `info["highest"]` of the result is the
+    highest value of such an image, 0 of others. Raises BadPicture if the file is empty, damaged, of another format, or
+    too large.
     """
-    with _opened(data) as image:
-        image.load()
-        return _plain(ImageOps.exif_transpose(image), bits)
-
-
-def highest(data: bytes) -> int:
-    """Return the highest value of a grey image with 16 bits, 0 for others. Raises BadPicture as `read` does."""
-    with _opened(data) as image:
-        return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
-
-
-@contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Open an image without decoding it. Any error becomes BadPicture."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE or not min(image.size):
             most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
             raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
-        yield image
+        image.load()
+        plain = _plain(ImageOps.exif_transpose(image), bits)
+        plain.info["highest"] = int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+        return plain
     except (BadPicture, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:

@@ -1,17 +1,24 @@
-"""Sources of images, a folder or a zip archive: list their names and read their bytes. Archives are not unpacked."""
+"""Sources of images, a folder or a zip archive: list their names, read and decode them. Archives are not unpacked."""
 
 import glob
+import hashlib
 import os
 import warnings
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from keraskit import system
 from keraskit.datasets.array_files import explained
-from keraskit.datasets.images.decode import MOST_BYTES, contents
+from keraskit.datasets.images import decode
 from keraskit.errors import UserError
 
 ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic .heif .avif".split())  # noqa: SIM905
@@ -21,6 +28,7 @@ RUN = "run.json"  # marks a run folder, which is never data
 NO_DATA = ("/.", "/lost+found", "/System Volume Information")  # whose folders need not be readable
 HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
+DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras and scanners, stored in 16 bits
 
 
 class Folder:
@@ -51,7 +59,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file. Raises OSError, also if it is not a regular file."""
-        return contents(self.root / name)
+        return decode.contents(self.root / name)
 
 
 class Archive:
@@ -72,8 +80,8 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
         member = self._members[name]
-        if member.file_size > MOST_BYTES:
-            raise OSError(f"it has {member.file_size:,} bytes; {MOST_BYTES:,} are allowed")
+        if member.file_size > decode.MOST_BYTES:
+            raise OSError(f"it has {member.file_size:,} bytes; {decode.MOST_BYTES:,} are allowed")
         try:
             return self._zip.read(member)
         except Exception as error:  # zipfile may raise anything for a damaged file
@@ -109,6 +117,41 @@ def find(words: Sequence[str | Path]) -> list[Path]:
             raise UserError(f"{problem}.", "Name a picture, a folder, or a pattern such as '*.jpg'.")
         found |= dict.fromkeys(below)
     return list(found)
+
+
+def decode_all(
+    files: Any, names: list[str], store: Callable[[int, np.ndarray], Any], shape: tuple[int, ...], crop: bool = False
+) -> tuple[list[str], int, dict[str, str], list[str]]:
+    """Decode each image once and `store` it by its number; decode 16-bit images again if all of them use fewer bits.
+
+    Returns each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images.
+    """
+    size, squeezed = (shape[0], shape[1]), list[str]()
+
+    def one(i: int) -> tuple[str, int, str]:
+        digest = ""
+        try:
+            data = files.read(names[i])
+            digest = hashlib.sha256(data).hexdigest()
+            image = decode.read(data)
+            store(i, decode.pixels(image, size, crop=crop))
+            squeezed.extend([names[i]] * decode.squeezed(image, size))
+            return digest, image.info["highest"], ""
+        except OSError as error:
+            return digest, 0, f"cannot be read: {error.strerror or error}"
+        except decode.BadPicture as error:
+            return digest, 0, str(error)
+
+    with ThreadPoolExecutor(system.cores()) as pool:
+        done, console = pool.map(one, range(len(names))), Console(stderr=True)
+        found = list(track(done, "decoding", len(names), console=console, transient=True))
+    most = max((highest for _, highest, _ in found), default=0)
+    bits = next(bits for bits in DEPTHS if most < 1 << bits) if most else 16
+    for i, (_, highest, _) in enumerate(found):
+        if highest and bits < 16:
+            store(i, decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop))
+    bad = {name: problem for name, (*_, problem) in zip(names, found, strict=True) if problem}
+    return [digest for digest, *_ in found], bits, bad, sorted(squeezed)
 
 
 def listed(problems: Mapping[str, str]) -> str:

@@ -14,9 +14,8 @@ from PIL import Image
 from keraskit import system
 from keraskit.augment import Augmentation
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets
-from keraskit.datasets.images.layout import arrange, group_of
+from keraskit.datasets.images.layout import Labels, arrange, group_of
 from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, Archive, Folder, find, open_files
-from keraskit.datasets.images.truth import Labels
 from keraskit.datasets.preprocessing import IMAGENET_MEAN
 from keraskit.datasets.splitting import SPLITS
 from keraskit.errors import UserError
@@ -86,7 +85,7 @@ def test_a_member_that_claims_too_much_or_is_damaged_cannot_be_read(tmp_path, mo
     data = bytearray((tmp_path / "pets.zip").read_bytes())
     data[60:64] = b"\0\0\0\0"  # within the first member's data
     (tmp_path / "pets.zip").write_bytes(data)
-    monkeypatch.setattr("keraskit.datasets.images.sources.MOST_BYTES", 1_000)
+    monkeypatch.setattr("keraskit.datasets.images.decode.MOST_BYTES", 1_000)
     for name, why in (("cat/bomb.png", "it has 20,000 bytes; 1,000 are allowed"), ("cat/0.png", "is damaged")):
         with pytest.raises(OSError, match=why):
             open_files(tmp_path / "pets.zip").read(name)
@@ -330,7 +329,7 @@ def test_bad_pictures_are_left_out_and_named_and_the_others_stay_where_they_were
         assert getattr(splits, split).names == left
     bad = splits.source["left_out"]
     assert bad["red/4.png"] == "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)" and "is damaged" in bad["red/3.jpg"]
-    assert any(note.startswith("left out 2 that cannot be used: red/") for note in splits.source["notes"])
+    assert any(note.startswith("left out 2 of 52 pictures that cannot be used: ") for note in splits.source["notes"])
     (photographs / "blue" / "new.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match=r"3 of 53 pictures .* is no picture .*\. Up to 5% are left out; save these as"):
         cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
