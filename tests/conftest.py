@@ -123,7 +123,8 @@ def undrawn(tiny_run):
     from keraskit.models import graph
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph, "draw", lambda *_, **__: None)
+        draw = graph.draw  # in blocks for a run's folder; `show` draws
+        patch.setattr(graph, "draw", lambda *given, blocks=False: None if blocks else draw(*given))
         draw_nothing(patch)
         yield
 
