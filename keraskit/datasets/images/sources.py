@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import sys
 import warnings
 import zipfile
 from collections import defaultdict
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from keraskit import system
 from keraskit.datasets.array_files import explained
@@ -126,6 +125,9 @@ def decode_all(
 
     Returns each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images.
     """
+    from rich.console import Console
+    from rich.progress import track  # takes a help page 20 ms
+
     size, squeezed = (shape[0], shape[1]), list[str]()
 
     def one(i: int) -> tuple[str, int, str]:
@@ -143,8 +145,8 @@ def decode_all(
             return digest, 0, str(error)
 
     with ThreadPoolExecutor(system.cores()) as pool:
-        done, console = pool.map(one, range(len(names))), Console(stderr=True)
-        found = list(track(done, "decoding", len(names), console=console, transient=True))
+        done, quiet = pool.map(one, range(len(names))), not sys.stderr.isatty()
+        found = list(track(done, "decoding", len(names), console=Console(stderr=True), transient=True, disable=quiet))
     most = max((highest for _, highest, _ in found), default=0)
     bits = next(bits for bits in DEPTHS if most < 1 << bits) if most else 16
     for i, (_, highest, _) in enumerate(found):
