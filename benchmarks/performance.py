@@ -177,6 +177,7 @@ def sooner(record: dict) -> list[str]:
         (
             *(name, f"{row['wanted']}", str(len(row["seconds"]["keraskit"]))),
             *(cell(row["seconds"].get(way), row["limit"]) for way in ways),
+            f"{row['hardware']['cpu']}, {row['hardware']['bfloat16'] or 'no bfloat16'}",
         )
         for name, row in record["recipes"].items()
     ]
@@ -184,14 +185,15 @@ def sooner(record: dict) -> list[str]:
         "## Sooner at the same accuracy",
         "",
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
-        "with this validation accuracy; the median over the seeds, all ways in turn, on "
-        f"{machine(record['hardware'])}. Other ways are stopped after some times keraskit's seconds. The "
-        "other recipes take hours with all ways, and stand here once they are measured.",
+        "with this validation accuracy; the median over the seeds, all ways in turn, on 2 cores, no GPU. Other ways "
+        "are stopped after some times keraskit's seconds. Recipes that are missing take hours with all ways, and stand "
+        "here once they are measured.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",
         *rows(
-            "recipe | accuracy> | seeds> | the tutorial's way> | Keras's guides> | PyTorch at its fastest> | keraskit>",
+            "recipe | accuracy> | seeds> | the tutorial's way> | Keras's guides> | PyTorch at its fastest> | "
+            "keraskit> | CPU",
             cells,
         ),
     ]

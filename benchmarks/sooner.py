@@ -6,7 +6,7 @@ The tutorial's own way, what Keras's guides do with photographs, PyTorch in the 
 its fastest (where it is installed; not compiled, which takes longer than mlp trains), and keraskit. Every way validates
 after each epoch and stops at the first that reaches the accuracy; data are loaded before. keraskit comes first, and the
 others are stopped after some times its seconds. Photographs are real ones, cut as keraskit cuts them. With --add the
-file's seeds stay, and those that it lacks are added: all five recipes take hours.
+file's seeds stay, and those that it lacks are added: all five recipes take hours. A recipe's seeds need one machine.
 """
 
 import dataclasses
@@ -152,7 +152,7 @@ def main() -> None:
         for name in asked.recipes:
             limit, measures = LIMIT.get(name, 5), ways(name, asked.photographs, Path(place))
             row = record["recipes"].setdefault(name, {"seconds": {way: [] for way in measures}})
-            row |= {"wanted": WANTED[name], "limit": limit}
+            row |= {"wanted": WANTED[name], "limit": limit, "hardware": hardware.describe()}
             for seed in range(len(row["seconds"]["keraskit"]), asked.seeds):
                 found: dict[str, float | None] = {}
                 for way, measure in measures.items():
@@ -162,7 +162,6 @@ def main() -> None:
                 for way, seconds in found.items():
                     row["seconds"][way].append(seconds)
                 if asked.json:
-                    record["hardware"] = hardware.describe()
                     asked.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
