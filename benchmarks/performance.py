@@ -162,6 +162,31 @@ def pytorch(record: dict) -> list[str]:
     ]
 
 
+def onednn(record: dict) -> list[str]:
+    """The benchmark of oneDNN on a CPU where TensorFlow leaves it off, as Markdown."""
+    ways = ("document", "keraskit without oneDNN", "keraskit")
+    cells = [
+        (
+            *(name, *(f"{row[way] * 1e3:.1f} ms" for way in ways)),
+            *(f"{row[f'{way} / keraskit']:.2f}" for way in ways[:2]),
+        )
+        for name, row in record["recipes"].items()
+    ]
+    return [
+        "## On a CPU without AVX512_VNNI",
+        "",
+        "`python benchmarks/onednn.py --json docs/onednn.json`: a training step where TensorFlow leaves oneDNN off. "
+        "keraskit turns it on (`TF_ENABLE_ONEDNN_OPTS=0` leaves it off). All in turn, each in a process of its own, "
+        f"medians of {record['rounds']}, on {machine(record['hardware'])}.",
+        "",
+        *rows(
+            "recipe | the tutorial's way> | keraskit without oneDNN> | keraskit> | times as fast as the tutorial's> | "
+            "as without oneDNN>",
+            cells,
+        ),
+    ]
+
+
 def sooner(record: dict) -> list[str]:
     """The benchmark of time to an accuracy as Markdown."""
 
@@ -333,6 +358,7 @@ def memory(record: dict) -> list[str]:
 
 PARTS = (
     speed,
+    onednn,
     sooner,
     memory,
     precision,

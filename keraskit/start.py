@@ -8,6 +8,7 @@ import functools
 import gc
 import importlib.util
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -72,6 +73,8 @@ def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
     if QuietImport.command and sys.stderr.isatty():
         print("loading TensorFlow ...", file=sys.stderr, flush=True)
     gc.disable()  # scanning a million permanent objects takes a fifth of the time
+    if platform.machine() in ("x86_64", "AMD64"):  # TensorFlow leaves oneDNN off on CPUs without AVX512_VNNI
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         with quietly():
             load(module)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from typing import Any
 
 import keras
@@ -89,7 +90,8 @@ def _device(asked: str) -> Choice:
         for gpu in gpus if name != "cpu" else ():
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "auto":
-        return Choice("gpu", f"found: {_gpu_details(0)[0]}") if gpus else Choice("cpu", "TensorFlow sees no GPU")
+        kernels = ", kernels of oneDNN" if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1" else ""
+        return Choice(*("gpu", f"found: {_gpu_details(0)[0]}") if gpus else ("cpu", f"TensorFlow sees no GPU{kernels}"))
     return Choice(asked, ASKED)
 
 
