@@ -1,10 +1,10 @@
 """Typed, a record whose fields are validated, and the types of its numbers."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from annotated_types import Interval
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from keraskit.errors import UserError, printable
 
@@ -30,10 +30,13 @@ class Typed(BaseModel, arbitrary_types_allowed=True, defer_build=True):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _plain(cls, value: Any) -> Any:
-        """Reject empty strings, which are forgotten values; convert NumPy's values to Python."""
+    def _plain(cls, value: Any, field: ValidationInfo) -> Any:
+        """Reject empty strings, forgotten values, and booleans for numbers; convert NumPy's values to Python."""
         if isinstance(value, str) and not value:
             raise ValueError("expected a value")
+        taken = cls.model_fields[field.field_name or ""].annotation
+        if isinstance(value, bool) and {int, float} & {taken, *get_args(taken)} and bool not in get_args(taken):
+            raise ValueError("expected a number")
         return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
 
     def given(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from keraskit.runs.predictions import SplitPredictions
 Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and predictions, by split
 HARMLESS = {  # settings that do not change the expected result
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
-    "tensorboard",
+    *("acceleration", "tensorboard"),
 }
 DIVERGED = 10  # times the first loss, or the loss of guessing
 WIDE = 0.2  # width of an accuracy interval that shows too little

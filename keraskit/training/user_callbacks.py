@@ -163,7 +163,7 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
 
 def _check(problem: str, name: str, known: list[str]) -> None:
     if name not in known:
-        advice = did_you_mean(name, known) or "Add it, or change it."
+        advice = did_you_mean(name, known) or "Add it to compile's metrics, or name one of these."
         raise UserError(f"{problem}. Measured are {', '.join(known)}.", advice)
 
 
