@@ -84,8 +84,8 @@ def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
                 tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
     finally:
         gc.enable()
-    gc.freeze()  # else the collector scans all of it, for a second at exit alone
     if QuietImport.command:
+        gc.freeze()  # else the collector scans all of it, for a second at exit alone
         start_tensorflow()
 
 

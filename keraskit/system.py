@@ -29,8 +29,11 @@ def available_memory() -> int | None:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
-    with suppress(OSError, ValueError):  # no limit, or no control groups; what is used includes the cache of files
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    with suppress(OSError, ValueError, StopIteration):  # no limit, or no control groups
+        group = Path("/sys/fs/cgroup")
+        lines = (group / "memory.stat").read_text().splitlines()
+        used = int(next(line.split()[1] for line in lines if line.startswith("anon ")))  # without the cache of files
+        limit = int((group / "memory.max").read_text()) - used
         free = limit if free is None else min(free, limit)
     return free
 

@@ -1,6 +1,7 @@
 """Build the command line, run a command, and report errors in one line."""
 
 import functools
+import gc
 import io
 import logging
 import os
@@ -69,6 +70,7 @@ def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
     """Run a command and exit; report errors as one line on stderr and an exit code."""
     _prepare_output()
     start.QuietImport.command = True
+    gc.freeze()  # where Keras was imported before keraskit
     with signals.sent_to(signals.stop):
         try:
             made()(typed, exit_on_error=False, print_error=False, result_action="return_value")
@@ -189,7 +191,7 @@ def _recipe_app(verb: str, name: str, card: Card) -> App:
 
 
 def _command(verb: str, declared: Any, card: Card) -> Callable[..., None]:
-    """Return a verb's function. Its flags are the arguments of the recipe's functions, which are `declared`."""
+    """Return a verb's function; its flags are the arguments of the functions of `declared`, read for them alone."""
     from keraskit.config import RunConfig
     from keraskit.files import check_file
     from keraskit.recipe import options_of

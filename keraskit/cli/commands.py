@@ -105,6 +105,7 @@ def classify(
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
 
+    rows = []
     for name in tool.SEVEN if model == "all" else model.split(","):
         network = tool.network(name, weights, alpha, size, crop)
         found = list(predictions(paths, network, names, max(asked.top, 5), asked.batch_size, name))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,7 +104,7 @@ def predictions(
 
     steps = range(batch_size, len(paths) + batch_size, batch_size)
     console = Console(stderr=True)
-    quiet = not console.is_terminal or len(steps) < 4
+    quiet = not sys.stderr.isatty() or len(steps) < 4
     with ThreadPoolExecutor(system.cores()) as pool:
         ahead = pool.map(read, paths[:batch_size])
         for start in track(steps, f"{len(paths):,} pictures", console=console, transient=True, disable=quiet):

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from keraskit.augment import Augmentation
-from keraskit.datasets.array_files import explained
 from keraskit.datasets.images import decode
-from keraskit.errors import printable
+from keraskit.errors import UserError, printable
 from keraskit.runs import plots
 
 
@@ -16,8 +15,10 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
     """Write a sheet with a row for each picture file: the original, and random `versions` of it, drawn with `seed`."""
     shown, captions = list[np.ndarray](), list[str]()
     for path in paths:
-        with explained(f"{path} cannot be used", "Name pictures."):
+        try:
             picture = decode.read(decode.contents(path)).convert("RGB")
+        except (OSError, decode.BadPicture) as error:
+            raise UserError(f"{path} {error}.", "Name pictures.") from error
         picture.thumbnail((200, 200))  # pixels on the sheet
         original = np.asarray(picture)
         fitted = augmentation.fit(original[None]) if augmentation.needs_fit else augmentation

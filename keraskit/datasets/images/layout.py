@@ -13,7 +13,7 @@ import numpy as np
 
 from keraskit import system
 from keraskit.datasets import splitting
-from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, find, listed
+from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, Folder, listed
 from keraskit.datasets.splitting import MOST_CLASSES, SPLITS
 from keraskit.errors import UserError, did_you_mean
 
@@ -234,9 +234,11 @@ class Labels:
         """
         truth, advice = dict[Path, str](), "--evaluate needs pictures whose class is known: a subfolder per class."
         for root in map(system.expanded, folders):
-            if not root.is_dir():
-                raise UserError(f"{root} is no folder that holds pictures.", advice)
-            words = {path: self._word(path.relative_to(root)) for path in find([root])}
+            folder = Folder(root) if root.is_dir() else None
+            if not folder or not folder.names:
+                why = f": {listed(folder.skipped)}" if folder else ""
+                raise UserError(f"{root} is no folder that holds pictures{why}.", advice)
+            words = {root / name: self._word(Path(name)) for name in sorted(folder.names)}
             classes = self.find(words.values())
             truth |= {path: self.names[classes[word]] for path, word in words.items()}
         if not truth:
