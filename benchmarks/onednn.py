@@ -47,6 +47,10 @@ def main() -> None:
     if asked.one:
         print(json.dumps(one(asked.recipes[0], asked.one)))
         return
+    from keraskit import system
+
+    if "avx512_vnni" in system.cpu_features():
+        raise SystemExit("This CPU has AVX512_VNNI: TensorFlow turns oneDNN on by itself.")
     record: dict = {"rounds": asked.rounds, "recipes": {}}
     for name in asked.recipes:
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}

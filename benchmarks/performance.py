@@ -210,9 +210,9 @@ def sooner(record: dict) -> list[str]:
         "## Sooner at the same accuracy",
         "",
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
-        "with this validation accuracy; the median over the seeds, all ways in turn, on 2 cores, no GPU. Other ways "
-        "are stopped after some times keraskit's seconds. Recipes that are missing take hours with all ways, and stand "
-        "here once they are measured.",
+        "with this validation accuracy; the median over the seeds, all ways in turn, on 2 cores, no GPU, TensorFlow's "
+        "ways with oneDNN. Other ways are stopped after some times keraskit's seconds. Recipes that are missing take "
+        "hours with all ways, and stand here once they are measured.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",

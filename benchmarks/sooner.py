@@ -23,17 +23,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import document
-import keras
-import numpy as np
-import speed
+from keraskit import start
 
-from keraskit.config import RunConfig
-from keraskit.datasets.digits import VALIDATION
-from keraskit.datasets.images import cats_and_dogs, layout, sources
-from keraskit.registry import load_recipe
-from keraskit.training import hardware
-from keraskit.training.runner import train
+start.start_tensorflow()
+
+import document  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import speed  # noqa: E402
+
+from keraskit.config import RunConfig  # noqa: E402
+from keraskit.datasets.digits import VALIDATION  # noqa: E402
+from keraskit.datasets.images import cats_and_dogs, layout, sources  # noqa: E402
+from keraskit.registry import load_recipe  # noqa: E402
+from keraskit.training import hardware  # noqa: E402
+from keraskit.training.runner import train  # noqa: E402
 
 WANTED = {"mlp": 0.98, "cnn": 0.99, "lstm": 0.95, "cats_dogs": 0.72, "cats_dogs_augmented": 0.80}
 LIMIT = {"lstm": 2}  # times keraskit's seconds, after which the other ways are stopped (default: five times)
@@ -152,7 +156,10 @@ def main() -> None:
         for name in asked.recipes:
             limit, measures = LIMIT.get(name, 5), ways(name, asked.photographs, Path(place))
             row = record["recipes"].setdefault(name, {"seconds": {way: [] for way in measures}})
-            row |= {"wanted": WANTED[name], "limit": limit, "hardware": hardware.describe()}
+            row |= {"wanted": WANTED[name], "limit": limit}
+            if row.setdefault("hardware", hardware.describe()) != hardware.describe():
+                print(f"{name}: its seeds were measured on {row['hardware']['cpu']}, and stay as they are")
+                continue
             for seed in range(len(row["seconds"]["keraskit"]), asked.seeds):
                 found: dict[str, float | None] = {}
                 for way, measure in measures.items():

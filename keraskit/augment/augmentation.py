@@ -109,7 +109,7 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         """Return a copy fitted to images of shape (n, height, width, channels).
 
         `images` may be an iterable of batches. The copy's `statistics` are "mean" and, as needed, "std", per channel,
-        and "zca", the whitening matrix of flattened images, float32. Raises UserError if it does not fit into memory.
+        and "zca", the whitening matrix of flattened images, float32. Raises UserError if this does not fit into memory.
         """
         import numpy as np
 
@@ -264,7 +264,7 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         if not names:
             raise UserError(f"{files.root} holds no pictures of classes: {sources.listed(files.skipped)}.")
         if class_mode == "binary" and len(classes) != 2:
-            raise UserError(f"binary is for two classes; there are {len(classes)}.", "Take categorical.")
+            raise UserError(f'class_mode="binary" is for two classes; there are {len(classes)}.', 'Take "categorical".')
         check_memory(len(names) * math.prod(target_size) * 3, f"{files.root} takes")
         pixels = np.empty((len(names), *target_size, 3), np.uint8)
         if bad := sources.decode_all(files, names, pixels.__setitem__, target_size)[2]:

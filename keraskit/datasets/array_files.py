@@ -61,10 +61,11 @@ def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
         raise UserError(f"{which} holds {such}, expected numbers.", "Most become some by .astype(float).")
     bad = ~(abs(array) <= np.finfo(np.float32).max) | np.ma.getmask(given)  # Keras computes with float32
     if bad.any():
-        rows = np.unique(np.nonzero(bad)[0])
-        problem = f"{which} holds NaN, infinite or masked values in {len(rows):,} of {len(array):,} rows"
-        advice = "Rows count from 0. Repair these, or leave them out; 3.4e38 is the most."
-        raise UserError(f"{problem}, the first in row {rows[0]}.", advice)
+        bad = bad.reshape(len(array), -1)
+        row, column = np.argwhere(bad)[0]
+        count = f"{bad.any(axis=1).sum():,} of {len(array):,} rows"
+        problem = f"{which} holds NaN, infinite or masked values in {count}, the first in row {row}, column {column}"
+        raise UserError(f"{problem}.", "Both count from 0. Repair these, or leave out the rows; 3.4e38 is the most.")
     return array
 
 

@@ -266,7 +266,7 @@ class Splits:
         if augmentation.is_random and train.targets:
             targets = tf.nest.flatten(train.in_order(1).element_spec[1])
             if any(tuple(each.shape[1:3]) == inputs.size for each in targets):
-                raise UserError("Random transforms would not move targets that are pictures.", "Leave them out.")
+                raise UserError("Random transforms would not move targets that are pictures.", "Leave out --augment.")
         if augmentation.needs_fit and augmentation.statistics is None:
             parts = np.split(np.arange(train.size), range(1_024, train.size, 1_024))
             augmentation = augmentation.fit(inputs.scaled(train.pictures(i), augmentation) for i in parts)

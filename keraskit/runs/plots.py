@@ -88,8 +88,9 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
 
 
 def _wrapped(text: str, most: int) -> str:
-    """Wrap between words, cut words of more than `most` cells, and escape TeX and control characters."""
-    lines = Words("\n".join(map(printable, text.split("\n")))).wrap(Console(), most, overflow="ellipsis")
+    """Wrap between words, cut the middle of words of more than `most` cells, and escape TeX and control characters."""
+    cut = (" ".join(shortened(word, most) for word in printable(line).split(" ")) for line in text.split("\n"))
+    lines = Words("\n".join(cut)).wrap(Console(), most)
     return "\n".join(line.plain.rstrip() for line in lines[:8]).replace("$", r"\$")
 
 

@@ -114,7 +114,7 @@ def test_one_hot_rows_are_classes_and_stay_as_they_are():
     for other in others:  # smoothed; several labels; values
         assert from_arrays(X, other, X, other)().classes == ()
         for words in ({"classes": ["a", "b", "c"]}, {"class_weight": {0: 2.0}}):
-            with pytest.raises(UserError, match=f"{next(iter(words))} is given, and targets are no classes"):
+            with pytest.raises(UserError, match=f"{next(iter(words))} is given, and the targets are no class numbers"):
                 from_arrays(X, other, X, other, **words)
 
 
@@ -135,7 +135,7 @@ def test_labels_that_are_text_are_classes_by_their_names(made):
 def test_what_is_no_finite_number_is_named_by_array_row_and_count(split, bad, which):
     array = X.astype(float) + 0.3
     array[[7, 7, 9], [1, 0, 1]] = bad
-    said = "holds NaN, infinite or masked values in {} of 24 rows, the first in row {}"
+    said = "holds NaN, infinite or masked values in {} of 24 rows, the first in row {}, column 0"
     with pytest.raises(UserError, match=f"^mine: {which}_{split} {said.format(2, 7)}"):
         from_arrays(**in_each(X, X) | {f"{which}_{split}": array}, name="mine")
     with pytest.raises(UserError, match=rf"x_test\['a'\] {said.format(1, 5)}"):

@@ -35,6 +35,8 @@ def test_instances_still_have():
     model._symbolic_build(data_batch=(keras.KerasTensor((4, 2)), keras.KerasTensor((4, 1))))
     assert model.weights[0]._value is not None
     bare = unallocated(lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))  # models/weights.py
+    with keras.StatelessScope():  # of this thread: its end would allocate what this one had built
+        pass
     assert bare.weights[0]._value is None
     assert isinstance(model._loss_tracker, keras.metrics.Mean)  # training/acceleration/micro_batches.py adds losses up
     assert model._compile_loss.metrics is model._compile_loss._metrics  # and those of each output

@@ -101,8 +101,8 @@ def test_what_is_no_class_is_one_line(tmp_path):
         with pytest.raises(UserError, match=re.escape(message)):
             Labels(["cat", "dog"], "this run").of_pictures([tmp_path / str(i)])
     good = tree(tmp_path / "good", "cat/a.jpg")
-    for other, said in (("empty", "holds"), ("nowhere", "is no folder that holds"), ("good/cat/a.jpg", "is no folder")):
-        with pytest.raises(UserError, match=f"{other} {said}"):
+    for other in ("empty", "nowhere", "good/cat/a.jpg"):
+        with pytest.raises(UserError, match=f"{other} is no folder that holds pictures"):
             Labels(["cat", "dog"], "this run").of_pictures([good, tmp_path / other])
     with pytest.raises(UserError, match="No folder is named"):
         imagenet_labels().of_pictures([])

@@ -77,7 +77,7 @@ class Pictures:
             number, size = file.fileno(), math.prod(shape)
             decoded = f"Decoded, the pictures take {math.prod(whole) / 1e9:.1f} GB in {tempfile.gettempdir()}"
             with explained(decoded, "For a folder with more room set TMPDIR."):
-                os.posix_fallocate(number, 0, math.prod(whole))
+                getattr(os, "posix_fallocate", lambda fd, _, size: os.truncate(fd, size))(number, 0, math.prod(whole))
             found = decode_all(files, names, lambda i, x: os.pwrite(number, x.tobytes(), i * size), shape, self.crop)
             # This tensor maps the file: the system keeps as much of it in memory as there is room for.
             pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=f"/dev/fd/{number}")

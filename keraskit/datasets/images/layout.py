@@ -121,7 +121,8 @@ def by_class(
     others = [_place(name, root, depth)[1] for name, why in skipped.items() if why in (NO_PICTURE, EMPTY)]
     lost = {class_of(rest) for rest in others if len(rest) > 1} - {*classes}
     if lost and any(len(rest) > 1 for _, rest in places.values()):
-        raise UserError(f"{where}: the folder {min(lost)} has no picture that can be read.", "Make them JPEG or PNG.")
+        problem = f"{where}: the folder {min(lost)} has no picture that can be read"
+        raise UserError(f"{problem}.", "Save its pictures as JPEG or PNG, or move it away.")
     pairs = [(name, classes.index(class_of(rest))) for name, (_, rest) in places.items()]
     return tuple(classes), sorted(pairs, key=lambda pair: pair[1]), places
 

@@ -329,7 +329,7 @@ def test_bad_pictures_are_left_out_and_named_and_the_others_stay_where_they_were
         assert getattr(splits, split).names == left
     bad = splits.source["left_out"]
     assert bad["red/4.png"] == "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)" and "is damaged" in bad["red/3.jpg"]
-    assert any(note.startswith("left out 2 of 52 pictures that cannot be used: ") for note in splits.source["notes"])
+    assert any(note.startswith("left out 2 of 52 pictures that cannot be used: r") for note in splits.source["notes"])
     (photographs / "blue" / "new.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match=r"3 of 53 pictures .* is no picture .*\. Up to 5% are left out; save these as"):
         cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
