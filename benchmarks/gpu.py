@@ -18,11 +18,10 @@ import speed
 import tensorflow as tf
 
 from keraskit.config import RunConfig
-from keraskit.recipe import call
 from keraskit.registry import load_recipe
 from keraskit.training import hardware
 from keraskit.training.settings import settle
-from keraskit.training.setup import TrainingSetup, prepare
+from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 RECIPES = ("mlp", "cnn", "lstm", "multi_output", "cats_dogs", "cats_dogs_augmented")
 
@@ -33,7 +32,7 @@ def variant(name: str, config: RunConfig, folder: Path) -> TrainingSetup:
     settings = settle(recipe, config, {"data_dir": folder} if name.startswith("cats_dogs") else {})
     settings = settings.replace(steps_per_epoch=None)
     devices = hardware.configure(settings)
-    return prepare(recipe, settings, call(recipe.data, settings.arguments), devices)
+    return prepare(recipe, *source_of(recipe, settings), devices)
 
 
 def memory(device: str, kind: str) -> int:

@@ -54,7 +54,7 @@ def recurrent(record: dict) -> list[str]:
         "",
         "`python benchmarks/recurrent.py --json docs/recurrent.json`: one training step over 784 pixels, all in "
         f"turn in one run, medians, on {machine(record['hardware'])}; an epoch has 55,000 examples. Where XLA compiles "
-        "micro-batches, LSTM layers take their steps back in blocks (`keraskit/training/acceleration/lstm.py`).",
+        "micro-batches, LSTM layers take their steps back in blocks (`keraskit/training/acceleration.py`).",
         "",
         *rows("variant | first step, with compilation> | step> | epoch>", cells),
     ]

@@ -22,7 +22,7 @@ from keras import layers  # noqa: E402
 from keraskit.recipes import lstm, multi_output  # noqa: E402
 
 from keraskit.training import hardware  # noqa: E402
-from keraskit.training.acceleration.micro_batches import MicroBatched  # noqa: E402
+from keraskit.training.acceleration import MicroBatched  # noqa: E402
 
 EXAMPLES = 55_000
 

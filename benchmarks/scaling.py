@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keraskit.distributed.launch import free_ports
 from keraskit.runs.folder import RunFolder
+from keraskit.training.launch import free_ports
 
 BATCH, EXAMPLES, EPOCHS = 256, 10_240, 3
 BASE = 2_000  # pictures; times 1, 10 and 100

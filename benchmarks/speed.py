@@ -31,12 +31,11 @@ from keraskit.config import RunConfig, Settings  # noqa: E402
 from keraskit.datasets.images import drawn_pets  # noqa: E402
 from keraskit.datasets.splits import ShuffledEpochs  # noqa: E402
 from keraskit.models.graph import operations  # noqa: E402
-from keraskit.recipe import call  # noqa: E402
 from keraskit.registry import load_recipe  # noqa: E402
 from keraskit.training import hardware  # noqa: E402
 from keraskit.training.fit import train_function  # noqa: E402
 from keraskit.training.settings import settle  # noqa: E402
-from keraskit.training.setup import TrainingSetup, prepare  # noqa: E402
+from keraskit.training.setup import TrainingSetup, prepare, source_of  # noqa: E402
 
 STORED, PETS = (375, 500), 640
 OPTIONS = {
@@ -142,7 +141,8 @@ def set_up(name: str, folder: Path) -> tuple[Settings, TrainingSetup]:
     asked = RunConfig(batch_size=BATCH.get(name), weights="none", epochs=1)
     settings = settle(recipe, asked, OPTIONS.get(name, {}) | pets).replace(steps_per_epoch=None)
     devices = hardware.configure(settings)
-    return settings, prepare(recipe, settings, call(recipe.data, settings.arguments), devices)
+    settings, source = source_of(recipe, settings)
+    return settings, prepare(recipe, settings, source, devices)
 
 
 def measure(name: str, rounds: int, folder: Path) -> dict:

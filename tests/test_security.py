@@ -39,7 +39,7 @@ def test_no_shell_no_pickle_no_unpacking(path):
         if name.endswith(".load_weights"):  # `load_file` checks the file first
             assert path.name == "applications.py"
         if name.endswith("np.load"):
-            assert arguments["allow_pickle"] == "False" and path.name in {"array_files.py", "checkpoint.py"}
+            assert arguments["allow_pickle"] == "False" and path.name in {"array_files.py", "resume.py"}
 
 
 def test_modules_lying_where_one_works_are_not_run(tmp_path):

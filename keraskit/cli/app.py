@@ -200,15 +200,15 @@ def _command(verb: str, declared: Any, card: Card) -> Callable[..., None]:
     def train(*, config: Any = None, options: Any = None) -> None:
         config, given = config or RunConfig(), Typed.given(options) if options else {}
         if verb == "run" and config.seeds > 1 and card.source.is_file():
-            from keraskit.training import seeds
+            from keraskit.training.launch import train_seeds
 
-            seeds.train(card, config, given)
+            train_seeds(card, config, given)
             return
         recipe = card.load()
-        from keraskit.training import autotune, runner
+        from keraskit.training import runner
 
         if verb == "autotune":
-            autotune.autotune(recipe, config, given)
+            runner.autotune(recipe, config, given)
         else:
             runner.train(recipe, config, given, ago=time.perf_counter() - start.BEGAN)
 

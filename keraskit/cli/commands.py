@@ -35,7 +35,7 @@ def launch(
         workers: Number of processes.
         logs: Folder for a subfolder with each worker's output.
     """
-    from keraskit.distributed.launch import launch
+    from keraskit.training.launch import launch
 
     launch(words, workers, logs)
 

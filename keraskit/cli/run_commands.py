@@ -110,13 +110,13 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: RecipeFile = None)
             rate is unchanged; a schedule over the run's steps is extended to all epochs, and the rate at which it
             continues is printed.
     """
-    from keraskit.training import resume as resuming
+    from keraskit.training.settings import requested, unfinished
 
-    folder = resuming.unfinished(run, epochs)
+    folder = unfinished(run, epochs)
     if not folder:
         print(f"{printable(run)} has finished: `--epochs` would give it more")
         return
-    found, config, options = resuming.requested(folder, recipe)
+    found, config, options = requested(folder, recipe)
     config = config.replace(epochs=epochs) if epochs else config
     from keraskit.training.runner import train
 
@@ -233,7 +233,7 @@ def export(
     folder = newest(run)
     to = output_dir or folder.path / "exports"
     from keraskit.tools.export import export as exporting
-    from keraskit.training.evaluate import reopen
+    from keraskit.training.setup import reopen
 
     names = exporting.chosen(format)
     for name in names:

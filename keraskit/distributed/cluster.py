@@ -1,6 +1,7 @@
-"""Cluster: the devices and machines that train one model together, with tf.distribute."""
+"""Cluster: the devices and machines that train one model together, with tf.distribute; and repairs of Keras's `fit`."""
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import json
@@ -13,13 +14,14 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import keras
 import tensorflow as tf
 
 from keraskit import signals, start, system
 from keraskit.config import RunConfig, Settings
-from keraskit.datasets.splits import WHOLE, Shard, Splits
-from keraskit.distributed import repairs
+from keraskit.datasets.splits import Shard, Splits, untuned
 from keraskit.errors import RunStopped, UserError, flag, lasting, printable, sentence
 from keraskit.models import keras_internals
 from keraskit.recipe import Recipe
@@ -30,6 +32,7 @@ COMPUTE = {"keraskit", "tensorflow", "keras", "numpy", "pillow"}  # whose versio
 HEARTBEAT, SHUTDOWN = 10, 5  # seconds until a silent worker counts as lost, and for all to shut down
 FOREVER = 10**9  # milliseconds at a barrier, which a lost worker ends
 SEE_LOG = "See that worker's own log; then start the same command with --resume on every machine."
+REDUCE = getattr(*keras_internals.REDUCE_PER_REPLICA)
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
 
 
@@ -46,29 +49,32 @@ class Cluster:
     rounds: Iterator[int] = dataclasses.field(default_factory=itertools.count)  # of talks, numbered alike everywhere
 
     @property
-    def chief(self) -> bool:
-        """Whether this process writes the run folder."""
-        return self.index == 0
-
-    @property
     def shard(self) -> Shard:
         """The shards of each global batch that this process feeds to its devices."""
-        if self.strategy is None:
-            return WHOLE
         return Shard(self.devices * max(1, len(self.workers)), self.devices * self.index, self.devices)
 
     def __str__(self) -> str:
         return f"worker {self.index} of {len(self.workers)}; {self.how}" if self.workers else self.how
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
-        """Return a dataset of this process's shards for `fit` under the strategy."""
-        return repairs.distribute(dataset, self.strategy, self.devices) if self.strategy else dataset
+        """Return a dataset of this process's shards, device by device, for `fit` under the strategy.
+
+        With one device per process, return the dataset itself, marked as distributed: TensorFlow's distributed dataset
+        takes 80 ms to create at the start of an epoch, and asks all workers before each step whether data is left.
+        """
+        if self.strategy is None:
+            return dataset
+        if self.devices == 1:
+            made = copy.copy(dataset)
+            made.__class__ = type("OneShard", (type(dataset), tf.distribute.DistributedDataset), {})
+            return made
+        distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
+        if (batches := int(dataset.cardinality())) > 0:  # otherwise it is infinite
+            keras_internals.set_cardinality(distributed, batches // self.devices)
+        return distributed
 
     def agree(self, **facts: Any) -> None:
-        """Wait for all workers, and raise the same UserError on each unless these facts are equal on all.
-
-        Raises RunStopped if a worker is lost.
-        """
+        """Wait for all workers; raise UserError on all unless these facts are equal, RunStopped if a worker is lost."""
         if self.service is None:
             return
         key = f"keraskit/{next(self.rounds)}"
@@ -97,10 +103,7 @@ class Cluster:
             raise
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
-        """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal.
-
-        Paths may differ: files are compared by content.
-        """
+        """Raise UserError on all workers unless flags, but for paths, code, data, weights and versions are equal."""
         knobs = settings.model_dump(exclude=MAY_DIFFER) | settings.options | {"precision": precision}
         flags = {flag(name): value for name, value in knobs.items() if not isinstance(value, Path)}
         versions = {name: version for name, version in system.versions().items() if name in COMPUTE}
@@ -110,15 +113,42 @@ class Cluster:
 
     def leave(self) -> None:
         """Wait for the chief, which takes a worker that has exited for lost. Raises RunStopped if the chief is lost."""
-        with contextlib.suppress(*[RunStopped] * self.chief):  # whose run has finished, whoever was lost
+        with contextlib.suppress(*[RunStopped] * (self.index == 0)):  # whose run has finished, whoever was lost
             self.agree()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Create and fit the training copy inside this context. Raises RunStopped if a worker is lost."""
-        scope = self.strategy.scope() if self.strategy else contextlib.nullcontext()
-        with repairs.fit_repaired(self.strategy), scope, self._losses(LOST if self.service else ()):
+        """Create and fit the training copy inside this context. Raises RunStopped if a worker is lost.
+
+        Keras's `fit` is patched to be correct and fast under the strategy. The datasets that a strategy creates for
+        each device do not inherit the option that disables autotuning. Keras would also take the mean of per-replica
+        batches to build the model, which is already built: shares may differ in size.
+        """
+        create = getattr(*keras_internals.DEVICE_DATASET)
+        with contextlib.ExitStack() as stack:
+            if self.strategy:
+                created = lambda *given: untuned(create(*given))  # noqa: E731
+                stack.enter_context(mock.patch.object(*keras_internals.DEVICE_DATASET, created))
+                stack.enter_context(mock.patch.object(*keras_internals.MAYBE_SYMBOLIC_BUILD, lambda *_, **__: None))
+                stack.enter_context(self.strategy.scope())
+            if self.service:
+                stack.enter_context(mock.patch.object(*keras_internals.REDUCE_PER_REPLICA, reduce_per_replica))
+                stack.enter_context(self._losses(LOST))
             yield
+
+
+def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
+    """Reduce all metrics to their means in one exchange between replicas, since each exchange takes time.
+
+    Keras's trainer takes the mean of scalars along an axis, which fails on several machines.
+    """
+    if reduction not in ("auto", "mean"):
+        return REDUCE(values, strategy, reduction)
+    flat = keras.tree.flatten(values)
+    shapes = [strategy.experimental_local_results(value)[0].shape for value in flat]
+    row = strategy.run(lambda *each: tf.concat([tf.reshape(tf.cast(v, tf.float32), [-1]) for v in each], 0), flat)
+    parts = tf.split(strategy.reduce("MEAN", row, axis=None), [shape.num_elements() for shape in shapes])
+    return keras.tree.pack_sequence_as(values, [tf.reshape(p, s) for p, s in zip(parts, shapes, strict=True)])
 
 
 def join(config: RunConfig) -> Cluster:

@@ -18,24 +18,24 @@ from keraskit.files import MODEL
 from keraskit.models import weights
 from keraskit.runs import metrics
 from keraskit.runs.folder import CHECKPOINT, RunFolder
-from keraskit.training import checkpoint
-from keraskit.training.checkpoint import Checkpoint, Position
+from keraskit.training import resume
+from keraskit.training.resume import Checkpoint, Position
 from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import averages
 
 
-def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint | None = None) -> "KeepBest":
-    """Train from the first step, or from the checkpoint `start`, and save the best model and checkpoints.
+def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint) -> "KeepBest":
+    """Train from the checkpoint `start`, or from the first step, and save the best model and checkpoints.
 
     `folder` is None for a worker that writes nothing. Returns the callback that holds the history and the best epoch.
     Raises Stopped after a signal, once everything is saved.
     """
     model, epochs, settings, cluster = setup.training_copy, setup.epochs, setup.settings, setup.devices.cluster
     validation = setup.training_data.validation.in_order(settings.batch_size, cluster.shard)
-    position = start.position if start else Position()
+    position = start.position
     end = position.epoch if position.stopped else settings.epochs
     patience, best = signals.Patience(), KeepBest(setup, folder, position)
-    callbacks = [best, setup.callbacks, Averages(), Checkpoints(setup, best, start, patience)]
+    callbacks = [best, setup.callbacks, Checkpoints(setup, best, start, patience)]
     if folder and settings.tensorboard:
         callbacks.insert(1, keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False))
     with (
@@ -77,11 +77,7 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
     Keras's own would take steps of the next epoch. The first `done` steps are skipped: the iterator starts after them.
     """
     most = model.steps_per_execution
-
-    def counts(done: int) -> list[int]:
-        return [min(begin + most, steps) - max(begin, done) for begin in range(0, steps, most)]
-
-    executions = itertools.chain(counts(done), itertools.cycle(counts(0)))
+    begins = itertools.cycle(range(0, steps, most))
     model.make_train_function()
     one, step = model.train_function, tf.function(model.train_step, autograph=False, jit_compile=model.jit_compile)
 
@@ -92,7 +88,11 @@ def train_function(model: keras.Model, steps: int, done: int) -> Callable[[Any],
         return found[1]
 
     def execute(iterator: Any) -> dict[str, Any]:
-        count = next(executions)
+        nonlocal done
+        begin = next(begins)
+        end = min(begin + most, steps)
+        count = end - max(begin, done)
+        done = 0 if end == steps else done
         if count <= 0:
             return {}
         return one(iterator) if most == 1 else several(iterator, tf.constant(count))
@@ -138,49 +138,29 @@ class KeepBest(keras.callbacks.Callback):
         return -math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss
 
 
-class Averages(keras.callbacks.Callback):
-    """Validate and save the optimizer's averaged weights (`use_ema`), held by the model from validation to epoch end.
-
-    SwapEMAWeights swaps by adding and subtracting, which would change the last bits of the trained weights.
-    """
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        weights = self.model.trainable_variables
-        self._trained = []
-        if averages(self.model.optimizer):
-            self._trained = [variable.numpy() for variable in weights]
-            self.model.optimizer.finalize_variable_values(weights)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        with self.model.distribute_strategy.scope():
-            for variable, value in zip(self.model.trainable_variables, self._trained, strict=False):
-                variable.assign(value)
-
-
 class Checkpoints(keras.callbacks.Callback):
     """Save checkpoints, restore the one in `start`, and stop the run after a signal, which `patience` records.
 
-    Must come last, so that it saves and restores the other callbacks as they are after the same step.
+    Must come last, so that it saves and restores the other callbacks as they are after the same step. They see the
+    optimizer's averaged weights (`use_ema`) from validation to epoch end; SwapEMAWeights swaps by adding and
+    subtracting, which would change the last bits of the trained ones.
     """
 
-    def __init__(
-        self, setup: TrainingSetup, best: KeepBest, start: Checkpoint | None, patience: signals.Patience
-    ) -> None:
+    def __init__(self, setup: TrainingSetup, best: KeepBest, start: Checkpoint, patience: signals.Patience) -> None:
         super().__init__()
         self.best, self.start, self.patience, self.user = best, start, patience, setup.callbacks
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every or setup.epochs.steps
         self._within = not setup.devices.cluster.workers  # reading metrics in mid-epoch would involve all workers
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self.start:
-            self.start.restore(self.model, self.user)
+        self.start.restore(self.model, self.user)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._done = epoch, 0
-        if self.start and self.start.position.step:  # undo what the start of the epoch has changed
+        position = self.start.position
+        if position.step and position.epoch == epoch:  # undo what the start of the epoch has changed
             self.start.restore(self.model, self.user)
-            self._done = self.user.done = self.start.position.step
-        self.start = None
+            self._done = self.user.done = position.step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save if a checkpoint is due or a signal has come. `batch` is the last step of an execution, counted from 0.
@@ -194,26 +174,31 @@ class Checkpoints(keras.callbacks.Callback):
         before, self._done = self._done, max(self._done, min(batch + 1, self.steps))
         due = self._done // self.every > before // self.every or self.patience.asked
         if due and self._within and self._done < self.steps and not self.model.stop_training:
-            self.save(self._epoch, self._done, f"after step {self._done} of epoch {self._epoch + 1}")
+            self.save(self._epoch, self._done)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._trained = []
+        if averages(self.model.optimizer):
+            self._trained = [variable.numpy() for variable in self.model.trainable_variables]
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.save(epoch + 1, 0, f"after epoch {epoch + 1}")
+        with self.model.distribute_strategy.scope():
+            for variable, value in zip(self.model.trainable_variables, self._trained, strict=False):
+                variable.assign(value)
+        self.save(epoch + 1, 0)
 
-    def save(self, epoch: int, step: int, when: str) -> None:
+    def save(self, epoch: int, step: int) -> None:
         """Write a checkpoint. Raises Stopped after a signal, OSError if the file cannot be written."""
-        best = self.best
+        best, stopped = self.best, self.model.stop_training
         if not best.folder:
             return
-        callbacks, arrays = self.user.state()
+        states, arrays = self.user.state()
         position = Position(
-            epoch=epoch,
-            step=step,
-            rows=best.rows,
-            best_epoch=best.best_epoch,
-            stopped=self.model.stop_training,
-            callbacks=callbacks,
+            epoch=epoch, step=step, rows=best.rows, best_epoch=best.best_epoch, stopped=stopped, callbacks=states
         )
         with best.folder.atomic(CHECKPOINT, durable=True) as path:
-            checkpoint.write(path, self.model, position, arrays)
+            resume.write(path, self.model, position, arrays)
         if self.patience.asked:
-            raise signals.Stopped(self.patience.asked, f"Interrupted {when}, and saved.")
+            when = f"step {step} of epoch {epoch + 1}" if step else f"epoch {epoch}"
+            raise signals.Stopped(self.patience.asked, f"Interrupted after {when}, and saved.")

@@ -106,19 +106,20 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
     `steps` is the number of steps per epoch. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
-    words = "code of one's own may take nothing else"
-    if settings.xla == "on" and (settings.deterministic or several):
-        raise UserError("XLA compiles neither deterministic steps nor those of several devices.", "Leave --xla on out.")
+    words, unable = "code of one's own may take nothing else", ""
+    if settings.deterministic or several:
+        unable = "Keras compiles neither deterministic steps nor those of several devices"
+    if settings.xla == "on" and unable:
+        raise UserError(f"{unable}.", "Leave --xla on out.")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
         precision = _precision(types, devices) if acceleration.all_of_keras(model) else Choice("float32", words)
     if xla.value == "auto":  # which compiles no metrics beside recurrent layers
         own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else words
-        blocks = precision.value == "float32" and not whole and acceleration.all_in_blocks(model)
-        reason = own or ("" if all(each.supports_jit for each in model._flatten_layers()) else "a layer cannot take it")
-        if settings.deterministic or several:
-            reason = "Keras compiles neither deterministic steps nor those of several devices"
+        blocks = "recurrent" in types and "loops" not in types and precision.value == "float32" and not whole
+        able = all(each.supports_jit for each in model._flatten_layers())
+        reason = unable or own or ("" if able else "a layer cannot take it")
         xla = Choice("off", reason) if reason else _xla(types, devices, blocks)
     micro, at_once = Choice(1, whole or "each layer fills the device by itself"), Choice(1, "several devices train")
     if "recurrent" in types and not (devices.gpu or several or whole):
@@ -138,6 +139,7 @@ def layer_types(model: keras.Model) -> set[str]:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
             types |= {"recurrent", "sequences"} if layer.return_sequences else {"recurrent"}
+            types |= set() if acceleration.is_plain(layer) else {"loops"}  # which takes no steps back in blocks
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
             types.add("depthwise")
         elif "Conv" in type(layer).__name__:

@@ -1,143 +1,113 @@
-"""Resume a run: find it, restore its command, and check that data and recipe are unchanged."""
+"""Resume a run: its folder, and its checkpoint, one file with the value of every variable and all else needed."""
 
-from __future__ import annotations
-
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from keraskit.config import RunConfig
+import keras
+import numpy as np
+import pydantic
+
+from keraskit.datasets.array_files import check_size, explained
 from keraskit.errors import UserError, printable, short
 from keraskit.files import TEMPORARY
-from keraskit.recipe import Recipe
-from keraskit.registry import find_card, recipes_available
-from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, check_folder, now, resume_command, runs_in
+from keraskit.models import keras_internals
+from keraskit.runs import report
+from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, now, resume_command
 from keraskit.signals import Stopped
-from keraskit.training.settings import recipe_fields, request
+from keraskit.training.settings import NEEDED
+from keraskit.training.setup import TrainingSetup
+from keraskit.training.user_callbacks import UserCallbacks
 
-if TYPE_CHECKING:
-    from keraskit.training.checkpoint import Checkpoint, Position
-    from keraskit.training.setup import TrainingSetup
-
-NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
+Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
 OUTDATED = (
     *("ended", "error", "test", "verdict", "advice", "regression", "best_epoch", "balanced_accuracy"),
     *("weights_sha256", "training_means", "timings", "seconds_per_epoch"),
 )
 
 
-def alike(
-    config: RunConfig, options: dict[str, Any], name: str, source: Path | None
-) -> Iterator[tuple[RunFolder, dict[str, Any], bool]]:
-    """Yield the runs of recipe `name` that were given these knobs and options, newest first.
+class Position(pydantic.BaseModel):
+    """The state of a training apart from its variables."""
 
-    With each come its manifest, and whether the code in `source`, the recipe's file, is unchanged since.
-    """
-    wanted = request({"knobs": config.given(), "options": options}, source)
-    for folder, facts in runs_in(config.output_dir / name):
-        asked = facts.get("asked") or {}
-        if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
-            yield folder, facts, asked.get("code") == wanted["code"]
+    model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
-
-def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
-    """Find the newest unfinished run in the output folder with the same knobs and options, for `--resume`.
-
-    Raises UserError if the recipe's code has changed since the run began.
-    """
-    for folder, facts, same_code in alike(config, options, recipe.name, recipe.source):
-        changes = changed(recipe, facts["asked"])
-        if facts.get("status") == "finished" or (same_code and changes):
-            continue
-        if same_code:
-            return folder
-        said = f"{changes}." if changes else f"`{resume_command(folder.path, facts)}` goes on with it as it is now."
-        problem = f"{recipe.name}'s code was changed since {short(folder.path)} began: {said}"
-        raise UserError(problem, "Without --resume a new run begins.")
-    print("resume         no unfinished run has these flags, so a new one begins", flush=True)
-    return None
+    epoch: Count = 0  # number of finished epochs
+    step: Count = 0  # number of finished steps in the next
+    rows: list[dict[str, int | float]] = []  # the history, one row per epoch
+    best_epoch: Count = 0  # counted from 1; 0 for none
+    stopped: bool = False  # by a callback
+    callbacks: list[dict[str, Any]] = []  # the state of each of the user's
 
 
-def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
-    """Return the run in this folder, or the newest unfinished run below it; None if the run has finished.
-
-    A finished run is returned if `epochs` differs from its own number. Raises UserError if there is no run, or if it is
-    still running.
-    """
-    check_folder(path)
-    found = [run for run, facts in runs_in(path) if facts.get("status") != "finished"]
-    folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
-    if folder is None:
-        raise UserError(f"{path} holds no unfinished run.", "Name a run; with --epochs a finished one goes on.")
-    with folder.alone():
-        facts = folder.read_manifest(*NEEDED)
-    if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
-        return None
-    if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
-        own = f"Its own command goes on: {facts.get('command')} --resume"
-        raise UserError("This run has --callbacks.", own if facts.get("status") != "finished" else "Start a new run.")
-    return folder
+def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
+    """Write a checkpoint. Variables become arrays one by one, so there is no second copy of the weights in memory."""
+    arrays = {"position": position.model_dump_json(), **variables(model, position.step > 0), **more}
+    np.savez(path, allow_pickle=False, **arrays)
 
 
-def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, RunConfig, dict[str, Any]]:
-    """Return a run's recipe, and its knobs and options as they were given, with the run's current output folder.
-
-    The recipe is one of keraskit's by name, or a user's own from the file `named`. Raises UserError if the file must be
-    named, or if the recipe has changed.
-    """
-    facts = folder.read_manifest(*NEEDED)
-    source, asked = facts.get("source"), facts["asked"]
-    config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
-    if named:
-        card = find_card(str(named))
-    elif source:
-        problem = f"This run's recipe is a file of your own, {source}."
-        raise UserError(problem, f"Name it, and it is imported as it is now: --recipe {shlex.quote(source)}")
-    elif facts["recipe"] not in recipes_available():
-        problem = f"This run's recipe, {facts['recipe']}, was made in Python."
-        raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")
-    else:
-        card = recipes_available()[facts["recipe"]]
-    recipe: Recipe = card.load()
-    if changes := changed(recipe, asked):
-        raise UserError(f"This run's recipe was not {recipe.name} as it is now: {changes}.", "Start a new run.")
-    return recipe, config, dict(asked["options"])
+def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
+    """Return the variables that training changes, by name: model, random seeds, optimizers; in mid-epoch, metrics."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    groups = {"model": own, "random": [keras_internals.SEEDS().state]}
+    optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.optimizers.Optimizer)}
+    groups |= {name: each.variables for name, each in optimizers.items()}  # `optimizer`, and others that it is given
+    groups |= {"metrics": model.metrics_variables} if within_epoch else {}
+    return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
 
 
-def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
-    """Describe the recipe's fields that have changed since a run was requested; '' if none has."""
-    then, today = asked.get("recipe"), recipe_fields(recipe)
-    pairs = then.items() if isinstance(then, dict) else ()
-    return "; ".join(f"{name} {was}, now {today[name]}" for name, was in pairs if today.get(name, was) != was)
+class Checkpoint:
+    """A checkpoint file; without one, the first step. Raises UserError if it is damaged."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.position = path, Position()
+        if path:
+            with self._arrays(path) as arrays:
+                self.position = Position.model_validate_json(str(arrays["position"]))
+
+    def restore(self, model: keras.Model, callbacks: UserCallbacks) -> None:
+        """Restore every variable of a complete model and the callbacks' state. Raises UserError if they do not fit."""
+        if self.path is None:
+            return
+        with self._arrays(self.path) as arrays, model.distribute_strategy.scope():
+            for name, variable in variables(model, self.position.step > 0).items():
+                if name not in arrays or (array := arrays[name]).shape != tuple(variable.shape):
+                    problem = f"{self.path} does not fit the model: {name} differs."
+                    raise UserError(problem, "Has the recipe changed? Start a new run.")
+                if array.dtype.kind == "V":  # NumPy does not know bfloat16 by name
+                    array = array.view(variable.numpy().dtype)
+                variable.assign(array)
+            callbacks.restore(self.position.callbacks, arrays)
+
+    @contextmanager
+    def _arrays(self, path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+        """Open the file. Any exception inside becomes a UserError: reading a damaged file may raise anything."""
+        with explained(f"{path} is damaged", "Start a new run."):
+            check_size(path, 2 * path.stat().st_size)  # it is not compressed
+            with np.load(path, allow_pickle=False) as arrays:
+                yield arrays
 
 
 @contextmanager
 def opened(
     setup: TrainingSetup, run: RunFolder | None, facts: dict[str, Any]
-) -> Iterator[tuple[RunFolder | None, Checkpoint | None]]:
+) -> Iterator[tuple[RunFolder | None, Checkpoint]]:
     """Open the folder of a new run, or of the `run` to resume; lock it and record the run's status in the manifest.
 
     `facts` are entries of the manifest. Yields the folder, or None for a worker that writes nothing; and the checkpoint
-    to resume from, or None. An error that an unchanged command can get over names the command that resumes the run.
+    to resume from. An error that an unchanged command can get over names the command that resumes the run.
     """
-    from keraskit.runs import report
-    from keraskit.training.checkpoint import Checkpoint, Position
-
-    start = Checkpoint.of(run) if run else None
-    if not setup.devices.cluster.chief:
+    start = Checkpoint(run.file(CHECKPOINT) if run and (run.path / CHECKPOINT).exists() else None)
+    if setup.devices.cluster.index:
         yield None, start
         return
     folder = run or RunFolder.create(setup.settings.output_dir, facts["recipe"])
     with folder.alone():
         before = folder.read_manifest(*NEEDED) if run else facts
         if run:
-            position = start.position if start else Position()
-            check(folder, before, facts, position, setup.settings.epochs)
-            if start:
-                start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
-            facts = begin(folder, before, facts, position)
+            facts = resumed(folder, before, facts, start.position)
+            start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
             with folder.recorded(**facts):
@@ -159,26 +129,24 @@ def opened(
             raise
 
 
-def check(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position, epochs: int) -> None:
-    """Raise UserError if a run's data have changed, or if it cannot be resumed up to `epochs`."""
+def resumed(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position) -> dict[str, Any]:
+    """Print where a run resumes, and return the new entries of its manifest.
+
+    Raises UserError if its data have changed, or if it has come to the end already.
+    """
     data, finished = before["data"], before.get("status") == "finished"
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(f"The data is not what this run began with, {data['used']}.", "Put it back, or start anew.")
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
         raise UserError(f"There is no {CHECKPOINT} of this run, from which a finished one goes on.", "Start a new run.")
-    if position.epoch + (position.step > 0) + finished > epochs:
+    if position.epoch + (position.step > 0) + finished > today["config"]["epochs"]:
         raise UserError(f"This run has come to epoch {position.epoch} already.", "Ask for more with --epochs.")
     if finished and position.stopped:
         raise UserError(f"A callback ended this run after epoch {position.epoch}, and would again.", "Start a new run.")
-
-
-def begin(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position) -> dict[str, Any]:
-    """Print where a run resumes, and return the new entries of its manifest."""
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
-    resumed = {"at": now(), "epoch": position.epoch, "step": position.step}
+    at = {"at": now(), "epoch": position.epoch, "step": position.step}
     more = today["config"]["epochs"] != before["config"]["epochs"]
     kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}
-    known = today | kept | dict.fromkeys(OUTDATED)
-    return known | {"resumed": [*(before.get("resumed") or []), resumed]}
+    return today | kept | dict.fromkeys(OUTDATED) | {"resumed": [*(before.get("resumed") or []), at]}

@@ -1,16 +1,21 @@
-"""Settle a run's knobs, from the user or else from the recipe, and record how the run was requested."""
+"""Settle a run's knobs; record how it was requested, and find the run to resume. Does not import TensorFlow."""
 
 import dataclasses
 import json
+import shlex
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
-from keraskit.errors import UserError, lasting
+from keraskit.errors import UserError, lasting, short
 from keraskit.recipe import Recipe, is_default, options_of
-from keraskit.registry import DESCRIPTIVE, Card
+from keraskit.registry import DESCRIPTIVE, Card, find_card, recipes_available
+from keraskit.runs.folder import MANIFEST, RunFolder, check_folder, resume_command, runs_in
+
+NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
 
 
 def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settings:
@@ -69,4 +74,89 @@ def request(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[s
 def recipe_fields(recipe: Recipe) -> dict[str, str]:
     """Return the recipe's fields that determine the result, as text."""
     names = {field.name for field in dataclasses.fields(recipe)} - DESCRIPTIVE - {"name", "source", "figure"}
-    return json.loads(json.dumps({name: lasting(getattr(recipe, name)) for name in sorted(names)}))
+    return {name: lasting(getattr(recipe, name)) for name in sorted(names)}
+
+
+def changed(recipe: Recipe, asked: dict[str, Any]) -> str:
+    """Describe the recipe's fields that have changed since a run was requested; '' if none has."""
+    then, today = asked.get("recipe"), recipe_fields(recipe)
+    pairs = then.items() if isinstance(then, dict) else ()
+    return "; ".join(f"{name} {was}, now {today[name]}" for name, was in pairs if today.get(name, was) != was)
+
+
+def alike(
+    config: RunConfig, options: dict[str, Any], name: str, source: Path | None
+) -> Iterator[tuple[RunFolder, dict[str, Any], bool]]:
+    """Yield the runs of recipe `name` that were given these knobs and options, newest first.
+
+    With each come its manifest, and whether the code in `source`, the recipe's file, is unchanged since.
+    """
+    wanted = request({"knobs": config.given(), "options": options}, source)
+    for folder, facts in runs_in(config.output_dir / name):
+        asked = facts.get("asked") or {}
+        if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
+            yield folder, facts, asked.get("code") == wanted["code"]
+
+
+def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
+    """Find the newest unfinished run in the output folder with the same knobs and options, for `--resume`.
+
+    Raises UserError if the recipe's code has changed since the run began.
+    """
+    for folder, facts, same_code in alike(config, options, recipe.name, recipe.source):
+        changes = changed(recipe, facts["asked"])
+        if facts.get("status") == "finished" or (same_code and changes):
+            continue
+        if same_code:
+            return folder
+        said = f"{changes}." if changes else f"`{resume_command(folder.path, facts)}` goes on with it as it is now."
+        problem = f"{recipe.name}'s code was changed since {short(folder.path)} began: {said}"
+        raise UserError(problem, "Without --resume a new run begins.")
+    print("resume         no unfinished run has these flags, so a new one begins", flush=True)
+    return None
+
+
+def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
+    """Return the run in this folder, or the newest unfinished run below it; None if the run has finished.
+
+    A finished run is returned if `epochs` differs from its own number. Raises UserError if there is no run, or if it is
+    still running.
+    """
+    check_folder(path)
+    found = [run for run, facts in runs_in(path) if facts.get("status") != "finished"]
+    folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
+    if folder is None:
+        raise UserError(f"{path} holds no unfinished run.", "Name a run; with --epochs a finished one goes on.")
+    with folder.alone():
+        facts = folder.read_manifest(*NEEDED)
+    if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
+        return None
+    if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
+        own = f"Its own command goes on: {facts.get('command')} --resume"
+        raise UserError("This run has --callbacks.", own if facts.get("status") != "finished" else "Start a new run.")
+    return folder
+
+
+def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, RunConfig, dict[str, Any]]:
+    """Return a run's recipe, and its knobs and options as they were given, with the run's current output folder.
+
+    The recipe is one of keraskit's by name, or a user's own from the file `named`. Raises UserError if the file must be
+    named, or if the recipe has changed.
+    """
+    facts = folder.read_manifest(*NEEDED)
+    source, asked = facts.get("source"), facts["asked"]
+    config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
+    if named:
+        card = find_card(str(named))
+    elif source:
+        problem = f"This run's recipe is a file of your own, {source}."
+        raise UserError(problem, f"Name it, and it is imported as it is now: --recipe {shlex.quote(source)}")
+    elif facts["recipe"] not in recipes_available():
+        problem = f"This run's recipe, {facts['recipe']}, was made in Python."
+        raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")
+    else:
+        card = recipes_available()[facts["recipe"]]
+    recipe: Recipe = card.load()
+    if changes := changed(recipe, asked):
+        raise UserError(f"This run's recipe was not {recipe.name} as it is now: {changes}.", "Start a new run.")
+    return recipe, config, dict(asked["options"])

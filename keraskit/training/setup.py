@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import json
 import re
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -17,11 +18,13 @@ from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
 from keraskit.errors import UserError, did_you_mean, flags, lasting, sentence
-from keraskit.files import weights_file
+from keraskit.files import MODEL, weights_file
 from keraskit.models import applications, keras_internals
 from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.registry import Card
+from keraskit.runs.folder import RunFolder
 from keraskit.training import acceleration, hardware, user_callbacks
+from keraskit.training.settings import requested, settle
 from keraskit.training.user_callbacks import UserCallbacks
 
 
@@ -51,10 +54,9 @@ class TrainingSetup:
 
 
 def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.Devices) -> TrainingSetup:
-    """Build, initialise and compile the model, and load its data from `source`, which the recipe's `data` returned."""
+    """Build, initialise and compile the model, and load its data from `source`, as `source_of` returns it."""
     cluster = devices.cluster
     keras.utils.set_random_seed(settings.seed)
-    settings = follow_data(recipe, settings, source)
     names = dict(keras_internals.given_names())
     with devices.scope:
         model = build(recipe, settings)
@@ -77,8 +79,9 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         if policy != "float32" or cluster.strategy:
             copy = copied(recipe, settings, head, policy, names)
         if settings.acceleration and not acceleration.hindrance(head):
-            by_xla = choices.xla.value == "on" and not devices.gpu
-            copy = acceleration.applied(copy, choices.micro_batches.value, by_xla)
+            by_xla, micro_batches = choices.xla.value == "on" and not devices.gpu, choices.micro_batches.value
+            if micro_batches > 1 or (by_xla and any(map(acceleration.is_plain, copy._flatten_layers()))):
+                copy = acceleration.MicroBatched.of(copy, micro_batches, by_xla)
         if copy is not head:
             compile_model(recipe, settings, steps, copy)
         # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
@@ -92,25 +95,36 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     return TrainingSetup(settings, splits, data, model, copy, epochs, callbacks, devices, choices, monitored)
 
 
-def follow_data(recipe: Recipe, settings: Settings, source: Any) -> Settings:
-    """Set `classes` if the builder has this parameter; on files of one's own, make an epoch of our recipes one pass."""
-    given = settings.requested["knobs"].get("steps_per_epoch") or not Card(recipe.source, recipe.name).ours
-    if source.source.get("path") and not source.source.get("reference", True) and not given:
-        settings = settings.replace(steps_per_epoch=None)
-    takes, count = inspect.signature(recipe.build).parameters, len(source.classes)
-    if "classes" not in takes or not count:
-        return settings
-    options = {name: value for name, value in settings.options.items() if name != "classes"}
-    return settings.replace(options=options if takes["classes"].default == count else options | {"classes": count})
+def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
+    """Load a run's data and best model, compiled, in one process. `named` is the user's own recipe file, if any."""
+    recipe, config, options = requested(folder, named)
+    settings, source = source_of(recipe, settle(recipe, config, options))
+    with hardware.configure(settings.replace(threads=None), alone=True).scope:
+        model = build(recipe, settings)
+        splits = load(recipe, settings, model, source).augmented(settings.augment)
+        applications.load_file(model, folder.file(MODEL))
+        compile_model(recipe, settings, 1, model)
+    return settings, splits, model
 
 
-def source_of(recipe: Recipe, settings: Settings) -> Any:
-    """Call the recipe's `data`. The result knows its classes; no image is decoded yet."""
+def source_of(recipe: Recipe, settings: Settings) -> tuple[Settings, Any]:
+    """Return the settings, which follow the data, and what the recipe's `data` returns; no image is decoded yet.
+
+    `classes` is set if the builder has this parameter; on files of one's own, an epoch of our recipes is one pass.
+    """
     source = call(recipe.data, settings.arguments)
     source = source() if callable(source) else source  # a user's function may return `from_arrays(...)`
     if not hasattr(source, "classes"):
         raise UserError(f"{place(recipe.data)} returns a {type(source).__name__}.", ARRAYS)
-    return source
+    given = settings.requested["knobs"].get("steps_per_epoch") or not Card(recipe.source, recipe.name).ours
+    if source.source.get("path") and not source.source.get("reference", True) and not given:
+        settings = settings.replace(steps_per_epoch=None)
+    takes, count = inspect.signature(recipe.build).parameters, len(source.classes)
+    if "classes" in takes and count:
+        options = {name: value for name, value in settings.options.items() if name != "classes"}
+        options |= {} if takes["classes"].default == count else {"classes": count}
+        settings = settings.replace(options=options)
+    return settings, source
 
 
 def build(recipe: Recipe, settings: Settings) -> keras.Model:

@@ -78,8 +78,7 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, list):
         return [_decoded(each, arrays) for each in value]
     if isinstance(value, dict):
-        array = arrays[value["array"]]
-        return array if array.shape else array[()]
+        return arrays[value["array"]][()]  # of no dimension, a number
     return value
 
 

@@ -22,7 +22,7 @@ from keraskit.errors import UserError, flags
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.pictures import Network
-from keraskit.training import resume
+from keraskit.training.settings import requested
 from keraskit.training.user_callbacks import from_file
 
 # Bombs
@@ -105,9 +105,9 @@ def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
         facts = RunFolder(tiny_run.folder).read_json("run.json") | {"source": str(tmp_path / name)}
         RunFolder(tmp_path).write_json("run.json", facts)
         with pytest.raises(UserError, match="is a file of your own"):
-            resume.requested(RunFolder(tmp_path))
+            requested(RunFolder(tmp_path))
         with pytest.raises(UserError, match=r"does not end in \.py|There is no file|a recipe is a Python file"):
-            resume.requested(RunFolder(tmp_path), tmp_path / name)
+            requested(RunFolder(tmp_path), tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 

@@ -23,10 +23,11 @@ import keraskit
 from keraskit import signals
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Shard, ranges
-from keraskit.distributed import cluster, launch, repairs
+from keraskit.distributed import cluster
 from keraskit.distributed.cluster import find_workers
 from keraskit.errors import RunStopped, UserError
 from keraskit.runs.folder import RunFolder
+from keraskit.training import launch
 
 # 300 examples in batches of 64: 44 are left for the last step of an epoch.
 KNOBS = {"limit": 300, "epochs": 5, "batch_size": 64, "precision": "float32", "threads": 1}
@@ -163,7 +164,7 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
 def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():
     mixed = "MISMATCH of original and normalized active exception types: ORIGINAL AbortedError REPLACED BY Stopped: "
     error, service = RuntimeError(f"pybind11::error_already_set: {mixed}<EMPTY MESSAGE>"), mock.Mock()
-    with pytest.raises(signals.Stopped), cluster.Cluster(workers=("a:1", "b:1")).together():
+    with pytest.raises(signals.Stopped), cluster.Cluster(service=service).together():
         raise error
     service.wait_at_barrier.side_effect = error
     with pytest.raises(signals.Stopped):
@@ -187,8 +188,8 @@ def test_workers_end_with_a_launcher_that_is_killed(tmp_path):
     worker, log = tmp_path / "worker", tmp_path / "log"
     worker.write_text(f"#!/bin/sh\ntrap 'echo ended >> {log}; exit' TERM\necho began >> {log}\nsleep 60 & wait\n")
     worker.chmod(0o755)
-    line = "import sys, pathlib as p; from keraskit.distributed import launch; sys.executable = sys.argv[1]; "
-    line = [sys.executable, "-c", f"{line}launch.run_all([], [{{}}, {{}}], p.Path())", worker]
+    line = "import sys, pathlib as p; from keraskit.training import launch; sys.executable = sys.argv[1]; "
+    line = [sys.executable, "-c", f"{line}launch.run_all([[], []], p.Path())", worker]
     with subprocess.Popen(line, cwd=tmp_path) as launcher:
         until(log, "began\nbegan\n", launcher)
         launcher.kill()
@@ -281,7 +282,7 @@ def test_metrics_of_any_shape_and_type_are_reduced_in_one_exchange():
     strategy.experimental_local_results = lambda value: [value, 3 * value]
     strategy.run = lambda function, given: [function(*given), function(*(3 * each for each in given))]
     strategy.reduce = mock.Mock(side_effect=lambda how, rows, axis: {"MEAN": tf.add_n(rows) / 2}[how])
-    means = repairs.reduce_per_replica(found, strategy, "auto")
+    means = cluster.reduce_per_replica(found, strategy, "auto")
     assert list(means) == list(found) and strategy.reduce.call_count == 1
     for name, value in found.items():
         np.testing.assert_allclose(means[name], 2 * value, rtol=1e-6)

@@ -13,7 +13,7 @@ USED = (  # elsewhere; pyproject.toml bounds Keras below the next release
     "keras.src.backend.common.global_state.get_global_attribute",  # models/keras_internals.py counts names
     "keras.Model._flatten_layers",  # layers within layers are counted, looked at, and chosen for
     "keras.Model._symbolic_build",  # training/setup.py creates variables before the first step
-    "keras.layers.LSTM.inner_loop",  # training/acceleration/lstm.py computes in its place
+    "keras.layers.LSTM.inner_loop",  # training/acceleration.py computes in its place
     "tensorflow.python.eager.context.Context.configure_coordination_service",  # models/keras_internals.py
     "tensorflow.python.eager.context.Context.wait_at_barrier",  # distributed/cluster.py
 )
@@ -30,7 +30,7 @@ def test_instances_still_have():
     assert layer.name == "dense" + f"_{given - 1}" * (given > 1)  # training/setup.py
     model = keras.Sequential([keras.Input((2,)), layer])
     model.compile(keras.optimizers.SGD(0.5), loss="mse", metrics=["mae"])
-    assert model._compile_config.config["metrics"] == ["mae"]  # training/acceleration looks for code of one's own
+    assert model._compile_config.config["metrics"] == ["mae"]  # training/acceleration.py looks for code of one's own
     assert float(model.optimizer._learning_rate) == 0.5  # training/user_callbacks.py asks whether it is a schedule
     model._symbolic_build(data_batch=(keras.KerasTensor((4, 2)), keras.KerasTensor((4, 1))))
     assert model.weights[0]._value is not None
@@ -38,7 +38,7 @@ def test_instances_still_have():
     with keras.StatelessScope():  # of this thread: its end would allocate what this one had built
         pass
     assert bare.weights[0]._value is None
-    assert isinstance(model._loss_tracker, keras.metrics.Mean)  # training/acceleration/micro_batches.py adds losses up
+    assert isinstance(model._loss_tracker, keras.metrics.Mean)  # training/acceleration.py adds losses up
     assert model._compile_loss.metrics is model._compile_loss._metrics  # and those of each output
     named = {m.name: m._direction for each in model.metrics for m in getattr(each, "metrics", [])}
     assert named["mae"] == "down" and keras.metrics.BinaryAccuracy()._direction == "up"  # training/user_callbacks.py

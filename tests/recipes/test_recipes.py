@@ -15,7 +15,7 @@ from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
 from keraskit.recipe import call, options_of
 from keraskit.registry import Card, find_card, load_recipe, recipes_available
-from keraskit.training.acceleration import micro_batches
+from keraskit.training import acceleration
 
 TRAINED = [name for name, card in recipes_available().items() if not card.plain]
 
@@ -56,7 +56,7 @@ def test_a_permuting_lstm_is_the_plain_one_on_permuted_steps():
     np.testing.assert_array_equal(permuting(rows), plain(rows[:, order]))
     assert not np.allclose(permuting(rows), plain(rows))
     permuting.compile(loss="sparse_categorical_crossentropy")
-    assert micro_batches.hindrance(permuting) == ""
+    assert acceleration.hindrance(permuting) == ""
 
 
 def test_first_page_learns_by_fit_and_by_hand():

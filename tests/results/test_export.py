@@ -20,13 +20,11 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode
-from keraskit.recipe import call
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.demo.demo import write_demo
 from keraskit.tools.export import export
-from keraskit.training.evaluate import reopen
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, follow_data, load
+from keraskit.training.setup import build, load, reopen, source_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 MISSING = [name for names in export.MODULES.values() for name in names if importlib.util.find_spec(name) is None]
@@ -76,8 +74,8 @@ def untrained(name, **options):
     """A recipe's model with its initial weights, and eight examples."""
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), options)
-    source = call(recipe.data, settings.arguments)
-    model = build(recipe, follow_data(recipe, settings, source))
+    settings, source = source_of(recipe, settings)
+    model = build(recipe, settings)
     splits = load(recipe, settings, model, source)
     facts = {"recipe": name, "classes": splits.classes, "class_output": recipe.class_output}
     return export.exportable(model, facts, splits.test.limited(8))

@@ -33,8 +33,8 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, Run
 from keraskit.tools import compare, explain
 from keraskit.tools.predict import predict_arrays
-from keraskit.training import resume
-from keraskit.training.checkpoint import Checkpoint
+from keraskit.training.resume import Checkpoint
+from keraskit.training.settings import requested, unfinished
 
 READERS = {  # of each file of a run
     "run.json": [RunFolder.read_manifest],
@@ -153,7 +153,7 @@ def test_any_field_of_the_manifest_may_be_of_any_type(run, monkeypatch):
         report.write_report(run)
 
     def going_on():
-        resume.requested(resume.unfinished(run.path))
+        requested(unfinished(run.path))
 
     def preparing():
         known = run.read_manifest("recipe", "classes", "config")

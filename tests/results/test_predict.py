@@ -16,7 +16,7 @@ from keraskit.errors import UserError
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.predict import predict, predict_arrays
-from keraskit.training.evaluate import reopen
+from keraskit.training.setup import reopen
 
 CUT_OUT = "digit cut out, scaled to 20x20 and centred"
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here

@@ -12,7 +12,7 @@ from own import SOURCE
 
 import keraskit
 from keraskit.runs.folder import RunFolder
-from keraskit.training import resume
+from keraskit.training import settings
 
 WORDS = ("run", "./mine.py", "--xla", "off", "--output-dir", "runs")
 STEPS = 8  # in an epoch
@@ -47,7 +47,7 @@ SPOKEN = (('"""Three numbers in, one out.', '"""So it is.'), ("UNITS = 8", "UNIT
 def test_what_a_recipe_says_of_itself_refuses_no_old_run(broken):
     edit(*SPOKEN)
     config = keraskit.RunConfig(output_dir="runs", xla="off")
-    assert resume.find(keraskit.load_recipe("./mine.py"), config, {}).path == broken.path
+    assert settings.find(keraskit.load_recipe("./mine.py"), config, {}).path == broken.path
     code, _, err = command("resume", "runs/mine")
     assert code == 2 and "Name it, and it is imported as it is now" in err
     code, out, _ = command("resume", "runs/mine", "--recipe", "mine.py")
@@ -74,7 +74,7 @@ def test_what_was_changed_is_said_and_each_way_names_the_other(broken):
 
 def test_a_variant_made_in_python_begins_its_own_run(broken, capsys):
     other = dataclasses.replace(keraskit.load_recipe("./mine.py"), monitor=("val_loss", "min"))
-    assert resume.find(other, keraskit.RunConfig(output_dir="runs", xla="off"), {}) is None
+    assert settings.find(other, keraskit.RunConfig(output_dir="runs", xla="off"), {}) is None
     assert "no unfinished run has these flags" in capsys.readouterr().out
 
 

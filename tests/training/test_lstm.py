@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keraskit.training.acceleration import lstm
-from keraskit.training.acceleration.micro_batches import MicroBatched
+from keraskit.training.acceleration import MicroBatched, in_blocks, is_plain
 
 L = keras.layers
 
@@ -40,7 +39,7 @@ def test_outputs_states_and_all_gradients_are_those_of_keras(steps, backwards, e
     lstm_layer = layer(return_sequences=every, go_backwards=backwards)
     model = keras.Model(inputs, lstm_layer(inputs[0], initial_state=inputs[1:]))
     keras_has = answers(model, x, *states, weights)
-    with lstm.in_blocks(model):
+    with in_blocks(model):
         ours = tf.function(lambda *given: answers(model, *given), jit_compile=True)(x, *states, weights)
     for a, b in zip(ours, keras_has, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * float(tf.reduce_max(tf.abs(b))))
@@ -55,8 +54,8 @@ def test_a_layer_that_computes_something_else_stays_with_keras(options):
     class Own(L.LSTM):
         pass
 
-    assert lstm.is_plain(L.LSTM(5)) and not lstm.is_plain(L.LSTM(5, **options))
-    assert not any(map(lstm.is_plain, [Own(5), L.GRU(5), L.RNN(L.LSTMCell(5))]))
+    assert is_plain(L.LSTM(5)) and not is_plain(L.LSTM(5, **options))
+    assert not any(map(is_plain, [Own(5), L.GRU(5), L.RNN(L.LSTMCell(5))]))
 
 
 def test_masked_steps_and_lengths_that_vary_are_left_to_keras():
@@ -67,7 +66,7 @@ def test_masked_steps_and_lengths_that_vary_are_left_to_keras():
         inputs = keras.Input(shape)
         model = keras.Model(inputs, L.LSTM(5)(before(inputs)))
         wanted = model(x)
-        with lstm.in_blocks(model):
+        with in_blocks(model):
             np.testing.assert_allclose(model(x), wanted, atol=1e-6)
 
 

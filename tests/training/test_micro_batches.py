@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keraskit.training.acceleration.micro_batches import MicroBatched, hindrance
+from keraskit.training.acceleration import MicroBatched, hindrance
 
 random = np.random.default_rng(0)
 X = random.normal(size=(22, 6, 3)).astype("float32")  # no multiple of the micro-batches

@@ -15,7 +15,7 @@ from keraskit.models import applications
 from keraskit.runs.folder import TRAINED_ON, RunFolder
 from keraskit.runs.pictures import say_trained_on
 from keraskit.training.settings import settle
-from keraskit.training.setup import follow_data, source_of
+from keraskit.training.setup import source_of
 
 SMALL = {"alpha": 0.25, "size": 32}
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
@@ -78,8 +78,8 @@ def test_on_files_of_ones_own_an_epoch_is_one_pass_unless_steps_are_given(place,
     own = dataclasses.replace(recipe, source=None)
     for asked, options, which, steps in (({}, photos, recipe, None), ({"steps_per_epoch": 100}, photos, recipe, 100),
                                          ({}, {}, recipe, 100), ({}, photos, own, 100)):  # fmt: skip
-        settings = settle(which, RunConfig(**asked), options)
-        assert follow_data(which, settings, source_of(which, settings)).steps_per_epoch == steps
+        settings, _ = source_of(which, settle(which, RunConfig(**asked), options))
+        assert settings.steps_per_epoch == steps
 
 
 def test_features_are_the_bases_and_only_the_classifier_learned(place, features):

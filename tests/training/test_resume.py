@@ -24,7 +24,7 @@ from keraskit.errors import flags as words
 from keraskit.registry import load_recipe
 from keraskit.runs import listing, report
 from keraskit.runs.folder import RunFolder
-from keraskit.training import checkpoint, resume, runner
+from keraskit.training import resume, runner, settings
 from keraskit.training.fit import Checkpoints
 from keraskit.training.user_callbacks import UserCallbacks
 
@@ -61,7 +61,7 @@ def flags(recipe, knobs, output):
 
 
 def at_rest(output):
-    found = checkpoint.Checkpoint(only(output) / "checkpoint.npz").position
+    found = resume.Checkpoint(only(output) / "checkpoint.npz").position
     return found.epoch, found.step
 
 
@@ -123,7 +123,7 @@ def test_an_average_of_weights_is_taken_once_at_the_very_end(tmp_path):
     with at(1, 3, kill), pytest.raises(RuntimeError):
         keraskit.run(averaged, output_dir=tmp_path / "broken", **knobs)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="No space"):
-        patch.setattr("keraskit.training.runner.evaluate", full)
+        patch.setattr("keraskit.training.examine.evaluate", full)
         keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)
     keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)  # after training
     assert len(ENDS) == 3 and ENDS[0] == ENDS[1] == ENDS[2]
@@ -148,9 +148,9 @@ def test_the_flag_finds_the_run_of_the_same_flags_and_a_finished_one_is_not_trai
     recipe = load_recipe("cnn")
     knobs = {name: value for name, value in CNN.items() if name != "filters"}
     config = keraskit.RunConfig(**knobs, output_dir=tmp_path)
-    assert resume.find(recipe, config.replace(epochs=1), {"filters": (4, 4)}) is None
-    found, (_, *asked) = resume.unfinished(copied), resume.requested(RunFolder(copied))
-    assert resume.find(recipe, config, {"filters": (4, 4)}).path == copied
+    assert settings.find(recipe, config.replace(epochs=1), {"filters": (4, 4)}) is None
+    found, (_, *asked) = settings.unfinished(copied), settings.requested(RunFolder(copied))
+    assert settings.find(recipe, config, {"filters": (4, 4)}).path == copied
     assert command(*flags("cnn", CNN, tmp_path), "--resume").code == 0
     assert outcome(copied) == unbroken("cnn")
     before = (copied / "run.json").read_bytes()
@@ -283,7 +283,7 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeyp
         path.write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(checkpoint, "write", twice)
+    monkeypatch.setattr(resume, "write", twice)
     with at(0, 7, send(signal.SIGINT)):
         code, _, err = command(*flags("cnn", CNN, tmp_path))
     assert code == 130 and err.count("\n") == 1 and "Interrupted" in err and "keraskit resume" in err
@@ -299,12 +299,12 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
     path = tmp_path / "checkpoint.npz"
-    checkpoint.write(path, model, checkpoint.Position(epoch=1, rows=[ROW]), {})
+    resume.write(path, model, resume.Position(epoch=1, rows=[ROW]), {})
     weights, refused = model.get_weights(), 0
     for data in damaged([path.read_bytes()], 60):
         path.write_bytes(data)
         try:
-            checkpoint.Checkpoint(path).restore(model, UserCallbacks([]))
+            resume.Checkpoint(path).restore(model, UserCallbacks([]))
         except UserError:
             refused += 1
             model.set_weights(weights)

@@ -10,12 +10,11 @@ import keraskit
 from keraskit import from_arrays
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Split
-from keraskit.recipe import call
 from keraskit.registry import recipes_available
 from keraskit.runs.folder import RunFolder
 from keraskit.training import examine
 from keraskit.training.settings import settle
-from keraskit.training.setup import build, follow_data, load
+from keraskit.training.setup import build, load, source_of
 
 L, APPLICATIONS = keras.layers, keras.applications
 random = np.random.default_rng(0)
@@ -57,8 +56,8 @@ def says(found, *words):
 def test_recipes_scale_as_they_should(name):
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), {"width": 0.1} if name == "vgg16" else {})
-    source = call(recipe.data, settings.arguments)
-    model = build(recipe, follow_data(recipe, settings, source))
+    settings, source = source_of(recipe, settings)
+    model = build(recipe, settings)
     says(examine.scale(model, load(recipe, settings, model, source).train))
 
 
