@@ -75,7 +75,8 @@ def files(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         for split, size in {"train": count, "validation": HELD_OUT, "test": HELD_OUT}.items():
-            for kind, colour in {"a": "red", "b": "blue"}.items():
+            tone = 9 * len(split)  # no copies of other splits, which training would leave out
+            for kind, colour in {"a": (tone, 0, 255), "b": (255, 0, tone)}.items():
                 folder = place / "data" / split / kind
                 folder.mkdir(parents=True)
                 for i in range(size // 2):
