@@ -55,6 +55,8 @@ def quietly(known: str = "") -> Iterator[None]:
 class QuietImport:
     """Finder for `sys.meta_path` that makes the first import of Keras or TensorFlow quiet."""
 
+    onednn = True  # it is turned on; a run that had not is resumed without it, for the same bits
+
     command = False  # a command loads it: that is said on a terminal, and other backends are refused
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -70,10 +72,11 @@ class QuietImport:
 
 def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
     """Import Keras or TensorFlow and list devices, which takes 3 to 5 seconds."""
-    if QuietImport.command and sys.stderr.isatty():
+    if QuietImport.command and sys.stderr and sys.stderr.isatty():
         print("loading TensorFlow ...", file=sys.stderr, flush=True)
     gc.disable()  # scanning a million permanent objects takes a fifth of the time
-    if platform.machine() in ("x86_64", "AMD64"):  # TensorFlow leaves oneDNN off on CPUs without AVX512_VNNI
+    # TensorFlow leaves oneDNN off on CPUs without AVX512_VNNI.
+    if QuietImport.onednn and platform.machine() in ("x86_64", "AMD64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         with quietly():

@@ -205,10 +205,10 @@ def _command(verb: str, declared: Any, card: Card) -> Callable[..., None]:
             train_seeds(card, config, given)
             return
         recipe = card.load()
-        from keraskit.training import runner
+        from keraskit.training import autotune, runner
 
         if verb == "autotune":
-            runner.autotune(recipe, config, given)
+            autotune.autotune(recipe, config, given)
         else:
             runner.train(recipe, config, given, ago=time.perf_counter() - start.BEGAN)
 

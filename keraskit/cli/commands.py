@@ -100,12 +100,12 @@ def classify(
     from keraskit.datasets.images.sources import SHIPPED, find
 
     truth = imagenet_labels().of_pictures(photos) if asked.evaluate else {}
-    paths, names, rows = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet_labels().names, []
-    from keraskit.runs.pictures import predictions, show, write
+    paths, names = list(truth) or find(photos or [SHIPPED / "coffee.png"]), imagenet_labels().names
+    from keraskit.runs.pictures import Prediction, predictions, show, write
     from keraskit.tools import classify as tool
     from keraskit.tools import explain as explanations
 
-    rows = []
+    rows: list[Prediction] = []
     for name in tool.SEVEN if model == "all" else model.split(","):
         network = tool.network(name, weights, alpha, size, crop)
         found = list(predictions(paths, network, names, max(asked.top, 5), asked.batch_size, name))

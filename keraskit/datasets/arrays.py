@@ -74,8 +74,8 @@ def from_arrays(
     reconstructs = bool(scale) and all(same)  # as in an autoencoder
     labels, names = _encode(y, name, classes, bool(classes or class_weight))
     if not names and (classes or class_weight):
-        given = "classes" if classes else "class_weight"
-        raise UserError(f"{name}: {given} is given, and the targets are no class numbers.", "Leave it out.")
+        word = "classes" if classes else "class_weight"
+        raise UserError(f"{name}: {word} is given, and the targets are no class numbers.", "Leave it out.")
     if names:  # text and booleans as integers
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}

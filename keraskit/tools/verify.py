@@ -12,7 +12,7 @@ from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable, sentence
 from keraskit.runs import metrics, predictions
 from keraskit.runs.folder import RunFolder, newest
-from keraskit.training import examine, setup
+from keraskit.training import evaluate, examine, setup
 from keraskit.training.settings import NEEDED
 
 CLOSE = 1e-4  # for metrics and probabilities: other machines round differently
@@ -60,7 +60,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     """Return each fact of a finished run, as recorded and as recomputed from its model and data."""
     facts, written = folder.read_manifest(*NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), setup.reopen(folder, named)
-    measured = examine.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
+    measured = evaluate.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = examine.outputs(model, splits.train, facts.get("class_output"))
     test, inputs, beside = measured["test"][1], splits.test.inputs, dict[str, float]()
     if classified := test.of_classes(facts):

@@ -90,7 +90,7 @@ def _device(asked: str) -> Choice:
         for gpu in gpus if name != "cpu" else ():
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "auto":
-        kernels = ", kernels of oneDNN" if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1" else ""
+        kernels = ", kernels of oneDNN" if onednn() else ""
         return Choice(*("gpu", f"found: {_gpu_details(0)[0]}") if gpus else ("cpu", f"TensorFlow sees no GPU{kernels}"))
     return Choice(asked, ASKED)
 
@@ -190,11 +190,17 @@ def bfloat16_feature() -> str | None:
     return next((feature for feature in BFLOAT16_FEATURES if feature in system.cpu_features()), None)
 
 
+def onednn() -> bool:
+    """Whether TensorFlow was told to use oneDNN; it does so unasked on CPUs with AVX512_VNNI."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+
+
 def describe() -> dict[str, Any]:
     """Describe this machine for the manifest and the report."""
     return {
         "cpu": system.cpu_name(),
         "cores": system.cores(),
         "bfloat16": bfloat16_feature(),
+        "onednn": onednn(),
         "gpus": [_gpu_details(i)[0] for i in range(len(tf.config.list_physical_devices("GPU")))],
     }

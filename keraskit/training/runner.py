@@ -1,8 +1,7 @@
-"""The runner: load the data, build, fit, evaluate, save and plot any recipe (read `train`); or measure its step."""
+"""The runner: load the data, build, fit, evaluate, save and plot any recipe (read `train`)."""
 
 import dataclasses
 import inspect
-import itertools
 import json
 import shlex
 import time
@@ -24,12 +23,12 @@ from keraskit.registry import Card, load_recipe
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder, now, runs_in
 from keraskit.training import examine, hardware, resume
+from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
 from keraskit.training.settings import different, find, recipe_fields, request, settle
 from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run only
-ROUNDS, LONG_ENOUGH = 5, 0.5  # of `autotune`: number of repeats, and seconds of training in each
 LABELS = {"steps_per_execution": "steps at once", "micro_batches": "micro batches"}
 
 
@@ -75,7 +74,7 @@ def train(
         if folder is None:  # a worker: the chief evaluates and reports
             devices.cluster.leave()
             return RunResult(setup.training_copy, best.rows, {}, None)
-        found = examine.evaluate(setup, folder)
+        found = evaluate(setup, folder)
         others = different(recipe, settings)
         results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch, others)
         earlier = sum(row["seconds"] for row in start.position.rows)
@@ -182,38 +181,3 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
     for name, said in lines:
         if said:
             print(f"{name:14} {printable(said)}")
-
-
-def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """Measure the training step in each precision, with and without XLA, in alternation, and print times with flags.
-
-    Returns (precision, XLA, milliseconds per step) of each candidate, the fastest first.
-    """
-    settings = settle(recipe, config, options)
-    devices = hardware.configure(settings, alone=True)
-    weights = settings.weights if recipe.features else "none"
-    settings, source = source_of(recipe, settings.replace(epochs=1, weights=weights, class_weight=None))
-    precisions = ["float32", *(["float16"] if devices.gpu else [])]
-    precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
-    candidates = {}
-    for precision, xla in itertools.product(precisions, ("off",) if config.deterministic else ("off", "on")):
-        print(f"compiling {precision}, xla {xla} ...", flush=True)
-        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
-        source = setup.splits  # decoded once
-        steps = setup.choices.steps_per_execution.value
-        timed(setup, steps)  # compiles
-        candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * timed(setup, steps)))))
-    medians = 1e3 * np.median([[timed(*each) for each in candidates.values()] for _ in range(ROUNDS)], axis=0)
-    rows = zip(candidates, medians.tolist(), strict=True)
-    table = sorted(((*name, milliseconds) for name, milliseconds in rows), key=lambda row: row[2])
-    for precision, xla, milliseconds in table:
-        print(f"{milliseconds:9.2f} ms a step with --precision {precision} --xla {xla}")
-    return table
-
-
-def timed(setup: TrainingSetup, count: int) -> float:
-    """Train for `count` steps and return the seconds per step."""
-    started = time.perf_counter()
-    with setup.devices.scope:
-        setup.training_copy.fit(setup.epochs.batches(), steps_per_epoch=count, verbose=0, shuffle=False)
-    return (time.perf_counter() - started) / count

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from keraskit import start
 from keraskit.augment import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting, short
@@ -145,6 +146,7 @@ def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, Run
     """
     facts = folder.read_manifest(*NEEDED)
     source, asked = facts.get("source"), facts["asked"]
+    start.QuietImport.onednn = (facts.get("hardware") or {}).get("onednn") is True
     config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
     if named:
         card = find_card(str(named))

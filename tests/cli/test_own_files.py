@@ -55,7 +55,7 @@ def test_a_file_stands_wherever_a_name_does(here, monkeypatch):
     assert (code, err) == (0, "") and f"{parameters(8, 1)}" in out and "<svg" in (here / "mymodel.svg").read_text()
 
     measured = []
-    monkeypatch.setattr("keraskit.training.runner.autotune", lambda *given: measured.append(given))
+    monkeypatch.setattr("keraskit.training.autotune.autotune", lambda *given: measured.append(given))
     assert command("autotune", "./mymodel.py", "--units", "5").code == 0
     ((recipe, _, options),) = measured
     assert (recipe.name, options) == ("mymodel", {"units": 5})

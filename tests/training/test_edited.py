@@ -11,6 +11,7 @@ from conftest import command
 from own import SOURCE
 
 import keraskit
+from keraskit import start
 from keraskit.runs.folder import RunFolder
 from keraskit.training import settings
 
@@ -27,6 +28,14 @@ def broken(here):
     with at(1, 7, kill):  # its last step
         assert command(*WORDS).code == 2
     return RunFolder(only(here / "runs"))
+
+
+def test_it_goes_on_with_the_kernels_that_it_had(broken, monkeypatch):
+    for known in (True, False):
+        broken.write_json("run.json", broken.read_json("run.json") | {"hardware": {"onednn": known}})
+        monkeypatch.setattr(start.QuietImport, "onednn", not known)
+        settings.requested(broken, Path("mine.py"))
+        assert start.QuietImport.onednn is known
 
 
 def edit(*pairs):

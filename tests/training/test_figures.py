@@ -16,7 +16,7 @@ from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
 from keraskit.runs import metrics, predictions
 from keraskit.runs.folder import RunFolder
-from keraskit.training import examine, fit
+from keraskit.training import evaluate, fit
 
 random = np.random.default_rng(0)
 X = random.normal(size=(170, 6)).astype("float32")
@@ -151,7 +151,7 @@ def test_what_draws_at_random_is_measured_the_same_again():
 
     drawn = model(inside=lambda x: Draws(name="draws")(x))()
     drawn.compile("sgd", "mse")
-    first, again = (examine.infer(drawn, {"test": Split.of(X, Y)}, BATCH)["test"] for _ in range(2))
+    first, again = (evaluate.infer(drawn, {"test": Split.of(X, Y)}, BATCH)["test"] for _ in range(2))
     assert first[0] == again[0]
     np.testing.assert_array_equal(first[1].predictions[""], again[1].predictions[""])
     assert np.abs(drawn.predict(X, verbose=0) - first[1].predictions[""]).max() > 0.1
@@ -199,7 +199,7 @@ def inferred(outputs, targets, names=None, loss="mse"):
     model = keras.Model(inputs, made if set(made) != {""} else made[""])
     model.compile(loss=loss)
     split = Split.of(np.zeros((5, 2), np.float32), targets if set(targets) != {""} else targets[""], names=names)
-    return examine.infer(model, {"test": split}, 2)["test"][1]
+    return evaluate.infer(model, {"test": split}, 2)["test"][1]
 
 
 def test_values_of_several_outputs_and_names_come_back_from_the_file(tmp_path):

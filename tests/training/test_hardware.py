@@ -9,7 +9,7 @@ from keraskit.config import RunConfig
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.registry import load_recipe
-from keraskit.training import hardware, runner
+from keraskit.training import autotune, hardware
 
 
 def choose(model, steps=100, loss="mse", metrics=(), **knobs):
@@ -120,9 +120,9 @@ def test_deterministic_operations_are_used_where_they_are_asked_for():
 
 
 def test_autotune_measures_every_way_and_prints_the_flags_of_the_fastest_first(capsys, monkeypatch):
-    monkeypatch.setattr(runner, "LONG_ENOUGH", 0.02)
+    monkeypatch.setattr(autotune, "LONG_ENOUGH", 0.02)
     monkeypatch.setattr(hardware, "bfloat16_feature", lambda: None)
-    table = runner.autotune(load_recipe("quickstart"), RunConfig(limit=64, batch_size=16), {})
+    table = autotune.autotune(load_recipe("quickstart"), RunConfig(limit=64, batch_size=16), {})
     assert [row[2] for row in table] == sorted(row[2] for row in table)
     assert capsys.readouterr().out.count(" ms a step with --precision ") == len(table)
     assert {row[:2] for row in table} == {("float32", "on"), ("float32", "off")}

@@ -123,7 +123,7 @@ def test_an_average_of_weights_is_taken_once_at_the_very_end(tmp_path):
     with at(1, 3, kill), pytest.raises(RuntimeError):
         keraskit.run(averaged, output_dir=tmp_path / "broken", **knobs)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="No space"):
-        patch.setattr("keraskit.training.examine.evaluate", full)
+        patch.setattr("keraskit.training.runner.evaluate", full)
         keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)
     keraskit.run(averaged, output_dir=tmp_path / "broken", resume=True, **knobs)  # after training
     assert len(ENDS) == 3 and ENDS[0] == ENDS[1] == ENDS[2]

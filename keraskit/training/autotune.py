@@ -1,0 +1,50 @@
+"""Measure a recipe's training step in each precision, with and without XLA, and print times with flags."""
+
+import itertools
+import time
+from typing import Any
+
+import numpy as np
+
+from keraskit.config import RunConfig
+from keraskit.recipe import Recipe
+from keraskit.training import hardware
+from keraskit.training.settings import settle
+from keraskit.training.setup import TrainingSetup, prepare, source_of
+
+ROUNDS, LONG_ENOUGH = 5, 0.5  # number of repeats, and seconds of training in each
+
+
+def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """Measure all candidates in alternation and print them with their flags.
+
+    Returns (precision, XLA, milliseconds per step) of each candidate, the fastest first.
+    """
+    settings = settle(recipe, config, options)
+    devices = hardware.configure(settings, alone=True)
+    weights = settings.weights if recipe.features else "none"
+    settings, source = source_of(recipe, settings.replace(epochs=1, weights=weights, class_weight=None))
+    precisions = ["float32", *(["float16"] if devices.gpu else [])]
+    precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
+    candidates = {}
+    for precision, xla in itertools.product(precisions, ("off",) if config.deterministic else ("off", "on")):
+        print(f"compiling {precision}, xla {xla} ...", flush=True)
+        setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
+        source = setup.splits  # decoded once
+        steps = setup.choices.steps_per_execution.value
+        timed(setup, steps)  # compiles
+        candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * timed(setup, steps)))))
+    medians = 1e3 * np.median([[timed(*each) for each in candidates.values()] for _ in range(ROUNDS)], axis=0)
+    rows = zip(candidates, medians.tolist(), strict=True)
+    table = sorted(((*name, milliseconds) for name, milliseconds in rows), key=lambda row: row[2])
+    for precision, xla, milliseconds in table:
+        print(f"{milliseconds:9.2f} ms a step with --precision {precision} --xla {xla}")
+    return table
+
+
+def timed(setup: TrainingSetup, count: int) -> float:
+    """Train for `count` steps and return the seconds per step."""
+    started = time.perf_counter()
+    with setup.devices.scope:
+        setup.training_copy.fit(setup.epochs.batches(), steps_per_epoch=count, verbose=0, shuffle=False)
+    return (time.perf_counter() - started) / count
