@@ -39,7 +39,7 @@ def measure(name: str, seed: int, precision: str, photographs: Path | None) -> d
     recipe = load_recipe(name)
     settings = settle(recipe, RunConfig(**knobs), options)
     splits = setup.load(recipe, settings, result.model, call(recipe.data, settings.arguments))
-    other = setup.copied(recipe, settings, result.model, hardware.POLICIES["bfloat16"])
+    other = setup.copied(recipe, settings, result.model, hardware.POLICIES["bfloat16"], {})
     call(recipe.compile, settings.arguments, model=other, steps=1)
     test = splits.test.in_order(2 * settings.batch_size)
     return {
