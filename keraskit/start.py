@@ -55,8 +55,7 @@ def quietly(known: str = "") -> Iterator[None]:
 class QuietImport:
     """Finder for `sys.meta_path` that makes the first import of Keras or TensorFlow quiet."""
 
-    onednn = True  # it is turned on; a run that had not is resumed without it, for the same bits
-
+    onednn: str | None = "1"  # to turn it on; a resumed run has what it had, None where that was TensorFlow's choice
     command = False  # a command loads it: that is said on a terminal, and other backends are refused
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -77,7 +76,7 @@ def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
     gc.disable()  # scanning a million permanent objects takes a fifth of the time
     # TensorFlow leaves oneDNN off on CPUs without AVX512_VNNI.
     if QuietImport.onednn and platform.machine() in ("x86_64", "AMD64"):
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", QuietImport.onednn)
     try:
         with quietly():
             load(module)

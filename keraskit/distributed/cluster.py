@@ -103,7 +103,10 @@ class Cluster:
             raise
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
-        """Raise UserError on all workers unless flags, but for paths, code, data, weights and versions are equal."""
+        """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal.
+
+        Paths may differ: files are compared by content.
+        """
         knobs = settings.model_dump(exclude=MAY_DIFFER) | settings.options | {"precision": precision}
         flags = {flag(name): value for name, value in knobs.items() if not isinstance(value, Path)}
         versions = {name: version for name, version in system.versions().items() if name in COMPUTE}
@@ -133,7 +136,7 @@ class Cluster:
                 stack.enter_context(self.strategy.scope())
             if self.service:
                 stack.enter_context(mock.patch.object(*keras_internals.REDUCE_PER_REPLICA, reduce_per_replica))
-                stack.enter_context(self._losses(LOST))
+            stack.enter_context(self._losses(LOST if self.service else ()))
             yield
 
 

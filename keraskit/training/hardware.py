@@ -91,7 +91,9 @@ def _device(asked: str) -> Choice:
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "auto":
         kernels = ", kernels of oneDNN" if onednn() else ""
-        return Choice(*("gpu", f"found: {_gpu_details(0)[0]}") if gpus else ("cpu", f"TensorFlow sees no GPU{kernels}"))
+        return (
+            Choice("gpu", f"found: {_gpu_details(0)[0]}") if gpus else Choice("cpu", f"TensorFlow sees no GPU{kernels}")
+        )
     return Choice(asked, ASKED)
 
 
@@ -134,7 +136,10 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
 
 
 def layer_types(model: keras.Model) -> set[str]:
-    """Return a model's layer types: "dense", "conv", "depthwise", "recurrent"; "sequences" for `return_sequences`."""
+    """Return a model's layer types: "dense", "conv", "depthwise", "recurrent"; "sequences" for `return_sequences`.
+
+    "loops" is for recurrent layers whose gradient acceleration.py leaves to Keras.
+    """
     types = set()
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
@@ -190,9 +195,9 @@ def bfloat16_feature() -> str | None:
     return next((feature for feature in BFLOAT16_FEATURES if feature in system.cpu_features()), None)
 
 
-def onednn() -> bool:
-    """Whether TensorFlow was told to use oneDNN; it does so unasked on CPUs with AVX512_VNNI."""
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+def onednn() -> bool | None:
+    """Whether TensorFlow was told to use oneDNN; None if it chose, which is to do so on CPUs with AVX512_VNNI."""
+    return {"1": True, "0": False}.get(os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""))
 
 
 def describe() -> dict[str, Any]:

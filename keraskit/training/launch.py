@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from keraskit import signals, system
@@ -79,11 +80,19 @@ def run_all(lines: Sequence[Sequence[str]], logs: Path) -> list[int]:
     The output of all but the first is appended to `worker-1.log` and so on in `logs`. Signals are forwarded; raises
     Stopped after one.
     """
-    codes: list[int] = []
-    number = 0
-    with ExitStack() as stack:
-        started: list[subprocess.Popen[bytes]] = []
+    started: list[subprocess.Popen[bytes]] = []
+    asked = 0
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = number
+        for process in started:
+            process.send_signal(number)
+
+    with ExitStack() as stack, signals.sent_to(pass_on):
         for index, words in enumerate(lines):
+            if asked:
+                break
             log = stack.enter_context((logs / f"worker-{index}.log").open("ab")) if index else None
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keraskit", *words],  # -P: ignore a numpy.py in this folder
@@ -94,15 +103,11 @@ def run_all(lines: Sequence[Sequence[str]], logs: Path) -> list[int]:
                 preexec_fn=_end_with_parent,
             )
             started.append(process)
-            stack.callback(process.terminate)
-        while not codes:
-            try:
-                codes = [process.wait() for process in started]
-            except signals.Stopped as stopped:
-                number = stopped.number
-                for process in started:
-                    process.send_signal(number)
-    if number := number or next((code - 128 for code in codes if code - 128 in signals.CAUGHT), 0):
+            if asked:  # while it was started
+                process.send_signal(asked)
+            stack.callback(process.kill)
+        codes = [process.wait() for process in started]
+    if number := asked or next((code - 128 for code in codes if code - 128 in signals.CAUGHT), 0):
         raise signals.Stopped(number, "Interrupted. The same command with --resume goes on.")
     return codes
 

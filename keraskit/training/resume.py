@@ -1,9 +1,9 @@
-"""Resume a run: its folder, and its checkpoint, one file with the value of every variable and all else needed."""
+"""Resume a run: its folder, and its checkpoint, one file with the value of every variable and all else to go on."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import keras
 import numpy as np
@@ -66,6 +66,14 @@ class Checkpoint:
             with self._arrays(path) as arrays:
                 self.position = Position.model_validate_json(str(arrays["position"]))
 
+    @classmethod
+    def of(cls, folder: RunFolder | None) -> Self:
+        """Return a folder's checkpoint, or the first step if there is none."""
+        try:
+            return cls(folder.file(CHECKPOINT) if folder else None)
+        except FileNotFoundError:
+            return cls(None)
+
     def restore(self, model: keras.Model, callbacks: UserCallbacks) -> None:
         """Restore every variable of a complete model and the callbacks' state. Raises UserError if they do not fit."""
         if self.path is None:
@@ -98,7 +106,7 @@ def opened(
     `facts` are entries of the manifest. Yields the folder, or None for a worker that writes nothing; and the checkpoint
     to resume from. An error that an unchanged command can get over names the command that resumes the run.
     """
-    start = Checkpoint(run.file(CHECKPOINT) if run and (run.path / CHECKPOINT).exists() else None)
+    start = Checkpoint.of(run)
     if setup.devices.cluster.index:
         yield None, start
         return
@@ -106,8 +114,7 @@ def opened(
     with folder.alone():
         before = folder.read_manifest(*NEEDED) if run else facts
         if run:
-            facts = resumed(folder, before, facts, start.position)
-            start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
+            facts = resumed(setup, folder, before, facts, start)
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
             with folder.recorded(**facts):
@@ -129,12 +136,14 @@ def opened(
             raise
 
 
-def resumed(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], position: Position) -> dict[str, Any]:
-    """Print where a run resumes, and return the new entries of its manifest.
+def resumed(
+    setup: TrainingSetup, folder: RunFolder, before: dict[str, Any], today: dict[str, Any], start: Checkpoint
+) -> dict[str, Any]:
+    """Restore a run's checkpoint, print where it resumes, and return the new entries of its manifest.
 
-    Raises UserError if its data have changed, or if it has come to the end already.
+    Raises UserError if its data have changed, if it has come to the end already, or if the checkpoint does not fit.
     """
-    data, finished = before["data"], before.get("status") == "finished"
+    data, finished, position = before["data"], before.get("status") == "finished", start.position
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(f"The data is not what this run began with, {data['used']}.", "Put it back, or start anew.")
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
@@ -143,6 +152,7 @@ def resumed(folder: RunFolder, before: dict[str, Any], today: dict[str, Any], po
         raise UserError(f"This run has come to epoch {position.epoch} already.", "Ask for more with --epochs.")
     if finished and position.stopped:
         raise UserError(f"A callback ended this run after epoch {position.epoch}, and would again.", "Start a new run.")
+    start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
     if before["asked"].get("code") != today["asked"]["code"]:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)

@@ -146,7 +146,8 @@ def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, Run
     """
     facts = folder.read_manifest(*NEEDED)
     source, asked = facts.get("source"), facts["asked"]
-    start.QuietImport.onednn = (facts.get("hardware") or {}).get("onednn") is True
+    known = (facts.get("hardware") or {}).get("onednn")
+    start.QuietImport.onednn = str(int(known)) if isinstance(known, bool) else None
     config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
     if named:
         card = find_card(str(named))

@@ -164,7 +164,7 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
 def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():
     mixed = "MISMATCH of original and normalized active exception types: ORIGINAL AbortedError REPLACED BY Stopped: "
     error, service = RuntimeError(f"pybind11::error_already_set: {mixed}<EMPTY MESSAGE>"), mock.Mock()
-    with pytest.raises(signals.Stopped), cluster.Cluster(service=service).together():
+    with pytest.raises(signals.Stopped), cluster.Cluster().together():
         raise error
     service.wait_at_barrier.side_effect = error
     with pytest.raises(signals.Stopped):

@@ -30,12 +30,12 @@ def broken(here):
     return RunFolder(only(here / "runs"))
 
 
-def test_it_goes_on_with_the_kernels_that_it_had(broken, monkeypatch):
-    for known in (True, False):
-        broken.write_json("run.json", broken.read_json("run.json") | {"hardware": {"onednn": known}})
-        monkeypatch.setattr(start.QuietImport, "onednn", not known)
-        settings.requested(broken, Path("mine.py"))
-        assert start.QuietImport.onednn is known
+@pytest.mark.parametrize("known, taken", [(True, "1"), (False, "0"), (None, None)])
+def test_it_goes_on_with_the_kernels_that_it_had(broken, monkeypatch, known, taken):
+    broken.write_json("run.json", broken.read_json("run.json") | {"hardware": {"onednn": known}})
+    monkeypatch.setattr(start.QuietImport, "onednn", "as before")
+    settings.requested(broken, Path("mine.py"))
+    assert start.QuietImport.onednn == taken
 
 
 def edit(*pairs):
