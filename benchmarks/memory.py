@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    record: dict = {"steps": STEPS, "recipes": {}, "files": {}}
+    record: dict = {"steps": STEPS, "mapped": True, "recipes": {}, "files": {}}
     with tempfile.TemporaryDirectory() as name:
         pets = Path(name) / "pets"
         making = "import sys, speed; from pathlib import Path; speed.make_pets(Path(sys.argv[1]))"

@@ -340,6 +340,7 @@ def memory(record: dict) -> list[str]:
     files = (
         (f"{int(n):,}", f"{row['bytes'] / 1e6:,.0f} MB", f"{row['seconds']:.0f}") for n, row in record["files"].items()
     )
+    when = "The peak" if record.get("mapped") else "Measured before that file was mapped; a peak now"
     return [
         "## Memory",
         "",
@@ -350,7 +351,8 @@ def memory(record: dict) -> list[str]:
         *rows("recipe | the tutorial's way> | keraskit>", cells),
         "",
         f"Decoded pictures lie in a temporary file; in memory are a file's name, label and place in "
-        f"the shuffled order: {each:,.0f} bytes a file.",
+        f"the shuffled order: {each:,.0f} bytes a file. {when} "
+        "counts its pages that the system kept in memory, and can take back.",
         "",
         *rows("files to learn from> | peak memory> | seconds, start to end>", files),
     ]
