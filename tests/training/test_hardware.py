@@ -1,6 +1,7 @@
 """What is chosen for a model on a machine, and why."""
 
 import json
+import platform
 
 import keras
 import pytest
@@ -117,6 +118,10 @@ def test_deterministic_operations_are_used_where_they_are_asked_for():
             choose(mlp, **knobs, xla="on")
     finally:
         config.disable_op_determinism()
+
+
+def test_onednn_is_turned_on_where_tensorflow_would_leave_it_off():
+    assert platform.machine() not in ("x86_64", "AMD64") or hardware.onednn() is not None
 
 
 def test_autotune_measures_every_way_and_prints_the_flags_of_the_fastest_first(capsys, monkeypatch):
