@@ -201,8 +201,8 @@ def reason(run: dict[str, Any]) -> str:
 
 
 def runs_in(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """Yield the runs in a folder and its subfolders with their manifests, newest first; skip damaged ones."""
-    found = [file.parent for below in ("*", "*/*") for file in path.glob(f"{below}/{MANIFEST}")]
+    """Yield the runs in and below a folder with their manifests, newest first; skip damaged ones."""
+    found = [file.parent for file in path.glob(f"**/{MANIFEST}")]
     for folder in sorted(found, key=lambda run: run.name, reverse=True):
         with suppress(UserError):
             yield RunFolder(folder.resolve()), RunFolder(folder).read_manifest()
@@ -222,7 +222,7 @@ def check_folder(path: Path) -> None:
 
 
 def newest(path: Path, unfinished: bool = False) -> RunFolder:
-    """Return `path` if it is a run folder, else that of the newest finished run in it or its subfolders.
+    """Return `path` if it is a run folder, else that of the newest finished run below it.
 
     Raises UserError if there is none, or if the run in `path` itself has not finished, unless `unfinished`.
     """

@@ -161,7 +161,7 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
     if classes and shape != (None, len(classes)) and not (shape == (None, 1) and len(classes) == 2):
         problem = f"The model ends in {shape[1:]}; one label per example of {name} needs ({len(classes)},)."
         missing = "Is a Flatten or a pooling layer missing?" if len(shape) > 2 else ""
-        raise UserError(problem, missing or "Targets that are no classes are floats.")
+        raise UserError(problem, missing or "Labels count from 0; targets that are no classes are floats.")
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
     splits = dataclasses.replace(splits, train=splits.train.balanced()) if settings.class_weight else splits
     x, y, *_ = splits.train.in_order(1).element_spec

@@ -116,7 +116,7 @@ def test_callbacks_that_a_manifest_names_are_named_by_the_user(here, copied):
 
 
 def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, tiny_run):
-    for name, status in (("20250101T000000Z-a", "finished"), ("20250102T000000Z-b", "interrupted")):
+    for name, status in (("of/ada/20250101T000000Z-a", "finished"), ("20250102T000000Z-b", "interrupted")):
         folder = RunFolder(shutil.copytree(tiny_run.folder, here / "runs" / "mlp" / name))
         folder.update_manifest(status=status)
     (here / "runs" / "mlp" / "20250103T000000Z-c").mkdir()
