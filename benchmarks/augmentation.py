@@ -26,7 +26,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: E40
 from keraskit.recipes.augmentation import IN_WORDS  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from keraskit.augment import Augmentation  # noqa: E402
+from keraskit.augment.augmentation import Augmentation  # noqa: E402
 from keraskit.augment.transform import draws, matrices, transform  # noqa: E402
 from keraskit.datasets.digits import load_mnist  # noqa: E402
 from keraskit.datasets.images import drawn_pets  # noqa: E402

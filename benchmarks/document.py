@@ -27,7 +27,7 @@ from keraskit.recipes import (
     vgg16,
 )
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets import clusters
 from keraskit.datasets.digits import load_mnist
 from keraskit.models import applications

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keraskit.training.runner import RunResult
 
 _HOMES = {
-    "Augmentation": "keraskit.augment",
+    "Augmentation": "keraskit.augment.augmentation",
     "Pretrained": "keraskit.recipe",
     "Recipe": "keraskit.recipe",
     "RunConfig": "keraskit.config",

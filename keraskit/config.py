@@ -7,7 +7,7 @@ from annotated_types import Interval
 from cyclopts import Group, Parameter
 from pydantic import BeforeValidator, Field
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.typed import Seed, Typed
 
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2

@@ -13,7 +13,7 @@ from annotated_types import Interval
 from cyclopts import Parameter
 from pydantic import Field, create_model
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.config import DATA, KNOBS, MODEL, TRAINING
 from keraskit.errors import UserError, flag, sentence
 from keraskit.typed import Typed

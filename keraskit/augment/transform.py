@@ -14,7 +14,7 @@ from keraskit.errors import UserError
 from keraskit.start import tf
 
 if TYPE_CHECKING:
-    from keraskit.augment import Augmentation
+    from keraskit.augment.augmentation import Augmentation
 
 DRAWS = 10  # random numbers per picture: rotation, shifts, shear, two zooms, two flips, channels, brightness
 

@@ -95,7 +95,7 @@ def _guarded(made: Callable[[], App], typed: Sequence[str], name: str) -> None:
             elif lines := user_code.explain(error):
                 code = _fail([*lines, where], UserError.code)
             else:
-                code = _fail([f"Unexpected {type(error).__name__}: {user_code.useful(error)} ({where})"], 1)
+                code = _fail([f"Unexpected {type(error).__name__}: {sentence(error)} ({where})"], 1)
     sys.exit(code)
 
 

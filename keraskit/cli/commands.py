@@ -13,7 +13,7 @@ from annotated_types import Interval
 from cyclopts import Parameter
 
 from keraskit import system
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.cli.run_commands import PICTURE, Asked, NewPicture, Switch
 from keraskit.errors import UserError, printable
 from keraskit.files import check_new, write_text

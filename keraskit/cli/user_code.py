@@ -27,7 +27,7 @@ def explain(error: BaseException) -> list[str]:
     """Return the lines to print for an error in the user's own code, or in a call from it; empty for others."""
     refused = isinstance(error, UserError)
     raised = error.__cause__ or error if refused else error
-    message = str(error) if refused else f"{type(raised).__name__}: {useful(raised)}"
+    message = str(error) if refused else f"{type(raised).__name__}: {sentence(raised)}"
     if isinstance(raised, SyntaxError) and raised.lineno and raised.filename and Path(raised.filename).is_file():
         file, line, suggestion = raised.filename, raised.lineno, ""
     elif places := _places(raised, refused or isinstance(error, OSError)):
@@ -41,13 +41,6 @@ def explain(error: BaseException) -> list[str]:
     hints = [suggestion, *(hint for pattern, hint in HINTS.items() if re.search(pattern, message))]
     source = linecache.getline(file, line).strip()
     return [f"{short(Path(file))}, line {line}: {source}", message, *[hint for hint in hints if hint][:1]]
-
-
-def useful(error: BaseException) -> str:
-    """Extract the cause from a long message of Keras or TensorFlow."""
-    text = re.sub(r"\{\{.*?\}\} ?|\[Op:.*?\]|\x1b\[\d*m", "", str(error).partition("\n\t [[{{node")[0]).strip()
-    text = text.rpartition("\n")[2] if text.startswith("Graph execution error") else text.rpartition(".call().\n")[2]
-    return sentence(" ".join(text.partition("\n\nArguments received")[0].split()))
 
 
 def _places(error: BaseException, given: bool) -> list[tuple[str, int, FrameType | None]]:

@@ -107,4 +107,4 @@ def load_file(model: keras.Model, path: Path) -> None:
             model.load_weights(path, **how)
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
         advice = "Name the file of the same model, made with the same flags."
-        raise UserError(f"{path} does not fit {model.name}: {sentence(weights.reason(error))}", advice) from error
+        raise UserError(f"{path} does not fit {model.name}: {sentence(error)}", advice) from error

@@ -78,12 +78,6 @@ def _check_arrays(file: h5py.File, stored: int) -> None:
         raise ValueError(f"refused: its arrays claim {sum(sizes) / 1e9:,.1f} GB, and it has {stored:,} bytes")
 
 
-def reason(error: Exception) -> str:
-    """Return the innermost message of Keras's nested errors."""
-    message = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
-    return message.rpartition(":\n\n")[2].strip() or type(error).__name__
-
-
 def unallocated(build: Callable[[], Any]) -> Any:
     """Call `build`, which builds a model, so that it has shapes but no weights."""
 

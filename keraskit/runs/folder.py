@@ -8,7 +8,6 @@ import io
 import json
 import secrets
 import shlex
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -138,22 +137,6 @@ class RunFolder:
         """Add or replace keys of run.json."""
         manifest = self.read_json(MANIFEST) if (self.path / MANIFEST).exists() else {"format": 1}
         self.write_json(MANIFEST, {**manifest, **facts})
-
-    @contextmanager
-    def recorded(self, **facts: Any) -> Iterator[None]:
-        """Record these facts, and the status: running, then finished, interrupted or failed."""
-        self.update_manifest(**facts, status="running")
-        try:
-            yield
-        except BaseException as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(OSError, UserError):  # the disk may be full
-                if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
-                    self.write_text(ERROR, "".join(traceback.format_exception(error)))
-                    error.add_note(f"{self.path / ERROR} says where.")
-                self.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
-            raise
-        self.update_manifest(status="finished")
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Write history.csv: one row per epoch, columns as in the first row."""

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MODEL
@@ -86,7 +86,7 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
         names = inspect.unwrap(own.build).__globals__ if own else {}  # of the builder's module
         return weights.load(path, {name: value for name, value in names.items() if callable(value)})
     except Exception as error:  # a damaged or hostile file makes Keras raise anything
-        problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(weights.reason(error))}"
+        problem = f"{path} cannot be loaded: {type(error).__name__}: {sentence(error)}"
         facts = folder.read_manifest()
         if not own:
             file = shlex.quote(facts.get("source") or "FILE.py")

@@ -52,12 +52,9 @@ def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
 
 def write(
     folder: RunFolder, recipe: Recipe, settings: Settings, splits: Splits, model: keras.Model, found: Found,
-    best_epoch: int, different: dict[str, Any],
+    best_epoch: int,
 ) -> None:  # fmt: skip
-    """Write predictions, metrics, figures, verdict, warnings and advice.
-
-    `different` are the flags that differ from the recipe's. The model has the weights of `best_epoch`, from 1.
-    """
+    """Write predictions, metrics, figures, verdict, warnings and advice. The model is that of `best_epoch`, from 1."""
     run, rows, (measured, test) = folder.read_json(MANIFEST), folder.read_history(), found["test"]
     predictions.write(folder, {split: predicted for split, (_, predicted) in found.items()})
     written: dict[str, Any] = {split: scores for split, (scores, _) in found.items()} | {"best_epoch": best_epoch}
@@ -76,7 +73,7 @@ def write(
         plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
     folder.write_json("metrics.json", written)
 
-    words = judge(recipe, splits, settings, different, measured)
+    words = judge(recipe, splits, settings, measured)
     values = list(test.of_values())
     means = _training_means(splits, model) if values else {}
     errors, worse, far = metrics.against_mean(values, means)
@@ -138,13 +135,14 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions, seed: int) -
     return sheets
 
 
-def judge(recipe: Recipe, splits: Splits, settings: Settings, different: dict[str, Any], test: dict[str, float]) -> str:
-    """Compare test metrics with the recipe's expected ones; empty if flags (`different`) or data are not its own."""
+def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, float]) -> str:
+    """Compare test metrics with the recipe's expected ones; empty if flags or data are not its own."""
     if settings.quick:
         return "a quick run shows that everything runs, not what the recipe reaches"
-    weights, wanted = settings.requested["knobs"].get("weights"), {"weights": None, **recipe.expected_with}
+    knobs, wanted = settings.requested["knobs"], {"weights": None, **recipe.expected_with}
+    weights, different = knobs.get("weights"), {n: v for n, v in knobs.items() if v != getattr(recipe, n, None)}
     published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
-    different = {**different, "weights": wanted["weights"] if published else Path(str(weights)).name}
+    different |= {**settings.options, "weights": wanted["weights"] if published else Path(str(weights)).name}
     ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference
     harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ())
     same = {name: value for name, value in different.items() if name not in harmless} == wanted

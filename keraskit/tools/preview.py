@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.runs import plots

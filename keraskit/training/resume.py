@@ -1,5 +1,6 @@
 """Resume a run: its folder, and its checkpoint, one file with the value of every variable and all else to go on."""
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -117,16 +118,22 @@ def opened(
             facts = resumed(setup, folder, before, facts, start)
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
-            with folder.recorded(**facts):
-                old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
-                old += [*folder.path.glob(f"{TEMPORARY}*"), *folder.path.glob("*pictures.npz")]  # the first of a kill
-                for file in old:
-                    file.unlink(missing_ok=True)
-                print(f"run folder     {printable(short(folder.path))}", flush=True)
-                yield folder, start
-                report.write_report(folder, status="finished")
+            folder.update_manifest(**facts, status="running")
+            old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
+            old += [*folder.path.glob(f"{TEMPORARY}*"), *folder.path.glob("*pictures.npz")]  # the first of a kill
+            for file in old:
+                file.unlink(missing_ok=True)
+            print(f"run folder     {printable(short(folder.path))}", flush=True)
+            yield folder, start
+            report.write_report(folder, status="finished")
+            folder.update_manifest(status="finished")
         except BaseException as error:
-            with suppress(Exception):  # why the run ended says more
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            with suppress(Exception):  # why the run ended says more; the disk may be full
+                if isinstance(error, Exception) and not isinstance(error, UserError | OSError):
+                    folder.write_text(ERROR, "".join(traceback.format_exception(error)))
+                    error.add_note(f"{folder.path / ERROR} says where.")
+                folder.update_manifest(status=status, ended=now(), error=f"{type(error).__name__}: {error}"[:500])
                 report.write_report(folder)
             if isinstance(error, Stopped):
                 raise Stopped(error.number, f"{str(error) or 'Interrupted.'} Go on with: {command}") from None

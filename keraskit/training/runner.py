@@ -25,7 +25,7 @@ from keraskit.runs.folder import RunFolder, now, runs_in
 from keraskit.training import examine, hardware, resume
 from keraskit.training.evaluate import evaluate
 from keraskit.training.fit import fit
-from keraskit.training.settings import different, find, recipe_fields, request, settle
+from keraskit.training.settings import find, recipe_fields, request, settle
 from keraskit.training.setup import TrainingSetup, prepare, source_of
 
 ITS_OWN = ("epochs", "batch_size", "steps_per_epoch", "devices", "callbacks", "augment")  # knobs of one run only
@@ -75,8 +75,7 @@ def train(
             devices.cluster.leave()
             return RunResult(setup.training_copy, best.rows, {}, None)
         found = evaluate(setup, folder)
-        others = different(recipe, settings)
-        results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch, others)
+        results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch)
         earlier = sum(row["seconds"] for row in start.position.rows)
         spent = {"before": fitting - began, "fit": fitted - fitting + earlier, "after": time.monotonic() - fitted}
         folder.update_manifest(timings={stage: round(seconds, 3) for stage, seconds in spent.items()}, ended=now())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keraskit import start
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting, short
 from keraskit.recipe import Recipe, is_default, options_of
@@ -47,13 +47,6 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
         options={n: v for n, v in own.items() if n not in knobs and not is_default(recipe.functions, n, v)},
         requested={"knobs": config.given(), "options": options},
     )
-
-
-def different(recipe: Recipe, settings: Settings) -> dict[str, Any]:
-    """Return the values, by name, that differ from the recipe's defaults."""
-    pair = settings, settle(recipe, RunConfig(), settings.requested["options"])  # of which some have no default
-    own, plain = (each.model_dump(exclude={"options", "requested"}) for each in pair)
-    return {name: value for name, value in own.items() if value != plain[name]} | settings.options
 
 
 def request(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[str, Any]:

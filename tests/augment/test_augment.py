@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from scipy import ndimage
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.augment.transform import draws, transform
 from keraskit.datasets.digits import load_mnist
 from keraskit.errors import UserError

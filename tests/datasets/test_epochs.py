@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets.splits import ShuffledEpochs, Split
 from keraskit.training.fit import train_function
 

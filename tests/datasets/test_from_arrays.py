@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.augment.transform import draws
 from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.splitting import cut, order

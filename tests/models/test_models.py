@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keraskit.recipes import lstm, multi_output, quickstart, vgg16
 
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets import digits, preprocessing
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError

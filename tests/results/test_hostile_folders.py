@@ -23,7 +23,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from keraskit import files
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets import digits
 from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs

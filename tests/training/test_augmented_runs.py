@@ -9,7 +9,7 @@ from keraskit.recipes import augmentation as recipe
 from PIL import Image
 
 import keraskit
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets import digits
 from keraskit.datasets.splits import ShuffledEpochs
 

@@ -19,7 +19,7 @@ from keraskit.errors import UserError
 from keraskit.registry import load_recipe
 from keraskit.runs import results
 from keraskit.runs.folder import RunFolder
-from keraskit.training.settings import different, settle
+from keraskit.training.settings import settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 
@@ -114,7 +114,7 @@ def judged(name, accuracy, size=10_000, options=(), reference=True, own=None, **
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
     recipe = dataclasses.replace(load_recipe(name), **own or {})
     settings = settle(recipe, RunConfig(**knobs), dict(options))
-    return results.judge(recipe, splits, settings, different(recipe, settings), {"accuracy": accuracy})
+    return results.judge(recipe, splits, settings, {"accuracy": accuracy})
 
 
 def test_the_verdict_names_its_interval():

@@ -16,7 +16,6 @@ from keraskit import files, start
 from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence, short
-from keraskit.models import weights
 from keraskit.runs import metrics, report
 
 TOLERANCE = 1e-4  # for probabilities, and for other values relative to the largest; rounding gives about 1e-6
@@ -51,7 +50,8 @@ class Exportable(NamedTuple):
 
 def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Exportable:
     """Wrap a run's best model in preprocessing and probabilities, and predict the test examples."""
-    expected = _named(model.predict(test.in_order(BATCH), verbose=0), "output")
+    names = model.output_names if len(model.outputs) > 1 else ["output"]
+    expected = _named(model.predict(test.in_order(BATCH), verbose=0), *names)
     model.compiled = False  # else its loss, which may be a custom one, is saved
     class_output, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": class_output}
@@ -66,11 +66,11 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
         taken = _named(test.take(np.arange(test.size))[0], *inputs)
         numbers = {name: tensor.dtype for name, tensor in inputs.items() if tensor.dtype != "string"}
         x = {name: values.astype(numbers.get(name, values.dtype)) for name, values in taken.items()}
-    outputs = _named(model(called, training=False), "output")  # Keras would trace RandomFlip and the like as training
+    outputs = _named(model(called, training=False), *names)  # Keras would trace RandomFlip and the like as training
     seeds, drop = keras.random.SeedGenerator, keras.layers.Dropout
     drawing = [each for each in model._flatten_layers() if any(isinstance(v, seeds) for v in vars(each).values())]
-    if names := [each.name for each in drawing if not (each.weights or isinstance(each, drop))]:
-        print(f"random         in training alone, and not exported: {', '.join(names)}")
+    if random := [each.name for each in drawing if not (each.weights or isinstance(each, drop))]:
+        print(f"random         in training alone, and not exported: {', '.join(random)}")
     if about["classes"] or (activation and len(outputs) == 1):  # or several labels
         p = outputs[class_output]
         p = keras.layers.Activation(activation, name="class_probabilities")(p) if activation else p
@@ -87,11 +87,11 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
 
 
 def _named(values: Any, *names: str) -> dict[str, Any]:
-    """Return values by name: a dict unchanged; several values of one name are numbered."""
+    """Return values by name: a dict unchanged; values are numbered unless each has its own name."""
     if isinstance(values, dict):
         return values
     flat = keras.tree.flatten(values)
-    numbered = names if len(names) == len(flat) else [f"{names[0]}_{i}" for i in range(len(flat))]
+    numbered = names if len(set(names)) == len(flat) else [f"{names[0]}_{i}" for i in range(len(flat))]
     return dict(zip(numbered, flat, strict=True))
 
 
@@ -109,7 +109,7 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
         except (MemoryError, OSError, UserError):
             raise
         except Exception as error:  # converters and runtimes raise anything
-            problem = f"{name} is not exported: {sentence(weights.reason(error))}"
+            problem = f"{name} is not exported: {sentence(error)}"
             raise RunStopped(problem, "Nothing is left.") from error
         result = f"{size:,} bytes, largest difference {np.max(far):.1e}"
         print(f"{name:14} {result}: {short(to / name)}", flush=True)

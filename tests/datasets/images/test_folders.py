@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from keraskit import system
-from keraskit.augment import Augmentation
+from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets.images import cats_and_dogs, decode, drawn_pets
 from keraskit.datasets.images.layout import Labels, arrange, group_of
 from keraskit.datasets.images.sources import EMPTY, NO_PICTURE, Archive, Folder, find, open_files
