@@ -39,13 +39,13 @@ def did_you_mean(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def sentence(error: object) -> str:
-    """Return the cause that a message names: one line, ending in a full stop, or an ellipsis after 300 characters."""
+    """Return the cause that a message names: a paragraph in a line, ending in a full stop, or cut at 300 characters."""
     text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} ?|\[Op:.*?\]", "", str(error).partition("\n\t [[{{node")[0])
     text = text.partition("\n\nArguments received")[0].partition(" Full object config:")[0].strip()
     text = text.rpartition("\n")[2] if text.startswith("Graph execution error") else text
     for mark in (r"Exception encountered: ", r"\.call\(\)\.\n", r"Example error message for .*?:\n\n"):
         text = re.split(mark, text)[-1].strip()  # of Keras's errors around errors
-    line = textwrap.shorten(text.partition("\n")[0] or type(error).__name__, 300, placeholder=" ...")
+    line = textwrap.shorten(text.partition("\n\n")[0] or type(error).__name__, 300, placeholder=" ...")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
@@ -71,6 +71,15 @@ def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Col
     for line in lines:
         table.add_row(*(Text(printable(cell)) for cell in line))
     Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True).print(table)
+
+
+def shortened(text: str, most: int) -> str:
+    """Replace the middle of text wider than `most` cells with an ellipsis; Chinese characters take two cells."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= most:
+        return text
+    return f"{set_cell_size(text, most // 2)}…{set_cell_size(text[::-1], (most - 1) // 2)[::-1]}"
 
 
 def short(path: Path) -> str:

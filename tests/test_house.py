@@ -27,10 +27,10 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_871,
-    ("training", "distributed"): 2_303,
-    ("runs", "tools", "models"): 2_986,
-    ("datasets", "augment"): 2_410,
+    ("cli", ""): 1_866,
+    ("training", "distributed"): 2_302,
+    ("runs", "tools", "models"): 2_961,
+    ("datasets", "augment"): 2_404,
 }
 
 

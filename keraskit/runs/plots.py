@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from rich.console import Console
 from rich.text import Text as Words
 
-from keraskit.errors import printable
+from keraskit.errors import printable, shortened
 from keraskit.files import atomic
 from keraskit.runs import metrics
 
@@ -88,8 +88,9 @@ def _axes(figure: Figure, xlabel: str, ylabel: str, *place: int) -> Axes:
 
 
 def _wrapped(text: str, most: int) -> str:
-    """Wrap between words, and within longer ones; escape TeX and control characters."""
-    lines = Words("\n".join(map(printable, text.split("\n")))).wrap(Console(), most)
+    """Wrap between words, cut the middle of words of more than `most` cells, and escape TeX and control characters."""
+    cut = (" ".join(shortened(word, most) for word in printable(line).split(" ")) for line in text.split("\n"))
+    lines = Words("\n".join(cut)).wrap(Console(), most)
     return "\n".join(line.plain.rstrip() for line in lines[:8]).replace("$", r"\$")
 
 
@@ -194,7 +195,7 @@ def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]]) -> Figure:
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Plot a confusion matrix, shape (classes, classes), coloured by share of the true class."""
-    classes, count = [_wrapped(name, 30) for name in classes], len(classes)
+    classes, count = [shortened(printable(name), 30).replace("$", r"\$") for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
     figure = _figure(side + 1.4, side)
     axes = figure.add_subplot()
