@@ -58,7 +58,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     check_new(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f"{TEMPORARY}*/"):
+    for left in target.parent.glob(f"{TEMPORARY}{'[a-z0-9_]' * 8}/"):  # as tempfile names them
         with locked(left) as free:
             shutil.rmtree(left, ignore_errors=True) if free else None
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target.parent) as place, locked(Path(place)):

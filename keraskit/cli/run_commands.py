@@ -231,7 +231,7 @@ def export(
         output_dir: Folder for a subfolder per format (default: exports in the run's).
     """
     folder = newest(run)
-    to = output_dir or folder.path / "exports"
+    to = output_dir or folder.folder("exports")
     from keraskit.tools.export import export as exporting
     from keraskit.training.setup import reopen
 

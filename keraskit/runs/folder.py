@@ -79,6 +79,13 @@ class RunFolder:
             raise RunStopped(problem, "If it was moved, `keraskit resume` goes on with it where it is now.")
         return self.path / name
 
+    def folder(self, name: str) -> Path:
+        """Return the path of a folder inside to write into. Raises UserError if links lead out of the run's."""
+        for each in (path := self.target(name), *path.glob("*")):
+            if not each.resolve().is_relative_to(self.path.resolve()):
+                raise UserError(f"{each} is refused: it leads out of the run's folder.", "Remove this link.")
+        return path
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder inside the block. Raises UserError if another process holds the lock."""

@@ -37,7 +37,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint) -> "K
     patience, best = signals.Patience(), KeepBest(setup, folder, position)
     callbacks = [best, setup.callbacks, Checkpoints(setup, best, start, patience)]
     if folder and settings.tensorboard:
-        callbacks.insert(1, keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False))
+        callbacks.insert(1, keras.callbacks.TensorBoard(folder.folder("tensorboard"), write_graph=False))
     with (
         signals.sent_to(signals.stop if cluster.workers else patience),  # others would wait for a worker that ends
         setup.devices.scope,

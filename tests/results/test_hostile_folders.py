@@ -116,6 +116,14 @@ def test_a_damaged_picture_or_array_file_is_read_or_refused_with_a_reason(form, 
     assert refused > 4 and [path.name for path in tmp_path.iterdir()] == ["own.npz"]
 
 
+@pytest.mark.parametrize("link", ["exports", "exports/keras"])
+def test_no_link_out_of_a_run_is_written_through(run, tmp_path, link):
+    (run.path / link).parent.mkdir(exist_ok=True)
+    (run.path / link).symlink_to(tmp_path)
+    code, _, said = command("export", run.path, "--format", "keras")
+    assert code == 2 and f"{link} is refused: it leads out of the run's folder. Remove this link." in said
+
+
 def test_arrays_to_predict_are_read_from_a_regular_file_alone(run, tmp_path):
     os.mkfifo(tmp_path / "x.npy")
     with pytest.raises(UserError, match=r"x.npy is refused"):
