@@ -1,6 +1,8 @@
 """Load untrusted model and weight files: bound the sizes they declare, and leave the rest to Keras."""
 
+import functools
 import io
+import itertools
 import json
 import math
 import zipfile
@@ -13,13 +15,20 @@ from unittest import mock
 
 import h5py
 import keras
+import numpy as np
+from keras import layers
+
+from keraskit.models import keras_internals
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
 MOST_CONFIGS = 30_000  # of layers, initializers and so on in it; Keras's largest has 13,083
 MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and bytes allowed beyond it
 DEPTH, MOST_OBJECTS = 50, 50_000  # of groups in a file, and of groups and arrays; Keras's largest has 2,000
-MOST_OUTPUT, MOST_OUTPUTS = 1_000_000_000, 20_000_000_000  # bytes of a layer's, and all layers', output for one example
+MOST_OUTPUT, MOST_OUTPUTS = 200_000_000, 20_000_000_000  # bytes of an operation's, and all operations', for one example
+MOST_CALLS = 10_000  # of operations for one example; Keras's largest application makes 1,300
+STEPPED = (layers.RNN, layers.Bidirectional, layers.TimeDistributed)  # which call a layer for each step
+CALLS = {False: 0.01, True: 10, None: 1}  # that a step costs, by whether a recurrent layer is unrolled; TimeDistributed
 
 
 def load(path: Path, own: Mapping[str, Any] | None = None) -> keras.Model:
@@ -28,22 +37,60 @@ def load(path: Path, own: Mapping[str, Any] | None = None) -> keras.Model:
     `own` are custom classes and functions by name. Raises ValueError if the file declares more than it holds; Keras may
     raise any exception.
     """
-    config, stored, add = {**check(path), "compile_config": None}, path.stat().st_size, keras.Sequential.add
+    config, add = {**check(path), "compile_config": None}, keras.Sequential.add
     # Keras builds a Sequential model anew for each layer, in quadratic time.
     with mock.patch.object(keras.Sequential, "add", lambda model, layer, **_: add(model, layer, rebuild=False)):
-        model = unallocated(lambda: keras.saving.deserialize_keras_object(config, own, safe_mode=True))
-        if not isinstance(model, keras.Model):
-            raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
-        ops = [each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])]
-        outputs = [(op.name, out.shape) for op in ops for node in op._inbound_nodes for out in node.output_tensors]
-        sizes = [(4 * math.prod(size or 1 for size in shape), name) for name, shape in outputs]
-        (most, name), total = max(sizes, default=(0, "")), sum(size for size, _ in sizes)
-        if most > MOST_OUTPUT or total > MOST_OUTPUTS:
-            raise ValueError(f"refused: its layers give out {total:,} bytes for one example, {name} {most:,}")
-        declared = sum(math.prod(variable.shape) for variable in model.variables)
-        if declared > stored + SLACK:  # a weight takes at least one byte
-            raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
+        check_built(lambda: keras.saving.deserialize_keras_object(config, own, safe_mode=True), path)
         return keras.saving.load_model(path, own, compile=False, safe_mode=True)
+
+
+def check_built(build: Callable[[], Any], path: Path) -> None:
+    """Raise ValueError if a model declares more weights than the file in `path` holds, or computes too much."""
+    run, visited, stored = keras.Function._run_through_graph, 0, path.stat().st_size
+
+    def counted(graph: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal visited
+        if (visited := visited + len(graph.operations)) > 10 * MOST_CALLS:  # called with shapes other than its own
+            raise ValueError(f"refused: its layers are called {visited:,} times to be built")
+        return run(graph, *args, **kwargs)
+
+    with mock.patch.object(keras.Function, "_run_through_graph", counted):
+        model = unallocated(build)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
+    (calls, total), (most, name) = demand(model)
+    if most > MOST_OUTPUT or total > MOST_OUTPUTS:
+        raise ValueError(f"refused: its layers give out {total:,.0f} bytes for one example, {name} {most:,}")
+    if calls > MOST_CALLS:
+        raise ValueError(f"refused: its layers are called {calls:,.0f} times for one example")
+    declared = sum(math.prod(variable.shape) for variable in model.variables)
+    if declared > stored + SLACK // 4:  # a weight takes at least one byte
+        raise ValueError(f"refused: it declares {declared:,} weights, and has {stored:,} bytes")
+
+
+def demand(model: keras.Model) -> tuple[np.ndarray, tuple[int, str]]:
+    """Return how often layers are called for one example and the bytes they give out; the most of one, and its name."""
+    sizes = [(0, "")]
+
+    @functools.cache
+    def of(layer: Any) -> np.ndarray:  # of one call
+        graph = getattr(getattr(layer, "_functional", None) or layer, "_nodes_by_depth", {})
+        work = sum(map(of, () if graph else getattr(layer, "_layers", ())), np.zeros(2))  # of cells, of what is wrapped
+        for node in itertools.chain(*graph.values()):
+            op, (shape, *others) = node.operation, [each.shape for each in node.input_tensors or node.output_tensors]
+            shapes = [each.shape[1:] for each in node.output_tensors]
+            if "Attention" in (kind := type(op).__name__) and others:  # scores of each head, or of each feature
+                one = shape[-1] if "Additive" in kind else 1
+                heads = getattr(op, "num_heads", getattr(op, "num_query_heads", one))
+                shapes.append((heads, *shape[1:-1], *others[0][1:-1]))
+            size = 4 * sum(math.prod(side or 1 for side in each) for each in shapes)
+            sizes.append((size, op.name))
+            steps = (shape[1] or 1) if isinstance(op, STEPPED) else 1
+            steps *= CALLS[getattr(getattr(op, "forward_layer", op), "unroll", None)]
+            work = work + steps * of(op) + (0, size)
+        return np.maximum(work, (1, 0))
+
+    return of(model), max(sizes)
 
 
 def check(path: Path) -> Any:
@@ -69,7 +116,8 @@ def _check_arrays(file: h5py.File, stored: int) -> None:
     sizes: list[int] = []
 
     def look(name: str, found: Any) -> None:
-        sizes.append(math.prod(found.shape or ()) * found.dtype.itemsize if isinstance(found, h5py.Dataset) else 0)
+        whole = isinstance(found, h5py.Dataset) and (found.shape or (), found.chunks or ())  # a chunk is read whole
+        sizes.append(max(map(math.prod, whole)) * found.dtype.itemsize if whole else 0)
         if name.count("/") > DEPTH or len(sizes) > MOST_OBJECTS:  # each takes longer to visit than the last
             raise ValueError(f"refused: it has more than {MOST_OBJECTS:,} groups and arrays, or {DEPTH} in each other")
 
@@ -82,7 +130,7 @@ def unallocated(build: Callable[[], Any]) -> Any:
     """Call `build`, which builds a model, so that it has shapes but no weights."""
 
     def stateless() -> Any:
-        with keras.StatelessScope(initialize_variables=False):
+        with keras.StatelessScope(initialize_variables=False), keras_internals.SHARING():  # as when Keras loads
             return build()
 
     with ThreadPoolExecutor(1) as thread:  # Keras keeps a list of these weights, by thread, and would allocate them

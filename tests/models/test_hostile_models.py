@@ -59,6 +59,29 @@ def set_units(count):
     return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
 
 
+def doubled(side=3):
+    """Models that call the one within twice, 16 deep."""
+    model = keras.Sequential([keras.Input((side,)), layers.ReLU()])
+    for _ in range(16):
+        x = keras.Input((side,))
+        model = keras.Model(x, model(model(x)))
+    return model
+
+
+def attending(scores):
+    steps = layers.RepeatVector(8_000)(x := keras.Input((1,)))
+    return keras.Model(x, scores(steps))
+
+
+MODELS = [  # without weights, and the reason
+    (doubled(), "its layers are called 196,607 times for one"),
+    (doubled(None), "its layers are called .* times to be built"),
+    (keras.Sequential([keras.Input((2_000, 1)), layers.LSTM(1, unroll=True)]), "its layers are called 20,001 times"),
+    (attending(lambda x: layers.AdditiveAttention(name="a")([x, x])), r" a 256,032,000\."),
+    (attending(lambda x: layers.MultiHeadAttention(2, 1, name="h")(x, x)), r" h 512,032,000\."),
+]
+
+
 def unfold(found):
     """Each within bounds, and 20 GB in all."""
     for i in range(21):
@@ -85,13 +108,21 @@ ATTACKS = {
 }  # fmt: skip
 
 
-def test_a_configuration_that_attacks_is_refused_with_the_reason(folder):
+def test_a_configuration_that_attacks_is_refused_with_the_reason(folder, monkeypatch):
+    monkeypatch.setattr(weights, "MOST_CALLS", 1_000)  # so that it takes a second
     for change, reason in ATTACKS.values():
         small().save("model.keras")
         rewritten(folder.path / "model.keras", change)
         with pytest.raises(UserError, match=rf"model\.keras cannot be loaded: \w+: .*{reason}"):
             load_model(folder)
         assert not Path(MARK).exists()
+    for model, reason in MODELS:
+        model.save("model.keras")
+        if "built" in reason:  # the outermost alone has another shape
+            rewritten(folder.path / "model.keras", lambda found: found["config"]["layers"][0]["config"].update(
+                batch_shape=[None, 3]))  # fmt: skip
+        with pytest.raises(UserError, match=rf"model\.keras cannot be loaded: \w+: .*{reason}"):
+            load_model(folder)
 
 
 def test_a_lambda_that_would_run_does_not(folder):
@@ -198,15 +229,21 @@ def nested(file):
         file = file.create_group("g")
 
 
+def chunk(file):
+    """A small array of one large chunk, which Keras would unpack whole."""
+    replaced(file, shape=(3, 2), maxshape=(None, None), dtype="f4", chunks=(10**4, 10**4), compression="gzip")
+
+
 WEIGHTS = {
     external_link: "H5 file with ExternalLink",
     shape_bomb: "refused: its arrays claim 4,000.0 GB",
     gigabytes: "refused: its arrays claim 4.0 GB",
+    chunk: "refused: its arrays claim 0.4 GB",
     nested: "refused: it has more than 50,000 groups and arrays, or 50 in each other",
 }
 
 
-@pytest.mark.parametrize("attack", [shape_bomb, gigabytes, padded, nested], ids=lambda attack: attack.__name__)
+@pytest.mark.parametrize("attack", [shape_bomb, gigabytes, chunk, padded, nested], ids=lambda attack: attack.__name__)
 def test_weights_within_a_model_are_compared_with_the_size_of_its_file(folder, attack):
     path = folder.path / "model.keras"
     with zipfile.ZipFile(path) as archive:

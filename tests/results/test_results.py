@@ -67,7 +67,8 @@ def test_a_folder_that_a_killed_process_left_is_removed_by_the_next(tmp_path):
     (tmp_path / ".keraskit-mine").mkdir()  # nobody's
     with files.new_folder(tmp_path / "onnx") as one, files.new_folder(tmp_path / "litert"):  # not that of a live one
         (one / "model").touch()
-    assert {*os.listdir(tmp_path)} == {"onnx", "litert", ".keraskit-mine"} and os.listdir(tmp_path / "onnx") == ["model"]
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert found == {".keraskit-mine", "onnx", "onnx/model", "litert"}
 
 
 def test_report_is_self_contained_and_is_made_from_files_alone(tiny_run):
