@@ -13,16 +13,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.callbacks import EarlyStopping
+from tensorflow.errors import OpError
 
 from keraskit.config import Settings
-from keraskit.datasets.array_files import digest
+from keraskit.datasets.array_files import digest, explained
 from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
 from keraskit.errors import UserError, did_you_mean, flags, lasting, sentence
 from keraskit.files import MODEL, weights_file
-from keraskit.models import applications, keras_internals
+from keraskit.models import applications, keras_internals, weights
 from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.registry import Card
-from keraskit.runs.folder import RunFolder
+from keraskit.runs.folder import MANIFEST, RunFolder
 from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.settings import requested, settle
 from keraskit.training.user_callbacks import UserCallbacks
@@ -100,6 +101,9 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
     recipe, config, options = requested(folder, named)
     settings, source = source_of(recipe, settle(recipe, config, options))
     with hardware.configure(settings.replace(threads=None), alone=True).scope:
+        if not named:  # a recipe of ours, whose arguments anybody may have written
+            with explained(f"{folder.path / MANIFEST} asks for another model than {MODEL}", "Leave this folder out."):
+                weights.check_built(lambda: build(recipe, settings), folder.file(MODEL))
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
@@ -133,7 +137,7 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
         model = call(recipe.build, settings.arguments)
         if model and recipe.class_output:
             model.get_layer(recipe.class_output)
-    except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, tf.errors.OpError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, RecursionError, OpError) as error:
         takes = inspect.signature(recipe.build).parameters
         own = flags({name: value for name, value in settings.options.items() if name in takes})
         problem = f"{recipe.name} cannot be built{own and f' with {own}'}: {sentence(error)}"

@@ -27,6 +27,11 @@ def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run, monkeypatc
     (line,) = (line for line in done.out.splitlines() if "DIFFERS" in line)
     assert done.code == 1 and "'accuracy': 0.9999}, is " in line and f"'accuracy': {test['accuracy']}" in line
     assert "1 of 19 facts do not agree: test in run.json. See above." in done.err
+    asked = run.read_json("run.json")["asked"]
+    for hidden, why in (([20_000] * 2, "refused: it declares 415,"), ([1] * 1_500, "maximum recursion depth exceeded")):
+        run.update_manifest(asked=asked | {"options": {"hidden": hidden}})
+        done = command("verify", run.path)
+        assert done.code == 2 and why in done.err and done.err.count("\n") == 1
 
 
 def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, here):
