@@ -137,9 +137,9 @@ def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> P
     try:
         real = path.resolve()
         found = real.stat()
-    except FileNotFoundError:
-        raise
     except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            raise
         raise UserError(f"{path} cannot be read: {error}.") from error
     if not stat.S_ISREG(found.st_mode) or (within and not real.is_relative_to(within.resolve())):
         raise UserError(f"{path} is refused: it is no file of {within or 'its folder'}.")

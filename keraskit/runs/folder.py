@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from keraskit import files
+from keraskit.datasets.splitting import MOST_CLASSES
 from keraskit.errors import RunStopped, UserError, short
 from keraskit.registry import recipes_available
 
@@ -43,7 +44,8 @@ Manifest = _keys(
     (Count, "format seed parameters best_epoch"),
     (float, "seconds_per_epoch balanced_accuracy"),
     (Numbers, "training_pictures training_means timings test"),
-    (list[str], "classes warnings advice regression"),
+    (Annotated[list[str], Field(max_length=MOST_CLASSES)], "classes"),
+    (list[str], "warnings advice regression"),
     (dict[str, str], "versions"),
     (dict[str, Any], "options optimizer inputs"),
     (list[dict[str, Any]], "resumed"),
@@ -122,7 +124,7 @@ class RunFolder:
             return json.loads(self.file(name, MOST_JSON).read_bytes())
         except FileNotFoundError:
             raise UserError(f"There is no {self.target(name)}.", "Run folders lie in runs/<recipe>/.") from None
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 
     def read_manifest(self, *needed: str) -> dict[str, Any]:
@@ -159,8 +161,8 @@ class RunFolder:
                 raise ValueError(f"it has {cells:,} cells; {MOST_CELLS:,} are allowed")
             table = csv.DictReader(io.StringIO(text, newline=""))
             rows = [{name: float(value) for name, value in row.items()} for row in table]
-            if rows and not ("epoch" in rows[0] and any(name.startswith("val_") for name in rows[0])):
-                raise ValueError("it has no epoch or no validation")
+            if rows and not ({"epoch", "seconds"} <= {*rows[0]} and any(name.startswith("val_") for name in rows[0])):
+                raise ValueError("it has no epoch, no seconds or no validation")
             return rows
         except (ValueError, TypeError, csv.Error) as error:
             raise UserError(f"{self.path / HISTORY} is damaged: {error}.") from error

@@ -29,9 +29,10 @@ from keraskit.datasets.images import decode
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable
 from keraskit.runs import listing, opening, pictures, plots, predictions, report
-from keraskit.runs.folder import RunFolder
+from keraskit.runs.folder import RunFolder, runs_in
 from keraskit.runs.listing import Row, Run
 from keraskit.tools import compare, explain
+from keraskit.tools.demo.demo import write_demo
 from keraskit.tools.predict import predict_arrays
 from keraskit.training.resume import Checkpoint
 from keraskit.training.settings import requested, unfinished
@@ -67,7 +68,8 @@ def endless(path):
 TYPES = {
     "pipe": os.mkfifo, "endless": endless,
     "device": lambda path: path.symlink_to("/dev/zero"), "elsewhere": lambda path: path.symlink_to(__file__),
-    "a link to itself": lambda path: path.symlink_to(path.name), "folder": lambda path: path.mkdir(),  # the last
+    "a link to itself": lambda path: path.symlink_to(path.name), "dangling": lambda path: path.symlink_to("/nothing"),
+    "folder": lambda path: path.mkdir(),  # the last
 }  # fmt: skip
 
 
@@ -260,10 +262,34 @@ def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
         predictions.read(run)
 
 
+def test_a_manifest_that_may_not_be_read_hides_no_other(run, monkeypatch):
+    shutil.copytree(run.path, run.path.with_name("other"))
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path / "denied" if path.parent.name == "other" else path))
+    assert [folder.path for folder, _ in runs_in(run.path.parent)] == [run.path]
+
+
+def test_a_kept_picture_is_no_larger_than_the_models_and_neither_is_larger_than_a_picture(run):
+    large = np.frombuffer(report.encoded(np.zeros((200, 200), np.uint8), 0), np.uint8)
+    np.savez(run.path / "pictures.npz", **dict(np.load(run.path / "pictures.npz")) | {"right/0": large})
+    for write in (explaining, lambda run: write_demo(run.path)):
+        with pytest.raises(UserError, match=r"pictures.npz cannot be read .*has 200 x 200 pixels; 25,600 are allowed"):
+            write(run)
+    for shape in ((9_000, 9_000, 1), {"a": (28, 28, 1), "b": (9_000, 9_000, 1)}):
+        with pytest.raises(UserError, match=r"Pictures of 81,000,\d+ values are too large; 80,000,000 are allowed"):
+            Inputs((9_000, 9_000) if "a" not in shape else (28, 28), 1, "unit", shape)
+
+
 def test_a_history_or_manifest_that_is_too_long_is_refused_unread(run):
+    (run.path / "history.csv").write_text("epoch,val_loss\n1,1\n")
+    with pytest.raises(UserError, match=r"history.csv is damaged: it has no epoch, no seconds"):
+        run.read_history()
     (run.path / "history.csv").write_text("epoch,loss,val_loss\n" + 170_000 * "1,1,1\n")
     with pytest.raises(UserError, match=r"history.csv is damaged: it has 510,003 cells; 500,000 are allowed"):
         report.write_report(run)
+    run.update_manifest(classes=[""] * 1_001)
+    with pytest.raises(UserError, match="classes: List should have at most 1000 items"):
+        run.read_manifest()
     (run.path / "run.json").write_text(f"[{3_400_000 * '0, '}0]")
     with pytest.raises(UserError, match=r"run.json is refused: it has 10,200,003 bytes; 10,000,000 are allowed"):
         run.read_manifest()

@@ -28,18 +28,18 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read(data: bytes, bits: int = 16) -> Image.Image:
+def read(data: bytes, bits: int = 16, most: int = MOST_PIXELS) -> Image.Image:
     """Decode the first frame, upright, in mode RGB or L, with transparent parts on white.
 
     `bits` is the number of bits that the grey 16-bit images of a data set use; `info["highest"]` of the result is the
     highest value of such an image, 0 of others. Raises BadPicture if the file is empty, damaged, of another format, or
-    too large.
+    has more than `most` pixels.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE or not min(image.size):
-            most = f"{MOST_PIXELS:,} are allowed, and {MOST_SIDE:,} in a row"
-            raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {most}")
+        if image.width * image.height > most or max(image.size) > MOST_SIDE or not min(image.size):
+            allowed = f"{most:,} are allowed, and {MOST_SIDE:,} in a row"
+            raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {allowed}")
         image.load()
         plain = _plain(ImageOps.exif_transpose(image), bits)
         plain.info["highest"] = int(np.asarray(image).max()) if image.mode.startswith("I") else 0

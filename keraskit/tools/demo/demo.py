@@ -61,7 +61,8 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
 
     def light(data: bytes) -> bytes:
         with reading(opened.folder.path / report.PICTURES):
-            return report.encoded(np.asarray(decode.read(data)), max(inputs.size))
+            read = decode.read(data, most=max(*inputs.size, report.LARGEST) ** 2)
+            return report.encoded(np.asarray(read), max(inputs.size))
 
     page = report.render("tools/demo/demo.html", described=described, image=report.image, light=light, **values)
     write_text(output := output or opened.folder.path / "demo.html", page)
