@@ -7,7 +7,6 @@ from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow import trainer
 from keras.src.ops.numpy import Take
 from keras.src.random.seed_generator import global_seed_generator
-from keras.src.saving.serialization_lib import ObjectSharingScope
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.eager import context
@@ -22,7 +21,6 @@ DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves a
 ASSERT_EQUAL = check_ops, "assert_equal"
 # Operations of a graph, which have no public class:
 TAKE = Take  # of `keras.ops.take`
-SHARING = ObjectSharingScope  # in which Keras makes one object of those with one id in a configuration
 SEEDS = global_seed_generator  # from which random operations without a seed draw; created when first asked for
 
 

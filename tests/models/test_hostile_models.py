@@ -59,26 +59,14 @@ def set_units(count):
     return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
 
 
-def doubled(side=3):
-    """Models that call the one within twice, 16 deep."""
-    model = keras.Sequential([keras.Input((side,)), layers.ReLU()])
-    for _ in range(16):
-        x = keras.Input((side,))
-        model = keras.Model(x, model(model(x)))
-    return model
-
-
 def attending(scores):
-    steps = layers.RepeatVector(8_000)(x := keras.Input((1,)))
+    steps = layers.RepeatVector(10_000)(x := keras.Input((1,)))
     return keras.Model(x, scores(steps))
 
 
 MODELS = [  # without weights, and the reason
-    (doubled(), "its layers are called 196,607 times for one"),
-    (doubled(None), "its layers are called .* times to be built"),
-    (keras.Sequential([keras.Input((2_000, 1)), layers.LSTM(1, unroll=True)]), "its layers are called 20,001 times"),
-    (attending(lambda x: layers.AdditiveAttention(name="a")([x, x])), r" a 256,032,000\."),
-    (attending(lambda x: layers.MultiHeadAttention(2, 1, name="h")(x, x)), r" h 512,032,000\."),
+    (attending(lambda x: layers.AdditiveAttention(name="a")([x, x])), r" a 400,000,000\."),
+    (attending(lambda x: layers.MultiHeadAttention(2, 1, name="h")(x, x)), r" h 800,000,000\."),
 ]
 
 
@@ -108,8 +96,7 @@ ATTACKS = {
 }  # fmt: skip
 
 
-def test_a_configuration_that_attacks_is_refused_with_the_reason(folder, monkeypatch):
-    monkeypatch.setattr(weights, "MOST_CALLS", 1_000)  # so that it takes a second
+def test_a_configuration_that_attacks_is_refused_with_the_reason(folder):
     for change, reason in ATTACKS.values():
         small().save("model.keras")
         rewritten(folder.path / "model.keras", change)
@@ -118,9 +105,6 @@ def test_a_configuration_that_attacks_is_refused_with_the_reason(folder, monkeyp
         assert not Path(MARK).exists()
     for model, reason in MODELS:
         model.save("model.keras")
-        if "built" in reason:  # the outermost alone has another shape
-            rewritten(folder.path / "model.keras", lambda found: found["config"]["layers"][0]["config"].update(
-                batch_shape=[None, 3]))  # fmt: skip
         with pytest.raises(UserError, match=rf"model\.keras cannot be loaded: \w+: .*{reason}"):
             load_model(folder)
 
