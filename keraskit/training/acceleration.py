@@ -70,10 +70,10 @@ def _is_mean(loss: Any) -> bool:
     return mean and each and is_keras(made) and made.__name__.lower() not in NO_MEANS
 
 
-def all_of_keras(model: keras.Model, metrics: bool = True) -> bool:
-    """Whether a compiled model's steps, layers, losses and metrics are Keras's, and so are functions they call."""
+def all_of_keras(model: keras.Model, metrics: bool = True, inner: bool = True) -> bool:
+    """Whether a compiled model's steps, losses, metrics and inner layers are Keras's, as are functions they call."""
     compiled = {k: v for k, v in model._compile_config.config.items() if metrics or "metrics" not in k}
-    parts = [*model._flatten_layers(), *keras.tree.flatten(compiled)]
+    parts = [*(model._flatten_layers() if inner else [model]), *keras.tree.flatten(compiled)]
     called = [each for part in parts for each in (part, *(getattr(part, name, None) for name in FUNCTIONS))]
     return all(is_keras(getattr(each, "func", each), ("keras.", "tensorflow.")) for each in called if callable(each))
 

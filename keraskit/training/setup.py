@@ -70,6 +70,8 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     with devices.scope:
         for each in {id(model): model, id(head): head}.values():
             compile_model(recipe, settings, steps, each)
+        splits, data = in_columns(splits, model), in_columns(data, model)
+        epochs.split = data.train
         callbacks = user_callbacks.own(recipe, settings, head.optimizer)
     choices = hardware.choose(head, settings, devices, epochs.steps, callbacks.callbacks)
     if cluster.workers:
@@ -108,7 +110,7 @@ def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Spli
         splits = load(recipe, settings, model, source).augmented(settings.augment)
         applications.load_file(model, folder.file(MODEL))
         compile_model(recipe, settings, 1, model)
-    return settings, splits, model
+    return settings, in_columns(splits, model), model
 
 
 def source_of(recipe: Recipe, settings: Settings) -> tuple[Settings, Any]:
@@ -168,13 +170,28 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         raise UserError(problem, missing or "Labels count from 0; targets that are no classes are floats.")
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
     splits = dataclasses.replace(splits, train=splits.train.balanced()) if settings.class_weight else splits
-    x, y, *_ = splits.train.in_order(1).element_spec
+    x, *_ = splits.train.in_order(1).element_spec
     if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
         problem = f"{name} and {recipe.name}'s model differ: one has text as input, the other numbers."
         raise UserError(problem, 'Numbers as text become some by .astype(float); text takes a dtype="string".')
-    if isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1):
-        return splits.map(lambda split: dataclasses.replace(split, targets=lambda _, y: y[:, None]))  # as F1Score needs
     return splits
+
+
+def in_columns(splits: Splits, model: keras.Model) -> Splits:
+    """Give one unit's targets of shape (n,) a column, as F1Score needs, if the compiled model's code is Keras's.
+
+    One's own gets them as from `fit`: of a column less (n,) answers it would make (n, n) values.
+    """
+    _, y, *_ = splits.train.in_order(1).element_spec
+    alone = isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1)
+    if not (alone and splits.train.targets and acceleration.all_of_keras(model, inner=False)):
+        return splits
+
+    def columns(split: Split) -> Split:
+        of: Any = split.targets
+        return dataclasses.replace(split, targets=lambda x, y: of(x, y)[:, None])
+
+    return splits.map(columns)
 
 
 def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:

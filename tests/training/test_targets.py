@@ -22,10 +22,18 @@ Y = np.array([0] * 36 + [1] * 24)
 W = np.linspace(0, 3, 60).astype("float32")
 CLASSES = {0: 0.5, 1: 4.0}
 BALANCED = dict(enumerate(compute_class_weight("balanced", classes=np.unique(Y), y=Y).tolist()))
+
+
+class Own(keras.losses.Loss):
+    def call(self, y, answers):
+        return keras.ops.square(y - answers[:, 0])
+
+
 CASES = {  # targets, loss, units, what from_arrays is given, what fit is given
     "labels": (Y, "sparse_categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
     "floats": (Y * 1.0, "binary_crossentropy", [1], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
     "one-hot": (np.eye(2)[Y], "categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
+    "own": (X.sum(axis=1), Own(), [1], {}, {}),
     "samples": (X[:, :1] * 2, "mse", [1], {"sample_weight": W}, {"sample_weight": W}),
     "outputs": ([Y * 1.0, X], "mse", [1, 4], {"sample_weight": [W, W[::-1]]}, {"sample_weight": [W, W[::-1]]}),
     "flag": (Y, "sparse_categorical_crossentropy", [2], {}, {"class_weight": BALANCED}),
@@ -103,7 +111,7 @@ def layers(units, features=False):
     return keras.Model(inputs, heads[0] if len(heads) == 1 else heads)
 
 
-@pytest.mark.parametrize(("case", "features"), [*((c, False) for c in CASES), ("labels", True), ("samples", True)])
+@pytest.mark.parametrize(("case", "features"), [*((c, False) for c in CASES), ("own", True), ("samples", True)])
 def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path):
     y, loss, units, given, plainly = CASES[case]
 
@@ -125,7 +133,7 @@ def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path
     held = (X, y)
     expected = model.fit(X, y, batch_size=60, verbose=0, validation_data=held, **plainly).history
     assert result.history[0]["loss"] == pytest.approx(expected["loss"][0], rel=1e-5)
-    assert result.history[0]["val_loss"] == pytest.approx(expected["val_loss"][0], rel=1e-5)
+    assert result.history[0]["val_loss"] == pytest.approx(expected["val_loss"][0], rel=1e-5) == result.metrics["loss"]
     for ours, theirs in zip(result.model.get_weights(), model.get_weights(), strict=True):
         assert np.allclose(ours, theirs, atol=1e-6)
     if case == "flag":
