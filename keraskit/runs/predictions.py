@@ -43,7 +43,8 @@ class SplitPredictions(NamedTuple):
         """Return targets, 0 or 1, and scores of an output of several labels, both of shape (n, labels); else None."""
         for name, scores in self.predictions.items():
             targets = self.targets.get(name, np.empty(0))
-            if self.labels is None and several_labels(targets, scores.shape):
+            several = self.labels is None and several_labels(targets, scores.shape)
+            if several and (targets.sum(axis=1) != 1).any():  # else they are one-hot
                 return targets.astype(int), probabilities(scores, facts.get("class_activation"))
         return None
 

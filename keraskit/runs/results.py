@@ -235,10 +235,12 @@ def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
 
 
 def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
-    """Map the model's output names to their values; the output of a model with one is named ""."""
+    """Map output names to their values, in the order of `model.outputs`; the output of a model with one is named ""."""
     if isinstance(values, list | tuple):
         names = getattr(model, "output_names", ())
         values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
+    elif isinstance(values, dict):
+        values = dict(sorted(values.items()))  # as Keras flattens them
     return {str(k): np.asarray(v) for k, v in (values if isinstance(values, dict) else {"": values}).items()}
 
 

@@ -36,10 +36,17 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     chosen = np.arange(min(EXAMPLES, split.size))
     x, y, *_ = split.fetch(tf.constant(chosen, tf.int64))
     true, tensor = keras.tree.flatten(y), model.get_layer(output).output if output else model.outputs[0]
+    if isinstance(y, dict) and not isinstance(model.output, dict):  # which Keras finds by name
+        true = [y.get(name, np.empty(0)) for name in model.output_names]
+    wrong = list[str]()
     if split.labels is None:
-        several = (o for o, t in zip(model.outputs, true, strict=False) if predictions.several_labels(t, o.shape))
-        if (tensor := next(several, None)) is None:
-            return None, []
+        if output:
+            why = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
+            wrong.append(f"class_output={output!r} {why}")
+        pairs = zip(model.outputs, true, strict=False)
+        if not (several := [(o, t) for o, t in pairs if predictions.several_labels(t, o.shape)]):
+            return None, wrong
+        tensor, _ = min(several, key=lambda pair: (np.sum(pair[1], axis=1) == 1).all())  # one-hot ones last
     place = next(i for i, each in enumerate(model.outputs) if each is tensor)
 
     def called(x: Any) -> tuple[Any, bool]:
@@ -69,7 +76,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         """Return the loss if the true class has the value `scale`; without others, 1 - `scale` is for the first."""
         return loss(scale * hot if exclusive else scale * (hot - 0.5) + 0.5)
 
-    told, relative, logits, wrong = False, False, False, list[str]()
+    told, relative, logits = False, False, False
     word = activation = "softmax" if exclusive else "sigmoid"
     with suppress(TypeError, ValueError):  # a model with custom steps may have no such loss
         told = loss(hot) != loss(1 - hot)

@@ -20,7 +20,7 @@ from keraskit.runs.opening import open_run
 from keraskit.runs.pictures import network
 from keraskit.tools import compare, predict
 from keraskit.tools.export import export
-from keraskit.training import examine
+from keraskit.training import evaluate, examine
 
 random = np.random.default_rng(0)
 X, LABELS = random.normal(size=(60, 6)).astype("float32"), random.integers(0, 3, 60)
@@ -53,6 +53,7 @@ def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None, s
     return *examine.outputs(model, Split.of(X, y, labels=None if several else labels), None), model, y, labels
 
 
+ONE, MANY = Z.BinaryCrossentropy(**LOGITS), Z.SparseCategoricalCrossentropy(**LOGITS)
 BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
 
 
@@ -91,13 +92,30 @@ def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, know
     assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
 
 
+@pytest.mark.parametrize("logits, chances, wanted", [("zeta", "alpha", 1), ("zeta", "alpha", 0), ("kind", "tags", 1)])
+def test_of_several_outputs_the_first_with_several_labels_has_its_own_activation(logits, chances, wanted):
+    """By Keras's order, which is that of the keys in a dict; one-hot rows are one label."""
+    inputs, names, alphabetic = keras.Input((6,)), (logits, chances), (logits, wanted) == ("zeta", 1)
+    heads, losses = [L.Dense(3, name=logits)(inputs), L.Dense(3, "sigmoid", name=chances)(inputs)], [ONE, "mse"]
+    heads, losses = (dict(zip(names, each, strict=True)) if alphabetic else each for each in (heads, losses))
+    model = keras.Model(inputs, heads)
+    model.compile(loss=losses)
+    y = {name: np.eye(3)[LABELS] if name == "kind" else random.integers(0, 2, (60, 3)) for name in names}
+    activation, (warned,) = examine.outputs(model, split := Split.of(X, y), logits)
+    assert f"class_output='{logits}' has no effect" in warned
+    targets, scores = evaluate.infer(model, {"test": split}, 20)["test"][1].of_labels({"class_activation": activation})
+    given = model.predict(X, verbose=0)
+    given = given[names[wanted]] if alphabetic else given[wanted]
+    assert np.array_equal(targets, y[names[wanted]])
+    assert np.allclose(scores, given if wanted else scipy.special.expit(given), atol=1e-6)
+
+
 def pictures(size):
     labels = np.arange(size) % 3
     x = random.normal(70 * labels[:, None, None] + 60, 30, (size, 8, 8))
     return x.clip(0, 255).astype("uint8"), labels
 
 
-ONE, MANY = Z.BinaryCrossentropy(**LOGITS), Z.SparseCategoricalCrossentropy(**LOGITS)
 ACTIVATIONS = {1: scipy.special.expit, 3: functools.partial(scipy.special.softmax, axis=1)}
 
 
