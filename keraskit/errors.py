@@ -6,6 +6,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def sentence(error: object) -> str:
 def lasting(value: object) -> str:
     """`repr` without memory addresses."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def recorded(value: object) -> Any:
+    """Return what run.json holds of a flag's value that JSON has no type for: an Enum's value, or text."""
+    return value.value if isinstance(value, Enum) else re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 def printable(text: object) -> str:
@@ -111,7 +117,8 @@ def flags(knobs: dict[str, Any], prefix: str = "") -> str:
         elif value is not None:
             several = value if isinstance(value, list | tuple) else [value]
             sign = "=" if isinstance(value, str | Path) and str(value).startswith("-") else " "  # else it is a flag
-            words.append(sign.join([flag(name, prefix), *(shlex.quote(str(v)) for v in several)]))
+            names = (str(v.name if isinstance(v, Enum) else v) for v in several)  # by which the command line knows it
+            words.append(sign.join([flag(name, prefix), *map(shlex.quote, names)]))
     return " ".join(words)
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from keraskit import files
 from keraskit.datasets.splitting import MOST_CLASSES
-from keraskit.errors import RunStopped, UserError, short
+from keraskit.errors import RunStopped, UserError, recorded, short
 from keraskit.registry import recipes_available
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
@@ -102,7 +102,7 @@ class RunFolder:
 
     def write_json(self, name: str, data: Any) -> None:
         """Write an indented JSON file; other types become strings."""
-        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, default=recorded) + "\n")
 
     def file(self, name: str, most: int = files.MOST_OF_ARRAYS) -> Path:
         """Check and return the path of a file to read; every reader calls this.

@@ -16,7 +16,7 @@ from keraskit import system
 from keraskit.config import RunConfig, Settings
 from keraskit.datasets.images import digit_pictures
 from keraskit.distributed.cluster import Cluster
-from keraskit.errors import UserError, counted, flags, printable, short
+from keraskit.errors import UserError, counted, flags, printable, recorded, short
 from keraskit.files import MODEL
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, load_recipe
@@ -100,11 +100,11 @@ def begin_from(recipe: Recipe, settings: Settings, run: RunFolder | None, cluste
     shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
     shared -= {"classes"}  # which the data sets
     options = {name: value for name, value in settings.options.items() if name in shared}
-    recorded = json.loads(json.dumps(options, default=str))
+    then = json.loads(json.dumps(options, default=recorded))
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
     for folder, facts in runs_in(settings.output_dir / before.name):
         given = {name: value for name, value in (facts.get("options") or {}).items() if name in shared}
-        same = given == recorded and alike <= facts["config"].items()
+        same = given == then and alike <= facts["config"].items()
         if same and facts.get("status") == "finished" and (folder.path / MODEL).is_file():
             print(f"{recipe.name} goes on from {printable(folder.path)}", flush=True)
             return settings.replace(weights=str(folder.path))

@@ -11,7 +11,7 @@ from typing import Any
 from keraskit import start
 from keraskit.augment.augmentation import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
-from keraskit.errors import UserError, lasting, short
+from keraskit.errors import UserError, lasting, recorded, short
 from keraskit.recipe import Recipe, is_default, options_of
 from keraskit.registry import DESCRIPTIVE, Card, find_card, recipes_available
 from keraskit.runs.folder import MANIFEST, RunFolder, check_folder, resume_command, runs_in
@@ -62,7 +62,7 @@ def request(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[s
     knobs, options = ({n: lasts(n, v) for n, v in requested[kind].items()} for kind in ("knobs", "options"))
     knobs.pop("output_dir", None)
     code = Card(source).sha256 if source else None
-    return json.loads(json.dumps({"knobs": knobs, "options": options, "code": code}, default=lasting))
+    return json.loads(json.dumps({"knobs": knobs, "options": options, "code": code}, default=recorded))
 
 
 def recipe_fields(recipe: Recipe) -> dict[str, str]:

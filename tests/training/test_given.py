@@ -1,15 +1,14 @@
 """A flag that was given counts, also where it equals a default; a run's own values reach a recipe's functions."""
 
-import json
-
 import pytest
 from conftest import command
 
 import keraskit
 from keraskit import Augmentation
 from keraskit.errors import UserError
+from keraskit.runs.folder import RunFolder
 from keraskit.training import runner
-from keraskit.training.settings import settle
+from keraskit.training.settings import requested, settle
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 AUGMENTED = "cats_dogs_augmented"
@@ -42,12 +41,15 @@ def test_what_was_given_counts_also_where_it_is_a_default(recipe, words, values,
 
 
 FILLED = """
+import enum
+import pathlib
 import keraskit
 import keras
 import numpy as np
 from keraskit import Recipe, from_arrays
 
 seen = {}
+Way = enum.Enum("Way", {"LEFT": 1, "RIGHT": 2})
 
 def data(size: int = 3, seed: int = -1, batch_size: int = -1, limit: int = -1):
     seen["data"] = size, seed, batch_size, limit
@@ -59,7 +61,7 @@ def build(size: int = 5, seed: int = -1, weights: str | None = "mine", batch_siz
     inputs = keras.Input((size,))
     return keras.Model(inputs, keras.layers.Dense(1)(inputs))
 
-def compile_model(model, steps, epochs: int, seed: int = -1, size: int = -1):
+def compile_model(model, steps, epochs: int, seed=-1, size: int = -1, way=Way.RIGHT, ways: list[pathlib.Path] = []):
     seen["compile"] = steps, epochs, seed, size
     model.compile("adam", "mse")
 
@@ -72,10 +74,13 @@ def test_the_runs_values_and_shared_flags_reach_every_function(tmp_path, size):
     (tmp_path / "mine.py").write_text(FILLED)
     recipe = keraskit.load_recipe(str(tmp_path / "mine.py"))
     seen = recipe.build.__globals__["seen"]
-    result = keraskit.run(recipe, size=size, seed=7, epochs=3, batch_size=20, xla="off", output_dir=tmp_path / "runs")
+    own = {"size": size, "way": recipe.build.__globals__["Way"].LEFT, "ways": [tmp_path, tmp_path / "a b"]}
+    result = keraskit.run(recipe, **own, seed=7, epochs=3, batch_size=20, xla="off", output_dir=tmp_path / "runs")
     assert seen == {"data": (size, 7, 20, -1), "build": (size, 7, "mine", 20, -1), "compile": (12, 3, 7, size)}
-    asked = json.loads((result.folder / "run.json").read_text())["asked"]
-    assert asked["options"] == {"size": size} and asked["knobs"]["seed"] == 7
+    facts = RunFolder(result.folder).read_json("run.json")
+    assert facts["asked"]["options"] == own | {"way": 1, "ways": list(map(str, own["ways"]))}
+    assert facts["asked"]["knobs"]["seed"] == 7 and facts["options"]["way"] == 1 and "--way LEFT " in facts["command"]
+    assert settle(*requested(RunFolder(result.folder), tmp_path / "mine.py")).options["way"] is own["way"]
     keraskit.run(recipe, size=4, weights="none", xla="off", output_dir=tmp_path / "runs")
     assert seen["build"][2] is None
     with pytest.raises(UserError, match="no flag --steps"):
