@@ -23,9 +23,9 @@ def build(units: int = UNITS, depth: int = int("2"), activation: str = "tanh") -
     return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dropout(0.2)(hidden)))
 
 
-def compile_model(model, steps, learning_rate=10.0**-1, cosine: bool = False):
+def compile_model(model, steps, learning_rate=10.0**-1, cosine: bool = False, betas=(0.9, 0.999)):
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps) if cosine else learning_rate
-    model.compile(keras.optimizers.Adam(rate), "mse", metrics=["mae"])
+    model.compile(keras.optimizers.Adam(rate, *betas), "mse", metrics=["mae"])
 
 
 def callbacks():

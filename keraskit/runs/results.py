@@ -230,7 +230,7 @@ def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
     sums: dict[str, Any] = {}
     for _, y, *_ in splits.train.in_order(1_024):
         for name, targets in by_output(y, model).items():
-            sums[name] = sums.get(name, 0) + targets.sum(axis=0)
+            sums[name] = sums.get(name, 0) + targets.sum(axis=0, dtype=np.float64)  # which float16 does not hold
     return {name: total / splits.train.size for name, total in sums.items()}
 
 

@@ -13,7 +13,7 @@ from keraskit.errors import RunStopped, printable, sentence
 from keraskit.runs import metrics, predictions
 from keraskit.runs.folder import RunFolder, newest
 from keraskit.training import evaluate, examine, setup
-from keraskit.training.settings import NEEDED
+from keraskit.training.settings import NEEDED, requested
 
 CLOSE = 1e-4  # for metrics and probabilities: other machines round differently
 
@@ -60,10 +60,11 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     """Return each fact of a finished run, as recorded and as recomputed from its model and data."""
     facts, written = folder.read_manifest(*NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), setup.reopen(folder, named)
+    output = requested(folder, named)[0].class_output
     measured = evaluate.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
-    activation, _ = examine.outputs(model, splits.train, facts.get("class_output"))
+    activation, _ = examine.outputs(model, splits.train, output)
     test, inputs, beside = measured["test"][1], splits.test.inputs, dict[str, float]()
-    if classified := test.of_classes(facts):
+    if classified := test.of_classes(facts | {"class_output": output}):
         counts = metrics.confusion(classified[0], classified[1].argmax(axis=1), len(splits.classes))
         beside = metrics.beside_accuracy(counts, splits.train.labels)
     found = {
@@ -72,6 +73,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
         "inputs": (facts.get("inputs"), dataclasses.asdict(inputs) if inputs else None),
         "balanced accuracy": (facts.get("balanced_accuracy"), beside.get("balanced_accuracy")),
         "examples": (facts["data"]["used"], splits.sizes()),
+        "class output": (facts.get("class_output"), output),
         "class activation": (facts.get("class_activation"), activation),
         "weights": (facts.get("weights_sha256"), digest(model.get_weights())),
         "best epoch": (best, min(max(1, best), len(epochs))),

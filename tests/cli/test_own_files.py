@@ -44,12 +44,13 @@ def runs(folder, name="mymodel"):
 
 
 def test_a_file_stands_wherever_a_name_does(here, monkeypatch):
-    code, out, err = command("run", "./mymodel.py", "--epochs", "1", "--units", "3", "--learning-rate", "0.02")
-    assert (code, err) == (0, "") and "recipe         mymodel with --units 3 --learning-rate 0.02" in out
+    flags = "--epochs 1 --units 3 --betas 0.8 0.9"  # whose types are those of the defaults
+    code, out, err = command("run", "./mymodel.py", *flags.split())
+    assert (code, err) == (0, "") and "recipe         mymodel with --units 3 --betas 0.8 0.9:" in out
     (run,) = runs(here)
     assert (run["recipe"], run["source"]) == ("mymodel", str(here / "mymodel.py"))
     assert run["parameters"] == parameters(3) and run["summary"] == "A regression of one's own"
-    assert run["command"] == "keraskit run mymodel.py --epochs 1 --units 3 --learning-rate 0.02"
+    assert run["command"] == f"keraskit run mymodel.py {flags}"
 
     code, out, err = command("show", "mymodel.py", "--depth", "1")
     assert (code, err) == (0, "") and f"{parameters(8, 1)}" in out and "<svg" in (here / "mymodel.svg").read_text()
@@ -67,7 +68,7 @@ def test_a_file_stands_wherever_a_name_does(here, monkeypatch):
 
 def test_a_recipe_is_made_in_any_way_that_python_allows(here):
     (here / "maker.py").write_text("import keraskit\n\ndef make(parts): return keraskit.Recipe(**parts)\n")
-    flags = {"units": 8, "depth": 2, "activation": "tanh", "learning_rate": 0.1, "cosine": False}
+    flags = {"units": 8, "depth": 2, "activation": "tanh", "learning_rate": 0.1, "cosine": False, "betas": (0.9, 0.999)}
     for name, last in WAYS.items():
         (here / f"{name}.py").write_text(SOURCE.replace(LAST, last))
         recipe = find_card(f"{name}.py").recipe
