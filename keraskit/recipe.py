@@ -106,6 +106,8 @@ class Recipe:
             if not callable(function or dict) or hasattr(function, "layers"):
                 advice = ARRAYS if name == "data" else "Name the function, without calling it, or write a lambda."
                 raise UserError(f"{name}= takes a function, and is a {type(function).__name__}.", advice)
+        if "model" not in inspect.signature(self.compile).parameters:
+            raise UserError(f"{place(self.compile)} has no argument called model.", "The model comes by this name.")
 
     @property
     def features(self) -> str | None:

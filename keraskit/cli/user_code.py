@@ -1,6 +1,7 @@
 """Explain an error in the user's own code: file, line, source line, message, and a hint if one is certain."""
 
 import builtins
+import inspect
 import linecache
 import os
 import re
@@ -66,6 +67,8 @@ def _meant(error: BaseException, frame: FrameType) -> str:
             scopes = [dir(error.obj)]
         case ImportError() if found := re.match(r"cannot import name '(\w+)'", str(error)):
             return did_you_mean(found[1], dir(sys.modules.get(error.name or "")))
+        case TypeError() if found := re.match(r"(Recipe|from_arrays)\b.* keyword argument '(\w+)'", str(error)):
+            return did_you_mean(found[2], inspect.signature(getattr(keraskit, found[1])).parameters, 0.5)
         case _:
             return ""
     return next(filter(None, (did_you_mean(error.name or "", names, 0.7) for names in scopes)), "")

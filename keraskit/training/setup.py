@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from weakref import WeakSet
 
 import keras
 import numpy as np
@@ -27,6 +28,8 @@ from keraskit.runs.folder import MANIFEST, RunFolder
 from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.settings import requested, settle
 from keraskit.training.user_callbacks import UserCallbacks
+
+RETURNED = WeakSet[keras.Model]()  # by builders, in this process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +150,10 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         problem = f"{place(recipe.build)} returns {lasting(model)}, and no model whose inputs are known."
         raise UserError(problem, "Begin with a keras.Input, and end with `return keras.Model(inputs, outputs)`.")
+    if model in RETURNED:
+        problem = f"{place(recipe.build)} returns the same model again."
+        raise UserError(problem, "Each run trains one of its own: make it inside this function.")
+    RETURNED.add(model)
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
     except Exception as error:  # custom layers may raise anything
@@ -261,12 +268,15 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
         model._symbolic_build(data_batch=batch)
     except (ValueError, TypeError, KeyError) as error:
         said = str(error).strip('"')  # which a KeyError adds
+        outputs = [*model.output_names, *(model.output if isinstance(model.output, dict) else ())]
         targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
         problem, advice = f"{place(recipe.compile)}: the loss or metrics do not take the targets, {targets}", ""
         if "incompatible with the layer" in said:
             problem = f"{place(recipe.build)}: the model does not take the inputs"
+        elif isinstance(batch[1], dict) and (odd := [name for name in batch[1] if name not in outputs]):
+            said, advice = f"There is no output {odd[0]!r}", did_you_mean(odd[0], outputs)
         elif name := re.search(r"(?:identifier: |path: \(')(\w+)", said):
-            advice = did_you_mean(name[1], [*model.output_names, *dir(keras.losses), *dir(keras.metrics), "accuracy"])
+            advice = did_you_mean(name[1], [*outputs, *dir(keras.losses), *dir(keras.metrics), "accuracy"])
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
         raise UserError(f"{problem}: {sentence(said)}", advice) from error

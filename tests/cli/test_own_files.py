@@ -1,6 +1,7 @@
 """A recipe in a file of the user's own, made in any way that Python allows, stands wherever a name does."""
 
 import dataclasses
+import functools
 import json
 import sys
 
@@ -97,7 +98,10 @@ def test_a_file_with_the_name_of_one_of_ours_is_itself(here, preforked):
 def test_a_recipe_without_a_file_runs_and_takes_no_other_file_for_its_own(here, name, called):
     (here / "recipe.py").write_text('"""Something else."""\n')
     recipe = dataclasses.replace(keraskit.load_recipe("./mymodel.py"), source=None, **{"name": "recipe", **name})
+    recipe = dataclasses.replace(recipe, build=functools.cache(recipe.build))  # as of a notebook's model
     keraskit.run(recipe, epochs=1)
+    with pytest.raises(UserError, match=r"returns the same model again\. .* inside"):
+        keraskit.run(recipe, epochs=1)
     (run,) = runs(here, called)
     assert (run["recipe"], run["source"], run["asked"]["code"]) == (called, None, None)
     with pytest.raises(UserError, match="cannot be called"):

@@ -53,6 +53,8 @@ MISTAKES = {  # what stands in the file, what is written instead, and what is sa
     "layer": ("hidden = layers.Flatten()", "hidden = layers.Reshape((7, 7))", "cannot be built", ""),
     "own lr": ("Adam(0.01)", "Adam({}['lr'])", "KeyError: 'lr'", "KERASKIT_DEBUG"),
     "evaluated": ("Adam(0.01)", "Adam(eval('1 +'))", "SyntaxError: invalid syntax", ""),
+    "argument": ("epochs=1", "epoch=1", "unexpected keyword argument 'epoch'", "Did you mean epochs?"),
+    "array": ("y[80:])", "y[80:], x_val=x, y_val=y)", "unexpected keyword argument 'x_val'", "mean x_validation?"),
     "number": ("layers.Dense(4,", "layers.Dense(4 / 0,", "division by zero", ""),
 }
 
@@ -84,6 +86,7 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "a fixed batch": ("keras.Input((8, 8, 1))", "keras.Input(batch_shape=(16, 8, 8, 1))", "batches of 16"),
     "unknown inputs": ("keras.Model(inputs, outputs)", "keras.Sequential([layers.Dense(4)])", "built=False>, and no"),
     "nothing compiled": ("    model.compile(", "    dict(optimizer=", "did not call model.compile"),
+    "another name": ("model(model):\n    model", "model(net):\n    net", "compile_model has no argument called model"),
     "no flatten": ("layers.Flatten()(inputs)", "inputs", "one label per example of arrays needs (4,)"),
     "one-hot loss": ("sparse_categorical", "categorical", "Labels as numbers go with sparse losses"),
     "one-hot labels": ("arange(120) % 4", "eye(4, dtype='f4')[np.arange(120) % 4]", "one-hot rows with categorical"),

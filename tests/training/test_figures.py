@@ -157,10 +157,12 @@ def test_what_draws_at_random_is_measured_the_same_again():
     assert np.abs(drawn.predict(X, verbose=0) - first[1].predictions[""]).max() > 0.1
 
 
-def test_a_misspelt_output_of_a_loss_is_refused_with_the_one_that_was_meant(tmp_path):
+def test_a_misspelt_output_of_a_loss_or_of_targets_is_refused_with_the_one_that_was_meant(tmp_path):
+    data, y = recipe("several outputs")[0], {"one": Y[:, :1], "othr": Y[:, 1:]}
     misspelt = {"compile": lambda model: model.compile("sgd", {"one": "mse", "othr": "mse"})}
-    with pytest.raises(UserError, match=r"The path: \('othr',\).* Did you mean other\?"):
-        keraskit.run(dataclasses.replace(recipe("several outputs")[0], **misspelt), output_dir=tmp_path)
+    for wrong, says in ((misspelt, r"The path: \('othr',\)"), ({"data": from_arrays(X, y, X, y)}, "no output 'othr'")):
+        with pytest.raises(UserError, match=f"{says}.* Did you mean other\\?"):
+            keraskit.run(dataclasses.replace(data, **wrong), output_dir=tmp_path)
 
 
 def test_a_batch_that_the_device_cannot_hold_is_one_line_that_names_a_smaller_one():
