@@ -34,11 +34,12 @@ def tried(resolution: str, tests: list[str]) -> dict[str, Any]:
         )
         versions = {each["name"]: each["version"] for each in json.loads(listed.stdout)}
         done = subprocess.run([python, "-m", "pytest", *tests], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        others = subprocess.run([python, ROOT / "benchmarks" / "backends.py"])
     print(done.stdout[-3_000:])
     return {
         "versions": versions,
         "result": done.stdout.strip().rpartition("\n")[2].strip("= "),
-        "code": done.returncode,
+        "code": done.returncode or others.returncode,
     }
 
 

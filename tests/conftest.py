@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FIRST = (  # modules that take longest, the longest first
     *("test_readme", "test_chapters", "test_cluster", "test_demo", "test_export", "test_resume"),
-    *("test_callbacks", "test_verify", "test_user_code", "test_package", "test_backends", "test_classify"),
+    *("test_callbacks", "test_verify", "test_user_code", "test_package", "test_classify"),
 )
 
 

@@ -27,10 +27,10 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_866,
-    ("training", "distributed"): 2_302,
-    ("runs", "tools", "models"): 2_961,
-    ("datasets", "augment"): 2_404,
+    ("cli", ""): 1_882,
+    ("training", "distributed"): 2_349,
+    ("runs", "tools", "models"): 2_988,
+    ("datasets", "augment"): 2_410,
 }
 
 
