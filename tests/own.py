@@ -29,6 +29,7 @@ def compile_model(model, steps, learning_rate=10.0**-1, cosine: bool = False, be
 
 
 def callbacks():
+    keras.ops.transpose([[True]])  # which oneDNN leaves to others, and says so, without AVX-512
     return []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keraskit import system
+from keraskit import start, system
 from keraskit.config import RunConfig
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
@@ -75,7 +75,11 @@ def configure(config: RunConfig, alone: bool = False) -> Devices:
         tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()  # it holds for the whole process
-    return Devices(_device(config.device), threads, Cluster() if alone else join(config))
+    devices = Devices(_device(config.device), threads, Cluster() if alone else join(config))
+    if onednn() and "avx512f" not in system.cpu_features():  # it then says, once, that it has no booleans
+        with start.quietly("oneDNN supports DT_"), tf.device("/CPU:0"):
+            tf.transpose([[True]])
+    return devices
 
 
 def _device(asked: str) -> Choice:
