@@ -10,7 +10,6 @@ from keras import ops
 from pydantic import Strict
 
 from keraskit.datasets.images.decode import MOST_PIXELS
-from keraskit.errors import UserError
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's training pixels, in [0, 1]
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
@@ -46,7 +45,7 @@ class Inputs:
     def __post_init__(self) -> None:
         shapes = self.shape.values() if isinstance(self.shape, dict) else [self.shape]
         if (most := max(math.prod(self.size) * self.channels, sum(map(math.prod, shapes)))) > MOST_PIXELS:
-            raise UserError(f"Pictures of {most:,} values are too large; {MOST_PIXELS:,} are allowed.")
+            raise ValueError(f"a picture has {most:,} values; {MOST_PIXELS:,} are allowed")
         if not isinstance(self.shape, dict) and math.prod(self.shape) != math.prod(self.size) * self.channels:
             raise ValueError(f"{self.size} pixels of {self.channels} values do not fill {self.shape}")
 

@@ -16,7 +16,7 @@ import keras
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_CONFIG = 10_000_000  # bytes; Keras's largest application takes 1.5 million
-MOST_CONFIGS = 30_000  # of layers, initializers and so on in it; Keras's largest has 13,083
+MOST_CONFIGS = 50_000  # of layers, initializers and so on, as often as they are called; Keras's largest has 13,083
 MOST_RATIO, SLACK = 100, 16_000_000  # of bytes declared to bytes stored, and bytes allowed beyond it
 DEPTH, MOST_OBJECTS = 50, 50_000  # of groups in a file, and of groups and arrays; Keras's largest has 2,000
 MOST_OUTPUT, MOST_OUTPUTS = 300_000_000, 20_000_000_000  # bytes of a layer's, and all layers', output for one example
@@ -68,10 +68,19 @@ def check(path: Path) -> Any:
             raise ValueError(f"refused: its files claim {size:,} bytes")
         with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
             _check_arrays(file, path.stat().st_size)
-        config = archive.read(CONFIG)
-        if (count := config.count(b"{")) > MOST_CONFIGS:
+        if (count := _count(config := json.loads(archive.read(CONFIG)), {})) > MOST_CONFIGS:
             raise ValueError(f"refused: its {CONFIG} has {count:,} layers and the like; {MOST_CONFIGS:,} are allowed")
-        return json.loads(config)
+        return config
+
+
+def _count(tree: Any, shared: dict[Any, int]) -> int:
+    """Count the objects of a configuration, those within a model as often as it is called; `shared` by their ids."""
+    if not isinstance(tree, dict):
+        return sum(_count(each, shared) for each in tree) if isinstance(tree, list) else 0
+    count = len(tree.get("inbound_nodes") or "1") * (1 + _count([*tree.values()], shared))
+    if "shared_object_id" in tree:
+        count = shared[tree["shared_object_id"]] = max(count, shared.get(tree["shared_object_id"], 0))
+    return count
 
 
 def _check_arrays(file: h5py.File, stored: int) -> None:

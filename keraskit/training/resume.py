@@ -40,14 +40,6 @@ class Position(pydantic.BaseModel):
     stopped: bool = False  # by a callback
     callbacks: list[dict[str, Any]] = []  # the state of each of the user's
 
-    @pydantic.model_validator(mode="after")
-    def _whole(self) -> Self:
-        names = {"epoch", "seconds"}.union(*self.rows[:1])
-        epochs = [row.keys() >= names and row["epoch"] for row in self.rows]
-        if epochs != [*range(1, self.epoch + 1)] or self.best_epoch > self.epoch:
-            raise UserError(f"{CHECKPOINT} is damaged: its history is not that of its epochs.", "Start a new run.")
-        return self
-
 
 def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
     """Write a checkpoint. Variables become arrays one by one, so there is no second copy of the weights in memory."""
@@ -73,7 +65,11 @@ class Checkpoint:
         self.path, self.position = path, Position()
         if path:
             with self._arrays(path) as arrays:
-                self.position = Position.model_validate_json(str(arrays["position"]))
+                self.position = at = Position.model_validate_json(str(arrays["position"]))
+                names = {"epoch", "seconds"}.union(*at.rows[:1])
+                epochs = [row.keys() >= names and row["epoch"] for row in at.rows]
+                if epochs != [*range(1, at.epoch + 1)] or at.best_epoch > at.epoch:
+                    raise ValueError("its history is not that of its epochs")
 
     @classmethod
     def of(cls, folder: RunFolder | None) -> Self:

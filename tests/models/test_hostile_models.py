@@ -59,12 +59,22 @@ def set_units(count):
     return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
 
 
+def doubled():
+    """Models that call the one within twice, 16 deep."""
+    model = keras.Sequential([keras.Input((3,)), layers.ReLU()])
+    for _ in range(16):
+        x = keras.Input((3,))
+        model = keras.Model(x, model(model(x)))
+    return model
+
+
 def attending(scores):
     steps = layers.RepeatVector(10_000)(x := keras.Input((1,)))
     return keras.Model(x, scores(steps))
 
 
 MODELS = [  # without weights, and the reason
+    (doubled(), r"its config.json has [\d,]{9} layers and the like"),
     (attending(lambda x: layers.AdditiveAttention(name="a")([x, x])), r" a 400,000,000\."),
     (attending(lambda x: layers.MultiHeadAttention(2, 1, name="h")(x, x)), r" h 800,000,000\."),
 ]

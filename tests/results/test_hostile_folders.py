@@ -276,7 +276,7 @@ def test_a_kept_picture_is_no_larger_than_the_models_and_neither_is_larger_than_
         with pytest.raises(UserError, match=r"pictures.npz cannot be read .*has 200 x 200 pixels; 25,600 are allowed"):
             write(run)
     for shape in ((9_000, 9_000, 1), {"a": (28, 28, 1), "b": (9_000, 9_000, 1)}):
-        with pytest.raises(UserError, match=r"Pictures of 81,000,\d+ values are too large; 80,000,000 are allowed"):
+        with pytest.raises(ValueError, match=r"a picture has 81,000,\d+ values; 80,000,000 are allowed"):
             Inputs((9_000, 9_000) if "a" not in shape else (28, 28), 1, "unit", shape)
 
 

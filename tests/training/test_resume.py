@@ -299,10 +299,11 @@ def test_a_checkpoint_that_was_changed_anywhere_is_one_line_or_as_good_as_before
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
     path = tmp_path / "checkpoint.npz"
-    resume.write(path, model, resume.Position(epoch=1, rows=[ROW]), {})
     for odd in ([ROW, ROW], [ROW | {"epoch": 2}], [{"epoch": 1}], [ROW, {"epoch": 2, "seconds": 1.0}], []):
+        resume.write(path, model, resume.Position(epoch=max(1, len(odd)), rows=odd), {})
         with pytest.raises(UserError, match=r"checkpoint.npz is damaged: its history is not that of its epochs"):
-            resume.Position(epoch=max(1, len(odd)), rows=odd)
+            resume.Checkpoint(path)
+    resume.write(path, model, resume.Position(epoch=1, rows=[ROW]), {})
     weights, refused = model.get_weights(), 0
     for data in damaged([path.read_bytes()], 60):
         path.write_bytes(data)
