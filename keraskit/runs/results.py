@@ -23,7 +23,7 @@ from keraskit.runs.predictions import SplitPredictions
 Found = Mapping[str, tuple[dict[str, float], SplitPredictions]]  # metrics and predictions, by split
 HARMLESS = {  # settings that do not change the expected result
     *("seed", "output_dir", "save_every", "device", "devices", "threads", "precision", "xla", "deterministic"),
-    *("acceleration", "tensorboard"),
+    *("acceleration", "tensorboard", "quick"),
 }
 DIVERGED = 10  # times the first loss, or the loss of guessing
 WIDE = 0.2  # width of an accuracy interval that shows too little
@@ -140,7 +140,8 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
     if settings.quick:
         return "a quick run shows that everything runs, not what the recipe reaches"
     knobs, wanted = settings.requested["knobs"], {"weights": None, **recipe.expected_with}
-    weights, different = knobs.get("weights"), {n: v for n, v in knobs.items() if v != getattr(recipe, n, None)}
+    weights, values = knobs.get("weights"), {name: getattr(settings, name) for name in knobs}
+    different = {n: v for n, v in values.items() if v not in (None, getattr(recipe, n, None))}
     published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
     different |= {**settings.options, "weights": wanted["weights"] if published else Path(str(weights)).name}
     ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference

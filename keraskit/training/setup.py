@@ -157,8 +157,7 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
     except Exception as error:  # custom layers may raise anything
-        said = str(error).strip().partition("\n\n")[0].replace("\n", " ")  # before an example
-        raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(said)}") from error
+        raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(error)}") from error
     return model
 
 

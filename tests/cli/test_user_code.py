@@ -79,6 +79,8 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "another accuracy": ('"accuracy"', '"accuracy", "categorical_accuracy"', "categorical_accuracy would be 0.25 if"),
     "other inputs": ("keras.Input((8, 8, 1))", "keras.Input((8, 9, 1))", "build: the model does not take the inputs"),
     "an index": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Embedding(2, 2)(inputs))", "is not in [0, 2)"),
+    "own layer": ("layers.Flatten", "type('O', (layers.Layer,), {'call': lambda _, x: x.foo})", "no attribute 'foo'"),
+    "map": ("data=data", "data=lambda: __import__('tensorflow').data.Dataset.range(3).map(lambda v: v @ v)", "rank 2"),
     "a type": ("units: int = 8", "units: 'Itn' = 8", "mine.py, line 12: build: name 'Itn' is not defined."),
     "a list": ("callbacks=callbacks", "callbacks=[Watches()]", "callbacks= takes a function, and is a list. Name the"),
     "a built model": ("build=build", "build=build()", "build= takes a function, and is a Functional. Name the"),

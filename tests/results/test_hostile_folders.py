@@ -367,7 +367,8 @@ def test_a_terminal_is_shown_no_escape(run, here):
 
 def test_pictures_are_drawn_of_any_names(tmp_path):
     names = [NASTY, "$\\bad{$", "$", "雪 é", "\udcff", "", "x" * 500, "a\nb"]
-    plots.save(plots.confusion(np.eye(8, dtype=int), names), tmp_path / "a.png")
+    plots.save(confusion := plots.confusion(np.eye(8, dtype=int), names), tmp_path / "a.png")
+    assert max(len(label.get_text()) for label in confusion.axes[0].get_xticklabels()) <= 40  # in a line each
     plots.save(plots.sheet(plots.Sheet(np.zeros((8, 5, 5), np.uint8), names)), tmp_path / "b.png")
     rows = [{"$\\bad{$": 1.0, "val_$\\bad{$": 1.0}]
     compare.draw([Row(name, [Run(RunFolder(tmp_path), {}, rows)]) for name in names], tmp_path / "c.png")

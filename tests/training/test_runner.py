@@ -132,6 +132,7 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
     file = "mobilenet_2_5_224_tf_no_top.h5"
     narrow = {"alpha": 0.25}
     given = {"epochs": 10, "options": {"hidden": (512, 216, 128)}}  # what the recipe has by itself
+    given |= {"quick": False, "batch_size": None, "callbacks": None, "augment": {"rotation_range": 0}}
     for knobs in ({}, given, {"seed": 3, "threads": 1, "options": {"dataset": "mnist"}}):
         assert judged("mlp", 0.98, **knobs)
     assert "not what the recipe reaches" in judged("mlp", 0.98, quick=True)
