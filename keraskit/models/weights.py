@@ -40,7 +40,7 @@ def check_built(build: Callable[[], Any], path: Path) -> None:
     model, stored = unallocated(build), path.stat().st_size
     if not isinstance(model, keras.Model):
         raise ValueError(f"refused: it holds a {type(model).__name__}, no model")
-    ops = [each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])]
+    ops = {each for layer in model._flatten_layers() for each in getattr(layer, "operations", [layer])}
     nodes = [(op, node) for op in ops for node in op._inbound_nodes]
     shapes = [(op.name, out.shape[1:]) for op, node in nodes for out in node.output_tensors]
     for op, node in nodes:

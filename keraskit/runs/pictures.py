@@ -74,8 +74,11 @@ class Network(NamedTuple):
         return array, f"{note}{'; ' * bool(note)}{SQUEEZED} from {image.width}x{image.height}" if squeezed else note
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
-        """Probabilities, shape (n, classes)."""
-        return metrics.probabilities(self.model.predict_on_batch(self.fed(batch)))
+        """Probabilities, shape (n, classes). Raises UserError if they are none."""
+        found = metrics.probabilities(self.model.predict_on_batch(self.fed(batch)))
+        if not np.isfinite(found).all():
+            raise UserError("The model answers with NaN or infinity.", "Its weights are damaged: train anew.")
+        return found
 
 
 def network(run: OpenedRun, invert: Invert = "auto", prepare: Prepare = "auto") -> Network:

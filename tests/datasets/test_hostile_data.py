@@ -20,9 +20,7 @@ from keraskit.datasets.images import cats_and_dogs
 from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError, flags
 from keraskit.runs import pictures
-from keraskit.runs.folder import RunFolder
 from keraskit.runs.pictures import Network
-from keraskit.training.settings import requested
 from keraskit.training.user_callbacks import from_file
 
 # Bombs
@@ -93,8 +91,7 @@ def test_any_word_ends_a_command_in_one_line(words, here):
     assert not list(here.iterdir())
 
 
-def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
-    """By `--callbacks` or as a recipe, or because a run folder names it."""
+def test_what_is_no_python_file_is_never_run(tmp_path):
     source = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nrecipe = Recipe()\n"
     for name in ("recipe.txt", "recipe", "recipe.PY~"):
         (tmp_path / name).write_text(source)
@@ -102,12 +99,6 @@ def test_what_is_no_python_file_is_never_run(tmp_path, tiny_run):
             from_file(f"{tmp_path / name}:make")
         with pytest.raises(UserError, match=r"does not end in \.py|There is no file|a recipe is a Python file"):
             load_recipe(str(tmp_path / name))
-        facts = RunFolder(tiny_run.folder).read_json("run.json") | {"source": str(tmp_path / name)}
-        RunFolder(tmp_path).write_json("run.json", facts)
-        with pytest.raises(UserError, match="is a file of your own"):
-            requested(RunFolder(tmp_path))
-        with pytest.raises(UserError, match=r"does not end in \.py|There is no file|a recipe is a Python file"):
-            requested(RunFolder(tmp_path), tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 

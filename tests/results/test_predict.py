@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.runs import pictures
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.opening import open_run
 from keraskit.tools.predict import predict, predict_arrays
 from keraskit.training.setup import reopen
 
@@ -141,6 +143,9 @@ def test_a_picture_squeezed_out_of_shape_is_noted_and_a_run_may_crop(tiny_run, t
     folder.update_manifest(inputs=folder.read_json("run.json")["inputs"] | {"crop": True})
     one, other = predict(place, [wide, tmp_path / "middle.png"], prepare="no")
     assert one.best == other.best and one.note == other.note
+    model = SimpleNamespace(predict_on_batch=lambda x: np.full((len(x), 10), np.nan))
+    with pytest.raises(UserError, match="The model answers with NaN or infinity"):
+        list(pictures.predictions([wide], pictures.network(open_run(place))._replace(model=model), list("0123456789")))
     wide.write_text("text")
     with pytest.raises(UserError, match=r"None of the 1 pictures could be read: .*wide.png is no picture"):
         pictures.show(list(predict(place, [wide])), list("0123456789"), {})
