@@ -27,9 +27,9 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_882,
-    ("training", "distributed"): 2_349,
-    ("runs", "tools", "models"): 2_997,
+    ("cli", ""): 1_883,
+    ("training", "distributed"): 2_348,
+    ("runs", "tools", "models"): 3_001,
     ("datasets", "augment"): 2_409,
 }
 

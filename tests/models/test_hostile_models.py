@@ -59,24 +59,17 @@ def set_units(count):
     return lambda found: found["config"]["layers"][-1]["config"].update(units=count)
 
 
-def doubled():
-    """Models that call the one within twice, 16 deep."""
-    model = keras.Sequential([keras.Input((3,)), layers.ReLU()])
-    for _ in range(16):
-        x = keras.Input((3,))
-        model = keras.Model(x, model(model(x)))
-    return model
+def doubled(model, levels):
+    """Models that call the one within twice."""
+    x = keras.Input((3,))
+    return doubled(keras.Model(x, model(model(x))), levels - 1) if levels else model
 
 
-def attending(scores):
-    steps = layers.RepeatVector(10_000)(x := keras.Input((1,)))
-    return keras.Model(x, scores(steps))
-
-
-MODELS = [  # without weights, and the reason
-    (doubled(), r"its config.json has [\d,]{9} layers and the like"),
-    (attending(lambda x: layers.AdditiveAttention(name="a")([x, x])), r" a 400,000,000\."),
-    (attending(lambda x: layers.MultiHeadAttention(2, 1, name="h")(x, x)), r" h 800,000,000\."),
+STEPS = keras.Input((10_000, 1))
+MODELS = [  # without many weights, and the reason
+    (doubled(keras.Sequential([keras.Input((3,)), layers.ReLU()]), 16), r"has [\d,]{9} layers and the like"),
+    (keras.Model(STEPS, layers.AdditiveAttention(name="a")([STEPS, STEPS])), r" a 400,000,000\."),
+    (keras.Model(STEPS, layers.MultiHeadAttention(2, 1, name="h")(STEPS, STEPS)), r" h 800,000,000\."),
 ]
 
 
@@ -201,16 +194,6 @@ def external_link(file):
     replaced(file)["0"] = h5py.ExternalLink("/etc/passwd", "/")
 
 
-def shape_bomb(file):
-    """An array of 4 TB that takes no room in the file."""
-    replaced(file, shape=(10**6, 10**6), dtype="f4", chunks=(1, 1000))
-
-
-def gigabytes(file):
-    """An array of zeros, which shrink to next to nothing: less than Keras itself would refuse."""
-    replaced(file, shape=(1_000, 10**6), dtype="f4", chunks=(1, 10**6), compression="gzip")[0] = 0
-
-
 def padded(file):
     """Arrays of 1.6 GB in 16 MB of zeros, which an archive shrinks to 17 kB."""
     replaced(file, shape=(13_000, 30_000), dtype="f4", chunks=(100, 30_000))
@@ -230,14 +213,12 @@ def chunk(file):
 
 WEIGHTS = {
     external_link: "H5 file with ExternalLink",
-    shape_bomb: "refused: its arrays claim 4,000.0 GB",
-    gigabytes: "refused: its arrays claim 4.0 GB",
     chunk: "refused: its arrays claim 0.4 GB",
     nested: "refused: it has more than 50,000 groups and arrays, or 50 in each other",
 }
 
 
-@pytest.mark.parametrize("attack", [shape_bomb, gigabytes, chunk, padded, nested], ids=lambda attack: attack.__name__)
+@pytest.mark.parametrize("attack", [chunk, padded, nested], ids=lambda attack: attack.__name__)
 def test_weights_within_a_model_are_compared_with_the_size_of_its_file(folder, attack):
     path = folder.path / "model.keras"
     with zipfile.ZipFile(path) as archive:
