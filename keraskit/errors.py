@@ -44,9 +44,8 @@ def sentence(error: object) -> str:
     text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} ?|\[Op:.*?\]", "", str(error).partition("\n\t [[{{node")[0])
     text = text.partition("\n\nArguments received")[0].partition(" Full object config:")[0].strip()
     text = text.rpartition("\n")[2] if text.startswith("Graph execution error") else text
-    # Errors around errors, of Keras and AutoGraph.
     around = r"Exception encountered: |\.call\(\)\.\n|Example error message for .*?:\n\n|Error encountered:\n\n"
-    text = re.split(rf"{around}|in user code:(?s:.*)\n +\w+: ", text)[-1].strip()
+    text = re.split(rf"{around}|in user code:(?s:.*)\n +\w+: ", text)[-1].strip()  # of errors around errors
     line = textwrap.shorten(text.partition("\n\n")[0] or type(error).__name__, 300, placeholder=" ...")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 

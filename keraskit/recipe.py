@@ -143,9 +143,8 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
             annotation, default = parameter.annotation, parameter.default
             if annotation is parameter.empty:
                 kind: Any = type(default)
-                within = {*map(type, default)} if kind in (tuple, list) else set()
-                if len(within) == 1 and within <= {bool, int, float, str}:
-                    kind = kind[(*within, ...) if kind is tuple else within.pop()]
+                if kind in (tuple, list) and {*map(type, default)} in ({bool}, {int}, {float}, {str}):
+                    kind = kind[type(default[0]), ...] if kind is tuple else kind[type(default[0])]
                 annotation = str | None if default in (None, parameter.empty) else kind
             word = Parameter(flag(name), group=SECTIONS.get(which), consume_multiple=1, negative_iterable=())
             negation = Parameter(negative=None if default is True else ())  # none for a flag that is off

@@ -237,12 +237,11 @@ def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
 
 def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
     """Map output names to their values, in the order of `model.outputs`; the output of a model with one is named ""."""
+    pairs: Any = sorted(values.items()) if isinstance(values, dict) else [("", values)]  # as Keras flattens a dict
     if isinstance(values, list | tuple):
         names = getattr(model, "output_names", ())
-        values = dict(zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True))
-    elif isinstance(values, dict):
-        values = dict(sorted(values.items()))  # as Keras flattens them
-    return {str(k): np.asarray(v) for k, v in (values if isinstance(values, dict) else {"": values}).items()}
+        pairs = zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True)
+    return {str(name): np.asarray(value) for name, value in pairs}
 
 
 def show(folder: RunFolder) -> None:

@@ -21,6 +21,7 @@ FAR = 1e3  # factor of the inputs: the output of a softmax or sigmoid lies betwe
 COLOURS = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 FAINT, SHRUNK = 0.1, 20  # white less black, which is 1 or more on any usual scale; how far a layer scaled it down
 WIDE = 10  # a typical value where the mean of absolute values over the training data is at most 1
+CLASSLESS = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
 APART = 0.25  # of the range from black to white
 PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
 
@@ -38,11 +39,8 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     true, tensor = keras.tree.flatten(y), model.get_layer(output).output if output else model.outputs[0]
     if isinstance(y, dict) and not isinstance(model.output, dict):  # which Keras finds by name
         true = [y.get(name, np.empty(0)) for name in model.output_names]
-    wrong = list[str]()
+    wrong = [f"class_output={output!r} {CLASSLESS}"] if output and split.labels is None else []
     if split.labels is None:
-        if output:
-            why = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
-            wrong.append(f"class_output={output!r} {why}")
         pairs = zip(model.outputs, true, strict=False)
         if not (several := [(o, t) for o, t in pairs if predictions.several_labels(t, o.shape)]):
             return None, wrong

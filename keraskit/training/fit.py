@@ -169,9 +169,8 @@ class Checkpoints(keras.callbacks.Callback):
         UserError if the loss is no finite number.
         """
         if not math.isfinite(loss := (logs or {}).get("loss", 0.0)):
-            where = f"by step {min(batch + 1, self.steps)} of epoch {self._epoch + 1}"
-            advice = "Lower the learning rate, or the inputs' scale; labels count from 0."
-            raise UserError(f"The loss became {loss} {where}.", advice)
+            problem = f"The loss became {loss} by step {min(batch + 1, self.steps)} of epoch {self._epoch + 1}."
+            raise UserError(problem, "Lower the learning rate, or the inputs' scale; labels count from 0.")
         before, self._done = self._done, max(self._done, min(batch + 1, self.steps))
         due = self._done // self.every > before // self.every or self.patience.asked
         if due and self._within and self._done < self.steps and not self.model.stop_training:

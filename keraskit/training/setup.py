@@ -151,8 +151,7 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
         problem = f"{place(recipe.build)} returns {lasting(model)}, and no model whose inputs are known."
         raise UserError(problem, "Begin with a keras.Input, and end with `return keras.Model(inputs, outputs)`.")
     if model in RETURNED:
-        problem = f"{place(recipe.build)} returns the same model again."
-        raise UserError(problem, "Each run trains one of its own: make it inside this function.")
+        raise UserError(f"{place(recipe.build)} returns the same model again.", "Make one inside it for each run.")
     RETURNED.add(model)
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
@@ -184,20 +183,12 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
 
 
 def in_columns(splits: Splits, model: keras.Model) -> Splits:
-    """Give one unit's targets of shape (n,) a column, as F1Score needs, if the compiled model's code is Keras's.
-
-    One's own gets them as from `fit`: of a column less (n,) answers it would make (n, n) values.
-    """
-    _, y, *_ = splits.train.in_order(1).element_spec
+    """Give one unit's targets of shape (n,) a column, as F1Score needs; code of one's own gets them as from `fit`."""
+    (_, y, *_), of = splits.train.in_order(1).element_spec, splits.train.targets
     alone = isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1)
-    if not (alone and splits.train.targets and acceleration.all_of_keras(model, inner=False)):
+    if not (of and alone and acceleration.all_of_keras(model, inner=False)):
         return splits
-
-    def columns(split: Split) -> Split:
-        of: Any = split.targets
-        return dataclasses.replace(split, targets=lambda x, y: of(x, y)[:, None])
-
-    return splits.map(columns)
+    return splits.map(lambda split: dataclasses.replace(split, targets=lambda x, y: of(x, y)[:, None]))
 
 
 def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:

@@ -168,13 +168,6 @@ def test_other_callbacks_than_the_run_began_with_are_one_line():
         now.restore(*begun.state())
 
 
-def test_callbacks_of_the_command_line_are_those_of_the_file(tmp_path):
-    stopping = "keras.callbacks.EarlyStopping('val_loss', patience=0, min_delta=9.0)"
-    (tmp_path / "mine.py").write_text(f"import keras\n\n\ndef make():\n    return [{stopping}]\n")
-    result = keraskit.run("mlp", output_dir=tmp_path, callbacks=f"{tmp_path / 'mine.py'}:make", **KNOBS)
-    assert [row["epoch"] for row in result.history] == [1, 2]
-
-
 def test_patience_stops_by_the_recipes_monitor_resumes_to_the_bit_and_is_said(tmp_path, capsys):
     knobs = KNOBS | {"patience": 2, "resume": True}
     mine = dataclasses.replace(load_recipe("mlp"), compile=compile_model)

@@ -100,6 +100,9 @@ def test_a_run_is_what_plain_keras_does_and_what_was_validated_is_saved_and_test
         assert [row[key] for row in result.history] == pytest.approx(values, rel=close, abs=0), key
     for ours, theirs in zip(result.model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=close)
+    saved = keras.models.load_model(result.folder / "model.keras")
+    assert {each.compute_dtype for each in saved.layers} == {w.dtype for w in result.model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
     assert result.metrics == pytest.approx(metrics, rel=close or 1e-5)
     validation = RunFolder(result.folder).read_json("metrics.json")["validation"]
     assert validation["loss"] == pytest.approx(history["val_loss"][best], rel=close or 1e-5)

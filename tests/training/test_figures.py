@@ -14,7 +14,7 @@ from keraskit import Recipe, from_arrays
 from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.runs import metrics, predictions
+from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.training import evaluate, fit
 
@@ -158,11 +158,11 @@ def test_what_draws_at_random_is_measured_the_same_again():
 
 
 def test_a_misspelt_output_of_a_loss_or_of_targets_is_refused_with_the_one_that_was_meant(tmp_path):
-    data, y = recipe("several outputs")[0], {"one": Y[:, :1], "othr": Y[:, 1:]}
-    misspelt = {"compile": lambda model: model.compile("sgd", {"one": "mse", "othr": "mse"})}
-    for wrong, says in ((misspelt, r"The path: \('othr',\)"), ({"data": from_arrays(X, y, X, y)}, "no output 'othr'")):
+    ours, y = recipe("several outputs")[0], {"one": Y[:, :1], "othr": Y[:, 1:]}
+    loss = {"compile": lambda model: model.compile("sgd", dict.fromkeys(y, "mse"))}
+    for wrong, says in ((loss, r"The path: \('othr',\)"), ({"data": from_arrays(X, y, X, y)}, "no output 'othr'")):
         with pytest.raises(UserError, match=f"{says}.* Did you mean other\\?"):
-            keraskit.run(dataclasses.replace(data, **wrong), output_dir=tmp_path)
+            keraskit.run(dataclasses.replace(ours, **wrong), output_dir=tmp_path)
 
 
 def test_a_batch_that_the_device_cannot_hold_is_one_line_that_names_a_smaller_one():
@@ -190,7 +190,7 @@ def test_a_runs_predictions_are_its_saved_models_and_give_its_figures(tiny_run):
     assert scikit.log_loss(labels, probabilities) == pytest.approx(tiny_run.metrics["loss"], rel=1e-4)
 
 
-def inferred(outputs, targets, names=None, loss="mse"):
+def inferred(outputs, targets, loss="mse"):
     """What is kept of a model that gives these outputs, shape (1, ...), whatever comes in."""
 
     def constant(value):
@@ -200,20 +200,8 @@ def inferred(outputs, targets, names=None, loss="mse"):
     made = {name: constant(value)(inputs) for name, value in outputs.items()}
     model = keras.Model(inputs, made if set(made) != {""} else made[""])
     model.compile(loss=loss)
-    split = Split.of(np.zeros((5, 2), np.float32), targets if set(targets) != {""} else targets[""], names=names)
+    split = Split.of(np.zeros((5, 2), np.float32), targets if set(targets) != {""} else targets[""])
     return evaluate.infer(model, {"test": split}, 2)["test"][1]
-
-
-def test_values_of_several_outputs_and_names_come_back_from_the_file(tmp_path):
-    folder, names = RunFolder(tmp_path), [f"ü{i}.jpg" for i in range(5)]
-    values = np.arange(5, dtype=np.float32)[:, None]
-    outputs, targets = {"one": np.float32([[2]]), "two": np.float32([[3]])}, {"one": values, "two": values + 1}
-    predictions.write(folder, {"test": inferred(outputs, targets, names)})
-    found = predictions.read(folder)
-    assert found.labels is None and found.names == names
-    assert np.array_equal(found.targets["two"], values + 1) and (found.predictions["one"] == 2).all()
-    assert predictions.read(RunFolder(tmp_path / "elsewhere")) is None
-    assert np.allclose(metrics.probabilities(np.array([[0.2], [0.9]])), [[0.8, 0.2], [0.1, 0.9]])
 
 
 def test_what_is_not_finite_is_never_written_and_what_is_bfloat16_can_be_read(tmp_path):
@@ -221,8 +209,9 @@ def test_what_is_not_finite_is_never_written_and_what_is_bfloat16_can_be_read(tm
     with pytest.raises(UserError, match="answers test examples with NaN or infinity"):
         predictions.write(folder, {"test": found})
     small = keras.ops.convert_to_numpy(keras.ops.ones((5, 1), dtype="bfloat16"))
-    predictions.write(folder, {"test": predictions.SplitPredictions(None, {}, {"": small})})
-    assert predictions.read(folder).predictions[""].tolist() == [[1.0]] * 5
+    predictions.write(folder, {"test": predictions.SplitPredictions(None, {}, {"": small}, names := [*"abcdü"])})
+    assert predictions.read(folder).predictions[""].tolist() == [[1.0]] * 5 and predictions.read(folder).names == names
+    assert predictions.read(RunFolder(tmp_path / "elsewhere")) is None
 
 
 def test_of_a_sequence_of_classes_the_most_probable_ones_are_kept():

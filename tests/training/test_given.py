@@ -17,10 +17,8 @@ GIVEN = [
     (AUGMENTED, "--augment.no-horizontal-flip", {"augment": {"horizontal_flip": False}}, ("horizontal_flip", False)),
     (AUGMENTED, "--augment.zoom-range 0", {"augment": {"zoom_range": 0}}, ("zoom_range", (1, 1))),
     ("vgg16", "--quick --width 1.0", {"quick": True, "width": 1.0}, ("width", 1.0)),
-    ("mlp", "--quick --limit 2000", {"quick": True, "limit": 2000}, ("limit", 2000)),
     ("cats_dogs", "--quick --limit 512", {"quick": True, "limit": 512}, ("limit", 512)),
     ("mlp", "--quick --epochs 5", {"quick": True, "epochs": 5}, ("epochs", 5)),
-    ("mlp", "--quick --batch-size 128", {"quick": True, "batch_size": 128}, ("batch_size", 128)),
     ("cats_dogs", "--quick --steps-per-epoch 100", {"quick": True, "steps_per_epoch": 100}, ("steps_per_epoch", 100)),
 ]
 

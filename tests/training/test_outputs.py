@@ -92,22 +92,21 @@ def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, know
     assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
 
 
-@pytest.mark.parametrize("logits, chances, wanted", [("zeta", "alpha", 1), ("zeta", "alpha", 0), ("kind", "tags", 1)])
-def test_of_several_outputs_the_first_with_several_labels_has_its_own_activation(logits, chances, wanted):
+@pytest.mark.parametrize(("names", "alphabetic", "wanted"), [
+    (("zeta", "alpha"), True, "alpha"), (("zeta", "alpha"), False, "zeta"), (("kind", "tags"), False, "tags"),
+])  # fmt: skip
+def test_of_several_outputs_the_first_with_several_labels_has_its_own_activation(names, alphabetic, wanted):
     """By Keras's order, which is that of the keys in a dict; one-hot rows are one label."""
-    inputs, names, alphabetic = keras.Input((6,)), (logits, chances), (logits, wanted) == ("zeta", 1)
-    heads, losses = [L.Dense(3, name=logits)(inputs), L.Dense(3, "sigmoid", name=chances)(inputs)], [ONE, "mse"]
-    heads, losses = (dict(zip(names, each, strict=True)) if alphabetic else each for each in (heads, losses))
-    model = keras.Model(inputs, heads)
-    model.compile(loss=losses)
+    inputs, ends, losses = keras.Input((6,)), (None, "sigmoid"), (ONE, "mse")
+    heads = {name: L.Dense(3, end, name=name)(inputs) for name, end in zip(names, ends, strict=True)}
+    model = keras.Model(inputs, heads if alphabetic else [*heads.values()])
+    model.compile(loss=dict(zip(names, losses, strict=True)))
     y = {name: np.eye(3)[LABELS] if name == "kind" else random.integers(0, 2, (60, 3)) for name in names}
-    activation, (warned,) = examine.outputs(model, split := Split.of(X, y), logits)
-    assert f"class_output='{logits}' has no effect" in warned
+    activation, (warned,) = examine.outputs(model, split := Split.of(X, y), names[0])
     targets, scores = evaluate.infer(model, {"test": split}, 20)["test"][1].of_labels({"class_activation": activation})
-    given = model.predict(X, verbose=0)
-    given = given[names[wanted]] if alphabetic else given[wanted]
-    assert np.array_equal(targets, y[names[wanted]])
-    assert np.allclose(scores, given if wanted else scipy.special.expit(given), atol=1e-6)
+    given = keras.Model(inputs, heads[wanted]).predict(X, verbose=0)
+    assert np.allclose(scores, scipy.special.expit(given) if wanted == "zeta" else given, atol=1e-6)
+    assert np.array_equal(targets, y[wanted]) and f"class_output='{names[0]}' has no effect" in warned
 
 
 def pictures(size):

@@ -79,14 +79,6 @@ def test_test_split_is_read_once_after_training_and_best_weights_by_validation_a
     assert RunFolder(result.folder).read_json("run.json")["best_epoch"] == best + 1
 
 
-def test_precision_leaves_the_saved_model_in_float32(tmp_path):
-    result = keraskit.run("cnn", limit=64, epochs=1, filters=(4, 4), precision="bfloat16", output_dir=tmp_path)
-    assert {w.dtype for w in result.model.weights} == {"float32"}
-    loaded = keras.models.load_model(result.folder / "model.keras")
-    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
-    assert keras.config.dtype_policy().name == "float32"
-
-
 def test_the_saved_model_opens_in_plain_keras_without_a_warning_and_holds_no_optimizer(tiny_run):
     assert tiny_run.model.optimizer.variables and tiny_run.model.compiled
     x = np.random.default_rng(0).random((64, 784), "float32")
