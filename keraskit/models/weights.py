@@ -25,8 +25,7 @@ MOST_OUTPUT, MOST_OUTPUTS = 300_000_000, 20_000_000_000  # bytes of a layer's, a
 def load(path: Path, own: Mapping[str, Any] | None = None) -> keras.Model:
     """Load a `.keras` file, uncompiled, in Keras's safe mode, which refuses code, links and external files.
 
-    `own` are custom classes and functions by name. Raises ValueError if the file declares more than it holds; Keras may
-    raise any exception.
+    `own` are custom classes and functions by name. Raises ValueError if it is refused, or any exception of Keras's.
     """
     config, add = {**check(path), "compile_config": None}, keras.Sequential.add
     # Keras builds a Sequential model anew for each layer, in quadratic time.
@@ -68,19 +67,16 @@ def check(path: Path) -> Any:
             raise ValueError(f"refused: its files claim {size:,} bytes")
         with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
             _check_arrays(file, path.stat().st_size)
-        if (count := _count(config := json.loads(archive.read(CONFIG)), {})) > MOST_CONFIGS:
+        if (count := _count(config := json.loads(archive.read(CONFIG)))) > MOST_CONFIGS:
             raise ValueError(f"refused: its {CONFIG} has {count:,} layers and the like; {MOST_CONFIGS:,} are allowed")
         return config
 
 
-def _count(tree: Any, shared: dict[Any, int]) -> int:
-    """Count the objects of a configuration, those within a model as often as it is called; `shared` by their ids."""
-    if not isinstance(tree, dict):
-        return sum(_count(each, shared) for each in tree) if isinstance(tree, list) else 0
-    count = len(tree.get("inbound_nodes") or "1") * (1 + _count([*tree.values()], shared))
-    if "shared_object_id" in tree:
-        count = shared[tree["shared_object_id"]] = max(count, shared.get(tree["shared_object_id"], 0))
-    return count
+def _count(tree: Any) -> int:
+    """Count the objects of a configuration, those of a model within as often as it is called."""
+    if isinstance(tree, dict):
+        return len(tree.get("inbound_nodes") or "1") * (1 + _count([*tree.values()]))
+    return sum(map(_count, tree)) if isinstance(tree, list) else 0
 
 
 def _check_arrays(file: h5py.File, stored: int) -> None:
