@@ -27,9 +27,9 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_883,
-    ("training", "distributed"): 2_348,
-    ("runs", "tools", "models"): 3_001,
+    ("cli", ""): 1_881,
+    ("training", "distributed"): 2_336,
+    ("runs", "tools", "models"): 2_996,
     ("datasets", "augment"): 2_409,
 }
 
