@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -71,14 +71,6 @@ class Checkpoint:
                 if epochs != [*range(1, at.epoch + 1)] or at.best_epoch > at.epoch:
                     raise ValueError("its history is not that of its epochs")
 
-    @classmethod
-    def of(cls, folder: RunFolder | None) -> Self:
-        """Return a folder's checkpoint, or the first step if there is none."""
-        try:
-            return cls(folder.file(CHECKPOINT) if folder else None)
-        except FileNotFoundError:
-            return cls(None)
-
     def restore(self, model: keras.Model, callbacks: UserCallbacks) -> None:
         """Restore every variable of a complete model and the callbacks' state. Raises UserError if they do not fit."""
         if self.path is None:
@@ -111,7 +103,9 @@ def opened(
     `facts` are entries of the manifest. Yields the folder, or None for a worker that writes nothing; and the checkpoint
     to resume from. An error that an unchanged command can get over names the command that resumes the run.
     """
-    start = Checkpoint.of(run)
+    start = Checkpoint(None)
+    with suppress(FileNotFoundError):  # it stopped before the first
+        start = Checkpoint(run.file(CHECKPOINT)) if run else start
     if setup.devices.cluster.index:
         yield None, start
         return

@@ -41,7 +41,7 @@ READERS = {  # of each file of a run
     "run.json": [RunFolder.read_manifest],
     "history.csv": [RunFolder.read_history, lambda folder: listing.read(folder.path)],
     "statistics.npz": [lambda folder: Augmentation().fitted(folder.file("statistics.npz"))],
-    "checkpoint.npz": [Checkpoint.of],
+    "checkpoint.npz": [lambda folder: Checkpoint(folder.file("checkpoint.npz"))],
     "predictions.npz": [predictions.read, report.write_report],
     "pictures.npz": [report.read_sheets],
     "any.pictures.npz": [report.write_report],
@@ -236,8 +236,8 @@ def test_any_array_may_be_of_any_type_and_shape(run, monkeypatch, name):
 
 def test_arrays_that_unpack_to_gigabytes_are_refused_unread(run):
     """Zeros: 600 MB of them take less than 1 MB in a file."""
-    readers = {"predictions.npz": predictions.read, "pictures.npz": report.read_sheets, "checkpoint.npz": Checkpoint.of}
-    readers["statistics.npz"] = lambda run: Augmentation().fitted(run.file("statistics.npz"))
+    names = ("predictions", "pictures", "checkpoint", "statistics")
+    readers = {f"{name}.npz": READERS[f"{name}.npz"][0] for name in names}
     header = {"descr": "<i8", "fortran_order": False, "shape": (75_000_000,)}
     zeros = zipfile.ZipFile(run.path / "zeros", "w", zipfile.ZIP_DEFLATED)
     with zeros, zeros.open("test/labels.npy", "w") as member:
