@@ -40,11 +40,10 @@ class SplitPredictions(NamedTuple):
         return (self.labels, found) if fits else None
 
     def of_labels(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return targets, 0 or 1, and scores of an output of several labels, both of shape (n, labels); else None."""
+        """Return targets, not one-hot, and scores of an output of several labels, both (n, labels); else None."""
         for name, scores in self.predictions.items():
             targets = self.targets.get(name, np.empty(0))
-            several = self.labels is None and several_labels(targets, scores.shape)
-            if several and (targets.sum(axis=1) != 1).any():  # else they are one-hot
+            if self.labels is None and several_labels(targets, scores.shape) and (targets.sum(axis=1) != 1).any():
                 return targets.astype(int), probabilities(scores, facts.get("class_activation"))
         return None
 
