@@ -51,7 +51,7 @@ def kept(run: opening.OpenedRun) -> list[tuple[str, np.ndarray]]:
     for word, sheet in (("wrong", sheets.get("mistakes")), ("right", sheets.get("right"))):
         for data, caption in list(zip(sheet.pictures, sheet.captions, strict=True))[: report.WHOLE] if sheet else ():
             with reading(run.folder.path / report.PICTURES):
-                read = decode.read(data, most=max(*run.inputs.size, report.LARGEST) ** 2)
+                read = decode.read(data, most=max(int(np.prod(run.inputs.size)), report.LARGEST**2))
                 picture = decode.pixels(read, run.inputs.size, run.inputs.channels)
                 chosen.append((f"{word}: {caption.splitlines()[0]}", picture))
     if not chosen:

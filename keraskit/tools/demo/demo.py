@@ -61,7 +61,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
 
     def light(data: bytes) -> bytes:
         with reading(opened.folder.path / report.PICTURES):
-            read = decode.read(data, most=max(*inputs.size, report.LARGEST) ** 2)
+            read = decode.read(data, most=max(int(np.prod(inputs.size)), report.LARGEST**2))
             return report.encoded(np.asarray(read), max(inputs.size))
 
     page = report.render("tools/demo/demo.html", described=described, image=report.image, light=light, **values)
