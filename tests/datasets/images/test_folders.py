@@ -374,13 +374,15 @@ def test_pictures_that_use_some_of_16_bits_are_those_of_8(bits, tmp_path):
     for kind, most in (("dark", 100), ("light", 256)):
         for i in range(8):
             grey = random.integers(0, most, (30, 40))
-            for name, pixels in (("few", grey.astype(np.uint8)), ("many", (grey << bits - 8).astype(np.uint16))):
+            dark = (255 - grey).astype(np.uint8)  # as many pictures, of the same shape
+            few, many = grey.astype(np.uint8), (grey << bits - 8).astype(np.uint16)
+            for name, pixels in (("few", few), ("many", many), ("dark", dark)):
                 (tmp_path / name / kind).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(tmp_path / name / kind / f"{i}.png")
-    few, many = (cats_and_dogs.unit(data_dir=tmp_path / name).load(SHAPE) for name in ("few", "many"))
-    for split in SPLITS:
-        one, other = (getattr(each, split) for each in (few, many))
-        assert np.array_equal(one.pictures(np.arange(one.size)), other.pictures(np.arange(one.size)))
+    few, many, dark = (cats_and_dogs.unit(data_dir=tmp_path / name).load(SHAPE) for name in ("few", "many", "dark"))
+    for one, other, third in zip(*([getattr(each, s) for s in SPLITS] for each in (few, many, dark)), strict=True):
+        one, other, third = (each.pictures(np.arange(each.size)) for each in (one, other, third))
+        assert np.array_equal(one, other) and np.allclose(255 - one, third, atol=1)
     assert (few.train.inputs.bits, many.train.inputs.bits) == (16, bits)
     assert any("16-bit pictures" in note for note in many.source["notes"]) == (bits < 16)
 
