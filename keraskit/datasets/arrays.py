@@ -39,7 +39,7 @@ def from_arrays(
             data, drawn at random with a fixed seed, each class in proportion).
         classes: class names, in the order of the labels (default: the labels). If `classes` or `class_weight` is given,
             floats that are whole numbers are treated as classes too.
-        class_weight: the weight of each class in training, by label or name (default: 1).
+        class_weight: the weight of each class in training, by name, or as in `fit` by label (default: 1).
         sample_weight: the weight of each training example, shape (n,); for several outputs, structured as the targets.
         scale: for uint8 images of shape (n, height, width), (..., 1) or (..., 3), "unit" if the model takes values in
             [0, 1], or another scale of `Inputs`: enables display, augmentation and prediction of image files. Targets
@@ -51,6 +51,9 @@ def from_arrays(
     """
     if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
         raise UserError(f"{name}: classes is {classes!r}, expected a list of names, such as ['cat', 'dog'].")
+    if not isinstance(class_weight, Mapping | None):
+        problem = f"{name}: class_weight is {class_weight!r}, expected a dict, such as {{0: 1.0, 1: 3.0}}"
+        raise UserError(f"{problem}.", "`--class-weight balanced` balances the classes of a run.")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
     if x_validation is None and y_validation is None:
         del given["validation"]
@@ -74,6 +77,7 @@ def from_arrays(
     if not names and (classes or class_weight):
         word = "classes" if classes else "class_weight"
         raise UserError(f"{name}: {word} is given, and the targets are no class numbers.", "Leave it out.")
+    has_indices = not names or y["train"].dtype.kind != "U"
     if names:  # text and booleans as integers
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
     weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
@@ -86,7 +90,7 @@ def from_arrays(
     if class_weight:
         if sample_weight is not None:
             raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
-        weights["train"] = _of_classes(class_weight, names, name)[labels["train"]]
+        weights["train"] = _of_classes(class_weight, names, has_indices, name)[labels["train"]]
     notes = copies({split: fingerprints(*keras.tree.flatten(x[split])) for split in SPLITS})
     notes += check_classes(labels, names, name) if names else []
 
@@ -141,13 +145,16 @@ def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
     return weights
 
 
-def _of_classes(given: Mapping[Any, float], names: Sequence[str], which: str) -> np.ndarray:
-    """Return the weight of each class, float32, shape (classes,)."""
-    place = {str(k): k for k in range(len(names))} | {name: k for k, name in enumerate(names)}
-    if odd := [label for label in given if str(label) not in place]:
-        raise UserError(f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}.")
+def _of_classes(given: Mapping[Any, float], names: Sequence[str], has_indices: bool, which: str) -> np.ndarray:
+    """Return the weight of each class, float32, shape (classes,). A text is a name first, then an index."""
+    place = {key: k for k in range(len(names) * has_indices) for key in (k, str(k))}
+    place |= {name: k for k, name in enumerate(names)}
+    keys = [" ".join(key.split()) if isinstance(key, str) else key for key in given]
+    if odd := [key for key in keys if key not in place]:
+        problem = f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}"
+        raise UserError(f"{problem}.", "" if has_indices else "Name the classes, since the targets are names.")
     weights = np.ones(len(names), np.float32)
-    weights[[place[str(label)] for label in given]] = checked([*given.values()], f"{which}: class_weight")
+    weights[[place[key] for key in keys]] = checked([*given.values()], f"{which}: class_weight")
     return weights
 
 

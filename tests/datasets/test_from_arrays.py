@@ -86,12 +86,13 @@ def test_a_limit_takes_each_class_in_proportion_and_keeps_rows_together(targets)
 @pytest.mark.parametrize("column", [False, True])
 def test_whole_numbers_are_classes(kind, column):
     y = Y.astype(kind)
-    splits = from_arrays(**in_each(X, y[:, None] if column else y), class_weight={0: 5.0, "2": 2.0})()
-    assert splits.classes == ("0", "1", "2") and splits.test.labels.tolist() == Y.tolist()
-    _, targets, weights = splits.train.take(np.arange(24))
-    assert targets.reshape(-1).tolist() == Y.tolist()
-    assert weights.tolist() == [{0: 5.0, 1: 1.0, 2: 2.0}[label] for label in Y.tolist()]
-    assert from_arrays(X, y, X, y, classes=["a", "b", "c"])().classes == ("a", "b", "c")
+    for words, classes in (({}, ("0", "1", "2")), ({"classes": ["1", "b", "2\n 0"]}, ("1", "b", "2 0"))):
+        class_weight = {0: 5.0, "2": 2.0} if not words else {np.int64(0): 5.0, "2  0": 2.0}  # integers are indices
+        splits = from_arrays(**in_each(X, y[:, None] if column else y), class_weight=class_weight, **words)()
+        assert splits.classes == classes and splits.test.labels.tolist() == Y.tolist()
+        _, targets, weights = splits.train.take(np.arange(24))
+        assert targets.reshape(-1).tolist() == Y.tolist()
+        assert weights.tolist() == [{0: 5.0, 1: 1.0, 2: 2.0}[label] for label in Y.tolist()]
     with pytest.raises(UserError, match="class_weight has the class 3; classes are 0, 1, 2"):
         from_arrays(X, y, X, y, class_weight={3: 2.0})
 
@@ -182,6 +183,8 @@ WRONG = [
     ((X, Y, X, Y), {"classes": np.array(["a", "b", "c"])}, "classes is array.*expected a list of names"),
     ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, such as None in row 0, expected numbers"),
     ((X, Y, X, Y), {"class_weight": {0: np.nan}}, "class_weight holds NaN"),
+    ((X, Y, X, Y), {"class_weight": "balanced"}, "class_weight is 'balanced', expected a dict.* `--class-weight bal"),
+    ((X, TEXT[Y], X, TEXT[Y]), {"class_weight": {0: 2.0}}, "has the class 0; classes are =so so, ill, well. Name"),
     ((X, Y, X, Y), {"sample_weight": TEXT[Y]}, "sample_weight holds <U6, such as .* in row 0, expected numbers"),
 ]
 
