@@ -5,7 +5,8 @@ Args:
     download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
     shares: Percent to train, validate and test, where no folders say (default: 70 15 15; Kaggle's as the tutorial's).
     split_by: Cut each class at random, always the same, by name, or whole groups: folders below the class, or what
-        precedes the last number in file names (default: random; Kaggle's as the tutorial's).
+        precedes the last number in file names, with it where it is the only one and letters follow (default: random;
+        Kaggle's as the tutorial's).
     crop: Crop the centre of each picture in the model's shape, instead of squeezing the whole picture into it.
 """
 

@@ -21,6 +21,7 @@ SHARES = (70, 15, 15)  # percent to train, validate and test
 KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
 FOLDERS = {"train": "train training", "validation": "validation valid val", "test": "test testing test1"}
 SEPARATORS = " ._-()[]"
+GROUPS = re.compile(r"(?s)^(?:(\D*\d+)\D*[^\W\d_]\D*|(.*?)\d+\D*|(.*?)[\W_]+[^\W\d_]*)\Z")  # p3_left, p3_1, p_left
 Labelled = list[tuple[str, int]]
 Parts = tuple[str, ...]  # the parts of a name
 
@@ -82,7 +83,8 @@ def arrange(
     def divide(pairs: Labelled, shares: Sequence[int]) -> tuple[list[Labelled], str]:
         groups = [group_of(places[name][1]) for name, _ in pairs] if by == "group" else None
         cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups, by != "name")
-        of = f"{len(set(groups)):,} whole groups, such as {groups[0]}," if groups else "each class"
+        found = [*dict.fromkeys(groups or ())]
+        of = f"{len(found):,} whole groups, such as {found[0]!r} and {found[1]!r}," if groups else "each class"
         how = "by name" if by == "name" else f"at random, seed {splitting.SEED}"
         how = f"{'/'.join(map(str, shares))} of {of} {how}"
         return [[pairs[i] for i in np.sort(part)] for part in cuts], how
@@ -141,10 +143,9 @@ def class_of(rest: Parts) -> str:
 
 
 def group_of(rest: Parts) -> str:
-    """Return the subfolder, or the file name before its last number or separator: person3 for person3_001.jpg."""
-    stem = rest[-1].rpartition(".")[0].rstrip(SEPARATORS)
-    match = re.match(r"(.*?)(\d+|[\W_]+)[^\W\d_]*$", stem)
-    return rest[1] if len(rest) > 2 else (match[1] if match else stem).rstrip(SEPARATORS)
+    """Return the subfolder, or how the file name begins: person3 for person3_001.jpg and person3_left.jpg."""
+    begin = GROUPS.sub(r"\1\2\3", rest[-1].rpartition(".")[0].rstrip(SEPARATORS))
+    return rest[1] if len(rest) > 2 else begin.rstrip(SEPARATORS)
 
 
 def _documents(pairs: Labelled, most: int | None) -> list[Labelled]:

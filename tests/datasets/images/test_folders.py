@@ -193,8 +193,11 @@ def test_other_folders_are_taken_whole_and_split_at_random_within_each_class(kin
 
 def test_a_group_is_the_folder_below_the_class_or_begins_the_name():
     groups = {"person3_001.jpg": "person3", "person3/001.jpg": "person3", "IMG0012.jpg": "IMG", "plain.png": "plain"}
-    groups |= {"lion 7 (2).png": "lion 7", "batch-a-left.png": "batch-a"}
+    groups |= {"lion 7 (2).png": "lion 7", "batch-a-left.png": "batch-a", "p3_left_eye.jpg": "p3", "cat12b.a": "cat12"}
+    groups |= {"person3_001_flip.jpg": "person3", "IMG_0001_flip.jpg": "IMG_0001", "IMG_0001.jpg": "IMG", "3-1.a": "3"}
     assert {name: group_of(("class", *name.split("/"))) for name in groups} == groups
+    layout = arrange(names_of("ab", 8, "{kind}/p{i}_{kind}.jpg"), "here", by="group")
+    assert "of 8 whole groups, such as 'p0' and 'p1', at random" in layout.how
 
 
 @pytest.mark.parametrize("top", ["", "photos/"])
