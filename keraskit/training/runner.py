@@ -15,6 +15,7 @@ import numpy as np
 from keraskit import system
 from keraskit.config import RunConfig, Settings
 from keraskit.datasets.images import digit_pictures
+from keraskit.datasets.splitting import some
 from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError, counted, flags, printable, recorded, short
 from keraskit.files import MODEL
@@ -166,9 +167,10 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
     sizes = ", ".join(f"{size:,} {split}" for split, size in data["used"].items())
     passes = f"{counted(settings.epochs, 'epoch')} of {counted(setup.epochs.steps, 'step')} of {settings.batch_size}"
     found = f" from {data['found']}" if data["found"] != data["name"] else ""
+    classes = some(facts["classes"]) if data.get("path") and not data.get("reference", True) else ""  # of own files
     lines = [
         ("recipe", f"{facts['recipe']}{own}: {facts['parameters']:,} parameters, {passes}, seed {settings.seed}"),
-        ("data", f"{data['name']}{found}: {sizes}"),
+        ("data", f"{data['name']}{found}: {sizes}{'; classes ' * bool(classes)}{classes}"),
         *(("", note) for note in data.get("notes", ())),
         ("augmentation", flags(settings.augment.given()).replace("--", "")),
         ("weights", f"from {settings.weights}" if settings.weights else ""),

@@ -19,7 +19,7 @@ from keraskit.errors import UserError, did_you_mean
 
 SHARES = (70, 15, 15)  # percent to train, validate and test
 KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
-FOLDERS = {"train": "train training", "validation": "validation valid val", "test": "test testing test1"}
+FOLDERS = {"train": "train training", "validation": "validation valid val", "test": "test testing"}
 SEPARATORS = " ._-()[]"
 GROUPS = re.compile(r"(?s)^(?:(\D*\d+)\D*[^\W\d_]\D*|(.*?)\d+\D*|(.*?)[\W_]+[^\W\d_]*)\Z")  # p3_left, p3_1, p_left
 Labelled = list[tuple[str, int]]
@@ -71,7 +71,9 @@ def arrange(
         problem += f". Left out: {listed(skipped)}" * bool(skipped)
         raise UserError(f"{problem}.", advice)
     below = {rest[:2] for _, rest in places.values() if len(rest) > 2}
-    if any(split_of(one) and one != two and (two, kind) in below for one, kind in below for two in classes):
+    named = [(kind, inner) for kind, inner in below if split_of(kind)]
+    several = not root[1] and len(named) > len(dict(named))  # train/cat and train/dog beside other classes
+    if several or any(one != two and (two, inner) in below for one, inner in named for two in classes):
         raise UserError(f"{where}: {', '.join(classes)} look like splits.", "Call these train, validation and test.")
     if not root[1] and len({split_of(kind) for _, kind in below} - {""}) > 1:
         raise UserError(f"{where}: the splits lie within the classes.", "Let each split hold its classes: train/cat.")
@@ -167,8 +169,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 @functools.cache
 def split_of(folder: str) -> str:
-    """Return the split that a folder's name means, as Train, test_set and seg_val do; '' if none."""
-    plain = re.sub(r"^seg_|_(set|data|images)$", "", folder.lower())
+    """Return the split that a folder's name means, as Train, test-set, seg_val and val2017 do; '' if none."""
+    plain = re.sub(r"^seg|(set|data|images)+$", "", re.sub(r"[\W\d_]", "", folder.lower()))
     return next((split for split, names in FOLDERS.items() if plain in names.split()), "")
 
 

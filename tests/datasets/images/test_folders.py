@@ -244,7 +244,8 @@ def test_ready_made_splits_stay_and_missing_ones_are_cut_off():
     layout = arrange(whole, "here")
     for split, word in (("train", "train"), ("validation", "val"), ("test", "test")):
         assert {name.partition("/")[0] for name, _ in layout.splits[split]} == {word}
-    for one, two in (("training_set/training_set", "test_set/test_set"), ("seg_train", "seg_val"), ("train", "test")):
+    for one, two in (("training_set/training_set", "test_set/test_set"), ("seg_train", "seg_val"), ("train", "test"),
+                     ("Training Set", "test-set"), ("trainset", "val2017"), ("1_train", "TEST_IMAGES")):  # fmt: skip
         kinds = ("bus", "train")  # as of Kaggle's archives; vehicles
         names = [*names_of(kinds, 9, one + "/{kind}/{i}.jpg"), *names_of(kinds, 6, two + "/{kind}/{i}.jpg")]
         layout = arrange([*names, "seg_pred/seg_pred/1.jpg"], "here")
@@ -274,6 +275,7 @@ def test_by_name_each_class_is_cut_in_the_order_of_its_names():
     (names_of("ab", 30, "{kind}/{kind}_{i}.jpg"), {"by": "group"}, "2 groups, such as 'a', do not fill 3 splits"),
     (names_of(("train", "dev"), 9, "{kind}/a/{i}.jpg"), {}, r"look like splits\. Call these train, validation"),
     (names_of(("Test", "eval", "fit"), 9, "{kind}/a/{i}.jpg"), {}, "look like splits"),
+    (names_of(("train/cat", "train/dog", "unlabelled"), 9), {}, "train, unlabelled look like splits"),
     (names_of(("train/Apple", "val/apple", "train/c", "val/c"), 9), {}, "train has no example of 'apple'. A class"),
 ])  # fmt: skip
 def test_what_cannot_be_split_is_one_line_before_anything_is_decoded(names, knobs, message):
