@@ -9,6 +9,7 @@ from conftest import ROOT, command
 
 import keraskit
 from keraskit.datasets import array_files, digits
+from keraskit.datasets.tables import refuse_table
 from keraskit.errors import UserError
 from keraskit.runs.folder import RunFolder
 
@@ -146,6 +147,9 @@ TABLES = {  # lines of a file, its encoding, its target, and the target's name
                  "cp1252", EVEN, "label"),
     "dated.csv": ([",day,a,b,class", *(f"{i},01.02.2020,{a},{b},C{'#' * (i % 2)}" for a, b, _, i in ROWS)],
                   "utf-8", np.array(["C", "C#"] * 20), "class"),
+    "frame.csv": (["0,1,2", *(f"{a},{b},{p}" for a, b, p, _ in ROWS)], "utf-8", PRICE, "2"),
+    "lab.tsv": (["", "# 1,5", "a\tb\tnote\tn\tc\t", *(f"{a},0\t{b},0\tx, y;\t1.234\t{i % 2}\t" for a, b, _, i in ROWS)],
+                "utf-16", EVEN, "c"),
     "q.csv": (['"a, b",n,c,"y"', *(f'"{a}","x, y",{b},{i % 2}' for a, b, _, i in ROWS)], "utf-8", EVEN, "y"),
 }  # fmt: skip
 
@@ -172,6 +176,10 @@ def test_the_lines_of_numpy_make_a_tables_arrays(name, here, tiny_run):
     assert code == 2 and "`predict` takes pictures, or the model's inputs as an .npy" in err
     ran(err)
     assert np.array_equal(np.load((here / name).with_suffix(".npy")), X)
+    for wrong in ("", 'a, "b", c\n1, "2", 3', 'a,b,c\n1,2,"' + 200_000 * "x"):  # NumPy would read the second otherwise
+        (here / "no.csv").write_text(wrong)
+        with pytest.raises(UserError, match=r"no\.csv is a table; it is\. Save it as \.csv: names, and below"):
+            refuse_table(here / "no.csv", "it is", "")
 
 
 # MNIST: the published class counts, the fixed split, and files that are not it

@@ -148,7 +148,6 @@ WRONG = [
     ((X, Y[:-1], X, Y), {}, r"arrays of train have \[23, 24\] examples"),
     ((X, Y, X[:0], Y[:0]), {}, r"arrays of test have \[0\] examples"),
     (({}, Y, X, Y), {}, r"arrays of train have \[0, 24\] examples"),
-    ((X, [[]] * 24, X, Y), {}, r"arrays of train have \[0, 24\] examples"),
     ((np.ma.masked_greater(X, 5), Y, X, Y), {}, "x_train holds NaN, infinite or masked values in 18 of 24 .* row 6"),
     ((X, np.ma.masked_equal(Y, 2), X, Y), {}, "y_train holds NaN, infinite or masked values in 8 of 24 rows"),
     ((X, Y, X, np.ma.masked_array(TEXT[Y], Y == 2)), {}, "y_test holds <U6, such as .* expected numbers"),
@@ -176,11 +175,9 @@ WRONG = [
     ((X.astype(str), Y, np.where(X == 5, None, X), Y), {}, "x_test holds object, such as None in row 5, expected num"),
     ((X, Y, X.astype(object), Y[:0].astype(object)), {}, "x_test holds object, such as 0.0 in row 0, expected numb"),
     ((X, np.where(Y == 1, "odd", Y.astype(object)), X, Y), {}, "y_train holds object, such as 'odd' in row 1, expec"),
-    ((X, Y.astype("complex64"), X, Y), {}, "y_train holds complex64, such as .* in row 0, expected numbers"),
     ((X, Y.astype("timedelta64"), X, Y), {}, "y_train holds timedelta64, such as .* in row 0, expected numbers"),
     ((X, Y, X, Y), {"classes": [1, 2, 3]}, r"classes is \[1, 2, 3\], expected a list of names"),
     ((X, Y, X, Y), {"classes": {"well"}}, "classes is {'well'}, expected a list of names"),  # a set has no order
-    ((X, Y, X, Y), {"classes": np.array(["a", "b", "c"])}, "classes is array.*expected a list of names"),
     ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, such as None in row 0, expected numbers"),
     ((X, Y, X, Y), {"class_weight": {0: np.nan}}, "class_weight holds NaN"),
     ((X, Y, X, Y), {"class_weight": "balanced"}, "class_weight is 'balanced', expected a dict.* `--class-weight bal"),
@@ -201,6 +198,8 @@ def test_classes_that_lack_examples_and_copies_of_rows_are_noted():
     assert splits.source["notes"] == ["no split has an example of '0', '1', '2' and 3 more"]
     splits = from_arrays(X, Y, X + 0.5, np.minimum(Y, 1))()
     assert splits.source["notes"] == ["test has no example of '2'"]
+    splits = from_arrays(**in_each(X, np.array(["a", "b", "A"])[Y]))()
+    assert splits.source["notes"] == ["'A', 'a' differ in capitals alone: if they are one class, rename a folder"]
     y = np.arange(24) % 2
     left, right = {"a": X, "b": y}, {"a": X, "b": 1 - y}  # copies only where all inputs are
     assert "notes" not in from_arrays(left, y, right, y)().source

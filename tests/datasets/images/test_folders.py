@@ -221,13 +221,6 @@ def test_folders_beside_pictures_or_called_train_or_in_either_unicode_form_are_c
     assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
 
 
-def test_classes_that_differ_in_capitals_alone_are_noted(photographs):
-    shutil.copytree(photographs / "red", photographs / "Red")
-    splits = cats_and_dogs.unit(data_dir=photographs).load(SHAPE)
-    assert splits.classes == ("Red", "blue", "red")
-    assert any("Red" in note and "capitals" in note for note in splits.source["notes"])
-
-
 @pytest.mark.parametrize("above", ["", "train/"])
 def test_a_class_folder_without_a_picture_that_can_be_read_stops_the_run(above):
     names = [f"{above}{name}" for name in names_of("ab", 9)]
