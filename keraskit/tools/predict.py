@@ -1,14 +1,14 @@
 """`keraskit predict`: predict picture files, preprocessed as in training, or arrays, with a finished run's model."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keraskit.datasets.array_files import ANY, read_arrays
+from keraskit.datasets.array_files import ANY, checked, read_arrays
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MOST_OF_ARRAYS, regular
@@ -34,18 +34,23 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
 
     The file is an .npy of inputs, or an .npz with an array for each input of the model, by name. Raises UserError if
     it cannot be read or does not fit the model. For a run on pictures, whole numbers are pixels, preprocessed as in
-    training, and floats are the model's inputs.
+    training, and floats are the model's inputs, unless they are whole and exceed 1.
     """
-    arrays = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
+    read = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
     facts = (folder := RunFolder(run)).read_manifest()
     opened = open_run(run, recipe, classifies=False) if facts.get("inputs") else None
     model = opened.model if opened else load_model(folder, recipe)
+    text = any(tensor.dtype == "string" for tensor in model.inputs)
+    arrays = {name: checked(array, f"{file}: {name}".rstrip(": "), text) for name, array in read.items()}
+    whole = (a.dtype.kind in "biu" or (a.max(initial=0) > 1 and not (a % 1).any()) for a in arrays.values())
+    pixels = opened is not None and any(whole)
+    if len(arrays) > (most := 1 if pixels else len(model.inputs)):
+        raise UserError(f"{file} holds the arrays {', '.join(arrays)}; the model takes {most}.", "Leave others out.")
     x: Any = {name: tf.constant(array) for name, array in arrays.items()}  # Keras does not accept NumPy's strings
     if opened:
-        pixels = any(array.dtype.kind in "biu" for array in arrays.values())
-        x = {"": _pixels(opened, file, arrays).in_order(batch_size)} if pixels else x
-        read = "whole numbers are pixels, scaled as in training" if pixels else "floats are the model's inputs"
-        print(f"NOTE           {printable(file)}: {read}", flush=True)
+        x = {"": _pixels(opened, file, *arrays.values()).in_order(batch_size)} if pixels else x
+        note = "whole numbers are pixels, scaled as in training" if pixels else "floats are the model's inputs"
+        print(f"NOTE           {printable(file)}: {note}", flush=True)
     try:
         named = by_output(model.predict(x.get("", x), batch_size=batch_size, verbose=0), model)
     except Exception as error:  # Keras raises anything for arrays of another shape
@@ -65,11 +70,11 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
     return names, np.concatenate(columns, axis=1)
 
 
-def _pixels(run: OpenedRun, file: Path, arrays: Mapping[str, np.ndarray]) -> Split:
-    """Return a split of the one array as pictures. Raises UserError for others than of the run's size and 0 to 255."""
-    array, picture = next(iter(arrays.values())), (*run.inputs.size, 3)[: 3 if run.inputs.channels == 3 else 2]
+def _pixels(run: OpenedRun, file: Path, array: np.ndarray) -> Split:
+    """Return a split of an array as pictures. Raises UserError for others than of the run's size and 0 to 255."""
+    picture = (*run.inputs.size, 3)[: 3 if run.inputs.channels == 3 else 2]
     fits = len(array) and array.shape[1:] in (picture, (*picture, 1)[:3], (math.prod(picture),), run.inputs.shape)
-    if len(arrays) > 1 or not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
+    if not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
         problem = f"{file} holds {array.dtype} of the shape {array.shape}; the run learned from pictures of {picture}"
         raise UserError(f"{problem}.", "Give one array of these, 0 to 255, or floats as the model takes them.")
     shares = str((run.facts.get("data") or {}).get("scale")).startswith("0 to 1,") and array.max() <= 1

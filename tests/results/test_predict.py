@@ -84,20 +84,22 @@ def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tm
     result, x, _ = own
     file, floats = tmp_path / "x.npy", x.reshape(-1, 784) / np.float32(255)
     said = result.model.predict(floats, verbose=0)
-    for given in (x, x[..., None], x.reshape(-1, 784), x.astype(int), floats):
+    for given in (x, x[..., None], x.reshape(-1, 784), x.astype(int), x.astype("f4"), floats):
         np.save(file, given)
         assert np.allclose(predict_arrays(result.folder, file)[1], said, atol=1e-6)
-        assert ("pixels, scaled" if given.dtype.kind in "iu" else "floats are the model") in capsys.readouterr().out
+        assert ("floats are the model" if given is floats else "pixels, scaled") in capsys.readouterr().out
     run = RunFolder(shutil.copytree(result.folder, tmp_path / "run"))
     run.update_manifest(data=run.read_json("run.json")["data"] | {"scale": "0 to 1, times 255"})
     for given in (x > 127, (x > 127).astype("u1")):  # as it was trained on them
         np.save(file, given)
         said = result.model.predict(given.reshape(-1, 784).astype("f4"), verbose=0)
         assert np.allclose(predict_arrays(run.path, file)[1], said, atol=1e-6)
-    for wrong in (x[:, 1:], x.astype(int) + 1):
-        np.save(file, wrong)
-        with pytest.raises(UserError, match=r"; the run learned from pictures of \(28, 28\)\. Give one array"):
-            predict_arrays(result.folder, file)
+    for wrong, words in (([x[:, 1:]], r"; the run learned from pictures of \(28, 28\)\. Give one array"),
+                         ([x.astype(int) + 1], "learned from pictures"), ([floats * np.nan], "arr_0 holds NaN"),
+                         ([x.astype("U")], "<U3"), ([floats] * 2, "arr_0, arr_1; the model takes")):  # fmt: skip
+        np.savez(tmp_path / "x.npz", *wrong)
+        with pytest.raises(UserError, match=words):
+            predict_arrays(result.folder, tmp_path / "x.npz")
 
 
 def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):
