@@ -52,8 +52,7 @@ def from_arrays(
     if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
         raise UserError(f"{name}: classes is {classes!r}, expected a list of names, such as ['cat', 'dog'].")
     if not isinstance(class_weight, Mapping | None):
-        problem = f"{name}: class_weight is {class_weight!r}, expected a dict, such as {{0: 1.0, 1: 3.0}}"
-        raise UserError(f"{problem}.", "`--class-weight balanced` balances the classes of a run.")
+        raise UserError(f"{name}: class_weight is {class_weight!r}, expected a dict.", "Or: --class-weight balanced.")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}
     if x_validation is None and y_validation is None:
         del given["validation"]
@@ -77,20 +76,19 @@ def from_arrays(
     if not names and (classes or class_weight):
         word = "classes" if classes else "class_weight"
         raise UserError(f"{name}: {word} is given, and the targets are no class numbers.", "Leave it out.")
-    has_indices = not names or y["train"].dtype.kind != "U"
+    weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
+    if class_weight:
+        if sample_weight is not None:
+            raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
+        weights["train"] = _of_classes(class_weight, names, y["train"].dtype.kind != "U", name)[labels["train"]]
     if names:  # text and booleans as integers
         y = {s: labels[s] if a.dtype.kind == "U" else a.astype(int) if a.dtype == bool else a for s, a in y.items()}
-    weights = dict.fromkeys(SPLITS) | {"train": _weights(sample_weight, y["train"], f"{name}: sample_weight")}
     if "validation" not in x:
         parts = [*map(np.sort, cut(len(keras.tree.flatten(x["train"])[0]), SHARES, labels["train"]))]
         for each in (x, y, weights, labels):
             taken = (lambda array, rows=rows: None if array is None else array[rows] for rows in parts)
             each |= {s: keras.tree.map_structure(take, each["train"]) for s, take in zip(SPLITS, taken, strict=False)}
         weights["validation"] = None
-    if class_weight:
-        if sample_weight is not None:
-            raise UserError(f"{name}: class_weight and sample_weight are given.", "Give one, as Keras wants it.")
-        weights["train"] = _of_classes(class_weight, names, has_indices, name)[labels["train"]]
     notes = copies({split: fingerprints(*keras.tree.flatten(x[split])) for split in SPLITS})
     notes += check_classes(labels, names, name) if names else []
 
@@ -151,8 +149,7 @@ def _of_classes(given: Mapping[Any, float], names: Sequence[str], has_indices: b
     place |= {name: k for k, name in enumerate(names)}
     keys = [" ".join(key.split()) if isinstance(key, str) else key for key in given]
     if odd := [key for key in keys if key not in place]:
-        problem = f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}"
-        raise UserError(f"{problem}.", "" if has_indices else "Name the classes, since the targets are names.")
+        raise UserError(f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}.")
     weights = np.ones(len(names), np.float32)
     weights[[place[key] for key in keys]] = checked([*given.values()], f"{which}: class_weight")
     return weights

@@ -13,7 +13,6 @@ from keraskit.errors import UserError
 TARGETS = ("target", "label", "class", "y")  # names of a column to predict, the likeliest first (default: the last)
 COUNTS = ("", "#", "id", "index", "unnamed: 0")  # names of columns that number the rows
 ABOVE = re.compile(r"\s*$|sep=|#\s|#[^,;\t|]*$")  # lines above a table; "#,name" begins one
-DECIMAL = re.compile(r"\s*[-+]?\d*([.,])(\d+)(?:e[-+]?\d+)?\s*", re.IGNORECASE)
 OF_A_RECIPE = (
     "`keraskit new mine` begins one; give its model keras.Input(x.shape[1:]), and its Recipe this data=data:",
     "test = np.random.default_rng(0).random(len(x)) < 0.2",
@@ -64,14 +63,13 @@ def _loading(path: Path) -> list[str]:
 def _cells(lines: list[str], sep: str | None) -> tuple[list[int], list[str], list[str], int, str]:
     """Return the columns of numbers if `sep` is right, the first two rows, the lines of a header, the decimal mark."""
     reader = csv.reader([line if sep else " ".join(line.split()) for line in lines], delimiter=sep or " ")
-    head, height, rows = next(reader, []), reader.line_num, [*filter(None, reader)]
-    row = rows[0] if rows else []
-    decimals = [match for cell in chain(head, *rows) if (match := DECIMAL.fullmatch(cell))]
-    point = min(((len(each[2]) == 3, each[1]) for each in decimals), default=(0, "."))[1] if sep != "," else "."
+    head, height, rows = next(reader, []), reader.line_num, [*filter(None, reader), []]
+    commas = (re.fullmatch(r"\s*[-+]?\d*,\d+\s*", cell) for cell in chain(head, *rows))
+    point = "," if sep != "," and any(commas) else "."
     number = re.compile(rf"\s*[-+]?(\d+[{point}]?\d*|[{point}]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
-    fits = len(head) == len(row) and not any(re.match(r'\s+"', cell) for cell in chain(*rows))  # which NumPy keeps
+    fits = len(head) == len(rows[0]) and not any(re.match(r'\s+"', cell) for cell in chain(*rows))  # which NumPy keeps
     dotted = {i for each in rows for i, cell in enumerate(each) if point == "," and "." in cell}
-    numbers = [i for i, cell in enumerate(row) if fits and number.fullmatch(cell) and i not in dotted]
+    numbers = [i for i, cell in enumerate(rows[0]) if fits and number.fullmatch(cell) and i not in dotted]
     digits = [cell.strip() for cell in head if number.fullmatch(cell)]
-    counted = digits[2:] and digits in [[str(i + first) for i in range(len(digits))] for first in (0, 1)]
-    return numbers, head, row, height if counted or len(digits) < len(numbers) else 0, point
+    header = height * (len(digits) < len(numbers) or digits[:3] in ([*"012"], [*"123"]))
+    return numbers, head, rows[0], header, point

@@ -180,8 +180,8 @@ WRONG = [
     ((X, Y, X, Y), {"classes": {"well"}}, "classes is {'well'}, expected a list of names"),  # a set has no order
     ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, such as None in row 0, expected numbers"),
     ((X, Y, X, Y), {"class_weight": {0: np.nan}}, "class_weight holds NaN"),
-    ((X, Y, X, Y), {"class_weight": "balanced"}, "class_weight is 'balanced', expected a dict.* `--class-weight bal"),
-    ((X, TEXT[Y], X, TEXT[Y]), {"class_weight": {0: 2.0}}, "has the class 0; classes are =so so, ill, well. Name"),
+    ((X, Y, X, Y), {"class_weight": "balanced"}, "class_weight is 'balanced', expected a dict.* --class-weight bal"),
+    ((X, TEXT[Y], X, TEXT[Y]), {"class_weight": {0: 2.0}}, "has the class 0; classes are =so so, ill, well"),
     ((X, Y, X, Y), {"sample_weight": TEXT[Y]}, "sample_weight holds <U6, such as .* in row 0, expected numbers"),
 ]
 

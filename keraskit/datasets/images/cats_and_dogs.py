@@ -4,9 +4,8 @@ Args:
     data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
     download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
     shares: Percent to train, validate and test, where no folders say (default: 70 15 15; Kaggle's as the tutorial's).
-    split_by: Cut each class at random, always the same, by name, or whole groups: folders below the class, or what
-        precedes the last number in file names, with it where it is the only one and letters follow (default: random;
-        Kaggle's as the tutorial's).
+    split_by: Cut each class at random, always the same, by name, or whole groups: folders below the class, or file
+        names up to their last number, with it if alone before letters (default: random; Kaggle's as the tutorial's).
     crop: Crop the centre of each picture in the model's shape, instead of squeezing the whole picture into it.
 """
 
@@ -80,8 +79,7 @@ class Pictures:
             with explained(decoded, "For a folder with more room set TMPDIR."):
                 getattr(os, "posix_fallocate", lambda fd, _, size: os.truncate(fd, size))(number, 0, math.prod(whole))
             found = decode_all(files, names, lambda i, x: os.pwrite(number, x.tobytes(), i * size), shape, self.crop)
-            # This tensor maps the file: the system keeps as much of it in memory as there is room for. For a name that
-            # was mapped before TensorFlow returns what it was, so each has a name of its own.
+            # This maps the file: the system keeps in memory what fits. TensorFlow maps a name once, so each is new.
             link.symlink_to(f"/dev/fd/{number}")
             pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=str(link))
         digests, bits, bad, squeezed = found

@@ -85,8 +85,7 @@ def arrange(
     def divide(pairs: Labelled, shares: Sequence[int]) -> tuple[list[Labelled], str]:
         groups = [group_of(places[name][1]) for name, _ in pairs] if by == "group" else None
         cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups, by != "name")
-        found = [*dict.fromkeys(groups or ())]
-        of = f"{len(found):,} whole groups, such as {found[0]!r} and {found[1]!r}," if groups else "each class"
+        of = f"whole groups, {splitting.some(sorted({*groups}))}," if groups else "each class"
         how = "by name" if by == "name" else f"at random, seed {splitting.SEED}"
         how = f"{'/'.join(map(str, shares))} of {of} {how}"
         return [[pairs[i] for i in np.sort(part)] for part in cuts], how
