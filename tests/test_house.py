@@ -35,9 +35,14 @@ LIMITS = {  # lines of rooms together; "" is the top
 =======
     ("cli", ""): 1_857,
     ("training", "distributed"): 2_304,
+<<<<<<< HEAD
     ("runs", "tools", "models"): 2_960,
     ("datasets", "augment"): 2_438,
 >>>>>>> 337e4ca (Make the lines for a table from all its rows, by the separator that fits them)
+=======
+    ("runs", "tools", "models"): 2_965,
+    ("datasets", "augment"): 2_431,
+>>>>>>> 48cc26f (Read a grey picture of more than 8 bits by its own depth, unless a run knows better)
 }
 
 

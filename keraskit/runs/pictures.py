@@ -42,7 +42,7 @@ class Prediction:
     note: str = ""  # preprocessing that the user should know of
     error: str = ""  # why there is no prediction
     truth: str = ""  # true class, if known
-    bits: int = 16  # significant bits assumed for a 16-bit file
+    bits: int | None = None  # significant bits assumed for a 16-bit file; its own for None
 
     @property
     def right(self) -> bool | None:
@@ -63,7 +63,7 @@ class Network(NamedTuple):
     prepare: Callable[[Image.Image], tuple[np.ndarray, str]]  # returns a uint8 array of the model's size, and a note
     fed: Callable[[np.ndarray], Any]  # preprocesses a batch of such arrays
     model: Any  # predicts probabilities, shape (n, classes), or (n, 1) for the second of two
-    bits: int = 16  # significant bits of a 16-bit file
+    bits: int | None = None  # significant bits of a 16-bit file; its own for None
     crop: bool = False  # pictures are cropped, not squeezed
 
     def read(self, path: Path) -> tuple[np.ndarray, str]:

@@ -82,6 +82,7 @@ class Pictures:
             # This maps the file: the system keeps in memory what fits. TensorFlow maps a name once, so each is new.
             link.symlink_to(f"/dev/fd/{number}")
             pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=str(link))
+            most = int(tf.reduce_max(pictures))
         digests, bits, bad, squeezed = found
         stored = pictures, tensors(labels)
         left = f"{len(bad):,} of {len(names):,} pictures that cannot be used: {listed(bad)}"
@@ -105,6 +106,7 @@ class Pictures:
             notes.append(f"squeezed to {shaped}: {few}, such as {squeezed[0]}; --crop takes their centre instead")
         skipped = {name: why for name, why in self.layout.skipped.items() if why != HIDDEN}
         notes += [f"left out: {listed(skipped)}"] if skipped else []
+        notes += [f"no pixel is above {most}, and 0 to 255 is expected"] if most < 64 else []
         lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(zip(names, digests, strict=True)))
         source = self.source | {
             "sha256": hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),

@@ -14,6 +14,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # the only decoders use
 MOST_PIXELS = 80_000_000  # per image; a file can claim more than fits into memory
 MOST_SIDE = 65_535  # pixels, the limit of JPEG; rows of one pixel cost far more than their pixels
 MOST_BYTES = 200_000_000  # per image file
+DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras and scanners, stored in 16 bits
 
 
 class BadPicture(ValueError):
@@ -28,12 +29,12 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read(data: bytes, bits: int = 16, most: int = MOST_PIXELS) -> Image.Image:
+def read(data: bytes, bits: int | None = None, most: int = MOST_PIXELS) -> Image.Image:
     """Decode the first frame, upright, in mode RGB or L, with transparent parts on white.
 
-    `bits` is the number of bits that the grey 16-bit images of a data set use; `info["highest"]` of the result is the
-    highest value of such an image, 0 of others. Raises BadPicture if the file is empty, damaged, of another format, or
-    has more than `most` pixels.
+    `bits` is the number of bits that the grey 16-bit images of a data set use (default: what this one uses, which is
+    `info["depth"]` of the result). Raises BadPicture if the file is empty, damaged, of another format, or has more than
+    `most` pixels.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -41,9 +42,7 @@ def read(data: bytes, bits: int = 16, most: int = MOST_PIXELS) -> Image.Image:
             allowed = f"{most:,} are allowed, and {MOST_SIDE:,} in a row"
             raise BadPicture(f"has {image.width:,} x {image.height:,} pixels; {allowed}")
         image.load()
-        plain = _plain(ImageOps.exif_transpose(image), bits)
-        plain.info["highest"] = int(np.asarray(image).max()) if image.mode.startswith("I") else 0
-        return plain
+        return _plain(ImageOps.exif_transpose(image), bits)
     except (BadPicture, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
@@ -52,16 +51,19 @@ def read(data: bytes, bits: int = 16, most: int = MOST_PIXELS) -> Image.Image:
         raise BadPicture(f"is damaged: {error}") from error
 
 
-def _plain(image: Image.Image, bits: int) -> Image.Image:
+def _plain(image: Image.Image, bits: int | None) -> Image.Image:
     """Convert to 8 bits per channel, no palette or transparency. Grey images with 16 bits use `bits` of them."""
+    image.info["depth"] = 0  # a file can claim any
     if image.mode[0] in "IF":  # grey with more than 8 bits; Pillow's own conversion would clip
         values = np.asarray(image)
         if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65_535:
             raise BadPicture(f"has {values.dtype}, beyond 16 bits; save it with 8 or 16 bits")
-        grey = (values >> (bits - 8)).clip(0, 255)
+        depth = next(depth for depth in DEPTHS if values.max() < 1 << depth)
+        grey = (values >> (bits or depth) - 8).clip(0, 255)
         grey[values == image.info.get("transparency", -1)] = 255
-        return Image.fromarray(grey.astype(np.uint8))
-    if image.has_transparency_data:
+        image = Image.fromarray(grey.astype(np.uint8))
+        image.info["depth"] = depth
+    elif image.has_transparency_data and image.convert("RGBA").getchannel("A").getbbox():  # else it means nothing
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode in {"RGB", "L"} else image.convert("L" if image.mode == "1" else "RGB")

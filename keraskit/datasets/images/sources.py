@@ -27,7 +27,6 @@ RUN = "run.json"  # marks a run folder, which is never data
 NO_DATA = ("/.", "/lost+found", "/System Volume Information")  # whose folders need not be readable
 HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
-DEPTHS = (8, 10, 12, 14, 16)  # bit depths of cameras and scanners, stored in 16 bits
 
 
 class Folder:
@@ -121,7 +120,7 @@ def find(words: Sequence[str | Path]) -> list[Path]:
 def decode_all(
     files: Any, names: list[str], store: Callable[[int, np.ndarray], Any], shape: tuple[int, ...], crop: bool = False
 ) -> tuple[list[str], int, dict[str, str], list[str]]:
-    """Decode each image once and `store` it by its number; decode 16-bit images again if all of them use fewer bits.
+    """Decode each image once and `store` it by its number; decode 16-bit images again that use fewer bits than others.
 
     Returns each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images.
     """
@@ -138,7 +137,7 @@ def decode_all(
             image = decode.read(data)
             store(i, decode.pixels(image, size, crop=crop))
             squeezed.extend([names[i]] * decode.squeezed(image, size))
-            return digest, image.info["highest"], ""
+            return digest, image.info.get("depth", 0), ""
         except OSError as error:
             return digest, 0, f"cannot be read: {error.strerror or error}"
         except decode.BadPicture as error:
@@ -147,10 +146,9 @@ def decode_all(
     with ThreadPoolExecutor(system.cores()) as pool:
         done, quiet = pool.map(one, range(len(names))), not sys.stderr.isatty()
         found = list(track(done, "decoding", len(names), console=Console(stderr=True), transient=True, disable=quiet))
-    most = max((highest for _, highest, _ in found), default=0)
-    bits = next(bits for bits in DEPTHS if most < 1 << bits) if most else 16
-    for i, (_, highest, _) in enumerate(found):
-        if highest and bits < 16:
+    bits = max((depth for _, depth, _ in found), default=0) or 16
+    for i, (_, depth, _) in enumerate(found):
+        if 0 < depth < bits:
             store(i, decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop))
     bad = {name: problem for name, (*_, problem) in zip(names, found, strict=True) if problem}
     return [digest for digest, *_ in found], bits, bad, sorted(squeezed)

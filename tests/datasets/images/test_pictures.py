@@ -40,8 +40,9 @@ def test_every_format_whatever_the_file_is_called(form):
     assert np.abs(left - RED).max() <= tolerance and np.abs(right - GREEN).max() <= tolerance
 
 
-def test_grey_16_bit_keeps_its_brightness():
-    ramp = np.linspace(0, 65_535, 256).astype(np.uint16)
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_grey_of_more_than_8_bits_keeps_its_brightness(bits):
+    ramp = np.linspace(0, 2**bits - 1, 256).astype(np.uint16)
     array = decode.pixels(decode.read(encoded(Image.fromarray(np.tile(ramp, (4, 1))))), (4, 256), 1)
     assert np.abs(array[0].astype(int) - np.arange(256)).max() <= 1
 
@@ -53,6 +54,8 @@ def test_what_is_transparent_is_white(mode):
     image.paste((10, 10, 10, 255), (20, 0, 40, 20))
     left, right = colours(encoded(image.convert(mode) if mode != "P" else image.quantize(8)))
     assert np.abs(left - WHITE).max() <= 2 and right.max() <= 12
+    image.putalpha(0)  # as of a BMP whose fourth byte means nothing
+    assert colours(encoded(image))[1].tolist() == [10, 10, 10]
 
 
 def test_exif_turns_the_picture_upright():
