@@ -157,7 +157,7 @@ def find_card(word: str) -> Card:
     refuse_table(Path(word), "a recipe is a Python file", *OF_A_RECIPE)
     if word.endswith(".py") or "/" in word:
         if not Path(word).is_file() or not word.endswith(".py"):
-            problem = "does not end in .py" if Path(word).is_file() else "does not exist"
+            problem = "does not end in .py" if Path(word).exists() else "does not exist"
             raise UserError(f"{word} {problem}.", "Name a Python file with a recipe, or a recipe's name.")
         return Card(Path(word))
     cards, name = recipes_available(), word.lower().replace("-", "_")

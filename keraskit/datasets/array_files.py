@@ -25,7 +25,7 @@ DAMAGED = "Is it damaged? Make it anew, text and other objects of pandas by .ast
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Read the images of an `.npz` file as uint8, and their labels.
 
-    Returns a dict of x_train and x_test, uint8 of any shape, y_train, y_test, integers if they are whole numbers, and,
+    Returns a dict of x_train and x_test, uint8 of any shape, y_train, y_test, class numbers also of one-hot rows, and,
     if the file has it, classes; and the pixels' original scale in words. Raises UserError for other contents.
     """
     arrays = read_npz(path)
@@ -39,9 +39,20 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
         x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
     arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
     for name in ("y_train", "y_test"):
-        y = arrays[name].reshape(-1) if arrays[name].shape[1:] == (1,) else arrays[name]
-        arrays[name] = y.astype(int) if y.dtype.kind == "f" and not (y % 1).any() else y
+        y = class_numbers(arrays[name], declared=True)
+        arrays[name] = arrays[name] if y is None else y.astype(int) if y.dtype.kind == "f" else y
     return arrays, "0 to 1, times 255" if shares else "0 to 255"
+
+
+def class_numbers(y: Any, declared: bool) -> np.ndarray | None:
+    """Return the label of each example, shape (n,); None if the targets are not labels."""
+    if not isinstance(y, np.ndarray):
+        return None
+    if y.size == len(y):
+        whole = y.dtype.kind in "biuU" or (declared and y.dtype.kind == "f" and not (y % 1).any())
+        return y.reshape(-1) if whole else None
+    one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+    return y.argmax(axis=1) if one_hot else None
 
 
 def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
@@ -58,7 +69,7 @@ def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
         types = [*map(type, array.flat)]
         rarest = types.index(min({*types}, key=types.count))
         such = f"{array.dtype}, such as {array.flat[rarest]!r} in row {rarest // (array.size // len(array))}"
-        raise UserError(f"{which} holds {such}, expected numbers.", "Most become some by .astype(float).")
+        raise UserError(f"{which} holds {such}, expected numbers.", "Take .astype(float), or class numbers.")
     bad = ~(abs(array) <= np.finfo(np.float32).max) | np.ma.getmask(given)  # Keras computes with float32
     if bad.any():
         bad = bad.reshape(len(array), -1)

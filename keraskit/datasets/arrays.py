@@ -6,7 +6,7 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
-from keraskit.datasets.array_files import checked, digest
+from keraskit.datasets.array_files import checked, class_numbers, digest, explained
 from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Arrays, Split, Splits
 from keraskit.datasets.splitting import MOST_CLASSES, SPLITS, check_classes, copies, cut, fingerprints
@@ -57,7 +57,7 @@ def from_arrays(
     if x_validation is None and y_validation is None:
         del given["validation"]
     x = {split: _arrays(pair[0], f"{name}: x_{split}") for split, pair in given.items()}
-    y = {split: _arrays(pair[1], f"{name}: y_{split}") for split, pair in given.items()}
+    y = {split: _arrays(pair[1], f"{name}: y_{split}", text=None) for split, pair in given.items()}
     for split in x:
         _check_counts((x[split], y[split]), f"{name}: the arrays of {split}")
         shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[s], y[s])) for s in (split, "train"))
@@ -112,11 +112,11 @@ def from_arrays(
     return load
 
 
-def _arrays(given: Arrays, which: str, text: bool = True) -> Arrays:
-    """Convert to NumPy arrays and check their values; lists become tuples, as in `fit`."""
+def _arrays(given: Arrays, which: str, text: bool | None = True) -> Arrays:
+    """Convert to NumPy arrays of numbers, or `text` (None: if there is one); lists become tuples, as in `fit`."""
     given = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
     leaves = [
-        checked(value, which + "".join(f"[{key!r}]" for key in path), text)
+        checked(value, which + "".join(f"[{key!r}]" for key in path), not path if text is None else text)
         for path, value in keras.tree.flatten_with_path(given)
     ]
     return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(given, leaves))
@@ -135,11 +135,11 @@ def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
         return None
     weights = _arrays(given, which, text=False)
     weights = weights if keras.tree.is_nested(weights) else keras.tree.map_structure(lambda _: weights, y)
-    try:
+    with explained(f"{which} has not the structure of the targets", "Give an array for each output."):
         weights = keras.tree.map_structure(lambda each, _: each.astype(np.float32), weights, y)
-    except ValueError as error:
-        raise UserError(f"{which} has not the structure of the targets.", "Give an array for each output.") from error
-    _check_counts((weights, y), f"{which} and its targets")
+    for each, target in zip(keras.tree.flatten(weights), keras.tree.flatten(y), strict=True):
+        if each.shape != target.shape[: each.ndim]:
+            raise UserError(f"{which} has the shape {each.shape}, its targets {target.shape}.", "Expected: (n,).")
     return weights
 
 
@@ -164,7 +164,7 @@ def _encode(
     sorted if they are text; for other targets None, and no names. Raises UserError if only some targets are labels, if
     there is one class or too many, or if the names do not match.
     """
-    found = {split: flat for split, each in y.items() if (flat := _flat(each, declared)) is not None}
+    found = {split: flat for split, each in y.items() if (flat := class_numbers(each, declared)) is not None}
     if not found:
         return dict.fromkeys(y), ()
     if len(found) < len(y) or len({flat.dtype.kind == "U" for flat in found.values()}) > 1:
@@ -187,14 +187,3 @@ def _encode(
         problem = f"{where} has {len(known):,} classes, and {len({*plain} - {''}):,} different names"
         raise UserError(f"{problem}.", f"From two to {MOST_CLASSES:,} classes are possible, with a name each.")
     return {split: flat.astype(np.int64) for split, flat in found.items()}, plain
-
-
-def _flat(y: Any, declared: bool) -> np.ndarray | None:
-    """Return the label of each example, shape (n,); None if the targets are not labels."""
-    if not isinstance(y, np.ndarray):
-        return None
-    if y.size == len(y):
-        whole = y.dtype.kind in "biuU" or (declared and y.dtype.kind == "f" and not (y % 1).any())
-        return y.reshape(-1) if whole else None
-    one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
-    return y.argmax(axis=1) if one_hot else None

@@ -40,7 +40,19 @@ def _loading(path: Path) -> list[str]:
     code = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else code
     lines = [*io.StringIO(data.decode(code, "replace"), None)]
     above = next((i for i, line in enumerate(lines) if not ABOVE.match(line)), 0)
-    found = ((*_cells(lines[above:], sep), sep) for sep in ("\t", ";", ",", "|", None))  # None: spaces
+    found = []
+    for sep in ("\t", ";", ",", "|", None):  # None: spaces
+        reader = csv.reader([line if sep else " ".join(line.split()) for line in lines[above:]], delimiter=sep or " ")
+        head, height, rows = next(reader, []), reader.line_num, [*filter(None, reader), []]
+        commas = (re.fullmatch(r"\s*[-+]?\d*,\d+\s*", cell) for cell in chain(head, *rows))
+        point = "," if sep != "," and any(commas) else "."
+        number = re.compile(rf"\s*[-+]?(\d+[{point}]?\d*|[{point}]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
+        fits = len(head) == len(rows[0]) and not any(re.match(r'\s+"', cell) for cell in chain(*rows))  # NumPy keeps it
+        dotted = {i for each in rows for i, cell in enumerate(each) if point == "," and "." in cell}
+        numbers = [i for i, cell in enumerate(rows[0]) if fits and number.fullmatch(cell) and i not in dotted]
+        digits = [cell.strip() for cell in head if number.fullmatch(cell)]
+        header = height * (len(digits) < len(numbers) or digits[:3] in ([*"012"], [*"123"]))
+        found.append((numbers, head, rows[0], header, point, sep))
     numbers, head, row, header, point, delimiter = max(found, key=lambda each: len(each[0]))
     names = [name.strip() if header else f"column {i}" for i, name in enumerate(head)]
     plain = [name.lower() for name in names]
@@ -58,18 +70,3 @@ def _loading(path: Path) -> list[str]:
         f"x = np.loadtxt({how}, usecols={columns}, ndmin=2{convert})  # without {left}; fill empty cells first",
         f"y = np.loadtxt({how}, usecols={target}{kind})  # {names[target]}{note}",
     ]
-
-
-def _cells(lines: list[str], sep: str | None) -> tuple[list[int], list[str], list[str], int, str]:
-    """Return the columns of numbers if `sep` is right, the first two rows, the lines of a header, the decimal mark."""
-    reader = csv.reader([line if sep else " ".join(line.split()) for line in lines], delimiter=sep or " ")
-    head, height, rows = next(reader, []), reader.line_num, [*filter(None, reader), []]
-    commas = (re.fullmatch(r"\s*[-+]?\d*,\d+\s*", cell) for cell in chain(head, *rows))
-    point = "," if sep != "," and any(commas) else "."
-    number = re.compile(rf"\s*[-+]?(\d+[{point}]?\d*|[{point}]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
-    fits = len(head) == len(rows[0]) and not any(re.match(r'\s+"', cell) for cell in chain(*rows))  # which NumPy keeps
-    dotted = {i for each in rows for i, cell in enumerate(each) if point == "," and "." in cell}
-    numbers = [i for i, cell in enumerate(rows[0]) if fits and number.fullmatch(cell) and i not in dotted]
-    digits = [cell.strip() for cell in head if number.fullmatch(cell)]
-    header = height * (len(digits) < len(numbers) or digits[:3] in ([*"012"], [*"123"]))
-    return numbers, head, rows[0], header, point

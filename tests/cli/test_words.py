@@ -58,6 +58,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run augmentation --digit 2", "Unknown option"),
     # Files of one's own
     ("run ./gone.py", "./gone.py does not exist"),
+    ("run ./unicorns", "./unicorns does not end in .py. Name"),
     ("show ./empty.py", "empty.py makes no `recipe = Recipe(...)`."),
     ("run ./mymodel.py --unit 3", "Did you mean --units?"),
     ("run ./mymodel.py --units 3.5", "--units 3.5 makes no sense"),

@@ -168,6 +168,8 @@ WRONG = [
     ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes are counted from 0, up to 1,000"),
     ((X, Y, X, Y), {"class_weight": {0: 1.0}, "sample_weight": X[:, 0]}, "class_weight and sample_weight are given"),
     ((X, Y, X, Y), {"sample_weight": [X, X, X]}, "has not the structure"),
+    ((X, Y, X, Y), {"sample_weight": X[:, :1]}, r"sample_weight has the shape \(24, 1\), its targets \(24,\)\. Expect"),
+    ((X, {"a": Y, "b": TEXT[Y]}, X, {"a": Y, "b": Y}), {}, r"y_train\['b'\] holds <U6, .* or class numbers"),
     ((X, TEXT[Y], X, np.where(Y == 2, "ill", "odd")), {}, "train has no example of 'odd'"),
     ((X, 20 * Y, X, 20 * Y + 1), {}, "train has no example of '1', '21', '41'.*; targets that are no classes: floats"),
     ((X, TEXT[Y], X, TEXT[Y]), {"classes": ["well", "ill", "no"]}, "label '=so so' is none of the named classes"),

@@ -137,10 +137,9 @@ def labels_of(pairs: Labelled) -> np.ndarray:
 
 def class_of(rest: Parts) -> str:
     """Return the class: the folder's name, or `cat` for `cat.0.jpg`; '' if there is none."""
-    if len(rest) > 1:
-        return unicodedata.normalize("NFC", rest[0])  # composed ê; macOS writes it decomposed
     match = re.fullmatch(r"(.+?)\.\d+\.[^.]+", "".join(rest))
-    return match[1] if match else ""
+    word = rest[0] if len(rest) > 1 else match[1] if match else ""
+    return unicodedata.normalize("NFC", word)  # composed ê; macOS writes it decomposed
 
 
 def group_of(rest: Parts) -> str:

@@ -217,8 +217,9 @@ def test_folders_beside_pictures_or_called_train_or_in_either_unicode_form_are_c
     others = [*names_of(("train", "bus"), 9), "train/steam/1.jpg", "bus/2020/1.jpg"]
     assert arrange(others, "here").classes == ("bus", "train")  # vehicles
     pairs = (("train", "pe\u0302che"), ("val", "p\u00eache"))
-    names = [f"{split}/{kind}/{i}.jpg" for split, kind in pairs for i in range(9)]
-    assert arrange(names + names_of("b", 9, "train/{kind}/{i}.jpg"), "here").classes == ("b", "p\u00eache")
+    for rest in ("/{i}.jpg", ".{i}.jpg"):
+        names = [f"{split}/{kind}{rest.format(i=i)}" for split, kind in pairs for i in range(9)]
+        assert arrange(names + names_of("b", 9, "train/{kind}" + rest), "here").classes == ("b", "p\u00eache")
 
 
 @pytest.mark.parametrize("above", ["", "train/"])
