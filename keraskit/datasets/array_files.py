@@ -102,6 +102,8 @@ def read_arrays(path: Path, types: Mapping[str, str], most: float = math.inf) ->
     """
     with reading(path), path.open("rb") as file:
         check_size(path, most)
+        if not file.peek(6).startswith((b"PK", b"\x93NUMPY")):
+            raise ValueError("its first bytes are neither a zip archive's, as of an .npz, nor an .npy's")
         loaded = np.load(file, allow_pickle=False)
         found, arrays = {"": loaded} if isinstance(loaded, np.ndarray) else loaded, {}
         if len(found) > 10_000:  # each takes a tenth of a millisecond to find, and more to show

@@ -143,10 +143,9 @@ def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
     return weights
 
 
-def _of_classes(given: Mapping[Any, float], names: Sequence[str], has_indices: bool, which: str) -> np.ndarray:
+def _of_classes(given: Mapping[Any, float], names: Sequence[str], numbered: bool, which: str) -> np.ndarray:
     """Return the weight of each class, float32, shape (classes,). A text is a name first, then an index."""
-    place = {key: k for k in range(len(names) * has_indices) for key in (k, str(k))}
-    place |= {name: k for k, name in enumerate(names)}
+    place = {key: k for k in range(len(names) * numbered) for key in (k, str(k))} | {n: k for k, n in enumerate(names)}
     keys = [" ".join(key.split()) if isinstance(key, str) else key for key in given]
     if odd := [key for key in keys if key not in place]:
         raise UserError(f"{which}: class_weight has the class {odd[0]!r}; classes are {', '.join(names)[:200]}.")

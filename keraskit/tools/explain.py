@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keraskit.datasets.array_files import reading
+from keraskit.datasets.array_files import explained, reading
 from keraskit.datasets.images import decode
 from keraskit.errors import UserError, printable
 from keraskit.runs import opening, pictures, plots, report
@@ -35,10 +35,8 @@ def explain(run: Path, paths: Sequence[Path], mistakes: bool, target: Path, reci
     network = pictures.network(opened)
     shown = kept(opened) if mistakes else []
     for path in paths:
-        try:
+        with explained(str(path), "Name pictures."):
             shown.append((path.name, network.read(path)[0]))
-        except (OSError, decode.BadPicture) as error:
-            raise UserError(f"{path} {error}.", "Name pictures.") from error
     sheet = write(network, shown, opened.facts["classes"], target)
     if mistakes:
         report.pack(opened.folder, {"explained": sheet}, f"explained.{report.PICTURES}")

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from keraskit.augment.augmentation import Augmentation
+from keraskit.datasets.array_files import explained
 from keraskit.datasets.images import decode
-from keraskit.errors import UserError, printable
+from keraskit.errors import printable
 from keraskit.runs import plots
 
 
@@ -15,10 +16,8 @@ def preview(paths: Sequence[Path], augmentation: Augmentation, output: Path, ver
     """Write a sheet with a row for each picture file: the original, and random `versions` of it, drawn with `seed`."""
     shown, captions = list[np.ndarray](), list[str]()
     for path in paths:
-        try:
+        with explained(str(path), "Name pictures."):
             picture = decode.read(decode.contents(path)).convert("RGB")
-        except (OSError, decode.BadPicture) as error:
-            raise UserError(f"{path} {error}.", "Name pictures.") from error
         picture.thumbnail((200, 200))  # pixels on the sheet
         original = np.asarray(picture)
         fitted = augmentation.fit(original[None]) if augmentation.needs_fit else augmentation

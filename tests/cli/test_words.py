@@ -78,7 +78,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("predict {run} . --evaluate", "names no class of this run"),
     ("explain {run}", "No pictures are named"),
     ("explain {run} gone.png", "gone.png does not exist"),
-    ("explain {run} note.png", "note.png is no picture"),
+    ("explain {run} note.png", "note.png: is no picture"),
     ("export {run} --limit 0", "--limit"),
     ("export {run} --format torch", "torch"),
     ("demo {run} --output page.png", "page.png"),

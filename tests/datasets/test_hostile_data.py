@@ -23,8 +23,6 @@ from keraskit.runs import pictures
 from keraskit.runs.pictures import Network
 from keraskit.training.user_callbacks import from_file
 
-# Bombs
-
 
 def test_arrays_that_claim_more_than_fits_are_refused_unread(tmp_path, monkeypatch):
     arrays = {name: np.zeros((2_000, 28, 28) if name[0] == "x" else 2_000, np.uint8) for name in array_files.NAMES}
@@ -49,9 +47,6 @@ def test_pickled_objects_are_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
     np.load(tmp_path / "own.npz", allow_pickle=True)["x_train"]  # the attack is real
     assert (tmp_path / "ran").exists()
-
-
-# What is no file, or lies elsewhere
 
 
 def test_pipes_and_devices_among_pictures_are_left_out(tmp_path):

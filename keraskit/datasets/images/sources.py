@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -68,12 +68,14 @@ class Archive:
         with explained(f"{root} is no zip archive that can be read", "Fetch it again, or unpack it."):
             self._zip = _opened(root)
         names = [each.filename for each in self._zip.infolist()]
-        if not any("/" in name for name in names):  # else it is half of a character, as of Shift JIS
-            names = [name.replace("\\", "/") for name in names]
-        names = [name.rpartition(":/")[2].lstrip("/").removeprefix("./") for name in names]
+        slash = "/" if any("/" in name for name in names) else "\\"  # else half of a character, as of Shift JIS
+        names = [name.replace(slash, "/").rpartition(":/")[2].lstrip("/").removeprefix("./") for name in names]
         self._members = dict(zip(names, self._zip.infolist(), strict=True))
-        full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members}  # folders that are not empty
-        self.names, self.skipped = _sorted_out((name for name in self._members if name and name not in full), {})
+        full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members} | {""}  # folders with files
+        runs = tuple(name.removesuffix(RUN) for name in names if f"/{name}".endswith(f"/{RUN}"))
+        every = (name for name in self._members if name not in full and not name.startswith(runs))
+        self.names, self.skipped = _sorted_out(every, dict.fromkeys(runs, "is a run's folder"))
+        self.skipped |= {name: "is there twice" for name, n in Counter(names).items() if n > 1 and name not in full}
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
