@@ -73,15 +73,16 @@ class Pictures:
         pairs = [_mixed(self.layout.splits[split], self.limit) for split in SPLITS]
         names, labels = [name for each in pairs for name, _ in each], np.concatenate([*map(labels_of, pairs)])
         files, where, whole = self.files, self.files.root, (len(names), *shape)
-        with tempfile.TemporaryFile() as file, tempfile.TemporaryDirectory() as folder, tf.device("/CPU:0"):
-            number, size, link = file.fileno(), math.prod(shape), Path(folder, "pictures")
+        with tempfile.TemporaryFile() as file, tf.device("/CPU:0"):
+            number, size = file.fileno(), math.prod(shape)
             decoded = f"Decoded, the pictures take {math.prod(whole) / 1e9:.1f} GB in {tempfile.gettempdir()}"
             with explained(decoded, "For a folder with more room set TMPDIR."):
                 getattr(os, "posix_fallocate", lambda fd, _, size: os.truncate(fd, size))(number, 0, math.prod(whole))
             found = decode_all(files, names, lambda i, x: os.pwrite(number, x.tobytes(), i * size), shape, self.crop)
             # This maps the file: the system keeps in memory what fits. TensorFlow maps a name once, so each is new.
-            link.symlink_to(f"/dev/fd/{number}")
-            pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=str(link))
+            with tempfile.TemporaryDirectory() as folder:
+                (link := Path(folder, "pictures")).symlink_to(f"/dev/fd/{number}")
+                pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=str(link))
             most = int(tf.reduce_max(pictures))
         digests, bits, bad, squeezed = found
         stored = pictures, tensors(labels)
