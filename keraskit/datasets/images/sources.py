@@ -75,7 +75,7 @@ class Archive:
         runs = tuple(name.removesuffix(RUN) for name in names if f"/{name}".endswith(f"/{RUN}"))
         every = (name for name in self._members if name not in full and not name.startswith(runs))
         self.names, self.skipped = _sorted_out(every, dict.fromkeys(runs, "is a run's folder"))
-        self.skipped |= {name: "is there twice" for name, n in Counter(names).items() if n > 1 and name not in full}
+        self.skipped |= {k: "is there twice; one is read" for k, n in Counter(names).items() if n > 1 and k not in full}
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member. Raises OSError if it is damaged or too large."""
@@ -85,7 +85,7 @@ class Archive:
         try:
             return self._zip.read(member)
         except Exception as error:  # zipfile may raise anything for a damaged file
-            raise OSError(f"its part of the archive is damaged or encrypted ({error})") from error
+            raise OSError("it is damaged, or encrypted: unpack the archive, with its password") from error
 
 
 def open_files(root: Path) -> Folder | Archive:
