@@ -35,8 +35,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def tensorflow():
-    """TensorFlow, started once and quietly; MNIST's arrays stay in memory."""
+    """TensorFlow, started once and quietly; MNIST's arrays stay in memory.
+
+    Graphs stay as they are traced: to optimise them takes longer than tiny steps. Commands in other processes do.
+    """
     start.start_tensorflow()
+    start.tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     gc.freeze()  # as a command does
     with pytest.MonkeyPatch.context() as patch:
         prefork.keep_mnist(patch.setattr)
@@ -135,6 +139,20 @@ def uncompiled(monkeypatch):
     from keraskit.training import hardware
 
     monkeypatch.setattr(hardware, "_xla", lambda *_: hardware.Choice("off", "not in this test"))
+
+
+@pytest.fixture
+def tiny_vgg16(monkeypatch):
+    """A network of one convolution in VGG16's place, for tests of what is done with a pretrained base."""
+
+    def build(weights, input_shape, **_):
+        inputs = keras.Input(input_shape)
+        return keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=4)(inputs), name="vgg16")
+
+    import keras
+
+    build.__module__ = keras.applications.VGG16.__module__
+    monkeypatch.setattr(keras.applications, "VGG16", build)
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,12 @@ def test_command_works(line, here):
     inner = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in inner}
     words += [f"VENV={BIN.parent}"]
-    words += [f"ARGS=--epochs 5 --output-dir {here}"] if words[0] == "run" else ["--dry-run"]  # one is like the other
+    words += [f"ARGS=--epochs 1 --output-dir {here}"] if words[0] == "run" else ["--dry-run"]  # one is like the other
     done = subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stderr) == (0, "")
     if words[0] == "run":
         accuracy = float(re.search(r"test accuracy +([\d.]+)", done.stdout)[1])
-        assert accuracy >= 0.978 and "report.html" in done.stdout.splitlines()[-1]
+        assert accuracy >= 0.95 and "report.html" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.splitlines()[0])
@@ -52,6 +52,9 @@ def test_python_example_works(code, tmp_path, preforked):
     program.write_text(code)
     done = preforked.run(program, [], tmp_path)
     assert done.returncode == 0, done.stderr
+    if "first_page" in code:  # learned by fit, and by hand
+        accuracies = [float(each) for each in re.findall(r"accuracy (0\.\d{4})$", done.stdout, re.M)]
+        assert len(accuracies) == 2 and min(accuracies) > 0.88
     if "from_arrays" in code:
         assert done.stderr == ""
         report = tmp_path / re.search(r"^report +(.*)", done.stdout, re.M)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -85,6 +86,11 @@ class Split:
             every = tf.range(self.size, dtype=tf.int64)
             begins = tf.data.Dataset.from_tensor_slices(ranges(self.size, batch_size, shard))
             return prefetched(begins, lambda each: self.fetch(every[each[0] : each[1]]))
+
+    @functools.cached_property
+    def element_spec(self) -> Batch:
+        """Shapes and dtypes of a batch, as those of a dataset."""
+        return self.in_order(1).element_spec
 
     def take(self, indices: np.ndarray) -> Batch:
         """Return the examples at these indices as NumPy arrays."""
@@ -264,7 +270,7 @@ class Splits:
         if inputs is None:
             raise UserError(f"{self.source['name']} holds no pictures to augment.", "Leave the augmentation out.")
         if augmentation.is_random and train.targets:
-            targets = tf.nest.flatten(train.in_order(1).element_spec[1])
+            targets = tf.nest.flatten(train.element_spec[1])
             if any(tuple(each.shape[1:3]) == inputs.size for each in targets):
                 raise UserError("Random transforms would not move targets that are pictures.", "Leave out --augment.")
         if augmentation.needs_fit and augmentation.statistics is None:

@@ -1,6 +1,7 @@
 """Write report.html, a page that works offline, from the files of a run folder only, and the sheets that it shows."""
 
 import base64
+import functools
 import io
 import json
 from collections.abc import Mapping
@@ -127,9 +128,14 @@ def encoded(picture: np.ndarray, largest: int) -> bytes:
 
 def render(name: str, **values: Any) -> str:
     """Render a Jinja template, by its path without suffix; values are escaped in HTML only."""
+    return _templates().get_template(f"{name}.jinja").render(**values)
+
+
+@functools.cache
+def _templates() -> Environment:
+    """Return the package's templates, which are compiled once in a process."""
     escaped = select_autoescape(["html.jinja"], default=False)
-    environment = Environment(loader=PackageLoader("keraskit", "."), autoescape=escaped, trim_blocks=True)
-    return environment.get_template(f"{name}.jinja").render(**values)
+    return Environment(loader=PackageLoader("keraskit", "."), autoescape=escaped, trim_blocks=True)
 
 
 def training_time(seconds: dict[str, float]) -> str:

@@ -93,7 +93,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
         copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
         copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
-        complete(recipe, copy, epochs.batches().element_spec, settings.batch_size)
+        complete(recipe, copy, data.train.element_spec, settings.batch_size)
         monitored = name, sign = user_callbacks.monitored(recipe, copy)
         if patience := settings.patience:
             callbacks.callbacks.append(EarlyStopping(name, patience=patience, mode="max" if sign > 0 else "min"))
@@ -175,7 +175,7 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
         raise UserError(problem, missing or "Labels count from 0; targets that are no classes are floats.")
     splits = source.load(model.inputs[0].shape[1:]).limited(settings.limit)
     splits = dataclasses.replace(splits, train=splits.train.balanced()) if settings.class_weight else splits
-    x, *_ = splits.train.in_order(1).element_spec
+    x, *_ = splits.train.element_spec
     if {each.dtype == tf.string for each in tf.nest.flatten(x)} != {each.dtype == "string" for each in model.inputs}:
         problem = f"{name} and {recipe.name}'s model differ: one has text as input, the other numbers."
         raise UserError(problem, 'Numbers as text become some by .astype(float); text takes a dtype="string".')
@@ -184,7 +184,7 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
 
 def in_columns(splits: Splits, model: keras.Model) -> Splits:
     """Give one unit's targets of shape (n,) a column, as F1Score needs; code of one's own gets them as from `fit`."""
-    (_, y, *_), of = splits.train.in_order(1).element_spec, splits.train.targets
+    (_, y, *_), of = splits.train.element_spec, splits.train.targets
     alone = isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1)
     if not (of and alone and acceleration.all_of_keras(model, inner=False)):
         return splits

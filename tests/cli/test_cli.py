@@ -116,19 +116,16 @@ def ended(process):
     return process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
 
 
-def test_two_runs_at_once_one_in_odd_surroundings_the_other_with_all_closed(tmp_path):
+def test_two_runs_at_once_one_in_odd_surroundings_with_all_closed(tmp_path, preforked):
     """A locale without letters beyond ASCII, another time zone, through a link, relative and long names."""
     (tmp_path / LONG).mkdir()
     (tmp_path / "link").symlink_to(LONG)
     odd = {"HOME": "/proc/none", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "TZ": "Pacific/Kiritimati"}
-    plain = {"HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
-    processes = [
-        started([*QUICK, "--output-dir", "../link/runs ü"], tmp_path / "link", **odd),
-        started([*QUICK, "--output-dir", tmp_path / LONG / "runs ü"], tmp_path, CLOSED, **plain),
-    ]
-    results = [ended(process) for process in processes]
-    assert [(code, err) for code, _, err in results] == [(0, ""), (0, "")]
-    assert results[0][1].isascii() and "runs" in results[0][1] and not results[1][1]
+    closed = started([*QUICK, "--output-dir", "../link/runs ü"], tmp_path / "link", CLOSED, **odd)
+    done = preforked.run("keraskit", [*QUICK, "--output-dir", tmp_path / LONG / "runs ü"], tmp_path)
+    assert ended(closed) == (0, "", "") and (done.returncode, done.stderr) == (0, "")
+    code, out, err = ended(started(["runs", "../link/runs ü"], tmp_path / "link", **odd))
+    assert (code, err) == (0, "") and out.isascii() and "runs" in out
     folders = list((tmp_path / LONG / "runs ü" / "mlp").iterdir())
     runs = [json.loads((folder / "run.json").read_text("utf-8")) for folder in folders]
     assert [(run["status"], run["started"][-6:]) for run in runs] == [("finished", "+00:00")] * 2
@@ -203,11 +200,12 @@ def test_finished_seeds_are_not_trained_again(here, preforked, monkeypatch):
     assert done.returncode == 2 and "The seeds were trained on different data." in done.stderr
 
 
-def test_a_seed_that_fails_ends_them_with_its_line_and_code(preforked, tmp_path):
-    words = ["run", "mlp", "--seeds", "3", "--quick", "--data-dir", "nowhere"]
-    done = preforked.run("keraskit", words, tmp_path)
-    assert done.returncode == 2 and "nowhere/mnist.npz is no file" in done.stderr
-    assert done.stderr.endswith("The run of seed 0 ended with code 2. See above; --resume goes on.\n")
-    assert done.stdout.count("seed ") == 1
+def test_a_seed_that_fails_ends_them_with_its_line_and_code(here, monkeypatch, capfd):
+    (here / "fails").write_text("#!/bin/sh\necho its line >&2\nexit 2\n")
+    (here / "fails").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(here / "fails"))
+    code, out, err = command("run", "mlp", "--seeds", "3", "--quick")
+    assert (code, out.count("seed "), capfd.readouterr().err) == (2, 1, "its line\n")
+    assert err == "keraskit: The run of seed 0 ended with code 2. See above; --resume goes on.\n"
     with pytest.raises(keraskit.UserError, match="runs of the command line"):
         keraskit.run("mlp", seeds=2)

@@ -66,14 +66,20 @@ def test_pipes_and_devices_among_pictures_are_left_out(tmp_path):
     assert pipe not in find([tmp_path])
 
 
+@pytest.fixture(scope="module")
+def mlp():
+    """The command line of a recipe."""
+    return app.app(["run", "mlp"])
+
+
 @pytest.mark.parametrize("knob", [*RunConfig.model_fields, *Augmentation.model_fields])
-def test_any_value_of_a_knob_is_taken_or_refused_and_makes_words_of_a_shell(knob):
+def test_any_value_of_a_knob_is_taken_or_refused_and_makes_words_of_a_shell(knob, mlp):
     for value in EVIL:
         with suppress(UserError):
             inner = knob in Augmentation.model_fields
             config = RunConfig(**{"augment": {knob: value}} if inner else {knob: value})
             words = ["run", "mlp", *shlex.split(flags(config.given()))]
-            read = app.app(words).parse_args(words, exit_on_error=False, print_error=False)[1].arguments
+            read = mlp.parse_args(words, exit_on_error=False, print_error=False)[1].arguments
             assert read.get("config", RunConfig()).given() == ({} if value is None else config.given()), words
 
 

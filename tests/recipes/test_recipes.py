@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT, shared
-from keraskit.recipes import quickstart
 from tables import CNN_AS_PRINTED, CNN_AS_PRINTED_TOTAL, LAYERS, TOTALS
 
 from keraskit.recipe import call, options_of
@@ -57,10 +56,6 @@ def test_a_permuting_lstm_is_the_plain_one_on_permuted_steps():
     assert not np.allclose(permuting(rows), plain(rows))
     permuting.compile(loss="sparse_categorical_crossentropy")
     assert acceleration.hindrance(permuting) == ""
-
-
-def test_first_page_learns_by_fit_and_by_hand():
-    assert min(quickstart.first_page(epochs=3).values()) > 0.88
 
 
 @pytest.mark.parametrize("name", TRAINED)

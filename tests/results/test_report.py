@@ -7,7 +7,13 @@ import pytest
 import scipy.special
 from keraskit.recipes import vgg16
 from matplotlib.text import Text
-from sklearn.metrics import accuracy_score, average_precision_score, hamming_loss, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    hamming_loss,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+)
 
 from keraskit.models import graph
 from keraskit.runs import plots, report
@@ -78,12 +84,12 @@ def test_each_of_several_labels_has_its_threshold_and_scikit_learns_figures(belo
     page = (tmp_path / "report.html").read_text()
     rows, decided = table(page, "label"), []
     for i, cells in enumerate(rows.values()):
-        grid = np.unique(scores[0, :, i])
-        f1 = [precision_recall_fscore_support(y[0, :, i], scores[0, :, i] >= at, average="binary")[2] for at in grid]
-        decided.append(scores[1, :, i] >= grid[int(np.argmax(f1))])
+        precision, recall, grid = precision_recall_curve(y[0, :, i], scores[0, :, i])
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        decided.append(scores[1, :, i] >= grid[int(np.argmax(f1[:-1]))])
         theirs = precision_recall_fscore_support(y[1, :, i], decided[i], average="binary")[:3]
         average = average_precision_score(y[1, :, i], scores[1, :, i])
-        expected = grid[int(np.argmax(f1))], y[1, :, i].mean(), *theirs, average
+        expected = grid[int(np.argmax(f1[:-1]))], y[1, :, i].mean(), *theirs, average
         assert cells == [f"{value:.3f}" for value in expected]
     assert len(rows) == 3
     for answers in (np.stack(decided, axis=1), scores[1] > 0.5):

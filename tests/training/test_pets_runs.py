@@ -118,9 +118,9 @@ def test_finetune_goes_on_from_the_features_and_leaves_what_is_frozen(place, fea
     assert any("conv_pw" in name for name in changed)
 
 
-def test_finetune_runs_what_comes_before_it_when_there_is_none(place, capsys):
+def test_finetune_runs_what_comes_before_it_when_there_is_none(place, tiny_vgg16, capsys):
     knobs = {"weights": "none", "epochs": 1, "limit": 8, "output_dir": place / "other"}
-    result = run(place, "cats_dogs_finetune", **SMALL, top=4, **knobs)
+    result = run(place, "cats_dogs_finetune", base="vgg16", size=32, top=1, **knobs)
     assert "there is none with these flags" in capsys.readouterr().out
     (first,) = (place / "other" / "cats_dogs_features").iterdir()
     assert RunFolder(first).read_json("run.json")["status"] == "finished"

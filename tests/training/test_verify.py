@@ -118,11 +118,11 @@ def test_no_figure_is_close_to_what_is_none(harm):
     assert verify.close({"loss": 0.50001}, {"loss": 0.5}) and not verify.close({"loss": harm}, {"loss": 0.5})
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("undrawn", "tiny_vgg16")
 def test_features_pictures_and_a_standardising_augmentation_are_found_again(tmp_path):
     words = {"quick": True, "limit": 24, "epochs": 1, "output_dir": tmp_path}
     for recipe, own in (
-        ("cats_dogs_features", {"weights": "none", "alpha": 0.25, "size": 32}),
+        ("cats_dogs_features", {"weights": "none", "base": "vgg16", "size": 32}),
         ("cnn", {"augment": keraskit.Augmentation(featurewise_std_normalization=True, rotation_range=9)}),
     ):
         result = keraskit.run(recipe, **words, **own)
