@@ -221,6 +221,9 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         x, targets = np.asarray(x), np.zeros(len(x)) if y is None else np.asarray(y)
         if not len(x) or len(targets) != len(x):
             raise UserError(f"There are {len(x)} pictures and {len(targets)} targets; need as many, above 0.")
+        if batch_size < 1 or x.shape[3:] not in ((), (1,), (3,)):
+            problem = f"flow takes pictures of 1 or 3 channels, and batches from 1: {x.shape}, {batch_size}."
+            raise UserError(problem, "`transform` takes any number of channels.")
         inputs = Inputs(x.shape[1:3], 3 if x.shape[3:] == (3,) else 1, "pixels", x.shape[1:])
         split = Split.of(x, targets, inputs=inputs, augmentation=self)
         if not shuffle:

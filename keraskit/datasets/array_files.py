@@ -35,13 +35,16 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     if not (shares or whole) or any(array.min(initial=0) < 0 or array.max(initial=0) > 255 for array in x.values()):
         held = (f"{a.dtype} from {a.min(initial=0):g} to {a.max(initial=0):g} for {name}" for name, a in x.items())
         raise UserError(f"{path}: the pixels are {' and '.join(held)}.", f"Expected: {EXPECTED}.")
+    scale = "0 to 1, times 255" if shares else "0 to 255"
     if shares:
-        x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
+        scaled = {name: array * np.float32(255) for name, array in x.items()}
+        x = {name: np.round(array) for name, array in scaled.items()}
+        scale += ", rounded" * any(abs(scaled[name] - array).max(initial=0) > 0.01 for name, array in x.items())
     arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
     for name in ("y_train", "y_test"):
         y = class_numbers(arrays[name], declared=True)
         arrays[name] = arrays[name] if y is None else y.astype(int) if y.dtype.kind == "f" else y
-    return arrays, "0 to 1, times 255" if shares else "0 to 255"
+    return arrays, scale
 
 
 def class_numbers(y: Any, declared: bool) -> np.ndarray | None:

@@ -51,6 +51,8 @@ def from_arrays(
     """
     if not (classes is None or (isinstance(classes, list | tuple) and all(isinstance(each, str) for each in classes))):
         raise UserError(f"{name}: classes is {classes!r}, expected a list of names, such as ['cat', 'dog'].")
+    if not isinstance(name, str):
+        raise UserError(f"name is {name!r}, expected a text.", "It names the data set in reports.")
     if not isinstance(class_weight, Mapping | None):
         raise UserError(f"{name}: class_weight is {class_weight!r}, expected a dict.", "Or: --class-weight balanced.")
     given = {"train": (x_train, y_train), "validation": (x_validation, y_validation), "test": (x_test, y_test)}

@@ -31,7 +31,7 @@ class Inputs:
         scale: "pixels", 0 to 255; "unit", 0 to 1; "standard", standardised with MNIST's mean and deviation; "caffe",
             in BGR order minus ImageNet's mean, as the VGG networks were trained.
         shape: the model's input shape without the batch axis; for several inputs (height, width, channels) by name.
-        bits: the number of bits that images with 16 bits per channel use; files are decoded accordingly.
+        bits: the number of bits that the data set's 16-bit images use, to decode files accordingly; None without any.
         crop: whether files are cropped to the aspect ratio of `size`, instead of squeezed.
     """
 
@@ -39,7 +39,7 @@ class Inputs:
     channels: Literal[1, 3]
     scale: Scale
     shape: Shape | dict[str, Shape]
-    bits: Annotated[int, Strict(), Interval(ge=8, le=16)] = 16
+    bits: Annotated[int, Strict(), Interval(ge=8, le=16)] | None = None
     crop: Annotated[bool, Strict()] = False
 
     def __post_init__(self) -> None:

@@ -122,6 +122,8 @@ class Split:
         """Return a split with balanced class weights, n / (classes * examples of the class)."""
         if self.labels is None or self.weights is not None:
             raise UserError("--class-weight is for data with classes and without weights of its own.", "Leave it out.")
+        if keras.tree.is_nested(self.element_spec[1]):
+            raise UserError("--class-weight is for models of one output.", "Leave it out.")
         counts = np.bincount(self.labels)
         weights = self.size / (np.count_nonzero(counts) * counts[self.labels])
         return dataclasses.replace(self, weights=tensors(weights.astype(np.float32)))
@@ -148,9 +150,13 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def tensors(arrays: Arrays) -> Any:
-    """Convert arrays to tensors in CPU memory, where the input pipeline runs on any device."""
+    """Convert arrays to tensors in CPU memory, where the input pipeline runs; float64 to Keras's float, as in `fit`."""
     with tf.device("/CPU:0"):
-        return None if arrays is None else keras.tree.map_structure(tf.constant, arrays)
+        return None if arrays is None else keras.tree.map_structure(_tensor, arrays)
+
+
+def _tensor(array: Any) -> tf.Tensor:
+    return tf.constant(array, keras.config.floatx() if getattr(array, "dtype", None) == np.float64 else None)
 
 
 def gathered(stored: Any, indices: tf.Tensor) -> Any:

@@ -10,6 +10,7 @@ from keraskit.errors import UserError
 SPLITS = ("train", "validation", "test")
 SEED = 0  # for all splits: the training data does not depend on a run's own seed
 NAMED = 3  # number of class names listed in a note
+LEAK = "test examples are exact copies of train"  # in a note of `copies`
 MOST_CLASSES = 1_000  # limits the confusion matrix and its figure
 
 

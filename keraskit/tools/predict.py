@@ -77,6 +77,5 @@ def _pixels(run: OpenedRun, file: Path, array: np.ndarray) -> Split:
     if not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
         problem = f"{file} holds {array.dtype} of the shape {array.shape}; the run learned from pictures of {picture}"
         raise UserError(f"{problem}.", "Give one array of these, 0 to 255, or floats as the model takes them.")
-    shares = str((run.facts.get("data") or {}).get("scale")).startswith("0 to 1,") and array.max() <= 1
-    pixels = array.reshape(-1, *picture) * (255 if shares else 1)  # as `array_files.read` reads those to train on
+    pixels = array.reshape(-1, *picture) * (255 if array.max() <= 1 else 1)  # as `array_files.read` reads them
     return Split.of(pixels, np.zeros(len(array)), inputs=run.inputs, augmentation=run.augmentation)

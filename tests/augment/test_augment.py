@@ -271,6 +271,8 @@ def test_what_cannot_be_is_one_line_and_a_damaged_picture_is_named(folder, tmp_p
     ):
         with pytest.raises(UserError, match=said):
             flow(place, **words)
+    with pytest.raises(UserError, match="1 or 3 channels"):
+        Augmentation().flow(np.zeros((4, 8, 6, 4)))
     monkeypatch.setattr("keraskit.system.available_memory", lambda: 1_000)
     with pytest.raises(UserError, match="would fit into memory"):
         flow(folder)

@@ -61,6 +61,8 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
         (x, y), (x2, y2) = (getattr(each, split).take(np.arange(20)) for each in (one, two))
         assert np.array_equal(x, x2) and np.array_equal(y, y2)
     assert (one.source["scale"], two.source["scale"]) == ("0 to 1, times 255", "0 to 255")
+    fine = {name: plain[name] / 260 for name in ("x_train", "x_test")}
+    assert array_files.read(npz(plain | fine))[1] == "0 to 1, times 255, rounded"
     whole = plain | {"x_train": plain["x_train"] * 1.0, "x_test": plain["x_test"].astype(int)}
     one, two = (array_files.read(npz(arrays))[0] for arrays in (whole, plain))
     assert all(np.array_equal(one[name], two[name]) for name in array_files.NAMES)
@@ -153,7 +155,6 @@ TABLES = {  # lines of a file, its encoding, its target, and the target's name
 
 
 def ran(err):
-    """What the printed lines make."""
     names = {"keraskit": keraskit}
     exec("\n".join(line.strip() for line in err.splitlines()[1:]), names)
     return names

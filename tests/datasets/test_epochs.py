@@ -13,7 +13,6 @@ from keraskit.training.fit import train_function
 
 
 def numbers(size):
-    """A split whose inputs are the indices themselves."""
     return Split(size, lambda i: (i, i % 3), np.arange(size) % 3)
 
 

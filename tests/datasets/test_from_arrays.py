@@ -175,6 +175,7 @@ WRONG = [
     ((X.astype(str), Y, np.where(X == 5, None, X), Y), {}, "x_test holds object, such as None in row 5, expected num"),
     ((X, Y, X.astype(object), Y[:0].astype(object)), {}, "x_test holds object, such as 0.0 in row 0, expected numb"),
     ((X, Y, X, Y), {"classes": [1, 2, 3]}, r"classes is \[1, 2, 3\], expected a list of names"),
+    ((X, Y, X, Y), {"name": 2024}, "name is 2024, expected a text"),
     ((X, Y, X, Y), {"classes": {"well"}}, "classes is {'well'}, expected a list of names"),  # a set has no order
     ((X, Y, X, Y), {"class_weight": {0: None}}, "class_weight holds object, such as None in row 0, expected numbers"),
     ((X, Y, X, Y), {"class_weight": {0: np.nan}}, "class_weight holds NaN"),

@@ -68,7 +68,6 @@ def test_pipes_and_devices_among_pictures_are_left_out(tmp_path):
 
 @pytest.fixture(scope="module")
 def mlp():
-    """The command line of a recipe."""
     return app.app(["run", "mlp"])
 
 

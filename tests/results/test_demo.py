@@ -171,7 +171,6 @@ def page(tiny_run, tmp_path_factory):
 
 
 def seen(tab, image, drawn=False):
-    """The page's 28x28 pixels of a picture, and its note."""
     rgba = np.asarray(image.convert("RGBA"))
     pixels, note = tab.evaluate(PREPARED, [encoded(rgba), image.width, image.height, drawn])
     return np.array(pixels, int), note
@@ -325,8 +324,6 @@ def rows(*more, started=False):
 
 @keras.saving.register_keras_serializable("tests")
 class Block(keras.Model):
-    """Of another kind than those whose layers are known."""
-
     def __init__(self, **known):
         super().__init__(**known)
         self.inner = layers.Conv1D(28, 3, padding="same")

@@ -84,6 +84,8 @@ def test_pictures_in_folders_or_with_their_class_in_their_names(tmp_path):
     kaggle = tree(tmp_path / "kaggle", "cat.0.jpg", "dog.12499.jpg", "Dog_7.jpg", "cat (2).png")
     truth = Labels(["cat", "dog"], "this run").of_pictures([kaggle])
     assert all(path.name.casefold().startswith(name) for path, name in truth.items()) and len(truth) == 4
+    phones = tree(tmp_path / "phones", "iphone 12.png", "iphone 3.png")
+    assert {*Labels(["iphone", "iphone 12"], "this run").of_pictures([phones]).values()} == {"iphone", "iphone 12"}
 
 
 def test_what_is_no_class_is_one_line(tmp_path):

@@ -101,7 +101,7 @@ class Pictures:
         notes += [] if self.limit else splitting.check_classes(present, self.classes, "; ".join([str(where), *notes]))
         notes.append(f"split: {self.layout.how}")
         notes += [f"left out {left}"] if bad else []
-        notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits < 16 else []
+        notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits and bits < 16 else []
         if not (self.crop or self.layout.document) and len(squeezed) >= MOST_BAD * len(names):
             few, shaped = f"{len(squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
             notes.append(f"squeezed to {shaped}: {few}, such as {squeezed[0]}; --crop takes their centre instead")
@@ -144,7 +144,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
         files = open_files(root) if root else drawn_pets.DrawnPets()
         layout = arrange(files.names, files.root, most, shares, split_by, files.skipped)
         name, path = (root.resolve().name, str(root)) if root else (drawn_pets.NAME, "")
-        measured = layout.document and len(layout.splits["train"]) >= MEASURED
+        measured = layout.document and min(limit or MEASURED, len(layout.splits["train"])) >= MEASURED
         source = {"name": name, "path": path, "found": found, "reference": measured}
         return Pictures(files, layout, scale, source, limit, crop)
 

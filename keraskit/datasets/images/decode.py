@@ -59,7 +59,7 @@ def _plain(image: Image.Image, bits: int | None) -> Image.Image:
         if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65_535:
             raise BadPicture(f"has {values.dtype}, beyond 16 bits; save it with 8 or 16 bits")
         depth = next(depth for depth in DEPTHS if values.max() < 1 << depth)
-        grey = (values >> (bits or depth) - 8).clip(0, 255)
+        grey = values >> max(bits or 0, depth) - 8
         grey[values == image.info.get("transparency", -1)] = 255
         image = Image.fromarray(grey.astype(np.uint8))
         image.info["depth"] = depth

@@ -19,6 +19,7 @@ Prepare = Literal["auto", "no"]
 FIELD, BOX = 28, 20  # pixels
 MIDDLE = FIELD // 2  # all of MNIST's centres of mass, with pixels counted from 0, lie within half a pixel of (14, 14)
 SAMPLE, PLACED = 1_000, 200  # images to measure; of these, to find the ink in, one by one
+NEGATIVE = 64  # of 255 that inversion brings a border closer: MNIST's by all, other pictures vary by less
 WORKED = 320  # pixels of a photograph's longer side during the search for ink
 FAINT, INK = 0.1, 0.25  # minimum contrast of ink; threshold between paper and ink, relative to the strongest contrast
 
@@ -48,7 +49,7 @@ def prepared(
 
     `trained` is the result of `measure` for the run's training images; `invert` and `prepare` are flags of `predict`.
     """
-    low, high = trained["darkest_border"], trained["brightest_border"]
+    low, high, note = trained["darkest_border"], trained["brightest_border"], ""
     is_so = measure(np.asarray(image.convert("L"))[None])["as_mnist"] == 1
     if prepare == "auto" and as_mnist(inputs, trained) and not is_so:
         bright_paper = low + high > 255
@@ -56,14 +57,16 @@ def prepared(
             array, dark_ink = found
             note = "digit cut out, scaled to 20x20 and centred" + "; inverted" * (dark_ink != bright_paper)
             return 255 - array if bright_paper else array, note
+        note = "no digit found"
     array = decode.pixels(image, inputs.size, inputs.channels, crop=inputs.crop)
-    if invert == "auto" and inputs.channels == 1:  # if this brings the border closer to training's
+    if invert == "auto" and inputs.channels == 1:  # if this brings the border much closer to training's
         brightness = _borders(array[None]).mean()
         distance, swapped = (max(low - value, value - high, 0) for value in (brightness, 255 - brightness))
-        invert = "yes" if swapped < distance else "no"
+        invert = "yes" if distance - swapped > NEGATIVE else "no"
     if invert == "yes":
-        return decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels, crop=inputs.crop), "inverted"
-    return array, ""
+        array = decode.pixels(ImageOps.invert(image), inputs.size, inputs.channels, crop=inputs.crop)
+        return array, f"{note}; inverted".removeprefix("; ")
+    return array, note
 
 
 def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarray, bool] | None:

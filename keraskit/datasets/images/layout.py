@@ -249,6 +249,8 @@ class Labels:
 
     def _word(self, path: Path) -> str:
         """Return the class in a path: cat/1.jpg, n01440764_tench.JPEG, cat.0.jpg, lion (2).png; no bare number."""
+        if len(path.parts) == 1 and path.stem in self.names:
+            return path.stem
         word = re.sub(r"[ ._-]+\(?[0-9]+\)?$", "", path.stem)
         alone = len(path.parts) == 1 and (word in self.names or not word.isdecimal())
         return word if alone else path.parts[0]

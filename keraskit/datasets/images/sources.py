@@ -121,10 +121,10 @@ def find(words: Sequence[str | Path]) -> list[Path]:
 
 def decode_all(
     files: Any, names: list[str], store: Callable[[int, np.ndarray], Any], shape: tuple[int, ...], crop: bool = False
-) -> tuple[list[str], int, dict[str, str], list[str]]:
+) -> tuple[list[str], int | None, dict[str, str], list[str]]:
     """Decode each image once and `store` it by its number; decode 16-bit images again that use fewer bits than others.
 
-    Returns each image's SHA-256, the bits that 16-bit images use, problems by name, and names of squeezed images.
+    Returns each image's SHA-256, the bits of 16-bit images, if any, problems by name, and names of squeezed images.
     """
     from rich.console import Console
     from rich.progress import track  # takes a help page 20 ms
@@ -148,9 +148,9 @@ def decode_all(
     with ThreadPoolExecutor(system.cores()) as pool:
         done, quiet = pool.map(one, range(len(names))), not sys.stderr.isatty()
         found = list(track(done, "decoding", len(names), console=Console(stderr=True), transient=True, disable=quiet))
-    bits = max((depth for _, depth, _ in found), default=0) or 16
+    bits = max((depth for _, depth, _ in found), default=0) or None
     for i, (_, depth, _) in enumerate(found):
-        if 0 < depth < bits:
+        if bits and 0 < depth < bits:
             store(i, decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop))
     bad = {name: problem for name, (*_, problem) in zip(names, found, strict=True) if problem}
     return [digest for digest, *_ in found], bits, bad, sorted(squeezed)

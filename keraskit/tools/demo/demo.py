@@ -41,7 +41,7 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     """
     opened = open_run(run, recipe)
     inputs, weights = opened.inputs, opened.model.count_params()
-    if inputs.bits != 16:
+    if inputs.bits not in (None, 16):
         raise UserError(f"{run}: its pictures have {inputs.bits} bits, and browsers read all of 16 as dark.")
     if weights > MOST_WEIGHTS:
         raise UserError(f"The model has {weights:,} weights; a page has room for {MOST_WEIGHTS:,}.", "Train a smaller.")

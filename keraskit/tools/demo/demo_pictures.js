@@ -1,7 +1,7 @@
 // Pictures made into what the model was trained on, by the steps that keraskit's predict takes, rounding included:
 // keraskit's digit_pictures.py says why each is taken. A grey picture is {width, height, data}, its pixels row by row.
 
-const FIELD = 28, BOX = 20, MIDDLE = 14, WORKED = 320, FAINT = 0.1, INK = 0.25;
+const FIELD = 28, BOX = 20, MIDDLE = 14, WORKED = 320, FAINT = 0.1, INK = 0.25, NEGATIVE = 64;
 // Pillow's filters: how far each reaches, and its weight at a distance.
 const box = [0.5, x => x > -0.5 && x <= 0.5 ? 1 : 0], bilinear = [1, x => Math.max(0, 1 - Math.abs(x))];
 
@@ -122,16 +122,17 @@ function prepared(image, {size: [height, width], channels, digits, trained}, dra
   if (channels === 3) return {pixels: colours(image, width, height), note: ""};
   const bright = trained.darkest_border + trained.brightest_border > 255, picture = grey(image, drawn);
   const inverted = data => data.map(v => 255 - v);
-  if (digits && !isPrepared(picture)) {
+  const note = digits && !isPrepared(picture) ? "no digit found" : "";
+  if (note) {
     const found = cutOut(picture, drawn ? false : null);
     const other = found && !drawn && found.dark !== bright ? "; inverted" : "";
-    const note = `digit cut out, scaled to 20x20 and centred${other}`;
-    if (found) return {pixels: bright ? inverted(found.pixels) : found.pixels, note};
+    const cut = `digit cut out, scaled to 20x20 and centred${other}`;
+    if (found) return {pixels: bright ? inverted(found.pixels) : found.pixels, note: cut};
   }
   const small = resize(picture, width, height, bilinear), brightness = mean(border(small));
   const distance = v => Math.max(trained.darkest_border - v, v - trained.brightest_border, 0);
-  if (distance(255 - brightness) >= distance(brightness)) return {pixels: small.data, note: ""};
-  return {pixels: inverted(small.data), note: "inverted"};
+  if (distance(brightness) - distance(255 - brightness) <= NEGATIVE) return {pixels: small.data, note};
+  return {pixels: inverted(small.data), note: note ? `${note}; inverted` : "inverted"};
 }
 
 function colours({width, height, data}, toWidth, toHeight) {

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode, digit_pictures
+from keraskit.datasets.preprocessing import Inputs
 
 RED, GREEN, WHITE = (220, 20, 30), (20, 160, 40), (255, 255, 255)
 
@@ -22,7 +23,6 @@ def encoded(image, form="PNG", **options):
 
 
 def halves(mode="RGB"):
-    """Red on the left, green on the right, 40 wide and 20 high."""
     image = Image.new("RGB", (40, 20), RED)
     image.paste(GREEN, (20, 0, 40, 20))
     return image.convert(mode)
@@ -168,3 +168,11 @@ def test_photographs_get_mnists_size_and_place_chalk_as_ink(digits, photographs)
 def test_blank_paper_has_no_ink(shape, light):
     paper = light + np.random.default_rng(0).normal(0, 3, shape)
     assert digit_pictures.cut_out(Image.fromarray(paper.clip(0, 255).astype(np.uint8))) is None
+
+
+@pytest.mark.parametrize(("low", "high", "shade", "note"), [
+    (100, 147, 150, ""), (100, 147, 250, ""), (100, 147, 0, ""), (0, 20, 250, "inverted"), (0, 20, 150, ""),
+])  # fmt: skip
+def test_only_a_border_that_is_much_nearer_the_other_way_inverts(low, high, shade, note):
+    known, inputs = {"darkest_border": low, "brightest_border": high, "as_mnist": 0}, Inputs((4, 4), 1, "unit", (16,))
+    assert digit_pictures.prepared(Image.new("L", (4, 4), shade), inputs, known)[1] == note
