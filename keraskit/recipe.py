@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import Field, create_model
 
 from keraskit.augment.augmentation import Augmentation
 from keraskit.config import DATA, KNOBS, MODEL, TRAINING
-from keraskit.errors import UserError, flag, sentence
+from keraskit.errors import UserError, flag, lasting, sentence
 from keraskit.typed import Typed
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ NAMELESS = "recipe"  # name of a recipe with neither name nor file
 FILLED = {*KNOBS, "model", "steps"}  # arguments that the runner fills in
 FOLLOWED = ("build", "classes")  # set from the data
 ARRAYS = "Give arrays: from_arrays(x_train, y_train, x_test, y_test); of a dataset np.concatenate joins the batches."
+KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {  # of a Recipe's values
+    "a whole number from 1": (Integral, ("epochs", "batch_size")),
+    "a text": (str, ("section", "augmented_by", "name")),
+    "a text, or a pair of it and min or max": (str | tuple, ("monitor",)),
+    "a dict": (Mapping, ("expected", "expected_spread", "expected_with", "quick")),
+    "an Augmentation": (Augmentation, ("augment",)),
+}
 RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a learning rate
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 
@@ -100,6 +108,13 @@ class Recipe:
     source: Path | None = None
 
     def __post_init__(self) -> None:
+        for words, (kind, names) in KINDS.items():
+            for name, value in ((each, getattr(self, each)) for each in names):
+                if not isinstance(value, kind) or (kind is Integral and value < 1):
+                    raise UserError(f"Recipe: {name} is {lasting(value)}, expected {words}.")
+        for name, value in self.expected.items():
+            if not isinstance(value, Real) or (name.endswith("accuracy") and not 0 <= value <= 1):
+                raise UserError(f"Recipe: expected has {name} {value!r}.", "Give numbers; accuracies from 0 to 1.")
         if Path(self.name).name != self.name or not self.name.isprintable():
             raise UserError(f"A recipe cannot be called {self.name!r}.", "Its runs lie in a folder of this name.")
         for name, function in {**self.functions, "callbacks": self.callbacks, "figure": self.figure}.items():

@@ -68,7 +68,8 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
 
     def loss(values: Any) -> float:
-        return float(model.compute_loss(x, y, packed(values), training=False))
+        with keras.StatelessScope():  # it may count its calls
+            return float(model.compute_loss(x, y, packed(values), training=False))
 
     def certain(scale: float) -> float:
         """Return the loss if the true class has the value `scale`; without others, 1 - `scale` is for the first."""

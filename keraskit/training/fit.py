@@ -126,6 +126,7 @@ class KeepBest(keras.callbacks.Callback):
             if self.folder:
                 with self.folder.atomic(MODEL, durable=True) as path, weights.uncompiled(self.setup.model):
                     self.setup.model.save(path)
+                self.folder.update_manifest(best_epoch=self.best_epoch)
         if self.folder:
             self.folder.write_history(self.rows)
 
@@ -150,7 +151,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.best, self.start, self.patience, self.user = best, start, patience, setup.callbacks
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every or setup.epochs.steps
-        self._within = not setup.devices.cluster.workers  # reading metrics in mid-epoch would involve all workers
+        self._alone = not setup.devices.cluster.workers  # to read metrics would involve all workers
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.start.restore(self.model, self.user)
@@ -173,7 +174,7 @@ class Checkpoints(keras.callbacks.Callback):
             raise UserError(problem, "Lower the learning rate, or the inputs' scale; labels count from 0.")
         before, self._done = self._done, max(self._done, min(batch + 1, self.steps))
         due = self._done // self.every > before // self.every or self.patience.asked
-        if due and self._within and self._done < self.steps and not self.model.stop_training:
+        if due and self._alone and self._done < self.steps and not self.model.stop_training:
             self.save(self._epoch, self._done)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -198,7 +199,7 @@ class Checkpoints(keras.callbacks.Callback):
             epoch=epoch, step=step, rows=best.rows, best_epoch=best.best_epoch, stopped=stopped, callbacks=states
         )
         with best.folder.atomic(CHECKPOINT, durable=True) as path:
-            resume.write(path, self.model, position, arrays)
+            resume.write(path, self.model, position, arrays, self._alone)
         if self.patience.asked:
             when = f"step {step} of epoch {epoch + 1}" if step else f"epoch {epoch}"
             raise signals.Stopped(self.patience.asked, f"Interrupted after {when}, and saved.")

@@ -14,16 +14,17 @@ from keraskit.datasets.array_files import check_size, explained
 from keraskit.errors import UserError, printable, short
 from keraskit.files import TEMPORARY
 from keraskit.models import keras_internals
+from keraskit.registry import recipes_available
 from keraskit.runs import report
 from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, now, resume_command
 from keraskit.signals import Stopped
 from keraskit.training.settings import NEEDED
-from keraskit.training.setup import TrainingSetup
+from keraskit.training.setup import TrainingSetup, optimizers
 from keraskit.training.user_callbacks import UserCallbacks
 
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
 OUTDATED = (
-    *("ended", "error", "test", "verdict", "advice", "regression", "best_epoch", "balanced_accuracy"),
+    *("ended", "error", "test", "verdict", "advice", "regression", "balanced_accuracy"),
     *("weights_sha256", "training_means", "timings", "seconds_per_epoch"),
 )
 
@@ -41,20 +42,21 @@ class Position(pydantic.BaseModel):
     callbacks: list[dict[str, Any]] = []  # the state of each of the user's
 
 
-def write(path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: Path, model: keras.Model, position: Position, more: Mapping[str, np.ndarray], with_metrics: bool = True
+) -> None:
     """Write a checkpoint. Variables become arrays one by one, so there is no second copy of the weights in memory."""
-    arrays = {"position": position.model_dump_json(), **variables(model, position.step > 0), **more}
+    arrays = {"position": position.model_dump_json(), **variables(model, with_metrics), **more}
     np.savez(path, allow_pickle=False, **arrays)
 
 
-def variables(model: keras.Model, within_epoch: bool) -> dict[str, Any]:
-    """Return the variables that training changes, by name: model, random seeds, optimizers; in mid-epoch, metrics."""
+def variables(model: keras.Model, with_metrics: bool = True) -> dict[str, Any]:
+    """Return the variables that training changes, by name: model, random seeds, optimizers, metrics."""
     metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
     groups = {"model": own, "random": [keras_internals.SEEDS().state]}
-    optimizers = {name: each for name, each in vars(model).items() if isinstance(each, keras.optimizers.Optimizer)}
-    groups |= {name: each.variables for name, each in optimizers.items()}  # `optimizer`, and others that it is given
-    groups |= {"metrics": model.metrics_variables} if within_epoch else {}
+    groups |= {name: each.variables for name, each in optimizers(model).items()}
+    groups |= {"metrics": model.metrics_variables} if with_metrics else {}  # some go on over epochs
     return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
 
 
@@ -76,7 +78,8 @@ class Checkpoint:
         if self.path is None:
             return
         with self._arrays(self.path) as arrays, model.distribute_strategy.scope():
-            for name, variable in variables(model, self.position.step > 0).items():
+            measured = any(name.startswith("metrics/") for name in arrays)
+            for name, variable in variables(model, measured).items():
                 if name not in arrays or (array := arrays[name]).shape != tuple(variable.shape):
                     problem = f"{self.path} does not fit the model: {name} differs."
                     raise UserError(problem, "Has the recipe changed? Start a new run.")
@@ -151,6 +154,9 @@ def resumed(
     data, finished, position = before["data"], before.get("status") == "finished", start.position
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(f"The data is not what this run began with, {data['used']}.", "Put it back, or start anew.")
+    edited = before["asked"].get("code") not in (None, today["asked"]["code"])
+    if edited and today["source"] is None and today["recipe"] not in recipes_available():  # made in Python
+        raise UserError(f"This run of {today['recipe']} was of another model.", "Without resume=True a new one begins.")
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
         raise UserError(f"There is no {CHECKPOINT} of this run, from which a finished one goes on.", "Start a new run.")
     if position.epoch + (position.step > 0) + finished > today["config"]["epochs"]:
@@ -158,10 +164,11 @@ def resumed(
     if finished and position.stopped:
         raise UserError(f"A callback ended this run after epoch {position.epoch}, and would again.", "Start a new run.")
     start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
-    if before["asked"].get("code") != today["asked"]["code"]:
+    if edited:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
     at = {"at": now(), "epoch": position.epoch, "step": position.step}
     more = today["config"]["epochs"] != before["config"]["epochs"]
     kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}
-    return today | kept | dict.fromkeys(OUTDATED) | {"resumed": [*(before.get("resumed") or []), at]}
+    known = dict.fromkeys(OUTDATED) | {"best_epoch": position.best_epoch or None}
+    return today | kept | known | {"resumed": [*(before.get("resumed") or []), at]}

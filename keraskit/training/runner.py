@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 import shlex
 import time
 from contextlib import suppress
@@ -14,11 +15,13 @@ import numpy as np
 
 from keraskit import system
 from keraskit.config import RunConfig, Settings
+from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
-from keraskit.datasets.splitting import some
+from keraskit.datasets.splitting import LEAK, some
 from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError, counted, flags, printable, recorded, short
 from keraskit.files import MODEL
+from keraskit.models.weights import uncompiled
 from keraskit.recipe import Recipe
 from keraskit.registry import Card, load_recipe
 from keraskit.runs import results
@@ -124,6 +127,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     with setup.devices.scope:
         activation, wrong = examine.outputs(model, splits.train, recipe.class_output)
         wrong += examine.scale(model, splits.train)
+        wrong += [f"{note}: the test says too much." for note in splits.source.get("notes", ()) if LEAK in note]
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
     source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
     started = shlex.quote(short(card.source.resolve())) if source else recipe.name
@@ -134,13 +138,18 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     described = {"name": optimizer.name}
     with suppress(NotImplementedError):  # a schedule of one's own need not describe itself
         described = keras.optimizers.serialize(optimizer)["config"]
+    asked = {**request(settings.requested, recipe.source), "recipe": recipe_fields(recipe)}
+    if recipe.source is None:  # its code is what it has built, but for the numbers of names that are given
+        with uncompiled(model):
+            built = json.dumps([keras.saving.serialize_keras_object(model), described], default=recorded)
+        asked["code"] = digest([np.frombuffer(re.sub(r'_\d+"', '"', built).encode(), np.uint8)])[:16]
     return {
         "recipe": recipe.name,
         "source": source,
         "section": recipe.section,
         "summary": card.summary if card.source.is_file() else recipe.name,
         "command": " ".join(f"keraskit run {started} {given}".split()),
-        "asked": {**request(settings.requested, recipe.source), "recipe": recipe_fields(recipe)},
+        "asked": asked,
         "seed": settings.seed,
         "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
         "options": settings.options,

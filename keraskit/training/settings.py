@@ -89,7 +89,7 @@ def alike(
     for folder, facts in runs_in(config.output_dir / name):
         asked = facts.get("asked") or {}
         if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
-            yield folder, facts, asked.get("code") == wanted["code"]
+            yield folder, facts, wanted["code"] in (None, asked.get("code"))  # known only once a model is built
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:

@@ -29,6 +29,7 @@ from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.settings import requested, settle
 from keraskit.training.user_callbacks import UserCallbacks
 
+IN_COLUMNS = {"f1score", "fbetascore", "r2score"}  # metrics of Keras that take targets of two dimensions
 RETURNED = WeakSet[keras.Model]()  # by builders, in this process
 
 
@@ -183,10 +184,12 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
 
 
 def in_columns(splits: Splits, model: keras.Model) -> Splits:
-    """Give one unit's targets of shape (n,) a column, as F1Score needs; code of one's own gets them as from `fit`."""
+    """Give one unit's targets of shape (n,) a column if metrics need it; code of one's own gets them as from `fit`."""
+    given = keras.tree.flatten([model._compile_config.config.get(name) for name in ("metrics", "weighted_metrics")])
+    names = {(each if isinstance(each, str) else type(each).__name__).lower().replace("_", "") for each in given}
     (_, y, *_), of = splits.train.element_spec, splits.train.targets
     alone = isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1)
-    if not (of and alone and acceleration.all_of_keras(model, inner=False)):
+    if not (of and alone and names & IN_COLUMNS and acceleration.all_of_keras(model, inner=False)):
         return splits
     return splits.map(lambda split: dataclasses.replace(split, targets=lambda x, y: of(x, y)[:, None]))
 
@@ -237,6 +240,16 @@ def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.M
     model.jit_compile = False
 
 
+def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
+    """Return `optimizer`, and others that a model has as attributes, or in dicts or lists that are such, by name."""
+    found = dict[str, keras.optimizers.Optimizer]()
+    for name, value in vars(model).items():
+        several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        for i, each in enumerate(several if not name.startswith("_self_") else ()):  # which TensorFlow keeps beside
+            found |= {f"{name}{i or ''}": each} if isinstance(each, keras.optimizers.Optimizer) else {}
+    return found
+
+
 def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str, names: dict[str, int]) -> keras.Model:
     """Return the model again, in another precision or on several devices. `names` were given before the first."""
     with mock.patch.dict(keras_internals.given_names(), names, clear=True), contextlib.ExitStack() as stack:
@@ -258,7 +271,8 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
         model._symbolic_build(data_batch=batch)
     except (ValueError, TypeError, KeyError) as error:
         said = str(error).strip('"')  # which a KeyError adds
-        outputs = [*model.output_names, *(model.output if isinstance(model.output, dict) else ())]
+        output = getattr(model, "output", None)  # which a Sequential has only once it is called
+        outputs = [*getattr(model, "output_names", ()), *(output if isinstance(output, dict) else ())]
         targets = ", ".join(f"{each.dtype} {each.shape}" for each in keras.tree.flatten(batch[1]))
         problem, advice = f"{place(recipe.compile)}: the loss or metrics do not take the targets, {targets}", ""
         if "incompatible with the layer" in said:
@@ -270,7 +284,7 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
         raise UserError(f"{problem}: {sentence(said)}", advice) from error
-    for each in vars(model).values():
-        if isinstance(each, keras.optimizers.Optimizer) and not each.built:
+    for each in optimizers(model).values():
+        if not each.built:
             each.build(model.trainable_variables)
     keras_internals.SEEDS()

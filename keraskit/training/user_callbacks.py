@@ -85,7 +85,8 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 def own(recipe: Recipe, settings: Settings, optimizer: keras.optimizers.Optimizer) -> UserCallbacks:
     """Create the callbacks of the recipe and `--callbacks`.
 
-    SwapEMAWeights is left out if the optimizer averages weights: every run validates, saves and tests the averages.
+    Left out are BackupAndRestore, as every run is backed up, and SwapEMAWeights if the optimizer averages weights:
+    every run validates, saves and tests the averages.
     """
     made: list[keras.callbacks.Callback] = []
     named = from_file(settings.callbacks) if settings.callbacks else None
@@ -95,8 +96,11 @@ def own(recipe: Recipe, settings: Settings, optimizer: keras.optimizers.Optimize
             advice = "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)]."
             raise UserError(f"{place(function)} returns {lasting(listed)}.", advice)
         made += listed
-    swaps = keras.callbacks.SwapEMAWeights if averages(optimizer) else ()
-    return UserCallbacks([each for each in made if not isinstance(each, swaps)])
+    left = (keras.callbacks.BackupAndRestore, *[keras.callbacks.SwapEMAWeights] * averages(optimizer))
+    for each in made:
+        if isinstance(each, left):
+            print(f"NOTE           {type(each).__name__} is left out: every run does its work", flush=True)
+    return UserCallbacks([each for each in made if not isinstance(each, left)])
 
 
 def averages(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -15,6 +15,8 @@ import keraskit
 from keraskit.errors import UserError
 from keraskit.recipe import options_of
 from keraskit.registry import Card, find_card
+from keraskit.runs.folder import RunFolder
+from keraskit.tools import compare
 
 WAYS = {
     "attribute": "recipe = keraskit.Recipe(**PARTS)",
@@ -32,7 +34,6 @@ def parameters(units, depth=2):
 
 @pytest.fixture
 def here(here, monkeypatch):
-    """The working folder, with the file in it."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     (here / "mymodel.py").write_text(SOURCE)
     return here
@@ -80,7 +81,6 @@ def test_a_recipe_is_made_in_any_way_that_python_allows(here):
 
 
 def test_a_file_with_the_name_of_one_of_ours_is_itself(here, preforked):
-    """As a program too, with its own usage."""
     (here / "mlp.py").write_text(SOURCE)
     done = preforked.run(here / "mlp.py", ["--epochs", "1", "--depth", "1"], here)
     assert (done.returncode, done.stderr) == (0, "")
@@ -101,7 +101,17 @@ def test_a_recipe_without_a_file_runs_and_takes_no_other_file_for_its_own(here):
     with pytest.raises(UserError, match=r"returns the same model again\. .* inside"):
         keraskit.run(recipe, epochs=1)
     (run,) = runs(here, "recipe")
-    assert (run["recipe"], run["source"], run["asked"]["code"]) == ("recipe", None, None)
+    assert (run["recipe"], run["source"]) == ("recipe", None)
+
+    def of(units, build=recipe.build.__wrapped__):
+        return dataclasses.replace(recipe, build=lambda: build(units))
+
+    second = keraskit.run(of(8), epochs=1, seed=1)
+    keraskit.run(of(3), epochs=1, seed=2)
+    assert sorted(len(row.runs) for row in compare.compared([here / "runs"])) == [1, 2]  # the last is no seed of these
+    RunFolder(second.folder).update_manifest(status="interrupted")
+    with pytest.raises(UserError, match=r"was of another model\. Without resume=True"):
+        keraskit.run(of(3), epochs=1, seed=1, resume=True)
     with pytest.raises(UserError, match="cannot be called"):
         dataclasses.replace(recipe, name="a/b")
 

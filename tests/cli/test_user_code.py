@@ -92,6 +92,11 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "another name": ("model(model):\n    model", "model(net):\n    net", "compile_model has no argument called model"),
     "no flatten": ("layers.Flatten()(inputs)", "inputs", "one label per example of arrays needs (4,)"),
     "one-hot loss": ("sparse_categorical", "categorical", "Labels as numbers go with sparse losses"),
+    "layers in a list": ("keras.Model(inputs, outputs)", "keras.Sequential([keras.Input((8, 9, 1)), layers.Flatten(), "
+                         "layers.Dense(4)])", "build: the model does not take the inputs"),
+    "a section": ("epochs=1", "section=3, epochs=1", "Recipe: section is 3, expected a text."),
+    "no epochs": ("epochs=1", "epochs=0", "Recipe: epochs is 0, expected a whole number from 1."),
+    "percent": ("epochs=1", "expected={'test_accuracy': 62}, epochs=1", "expected has test_accuracy 62. Give numbers"),
     "one-hot labels": ("arange(120) % 4", "eye(4, dtype='f4')[np.arange(120) % 4]", "one-hot rows with categorical"),
     "no callbacks": ("return [Watches()]", "return None", "callbacks returns None. Return a list"),
     "a class": ("return [Watches()]", "return [Watches]", "Watches'>]. Return a list of callbacks, such as"),

@@ -39,7 +39,6 @@ def test_it_goes_on_with_the_kernels_that_it_had(broken, monkeypatch, known, tak
 
 
 def edit(*pairs):
-    """Change the file, which is imported anew as in a new process."""
     text = SOURCE
     for old, new in pairs:
         assert old in text
@@ -108,7 +107,7 @@ def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning
     with at(5, 7, kill):
         assert command("resume", folder, "--epochs", "7", *MINE).code == 2  # as of code of one's own, which `kill` is
     stopped = RunFolder(folder).read_json("run.json")  # nothing is left of the shorter run's figures
-    figures = "test verdict advice regression best_epoch balanced_accuracy weights_sha256 training_means timings"
+    figures = "test verdict advice regression balanced_accuracy weights_sha256 training_means timings"
     assert {stopped[name] for name in (*figures.split(), "seconds_per_epoch")} == {None}
     assert not [*folder.glob("p*.npz")]  # predictions, pictures
     assert command("resume", folder, *MINE).code == 0  # it knows how many by now

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at her
 AUGMENTED = "cats_dogs_augmented"
 GIVEN = [
     (AUGMENTED, "--augment.rotation-range 0", {"augment": Augmentation(rotation_range=0)}, ("rotation_range", 0)),
-    (AUGMENTED, "--augment.no-horizontal-flip", {"augment": {"horizontal_flip": False}}, ("horizontal_flip", False)),
     (AUGMENTED, "--augment.zoom-range 0", {"augment": {"zoom_range": 0}}, ("zoom_range", (1, 1))),
     ("vgg16", "--quick --width 1.0", {"quick": True, "width": 1.0}, ("width", 1.0)),
     ("cats_dogs", "--quick --limit 512", {"quick": True, "limit": 512}, ("limit", 512)),

@@ -70,7 +70,7 @@ def test_masked_steps_and_lengths_that_vary_are_left_to_keras():
             np.testing.assert_allclose(model(x), wanted, atol=1e-6)
 
 
-def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
+def test_a_fit_learns_what_keras_learns_and_says_nothing_and_its_model_is_keras_own(capfd, tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(22, 14, 3)).astype("float32")
     y = {"steps": random.integers(0, 4, (22, 14)), "class": random.integers(0, 4, 22)}
@@ -86,9 +86,11 @@ def test_a_fit_learns_what_keras_learns_and_says_nothing(capfd):
         loss = keras.losses.SparseCategoricalCrossentropy(True)
         model.compile(keras.optimizers.SGD(0.5), {"steps": loss, "class": loss})
         history = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(11), verbose=0).history
+        model.save(tmp_path / "model.keras")
         return model.get_weights(), history
 
-    (ours, said), (keras_has, logs) = learned(True), learned(False)
+    (keras_has, logs), (ours, said) = learned(False), learned(True)
+    assert type(keras.models.load_model(tmp_path / "model.keras")).__name__ == "Functional"
     for a, b in zip(ours, keras_has, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
     for name, values in logs.items():

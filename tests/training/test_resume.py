@@ -93,6 +93,8 @@ def test_it_goes_on_several_times_and_saves_within_an_epoch_when_asked(unbroken,
         assert command("resume", tmp_path / recipe).code == 2  # as of code of one's own, which `kill` is
     positions.append(at_rest(tmp_path))
     assert positions == [(0, 2), (2, 2)]
+    stopped = listing.read(only(tmp_path))
+    assert stopped.history[stopped.facts["best_epoch"] - 1] == stopped.best and len(stopped.history) == 2
     (only(tmp_path) / ".keraskit-0123ab.keras").write_text("half of it")
     assert command("resume", only(tmp_path)).code == 0 and not list(only(tmp_path).glob(".*"))
     assert outcome(only(tmp_path)) == unbroken("cnn")
@@ -184,7 +186,9 @@ def test_what_cannot_go_on_is_one_line_and_stays_as_it_was(broken, tiny_run, tmp
     refused(copy("names", classes=list("abcdefghij")), 2, "data is not what this run began with")
     refused(copy("data", data=facts["data"] | {"sha256": "0" * 64}), 2, "data is not what this run began with")
     refused(copy("recipe", asked=asked | {"recipe": {"epochs": "9"}}), 2, "not cnn as it is now: epochs 9")
-    refused(copy("python", recipe="mine"), 2, "mine, was made in Python. Its own command goes on: keraskit run cnn")
+    refused(
+        copy("python", recipe="mine"), 2, "mine, was made in Python. Its own command goes on: the same keraskit.run("
+    )
     refused(copy("none", asked=None), 2, "it lacks asked.knobs")
     refused(copy("knobs", asked=asked | {"knobs": {"epoch": 3}}), 2, "There is no flag --epoch")
     refused(copy("smaller", asked=asked | {"options": {"filters": [4, 3]}}), 2, "does not fit the model")

@@ -102,7 +102,6 @@ def test_manifest_says_what_was_chosen_and_why_and_the_data_can_be_checked(tiny_
 
 
 def judged(name, accuracy, size=10_000, options=(), reference=True, own=None, **knobs):
-    """The verdict on a run of a recipe, with these flags and so many test examples."""
     splits = SimpleNamespace(source={"reference": reference}, test=SimpleNamespace(size=size))
     recipe = dataclasses.replace(load_recipe(name), **own or {})
     settings = settle(recipe, RunConfig(**knobs), dict(options))
@@ -135,7 +134,7 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
         assert not judged("mlp", 0.5, own=own, options=options)
     for knobs in ({}, {"weights": f"somewhere/{file}"}, {"weights": "imagenet"}):
         assert judged("cats_dogs_features", 0.95, options=narrow, **knobs)
-    for options in ({}, narrow | {"size": 288}):
+    for options in ({}, narrow | {"size": 288}, narrow | {"crop": True}):
         assert not judged("cats_dogs_features", 0.95, options=options)
     for weights in ("none", "others.h5"):
         assert not judged("cats_dogs_features", 0.95, options=narrow, weights=weights)

@@ -28,7 +28,6 @@ def split(x, scale=None):
 
 
 def ending(x, *layers):
-    """A model of these layers with a kernel at their end."""
     return keras.Sequential([keras.Input(x.shape[1:]), *layers, L.Conv2D(2, 3) if x.ndim == 4 else L.Dense(2)])
 
 

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 import keraskit
@@ -22,13 +23,13 @@ W = np.linspace(0, 3, 60).astype("float32")
 CLASSES = {0: 0.5, 1: 4.0}
 BALANCED = dict(enumerate(compute_class_weight("balanced", classes=np.unique(Y), y=Y).tolist()))
 
-Own = type("Own", (keras.losses.Loss,), {"call": lambda self, y, answers: keras.ops.square(y - answers[:, 0])})
+Own = type("Own", (keras.losses.Loss,), {"call": lambda self, y, answers: tf.square(y - answers[:, 0])})
 CASES = {  # targets, loss, units, what from_arrays is given, what fit is given
     "labels": (Y, "sparse_categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
     "floats": (Y * 1.0, "binary_crossentropy", [1], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
     "one-hot": (np.eye(2)[Y], "categorical_crossentropy", [2], {"class_weight": CLASSES}, {"class_weight": CLASSES}),
-    "own": (X.sum(axis=1), Own(), [1], {}, {}),
-    "samples": (X[:, :1] * 2, "mse", [1], {"sample_weight": W}, {"sample_weight": W}),
+    "own": (X.sum(axis=1).astype("float64"), Own(), [1], {}, {}),
+    "samples": (X.sum(axis=1), "mse", [1], {"sample_weight": W}, {"sample_weight": W}),
     "outputs": ([Y * 1.0, X], "mse", [1, 4], {"sample_weight": [W, W[::-1]]}, {"sample_weight": [W, W[::-1]]}),
     "flag": (Y, "sparse_categorical_crossentropy", [2], {}, {"class_weight": BALANCED}),
 }
@@ -56,6 +57,8 @@ def test_metrics_that_want_columns_take_what_one_unit_learns(kind, tmp_path):
     recipe.compile(plain)
     expected = plain.evaluate(X, (Y if labels else X.sum(axis=1))[:, None], verbose=0, return_dict=True)
     assert {name: result.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    (warning,) = RunFolder(result.folder).read_json("run.json")["warnings"][:1]
+    assert warning == "50 of 60 test examples are exact copies of train examples: the test says too much."
 
 
 def test_inputs_and_outputs_in_lists_are_taken_as_fit_takes_them(tmp_path):
@@ -107,11 +110,18 @@ def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path
         return layers(units, features)
 
     def compile_model(model):
-        model.compile(keras.optimizers.SGD(0.5), loss if len(units) == 1 else [loss] * 2)
+        own = [lambda y, answers: tf.abs(y - answers[:, 0])]  # which wants float32
+        metrics = {"own": own, "samples": ["mae"]}.get(case)
+        model.compile(keras.optimizers.SGD(0.5), loss if len(units) == 1 else [loss] * 2, metrics=metrics)
+
+    class Evaluates(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.evaluate(X[:20], y[:20], verbose=0)
 
     data = from_arrays(X, y, X, y, x_validation=X, y_validation=y, **given)
     base = Pretrained(load=lambda _: [], weights="none", features="features") if features else None
     knobs = {"epochs": 1, "batch_size": 60, "monitor": "val_loss", "pretrained": base}
+    knobs |= {"callbacks": lambda: [Evaluates()]} if case == "samples" and not features else {}
     recipe = Recipe(build=build, compile=compile_model, data=data, **knobs)
     flag = {"class_weight": "balanced"} if case == "flag" else {}
     result = keraskit.run(recipe, output_dir=tmp_path, xla="off", **flag)
@@ -135,3 +145,5 @@ def test_balanced_weights_are_scikit_learns_of_the_examples_that_are_used():
     _, y, weights = found.take(np.arange(30))
     of_class = dict(zip(np.unique(y), compute_class_weight("balanced", classes=np.unique(y), y=y), strict=True))
     assert np.allclose(weights, [of_class[label] for label in y])
+    with pytest.raises(keraskit.UserError, match="models of one output"):
+        Split.of(X, {"a": Y, "b": X}, labels=Y).balanced()

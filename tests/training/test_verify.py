@@ -26,7 +26,7 @@ def test_a_run_agrees_with_itself_and_an_edited_figure_is_caught(run, monkeypatc
     done = command("verify", run.path)
     (line,) = (line for line in done.out.splitlines() if "DIFFERS" in line)
     assert done.code == 1 and "'accuracy': 0.9999}, is " in line and f"'accuracy': {test['accuracy']}" in line
-    assert "1 of 20 facts do not agree: test in run.json. See above." in done.err
+    assert "1 of 22 facts do not agree: test in run.json. See above." in done.err
     asked = run.read_json("run.json")["asked"]
     for hidden, why in (([20_000] * 2, "refused: it declares 415,"), ([1] * 1_500, "maximum recursion depth exceeded")):
         run.update_manifest(asked=asked | {"options": {"hidden": hidden}})
@@ -55,7 +55,7 @@ def test_all_runs_below_a_folder_are_checked_in_a_line_each_and_counted(run, her
     shutil.rmtree(here / "handins" / "kurt")
     shutil.rmtree(here / "handins" / "grace")
     done = command("verify", "handins")  # one alone, however deep: each fact
-    assert done.code == 0 and done.out.count(" agrees: ") == 20, done.err
+    assert done.code == 0 and done.out.count(" agrees: ") == 22, done.err
 
 
 def test_a_line_that_differs_does_not_contradict_itself(run):
@@ -106,10 +106,12 @@ def test_what_was_changed_is_named(run):
     restored()
 
     written, data = json.loads((run.path / "metrics.json").read_text()), run.read_json("run.json")["data"]
-    run.write_json("metrics.json", written | {"validation": {"loss": 0.1, "accuracy": 1.0}})
-    run.update_manifest(best_epoch=7, class_output="out", class_activation="softmax", data={**data, "sha256": "0" * 64})
+    run.write_json("metrics.json", written | {"validation": {"loss": 0.1, "accuracy": 1.0}, "confusion": [[9]]})
+    facts = {"class_output": "out", "class_activation": "softmax", "data": {**data, "sha256": "0" * 64}}
+    run.update_manifest(best_epoch=7, parameters=9, **facts)
     (run.path / "predictions.npz").unlink()
     gone = {f"{split} {name}" for split in ("validation", "test") for name in ("labels", "targets", "predictions")}
+    gone |= {"parameters", "confusion"}
     assert differing(run) == {"validation metrics", "best epoch", "class output", "class activation", "data"} | gone
 
 
