@@ -68,15 +68,19 @@ def printable(text: object) -> str:
 def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
     """Print lines of cells below their heads; columns in `right` are right-aligned."""
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(Text(printable(head)), justify="right" if head in right else "left")
+    for head, *cells in zip(heads, *lines, strict=True):
+        least = max(map(len, (head, *cells))) if head in right else None  # no number is cut
+        table.add_column(Text(printable(head)), justify="right" if least else "left", min_width=least, overflow="fold")
     for line in lines:
         table.add_row(*(Text(printable(cell)) for cell in line))
-    Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True)
+    console.width = max(console.width, Measurement.get(console, console.options, table).minimum)
+    console.print(table)
 
 
 def shortened(text: str, most: int) -> str:

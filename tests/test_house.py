@@ -27,10 +27,10 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_881,
-    ("training", "distributed"): 2_332,
-    ("runs", "tools", "models"): 3_004,
-    ("datasets", "augment"): 2_444,
+    ("cli", ""): 1_903,
+    ("training", "distributed"): 2_373,
+    ("runs", "tools", "models"): 3_013,
+    ("datasets", "augment"): 2_464,
 }
 
 

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import pkgutil
+import shlex
 import signal
 import sys
 import time
@@ -130,7 +131,7 @@ def _refusal(error: CycloptsError, name: str) -> UserError:
 
         return unfit(cause, error.argument.name)
     order = "Flags go last: `keraskit run mlp --epochs 3`. " if 'Unknown command "-' in str(error) else ""
-    page = f"`{' '.join([name, *(error.command_chain or [])])} --help`"
+    page = f"`{name} {shlex.join([*(error.command_chain or []), '--help'])}`"
     return UserError(sentence(error), f"{order}{page} lists what there is.")
 
 
@@ -243,4 +244,5 @@ def list_recipes() -> None:
         facts = [f"section {declared['section']}" if declared.get("section") else BEYOND]
         facts += [f"{card.parameters} parameters"] if card.parameters else []
         facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in declared.get("expected", {}).items()]
-        print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)} {card.measured_with}".rstrip())
+        flags_given = f" with {card.measured_with}" if card.measured_with else ""
+        print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)}{flags_given}")

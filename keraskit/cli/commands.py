@@ -33,7 +33,7 @@ def launch(
     Args:
         words: Command for every worker to run, after `--`.
         workers: Number of processes.
-        logs: Folder for a subfolder with each worker's output.
+        logs: Folder for the output of all workers but the first, worker-1.log and so on.
     """
     from keraskit.training.launch import launch
 

@@ -9,12 +9,12 @@ from cyclopts import Parameter
 
 from keraskit import start
 from keraskit.datasets.tables import refuse_table
-from keraskit.errors import UserError, print_table, printable
+from keraskit.errors import UserError, counted, print_table, printable
 from keraskit.files import PAGES, PICTURES, check_file, check_new, write_text
 from keraskit.runs.folder import newest
 from keraskit.typed import Count
 
-SHOWN = 10  # examples of arrays printed
+SHOWN, COLUMNS = 10, 12  # examples of arrays, and their values, printed
 NUMBERS = {"parameters", "epochs", "best epoch", "validation", "gap", "test", "seconds"}  # right-aligned columns
 Run = Annotated[Path, Parameter(help="A run's folder, or a folder of runs, of which the newest finished one is taken.")]
 PICTURE = Parameter(validator=lambda _, file: check_file(file, PICTURES))
@@ -83,9 +83,10 @@ def predict(
 
         names, outputs = predict_arrays(folder.path, arrays[0], asked.batch_size, recipe)
         rows = outputs.tolist()
-        print_table(names, [[f"{value:.6g}" for value in row] for row in rows[:SHOWN]], right=names)
-        if len(rows) > SHOWN:
-            print(f"and {len(rows) - SHOWN:,} more")
+        shown = names[:COLUMNS]
+        print_table(shown, [[f"{value:.6g}" for value in row[:COLUMNS]] for row in rows[:SHOWN]], right=shown)
+        for left, what in ((len(names) - COLUMNS, "column"), (len(rows) - SHOWN, "row")):
+            print(f"and {counted(left, f'more {what}')}; --csv FILE has all\n" * (left > 0), end="")
         write_table(names, rows, asked.json, asked.csv)
         return
     classes = folder.read_manifest("classes")["classes"]

@@ -176,8 +176,9 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
     """Return the command that resumes the run in a folder."""
     if workers:
         return f"{facts.get('command')} --resume, on every worker"
-    own = facts.get("source") is None and facts.get("recipe") not in recipes_available()  # a recipe made in Python
-    if own or ((facts.get("asked") or {}).get("knobs") or {}).get("callbacks"):
+    if facts.get("source") is None and facts.get("recipe") not in recipes_available():  # made in Python
+        return "the same keraskit.run(...) with resume=True"
+    if ((facts.get("asked") or {}).get("knobs") or {}).get("callbacks"):
         return f"{facts.get('command')} --resume"
     named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
     return f"keraskit resume {shlex.quote(short(path))}{named}"

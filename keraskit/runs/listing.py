@@ -17,6 +17,7 @@ from keraskit.runs.folder import MANIFEST, REPORT, RunFolder, check_folder, reas
 
 HEAD = ["run", "status", "result", "started", "folder"]
 MADE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")  # a run folder's name, unless it was renamed
+OUTPUT_DIR = re.compile(r""" --output-dir[ =]('[^']*'|"[^"]*"|[^\s'"])+""")  # as quoted for a shell
 
 
 class Run(NamedTuple):
@@ -34,7 +35,7 @@ class Run(NamedTuple):
 
     @property
     def best(self) -> dict[str, float]:
-        """History row of the best epoch, else of the last."""
+        """History row of the best epoch; of the last in folders that do not name it."""
         best = self.facts.get("best_epoch") or 0
         return self.history[best - 1 if 0 < best <= len(self.history) else -1]
 
@@ -82,6 +83,10 @@ class Row(NamedTuple):
 
     label: str
     runs: list[Run]
+
+    def named(self, run: Run) -> str:
+        """The label, and the seed where there are several."""
+        return f"{self.label} seed {run.facts.get('seed')}" if len(self.runs) > 1 else self.label
 
     @property
     def weights(self) -> set[str]:
@@ -162,11 +167,16 @@ def copies(known: Sequence[tuple[str, Run]]) -> list[str]:
 
 def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:
     """Return table cells of the runs in and below folders, columns as in `HEAD`, newest last; and which are copies."""
-    runs = sorted((read(path) for path in find(paths)), key=lambda run: run.facts.get("started") or "")
-    lines = []
+    runs, lines = [], []
+    for path in find(paths):
+        try:
+            runs.append(read(path))
+        except UserError as error:
+            lines.append([path.name, "unreadable", str(error), "", str(path)])
+    runs.sort(key=lambda run: run.facts.get("started") or "")
     for run, place in zip(runs, places(runs), strict=True):
         command = (run.facts.get("command") or run.facts["recipe"]).removeprefix("keraskit run ")
-        command = re.sub(r" --output-dir ('[^']*'|\S+)", "", command)  # the last column says where
+        command = OUTPUT_DIR.sub("", command)  # the last column says where
         why = reason(run.facts)
         result = f"{run.metric} {Row('', [run]).test}" if run.test is not None else why and sentence(why)
         status, started = (run.facts.get(name) or "" for name in ("status", "started"))

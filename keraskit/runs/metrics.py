@@ -10,7 +10,7 @@ import numpy as np
 Z = 1.96  # standard deviations on each side of a 95 % interval
 BINS = 15  # of confidence, as in Guo et al. 2017
 SURE = 0.05  # p-value from which a difference may be chance
-FAR = 100  # times the squared error of predicting the training mean, or 0, as an untrained model does
+FAR = 100  # times the squared error of the training mean, of 0, or 1, as an untrained model's may be
 LEGENDRE = functools.cache(np.polynomial.legendre.leggauss)  # takes 10 ms
 Values = tuple[str, np.ndarray, np.ndarray]
 Rows = Sequence[dict[str, float]]  # of a history
@@ -43,7 +43,7 @@ def mean_and_error(values: Sequence[float]) -> str:
 
 def headline(names: Collection[str]) -> str:
     """Return the headline of these metrics: an accuracy, else the first but the loss; "" if there is none."""
-    return next((n for n in names if n.endswith("accuracy")), next((n for n in names if n != "loss"), ""))
+    return next((n for n in names if n.endswith("accuracy")), next((n for n in names if not n.endswith("loss")), ""))
 
 
 def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndarray:
@@ -226,7 +226,7 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
         said = f"mean absolute {error(*mean_interval(absolute))}, mean squared {error(*mean_interval(squared))}"
         always = f"Always predicting the training mean has {least.mean():.4g} and {of_mean.mean():.4g}."
         sentences.append(f"{name + ': ' if name else ''}{said}, of {len(targets):,} test examples. {always}")
-        far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean()))
+        far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean(), 1))
         if (worse := squared - of_mean).mean() >= 0:
             word = "WORSE than" if mean_interval(worse)[1] > 0 else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")

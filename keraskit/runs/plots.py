@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,29 +151,15 @@ def reliability(found: metrics.Calibration) -> Figure:
     return figure
 
 
-def errors(targets: np.ndarray, predictions: np.ndarray) -> Iterator[tuple[Figure, str]]:
-    """Yield charts of regression errors, each with its description. `targets` and `predictions` of shape (n,)."""
+def scatter(targets: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Plot predicted against true values, of at most 2,000 examples. `targets` and `predictions` of shape (n,)."""
     axes = _axes(figure := _figure(WIDTH, HEIGHT), "true value", "predicted value")
     some = np.linspace(0, len(targets) - 1, min(len(targets), 2_000)).astype(int)
     axes.plot(targets[some], predictions[some], ".", color=TRAIN, alpha=0.5, markersize=4)
     ends = [float(f(f(targets), f(predictions))) for f in (min, max)]
     axes.plot(ends, ends, ":", color=MARK, label="predicted as it is")
     axes.legend(fontsize=9, frameon=False)
-    yield figure, f"Predicted against true values of {len(some):,} of {len(targets):,} test examples."
-
-    off = predictions - targets
-    axes = _axes(figure := _figure(WIDTH, HEIGHT), "predicted minus true value", "examples")
-    axes.hist(off, bins=min(30, 5 + len(off) // 10), color=TRAIN, alpha=0.6)
-    axes.axvline(0, color=MARK, linestyle=":")
-    yield figure, f"Predicted minus true values: {off.mean():.3g} on average."
-
-    tenths = np.array_split(np.argsort(targets, kind="stable"), min(10, len(targets)))
-    means = [float(np.abs(off[tenth]).mean()) for tenth in tenths]
-    axes = _axes(figure := _figure(WIDTH, HEIGHT), "tenth of the true values, the lowest first", "mean absolute error")
-    axes.bar(np.arange(1, len(means) + 1), means, color=TRAIN, alpha=0.6)
-    ranges = (f"from {targets[tenth[0]]:.3g} to {targets[tenth[-1]]:.3g}" for tenth in tenths)
-    said = ", ".join(f"{mean:.3g} {place}" for mean, place in zip(means, ranges, strict=True))
-    yield figure, f"Mean absolute error by tenths of the true values: {said}."
+    return figure
 
 
 def comparison(runs: Sequence[tuple[str, metrics.Rows, str, float]]) -> Figure:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from keraskit import files
 from keraskit.datasets.array_files import read_arrays, reading
+from keraskit.datasets.splitting import LEAK
 from keraskit.errors import UserError, duration
 from keraskit.registry import BEYOND
 from keraskit.runs import metrics, plots, predictions
@@ -81,11 +82,13 @@ def in_words(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, b
         name, labels, predicted = values[0]
         error, low, high = metrics.mean_interval(np.abs(predicted - labels)[:, 0])
         off = np.abs(means[name] - labels).mean()
-        said = f"it is off by {error:.3g} on average ({expect} {low:.3g} to {high:.3g})"
+        said = f"{name or 'it'} is off by {error:.3g} on average ({expect} {low:.3g} to {high:.3g})"
         usual, better = f"answering the mean of the training examples would be off by {off:.3g}", high < off
     else:
         return "", False
-    return f"On {len(labels):,} examples that it had never seen, {said}, where always {usual}.", better
+    seen = any(LEAK in note for note in (run.get("data") or {}).get("notes") or ())
+    unseen = "" if seen else " that it had never seen"
+    return f"On {len(labels):,} examples{unseen}, {said}, where always {usual}.", better and not seen
 
 
 def pack(folder: RunFolder, sheets: Mapping[str, plots.Sheet], file: str = PICTURES) -> None:
@@ -209,10 +212,10 @@ def _labels(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> d
 
 
 def _values(run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
-    """Return regression errors, with charts of the first output if it has one value per example."""
+    """Return regression errors, with a chart of the first output if it has one value per example."""
     found: dict[str, Any] = {"off": " ".join(run.get("regression") or [])} if test.labels is None else {}
-    for _, targets, predicted in [*test.of_values()][:1]:
+    for name, targets, predicted in [*test.of_values()][:1]:
         if targets.shape[1] == 1:
-            drawn = plots.errors(targets[:, 0], predicted[:, 0])
-            found["charts"] = [image(plots.as_svg(figure), described) for figure, described in drawn]
+            drawn, described = plots.scatter(targets[:, 0], predicted[:, 0]), f"Predicted against true values {name}"
+            found["charts"] = [image(plots.as_svg(drawn), f"{described.strip()}, of {len(targets):,} test examples.")]
     return found

@@ -14,7 +14,7 @@ from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError, counted, printable, short
 from keraskit.models import graph, weights
-from keraskit.recipe import Recipe
+from keraskit.recipe import Recipe, place
 from keraskit.runs import metrics, plots, predictions, report
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
 from keraskit.runs.metrics import Rows, number
@@ -79,6 +79,7 @@ def write(
     errors, worse, far = metrics.against_mean(values, means)
     go_on, more = resume_command(folder.path, run), f"--epochs {2 * settings.epochs}"
     go_on = f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
+    go_on = go_on if len(rows) == settings.epochs else ""  # a callback would end it again
     warnings, advice = findings(rows, run, found["validation"][1], test, go_on, far)
     if settings.quick:  # the verdict says that the result means nothing
         warnings, advice, worse = [], [], []
@@ -121,6 +122,8 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions, seed: int) -
     if recipe.figure:
         first = ({name: a[: SHOWN // 2] for name, a in arrays.items()} for arrays in (test.targets, test.predictions))
         figure = recipe.figure(splits.classes, *(arrays.get("", arrays) for arrays in first))
+        if not isinstance(figure, tuple) or len(figure) != 2:
+            raise UserError(f"{place(recipe.figure)} returns a {type(figure).__name__}.", "Return pictures, captions.")
         sheets["samples"] = plots.Sheet(*figure, "Test examples")
     elif train.inputs:
         chosen, labels = np.arange(min(SHOWN, train.size)), train.labels
@@ -145,7 +148,7 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
     published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
     different |= {**settings.options, "weights": wanted["weights"] if published else Path(str(weights)).name}
     ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference
-    harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ())
+    harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ()) - {"limit", "crop"}
     same = {name: value for name, value in different.items() if name not in harmless} == wanted
     if not same or not splits.source.get("reference", True):
         return ""
@@ -167,7 +170,7 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
 def findings(
     rows: Rows, run: dict[str, Any], validation: SplitPredictions, test: SplitPredictions, resume: str, far: bool
 ) -> tuple[list[str], list[str]]:
-    """Return warnings of a worthless result, and advice; `resume` is the command to train further.
+    """Return warnings of a worthless result, and advice; `resume` is the command to train further, if any.
 
     `far` means that regression errors show divergence (`metrics.against_mean`).
     """
@@ -185,8 +188,10 @@ def findings(
                 apart = "Accuracy is {:.3f} in validation and {:.3f} in test".format(*(n / of for n, of in counts))
                 advice.append(f"{apart}: more than chance (p = {p:.1g}), they are not alike.")
         log_loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)).mean()
-        if log_loss > 2 * math.log(len(classes)):  # worse than guessing: it may have diverged in the first epoch
-            most = min(most, DIVERGED * math.log(len(classes)))
+        # Worse than guessing, it may have diverged in the first epoch; else it has not, whatever its loss counts.
+        most = min(most, DIVERGED * math.log(len(classes))) if log_loss > 2 * math.log(len(classes)) else math.inf
+    elif any(test.of_values()):
+        most = math.inf  # `far` says it
     if far or trained[-1] > most:
         rate = (run.get("options") or {}).get("learning_rate")
         lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or smaller inputs"
@@ -221,7 +226,7 @@ def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]
         rose, fell = (f"{number(each[best], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
         said = f"Since epoch {best + 1} the validation loss rose from {rose} while the training loss fell from {fell}"
         return [f"{said}: over-fitting. More examples, augmentation or dropout help."]
-    if best == last and held_out[-1] < (then := held_out[-4:][0]) - FALLING * abs(then):
+    if resume and best == last and held_out[-1] < (then := held_out[-4:][0]) - FALLING * abs(then):
         return [f"The validation loss still falls ({number(held_out[-1], 3)} at the end): train on with `{resume}`."]
     return []
 

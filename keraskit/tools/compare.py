@@ -51,9 +51,10 @@ def verdicts(known: Sequence[Row]) -> list[str]:
     for row in known:
         task, right = answers(row)
         tasks.setdefault(task, []).extend([(row, right)] if right else [])
-    lines += copies([(row.label, run) for row in known for run in row.runs])
+    lines += copies([(each.named(run), run) for each in known for run in each.runs])
     for group in tasks.values():
-        ranked = sorted(group, key=lambda each: -_shares(each[1]).mean())
+        different = {frozenset(row.weights): (row, right) for row, right in reversed(group)}.values()  # no copies
+        ranked = sorted(different, key=lambda each: -_shares(each[1]).mean())
         pairs = [(a, b) for a, b in combinations(ranked, 2) if not a[0].weights & b[0].weights]
         tests = [_test(a[1], b[1]) for a, b in pairs]
         corrected = metrics.holm([p for p, *_ in tests])  # over all pairs, since the best was chosen among them

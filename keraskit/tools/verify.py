@@ -63,24 +63,28 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     output = requested(folder, named)[0].class_output
     measured = evaluate.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = examine.outputs(model, splits.train, output)
-    test, inputs, beside = measured["test"][1], splits.test.inputs, dict[str, float]()
+    test, inputs, beside, confusion = measured["test"][1], splits.test.inputs, dict[str, float](), None
+    written = written if isinstance(written, dict) else {}
     if classified := test.of_classes(facts | {"class_output": output}):
         counts = metrics.confusion(classified[0], classified[1].argmax(axis=1), len(splits.classes))
-        beside = metrics.beside_accuracy(counts, splits.train.labels)
+        beside, confusion = metrics.beside_accuracy(counts, splits.train.labels), counts.tolist()
+    bits = {"bits": None}  # older runs have 16 where no picture says; those of the data are in its hash
     found = {
         "data": (facts["data"].get("sha256"), splits.source.get("sha256")),
         "classes": (facts["classes"], list(splits.classes)),
-        "inputs": (facts.get("inputs"), dataclasses.asdict(inputs) if inputs else None),
+        "inputs": ((facts.get("inputs") or {}) | bits, dataclasses.asdict(inputs) | bits if inputs else bits),
         "balanced accuracy": (facts.get("balanced_accuracy"), beside.get("balanced_accuracy")),
         "examples": (facts["data"]["used"], splits.sizes()),
         "class output": (facts.get("class_output"), output),
         "class activation": (facts.get("class_activation"), activation),
         "weights": (facts.get("weights_sha256"), digest(model.get_weights())),
-        "best epoch": (best, min(max(1, best), len(epochs))),
+        "best epoch": ([best, written.get("best_epoch")], [min(max(1, best), len(epochs))] * 2),
+        "parameters": (facts.get("parameters"), model.count_params()),
+        "confusion": (written.get("confusion"), confusion),
         "test in run.json": (facts["test"], measured["test"][0]),
     }
     for split, (scores, again) in measured.items():
-        found[f"{split} metrics"] = written.get(split) if isinstance(written, dict) else None, scores
+        found[f"{split} metrics"] = written.get(split), scores
         recorded = (predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))._asdict()
         found |= {f"{split} {name}": (recorded[name], each) for name, each in predictions.kept(again)._asdict().items()}
     return found

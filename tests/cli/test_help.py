@@ -16,8 +16,6 @@ from keraskit.registry import BEYOND, recipes_available
 
 @pytest.fixture
 def page(monkeypatch):
-    """The lines of a page, as if printed into a pipe, at a width."""
-
     def lines(words, columns=80):
         monkeypatch.setenv("COLUMNS", str(columns))
         code, out, _ = command(*words.split())
@@ -28,7 +26,6 @@ def page(monkeypatch):
 
 
 def sections(lines):
-    """The words of a page, by section."""
     found, section = {}, None
     for line in lines:
         if title := re.match(r"╭─ (.*?) ─", line):

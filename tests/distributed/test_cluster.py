@@ -36,7 +36,6 @@ PATIENT = 180  # seconds; the documentation says 30, on a machine that has nothi
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory, undrawn):
-    """The same training on one device of one process."""
     knobs = {name: value for name, value in KNOBS.items() if name != "threads"}
     return keraskit.run("cnn", filters=(8, 8), **knobs, output_dir=tmp_path_factory.mktemp("one"))
 
@@ -229,8 +228,6 @@ def test_every_epoch_has_each_example_once_in_shares_of_one_size(replicas):
 
 @pytest.fixture
 def found(monkeypatch):
-    """The workers of a run with these variables and knobs."""
-
     def find(environment, join=find_workers, **knobs):
         for name in [*os.environ]:
             if name.startswith("TF_CONFIG"):

@@ -28,7 +28,6 @@ def small():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A run's folder with a small model, which is the working folder too."""
     monkeypatch.chdir(tmp_path)
     small().save("model.keras")
     RunFolder(tmp_path).write_json("run.json", {})

@@ -25,7 +25,6 @@ EXPECTED = {  # with Keras's loader, by MobileNet 0.25
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Six noisy pictures of different sizes, with one that is none."""
     random = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for i in range(6):

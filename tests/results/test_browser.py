@@ -40,7 +40,6 @@ def several_labels(folder):
 
 
 def interrupted(folder):
-    """Stopped after some epochs: no test, no predictions."""
     for name in ("pictures.npz", "predictions.npz"):
         (folder.path / name).unlink()
     folder.update_manifest(status="interrupted", test=None, verdict=None)

@@ -13,14 +13,13 @@ from conftest import command
 from PIL import Image
 
 from keraskit.errors import UserError
-from keraskit.runs import predictions
+from keraskit.runs import listing, predictions
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.listing import Row, read, rows
 from keraskit.tools import compare
 
 
 def run_of(place, right, flags=None, seed=0, status="finished", **facts):
-    """A folder of a run on ten classes that has these test examples right."""
     folder = RunFolder.create(place, "cnn")
     labels = np.arange(len(right)) % 10
     predicted = np.where(right, labels, (labels + 1) % 10)
@@ -133,6 +132,7 @@ def test_equal_weights_or_predictions_are_told_and_every_student_is_named(here):
     told = "cnn ada and cnn grace are the same model: their weights are equal."
     assert [each for each in compare.verdicts(known) if "same model" in each] == [told]
     assert not any("cnn ada" in each and "cnn grace" in each and "difference" in each for each in said(here))
+    assert any("over 3 pairs" in each for each in said(here))  # of three models
     for words in (["compare", "."], ["runs", "."]):
         same = [each for each in command(*words).out.splitlines() if "are equal" in each]
         assert len(same) == 2 and same[0].endswith(" are the same model: their weights are equal.")
@@ -142,6 +142,9 @@ def test_equal_weights_or_predictions_are_told_and_every_student_is_named(here):
     (here / "ada" / "cnn").rename(here / "ada" / "mine")
     next(here.glob("alan/cnn/*/predictions.npz")).write_bytes(b"harmed")
     assert command("runs", ".").code == 0
+    next(here.glob("alan/cnn/*/run.json")).write_text("{}")
+    assert [line[1] for line in listing.table([here])[0]].count("unreadable") == 1
+    assert listing.OUTPUT_DIR.sub("", """mlp --output-dir 'a '"'"'b c' --seed 1""") == "mlp --seed 1"
 
 
 def test_an_interval_counts_examples_not_labels(tmp_path):

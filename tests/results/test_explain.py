@@ -21,7 +21,6 @@ from keraskit.tools.explain import convolution, grad_cam, locate, logit, ranks, 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A small convolutional network that has learned a little."""
     place = tmp_path_factory.mktemp("runs")
     return keraskit.run("cnn", quick=True, epochs=2, filters=(8, 8), output_dir=place).folder
 

@@ -144,7 +144,6 @@ recipe = Recipe(build=build, compile=compile_model, data=data, batch_size=8, mon
 
 
 def run_of(source, place):
-    """The folder of a run of this recipe, and what is exported of it."""
     (place / "own.py").write_text(source)
     folder = keraskit.run(str(place / "own.py"), epochs=1, xla="off", output_dir=place / "runs").folder
     _, splits, model = reopen(RunFolder(folder), place / "own.py")

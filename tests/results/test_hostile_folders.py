@@ -195,14 +195,12 @@ ODD = [  # what an array may be instead
 
 
 def comparing(run):
-    """Compare a run with its copy."""
     other = shutil.copytree(run.path, run.path.with_name("other"), dirs_exist_ok=True)
     known = compare.compared([run.path, other])
     [*map(compare.cells, known), *compare.verdicts(known)]
 
 
 def explaining(run):
-    """Take the pictures that a run has kept of its test."""
     explain.kept(SimpleNamespace(folder=run, inputs=Inputs((28, 28), 1, "unit", (784,))))
 
 

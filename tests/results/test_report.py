@@ -111,9 +111,12 @@ def test_a_verdict_in_words_says_of_whom_how_much_and_beside_what():
     said, better = report.in_words({"classes": ["a", "b"]}, same)
     assert said.endswith("right for 60.0%, and these examples cannot tell the two apart.") and not better
     y = np.linspace(0, 1, 100)[:, None]
-    values = SplitPredictions(None, {"": y}, {"": y + 0.1})
-    said, better = report.in_words({"training_means": {"": 0.5}}, values)
-    assert "it is off by 0.1 on average" in said and "would be off by 0.253." in said and better
+    values = SplitPredictions(None, {"height": y}, {"height": y + 0.1})
+    copies = {"notes": ["9 of 100 test examples are exact copies of train examples"]}
+    said, better = report.in_words({"training_means": {"height": 0.5}, "data": copies}, values)
+    assert said.startswith("On 100 examples, height is off by") and not better
+    said, better = report.in_words({"training_means": {"height": 0.5}}, values)
+    assert "never seen, height is off by 0.1 on average" in said and "would be off by 0.253." in said and better
     assert report.in_words({}, None) == report.in_words({}, values) == ("", False)
 
 

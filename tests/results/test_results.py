@@ -102,7 +102,6 @@ def test_every_key_of_run_json_and_metrics_json_is_described(tiny_run):
 
 
 def test_an_installed_font_that_has_the_letters_is_used(tmp_path, recwarn):
-    """Without one, matplotlib warns."""
     if not any("wqy" in font.fname.lower() for font in font_manager.fontManager.ttflist):
         pytest.skip("no font with the letters 猫 and 狗; apt-get install fonts-wqy-zenhei brings one")
     plots.save(plots.confusion(np.eye(2, dtype=int), "猫狗"), tmp_path / "a.png")

@@ -76,6 +76,7 @@ def test_curves_are_read_where_they_are_sure():
         said = advice(validation, training)
         assert word in said and bool(word) == bool(said), name
         assert "over-fitting" not in advice(validation, training[::-1]), name  # training did not gain what was lost
+    assert found([(t, t, 0.9, 0.9) for t in (0.01, 0.1, 0.5)], HALF, HALF)[0] == []  # its weight rises
     assert found([(-t, -t, 0.9, 0.8) for t in (0.1, 0.5, 0.9)], HALF, HALF)[0] == []  # as of a cosine similarity
     random = np.random.default_rng(0)
     for epochs in (5, 16, 60):  # those that jitter about one value are hardly ever told to over-fit
