@@ -4,7 +4,8 @@ No guided backpropagation: it hardly changes when weights are randomised, so it 
 (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292).
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -114,7 +115,7 @@ def logit(model: keras.Model, x: Any, k: int) -> tf.Tensor:
     """
     outputs = model(x, training=False)
     logits = getattr(outputs, "_keras_logits", outputs)  # as in Keras's losses
-    return logits[:, k] if logits.shape[-1] > 1 else (1 if k else -1) * logits[:, 0]
+    return logits[:, k] if logits.shape[-1] > 1 else tf.cast(2 * k - 1, logits.dtype) * logits[:, 0]
 
 
 def grad_cam(model: keras.Model, layer: keras.Layer, x: Any, k: int) -> np.ndarray:
@@ -138,15 +139,26 @@ def grad_cam(model: keras.Model, layer: keras.Layer, x: Any, k: int) -> np.ndarr
 
 def saliency(model: keras.Model, x: Any, k: int, size: tuple[int, ...]) -> np.ndarray:
     """Largest absolute gradient of the logit of class `k` at each pixel, shape (1, *size)."""
-    values = [tf.convert_to_tensor(each) for each in keras.tree.flatten(x)]
-    with tf.GradientTape() as tape:
-        tape.watch(values)
-        total = tf.reduce_sum(logit(model, keras.tree.pack_sequence_as(x, values), k))
-    gradient, *others = tape.gradient(total, values)
+    found = _gradient(model)(keras.tree.map_structure(tf.convert_to_tensor, x), tf.constant(k))
+    gradient, *others = keras.tree.flatten(found)
     if others or gradient is None or gradient.shape.num_elements() % (size[0] * size[1]):
         problem = f"{model.name} has no convolution over the picture, and its input is no one picture"
         raise UserError(f"{problem} that passes gradients on, so nothing explains its answer.")
     return np.abs(gradient.numpy()).reshape(1, *size, -1).max(axis=-1)
+
+
+@functools.lru_cache(1)  # for all pictures, and weights that are shuffled
+def _gradient(model: keras.Model) -> Callable[[Any, tf.Tensor], Any]:
+    """Return the gradient of a logit by the inputs as a compiled function: eager loops over time take minutes."""
+
+    @tf.function(autograph=False)
+    def gradient(x: Any, k: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(logit(model, x, k))
+        return tape.gradient(total, x)
+
+    return gradient
 
 
 def convolution(model: keras.Model, found: keras.Layer | None = None) -> keras.Layer | None:
