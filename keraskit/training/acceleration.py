@@ -100,13 +100,14 @@ class MicroBatched(keras.Model):
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # decides whether Keras scales the loss
         made.micro_batches, made.by_xla = micro_batches, by_xla
-        made._save = model.save
+        made._plain = lambda: model  # not as one of its layers
         made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
         return made
 
     def save(self, *args: Any, **options: Any) -> None:
         """Save the model that it is made of, which plain Keras loads."""
-        self._save(*args, **options)
+        with mock.patch.object(self._plain(), "optimizer", self.optimizer, create=True):
+            self._plain().save(*args, **options)
 
     def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
         """Return a micro-batch's share of the loss, its predictions, gradients, and share of each output's loss."""
