@@ -74,8 +74,9 @@ def print_table(heads: Sequence[str], lines: Sequence[Sequence[str]], right: Col
 
     table = Table(box=None, pad_edge=False)
     for head, *cells in zip(heads, *lines, strict=True):
-        least = max(map(len, (head, *cells))) if head in right else None  # no number is cut
-        table.add_column(Text(printable(head)), justify="right" if least else "left", min_width=least, overflow="fold")
+        width, number = max(map(len, (head, *cells))), head in right
+        least = width if number else min(width, 24) if right else None  # no number is cut; text beside them is folded
+        table.add_column(Text(printable(head)), justify="right" if number else "left", min_width=least, overflow="fold")
     for line in lines:
         table.add_row(*(Text(printable(cell)) for cell in line))
     console = Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True)

@@ -27,7 +27,7 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_903,
+    ("cli", ""): 1_904,
     ("training", "distributed"): 2_374,
     ("runs", "tools", "models"): 3_025,
     ("datasets", "augment"): 2_464,
