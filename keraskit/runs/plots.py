@@ -100,6 +100,7 @@ def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
     values = np.where(np.abs(values) < MOST, values, np.nan)
     epochs = range(1, len(rows) + 1)
     axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=3, **style)
+    axes.set_xticks([1]) if len(rows) == 1 else None  # else at fractions of it
     return float(next((value for value in values[::-1] if np.isfinite(value)), np.nan))
 
 
@@ -183,7 +184,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Plot a confusion matrix, shape (classes, classes), coloured by share of the true class."""
     classes, count = [shortened(printable(name), 30).replace("$", r"\$") for name in classes], len(classes)
     side = min(max(3.6, 1.6 + 0.48 * count), 14.0)
-    figure = _figure(side + 1.4, side)
+    letters = 0.07 * max(map(len, classes))  # inches of the longest name
+    figure = _figure(side + 1.4 + letters, side + letters * (letters > 0.3))
     axes = figure.add_subplot()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(np.where(matrix > 0, share, np.nan), cmap="cividis_r", vmin=0, vmax=1)
