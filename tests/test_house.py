@@ -28,7 +28,7 @@ LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
     ("cli", ""): 1_904,
-    ("training", "distributed"): 2_374,
+    ("training", "distributed"): 2_377,
     ("runs", "tools", "models"): 3_027,
     ("datasets", "augment"): 2_464,
 }

@@ -29,7 +29,10 @@ from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.settings import requested, settle
 from keraskit.training.user_callbacks import UserCallbacks
 
-IN_COLUMNS = {"f1score", "fbetascore", "r2score"}  # metrics of Keras that take targets of two dimensions
+ALIGNING = {  # metrics that bring targets to the predictions' dimensions; F1Score fails else, Poisson broadcasts
+    *("accuracy", "acc", "binaryaccuracy", "mse", "mae", "meansquarederror", "meanabsoluteerror", "nonetype"),
+    *("rootmeansquarederror", "auc", "precision", "recall"),
+}
 RETURNED = WeakSet[keras.Model]()  # by builders, in this process
 
 
@@ -189,7 +192,7 @@ def in_columns(splits: Splits, model: keras.Model) -> Splits:
     names = {(each if isinstance(each, str) else type(each).__name__).lower().replace("_", "") for each in given}
     (_, y, *_), of = splits.train.element_spec, splits.train.targets
     alone = isinstance(y, tf.TensorSpec) and y.shape.rank == 1 and model.outputs[0].shape == (None, 1)
-    if not (of and alone and names & IN_COLUMNS and acceleration.all_of_keras(model, inner=False)):
+    if not (of and alone and names - ALIGNING and acceleration.all_of_keras(model, inner=False)):
         return splits
     return splits.map(lambda split: dataclasses.replace(split, targets=lambda x, y: of(x, y)[:, None]))
 
