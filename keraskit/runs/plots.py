@@ -100,7 +100,8 @@ def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
     values = np.where(np.abs(values) < MOST, values, np.nan)
     epochs = range(1, len(rows) + 1)
     axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=3, **style)
-    axes.set_xticks([1]) if len(rows) == 1 else None  # else at fractions of it
+    if len(rows) == 1:
+        axes.set_xticks([1])  # else at fractions of it
     return float(next((value for value in values[::-1] if np.isfinite(value)), np.nan))
 
 
