@@ -32,8 +32,8 @@ def predict(
 def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | None = None) -> tuple[list[str], Any]:
     """Predict the examples of a file: column names, and class probabilities or values.
 
-    The file is an .npy of inputs, or an .npz with an array for each input of the model, by name. Raises UserError if
-    it cannot be read or does not fit the model. For a run on pictures, whole numbers are pixels, preprocessed as in
+    The file is an .npy or .npz of inputs; for several inputs an .npz with an array for each, by name. Raises UserError
+    if it cannot be read or does not fit the model. For a run on pictures, whole numbers are pixels, preprocessed as in
     training, and floats are the model's inputs, unless they are whole and exceed 1.
     """
     read = read_arrays(regular(file, most=MOST_OF_ARRAYS), {"*": ANY})
@@ -52,7 +52,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
         note = "whole numbers are pixels, scaled as in training" if pixels else "floats are the model's inputs"
         print(f"NOTE           {printable(file)}: {note}", flush=True)
     try:
-        named = by_output(model.predict(x.get("", x), batch_size=batch_size, verbose=0), model)
+        named = by_output(model.predict(x if len(x) > 1 else x.popitem()[1], batch_size=batch_size, verbose=0), model)
     except Exception as error:  # Keras raises anything for arrays of another shape
         expected = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
         raise UserError(f"{file} does not fit the model, which takes {expected}: {sentence(error)}") from error

@@ -68,7 +68,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
 
     def loss(values: Any) -> float:
-        with keras.StatelessScope():  # it may count its calls
+        with keras.StatelessScope([(each, each) for each in model.variables]):  # it may count its calls
             return float(model.compute_loss(x, y, packed(values), training=False))
 
     def certain(scale: float) -> float:
@@ -84,7 +84,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         if logits and ends and certain(10) != certain(20):  # others, as hinge, end at 0
             wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
         together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
-        activation = "softmax" if together else "sigmoid"
+        activation = word if not told else "softmax" if together else "sigmoid"
         relative = exclusive and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it normalises
     fed = [keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)]
     values = np.concatenate([keras.tree.flatten(called(x)[0])[place] for x in fed]).astype(np.float32)  # NaN passes

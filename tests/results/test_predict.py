@@ -85,11 +85,12 @@ def test_a_run_reaches_its_own_accuracy_on_files_of_either_shade(own, tmp_path):
 
 def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tmp_path, capsys):
     result, x, _ = own
-    file, floats = tmp_path / "x.npy", x.reshape(-1, 784) / np.float32(255)
+    file, zipped, floats = tmp_path / "x.npy", tmp_path / "x.npz", x.reshape(-1, 784) / np.float32(255)
     said = result.model.predict(floats, verbose=0)
     for given in (x, x[..., None], x.reshape(-1, 784), x.astype(int), x.astype("f4"), floats):
         np.save(file, given)
-        assert np.allclose(predict_arrays(result.folder, file)[1], said, atol=1e-6)
+        np.savez(zipped, given)
+        assert np.allclose([predict_arrays(result.folder, each)[1] for each in (file, zipped)], said, atol=1e-6)
         assert ("floats are the model" if given is floats else "pixels, scaled") in capsys.readouterr().out
     for given in (x > 127, (x > 127).astype("u1")):  # as arrays to train on are read
         np.save(file, given)
@@ -98,9 +99,9 @@ def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tm
     for wrong, words in (([x[:, 1:]], r"; the run learned from pictures of \(28, 28\)\. Give one array"),
                          ([x.astype(int) + 1], "learned from pictures"), ([floats * np.nan], "arr_0 holds NaN"),
                          ([x.astype("U")], "<U3"), ([floats] * 2, "arr_0, arr_1; the model takes")):  # fmt: skip
-        np.savez(tmp_path / "x.npz", *wrong)
+        np.savez(zipped, *wrong)
         with pytest.raises(UserError, match=words):
-            predict_arrays(result.folder, tmp_path / "x.npz")
+            predict_arrays(result.folder, zipped)
 
 
 def test_photographs_of_digits_are_read_as_well_as_the_run_reads_its_own(own, tmp_path):

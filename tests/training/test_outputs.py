@@ -43,7 +43,7 @@ def dice(y, outputs):
 def examined(columns, loss, one_hot=False, end=None, metrics=None, dtype=None, several=False):
     """What is found of a model with these many outputs, and the model with its examples and labels."""
     inputs = keras.Input((6,))
-    logits = L.Dense(columns, dtype=dtype)(L.Dense(8, activation="relu")(inputs))
+    logits = L.Dense(columns, dtype=dtype)(L.Dense(8, activation="relu", bias_regularizer="l2")(inputs))  # of zeros
     nested = keras.Sequential([keras.Input((columns,)), L.Activation(end or "linear", dtype=dtype)])
     model = keras.Model(inputs, nested(logits) if end else logits)
     model.compile(loss=loss, metrics=metrics)
