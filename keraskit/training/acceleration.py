@@ -144,8 +144,7 @@ class MicroBatched(keras.Model):
         self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
         for tracker, values in zip(self._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):
             tracker.update_state(tf.add_n(values), sample_weight=keras.tree.flatten(x)[0].shape[0])  # as Keras has it
-        summed = [tf.add_n(each) for each in zip(*gradients, strict=True)]
-        self.optimizer.apply_gradients(zip(summed, self.trainable_weights, strict=True))
+        self.optimizer.apply_gradients(zip(map(_summed, *gradients), self.trainable_weights, strict=True))
         whole = keras.tree.map_structure(lambda *each: tf.concat(each, 0), *predictions)
         return self.compute_metrics(x, y, whole, weights)
 
@@ -153,6 +152,14 @@ class MicroBatched(keras.Model):
 def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:
     """Return examples `first` to `end` of a batch, which may hold NumPy arrays, as in `train_on_batch`."""
     return keras.tree.map_structure(lambda v: None if v is None else tf.convert_to_tensor(v)[first:end], batch)
+
+
+def _summed(*parts: Any) -> Any:
+    """Sum a variable's gradients; join an embedding's rows, which some optimizers square before they add a word's."""
+    if isinstance(parts[0], tf.IndexedSlices):
+        values, indices = (tf.concat([getattr(each, name) for each in parts], 0) for name in ("values", "indices"))
+        return tf.IndexedSlices(values, indices, parts[0].dense_shape)
+    return None if parts[0] is None else tf.add_n(parts)  # of a variable that no loss reaches
 
 
 @contextmanager

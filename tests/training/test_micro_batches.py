@@ -43,9 +43,9 @@ def nested():
     return keras.Model(inputs, inputs * keras.ops.std(inputs))
 
 
-def masked_words():
+def words(masked=False):
     inputs = keras.Input((6,), dtype="int32")
-    x = L.LSTM(5, return_sequences=True)(L.Embedding(9, 4, mask_zero=True)(inputs))
+    x = L.LSTM(5, return_sequences=True)(L.Embedding(9, 4, mask_zero=masked)(inputs))
     return keras.Model(inputs, L.TimeDistributed(L.Dense(4))(x))
 
 
@@ -63,13 +63,16 @@ def own_activation(x):
 
 CASES = {  # build, inputs, targets, loss, sample weights
     "both weights": (layers(after=lambda: [L.Dense(5, kernel_regularizer="l2")]), X, Y, ENTROPY(True), WEIGHTS),
+    "words": (words, WORDS, STEPS, ENTROPY(True), None),
     "two ways": (two_ways, X, Y, ENTROPY(True), None),
     "convolution": (layers(lambda: [L.Conv1D(4, 2), L.LayerNormalization()]), X, Y, ENTROPY(True), None),
     "several inputs and outputs": (several, {"a": X, "b": X[:, 0, :2]}, {"class": Y, "steps": STEPS},
                                    {"class": ENTROPY(True), "steps": ENTROPY(True)}, None),
+    "an output without a loss": (several, {"a": X, "b": X[:, 0, :2]}, {"class": Y, "steps": STEPS},
+                                 {"class": ENTROPY(True)}, None),
     "regularised outputs": (layers(after=lambda: [L.Dense(5, activity_regularizer="l2")]), X, Y, ENTROPY(True), None),
     "batch normalisation": (layers(after=lambda: [L.BatchNormalization()]), X, Y, ENTROPY(True), None),
-    "masked words": (masked_words, WORDS, STEPS, ENTROPY(True), None),
+    "masked words": (lambda: words(True), WORDS, STEPS, ENTROPY(True), None),
     "a sum": (layers(), X, Y, ENTROPY(True, reduction="sum"), None),
     "a weighted mean": (layers(), X, Y, ENTROPY(True, reduction="mean_with_sample_weight"), WEIGHTS),
     "an ignored class": (layers(), X, Y, ENTROPY(True, ignore_class=2), None),
@@ -89,10 +92,9 @@ def learned(name, micro_batches):
     keras.utils.set_random_seed(1)
     model = build()
     metrics = {name: ["accuracy"] for name in loss} if isinstance(loss, dict) else ["accuracy"]
-    model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
-    if micro_batches > 1:
-        model = MicroBatched.of(model, micro_batches, False)
-        model.compile(keras.optimizers.SGD(0.5), loss, metrics=metrics)
+    model = MicroBatched.of(model, micro_batches, False) if micro_batches > 1 else model
+    optimizer = keras.optimizers.Adam(0.1) if name == "words" else keras.optimizers.SGD(0.5)
+    model.compile(optimizer, loss, metrics=metrics)
     examples = (x, y) if weights is None else (x, y, weights)
     batches = tf.data.Dataset.from_tensor_slices(keras.tree.map_structure(lambda v: np.append(v, v[:11], 0), examples))
     logs = model.fit(batches.batch(22), verbose=0).history
