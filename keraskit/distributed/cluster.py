@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -172,7 +173,7 @@ def join(config: RunConfig) -> Cluster:
         if config.batch_size and config.batch_size % replicas:
             raise UserError(f"A batch of {config.batch_size} cannot be shared evenly by {replicas} devices.")
         if not workers:
-            return Cluster(len(local), how="as asked", strategy=tf.distribute.MirroredStrategy(local))
+            return Cluster(len(local), how="as asked", strategy=mirrored(*local))
         print(f"waiting        for {len(workers)} workers, as {how} says; this is worker {index}", flush=True)
         spec, gpu = tf.train.ClusterSpec({"worker": list(workers)}), {"GPU": len(local) if gpus else 0}
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, "", "worker", index, "", gpu, "grpc")
@@ -189,6 +190,12 @@ def join(config: RunConfig) -> Cluster:
     except (OSError, OverflowError, tf.errors.OpError) as error:
         problem = f"After {config.wait} s at most, worker {index} could not join the others: {sentence(error)}"
         raise RunStopped(problem, f"Are all started? --wait SECONDS waits longer. {SEE_LOG}") from error
+
+
+@functools.cache
+def mirrored(*devices: str) -> tf.distribute.Strategy:
+    """Return a strategy for these devices, one in a process: the collectives of a second one would be the first's."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def find_workers(config: RunConfig) -> tuple[tuple[str, ...], int, str]:

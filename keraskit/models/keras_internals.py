@@ -10,6 +10,7 @@ from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.eager import context
+from tensorflow.python.framework import config
 from tensorflow.python.ops import check_ops
 
 # Arguments of `mock.patch.object` during training. On several machines:
@@ -21,6 +22,7 @@ DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves a
 ASSERT_EQUAL = check_ops, "assert_equal"
 # Operations of a graph, which have no public class:
 TAKE = Take  # of `keras.ops.take`
+deterministic = config.is_op_determinism_enabled  # which has no public name, nor a way back
 SEEDS = global_seed_generator  # from which random operations without a seed draw; created when first asked for
 
 

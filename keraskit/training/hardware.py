@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from keraskit import start, system
 from keraskit.config import RunConfig
+from keraskit.datasets.array_files import explained
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
+from keraskit.models import keras_internals
 from keraskit.models.graph import operations
 from keraskit.training import acceleration
 
@@ -69,10 +71,13 @@ class Choices:
 
 def configure(config: RunConfig, alone: bool = False) -> Devices:
     """Configure threads, device, memory growth and, unless `alone`, the cluster, before any tensor is created."""
-    threads = Choice(config.threads, ASKED) if config.threads else Choice(system.cores(), "one per core")
-    if config.threads and config.threads != tf.config.threading.get_intra_op_parallelism_threads():
-        tf.config.threading.set_intra_op_parallelism_threads(config.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+    known = tf.config.threading.get_intra_op_parallelism_threads()  # 0 until somebody sets them
+    threads = Choice(known, "as this process began") if known else Choice(system.cores(), "one per core")
+    if config.threads:
+        threads = Choice(config.threads, ASKED)
+        with explained(f"--threads {config.threads} comes too late", "TensorFlow takes them once: in a new process."):
+            tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()  # it holds for the whole process
     devices = Devices(_device(config.device), threads, Cluster() if alone else join(config))
@@ -113,25 +118,36 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
     words, unable = "code of one's own may take nothing else", ""
-    if settings.deterministic or several:
+    if model.run_eagerly:
+        unable = "the recipe compiles with run_eagerly"
+    elif keras_internals.deterministic() or several:  # which one run asks for all of a process
         unable = "Keras compiles neither deterministic steps nor those of several devices"
+    elif not all(each.supports_jit for each in model._flatten_layers()):
+        unable = "a layer cannot take it"
     if settings.xla == "on" and unable:
-        raise UserError(f"{unable}.", "Leave --xla on out.")
+        raise UserError(f"--xla on: {unable}.", "Leave it out.")
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if several and (optimizer.gradient_accumulation_steps or optimizer.ema_overwrite_frequency):
+        problem = "Keras neither accumulates gradients nor overwrites weights by averages on several devices."
+        raise UserError(problem, "Take one, or leave that out of the optimizer.")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
-        precision = _precision(types, devices) if acceleration.all_of_keras(model) else Choice("float32", words)
+        top = "topk" in repr(keras.tree.flatten(model._compile_config.config)).lower().replace("_", "")
+        own = "" if acceleration.all_of_keras(model) else words
+        own = own or ("metrics of the top k take nothing else" if top else "")
+        precision = Choice("float32", own) if own else _precision(types, devices)
     if xla.value == "auto":  # which compiles no metrics beside recurrent layers
         own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else words
         blocks = "recurrent" in types and "loops" not in types and precision.value == "float32" and not whole
-        able = all(each.supports_jit for each in model._flatten_layers())
-        reason = unable or own or ("" if able else "a layer cannot take it")
-        xla = Choice("off", reason) if reason else _xla(types, devices, blocks)
+        xla = Choice("off", unable or own) if unable or own else _xla(types, devices, blocks)
     micro, at_once = Choice(1, whole or "each layer fills the device by itself"), Choice(1, "several devices train")
     if "recurrent" in types and not (devices.gpu or several or whole):
         most = min(devices.threads.value, MOST_MICRO_BATCHES)
         micro = Choice(most, "a recurrent layer's loop over time keeps one core busy")
-    if not all(acceleration.is_keras(getattr(each, name)) for each in callbacks for name in OF_STEPS):
+    if model.run_eagerly:
+        at_once = Choice(1, unable)
+    elif not all(acceleration.is_keras(getattr(each, name)) for each in callbacks for name in OF_STEPS):
         at_once = Choice(1, "a callback of one's own is called at each step")
     elif not several:
         at_once = _steps_per_execution(model, types, settings, steps)

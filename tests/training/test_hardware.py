@@ -1,5 +1,6 @@
 """What is chosen for a model on a machine, and why."""
 
+import dataclasses
 import json
 import platform
 
@@ -7,6 +8,7 @@ import keras
 import pytest
 
 from keraskit.config import RunConfig
+from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.registry import load_recipe
@@ -14,8 +16,8 @@ from keraskit.training import autotune, hardware
 
 
 def choose(model, steps=100, loss="mse", metrics=(), **knobs):
-    config = RunConfig(**knobs)
-    model.compile(loss=loss, metrics=list(metrics), jit_compile=False)
+    config, eager = RunConfig(**knobs), model.name == "eager"
+    model.compile(loss=loss, metrics=list(metrics), jit_compile=False, run_eagerly=eager)
     return hardware.choose(model, config, hardware.configure(config), steps)
 
 
@@ -36,7 +38,10 @@ def test_choices_follow_the_model_and_the_machine(monkeypatch):
         *((kind, given) for kind in (mlp, cnn) for given in ({"loss": lambda y, p: p}, {"metrics": [lambda y, p: p]})),
     ):
         assert (choose(model, **given).precision.value, choose(model, **given).xla.value) == ("float32", "off")
+    with pytest.raises(UserError, match="--xla on: a layer cannot take it"):
+        choose(text, xla="on")
     assert choose(cnn, metrics=["mae", keras.metrics.AUC()], loss=keras.losses.Huber()).precision.value == "bfloat16"
+    assert "top k" in choose(cnn, metrics=["sparse_top_k_categorical_accuracy"]).precision.reason  # takes no bfloat16
     monkeypatch.setattr(hardware.system, "cpu_features", set)
     assert choose(cnn).precision.value == "float32"
 
@@ -83,14 +88,19 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
     assert xla(lstm(3), metrics=[lambda y, p: p]) == xla(keras.layers.Dense(3, activation=hardware.tf.nn.relu)) == "on"
 
 
-def test_threads_are_limited_before_the_first_computation(tmp_path, preforked):
-    program = tmp_path / "program.py"
-    program.write_text(
-        "from keraskit.training import hardware; hardware.configure(hardware.RunConfig(threads=1)); "
-        "assert hardware.tf.config.threading.get_intra_op_parallelism_threads() == 1"
-    )
-    done = preforked.run(program, [], tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_what_keras_cannot_do_on_several_devices_is_refused():
+    devices = dataclasses.replace(hardware.configure(RunConfig()), cluster=Cluster(devices=2))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(gradient_accumulation_steps=2), "mse")
+    with pytest.raises(UserError, match="Keras neither accumulates gradients"):
+        hardware.choose(model, RunConfig(), devices, steps=9)
+
+
+def test_a_process_keeps_the_threads_it_began_with(monkeypatch):
+    with pytest.raises(UserError, match="--threads 77 comes too late: Intra op parallelism cannot be modified"):
+        hardware.configure(RunConfig(threads=77))
+    monkeypatch.setattr(hardware.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 3)
+    assert str(hardware.configure(RunConfig()).threads) == "3 (as this process began)"
 
 
 def test_short_steps_are_handed_over_several_at_a_time():
@@ -105,7 +115,8 @@ def test_short_steps_are_handed_over_several_at_a_time():
     assert several(mlp) == 32 and several(mlp, steps=3) == 3
     assert several(cnn) == 4 and several(cnn, batch_size=16) == 8 and several(cnn, batch_size=1_024) == 1
     assert several(mlp, save_every=5) == 5 and several(cnn, save_every=100) == 4
-    assert several(lstm) == 1
+    eager = keras.Model(mlp.inputs, mlp.outputs, name="eager")
+    assert several(lstm) == several(eager) == 1 and choose(eager).xla.reason == "the recipe compiles with run_eagerly"
 
 
 def test_deterministic_operations_are_used_where_they_are_asked_for():
@@ -159,7 +170,8 @@ hardware.configure, fit.Checkpoints.save = first, spied
 knobs = {"limit": 64, "epochs": 1, "hidden": (8,), "xla": "off", "output_dir": sys.argv[1]}
 found["weights"] = []
 for device in ("cpu", "cpu:1"):
-    result = keraskit.run("mlp", device=device, **knobs)
+    hardware._device = lambda asked: hardware.Choice(device, "")
+    result = keraskit.run("mlp", **knobs)
     found["weights"].append([w.tobytes().hex() for w in result.model.get_weights()])
 print(json.dumps(found))
 """
