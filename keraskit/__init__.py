@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,14 @@ _HOMES = {
 }
 __all__ = [*_HOMES, "run"]
 __version__ = "0.2.0"
+_ALONE = threading.RLock()  # Keras's names, seeds and dtype policy are the process's
 sys.meta_path.insert(0, QuietImport())
 
 
 def run(recipe: str | Recipe, **kwargs: Any) -> RunResult:
     """Train a recipe from Python: `keraskit.run("cnn", epochs=2, filters=(32, 16))`.
+
+    Runs in several threads follow one another. Python's and NumPy's random numbers go on as if there were no run.
 
     Args:
         recipe: a recipe's name, the path of its file, or a Recipe.
@@ -40,9 +45,11 @@ def run(recipe: str | Recipe, **kwargs: Any) -> RunResult:
     Raises:
         UserError: if an argument cannot be used.
     """
+    import numpy as np
+
     from keraskit import config, start
     from keraskit.errors import UserError
-    from keraskit.recipe import Recipe
+    from keraskit.recipe import Recipe, options_of
     from keraskit.registry import load_recipe
 
     knobs = config.RunConfig(**{name: kwargs.pop(name) for name in config.KNOBS if name in kwargs})
@@ -52,7 +59,17 @@ def run(recipe: str | Recipe, **kwargs: Any) -> RunResult:
     found = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(found, Recipe):
         raise UserError(f"{recipe} trains no model.", f"Call keraskit.load_recipe({recipe!r}).")
-    return train(found, knobs, kwargs)
+    options = options_of(found.functions)(**kwargs)
+    if not _ALONE.acquire(blocking=False):
+        print("waiting        for the run of another thread", flush=True)
+        _ALONE.acquire()
+    states = random.getstate(), np.random.get_state()
+    try:
+        return train(found, knobs, {name: getattr(options, name) for name in kwargs})
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        _ALONE.release()
 
 
 def __getattr__(name: str) -> object:

@@ -35,7 +35,7 @@ def transform(augmentation: Augmentation, images: Any, numbers: tf.Tensor) -> tf
     if not augmentation.is_random:
         return tf.cast(images, tf.float32)
     images = images if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
-    return tf.ensure_shape(_compiled(augmentation)(images, tf.convert_to_tensor(numbers)), images.shape)
+    return tf.ensure_shape(_compiled(augmentation.replace())(images, tf.convert_to_tensor(numbers)), images.shape)
 
 
 def check_batch(shape: tuple[int, ...]) -> None:
@@ -47,7 +47,7 @@ def check_batch(shape: tuple[int, ...]) -> None:
 
 @functools.cache
 def _compiled(augmentation: Augmentation) -> Any:
-    """Return the whole transform as one compiled function; it is compiled once per augmentation and shape."""
+    """Return the whole transform as one compiled function, one per augmentation without statistics, and shape."""
 
     def whole(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         flat = images.shape.rank == 3

@@ -175,6 +175,8 @@ def test_statistics_are_the_same_from_an_array_and_from_a_stream():
     x = np.round(pictures((6, 5, 3), 1000)).astype(np.uint8)
     stream = tf.data.Dataset.from_tensor_slices(x).batch(77)
     one, two = (Augmentation(zca_whitening=True).fit(images).statistics for images in (x, stream))
+    for fold in (x, x[::2]):  # transformed by one kernel
+        Augmentation(rotation_range=9, featurewise_center=True).fit(fold).transform(fold[:2], (0, 0))
     assert np.allclose(one["mean"], two["mean"]) and np.allclose(one["zca"], two["zca"], rtol=1e-4, atol=1e-5)
     several = (x, stream, tf.constant(x))
     one, two, other = (Augmentation(featurewise_std_normalization=True).fit(each).statistics for each in several)

@@ -2,7 +2,10 @@
 
 import dataclasses
 import hashlib
+import random
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import keras
@@ -150,6 +153,31 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
         with pytest.raises(UserError, match=says):
             keraskit.run("mlp", quick=True, output_dir=tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_program_around_a_run_goes_on_as_without_it(tmp_path):
+    model, failed, going = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), [], threading.Event()
+
+    def serve():
+        while not going.wait(0):
+            try:
+                model(np.ones((1, 3)))
+            except Exception as error:
+                failed.append(error)
+
+    def train(_=0):
+        return keraskit.run("mlp", quick=True, limit=64, hidden=(4,), xla="off", output_dir=tmp_path)
+
+    random.seed(5), np.random.seed(5)
+    drawn = random.random(), np.random.random()
+    random.seed(5), np.random.seed(5)
+    server = threading.Thread(target=serve)
+    server.start()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [digest(result.model.get_weights()) for result in pool.map(train, range(2))]
+    going.set(), server.join()
+    train()
+    assert (random.random(), np.random.random()) == drawn and len({*runs}) == 1 and failed == []
 
 
 def test_curves_of_tensorboard_are_the_history(tmp_path):
