@@ -115,7 +115,8 @@ class Card:
         if self.ours:
             module = import_module(f"{PACKAGE}.{self.name}")
         else:
-            name = f"keraskit_file_{hashlib.sha256(str(self.source.resolve()).encode()).hexdigest()[:8]}"
+            path = self.source.resolve()  # an edited file is another module
+            name = f"keraskit_file_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]}"
             module = sys.modules.get(name) or import_file(self.source, name)
         found = getattr(module, self.plain or "recipe", None)
         if not self.plain and not isinstance(found, Recipe):
@@ -133,11 +134,17 @@ class Card:
 
 def import_file(source: Path, name: str) -> ModuleType:
     """Import a user's file as a module called `name`. Raises what it raises."""
-    path = source.resolve()
+    path = top = source.resolve()
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = str(path)
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # as for a script, and for imports inside its functions
+    package: list[str] = []  # that it lies in, for relative imports, unless another one has its name
+    while ((top := top.parent) / "__init__.py").is_file():
+        package.insert(0, top.name)
+    if package and str(top / package[0]) in getattr(sys.modules.get(package[0]), "__path__", [str(top / package[0])]):
+        module.__package__ = ".".join(package)
+    for folder in (path.parent, top):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))  # as for a script, and for imports inside its functions
     try:
         SourceFileLoader(name, str(path)).exec_module(module)
     except BaseException:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from keraskit import files
-from keraskit.errors import RunStopped, UserError, recorded, short
+from keraskit.errors import RunStopped, UserError, flags, recorded, short
 from keraskit.registry import recipes_available
 
 MANIFEST, HISTORY, REPORT = "run.json", "history.csv", "report.html"
@@ -50,7 +50,7 @@ Manifest = _keys(
     (list[dict[str, Any]], "resumed"),
     (dict[str, dict[str, Any]], "choices"),
     (_keys((Count, "epochs"), (dict[str, Any], "augment"), (str, "weights")), "config"),
-    (_keys((dict[str, Any], "knobs options"), (str, "code")), "asked"),
+    (_keys((dict[str, Any], "knobs options"), (str, "code built")), "asked"),
     (_keys((str, "name path sha256"), (dict[str, Count], "used"), (list[str], "notes")), "data"),
     (_keys((str, "cpu"), (list[str], "gpus")), "hardware"),
 )
@@ -122,7 +122,8 @@ class RunFolder:
         try:
             return json.loads(self.file(name, MOST_JSON).read_bytes())
         except FileNotFoundError:
-            raise UserError(f"There is no {self.target(name)}.", "Run folders lie in runs/<recipe>/.") from None
+            advice = "Run folders lie in runs/<recipe>/." if name == MANIFEST else "The run has not finished."
+            raise UserError(f"There is no {self.target(name)}.", advice) from None
         except (ValueError, RecursionError, OSError) as error:
             raise UserError(f"{self.path / name} cannot be read: {error}.") from error
 
@@ -155,7 +156,7 @@ class RunFolder:
     def read_history(self) -> list[dict[str, float]]:
         """Read history.csv; empty if no epoch has ended. Raises UserError if it is damaged."""
         try:
-            text = self.read_bytes(HISTORY).decode("utf-8")
+            text = self.read_bytes(HISTORY).decode("utf-8-sig")
             if (cells := text.count(",") + text.count("\n")) > MOST_CELLS:
                 raise ValueError(f"it has {cells:,} cells; {MOST_CELLS:,} are allowed")
             table = csv.DictReader(io.StringIO(text, newline=""))
@@ -178,8 +179,10 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
         return f"{facts.get('command')} --resume, on every worker"
     if facts.get("source") is None and facts.get("recipe") not in recipes_available():  # made in Python
         return "the same keraskit.run(...) with resume=True"
-    if ((facts.get("asked") or {}).get("knobs") or {}).get("callbacks"):
-        return f"{facts.get('command')} --resume"
+    asked = facts.get("asked") or {}
+    if (asked.get("knobs") or {}).get("callbacks"):
+        given = (asked.get("knobs") or {}) | {"output_dir": short(path.parent.parent)} | (asked.get("options") or {})
+        return f"keraskit run {shlex.quote(facts.get('source') or facts['recipe'])} {flags(given)} --resume"
     named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
     return f"keraskit resume {shlex.quote(short(path))}{named}"
 
@@ -220,7 +223,7 @@ def newest(path: Path, unfinished: bool = False) -> RunFolder:
     """
     check_folder(path)
     if (path / MANIFEST).exists():
-        status = RunFolder(path).read_manifest().get("status")
+        status = RunFolder(path).read_manifest("recipe").get("status")
         if status != "finished" and not unfinished:
             raise UserError(f"{path} has not finished: it is {status}.", "`keraskit resume` goes on with it.")
         return RunFolder(path)

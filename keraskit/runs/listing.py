@@ -1,5 +1,6 @@
 """Find, label, group and list runs."""
 
+import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -86,7 +87,7 @@ class Row(NamedTuple):
 
     def named(self, run: Run) -> str:
         """The label, and the seed where there are several."""
-        return f"{self.label} seed {run.facts.get('seed')}" if len(self.runs) > 1 else self.label
+        return f"{self.label} seed {run.facts['seed']}" if len(self.runs) > 1 else self.label
 
     @property
     def weights(self) -> set[str]:
@@ -125,7 +126,8 @@ def find(paths: Sequence[Path]) -> list[Path]:
 def read(path: Path) -> Run:
     """Read a run. Raises UserError if its files are damaged."""
     folder = RunFolder(path)
-    return Run(folder, folder.read_manifest("recipe", "parameters", "data.name", "data.used"), folder.read_history())
+    facts = folder.read_manifest("recipe", "seed", "parameters", "data.name", "data.used")
+    return Run(folder, facts, folder.read_history())
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
@@ -135,14 +137,16 @@ def rows(runs: Sequence[Run]) -> list[Row]:
     for run, place in zip(runs, places(runs), strict=True):
         own = flags({name: value for name, value in run.flags.items() if name in differing})
         label = " ".join(f"{run.facts['recipe']} {own} {place}".split())
-        same = label, run.task, run.home, (run.facts.get("asked") or {}).get("code"), run.facts["parameters"]
-        repeated = any(run.facts.get("seed") == other.facts.get("seed") for other in groups.get(same, []))
+        asked = run.facts.get("asked") or {}
+        program = json.dumps([asked.get(name) for name in ("recipe", "code", "built")], sort_keys=True)
+        same = label, run.task, run.home, program, run.facts["parameters"]
+        repeated = any(run.facts["seed"] == other.facts["seed"] for other in groups.get(same, []))
         groups.setdefault((*same, run.folder.path) if repeated or run.test is None else same, []).append(run)
     counts = Counter(label for label, *_ in groups)
     made = []
     for (label, *_), group in groups.items():
         told = f"{label} {group[0].folder.path.name[-6:]}" if counts[label] > 1 else label
-        made.append(Row(told, sorted(group, key=lambda run: run.facts.get("seed") or 0)))
+        made.append(Row(told, sorted(group, key=lambda run: run.facts["seed"])))
     return made
 
 

@@ -15,7 +15,7 @@ from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError, printable, sentence
 from keraskit.files import MODEL
 from keraskit.models import applications, weights
-from keraskit.recipe import call
+from keraskit.recipe import call, options_of
 from keraskit.registry import find_card
 from keraskit.runs.folder import MANIFEST, STATISTICS, RunFolder
 
@@ -92,7 +92,9 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
             file = shlex.quote(facts.get("source") or "FILE.py")
             raise UserError(problem, f"If its recipe is your own, name its file: --recipe {file}") from error
         knobs = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}
-        model: keras.Model = call(own.build, knobs | (facts.get("options") or {}), steps=1, weights=None)
+        options = {name: value for name, value in (facts.get("options") or {}).items() if name != "classes"}
+        typed = options_of(own.functions)(**options).given()  # JSON has no tuples, paths and so on
+        model: keras.Model = call(own.build, knobs | (facts.get("options") or {}) | typed, steps=1, weights=None)
         applications.load_file(model, path)
         print(f"NOTE           {printable(problem)} So {own.name} built it, and was given its weights.", flush=True)
         return model

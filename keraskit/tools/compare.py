@@ -36,7 +36,7 @@ def cells(row: Row) -> list[str]:
         row.label,
         run.facts["data"]["name"] + (" (quick)" if run.task[2] else ""),
         "/".join(f"{count:,}" for count in run.facts["data"]["used"].values()),
-        ", ".join(str(each.facts.get("seed", "")) for each in runs),
+        ", ".join(str(each.facts["seed"]) for each in runs),
         f"{run.facts['parameters']:,}",
         ", ".join(dict.fromkeys(str(len(each.history)) for each in runs)),
         ", ".join(dict.fromkeys(str(each.facts.get("best_epoch") or "") for each in runs)),
@@ -73,7 +73,7 @@ def answers(row: Row) -> tuple[Any, Right]:
         if not test or not (classified := test.of_classes(run.facts)):
             return (row.runs[0].task, len(row.runs) > 1), {}
         targets.add((classified[0].tobytes(), *(test.names or ())))
-        right[run.facts.get("seed") or 0] = classified[1].argmax(axis=1) == classified[0]
+        right[run.facts["seed"]] = classified[1].argmax(axis=1) == classified[0]
     return (row.runs[0].task, len(row.runs) > 1, *targets), right if len(targets) == 1 else {}
 
 

@@ -12,8 +12,8 @@ import pydantic
 
 from keraskit.datasets.array_files import check_size, explained
 from keraskit.errors import UserError, printable, short
-from keraskit.files import TEMPORARY
-from keraskit.models import keras_internals
+from keraskit.files import MODEL, TEMPORARY
+from keraskit.models import applications, keras_internals, weights
 from keraskit.registry import recipes_available
 from keraskit.runs import report
 from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, now, resume_command
@@ -22,6 +22,7 @@ from keraskit.training.settings import NEEDED
 from keraskit.training.setup import TrainingSetup, optimizers
 from keraskit.training.user_callbacks import UserCallbacks
 
+NEW = "A new run begins without resume; runs of one loop need names of their own, Recipe(name=...)."
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
 OUTDATED = (
     *("ended", "error", "test", "verdict", "advice", "regression", "balanced_accuracy"),
@@ -153,10 +154,12 @@ def resumed(
     """
     data, finished, position = before["data"], before.get("status") == "finished", start.position
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
-        raise UserError(f"The data is not what this run began with, {data['used']}.", "Put it back, or start anew.")
-    edited = before["asked"].get("code") not in (None, today["asked"]["code"])
+        raise UserError(f"The data is not what this run began with, {data['used']}.", f"Put it back. {NEW}")
+    more = today["config"]["epochs"] != before["config"]["epochs"]  # to which a schedule adapts
+    asked, names = before["asked"], ("code", *["built"] * (not more))
+    edited = any(asked.get(name) not in (None, today["asked"][name]) for name in names)
     if edited and today["source"] is None and today["recipe"] not in recipes_available():  # made in Python
-        raise UserError(f"This run of {today['recipe']} was of another model.", "Without resume=True a new one begins.")
+        raise UserError(f"This run of {today['recipe']} was of another model.", NEW)
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
         raise UserError(f"There is no {CHECKPOINT} of this run, from which a finished one goes on.", "Start a new run.")
     if position.epoch + (position.step > 0) + finished > today["config"]["epochs"]:
@@ -166,9 +169,12 @@ def resumed(
     start.restore(setup.training_copy, setup.callbacks)  # fails before the folder is changed
     if edited:
         print(f"NOTE           {today['recipe']}'s code was changed since this run began: it goes on with the new")
+    if edited and position.best_epoch:  # the weights of the best epoch so far are the new model's, too
+        with weights.uncompiled(setup.model), folder.atomic(MODEL, durable=True) as path:
+            applications.load_file(setup.model, folder.file(MODEL))
+            setup.model.save(path)
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
-    at = {"at": now(), "epoch": position.epoch, "step": position.step}
-    more = today["config"]["epochs"] != before["config"]["epochs"]
+    at = {"at": now(), "epoch": position.epoch, "step": position.step} | ({"edited": True} if edited else {})
     kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}
     known = dict.fromkeys(OUTDATED) | {"best_epoch": position.best_epoch or None}
     return today | kept | known | {"resumed": [*(before.get("resumed") or []), at]}

@@ -8,6 +8,7 @@ import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splitting import LEAK, some
 from keraskit.distributed.cluster import Cluster
-from keraskit.errors import UserError, counted, flags, printable, recorded, short
+from keraskit.errors import UserError, counted, flags, lasting, printable, recorded, short
 from keraskit.files import MODEL
 from keraskit.models.weights import uncompiled
 from keraskit.recipe import Recipe
@@ -79,7 +80,7 @@ def train(
             devices.cluster.leave()
             return RunResult(setup.training_copy, best.rows, {}, None)
         found = evaluate(setup, folder)
-        results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch)
+        results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch, best.stopped)
         earlier = sum(row["seconds"] for row in start.position.rows)
         spent = {"before": fitting - began, "fit": fitted - fitting + earlier, "after": time.monotonic() - fitted}
         folder.update_manifest(timings={stage: round(seconds, 3) for stage, seconds in spent.items()}, ended=now())
@@ -139,10 +140,8 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     with suppress(NotImplementedError):  # a schedule of one's own need not describe itself
         described = keras.optimizers.serialize(optimizer)["config"]
     asked = {**request(settings.requested, recipe.source), "recipe": recipe_fields(recipe)}
-    if recipe.source is None:  # its code is what it has built, but for the numbers of names that are given
-        with uncompiled(model):
-            built = json.dumps([keras.saving.serialize_keras_object(model), described], default=recorded)
-        asked["code"] = digest([np.frombuffer(re.sub(r'_\d+"', '"', built).encode(), np.uint8)])[:16]
+    asked["built"] = fingerprint(model, described)
+    asked["code"] = asked["code"] or asked["built"]  # of a recipe made in Python
     return {
         "recipe": recipe.name,
         "source": source,
@@ -169,13 +168,39 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def fingerprint(model: keras.Model, optimizer: Any) -> str:
+    """Return a hash of a model, its optimizer, loss and metrics; not of the numbers of names, comments, and files."""
+
+    def text(value: Any, depth: int = 0) -> Any:
+        if hasattr(value, "__code__") and depth < 9:  # a function, which may hold itself
+            more = [value.__defaults__, value.__kwdefaults__, [each.cell_contents for each in value.__closure__ or ()]]
+            return [text(value.__code__, depth), text(more, depth + 1)]
+        if isinstance(value, CodeType):
+            return [value.co_code.hex(), value.co_names, text(value.co_consts, depth)]
+        if isinstance(value, list | tuple):
+            return [text(each, depth) for each in value]
+        if isinstance(value, set | frozenset):
+            return sorted(map(lasting, value))
+        with suppress(Exception):  # code of one's own may raise anything
+            return [type(value).__name__, value.get_config()]
+        return recorded(value)
+
+    compiled = {name: value for name, value in model._compile_config.config.items() if name != "optimizer"}
+    functions = [layer.function for layer in model._flatten_layers() if isinstance(layer, keras.layers.Lambda)]
+    with uncompiled(model):
+        config = keras.saving.serialize_keras_object(model)
+    whole = json.dumps([config, optimizer, compiled, functions], default=text)
+    plain = re.sub(r'"(module|registered_name|code)": ("[^"]*"|null)|_\d+"', "", whole)
+    return digest([np.frombuffer(plain.encode(), np.uint8)])[:16]
+
+
 def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
     """Print a summary of the run that is about to start, one fact per line."""
     settings, data = setup.settings, facts["data"]
     own = f" with {flags(settings.options)}" if settings.options else ""
     sizes = ", ".join(f"{size:,} {split}" for split, size in data["used"].items())
     passes = f"{counted(settings.epochs, 'epoch')} of {counted(setup.epochs.steps, 'step')} of {settings.batch_size}"
-    found = f" from {data['found']}" if data["found"] != data["name"] else ""
+    found = f" from {data['found']}" if data.get("found", data["name"]) != data["name"] else ""
     classes = some(facts["classes"]) if data.get("path") and not data.get("reference", True) else ""  # of own files
     lines = [
         ("recipe", f"{facts['recipe']}{own}: {facts['parameters']:,} parameters, {passes}, seed {settings.seed}"),

@@ -126,7 +126,7 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
         return None
     if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
-        own = f"Its own command goes on: {facts.get('command')} --resume"
+        own = f"Its own command goes on: {resume_command(folder.path, facts)}"
         raise UserError("This run has --callbacks.", own if facts.get("status") != "finished" else "Start a new run.")
     return folder
 
@@ -148,8 +148,10 @@ def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, Run
         problem = f"This run's recipe is a file of your own, {source}."
         raise UserError(problem, f"Name it, and it is imported as it is now: --recipe {shlex.quote(source)}")
     elif facts["recipe"] not in recipes_available():
-        problem = f"This run's recipe, {facts['recipe']}, was made in Python."
-        raise UserError(problem, f"Its own command goes on: {resume_command(folder.path, facts)}")
+        advice = f"Its own command goes on: {resume_command(folder.path, facts)}"
+        if facts.get("status") == "finished":
+            advice = "Put its code into a file, and name that: --recipe FILE.py"
+        raise UserError(f"This run's recipe, {facts['recipe']}, was made in Python.", advice)
     else:
         card = recipes_available()[facts["recipe"]]
     recipe: Recipe = card.load()

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import json
+import shlex
+import shutil
 import sys
 
 import numpy as np
@@ -90,6 +92,21 @@ def test_a_file_with_the_name_of_one_of_ours_is_itself(here, preforked):
     usage = preforked.run(here / "mlp.py", ["--help"], here).stdout
     assert usage.startswith("Usage: python mlp.py [OPTIONS]\n")
     assert keraskit.load_recipe("./mlp.py").build().count_params() == parameters(8)
+    (here / "mlp.py").write_text(SOURCE.replace("UNITS = 8", "UNITS = 9"))
+    assert keraskit.load_recipe("./mlp.py").build().count_params() == parameters(9)  # as it is now
+    (here / "mine" / "recipes").mkdir(parents=True)
+    relative = SOURCE.replace("UNITS = 8", "from .units import UNITS")
+    for name, text in (
+        ("__init__", ""),
+        ("recipes/__init__", ""),
+        ("recipes/units", "UNITS = 7"),
+        ("recipes/it", relative),
+    ):
+        (here / "mine" / f"{name}.py").write_text(text)
+    assert keraskit.load_recipe("mine/recipes/it.py").build().count_params() == parameters(7)
+    shutil.copytree(here / "mine", here / "other" / "mine")
+    with pytest.raises(ImportError, match="no known parent package"):  # not the first one's units
+        keraskit.load_recipe("other/mine/recipes/it.py")
     assert not Card(here / "mlp.py").ours and find_card("mlp").ours
 
 
@@ -103,15 +120,23 @@ def test_a_recipe_without_a_file_runs_and_takes_no_other_file_for_its_own(here):
     (run,) = runs(here, "recipe")
     assert (run["recipe"], run["source"]) == ("recipe", None)
 
-    def of(units, build=recipe.build.__wrapped__):
-        return dataclasses.replace(recipe, build=lambda: build(units))
+    def of(units, loss, build=recipe.build.__wrapped__, **fields):
+        compile_model = lambda model: model.compile("adam", loss, metrics=["mae"])  # noqa: E731
+        return dataclasses.replace(recipe, build=lambda: build(units), compile=compile_model, **fields)
 
-    second = keraskit.run(of(8), epochs=1, seed=1)
-    keraskit.run(of(3), epochs=1, seed=2)
-    assert sorted(len(row.runs) for row in compare.compared([here / "runs"])) == [1, 2]  # the last is no seed of these
+    def loss(factor):
+        return lambda y, p: factor * (y - p) ** 2
+
+    first, second = (keraskit.run(of(8, loss(1)), epochs=1, seed=seed) for seed in (0, 1))
+    for seed, other in enumerate((of(3, loss(1)), of(8, loss(1), batch_size=4), of(8, loss(2))), 2):
+        keraskit.run(other, epochs=1, seed=seed)
+    assert sorted(len(row.runs) for row in compare.compared([here / "runs"])) == [1, 1, 1, 1, 2]  # no seeds of these
+    code, _, err = command("verify", first.folder)
+    assert code == 2 and "was made in Python. Put its code into a file, and name that: --recipe FILE.py" in err
     RunFolder(second.folder).update_manifest(status="interrupted")
-    with pytest.raises(UserError, match=r"was of another model\. Without resume=True"):
-        keraskit.run(of(3), epochs=1, seed=1, resume=True)
+    for other in (of(3, loss(1)), of(8, loss(2))):
+        with pytest.raises(UserError, match=r"was of another model\. A new run begins without resume"):
+            keraskit.run(other, epochs=1, seed=1, resume=True)
     with pytest.raises(UserError, match="cannot be called"):
         dataclasses.replace(recipe, name="a/b")
 
@@ -129,7 +154,7 @@ def make():
 """
 
 
-def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here):
+def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here, monkeypatch):
     (here / "mine.py").write_text(BREAKING.format(breaks=True))
     flags = ("./mymodel.py", "--epochs", "3", "--callbacks", "mine.py:make")
     code, _, err = command("run", *flags)
@@ -144,10 +169,13 @@ def test_an_unexpected_error_leaves_its_traceback_and_goes_on_once_mended(here):
     assert run["status"] == "failed" and "the middle" in run["error"]
 
     (here / "mine.py").write_text(BREAKING.format(breaks=False))
+    (here / "b").mkdir()
+    monkeypatch.chdir(here / "b")  # the command works from any folder
     code, _, err = command("resume", folder)
-    assert code == 2 and f"Its own command goes on: {run['command']} --resume" in err
-    code, out, err = command("run", *flags, "--resume")
+    _, *words = shlex.split(err.partition("Its own command goes on: ")[2])
+    code, out, err = command(*words)
     assert (code, err) == (0, "") and "goes on at epoch 2" in out
+    monkeypatch.chdir(here)
     (run,) = runs(here)
     assert (run["status"], run["error"]) == ("finished", None) and not error.exists()
     command("run", *flags)

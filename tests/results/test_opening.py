@@ -26,12 +26,12 @@ class Scale(keras.layers.Layer):
         return self.function(x) if self.function else x * 0.5
 
 
-def build(kind: str = KIND):
+def build(kind: str = KIND, sizes: tuple[int, ...] = (2,)):
     inputs = x = keras.Input((3,), name="x")
     if kind in ("Scale", "Wordless"):
         x = Scale((lambda x: 2 * x) if kind == "Wordless" else None)(x)
     start = (lambda shape, dtype=None: keras.ops.full(shape, 0.5, dtype)) if kind == "lambda" else "ones"
-    return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer=start)(x))
+    return keras.Model(inputs, keras.layers.Dense((sizes + (1,))[-1], kernel_initializer=start)(x))
 """
 SOURCE = own.SOURCE.partition("UNITS = 8")[0] + SCALE + own.SOURCE[own.SOURCE.index("\n\ndef compile_model") :]
 
@@ -63,7 +63,7 @@ def copied(here, trained):
 @pytest.mark.parametrize("kind", ["Scale", "lambda"])
 def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_named(here, kind):
     (here / "mine.py").write_text(SOURCE.replace('KIND = "Scale"', f"KIND = {kind!r}"))
-    result = keraskit.run("./mine.py")
+    result = keraskit.run("./mine.py", sizes=(3,))
     expected = result.model.predict(np.ones((2, 3), "float32"), verbose=0)
     code, out, err = command("predict", "runs", "x.npy")
     assert (code, out) == (2, "") and err.count("\n") == 1
@@ -72,15 +72,6 @@ def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_n
     assert names == ["0"] and np.array_equal(outputs, expected)
     code, out, err = command("verify", "runs", "--recipe", "mine.py")
     assert (code, err) == (0, "") and "DIFFERS" not in out
-
-
-def test_a_list_of_outputs_has_the_models_names(copied, monkeypatch):
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, [keras.layers.Dense(2, name="one")(inputs), keras.layers.Dense(1, name="two")(inputs)])
-    monkeypatch.setattr("keraskit.tools.predict.load_model", lambda *_: model)
-    names, outputs = predict_arrays(copied.path, copied.path.parents[2] / "x.npy")
-    said = np.concatenate(model.predict(np.ones((2, 3)), verbose=0), axis=1)
-    assert names == ["one 0", "one 1", "two 0"] and np.allclose(outputs, said)
 
 
 def test_what_keras_cannot_save_is_refused_before_training(here):

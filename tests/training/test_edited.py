@@ -80,6 +80,18 @@ def test_what_was_changed_is_said_and_each_way_names_the_other(broken):
     assert "NOTE           mine's code was changed since this run began" in out
 
 
+def test_what_a_recipe_imports_was_changed_is_said_and_what_is_tested_is_kept(here):
+    source = SOURCE.replace("Dense(units, activation)", "Dense(units, helper.END)")
+    (here / "mine.py").write_text(source.replace("import keras\n", "import helper\nimport keras\n", 1))
+    (here / "helper.py").write_text('END = "tanh"')
+    with at(1, 7, kill):
+        assert command(*WORDS).code == 2
+    sys.modules["helper"].END = "relu"
+    code, out, err = command(*WORDS, "--resume")
+    assert (code, err) == (0, "") and "NOTE           mine's code was changed since this run began" in out
+    assert command("verify", "runs", "--recipe", "mine.py").code == 0
+
+
 def test_a_variant_made_in_python_begins_its_own_run(broken, capsys):
     other = dataclasses.replace(keraskit.load_recipe("./mine.py"), monitor=("val_loss", "min"))
     assert settings.find(other, keraskit.RunConfig(output_dir="runs", xla="off"), {}) is None
