@@ -29,7 +29,6 @@ DIVERGED = 10  # times the first loss, or the loss of guessing
 WIDE = 0.2  # width of an accuracy interval that shows too little
 FEW = 5  # examples of a class, all wrong: p = 1/32 at a recall of one half
 NAMED = 5  # classes named in a warning
-UNLIKE = 0.01  # p-value below which validation and test differ
 RISEN, FALLING = 0.25, 0.05  # relative change of a loss
 SHOWN = 32  # pictures on a sheet
 
@@ -52,9 +51,12 @@ def begin(folder: RunFolder, model: keras.Model, splits: Splits) -> None:
 
 def write(
     folder: RunFolder, recipe: Recipe, settings: Settings, splits: Splits, model: keras.Model, found: Found,
-    best_epoch: int,
+    best_epoch: int, stopped: bool,
 ) -> None:  # fmt: skip
-    """Write predictions, metrics, figures, verdict, warnings and advice. The model is that of `best_epoch`, from 1."""
+    """Write predictions, metrics, figures, verdict, warnings and advice. The model is that of `best_epoch`, from 1.
+
+    `stopped` tells whether a callback ended the run, and would again.
+    """
     run, rows, (measured, test) = folder.read_json(MANIFEST), folder.read_history(), found["test"]
     predictions.write(folder, {split: predicted for split, (_, predicted) in found.items()})
     written: dict[str, Any] = {split: scores for split, (scores, _) in found.items()} | {"best_epoch": best_epoch}
@@ -75,12 +77,11 @@ def write(
 
     words = judge(recipe, splits, settings, measured)
     values = list(test.of_values())
-    means = _training_means(splits, model) if values else {}
+    means = training_means(splits, model) if values else {}
     errors, worse, far = metrics.against_mean(values, means)
     go_on, more = resume_command(folder.path, run), f"--epochs {2 * settings.epochs}"
-    go_on = f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
-    go_on = go_on if len(rows) == settings.epochs else ""  # a callback would end it again
-    warnings, advice = findings(rows, run, found["validation"][1], test, go_on, far)
+    go_on = "" if stopped else f"{go_on} {more}" if go_on.startswith("keraskit resume") else more
+    warnings, advice = findings(rows, run, test, go_on, far)
     if settings.quick:  # the verdict says that the result means nothing
         warnings, advice, worse = [], [], []
     folder.update_manifest(
@@ -168,7 +169,7 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
 
 
 def findings(
-    rows: Rows, run: dict[str, Any], validation: SplitPredictions, test: SplitPredictions, resume: str, far: bool
+    rows: Rows, run: dict[str, Any], test: SplitPredictions, resume: str, far: bool
 ) -> tuple[list[str], list[str]]:
     """Return warnings of a worthless result, and advice; `resume` is the command to train further, if any.
 
@@ -178,15 +179,10 @@ def findings(
     loss = f"{run.get('class_output')}_loss"
     loss = loss if loss in rows[0] else "loss"
     trained, held_out = (np.array([row.get(each + loss, math.nan) for row in rows]) for each in ("", "val_"))
-    warnings, advice, most = [], [], trained[0] + (DIVERGED - 1) * abs(trained[0])  # it may be negative
+    warnings, most = list[str](), trained[0] + (DIVERGED - 1) * abs(trained[0])  # it may be negative
     if classified := test.of_classes(run):
         labels, probabilities = classified
         warnings = _worthless(labels, probabilities, classes)
-        if held := validation.of_classes(run):
-            counts = [(int((p.argmax(axis=1) == y).sum()), len(y)) for y, p in (held, classified)]
-            if (p := metrics.two_proportions(*counts[0], *counts[1])) < UNLIKE:
-                apart = "Accuracy is {:.3f} in validation and {:.3f} in test".format(*(n / of for n, of in counts))
-                advice.append(f"{apart}: more than chance (p = {p:.1g}), they are not alike.")
         log_loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)).mean()
         # Worse than guessing, it may have diverged in the first epoch; else it has not, whatever its loss counts.
         most = min(most, DIVERGED * math.log(len(classes))) if log_loss > 2 * math.log(len(classes)) else math.inf
@@ -194,9 +190,10 @@ def findings(
         most = math.inf  # `far` says it
     if far or trained[-1] > most:
         rate = (run.get("options") or {}).get("learning_rate")
-        lower = f"train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or smaller inputs"
-        return [f"Training DIVERGED, its loss ends at {trained[-1]:.3g}: {lower}.", *warnings], []
-    return warnings, advice + _course(trained, held_out, resume)
+        lower = f"Train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or smaller inputs"
+        began = ", or began far off" if trained[-1] < trained[0] else ""
+        return [f"Training DIVERGED{began}: its loss ends at {trained[-1]:.3g}. {lower}.", *warnings], []
+    return warnings, _course(trained, held_out, resume)
 
 
 def _worthless(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> list[str]:
@@ -231,7 +228,7 @@ def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]
     return []
 
 
-def _training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
+def training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
     """Mean of the training targets, by output."""
     sums: dict[str, Any] = {}
     for _, y, *_ in splits.train.in_order(1_024):

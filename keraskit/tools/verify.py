@@ -10,12 +10,21 @@ import numpy as np
 
 from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable, sentence
-from keraskit.runs import metrics, predictions
+from keraskit.registry import recipes_available
+from keraskit.runs import metrics, predictions, results
 from keraskit.runs.folder import RunFolder, newest
-from keraskit.training import evaluate, examine, setup
+from keraskit.runs.opening import load_model
+from keraskit.training import evaluate, examine, fit, setup, user_callbacks
 from keraskit.training.settings import NEEDED, requested
 
-CLOSE = 1e-4  # for metrics and probabilities: other machines round differently
+CLOSE = 1e-4  # share of the largest value by which others may differ: other machines round differently
+ROUGHLY = 0.01  # of a validation metric in training, which averages over steps
+BALANCED = "balanced_accuracy"
+SAME = ("name", "sha256")  # of the data
+SETTLED = (  # knobs that a result hangs on
+    *("epochs", "batch_size", "seed", "limit", "steps_per_epoch", "class_weight", "patience", "quick", "precision"),
+    *("xla", "acceleration", "deterministic"),
+)
 
 
 def verify(path: Path, *, recipe: Path | None = None) -> None:
@@ -26,7 +35,7 @@ def verify(path: Path, *, recipe: Path | None = None) -> None:
     facts = check(newest(path), recipe)
     wrong = [name for name, pair in facts.items() if not close(*pair)]
     for name, pair in facts.items():
-        recorded, again = (printable(" ".join(f"{value}".split()))[:80] for value in pair)
+        recorded, again = (printable(" ".join(f"{value}".split()))[:80] for value in apart(*pair))
         again += " here, but not in what is cut off" if name in wrong and recorded == again else ""
         print(f"{name:22} {f'DIFFERS: recorded {recorded}, is {again}' if name in wrong else f'agrees: {again}'}")
     if wrong:
@@ -57,32 +66,59 @@ def verify_all(*paths: Path, recipe: Path | None = None) -> None:
 
 
 def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, Any]]:
-    """Return each fact of a finished run, as recorded and as recomputed from its model and data."""
+    """Return each fact of a finished run, as recorded and as recomputed from its model and data.
+
+    `named` is the user's own recipe file, of which a run of ours has no need.
+    """
     facts, written = folder.read_manifest(*NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
-    best, epochs, (settings, splits, model) = facts["best_epoch"], folder.read_history(), setup.reopen(folder, named)
-    output = requested(folder, named)[0].class_output
+    named = named if facts.get("source") or facts["recipe"] not in recipes_available() else None
+    rows, (settings, splits, model) = folder.read_history(), setup.reopen(folder, named)
+    recipe = requested(folder, named)[0]
     measured = evaluate.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
-    activation, _ = examine.outputs(model, splits.train, output)
-    test, inputs, beside, confusion = measured["test"][1], splits.test.inputs, dict[str, float](), None
+    activation, _ = examine.outputs(model, splits.train, recipe.class_output)
+    monitor, sign = user_callbacks.monitored(recipe, model)
+    whole = rows and [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
+    best = fit.best_epoch(rows, monitor, sign) if whole else facts["best_epoch"]
+    seen, now = rows[best - 1][monitor] if whole else None, measured["validation"][0][monitor.removeprefix("val_")]
+    asked, few = (splits.test, settings.batch_size), splits.test.limited(8)
+    rough = not close(
+        evaluate.outputs(model, few, 8), evaluate.outputs(model, few, 8, 1)
+    )  # it draws in validation, too
+    rough |= ((facts.get("choices") or {}).get("precision") or {}).get("value") in ("bfloat16", "float16")
+    rough |= any(each.get("edited") for each in facts.get("resumed") or [])  # its code, since the best epoch
+    test, balanced, confusion = measured["test"][1], None, None
     written = written if isinstance(written, dict) else {}
-    if classified := test.of_classes(facts | {"class_output": output}):
+    if classified := test.of_classes(facts | {"class_output": recipe.class_output}):
         counts = metrics.confusion(classified[0], classified[1].argmax(axis=1), len(splits.classes))
-        beside, confusion = metrics.beside_accuracy(counts, splits.train.labels), counts.tolist()
-    bits = {"bits": None}  # older runs have 16 where no picture says; those of the data are in its hash
+        balanced, confusion = metrics.beside_accuracy(counts, splits.train.labels).get(BALANCED), counts.tolist()
+    means = results.training_means(splits, model) if any(test.of_values()) else {}
+    config = {name: value for name, value in facts["config"].items() if name in SETTLED}
+    pictures = {name: value for name, value in (facts.get("inputs") or {}).items() if name != "bits"}
+    inputs = dataclasses.asdict(splits.test.inputs) if splits.test.inputs else {}
     found = {
-        "data": (facts["data"].get("sha256"), splits.source.get("sha256")),
+        "data": ([facts["data"].get(name) for name in SAME], [splits.source.get(name) for name in SAME]),
         "classes": (facts["classes"], list(splits.classes)),
-        "inputs": ((facts.get("inputs") or {}) | bits, dataclasses.asdict(inputs) | bits if inputs else bits),
-        "balanced accuracy": (facts.get("balanced_accuracy"), beside.get("balanced_accuracy")),
+        "inputs": (pictures, {name: value for name, value in inputs.items() if name in pictures}),
         "examples": (facts["data"]["used"], splits.sizes()),
-        "class output": (facts.get("class_output"), output),
+        "seed": (facts.get("seed"), settings.seed),
+        "settings": (config, {name: getattr(settings, name) for name in config}),
+        "augmentation": (facts["config"].get("augment") or {}, settings.augment.given()),
+        "class output": (facts.get("class_output"), recipe.class_output),
         "class activation": (facts.get("class_activation"), activation),
         "weights": (facts.get("weights_sha256"), digest(model.get_weights())),
-        "best epoch": ([best, written.get("best_epoch")], [min(max(1, best), len(epochs))] * 2),
+        "best epoch": ([facts["best_epoch"], written.get("best_epoch")], [best, best]),
+        "history": (seen, seen if rough or close(seen, now, ROUGHLY) else now),
+        "model's file": (evaluate.outputs(load_model(folder, named), *asked), evaluate.outputs(model, *asked)),
         "parameters": (facts.get("parameters"), model.count_params()),
         "confusion": (written.get("confusion"), confusion),
         "test in run.json": (facts["test"], measured["test"][0]),
+        "training means": (
+            facts.get("training_means") or {},
+            {name: float(mean.item()) for name, mean in means.items() if mean.size == 1},
+        ),
     }
+    if [facts.get(BALANCED), written.get(BALANCED)] != [None, None]:  # which older runs did not record
+        found["balanced accuracy"] = [facts.get(BALANCED), written.get(BALANCED)], [balanced, balanced]
     for split, (scores, again) in measured.items():
         found[f"{split} metrics"] = written.get(split), scores
         recorded = (predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))._asdict()
@@ -90,14 +126,25 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     return found
 
 
-def close(one: Any, other: Any) -> bool:
-    """Whether values, arrays or dicts are equal; floats within `CLOSE`."""
+def apart(one: Any, other: Any) -> tuple[Any, Any]:
+    """Return of two dicts that differ what differs; other values unchanged."""
+    if close(one, other) or not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    names = [name for name in one | other if not close(one.get(name), other.get(name))]
+    return {name: one.get(name) for name in names}, {name: other.get(name) for name in names}
+
+
+def close(one: Any, other: Any, within: float = CLOSE) -> bool:
+    """Whether values, arrays or dicts are equal; floats within a share of the largest."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(close(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(close(one[name], other[name], within) for name in one)
+    if isinstance(one, list) and isinstance(other, list) and any(isinstance(each, np.ndarray) for each in other):
+        return len(one) == len(other) and all(map(close, one, other))
     try:
         a, b = np.asarray(one), np.asarray(other)
     except ValueError:  # a ragged list
         return False
     if a.shape == b.shape and "f" in (kinds := {a.dtype.kind, b.dtype.kind}) and kinds <= set("iuf"):
-        return bool((np.abs(a - b) <= CLOSE * np.maximum(1, np.abs(b))).all())
+        most = np.abs(b[np.isfinite(b)]).max(initial=0)
+        return np.allclose(a, b, rtol=0, atol=within * most + np.finfo(np.float32).tiny, equal_nan=True)
     return np.array_equal(a, b)

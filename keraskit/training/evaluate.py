@@ -57,9 +57,7 @@ def infer(model: keras.Model, splits: Mapping[str, Split], batch_size: int) -> d
 
 def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Evaluated:
     kept: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-    seeds = [each for each in model.variables if each.name == "seed_generator_state"]
-    for i, state in enumerate([*seeds, keras_internals.SEEDS().state]):
-        state.assign([i, 0])  # random layers, as in a VAE, draw the same numbers in `verify`
+    begin_draws(model)  # random layers, as in a VAE, draw the same numbers in `verify`
 
     def test_function(iterator: Any) -> Any:
         logs, y, given = step(iterator)
@@ -74,6 +72,22 @@ def _infer(model: keras.Model, step: Any, split: Split, batch_size: int) -> Eval
     figures = {name: measured[name] for name in sorted(measured, key=lambda name: name != "loss")}
     targets, answers = ({k: np.concatenate([each[i][k] for each in kept]) for k in kept[0][i]} for i in (0, 1))
     return figures, predictions.SplitPredictions(split.labels, targets, answers, split.names)
+
+
+def begin_draws(model: keras.Model, number: int = 0) -> None:
+    """Set what the random layers of a model draw next, the same for the same number."""
+    seeds = [each for each in model.variables if each.name == "seed_generator_state"]
+    for i, state in enumerate([*seeds, keras_internals.SEEDS().state]):
+        state.assign([i, number])
+
+
+def outputs(model: keras.Model, split: Split, batch_size: int, draws: int = 0) -> list[np.ndarray]:
+    """Return what a model gives out for all examples of a split, by its call alone."""
+    called = lambda x: keras.tree.flatten(model(x, training=False))  # noqa: E731
+    called = called if model.run_eagerly else tf.function(called, autograph=False, reduce_retracing=True)
+    begin_draws(model, draws)
+    parts = [called(x) for x, *_ in split.in_order(batch_size)]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def _classes(answer: np.ndarray, target: np.ndarray | None) -> np.ndarray:

@@ -56,6 +56,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint) -> "K
             verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # no progress bar in a log file
             shuffle=False,  # the dataset shuffles itself
         )
+    best.stopped |= model.stop_training
     if patience.asked:
         raise signals.Stopped(patience.asked, "Interrupted after training, and saved.")
     return best
@@ -110,6 +111,7 @@ class KeepBest(keras.callbacks.Callback):
     def __init__(self, setup: TrainingSetup, folder: RunFolder | None, position: Position) -> None:
         super().__init__()
         self.setup, self.folder, self.rows, self.best_epoch = setup, folder, [*position.rows], position.best_epoch
+        self.stopped = position.stopped  # by a callback
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
@@ -120,7 +122,7 @@ class KeepBest(keras.callbacks.Callback):
         logs.clear()
         logs.update(numbers)
         self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self._started, 3)})
-        if not self.best_epoch or self._score(self.rows[-1]) > self._score(self.rows[self.best_epoch - 1]):
+        if best_epoch(self.rows, *self.setup.monitor) == epoch + 1:
             self.best_epoch = epoch + 1
             self.setup.update_model()
             if self.folder:
@@ -130,13 +132,14 @@ class KeepBest(keras.callbacks.Callback):
         if self.folder:
             self.folder.write_history(self.rows)
 
-    def _score(self, row: dict[str, float]) -> tuple[float, float]:
-        """Return the epoch's score, (monitored metric, -loss): higher is better, NaN is worst."""
-        monitor, sign = self.setup.monitor
-        if monitor not in row:
-            raise UserError(f"The run monitors {monitor}; measured are {', '.join(row)}.", "Monitor one of these.")
-        score, loss = sign * row[monitor], row.get("val_loss", 0.0)
-        return -math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss
+
+def best_epoch(rows: metrics.Rows, monitor: str, sign: float) -> int:
+    """Return the first epoch, from 1, with the highest (monitored metric, -loss) of a history; NaN is worst."""
+    if monitor not in rows[-1]:
+        raise UserError(f"The run monitors {monitor}; measured are {', '.join(rows[-1])}.", "Monitor one of these.")
+    scores = [(sign * row.get(monitor, math.nan), -row.get("val_loss", 0.0)) for row in rows]
+    ranked = [tuple(-math.inf if math.isnan(each) else each for each in score) for score in scores]
+    return 1 + ranked.index(max(ranked))
 
 
 class Checkpoints(keras.callbacks.Callback):

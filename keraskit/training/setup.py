@@ -96,7 +96,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
             compile_model(recipe, settings, steps, copy)
         # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
         copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
-        copy.steps_per_execution = 1 if copy.run_eagerly else choices.steps_per_execution.value
+        copy.steps_per_execution = choices.steps_per_execution.value
         complete(recipe, copy, data.train.element_spec, settings.batch_size)
         monitored = name, sign = user_callbacks.monitored(recipe, copy)
         if patience := settings.patience:
@@ -108,14 +108,16 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
 def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
     """Load a run's data and best model, compiled, in one process. `named` is the user's own recipe file, if any."""
     recipe, config, options = requested(folder, named)
+    config = config.replace(threads=None, device="auto", tensorboard=False)  # of the machine that it ran on
     settings, source = source_of(recipe, settle(recipe, config, options))
-    with hardware.configure(settings.replace(threads=None), alone=True).scope:
+    file = folder.file(MODEL)
+    with hardware.configure(settings, alone=True).scope:
         if not named:  # a recipe of ours, whose arguments anybody may have written
             with explained(f"{folder.path / MANIFEST} asks for another model than {MODEL}", "Leave this folder out."):
-                weights.check_built(lambda: build(recipe, settings), folder.file(MODEL))
+                weights.check_built(lambda: build(recipe, settings), file)
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
-        applications.load_file(model, folder.file(MODEL))
+        applications.load_file(model, file)
         compile_model(recipe, settings, 1, model)
     return settings, in_columns(splits, model), model
 
@@ -284,6 +286,8 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
             said, advice = f"There is no output {odd[0]!r}", did_you_mean(odd[0], outputs)
         elif name := re.search(r"(?:identifier: |path: \(')(\w+)", said):
             advice = did_you_mean(name[1], [*outputs, *dir(keras.losses), *dir(keras.metrics), "accuracy"])
+        elif "float16" in said:  # Keras's metrics of the top k
+            advice = "Take --precision float32."
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
         raise UserError(f"{problem}: {sentence(said)}", advice) from error
