@@ -27,9 +27,9 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_034,
-    ("cli", ""): 1_904,
-    ("training", "distributed"): 2_377,
-    ("runs", "tools", "models"): 3_028,
+    ("cli", ""): 1_928,
+    ("training", "distributed"): 2_462,
+    ("runs", "tools", "models"): 3_076,
     ("datasets", "augment"): 2_464,
 }
 

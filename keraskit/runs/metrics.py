@@ -200,13 +200,6 @@ def student(t: float, freedom: float) -> float:
     return min(1.0, 2 * area * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi))
 
 
-def two_proportions(right: int, count: int, others: int, of: int) -> float:
-    """Two-sided p-value of the z-test that right / count equals others / of, on different examples."""
-    share = (right + others) / (count + of)
-    error = math.sqrt(share * (1 - share) * (1 / count + 1 / of))
-    return math.erfc(abs(right / count - others / of) / error / math.sqrt(2)) if error else 1.0
-
-
 def holm(p: Sequence[float]) -> list[float]:
     """Correct p-values for multiple testing, keeping their order (Holm 1979)."""
     corrected, least = [0.0] * len(p), 0.0

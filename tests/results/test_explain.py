@@ -71,12 +71,6 @@ def test_large_pictures_are_explained_as_they_were_tested(tmp_path):
         explain.kept(asked)
 
 
-def test_a_file_is_explained(run, here):
-    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save("plain.png")
-    code, _, err = command("explain", run, "plain.png")
-    assert (code, err) == (0, "") and (here / "explained.png").is_file()
-
-
 def mapped(model, fed, picture, k):
     return locate(model, fed(picture[None]), picture.shape[:2], k)
 
@@ -205,17 +199,6 @@ def test_what_has_no_one_picture_in_it_is_refused():
             mapped(model, fed, np.zeros((8, 8), np.uint8), 1)
 
 
-class Subclassed(keras.Model):
-    """Whose layers have no outputs that are known."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner = keras.layers.Conv2D(3, 3)
-
-    def call(self, x):
-        return self.inner(x)
-
-
 def test_the_last_layer_over_the_picture_is_found_in_nested_models_and_beside_other_inputs():
     keras.utils.set_random_seed(0)
     features, several = cats_dogs_features.build(alpha=0.25, size=64), multi_input.build()
@@ -234,7 +217,6 @@ def test_the_last_layer_over_the_picture_is_found_in_nested_models_and_beside_ot
     assert convolution(residual).name == "end"
     dense = keras.Sequential([inputs, keras.layers.Rescaling(2.0), keras.layers.Flatten(), keras.layers.Dense(2)])
     assert convolution(dense) is None
-    assert convolution(keras.Sequential([keras.Input((8, 8, 1)), Subclassed(), keras.layers.Flatten()])) is None
 
 
 def test_ranks_are_scipys():

@@ -73,12 +73,6 @@ def predictions(count, *bins):
     return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
 
 
-def test_a_network_is_calibrated_by_its_error_not_by_its_mean():
-    for bins, word in (([(0.9, 0.8), (0.5001, 0.6)], "not calibrated"), ([(0.9, 0.9), (0.6, 0.6)], "is calibrated")):
-        found = metrics.calibration(*predictions(1_000, *bins))
-        assert word in str(found) and found.error == pytest.approx(np.mean([abs(p - q) for p, q in bins]), abs=1e-3)
-
-
 def test_95_of_100_calibrated_networks_are_called_so():
     random, called = np.random.default_rng(1), []
     for _ in range(100):

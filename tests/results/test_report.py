@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from keraskit.models import graph
-from keraskit.runs import plots, report
+from keraskit.runs import report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
 
@@ -27,28 +27,6 @@ def texts(figure, of=lambda text: text.get_text()):
     """The places of a figure's texts in pixels."""
     figure.draw_without_rendering()
     return [text.get_window_extent() for text in figure.findobj(Text) if of(text)]
-
-
-@pytest.mark.parametrize("name", ["automobile", "a name with several words", WIDE, "x" * 60])
-def test_captions_of_a_sheet_do_not_run_into_each_other(name):
-    said = f"true {name}\npredicted {name}, 0.98"
-    places = texts(plots.sheet(plots.Sheet([np.zeros((8, 8), np.uint8)] * 8, [said] * 8)))
-    assert len(places) == 8 and not any(a.overlaps(b) for a in places for b in places if a is not b)
-    figure = plots.sheet(plots.Sheet([np.zeros((8, 8), np.uint8)], [said]))
-    (drawn,) = {text.get_text() for text in figure.findobj(Text)} - {""}
-    words = drawn.split()
-    assert words[0] == "true" and words[-1] == "0.98" and ("…" in drawn) == (name in ("x" * 60, WIDE))
-
-
-def test_lines_are_named_at_their_ends_once_and_apart():
-    rows = [{"epoch": i, "loss": 1 / i, "val_loss": 1 / i} for i in range(1, 6)]
-    for best, names in ((3, {"training", "validation", "best epoch, 3"}), (0, {"training", "validation"})):
-        figure = plots.curves(rows, best)
-        (axes,) = figure.axes
-        assert {text.get_text() for text in axes.texts} == names and axes.get_legend() is None
-        places = texts(figure, lambda text, names=names: text.get_text() in {*names, "loss"})
-        assert not any(a.overlaps(b) for a in places for b in places if a is not b)
-        assert all(place.x0 >= 0 and place.x1 <= figure.bbox.x1 for place in places)
 
 
 def test_a_deep_model_is_drawn_by_its_blocks(tmp_path):

@@ -9,14 +9,12 @@ import signal
 from multiprocessing.pool import ThreadPool
 
 import keras
-import numpy as np
 import pytest
 from conftest import ROOT
-from matplotlib import font_manager
 
 from keraskit import files
 from keraskit.models import graph
-from keraskit.runs import plots, report
+from keraskit.runs import report
 from keraskit.runs.folder import Manifest, RunFolder
 
 WRITTEN = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
@@ -99,10 +97,3 @@ def test_every_key_of_run_json_and_metrics_json_is_described(tiny_run):
     for part in ("asked", "data", "inputs", "training_pictures", "hardware"):
         assert set(run[part]) <= words, part
     assert set(json.loads((tiny_run.folder / "metrics.json").read_text())) <= set(re.findall(r"\w+", FILES))
-
-
-def test_an_installed_font_that_has_the_letters_is_used(tmp_path, recwarn):
-    if not any("wqy" in font.fname.lower() for font in font_manager.fontManager.ttflist):
-        pytest.skip("no font with the letters 猫 and 狗; apt-get install fonts-wqy-zenhei brings one")
-    plots.save(plots.confusion(np.eye(2, dtype=int), "猫狗"), tmp_path / "a.png")
-    assert not [each for each in recwarn if "missing from font" in str(each.message)]

@@ -266,22 +266,6 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_no_such_model(tmp_pat
     assert "became nan" in listing.table([tmp_path])[0][0][listing.HEAD.index("result")]
 
 
-def test_signals_are_handled_for_the_length_of_a_block_alone():
-    before = [signal.getsignal(number) for number in signals.CAUGHT]
-    patience = signals.Patience()
-    with signals.sent_to(patience):
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert patience.asked == signal.SIGTERM
-        with pytest.raises(signals.Stopped) as second:
-            os.kill(os.getpid(), signal.SIGINT)
-    assert second.value.code == 130
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup has it
-    with signals.sent_to(patience):
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    signal.signal(signal.SIGINT, before[0])
-    assert [signal.getsignal(number) for number in signals.CAUGHT] == before
-
-
 def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, monkeypatch):
     def twice(path, *_):
         path.write_bytes(b"half")
