@@ -45,7 +45,7 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     """Folder in which the run creates its own folder."""
     weights: Annotated[str | None, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)] = None
     """Initial weights: a .keras, .weights.h5 or .h5 file, a run's folder, none, or imagenet if the recipe has it."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d{1,3})?)$"), _hardware] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu(:0)?|gpu(:\d{1,3})?)$"), _hardware] = "auto"
     """Device to compute on: auto, cpu, gpu, or gpu:1 for the second. Naming a missing GPU is an error."""
     devices: Annotated[int | None, Interval(ge=1, le=1_024), _hardware] = None
     """Devices of this machine that train together: GPUs, or virtual devices of one CPU to try it out (default: one)."""

@@ -92,7 +92,7 @@ def write(
         warnings=[*run["warnings"], *warnings, *worse],
         advice=[] if " expected (" in words and "BELOW" not in words else advice,
         regression=errors,
-        training_means={name: float(mean.item()) for name, mean in means.items() if mean.size == 1},
+        training_means=numbers(means),
         weights_sha256=digest(model.get_weights()),
         seconds_per_epoch=float(np.median([row["seconds"] for row in rows])),
     )
@@ -235,6 +235,11 @@ def training_means(splits: Splits, model: keras.Model) -> dict[str, Any]:
         for name, targets in by_output(y, model).items():
             sums[name] = sums.get(name, 0) + targets.sum(axis=0, dtype=np.float64)  # which float16 does not hold
     return {name: total / splits.train.size for name, total in sums.items()}
+
+
+def numbers(means: Mapping[str, Any]) -> dict[str, float]:
+    """Return the means of outputs of one value as numbers."""
+    return {name: float(mean.item()) for name, mean in means.items() if mean.size == 1}
 
 
 def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:

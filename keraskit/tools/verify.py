@@ -71,23 +71,12 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     `named` is the user's own recipe file, of which a run of ours has no need.
     """
     facts, written = folder.read_manifest(*NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
+    written = written if isinstance(written, dict) else {}
     named = named if facts.get("source") or facts["recipe"] not in recipes_available() else None
-    rows, (settings, splits, model) = folder.read_history(), setup.reopen(folder, named)
-    recipe = requested(folder, named)[0]
+    recipe, (settings, splits, model) = requested(folder, named)[0], setup.reopen(folder, named)
     measured = evaluate.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = examine.outputs(model, splits.train, recipe.class_output)
-    monitor, sign = user_callbacks.monitored(recipe, model)
-    whole = rows and [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
-    best = fit.best_epoch(rows, monitor, sign) if whole else facts["best_epoch"]
-    seen, now = rows[best - 1][monitor] if whole else None, measured["validation"][0][monitor.removeprefix("val_")]
-    asked, few = (splits.test, settings.batch_size), splits.test.limited(8)
-    rough = not close(
-        evaluate.outputs(model, few, 8), evaluate.outputs(model, few, 8, 1)
-    )  # it draws in validation, too
-    rough |= ((facts.get("choices") or {}).get("precision") or {}).get("value") in ("bfloat16", "float16")
-    rough |= any(each.get("edited") for each in facts.get("resumed") or [])  # its code, since the best epoch
     test, balanced, confusion = measured["test"][1], None, None
-    written = written if isinstance(written, dict) else {}
     if classified := test.of_classes(facts | {"class_output": recipe.class_output}):
         counts = metrics.confusion(classified[0], classified[1].argmax(axis=1), len(splits.classes))
         balanced, confusion = metrics.beside_accuracy(counts, splits.train.labels).get(BALANCED), counts.tolist()
@@ -95,6 +84,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     config = {name: value for name, value in facts["config"].items() if name in SETTLED}
     pictures = {name: value for name, value in (facts.get("inputs") or {}).items() if name != "bits"}
     inputs = dataclasses.asdict(splits.test.inputs) if splits.test.inputs else {}
+    answers = [evaluate.outputs(each, splits.test, settings.batch_size) for each in (load_model(folder, named), model)]
     found = {
         "data": ([facts["data"].get(name) for name in SAME], [splits.source.get(name) for name in SAME]),
         "classes": (facts["classes"], list(splits.classes)),
@@ -106,24 +96,40 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
         "class output": (facts.get("class_output"), recipe.class_output),
         "class activation": (facts.get("class_activation"), activation),
         "weights": (facts.get("weights_sha256"), digest(model.get_weights())),
-        "best epoch": ([facts["best_epoch"], written.get("best_epoch")], [best, best]),
-        "history": (seen, seen if rough or close(seen, now, ROUGHLY) else now),
-        "model's file": (evaluate.outputs(load_model(folder, named), *asked), evaluate.outputs(model, *asked)),
+        "model's file": (answers[0], answers[1]),
         "parameters": (facts.get("parameters"), model.count_params()),
         "confusion": (written.get("confusion"), confusion),
+        "training means": (facts.get("training_means") or {}, results.numbers(means)),
         "test in run.json": (facts["test"], measured["test"][0]),
-        "training means": (
-            facts.get("training_means") or {},
-            {name: float(mean.item()) for name, mean in means.items() if mean.size == 1},
-        ),
+        **_best(folder, facts, written, user_callbacks.monitored(recipe, model), measured["validation"][0]),
     }
     if [facts.get(BALANCED), written.get(BALANCED)] != [None, None]:  # which older runs did not record
         found["balanced accuracy"] = [facts.get(BALANCED), written.get(BALANCED)], [balanced, balanced]
+    few = splits.test.limited(8)
+    if not close(evaluate.outputs(model, few, 8), evaluate.outputs(model, few, 8, draws=1)):
+        del found["history"]  # in validation, too, it draws at random
     for split, (scores, again) in measured.items():
         found[f"{split} metrics"] = written.get(split), scores
         recorded = (predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))._asdict()
         found |= {f"{split} {name}": (recorded[name], each) for name, each in predictions.kept(again)._asdict().items()}
     return found
+
+
+def _best(
+    folder: RunFolder, facts: Any, written: Any, monitored: tuple[str, float], validation: dict[str, float]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the best epoch, and its monitored metric: in the history, and as `validation` has it now."""
+    rows, (monitor, sign) = folder.read_history(), monitored
+    whole = rows and [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
+    best = fit.best_epoch(rows, monitor, sign) if whole else facts["best_epoch"]
+    seen, now = rows[best - 1][monitor] if whole else None, validation[monitor.removeprefix("val_")]
+    edited = any(each.get("edited") for each in facts.get("resumed") or [])  # the code, since the best epoch
+    narrow = ((facts.get("choices") or {}).get("precision") or {}).get("value") in ("bfloat16", "float16")
+    same = whole and (edited or narrow or close(seen, now, ROUGHLY))
+    return {
+        "best epoch": ([facts["best_epoch"], written.get("best_epoch")], [best, best]),
+        "history": (seen, seen if same else now),
+    }
 
 
 def apart(one: Any, other: Any) -> tuple[Any, Any]:

@@ -156,9 +156,12 @@ def resumed(
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(f"The data is not what this run began with, {data['used']}.", f"Put it back. {NEW}")
     more = today["config"]["epochs"] != before["config"]["epochs"]  # to which a schedule adapts
-    asked, names = before["asked"], ("code", *["built"] * (not more))
-    edited = any(asked.get(name) not in (None, today["asked"][name]) for name in names)
-    if edited and today["source"] is None and today["recipe"] not in recipes_available():  # made in Python
+    then, in_python = (
+        run.get("source") is None and run["recipe"] not in recipes_available() for run in (before, today)
+    )
+    names = [*["code"] * (then == in_python), *["built"] * (not more)]  # a file may hold what was made in Python
+    edited = any(before["asked"].get(name) not in (None, today["asked"][name]) for name in names)
+    if edited and in_python:
         raise UserError(f"This run of {today['recipe']} was of another model.", NEW)
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
         raise UserError(f"There is no {CHECKPOINT} of this run, from which a finished one goes on.", "Start a new run.")

@@ -28,7 +28,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run cnn --filters 3", "--filters requires 2 "),
     ("run mlp --learning-rate nan", "--learning-rate nan makes no sense"),
     ("run mlp --lr 0", "--learning-rate 0 makes no sense: input should be greater than 0."),
-    ("run mlp --device tpu", "--device tpu makes no sense: string should match pattern '^(auto|cpu|gpu(:"),
+    ("run mlp --device tpu", "--device tpu makes no sense: string should match pattern '^(auto|cpu(:0)?|"),
     ("run mlp --epoch 3", "Unknown option: --epoch. Did you mean --epochs? `keraskit run mlp --help`"),
     ("run mlp extra", "['extra']. `keraskit run mlp --help`"),
     *((f"run mlp {flag} ''", f"{flag} '' makes no sense") for flag in ("--output-dir", "--data-dir", "--weights")),
