@@ -18,6 +18,7 @@ from keraskit.training import evaluate, examine, fit, setup, user_callbacks
 from keraskit.training.settings import NEEDED, requested
 
 CLOSE = 1e-4  # share of the largest value by which others may differ: other machines round differently
+NOISE = 1e-6  # of float32, in what has been learned to the last digit
 ROUGHLY = 0.01  # of a validation metric in training, which averages over steps
 BALANCED = "balanced_accuracy"
 SAME = ("name", "sha256")  # of the data
@@ -152,5 +153,5 @@ def close(one: Any, other: Any, within: float = CLOSE) -> bool:
         return False
     if a.shape == b.shape and "f" in (kinds := {a.dtype.kind, b.dtype.kind}) and kinds <= set("iuf"):
         most = np.abs(b[np.isfinite(b)]).max(initial=0)
-        return np.allclose(a, b, rtol=0, atol=within * most + np.finfo(np.float32).tiny, equal_nan=True)
+        return np.allclose(a, b, rtol=0, atol=within * most + NOISE, equal_nan=True)
     return np.array_equal(a, b)

@@ -169,7 +169,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
 
 
 def fingerprint(model: keras.Model, optimizer: Any) -> str:
-    """Return a hash of a model, its optimizer, loss and metrics; not of the numbers of names, comments, and files."""
+    """Return a hash of a model, its optimizer, loss and metrics; not of seeds, numbers of names, comments and files."""
 
     def text(value: Any, depth: int = 0) -> Any:
         if hasattr(value, "__code__") and depth < 9:  # a function, which may hold itself
@@ -190,7 +190,7 @@ def fingerprint(model: keras.Model, optimizer: Any) -> str:
     with uncompiled(model):
         config = keras.saving.serialize_keras_object(model)
     whole = json.dumps([config, optimizer, compiled, functions], default=text)
-    plain = re.sub(r'"(module|registered_name|code)": ("[^"]*"|null)|_\d+"', "", whole)
+    plain = re.sub(r'"(module|registered_name|code|seed)": ("[^"]*"|null|\d+)|_\d+"', "", whole)
     return digest([np.frombuffer(plain.encode(), np.uint8)])[:16]
 
 
