@@ -92,9 +92,10 @@ def load_model(folder: RunFolder, recipe: Path | None = None) -> keras.Model:
             file = shlex.quote(facts.get("source") or "FILE.py")
             raise UserError(problem, f"If its recipe is your own, name its file: --recipe {file}") from error
         knobs = {name: value for name, value in (facts.get("config") or {}).items() if name in ("batch_size", "seed")}
-        options = {name: value for name, value in (facts.get("options") or {}).items() if name != "classes"}
-        typed = options_of(own.functions)(**options).given()  # JSON has no tuples, paths and so on
-        model: keras.Model = call(own.build, knobs | (facts.get("options") or {}) | typed, steps=1, weights=None)
+        options = facts.get("options") or {}
+        typed = options_of(own.functions)(**{name: value for name, value in options.items() if name != "classes"})
+        options = {name: getattr(typed, name, value) for name, value in options.items()}  # tuples, paths and so on
+        model: keras.Model = call(own.build, knobs | options, steps=1, weights=None)
         applications.load_file(model, path)
         print(f"NOTE           {printable(problem)} So {own.name} built it, and was given its weights.", flush=True)
         return model

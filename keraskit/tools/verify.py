@@ -20,6 +20,7 @@ from keraskit.training.settings import NEEDED, requested
 CLOSE = 1e-4  # share of the largest value by which others may differ: other machines round differently
 NOISE = 1e-6  # of float32, in what has been learned to the last digit
 ROUGHLY = 0.01  # of a validation metric in training, which averages over steps
+SOME = 256  # examples on which the file's model must answer as the recipe's
 BALANCED = "balanced_accuracy"
 SAME = ("name", "sha256")  # of the data
 SETTLED = (  # knobs that a result hangs on
@@ -83,13 +84,16 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
         balanced, confusion = metrics.beside_accuracy(counts, splits.train.labels).get(BALANCED), counts.tolist()
     means = results.training_means(splits, model) if any(test.of_values()) else {}
     config = {name: value for name, value in facts["config"].items() if name in SETTLED}
-    pictures = {name: value for name, value in (facts.get("inputs") or {}).items() if name != "bits"}
-    inputs = dataclasses.asdict(splits.test.inputs) if splits.test.inputs else {}
-    answers = [evaluate.outputs(each, splits.test, settings.batch_size) for each in (load_model(folder, named), model)]
+    inputs, bits = splits.test.inputs, {"bits": None}  # older runs have 16 where no picture says; else in data's hash
+    some = splits.test.limited(SOME), settings.batch_size
+    answers = evaluate.forward(model, *some)
     found = {
         "data": ([facts["data"].get(name) for name in SAME], [splits.source.get(name) for name in SAME]),
         "classes": (facts["classes"], list(splits.classes)),
-        "inputs": (pictures, {name: value for name, value in inputs.items() if name in pictures}),
+        "inputs": (
+            {"crop": False} | (facts.get("inputs") or {}) | bits,  # which the oldest runs do not have
+            (dataclasses.asdict(inputs) if inputs else {"crop": False}) | bits,
+        ),
         "examples": (facts["data"]["used"], splits.sizes()),
         "seed": (facts.get("seed"), settings.seed),
         "settings": (config, {name: getattr(settings, name) for name in config}),
@@ -97,17 +101,15 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
         "class output": (facts.get("class_output"), recipe.class_output),
         "class activation": (facts.get("class_activation"), activation),
         "weights": (facts.get("weights_sha256"), digest(model.get_weights())),
-        "model's file": (answers[0], answers[1]),
+        "model's file": (evaluate.forward(load_model(folder, named), *some), answers),
         "parameters": (facts.get("parameters"), model.count_params()),
         "confusion": (written.get("confusion"), confusion),
+        "balanced accuracy": ([facts.get(BALANCED), written.get(BALANCED)], [balanced, balanced]),
         "training means": (facts.get("training_means") or {}, results.numbers(means)),
         "test in run.json": (facts["test"], measured["test"][0]),
         **_best(folder, facts, written, user_callbacks.monitored(recipe, model), measured["validation"][0]),
     }
-    if [facts.get(BALANCED), written.get(BALANCED)] != [None, None]:  # which older runs did not record
-        found["balanced accuracy"] = [facts.get(BALANCED), written.get(BALANCED)], [balanced, balanced]
-    few = splits.test.limited(8)
-    if not close(evaluate.outputs(model, few, 8), evaluate.outputs(model, few, 8, draws=1)):
+    if found["history"][0] is not None and not close(answers, evaluate.forward(model, *some, draws=1)):
         del found["history"]  # in validation, too, it draws at random
     for split, (scores, again) in measured.items():
         found[f"{split} metrics"] = written.get(split), scores

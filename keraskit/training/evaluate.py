@@ -1,5 +1,6 @@
 """Evaluation: run Keras's `evaluate` on a split and keep the predictions."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 from unittest import mock
@@ -81,12 +82,12 @@ def begin_draws(model: keras.Model, number: int = 0) -> None:
         state.assign([i, number])
 
 
-def outputs(model: keras.Model, split: Split, batch_size: int, draws: int = 0) -> list[np.ndarray]:
-    """Return what a model gives out for all examples of a split, by its call alone."""
-    called = lambda x: keras.tree.flatten(model(x, training=False))  # noqa: E731
+def forward(model: keras.Model, split: Split, batch_size: int, draws: int = 0) -> list[np.ndarray]:
+    """Return a model's outputs for all examples of a split, by its call alone."""
+    called: Any = functools.partial(model, training=False)
     called = called if model.run_eagerly else tf.function(called, autograph=False, reduce_retracing=True)
     begin_draws(model, draws)
-    parts = [called(x) for x, *_ in split.in_order(batch_size)]
+    parts = [keras.tree.flatten(called(x)) for x, *_ in split.in_order(batch_size)]
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 

@@ -23,6 +23,7 @@ MOST_MICRO_BATCHES = 4  # for a batch of 64: fewer examples per core do not pay 
 OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")  # of callbacks
 ASKED = "as asked"
 AT_ONCE = 4e10  # additions and multiplications per execution: a fifth of a second on two cores
+UNSHARED = ("gradient_accumulation_steps", "ema_overwrite_frequency")  # by Keras's optimizers on several devices
 TENSOR_CORES = (7, 0)  # the first compute capability with faster mixed float16
 
 
@@ -127,7 +128,7 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
     if settings.xla == "on" and unable:
         raise UserError(f"--xla on: {unable}.", "Leave it out.")
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if several and (optimizer.gradient_accumulation_steps or optimizer.ema_overwrite_frequency):
+    if several and any(getattr(optimizer, name, None) for name in UNSHARED):
         problem = "Keras neither accumulates gradients nor overwrites weights by averages on several devices."
         raise UserError(problem, "Take one, or leave that out of the optimizer.")
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"

@@ -66,13 +66,6 @@ def test_the_calibration_error_is_the_one_of_its_definition(drawn):
     assert metrics.calibration(np.eye(5)[labels], labels).error == 0
 
 
-def predictions(count, *bins):
-    """Probabilities of two classes and labels: of each confidence so many, of which this share is right."""
-    confidence = np.repeat([sure for sure, _ in bins], count)
-    right = np.concatenate([np.arange(count) < share * count for _, share in bins])
-    return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
-
-
 def test_95_of_100_calibrated_networks_are_called_so():
     random, called = np.random.default_rng(1), []
     for _ in range(100):

@@ -74,6 +74,15 @@ def test_a_model_with_parts_of_ones_own_answers_as_keras_does_once_its_file_is_n
     assert (code, err) == (0, "") and "DIFFERS" not in out
 
 
+def test_a_list_of_outputs_has_the_models_names(copied, monkeypatch):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, [keras.layers.Dense(2, name="one")(inputs), keras.layers.Dense(1, name="two")(inputs)])
+    monkeypatch.setattr("keraskit.tools.predict.load_model", lambda *_: model)
+    names, outputs = predict_arrays(copied.path, copied.path.parents[2] / "x.npy")
+    said = np.concatenate(model.predict(np.ones((2, 3)), verbose=0), axis=1)
+    assert names == ["one 0", "one 1", "two 0"] and np.allclose(outputs, said)
+
+
 def test_what_keras_cannot_save_is_refused_before_training(here):
     code, out, err = command("run", "./mine.py", "--kind", "Wordless")
     assert code == 2 and "was created by passing non-serializable argument values" in err

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.special
 from keraskit.recipes import vgg16
-from matplotlib.text import Text
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -19,14 +18,6 @@ from keraskit.models import graph
 from keraskit.runs import report
 from keraskit.runs.folder import RunFolder
 from keraskit.runs.predictions import SplitPredictions
-
-WIDE = "一种名字很长的三角形"
-
-
-def texts(figure, of=lambda text: text.get_text()):
-    """The places of a figure's texts in pixels."""
-    figure.draw_without_rendering()
-    return [text.get_window_extent() for text in figure.findobj(Text) if of(text)]
 
 
 def test_a_deep_model_is_drawn_by_its_blocks(tmp_path):
