@@ -45,7 +45,7 @@ def sentence(error: object) -> str:
     text = text.partition("\n\nArguments received")[0].partition(" Full object config:")[0].strip()
     text = text.rpartition("\n")[2] if text.startswith("Graph execution error") else text
     around = r"Exception encountered: |\.call\(\)\.\n|Example error message for .*?:\n\n|Error encountered:\n\n"
-    text = re.split(rf"{around}|in user code:(?s:.*)\n +\w+: ", text)[-1].strip()  # of errors around errors
+    text = re.split(rf"{around}|in user code:(?s:.*)\n +\w+: ", text)[-1].strip()  # the innermost error
     line = textwrap.shorten(text.partition("\n\n")[0] or type(error).__name__, 300, placeholder=" ...")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
@@ -121,8 +121,8 @@ def flags(knobs: dict[str, Any], prefix: str = "") -> str:
             words.append(flag(name, prefix, "" if value else "no-"))
         elif value is not None:
             several = value if isinstance(value, list | tuple) else [value]
-            sign = "=" if isinstance(value, str | Path) and str(value).startswith("-") else " "  # else it is a flag
-            names = (str(v.name if isinstance(v, Enum) else v) for v in several)  # by which the command line knows it
+            sign = "=" if isinstance(value, str | Path) and str(value).startswith("-") else " "  # not another flag
+            names = (str(v.name if isinstance(v, Enum) else v) for v in several)  # an Enum is typed by its name
             words.append(sign.join([flag(name, prefix), *map(shlex.quote, names)]))
     return " ".join(words)
 

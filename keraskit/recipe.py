@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 NAMELESS = "recipe"  # name of a recipe with neither name nor file
 FILLED = {*KNOBS, "model", "steps"}  # arguments that the runner fills in
-FOLLOWED = ("build", "classes")  # set from the data
+FOLLOWED = ("build", "classes")  # an argument that is set from the data, and no flag
 ARRAYS = "Give arrays: from_arrays(x_train, y_train, x_test, y_test); of a dataset np.concatenate joins the batches."
-KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {  # of a Recipe's values
+KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {  # expected types of a Recipe's fields
     "a whole number from 1": (Integral, ("epochs", "batch_size")),
     "a text": (str, ("section", "augmented_by", "name")),
     "a text, or a pair of it and min or max": (str | tuple, ("monitor",)),
     "a dict": (Mapping, ("expected", "expected_spread", "expected_with", "quick")),
     "an Augmentation": (Augmentation, ("augment",)),
 }
-RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a learning rate
+RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a flag called learning_rate
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 
 
@@ -162,7 +162,7 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
                     kind = kind[type(default[0]), ...] if kind is tuple else kind[type(default[0])]
                 annotation = str | None if default in (None, parameter.empty) else kind
             word = Parameter(flag(name), group=SECTIONS.get(which), consume_multiple=1, negative_iterable=())
-            negation = Parameter(negative=None if default is True else ())  # none for a flag that is off
+            negation = Parameter(negative=None if default is True else ())  # --no-x if x is on
             rate = RATE if (name, annotation) == ("learning_rate", float) else ()
             default = ... if default is parameter.empty else default
             fields[name] = (Annotated[annotation, word, negation, *rate], Field(default, description=texts.get(name)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last as a terminal closes
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP comes as a terminal closes
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 

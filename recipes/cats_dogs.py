@@ -33,7 +33,7 @@ def build(size: int = 150, classes: int = 2, dropout: float = 0.0) -> keras.Mode
         model.add(layers.Dropout(dropout, name="dropout"))
     model.add(layers.Dense(512, activation="relu", name="hidden"))
     last = {"units": 1, "activation": "sigmoid"} if classes == 2 else {"units": classes, "activation": "softmax"}
-    model.add(layers.Dense(**last, dtype="float32", name="output"))  # digits are kept
+    model.add(layers.Dense(**last, dtype="float32", name="output"))  # not in bfloat16
     return model
 
 

@@ -37,7 +37,7 @@ def build(base: str = "mobilenet", alpha: float = 1.0, size: int = 224, classes:
     x = layers.Dense(256, activation="relu", name="hidden")(x)
     x = layers.Dropout(0.2, name="dropout2")(x)
     last = {"units": 1, "activation": "sigmoid"} if classes == 2 else {"units": classes, "activation": "softmax"}
-    outputs = layers.Dense(**last, dtype="float32", name="output")(x)  # digits are kept
+    outputs = layers.Dense(**last, dtype="float32", name="output")(x)  # not in bfloat16
     return keras.Model(inputs, outputs, name="cats_dogs_features")
 
 

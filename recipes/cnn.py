@@ -35,7 +35,7 @@ def build(
     if not as_printed:
         x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(64, activation="relu", name="hidden1")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # digits are kept
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # not in bfloat16
     return keras.Model(inputs, outputs, name="cnn")
 
 

@@ -34,7 +34,7 @@ def build(filters: tuple[int, int] = (32, 16), kernel_size: int = 4, classes: in
     x = layers.Concatenate(name="concatenate")(branches)
     x = layers.Dense(128, activation="relu", name="hidden1")(x)
     x = layers.Dense(64, activation="relu", name="hidden2")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # digits are kept
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # not in bfloat16
     return keras.Model({"img_gray_bigsize": grey, "img_rgb_smallsize": colour}, outputs, name="multi_input")
 
 

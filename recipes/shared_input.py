@@ -30,7 +30,7 @@ def build(
         branches.append(layers.Flatten(name=f"flatten{i}")(x))
     x = layers.Concatenate(name="concatenate")(branches)
     x = layers.Dense(64, activation="relu", name="hidden1")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # digits are kept
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)  # not in bfloat16
     return keras.Model(inputs, outputs, name="shared_input")
 
 

@@ -46,7 +46,7 @@ def build(
     stack.append(layers.Flatten(name="flatten"))
     for name in ("fc1", "fc2"):
         stack.append(layers.Dense(max(1, int(4096 * width)), activation="relu", kernel_regularizer=penalty, name=name))
-    stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="predictions"))  # digits are kept
+    stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="predictions"))  # not in bfloat16
     inputs = x = keras.Input((size, size, 3), name="input")
     if style == "sequential":
         return keras.Sequential([inputs, *stack], name="vgg16-sequential")

@@ -104,7 +104,7 @@ class Row(NamedTuple):
             return metrics.mean_and_error(tests)
         count, output = run.facts["data"]["used"].get("test"), run.facts.get("class_output") or ""
         of_examples = run.facts.get("classes") and run.metric.startswith(output) and "balanced" not in run.metric
-        if count and of_examples and run.metric.endswith("accuracy") and 0 <= tests[0] <= 1:  # not of labels or pixels
+        if count and of_examples and run.metric.endswith("accuracy") and 0 <= tests[0] <= 1:  # a share of examples
             low, high = metrics.interval(round(tests[0] * count), count)
             return f"{tests[0]:.4f} ({low:.3f} to {high:.3f})"
         return metrics.number(tests[0])

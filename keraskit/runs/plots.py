@@ -101,7 +101,7 @@ def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
     epochs = range(1, len(rows) + 1)
     axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=3, **style)
     if len(rows) == 1:
-        axes.set_xticks([1])  # else at fractions of it
+        axes.set_xticks([1])  # no fractions of an epoch
     return float(next((value for value in values[::-1] if np.isfinite(value)), np.nan))
 
 

@@ -147,7 +147,7 @@ def saliency(model: keras.Model, x: Any, k: int, size: tuple[int, ...]) -> np.nd
     return np.abs(gradient.numpy()).reshape(1, *size, -1).max(axis=-1)
 
 
-@functools.lru_cache(1)  # for all pictures, and weights that are shuffled
+@functools.lru_cache(1)  # one trace for all pictures and shuffled weights
 def _gradient(model: keras.Model) -> Callable[[Any, tf.Tensor], Any]:
     """Return the gradient of a logit by the inputs as a compiled function: eager loops over time take minutes."""
 

@@ -33,8 +33,8 @@ BY_EXAMPLE = {  # layers that treat each example independently
     *(layers.RepeatVector, layers.Concatenate, layers.Add, layers.Multiply, layers.ReLU, layers.LeakyReLU),
     keras_internals.TAKE,
 }
-FUNCTIONS = ("activation", "recurrent_activation", "activity_regularizer", "function", "fn", "_fn")  # that are called
-NO_MEANS = ("dice", "tversky", "circle", "cosinesimilarity", "lossfunctionwrapper")  # over examples, or not known to be
+FUNCTIONS = ("activation", "recurrent_activation", "activity_regularizer", "function", "fn", "_fn")  # called by layers
+NO_MEANS = ("dice", "tversky", "circle", "cosinesimilarity", "lossfunctionwrapper")  # over examples
 LONGEST = 16  # steps per block: times from 14 to 56 were within 3 %, with 64 and with 128 units
 SHORTEST = 4  # without a divisor this large, all steps are one block: 784 steps took 5 and 9 % longer
 ROWS = 6  # stored per step: the initial output and carry, and four gates, each (batch, units)
@@ -62,7 +62,7 @@ def _goes_by_example(operation: Any) -> bool:
 
 def _is_mean(loss: Any) -> bool:
     """Whether a loss is a built-in Keras loss that is the mean over examples."""
-    with suppress(ValueError):  # of a name that is unknown, as the first step will tell
+    with suppress(ValueError):  # an unknown name, which the first step will tell
         loss = keras.losses.get(loss)
     made = loss if inspect.isfunction(loss) else type(loss)
     mean = getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
@@ -100,7 +100,7 @@ class MicroBatched(keras.Model):
         made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
         made.dtype_policy = model.dtype_policy  # decides whether Keras scales the loss
         made.micro_batches, made.by_xla = micro_batches, by_xla
-        made._plain = lambda: model  # not as one of its layers
+        made._plain = lambda: model  # a function, as Keras would track a model as a layer
         made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
         return made
 
@@ -143,7 +143,7 @@ class MicroBatched(keras.Model):
         losses, predictions, gradients, of_outputs = zip(*found, strict=True)
         self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
         for tracker, values in zip(self._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):
-            tracker.update_state(tf.add_n(values), sample_weight=keras.tree.flatten(x)[0].shape[0])  # as Keras has it
+            tracker.update_state(tf.add_n(values), sample_weight=keras.tree.flatten(x)[0].shape[0])  # as in Keras
         self.optimizer.apply_gradients(zip(map(_summed, *gradients), self.trainable_weights, strict=True))
         whole = keras.tree.map_structure(lambda *each: tf.concat(each, 0), *predictions)
         return self.compute_metrics(x, y, whole, weights)
@@ -159,7 +159,7 @@ def _summed(*parts: Any) -> Any:
     if isinstance(parts[0], tf.IndexedSlices):
         values, indices = (tf.concat([getattr(each, name) for each in parts], 0) for name in ("values", "indices"))
         return tf.IndexedSlices(values, indices, parts[0].dense_shape)
-    return None if parts[0] is None else tf.add_n(parts)  # of a variable that no loss reaches
+    return None if parts[0] is None else tf.add_n(parts)  # no loss reaches the variable
 
 
 @contextmanager
@@ -223,7 +223,7 @@ def lstm(
     kept = kept.stack()
 
     def gradient(of_hs: tf.Tensor, of_h: tf.Tensor, of_c: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        size = next((each for each in range(LONGEST, SHORTEST - 1, -1) if steps % each == 0), steps)  # or all
+        size = next((each for each in range(LONGEST, SHORTEST - 1, -1) if steps % each == 0), steps)  # else all steps
         back_to_input, back_to_h = tf.transpose(kernel), tf.transpose(recurrent)
         kept_of_blocks = tf.reshape(kept, (steps // size, size, ROWS, -1, units))
         x_of_blocks = tf.reshape(x, (steps // size, size, -1, features))

@@ -32,7 +32,7 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
         source = setup.splits  # decoded once
         steps = setup.choices.steps_per_execution.value
-        timed(setup, steps)  # compiles
+        timed(setup, steps)  # the first call compiles
         candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * timed(setup, steps)))))
     medians = 1e3 * np.median([[timed(*each) for each in candidates.values()] for _ in range(ROUNDS)], axis=0)
     rows = zip(candidates, medians.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""Examine a compiled model before training: whether it gives out probabilities or logits, and its inputs' scale.
+"""Examine model and data before training: probabilities or logits, the inputs' scale, the digits that they need.
 
 Probabilities are told from logits by evaluating the loss on made-up outputs; a scale is measured at the first weights,
 which are fed black, white and colours.
@@ -24,6 +24,7 @@ FAINT, SHRUNK = 0.1, 20  # white less black, which is 1 or more on any usual sca
 WIDE = 10  # a typical value where the mean of absolute values over the training data is at most 1
 CLASSLESS = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
 APART = 0.25  # of the range from black to white
+COARSE = 0.02  # of the deviation between examples, lost by rounding: bfloat16 takes 0.002 of pixels
 PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
 
 
@@ -38,14 +39,14 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     chosen = np.arange(min(EXAMPLES, split.size))
     x, y, *_ = split.fetch(tf.constant(chosen, tf.int64))
     true, tensor = keras.tree.flatten(y), model.get_layer(output).output if output else model.outputs[0]
-    if isinstance(y, dict) and not isinstance(model.output, dict):  # which Keras finds by name
+    if isinstance(y, dict) and not isinstance(model.output, dict):  # Keras finds targets by name
         true = [y.get(name, np.empty(0)) for name in model.output_names]
     wrong = [f"class_output={output!r} {CLASSLESS}"] if output and split.labels is None else []
     if split.labels is None:
         pairs = zip(model.outputs, true, strict=False)
         if not (several := [(o, t) for o, t in pairs if predictions.several_labels(t, o.shape)]):
             return None, wrong
-        tensor, _ = min(several, key=lambda pair: (np.sum(pair[1], axis=1) == 1).all())  # one-hot ones last
+        tensor, _ = min(several, key=lambda pair: (np.sum(pair[1], axis=1) == 1).all())  # one-hot rows last
     place = next(i for i, each in enumerate(model.outputs) if each is tensor)
 
     def called(x: Any) -> tuple[Any, bool]:
@@ -69,7 +70,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
 
     def loss(values: Any) -> float:
-        with keras.StatelessScope([(each, each) for each in model.variables]):  # it may count its calls
+        with keras.StatelessScope([(each, each) for each in model.variables]):  # a loss may count its calls
             return float(model.compute_loss(x, y, packed(values), training=False))
 
     def certain(scale: float) -> float:
@@ -81,12 +82,12 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     with suppress(TypeError, ValueError):  # a model with custom steps may have no such loss
         told = loss(hot) != loss(1 - hot)
         falls = certain(1) - certain(1.1)
-        logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # falls beyond 1, down to 0
-        if logits and ends and certain(10) != certain(20):  # others, as hinge, end at 0
+        logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # it falls beyond 1, to a limit
+        if logits and ends and certain(10) != certain(20):  # hinge and the like end at 0
             wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
         together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
         activation = word if not told else "softmax" if together else "sigmoid"
-        relative = exclusive and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # it normalises
+        relative = exclusive and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # the loss normalises
     fed = [keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)]
     values = np.concatenate([keras.tree.flatten(called(x)[0])[place] for x in fed]).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
@@ -105,9 +106,27 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     return found, wrong
 
 
+def too_coarse(split: Split, dtype: str) -> str:
+    """Return why a `dtype` of fewer digits than float32 would blur a split's examples, or ''."""
+    x, y, *_ = some(split)
+    floats = [each for each in keras.tree.flatten(y) if each.dtype.is_floating and split.labels is None]
+    if not all(np.isin(each, (0, 1)).all() for each in floats):
+        return "targets that are values need its digits"
+    for values in (tf.cast(each, tf.float32).numpy() for each in keras.tree.flatten(x) if each.dtype != tf.string):
+        lost = values - tf.cast(tf.cast(values, dtype), tf.float32)
+        if not np.std(lost) <= COARSE * np.std(values - values.mean(axis=0)):  # NaN beyond the range of float16
+            return f"{dtype} would round away much of what inputs differ in"
+    return ""
+
+
+def some(split: Split) -> Any:
+    """Return a batch of examples from all over a split."""
+    return split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
+
+
 def scale(model: keras.Model, split: Split) -> list[str]:
     """Return warnings of inputs that are scaled twice, or not as an application's `preprocess_input` does."""
-    x, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
+    x, *_ = some(split)
     wrong = []
     for layer, _, output in _calls(model, x):
         if isinstance(layer, keras.layers.Normalization):
@@ -120,10 +139,10 @@ def scale(model: keras.Model, split: Split) -> list[str]:
     layer, value, _ = calls[-1]
     fed, spread = np.asarray(keras.tree.flatten(pictures)[0]), _spread(value)
     raw = fed.min() > -1 and fed.max() > 100
-    affine = abs(value[2] - value[:2].mean(axis=0)).max() < 0.05 * spread  # not so where lengths are normalised
+    affine = abs(value[2] - value[:2].mean(axis=0)).max() < 0.05 * spread  # layers that normalise are not
     if affine and spread < min(FAINT, _spread(fed) / SHRUNK):
         scaling = [each for each, before, after in calls[:-1] if _spread(after) < _spread(before) / SHRUNK]
-        own = " or ".join(each.name for each in scaling if each in model.layers)  # not within an application
+        own = " or ".join(each.name for each in scaling if each in model.layers)  # not an application's own
         change = f"Leave {own or 'one scaling'} out" if raw else f"Take {PIXELS}{own and f', or leave {own} out'}"
         return [*wrong, f"Pictures are scaled twice: black and white differ by {spread:.2g} in {layer.name}. {change}."]
     if not (name := applications.holding(model, layer)) or value.shape[-1] != 3:

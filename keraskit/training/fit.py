@@ -39,7 +39,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint) -> "K
     if folder and settings.tensorboard:
         callbacks.insert(1, keras.callbacks.TensorBoard(folder.folder("tensorboard"), write_graph=False))
     with (
-        signals.sent_to(signals.stop if cluster.workers else patience),  # others would wait for a worker that ends
+        signals.sent_to(signals.stop if cluster.workers else patience),  # others would wait for the worker that ends
         setup.devices.scope,
         cluster.together(),
         enough_memory(settings.batch_size),
@@ -111,7 +111,7 @@ class KeepBest(keras.callbacks.Callback):
     def __init__(self, setup: TrainingSetup, folder: RunFolder | None, position: Position) -> None:
         super().__init__()
         self.setup, self.folder, self.rows, self.best_epoch = setup, folder, [*position.rows], position.best_epoch
-        self.stopped = position.stopped  # by a callback
+        self.stopped = position.stopped  # whether a callback ended the training
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
@@ -154,7 +154,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.best, self.start, self.patience, self.user = best, start, patience, setup.callbacks
         self.steps, self.every = setup.epochs.steps, setup.settings.save_every or setup.epochs.steps
-        self._alone = not setup.devices.cluster.workers  # to read metrics would involve all workers
+        self._alone = not setup.devices.cluster.workers  # reading metrics would involve all workers
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.start.restore(self.model, self.user)

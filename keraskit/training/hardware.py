@@ -15,15 +15,15 @@ from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
 from keraskit.models import keras_internals
 from keraskit.models.graph import operations
-from keraskit.training import acceleration
+from keraskit.training import acceleration, examine
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
 MOST_MICRO_BATCHES = 4  # for a batch of 64: fewer examples per core do not pay off
-OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")  # of callbacks
+OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")  # methods of callbacks
 ASKED = "as asked"
 AT_ONCE = 4e10  # additions and multiplications per execution: a fifth of a second on two cores
-UNSHARED = ("gradient_accumulation_steps", "ema_overwrite_frequency")  # by Keras's optimizers on several devices
+UNSHARED = ("gradient_accumulation_steps", "ema_overwrite_frequency")  # options of optimizers on one device
 TENSOR_CORES = (7, 0)  # the first compute capability with faster mixed float16
 
 
@@ -112,16 +112,18 @@ def _gpu_details(number: int) -> tuple[str, tuple[int, int]]:
     return details.get("device_name", "GPU"), details.get("compute_capability", (0, 0))
 
 
-def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int, callbacks: Any = ()) -> Choices:
+def choose(
+    model: keras.Model, settings: RunConfig, devices: Devices, steps: int, callbacks: Any = (), data: Any = None
+) -> Choices:
     """Make all choices for a compiled float32 model on this machine; flags other than `auto` are kept.
 
-    `steps` is the number of steps per epoch. Raises UserError if flags cannot be combined.
+    `steps` is the number of steps per epoch, `data` the training split. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
     words, unable = "code of one's own may take nothing else", ""
     if model.run_eagerly:
         unable = "the recipe compiles with run_eagerly"
-    elif keras_internals.deterministic() or several:  # which one run asks for all of a process
+    elif keras_internals.deterministic() or several:  # which holds for the process
         unable = "Keras compiles neither deterministic steps nor those of several devices"
     elif not all(each.supports_jit for each in model._flatten_layers()):
         unable = "a layer cannot take it"
@@ -134,11 +136,11 @@ def choose(model: keras.Model, settings: RunConfig, devices: Devices, steps: int
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
-        top = "topk" in repr(keras.tree.flatten(model._compile_config.config)).lower().replace("_", "")
         own = "" if acceleration.all_of_keras(model) else words
-        own = own or ("metrics of the top k take nothing else" if top else "")
         precision = Choice("float32", own) if own else _precision(types, devices)
-    if xla.value == "auto":  # which compiles no metrics beside recurrent layers
+        if data and precision.value != "float32" and (coarse := examine.too_coarse(data, precision.value)):
+            precision = Choice("float32", coarse)
+    if xla.value == "auto":  # with micro-batches it compiles no metrics
         own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else words
         blocks = "recurrent" in types and "loops" not in types and precision.value == "float32" and not whole
         xla = Choice("off", unable or own) if unable or own else _xla(types, devices, blocks)
@@ -165,7 +167,7 @@ def layer_types(model: keras.Model) -> set[str]:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
             types |= {"recurrent", "sequences"} if layer.return_sequences else {"recurrent"}
-            types |= set() if acceleration.is_plain(layer) else {"loops"}  # which takes no steps back in blocks
+            types |= set() if acceleration.is_plain(layer) else {"loops"}  # whose gradient does not go in blocks
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
             types.add("depthwise")
         elif "Conv" in type(layer).__name__:

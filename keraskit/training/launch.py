@@ -103,7 +103,7 @@ def run_all(lines: Sequence[Sequence[str]], logs: Path) -> list[int]:
                 preexec_fn=_end_with_parent,
             )
             started.append(process)
-            if asked:  # while it was started
+            if asked:  # a signal came while it was started
                 process.send_signal(asked)
             stack.callback(process.kill)
         codes = [process.wait() for process in started]

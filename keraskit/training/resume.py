@@ -39,8 +39,8 @@ class Position(pydantic.BaseModel):
     step: Count = 0  # number of finished steps in the next
     rows: list[dict[str, int | float]] = []  # the history, one row per epoch
     best_epoch: Count = 0  # counted from 1; 0 for none
-    stopped: bool = False  # by a callback
-    callbacks: list[dict[str, Any]] = []  # the state of each of the user's
+    stopped: bool = False  # whether a callback ended the training
+    callbacks: list[dict[str, Any]] = []  # the state of each of the user's callbacks
 
 
 def write(
@@ -57,7 +57,7 @@ def variables(model: keras.Model, with_metrics: bool = True) -> dict[str, Any]:
     own = [variable for variable in model.variables if id(variable) not in metrics]
     groups = {"model": own, "random": [keras_internals.SEEDS().state]}
     groups |= {name: each.variables for name, each in optimizers(model).items()}
-    groups |= {"metrics": model.metrics_variables} if with_metrics else {}  # some go on over epochs
+    groups |= {"metrics": model.metrics_variables} if with_metrics else {}  # some metrics go on over epochs
     return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
 
 
@@ -108,7 +108,7 @@ def opened(
     to resume from. An error that an unchanged command can get over names the command that resumes the run.
     """
     start = Checkpoint(None)
-    with suppress(FileNotFoundError):  # it stopped before the first
+    with suppress(FileNotFoundError):  # it stopped before its first checkpoint
         start = Checkpoint(run.file(CHECKPOINT)) if run else start
     if setup.devices.cluster.index:
         yield None, start
@@ -122,7 +122,7 @@ def opened(
         try:
             folder.update_manifest(**facts, status="running")
             old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
-            old += [*folder.path.glob(f"{TEMPORARY}*"), *folder.path.glob("*pictures.npz")]  # the first of a kill
+            old += [*folder.path.glob(f"{TEMPORARY}*"), *folder.path.glob("*pictures.npz")]  # a kill leaves the first
             for file in old:
                 file.unlink(missing_ok=True)
             print(f"run folder     {printable(short(folder.path))}", flush=True)
@@ -155,7 +155,7 @@ def resumed(
     data, finished, position = before["data"], before.get("status") == "finished", start.position
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(f"The data is not what this run began with, {data['used']}.", f"Put it back. {NEW}")
-    more = today["config"]["epochs"] != before["config"]["epochs"]  # to which a schedule adapts
+    more = today["config"]["epochs"] != before["config"]["epochs"]  # a schedule adapts to it
     then, in_python = (
         run.get("source") is None and run["recipe"] not in recipes_available() for run in (before, today)
     )

@@ -103,7 +103,7 @@ def begin_from(recipe: Recipe, settings: Settings, run: RunFolder | None, cluste
         return settings.replace(weights=run.read_manifest("config.weights")["config"]["weights"])
     before: Recipe = load_recipe(recipe.pretrained.after)
     shared = {*inspect.signature(before.data).parameters, *inspect.signature(before.build).parameters}
-    shared -= {"classes"}  # which the data sets
+    shared -= {"classes"}  # which is set from the data
     options = {name: value for name, value in settings.options.items() if name in shared}
     then = json.loads(json.dumps(options, default=recorded))
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
@@ -141,7 +141,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
         described = keras.optimizers.serialize(optimizer)["config"]
     asked = {**request(settings.requested, recipe.source), "recipe": recipe_fields(recipe)}
     asked["built"] = fingerprint(model, described)
-    asked["code"] = asked["code"] or asked["built"]  # of a recipe made in Python
+    asked["code"] = asked["code"] or asked["built"]  # a recipe made in Python has no file
     return {
         "recipe": recipe.name,
         "source": source,

@@ -89,7 +89,7 @@ def alike(
     for folder, facts in runs_in(config.output_dir / name):
         asked = facts.get("asked") or {}
         if all(asked.get(each) == wanted[each] for each in ("knobs", "options")):
-            yield folder, facts, wanted["code"] in (None, asked.get("code"))  # known only once a model is built
+            yield folder, facts, wanted["code"] in (None, asked.get("code"))  # None: a recipe made in Python
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
@@ -125,7 +125,7 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
         facts = folder.read_manifest(*NEEDED)
     if facts.get("status") == "finished" and epochs in (None, facts["config"]["epochs"]):
         return None
-    if facts["asked"]["knobs"].get("callbacks"):  # a file, to be named by the user only
+    if facts["asked"]["knobs"].get("callbacks"):  # run.json is not trusted to name a file
         own = f"Its own command goes on: {resume_command(folder.path, facts)}"
         raise UserError("This run has --callbacks.", own if facts.get("status") != "finished" else "Start a new run.")
     return folder

@@ -29,11 +29,11 @@ from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.settings import requested, settle
 from keraskit.training.user_callbacks import UserCallbacks
 
-ALIGNING = {  # metrics that bring targets to the predictions' dimensions; F1Score fails else, Poisson broadcasts
+ALIGNING = {  # metrics that bring targets to the predictions' dimensions; F1Score would fail, Poisson broadcast
     *("accuracy", "acc", "binaryaccuracy", "mse", "mae", "meansquarederror", "meanabsoluteerror", "nonetype"),
     *("rootmeansquarederror", "auc", "precision", "recall"),
 }
-RETURNED = WeakSet[keras.Model]()  # by builders, in this process
+RETURNED = WeakSet[keras.Model]()  # models that builders returned in this process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
         splits, data = in_columns(splits, model), in_columns(data, model)
         epochs.split = data.train
         callbacks = user_callbacks.own(recipe, settings, head.optimizer)
-    choices = hardware.choose(head, settings, devices, epochs.steps, callbacks.callbacks)
+    choices = hardware.choose(head, settings, devices, epochs.steps, callbacks.callbacks, data.train)
     if cluster.workers:
         first = digest(model.get_weights())
         cluster.agree_on_run(recipe, settings, splits, first, choices.precision.value)
@@ -108,7 +108,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
 def reopen(folder: RunFolder, named: Path | None = None) -> tuple[Settings, Splits, keras.Model]:
     """Load a run's data and best model, compiled, in one process. `named` is the user's own recipe file, if any."""
     recipe, config, options = requested(folder, named)
-    config = config.replace(threads=None, device="auto", tensorboard=False)  # of the machine that it ran on
+    config = config.replace(threads=None, device="auto", tensorboard=False)  # which are of the machine it ran on
     settings, source = source_of(recipe, settle(recipe, config, options))
     file = folder.file(MODEL)
     with hardware.configure(settings, alone=True).scope:
@@ -250,7 +250,7 @@ def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
     found = dict[str, keras.optimizers.Optimizer]()
     for name, value in vars(model).items():
         several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        for i, each in enumerate(several if not name.startswith("_self_") else ()):  # which TensorFlow keeps beside
+        for i, each in enumerate(several if not name.startswith("_self_") else ()):  # TensorFlow's own copies
             found |= {f"{name}{i or ''}": each} if isinstance(each, keras.optimizers.Optimizer) else {}
     return found
 
@@ -261,6 +261,10 @@ def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str, n
         stack.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy(policy)
         copy = above(build(recipe, settings), recipe.features)
+    ends = {each._keras_history.operation for model in copy._flatten_layers() for each in getattr(model, "outputs", ())}
+    for layer in copy._flatten_layers():  # Keras's guide has outputs in float32, and RandomShear errs in bfloat16
+        if layer in ends or "image_preprocessing" in type(layer).__module__:
+            layer.dtype_policy = "float32"
     copy.set_weights(head.get_weights())
     return copy
 
@@ -286,8 +290,6 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
             said, advice = f"There is no output {odd[0]!r}", did_you_mean(odd[0], outputs)
         elif name := re.search(r"(?:identifier: |path: \(')(\w+)", said):
             advice = did_you_mean(name[1], [*outputs, *dir(keras.losses), *dir(keras.metrics), "accuracy"])
-        elif "float16" in said:  # Keras's metrics of the top k
-            advice = "Take --precision float32."
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
         raise UserError(f"{problem}: {sentence(said)}", advice) from error

@@ -16,7 +16,7 @@ from keraskit.registry import import_file
 from keraskit.runs import metrics
 from keraskit.training.acceleration import is_keras
 
-OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # set again by `fit`; of min_delta, the sign
+OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # set by `fit`, which also gives min_delta its sign
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 STEPS = ("test_step", "compute_metrics", "compute_loss")
 
@@ -78,7 +78,7 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, list):
         return [_decoded(each, arrays) for each in value]
     if isinstance(value, dict):
-        return arrays[value["array"]][()]  # of no dimension, a number
+        return arrays[value["array"]][()]  # a number if it has no dimensions
     return value
 
 

@@ -125,12 +125,6 @@ def test_two_sizes_are_the_same_picture_and_are_fed_by_name():
     assert np.allclose(model.predict(x, verbose=0), model.predict(swapped, verbose=0))
 
 
-def test_vgg16_scales_the_learning_rate_with_the_batch():
-    model = vgg16.build(classes=2, size=32, width=0.01)
-    vgg16.compile_model(model, batch_size=16)
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.01 * 16 / 256)
-
-
 # Preprocessing inside a saved model against the pipeline that fed the run's: two ways, the same numbers
 
 GREY, COLOUR = ((9, 7), 1), ((8, 6), 3)

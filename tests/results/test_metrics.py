@@ -66,15 +66,6 @@ def test_the_calibration_error_is_the_one_of_its_definition(drawn):
     assert metrics.calibration(np.eye(5)[labels], labels).error == 0
 
 
-def test_95_of_100_calibrated_networks_are_called_so():
-    random, called = np.random.default_rng(1), []
-    for _ in range(100):
-        p = random.beta(3, 2, 300)
-        found = metrics.calibration(np.stack([1 - p, p], axis=1), (random.random(300) < p).astype(int))
-        called.append(found.error <= found.noise)
-    assert 89 <= sum(called) <= 99  # 95 % of the binomial distribution, and a little
-
-
 def paired(only, alone, both=0, none=0):
     """Which examples two models have right, from the four cells of their table."""
     counts = [only, alone, both, none]

@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-from multiprocessing.pool import ThreadPool
 
 import keras
 import pytest
@@ -20,12 +19,6 @@ from keraskit.runs.folder import Manifest, RunFolder
 WRITTEN = "run.json history.csv metrics.json model.keras summary.txt architecture.svg architecture.png curves.png \
 samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html checkpoint.npz"
 FILES, KEYS = (ROOT / "docs" / "run-folder.md").read_text().split("## run.json")
-
-
-def test_folders_made_in_the_same_second_differ(tmp_path):
-    with ThreadPool(16) as pool:
-        made = pool.map(lambda _: RunFolder.create(tmp_path, "mlp").path, range(16), chunksize=1)
-    assert len(set(made)) == 16 and all(path.is_dir() for path in made)
 
 
 def test_a_file_is_whole_or_absent(tmp_path):

@@ -5,13 +5,18 @@ import json
 import platform
 
 import keras
+import numpy as np
 import pytest
 
+import keraskit
+from keraskit import from_arrays
 from keraskit.config import RunConfig
 from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
+from keraskit.recipe import Recipe
 from keraskit.registry import load_recipe
+from keraskit.runs.folder import RunFolder
 from keraskit.training import autotune, hardware
 
 
@@ -41,9 +46,33 @@ def test_choices_follow_the_model_and_the_machine(monkeypatch):
     with pytest.raises(UserError, match="--xla on: a layer cannot take it"):
         choose(text, xla="on")
     assert choose(cnn, metrics=["mae", keras.metrics.AUC()], loss=keras.losses.Huber()).precision.value == "bfloat16"
-    assert "top k" in choose(cnn, metrics=["sparse_top_k_categorical_accuracy"]).precision.reason  # takes no bfloat16
     monkeypatch.setattr(hardware.system, "cpu_features", set)
     assert choose(cnn).precision.value == "float32"
+
+
+def test_what_bfloat16_would_round_away_is_trained_in_float32_and_outputs_always_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
+    x, labels = np.random.default_rng(0).random((96, 8, 8, 1)), np.arange(96) % 2
+    values, constant, L = 1_000 + x.mean(axis=(1, 2, 3)), keras.initializers.Constant, keras.layers
+
+    def trained(x, y, precision):
+        def build():
+            end = L.Dense(2, "softmax") if y is labels else L.Dense(1, bias_initializer=constant(1_000))
+            return keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(4, 3), L.GlobalAveragePooling2D(), end])
+
+        def compile_model(model):  # top k takes float32 alone
+            top = {"loss": "sparse_categorical_crossentropy", "metrics": ["sparse_top_k_categorical_accuracy"]}
+            model.compile("adam", **(top if y is labels else {"loss": "mse"}))
+
+        made = Recipe(build=build, compile=compile_model, data=from_arrays(x, y, x, y), monitor="val_loss", epochs=1)
+        result = keraskit.run(made, output_dir=tmp_path, precision=precision)
+        written = RunFolder(result.folder).read_json
+        assert result.history[0]["val_loss"] == pytest.approx(written("metrics.json")["validation"]["loss"], rel=0.05)
+        return written("run.json")["choices"]["precision"]["reason"]
+
+    assert "faster" in trained(x, labels, "auto") and trained(x, values, "bfloat16") == "as asked"
+    assert trained(x, values, "auto") == "targets that are values need its digits"
+    assert trained(x + 1_000, labels, "auto") == "bfloat16 would round away much of what inputs differ in"
 
 
 def test_a_flag_that_was_given_counts_also_where_it_says_what_is_chosen_anyway():

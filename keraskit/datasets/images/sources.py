@@ -68,7 +68,7 @@ class Archive:
         with explained(f"{root} is no zip archive that can be read", "Fetch it again, or unpack it."):
             self._zip = _opened(root)
         names = [each.filename for each in self._zip.infolist()]
-        slash = "/" if any("/" in name for name in names) else "\\"  # else half of a character, as of Shift JIS
+        slash = "/" if any("/" in name for name in names) else "\\"  # it may be half of a Shift JIS character
         names = [name.replace(slash, "/").rpartition(":/")[2].lstrip("/").removeprefix("./") for name in names]
         self._members = dict(zip(names, self._zip.infolist(), strict=True))
         full = {name.rstrip("/").rpartition("/")[0] + "/" for name in self._members} | {""}  # folders with files
