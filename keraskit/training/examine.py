@@ -113,8 +113,8 @@ def too_coarse(split: Split, dtype: str) -> str:
     if not all(np.isin(each, (0, 1)).all() for each in floats):
         return "targets that are values need its digits"
     for values in (tf.cast(each, tf.float32).numpy() for each in keras.tree.flatten(x) if each.dtype != tf.string):
-        lost = values - tf.cast(tf.cast(values, dtype), tf.float32)
-        if not np.std(lost) <= COARSE * np.std(values - values.mean(axis=0)):  # NaN beyond the range of float16
+        lost = np.std(values - tf.cast(tf.cast(values, dtype), tf.float32))  # NaN beyond the range of float16
+        if not lost <= (COARSE * np.std(values - values.mean(axis=0)) if (values % 1).any() else 0):  # of ids, nothing
             return f"{dtype} would round away much of what inputs differ in"
     return ""
 
