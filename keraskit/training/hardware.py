@@ -137,6 +137,8 @@ def choose(
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
         own = "" if acceleration.all_of_keras(model) else words
+        if any(each.compute_dtype != "float32" for each in model._flatten_layers() if each.trainable_weights):
+            own = "but where the recipe's layers have a dtype of their own"
         precision = Choice("float32", own) if own else _precision(types, devices)
         if data and precision.value != "float32" and (coarse := examine.too_coarse(data, precision.value)):
             precision = Choice("float32", coarse)

@@ -34,8 +34,7 @@ class Own(keras.Model):
 def test_choices_follow_the_model_and_the_machine(monkeypatch):
     mlp, cnn = load_recipe("mlp").build(), load_recipe("cnn").build()
     monkeypatch.setattr(hardware.system, "cpu_features", lambda: {"avx512_bf16"})
-    chosen = [(each.precision.value, each.xla.value) for each in map(choose, (cnn, mlp))]
-    assert chosen == [("bfloat16", "off"), ("float32", "on")]
+    assert [(c.precision.value, c.xla.value) for c in map(choose, (cnn, mlp))] == [("bfloat16", "off"), ("float32", "on")]
     doubled = keras.Sequential([*cnn.layers, keras.layers.Lambda(lambda x: 2 * x)])
     text = keras.Sequential([keras.Input((1,), dtype="string"), keras.layers.Hashing(9), keras.layers.Dense(1)])
     for model, given in (  # what is not Keras's own, or cannot be compiled
@@ -46,8 +45,10 @@ def test_choices_follow_the_model_and_the_machine(monkeypatch):
     with pytest.raises(UserError, match="--xla on: a layer cannot take it"):
         choose(text, xla="on")
     assert choose(cnn, metrics=["mae", keras.metrics.AUC()], loss=keras.losses.Huber()).precision.value == "bfloat16"
+    cnn.layers[1].dtype_policy = "mixed_bfloat16"
+    assert str(choose(cnn).precision) == "float32 (but where the recipe's layers have a dtype of their own)"
     monkeypatch.setattr(hardware.system, "cpu_features", set)
-    assert choose(cnn).precision.value == "float32"
+    assert choose(load_recipe("cnn").build()).precision.value == "float32"
 
 
 def test_what_bfloat16_would_round_away_is_trained_in_float32_and_outputs_always_are(monkeypatch, tmp_path):
