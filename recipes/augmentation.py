@@ -51,7 +51,7 @@ def pipeline(kind: str = "seven", data: np.ndarray | None = None) -> keras.Seque
         "seven": [
             layers.RandomRotation(40 / 360, **edge),
             layers.RandomTranslation(0.2, 0.2, **edge),
-            layers.RandomShear(y_factor=0.2, **edge),
+            layers.RandomShear(y_factor=(0.0, 0.2), **edge),  # RandomFlip mirrors it; Keras loads no factor of 0.2
             layers.RandomZoom(0.2, 0.2, **edge),
             layers.RandomFlip("horizontal"),
         ],

@@ -42,10 +42,15 @@ ROWS = 6  # stored per step: the initial output and carry, and four gates, each 
 
 def hindrance(model: keras.Model) -> str:
     """Return why a batch of a compiled model cannot be split, or ''."""
-    operations = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
-    if not all(map(_goes_by_example, operations.values())):
+    if not all(map(_goes_by_example, operations_of(model))):
         return "a layer, or something of one's own, may look at the whole batch"
     return "" if all(map(_is_mean, keras.tree.flatten(model.loss))) else "the loss may be no mean over examples"
+
+
+def operations_of(model: keras.Model) -> list[Any]:
+    """Return the layers of a model, and of models within, and the other operations of their graphs."""
+    found = {id(o): o for each in model._flatten_layers() for o in (each, *getattr(each, "operations", ()))}
+    return list(found.values())
 
 
 def _goes_by_example(operation: Any) -> bool:

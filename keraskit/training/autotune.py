@@ -31,6 +31,10 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         print(f"compiling {precision}, xla {xla} ...", flush=True)
         setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
         source = setup.splits  # decoded once
+        why = hardware.needs_float32(setup.model, precision, setup.training_data.train)
+        if why and precision != "float32":
+            print(f"left out: {why}", flush=True)
+            continue
         steps = setup.choices.steps_per_execution.value
         timed(setup, steps)  # the first call compiles
         candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * timed(setup, steps)))))

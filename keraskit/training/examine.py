@@ -82,7 +82,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     with suppress(TypeError, ValueError):  # a model with custom steps may have no such loss
         told = loss(hot) != loss(1 - hot)
         falls = certain(1) - certain(1.1)
-        logits = falls > 0 and certain(50) - certain(100) < 0.01 * falls  # it falls beyond 1, to a limit
+        logits = falls > 0 and -1e3 < (certain(50) - certain(100)) / falls < 0.01  # to a limit, or slowly up again
         if logits and ends and certain(10) != certain(20):  # hinge and the like end at 0
             wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
         together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
@@ -108,25 +108,20 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
 
 def too_coarse(split: Split, dtype: str) -> str:
     """Return why a `dtype` of fewer digits than float32 would blur a split's examples, or ''."""
-    x, y, *_ = some(split)
-    floats = [each for each in keras.tree.flatten(y) if each.dtype.is_floating and split.labels is None]
-    if not all(np.isin(each, (0, 1)).all() for each in floats):
+    x, y, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
+    if split.labels is None and not all(np.isin(each, (0, 1)).all() for each in keras.tree.flatten(y)):
         return "targets that are values need its digits"
-    for values in (tf.cast(each, tf.float32).numpy() for each in keras.tree.flatten(x) if each.dtype != tf.string):
-        lost = np.std(values - tf.cast(tf.cast(values, dtype), tf.float32))  # NaN beyond the range of float16
-        if not lost <= (COARSE * np.std(values - values.mean(axis=0)) if (values % 1).any() else 0):  # of ids, nothing
+    for values in (tf.cast(each, tf.float32).numpy() for each in keras.tree.flatten(x)):
+        parts = values - tf.cast(tf.cast(values, dtype), tf.float32).numpy(), values - values.mean(axis=0)
+        lost, spread = (part.reshape(-1, part.shape[-1]).std(axis=0) for part in parts)  # of each channel
+        if not (lost <= COARSE * spread).all():  # NaN is beyond the range of float16
             return f"{dtype} would round away much of what inputs differ in"
     return ""
 
 
-def some(split: Split) -> Any:
-    """Return a batch of examples from all over a split."""
-    return split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
-
-
 def scale(model: keras.Model, split: Split) -> list[str]:
     """Return warnings of inputs that are scaled twice, or not as an application's `preprocess_input` does."""
-    x, *_ = some(split)
+    x, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
     wrong = []
     for layer, _, output in _calls(model, x):
         if isinstance(layer, keras.layers.Normalization):

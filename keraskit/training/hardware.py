@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 from typing import Any
 
 import keras
@@ -22,6 +23,11 @@ BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
 MOST_MICRO_BATCHES = 4  # for a batch of 64: fewer examples per core do not pay off
 OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")  # methods of callbacks
 ASKED = "as asked"
+OWN = "code of one's own may take nothing else"
+PLAIN = re.compile(  # layers that learn alike in fewer digits; before BatchNormalization a bias would drift by rounding
+    "Functional|Sequential|InputLayer|Conv[123]D|Dense|Flatten|Dropout|(Global)?(Max|Average)Pooling[123]D|Activation"
+    "|(Leaky)?ReLU|ZeroPadding[123]D|Concatenate|Rescaling|Random(Flip|Rotation|Translation|Shear|Zoom)"
+)
 AT_ONCE = 4e10  # additions and multiplications per execution: a fifth of a second on two cores
 UNSHARED = ("gradient_accumulation_steps", "ema_overwrite_frequency")  # options of optimizers on one device
 TENSOR_CORES = (7, 0)  # the first compute capability with faster mixed float16
@@ -120,7 +126,7 @@ def choose(
     `steps` is the number of steps per epoch, `data` the training split. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
-    words, unable = "code of one's own may take nothing else", ""
+    unable = ""
     if model.run_eagerly:
         unable = "the recipe compiles with run_eagerly"
     elif keras_internals.deterministic() or several:  # which holds for the process
@@ -136,14 +142,11 @@ def choose(
     whole = acceleration.hindrance(model) if settings.acceleration else "no acceleration, as asked"
     precision, xla = Choice(settings.precision, ASKED), Choice(settings.xla, ASKED)
     if precision.value == "auto":
-        own = "" if acceleration.all_of_keras(model) else words
-        if any(each.compute_dtype != "float32" for each in model._flatten_layers() if each.trainable_weights):
-            own = "but where the recipe's layers have a dtype of their own"
-        precision = Choice("float32", own) if own else _precision(types, devices)
-        if data and precision.value != "float32" and (coarse := examine.too_coarse(data, precision.value)):
-            precision = Choice("float32", coarse)
+        precision = _precision(types, devices)
+        if why := needs_float32(model, precision.value, data):
+            precision = Choice("float32", why)
     if xla.value == "auto":  # with micro-batches it compiles no metrics
-        own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else words
+        own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else OWN
         blocks = "recurrent" in types and "loops" not in types and precision.value == "float32" and not whole
         xla = Choice("off", unable or own) if unable or own else _xla(types, devices, blocks)
     micro, at_once = Choice(1, whole or "each layer fills the device by itself"), Choice(1, "several devices train")
@@ -158,6 +161,18 @@ def choose(
         at_once = _steps_per_execution(model, types, settings, steps)
     together = Choice(devices.cluster.shard.replicas, str(devices.cluster))
     return Choices(devices.device, devices.threads, precision, xla, at_once, micro, together)
+
+
+def needs_float32(model: keras.Model, dtype: str, data: Any = None) -> str:
+    """Return why a compiled model is to be trained in float32 on the `data` split, not in `dtype`, or ''."""
+    if not acceleration.all_of_keras(model):
+        return OWN
+    if any(each.compute_dtype != "float32" for each in model._flatten_layers() if each.trainable_weights):
+        return "but where the recipe's layers have a dtype of their own"
+    odd = [each.name for each in acceleration.operations_of(model) if not PLAIN.fullmatch(type(each).__name__)]
+    if odd and dtype != "float32":
+        return f"{odd[0]} may need its digits"
+    return examine.too_coarse(data, dtype) if data and dtype != "float32" else ""
 
 
 def layer_types(model: keras.Model) -> set[str]:

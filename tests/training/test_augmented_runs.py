@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from conftest import ROOT, command
@@ -58,6 +59,7 @@ def test_the_standardising_layer_is_adapted_and_is_the_words():
     x = np.random.default_rng(0).uniform(0, 255, (50, 8, 8, 1)).astype(np.float32)
     words = recipe.IN_WORDS["standardisation"].fit(x)
     assert np.allclose(recipe.pipeline("standardisation", x)(x), words.standardize(x), atol=1e-3)
+    keras.Sequential.from_config(recipe.pipeline("seven").get_config())  # a run with --keras-layers is opened again
 
 
 def test_recipe_and_preview_as_commands(here):

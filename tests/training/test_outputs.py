@@ -67,7 +67,7 @@ BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
     (3, "categorical_crossentropy", {"end": "softmax", "one_hot": True}, None),
     # Others say it too, and are no log loss
     (1, Z.BinaryFocalCrossentropy(apply_class_balancing=True, **LOGITS), {}, "sigmoid"),
-    (1, Z.BinaryFocalCrossentropy(), {"end": "sigmoid"}, None), (1, "mse", {"end": "sigmoid"}, None),
+    (1, Z.BinaryFocalCrossentropy(label_smoothing=0.1), {"end": "sigmoid"}, None), (1, "mse", {"end": "sigmoid"}, None),
     (3, Z.CategoricalFocalCrossentropy(label_smoothing=0.3, **LOGITS), {"one_hot": True}, "softmax"),
     (3, Z.CategoricalFocalCrossentropy(), {"one_hot": True, "end": "softmax"}, None),
     (3, Z.BinaryCrossentropy(**LOGITS), {"one_hot": True}, "sigmoid"),
