@@ -176,7 +176,7 @@ def needs_float32(model: keras.Model, dtype: str, data: Any = None) -> str:
 
 
 def layer_types(model: keras.Model) -> set[str]:
-    """Return a model's layer types: "dense", "conv", "depthwise", "recurrent"; "sequences" for `return_sequences`.
+    """Return a model's layer types: "dense", "conv", "recurrent"; "sequences" for `return_sequences`.
 
     "loops" is for recurrent layers whose gradient acceleration.py leaves to Keras.
     """
@@ -185,8 +185,6 @@ def layer_types(model: keras.Model) -> set[str]:
         if isinstance(layer, keras.layers.RNN):
             types |= {"recurrent", "sequences"} if layer.return_sequences else {"recurrent"}
             types |= set() if acceleration.is_plain(layer) else {"loops"}  # whose gradient does not go in blocks
-        elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
-            types.add("depthwise")
         elif "Conv" in type(layer).__name__:
             types.add("conv")
         elif isinstance(layer, keras.layers.Dense):
@@ -199,7 +197,7 @@ def _precision(types: set[str], devices: Devices) -> Choice:
         name, capability = _gpu_details(int(devices.device.value.partition(":")[2] or 0))
         fast = capability >= TENSOR_CORES
         return Choice("float16" if fast else "float32", f"{name} has {'' if fast else 'no '}tensor cores")
-    if "conv" not in types or types & {"depthwise", "recurrent"}:
+    if "conv" not in types:
         return Choice("float32", "plain convolutions alone gain from less on a CPU")
     if feature := bfloat16_feature():
         return Choice("bfloat16", f"convolutions run about 1.7 times faster with this CPU's {feature}")
@@ -211,7 +209,7 @@ def _xla(types: set[str], devices: Devices, blocks: bool) -> Choice:
         return Choice("off", "cuDNN's kernels" if "recurrent" in types else "not measured on this GPU: see autotune")
     if types == {"dense"}:
         return Choice("on", "dense layers alone: fused into fewer, faster kernels")
-    if types & {"conv", "depthwise"}:
+    if "conv" in types:
         return Choice("off", "convolutions are up to 3.6 times slower with XLA on a CPU")
     if blocks:
         return Choice("on", "LSTM layers take their steps back in blocks, up to 2.9 times as fast")

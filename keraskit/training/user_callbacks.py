@@ -47,7 +47,7 @@ class UserCallbacks(keras.callbacks.CallbackList):
         states: list[dict[str, Any]] = [{} for _ in self.callbacks]
         for callback, state in zip(self.callbacks, states, strict=True):
             for name in vars(callback).keys() - OF_FIT:
-                with suppress(TypeError):
+                with suppress(TypeError, RecursionError):  # a list may hold itself
                     state[name] = _encoded(vars(callback)[name], arrays)
         return states, arrays
 

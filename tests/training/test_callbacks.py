@@ -30,6 +30,8 @@ class Diary(keras.callbacks.Callback):
         self.began, self.steps, self.epochs, self.ended = 0, 0, [], 0
         self.seen = []
         self.best, self.mean, self.last = None, np.zeros(3, "float32"), np.float32(0)
+        self.circle = []
+        self.circle.append(self.circle)  # which is left out
 
     def on_train_begin(self, logs=None):
         self.began += 1
