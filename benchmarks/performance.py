@@ -212,7 +212,8 @@ def sooner(record: dict) -> list[str]:
         "",
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
         "with this validation accuracy; the median over the seeds, all ways in turn, on 2 cores, no GPU, TensorFlow's "
-        "ways with oneDNN. Other ways are stopped after some times keraskit's seconds: of long recipes after few.",
+        "ways with oneDNN. Other ways are stopped at five times keraskit's seconds, of long recipes at 1.25 times, of "
+        "lstm at its own (later).",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",

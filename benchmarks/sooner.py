@@ -40,7 +40,7 @@ from keraskit.training import hardware  # noqa: E402
 from keraskit.training.runner import train  # noqa: E402
 
 WANTED = {"mlp": 0.98, "cnn": 0.99, "lstm": 0.95, "cats_dogs": 0.72, "cats_dogs_augmented": 0.80}
-LIMIT = {"lstm": 1, "cats_dogs": 1.25, "cats_dogs_augmented": 1.25}  # times keraskit's seconds, of what takes long
+LIMIT = {"lstm": 1, "cats_dogs": 1.25, "cats_dogs_augmented": 1.25}  # times keraskit's seconds (default: five times)
 EPOCHS = 1_000  # more than any way takes
 SHARED = Path(os.environ.get("KERASKIT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 Measure = Callable[[int, float], float | None]  # of a seed and the most seconds: None if the accuracy was not reached
