@@ -40,7 +40,7 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     class_weight: Literal["balanced"] | None = None
     """Weight training examples so that all classes count equally: n / (classes * examples of the class)."""
     quick: bool = False
-    """Tiny run to check that everything works: 512 examples of each split, at most 2 epochs."""
+    """Tiny run to check that everything works: at most 512 examples of each split, fewer photographs, and 2 epochs."""
     output_dir: Path = Path("runs")
     """Folder in which the run creates its own folder."""
     weights: Annotated[str | None, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)] = None
@@ -64,7 +64,7 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     acceleration: Annotated[bool, _hardware] = True
     """Compute batches of recurrent models in parallel micro-batches, and gradients of LSTM layers in blocks."""
     deterministic: Annotated[bool, _hardware] = False
-    """Use only deterministic operations, on a GPU too. Those on a CPU always are."""
+    """Use only deterministic operations. On a CPU runs repeat without it, to the bit."""
     save_every: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """Save a checkpoint every this many steps too, not only after each epoch."""
     resume: Annotated[bool, _beside] = False

@@ -5,8 +5,9 @@
     keraskit augment --preview PHOTO.jpg --rotation-range 40 --horizontal-flip
 
 What differs: each of Keras's layers resamples by itself, so that several blur, where keraskit's Augmentation resamples
-once. RandomShear leaves the upper left corner in place, not the centre. Keras has no layer for ZCA whitening. The
-tutorial's shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees.
+once. RandomShear leaves the upper left corner in place, not the centre; ImageDataGenerator's shear, in words, also
+stretches sideways, by up to 1 / cos(71.6 degrees) here. Keras has no layer for ZCA whitening. The tutorial's
+shear_range is in radians: 1.25 and 0.2 are 71.6 and 11.5 degrees.
 """
 
 from pathlib import Path
@@ -51,7 +52,7 @@ def pipeline(kind: str = "seven", data: np.ndarray | None = None) -> keras.Seque
         "seven": [
             layers.RandomRotation(40 / 360, **edge),
             layers.RandomTranslation(0.2, 0.2, **edge),
-            layers.RandomShear(y_factor=(0.0, 0.2), **edge),  # RandomFlip mirrors it; Keras loads no factor of 0.2
+            layers.RandomShear(y_factor=(0.0, 0.2), **edge),  # to both sides; Keras loads no factor of 0.2
             layers.RandomZoom(0.2, 0.2, **edge),
             layers.RandomFlip("horizontal"),
         ],

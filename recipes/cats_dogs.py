@@ -41,7 +41,7 @@ def compile_model(model: keras.Model, learning_rate: float = 0.0001) -> None:
     """RMSprop, and the loss for one of two classes, or for one of several.
 
     Args:
-        learning_rate: The same at every step.
+        learning_rate: Constant.
     """
     binary = model.output_shape[-1] == 1
     model.compile(

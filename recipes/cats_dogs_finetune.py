@@ -41,7 +41,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.0001)
     """Adam; the learning rate falls along a cosine to zero.
 
     Args:
-        learning_rate: At its highest.
+        learning_rate: Its peak; it falls from there along a cosine.
     """
     cats_dogs_features.compile_model(model, steps, learning_rate)
 

@@ -4,7 +4,7 @@
     python -m keraskit.recipes.lstm --timesteps 28 --epochs 5    # row by row: half a minute, not ten minutes
 
 With Keras's defaults this network stalls near 0.2. It learns with standardised pixels, small batches, clipped
-gradients, a warm-up, and gate biases that span the four black rows of pixels below half of the digits.
+gradients, a warm-up, and gate biases that let it remember over the four black rows below half of the digits.
 
 Expected: test accuracy 0.9746 after 8 epochs, 10 min on two CPU cores.
 """
@@ -44,7 +44,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) 
     """Adam with clipped gradients; its learning rate rises at first, then falls along a cosine to zero.
 
     Args:
-        learning_rate: At its highest.
+        learning_rate: Its peak; it falls from there along a cosine.
     """
     warmup = min(200, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -42,7 +42,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) 
     """Adam; the learning rate falls along a cosine to zero.
 
     Args:
-        learning_rate: At its highest.
+        learning_rate: Its peak; it falls from there along a cosine.
     """
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])

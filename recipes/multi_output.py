@@ -3,7 +3,7 @@
     python -m keraskit.recipes.multi_output
 
 Two losses are added: the digit's with weight 1, the next pixel's with weight 0.3, since it is a mean over 784
-predictions, most of them easy. Always "dark" is right for 0.824 of the test pixels; the model must be 0.07 better.
+predictions, most of them easy. Always "dark" is right for 0.824 of the test pixels; the model, for 0.905.
 
 Expected: test output1 accuracy 0.975, test output2 accuracy 0.9053 after 8 epochs, 8 min on two CPU cores.
 """
@@ -41,7 +41,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) 
     """Adam with clipped gradients; its learning rate rises at first, then falls along a cosine to zero.
 
     Args:
-        learning_rate: At its highest.
+        learning_rate: Its peak; it falls from there along a cosine.
     """
     warmup = min(200, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -45,7 +45,7 @@ def compile_model(model: keras.Model, learning_rate: float = 0.01) -> None:
     """Stochastic gradient descent as the tutorial configures it.
 
     Args:
-        learning_rate: The same at every step.
+        learning_rate: Constant.
     """
     optimizer = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
     model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])

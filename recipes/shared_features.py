@@ -44,7 +44,7 @@ def compile_model(model: keras.Model, steps: int, learning_rate: float = 0.002) 
     """Adam with clipped gradients; its learning rate rises at first, then falls along a cosine to zero.
 
     Args:
-        learning_rate: At its highest.
+        learning_rate: Its peak; it falls from there along a cosine.
     """
     warmup = min(200, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(

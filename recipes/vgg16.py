@@ -28,7 +28,7 @@ def build(
     width: float = 1.0,
     weight_decay: float = 5e-4,
 ) -> keras.Model:
-    """RGB pixels from 0 to 255, less the mean of ImageNet, in the order BGR, in; one probability per class out.
+    """Pixels from 0 to 255 in the order BGR, minus ImageNet's mean colour, in; one probability per class out.
 
     Args:
         style: Which of Keras's two ways builds the same graph.

@@ -26,11 +26,11 @@ ARROWS = {  # of a room, those that it may import; all may import what lies at t
 EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
-    ("recipes",): 1_034,
-    ("cli", ""): 1_928,
-    ("training", "distributed"): 2_509,
-    ("runs", "tools", "models"): 3_091,
-    ("datasets", "augment"): 2_464,
+    ("recipes",): 1_035,
+    ("cli", ""): 1_932,
+    ("training", "distributed"): 2_525,
+    ("runs", "tools", "models"): 3_108,
+    ("datasets", "augment"): 2_472,
 }
 
 

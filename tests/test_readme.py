@@ -12,7 +12,6 @@ import handbook
 import numpy as np
 import pages
 import pytest
-import scipy.stats
 import table
 from conftest import ROOT, command
 
@@ -108,14 +107,3 @@ def test_recipes_reach_what_they_promise_in_the_time_that_they_name(name):
         assert all(abs(each - value) < 2 * widths for each in measured), "a run would be called better, or below"
     assert {"one": 1, "two": 2}[cores] == entry["hardware"]["cores"]
     assert int(amount) == round(entry["total_seconds"] / {"s": 1, "min": 60}[unit])
-
-
-def test_several_seeds_become_a_mean_with_its_standard_error():
-    entry = None
-    for seed, (accuracy, seconds) in enumerate([(0.90, 30), (0.92, 10), (0.97, 20)]):
-        run = {"seconds_per_epoch": seconds / 10, "total_seconds": seconds, "test": {"accuracy": accuracy}}
-        entry = table.entry(run, str(seed), entry)
-    assert entry["test"]["accuracy"] == pytest.approx(0.93)
-    assert (entry["total_seconds"], entry["seconds_per_epoch"]) == (20, 2)
-    error = scipy.stats.sem([0.90, 0.92, 0.97])
-    assert table._measured(entry, "accuracy") == f"accuracy 0.9300 ± {error:.4f}"

@@ -156,7 +156,9 @@ def app(typed: Sequence[str]) -> App:
         cards = recipes if typed[:1] == [INSTALL] else {}
         if typed[:1] == [verb] and typed[1:] and not typed[1].startswith("-"):
             cards = {typed[1]: find_card(typed[1])}
-        names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {', '.join(recipes)}."
+        tuned = typed[:1] == [verb] == ["autotune"]  # else its help is not shown, and reading all recipes takes a while
+        known = ", ".join(name for name, card in recipes.items() if not (tuned and card.plain))
+        names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {known}."
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
         made.command(sub := _made(verb, f"{about}\n\n{names}", usage=usage))
         for name, card in cards.items():

@@ -50,6 +50,8 @@ def augment(
 ) -> None:
     """Preview an augmentation on your own pictures: a sheet with each original and several random versions.
 
+    Each picture counts as a training split of its own for featurewise statistics and whitening.
+
     Args:
         preview: A picture, or a folder of pictures, of which the first eight are shown.
         versions: Random versions per picture.

@@ -58,7 +58,7 @@ def predict(
     """Predict pictures with a finished run's model. Size, scale and class names come from the run's folder.
 
     Args:
-        pictures: Files, folders, patterns such as '*.jpg'; for a run on arrays, an .npy or .npz file of inputs.
+        pictures: Files, folders, patterns such as '*.jpg'; or one .npy or .npz file of examples.
         invert: Swap dark and bright; auto does so for grey pictures that differ from the training pictures in this.
         prepare: For a run on MNIST or the like, auto converts a photograph of a digit to such a picture: paper removed,
             ink scaled to 20x20 pixels and centred; other pictures are unchanged. no leaves all unchanged.
@@ -108,8 +108,8 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: RecipeFile = None)
     Args:
         run: A run's folder, or a folder of runs, of which the newest unfinished one is used.
         epochs: Total number of epochs: a finished run continues with its optimizer and history. A constant learning
-            rate is unchanged; a schedule over the run's steps is extended to all epochs, and the rate at which it
-            continues is printed.
+            rate is unchanged; a schedule over the run's steps is extended to all epochs, so that its rate rises a
+            little first.
     """
     from keraskit.training.settings import requested, unfinished
 
@@ -198,7 +198,7 @@ def explain(
     output: NewPicture = Path("explained.png"),
     recipe: RecipeFile = None,
 ) -> None:
-    """Explain a run's predictions by maps over pictures: Grad-CAM, or saliency without convolutions, each map tested.
+    """Explain a run's predictions by maps over pictures: Grad-CAM, or saliency in models without convolutions.
 
     Args:
         mistakes: Explain eight of the run's mistakes and eight correct predictions, and add them to its report.

@@ -25,11 +25,15 @@ DAMAGED = "Is it damaged? Make it anew, text and other objects of pandas by .ast
 def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Read the images of an `.npz` file as uint8, and their labels.
 
-    Returns a dict of x_train and x_test, uint8 of any shape, y_train, y_test, class numbers also of one-hot rows, and,
+    Returns a dict of x_train and x_test, uint8, y_train, y_test, class numbers also of one-hot rows, and,
     if the file has it, classes; and the pixels' original scale in words. Raises UserError for other contents.
     """
     arrays = read_npz(path)
     x = {name: checked(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")}
+    for name, array in x.items():
+        if array.ndim not in (3, 4) or array.shape[3:] not in ((), (1,), (3,)):
+            advice = "Expected: (n, height, width), (..., 1) or (..., 3); flat pictures by .reshape(-1, 28, 28)."
+            raise UserError(f"{path}: {name} has the shape {array.shape}.", advice)
     shares = all(array.max(initial=0) <= 1 for array in x.values())
     whole = not any(array.dtype.kind == "f" and (array % 1).any() for array in x.values())
     if not (shares or whole) or any(array.min(initial=0) < 0 or array.max(initial=0) > 255 for array in x.values()):
@@ -104,7 +108,7 @@ def read_arrays(path: Path, types: Mapping[str, str], most: float = math.inf) ->
     Raises UserError if the file is damaged or too large, or an array is of another type, or an object.
     """
     with reading(path), path.open("rb") as file:
-        check_size(path, most)
+        check_memory(check_size(path, most), f"{path} claims")
         if not file.peek(6).startswith((b"PK", b"\x93NUMPY")):
             raise ValueError("its first bytes are neither a zip archive's, as of an .npz, nor an .npy's")
         loaded = np.load(file, allow_pickle=False)
@@ -119,15 +123,15 @@ def read_arrays(path: Path, types: Mapping[str, str], most: float = math.inf) ->
         return arrays
 
 
-def check_size(path: Path, most: float = math.inf) -> None:
-    """Raise UserError if a file of arrays would unpack to more than `most` bytes, or than fits into memory."""
+def check_size(path: Path, most: float) -> int:
+    """Return how many bytes a file of arrays would unpack to. Raises UserError if it is more than `most`."""
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
     if size > most:
         raise UserError(f"{path} claims {size / 1e9:,.1f} GB of arrays; {most / 1e9:,.1f} GB are allowed.")
-    check_memory(size, f"{path} claims")
+    return size
 
 
 def check_memory(size: int, claim: str) -> None:

@@ -132,14 +132,14 @@ def _check_counts(arrays: Arrays, which: str) -> None:
 
 
 def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:
-    """Return float32 weights structured as the targets; a single array applies to all outputs. None for None."""
+    """Return float32 weights structured as the targets, or a single array for all outputs. None for None."""
     if given is None:
         return None
-    weights = _arrays(given, which, text=False)
-    weights = weights if keras.tree.is_nested(weights) else keras.tree.map_structure(lambda _: weights, y)
+    weights = keras.tree.map_structure(lambda each: each.astype(np.float32), _arrays(given, which, text=False))
+    spread = weights if keras.tree.is_nested(weights) else keras.tree.map_structure(lambda _: weights, y)
     with explained(f"{which} has not the structure of the targets", "Give an array for each output."):
-        weights = keras.tree.map_structure(lambda each, _: each.astype(np.float32), weights, y)
-    for each, target in zip(keras.tree.flatten(weights), keras.tree.flatten(y), strict=True):
+        keras.tree.assert_same_structure(spread, y)
+    for each, target in zip(keras.tree.flatten(spread), keras.tree.flatten(y), strict=True):
         if each.shape != target.shape[: each.ndim]:
             raise UserError(f"{which} has the shape {each.shape}, its targets {target.shape}.", "Expected: (n,).")
     return weights
@@ -166,7 +166,7 @@ def _encode(
     there is one class or too many, or if the names do not match.
     """
     found = {split: flat for split, each in y.items() if (flat := class_numbers(each, declared)) is not None}
-    if not found:
+    if not found or (len(found) < len(y) and y["train"].size > len(y["train"])):  # several labels; by chance one a row
         return dict.fromkeys(y), ()
     if len(found) < len(y) or len({flat.dtype.kind == "U" for flat in found.values()}) > 1:
         raise UserError(f"{where}: only some targets are class numbers.", "Make those of every split alike.")

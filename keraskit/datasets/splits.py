@@ -274,12 +274,13 @@ class Splits:
             return self
         train, inputs = self.train, self.train.inputs
         if inputs is None:
-            raise UserError(f"{self.source['name']} holds no pictures to augment.", "Leave the augmentation out.")
+            advice = 'Leave it out, or give uint8 pictures and their scale, as in from_arrays(..., scale="unit").'
+            raise UserError(f"{self.source['name']} holds no pictures to augment.", advice)
         if augmentation.is_random and train.targets:
             targets = tf.nest.flatten(train.element_spec[1])
             if any(tuple(each.shape[1:3]) == inputs.size for each in targets):
                 raise UserError("Random transforms would not move targets that are pictures.", "Leave out --augment.")
-        if augmentation.needs_fit and augmentation.statistics is None:
+        if augmentation.needs_fit:
             parts = np.split(np.arange(train.size), range(1_024, train.size, 1_024))
             augmentation = augmentation.fit(inputs.scaled(train.pictures(i), augmentation) for i in parts)
         return self.map(lambda split: dataclasses.replace(split, augmentation=augmentation))

@@ -68,7 +68,8 @@ def _parts_of_groups(group: np.ndarray, label: np.ndarray, parts: np.ndarray) ->
 
 def fingerprints(*arrays: np.ndarray) -> np.ndarray:
     """Return 64 bits of the SHA-256 of each example, over all arrays; uint64, shape (n,)."""
-    rows = (b"".join(part.tobytes() for part in row) for row in zip(*arrays, strict=True))
+    content = lambda part: repr(part.tolist()).encode() if part.dtype.kind == "U" else part.tobytes()  # noqa: E731
+    rows = (b"".join(map(content, row)) for row in zip(*arrays, strict=True))  # texts are stored as wide as the longest
     return np.array([int(hashlib.sha256(row).hexdigest()[:16], 16) for row in rows], np.uint64)
 
 

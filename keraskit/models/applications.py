@@ -66,7 +66,7 @@ def load_imagenet(model: keras.Model) -> list[str]:
     """Load Keras's published weights into the application inside a model. Returns the layers without any: none."""
     if (base := nested(model)) is None:
         raise UserError(f"{model.name} holds no application of Keras.", "Name a file with --weights.")
-    mobile = re.fullmatch(r"(mobilenet)_(.*)_\d+", base.name)  # such as mobilenet_0.25_224
+    mobile = re.fullmatch(r"(mobilenet(?:v2)?)_(.*)_\d+", base.name)  # such as mobilenet_0.25_224
     name, alpha = (mobile[1], float(mobile[2])) if mobile else (base.name, 1.0)
     published = create(name, alpha, base.input_shape[1], include_top=False, weights="imagenet")
     base.set_weights(published.get_weights())

@@ -75,8 +75,7 @@ def summary(model: keras.Model) -> str:
 def operations(model: keras.Model) -> float:
     """Count operations of the forward pass on one example; infinite if a size is unknown or nothing is counted.
 
-    Each kernel is applied once at each position of the output, or at each step of a recurrent layer's input. A layer
-    that is used several times counts once.
+    Each kernel is applied once at each position of the output. A layer that is used several times counts once.
     """
     total = 0.0
     for layer in model._flatten_layers():
@@ -84,8 +83,18 @@ def operations(model: keras.Model) -> float:
         if not products or isinstance(layer, keras.Model | keras.layers.Embedding):
             continue
         try:
-            positions = (layer.input if isinstance(layer, keras.layers.RNN) else layer.output).shape[1:-1]
+            positions = layer.output.shape[1:-1]
         except (AttributeError, ValueError):  # a nested layer, which the outer one counts
             continue
         total += 2 * products * math.prod(math.inf if size is None else size for size in positions)
     return total or math.inf
+
+
+def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
+    """Return `optimizer`, and others that a model has as attributes, or in dicts or lists that are such, by name."""
+    found = dict[str, keras.optimizers.Optimizer]()
+    for name, value in vars(model).items():
+        several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        for i, each in enumerate(several if not name.startswith("_self_") else ()):  # TensorFlow's own copies
+            found |= {f"{name}{i or ''}": each} if isinstance(each, keras.optimizers.Optimizer) else {}
+    return found

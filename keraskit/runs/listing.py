@@ -153,7 +153,7 @@ def rows(runs: Sequence[Run]) -> list[Row]:
 def places(runs: Sequence[Run]) -> list[str]:
     """Return what differs in the paths of the runs' homes, such as students' names."""
     parts = [run.home.parts for run in runs]
-    shared = {i for i in range(min(map(len, parts))) if len({each[i] for each in parts}) == 1}
+    shared = {i for i in range(min(map(len, parts), default=0)) if len({each[i] for each in parts}) == 1}
     return ["/".join(name for i, name in enumerate(each) if i not in shared) for each in parts]
 
 

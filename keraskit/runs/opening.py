@@ -60,6 +60,8 @@ def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> 
     facts = folder.read_manifest("recipe", "config", *["classes"] * classifies)
     if not facts.get("inputs"):
         raise UserError(f"{facts['recipe']} learned from no pictures, so it can say nothing of one.")
+    if classifies and not facts["classes"]:
+        raise UserError(f"{facts['recipe']} learned no classes.", "`predict` takes an .npy of pictures instead.")
     try:
         inputs = TypeAdapter(Inputs).validate_python(facts["inputs"])
         augmentation = Augmentation(**facts["config"].get("augment") or {})

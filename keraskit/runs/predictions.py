@@ -91,7 +91,7 @@ def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:
 def read(folder: RunFolder, split: str = "test") -> SplitPredictions | None:
     """Read one split; None if missing. Raises UserError for a damaged file."""
     try:
-        path = folder.file(FILE, files.MOST_BYTES)
+        path = folder.file(FILE, files.MOST_UNPACKED)
     except FileNotFoundError:
         return None
     arrays = read_arrays(path, {f"{split}/{name}": codes for name, codes in TYPES.items()}, files.MOST_UNPACKED)

@@ -108,7 +108,7 @@ def read_sheets(folder: RunFolder) -> dict[str, plots.Sheet]:
     """Read all sheets of a folder by name, pictures encoded. Raises UserError if a file is damaged."""
     sheets = {}
     for place in sorted(folder.path.glob(f"*{PICTURES}"), key=lambda path: path.name != PICTURES):
-        path = folder.file(place.name, files.MOST_BYTES)
+        path = folder.file(place.name, files.MOST_UNPACKED)
         arrays = read_arrays(path, TYPES, files.MOST_UNPACKED)
         with reading(path):
             for name in dict.fromkeys(each.partition("/")[0] for each in arrays):

@@ -12,6 +12,7 @@ import numpy as np
 from keraskit.config import Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.splits import Split, Splits
+from keraskit.datasets.splitting import order
 from keraskit.errors import UserError, counted, printable, short
 from keraskit.models import graph, weights
 from keraskit.recipe import Recipe, place
@@ -123,15 +124,17 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions, seed: int) -
     if recipe.figure:
         first = ({name: a[: SHOWN // 2] for name, a in arrays.items()} for arrays in (test.targets, test.predictions))
         figure = recipe.figure(splits.classes, *(arrays.get("", arrays) for arrays in first))
-        if not isinstance(figure, tuple) or len(figure) != 2:
-            raise UserError(f"{place(recipe.figure)} returns a {type(figure).__name__}.", "Return pictures, captions.")
+        pair = isinstance(figure, tuple) and len(figure) == 2 and len(figure[0]) == len(figure[1])
+        if not pair or any(np.asarray(each).dtype != np.uint8 for each in figure[0]):
+            advice = "Return a pair of pictures, uint8 from 0 to 255, and as many captions."
+            raise UserError(f"{place(recipe.figure)} returns a {type(figure).__name__}.", advice)
         sheets["samples"] = plots.Sheet(*figure, "Test examples")
     elif train.inputs:
-        chosen, labels = np.arange(min(SHOWN, train.size)), train.labels
+        chosen, labels = order(train.size, train.labels)[:SHOWN], train.labels
         captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
         sheets["samples"] = plots.Sheet(train.pictures(chosen), captions, "Examples of the training split")
     if train.inputs and train.augmentation and train.augmentation.is_random:
-        given = train.pictures(np.arange(min(8, train.size)))
+        given = train.pictures(order(train.size, train.labels)[:8])
         seen = train.augmentation.transform(given, (seed, 0)).numpy().clip(0, 255).round().astype(np.uint8)
         pairs = np.stack((given, seen), axis=1).reshape(-1, *given.shape[1:])
         captions = ["as it is", "as it was seen"] * len(given)
@@ -155,7 +158,10 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
         return ""
     verdicts = []
     for name, expected in recipe.expected.items():
-        reached, words = test[name.removeprefix("test_")], name.replace("_", " ")
+        reached, words = test.get(name.removeprefix("test_")), name.replace("_", " ")
+        if reached is None:  # of a model with steps of its own, whose metrics were unknown before
+            verdicts.append(f"{words} is expected to be {expected}, and is not measured")
+            continue
         if not name.endswith("accuracy"):  # neither an interval nor a direction is known
             verdicts.append(f"{words} {number(reached)}, where {expected} is expected")
             continue

@@ -36,7 +36,7 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     neither classes nor several labels; and warnings. Where the loss tells nothing, as within a step of the model's own,
     values below 0 or above 1 are logits.
     """
-    chosen = np.arange(min(EXAMPLES, split.size))
+    chosen = np.linspace(0, split.size - 1, min(EXAMPLES, split.size)).astype(int)  # stored by class, perhaps
     x, y, *_ = split.fetch(tf.constant(chosen, tf.int64))
     true, tensor = keras.tree.flatten(y), model.get_layer(output).output if output else model.outputs[0]
     if isinstance(y, dict) and not isinstance(model.output, dict):  # Keras finds targets by name

@@ -207,8 +207,8 @@ def _precision(types: set[str], devices: Devices) -> Choice:
 def _xla(types: set[str], devices: Devices, blocks: bool) -> Choice:
     if devices.gpu:
         return Choice("off", "cuDNN's kernels" if "recurrent" in types else "not measured on this GPU: see autotune")
-    if types == {"dense"}:
-        return Choice("on", "dense layers alone: fused into fewer, faster kernels")
+    if types <= {"dense"}:
+        return Choice("on", "neither convolutions nor loops: fused into fewer, faster kernels")
     if "conv" in types:
         return Choice("off", "convolutions are up to 3.6 times slower with XLA on a CPU")
     if blocks:

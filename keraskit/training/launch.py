@@ -66,8 +66,7 @@ def train_seeds(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
 
 def finished(card: Card, config: RunConfig, options: dict[str, Any]) -> dict[str, Any] | None:
     """Return the manifest of the newest finished run with the same request and recipe code; None if there is none."""
-    name = card.declared.get("name") or card.name
-    for folder, facts, same_code in alike(config, options, name, card.source):
+    for folder, facts, same_code in alike(config, options, card.recipe.name, card.source):
         if same_code and facts.get("status") == "finished" and facts.get("test"):
             print(f"               finished in {printable(short(folder.path))}", flush=True)
             return facts

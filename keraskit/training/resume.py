@@ -13,13 +13,13 @@ import pydantic
 from keraskit.datasets.array_files import check_size, explained
 from keraskit.errors import UserError, printable, short
 from keraskit.files import MODEL, TEMPORARY
-from keraskit.models import applications, keras_internals, weights
+from keraskit.models import applications, graph, keras_internals, weights
 from keraskit.registry import recipes_available
 from keraskit.runs import report
 from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, now, resume_command
 from keraskit.signals import Stopped
 from keraskit.training.settings import NEEDED
-from keraskit.training.setup import TrainingSetup, optimizers
+from keraskit.training.setup import TrainingSetup
 from keraskit.training.user_callbacks import UserCallbacks
 
 NEW = "A new run begins without resume; runs of one loop need names of their own, Recipe(name=...)."
@@ -56,7 +56,7 @@ def variables(model: keras.Model, with_metrics: bool = True) -> dict[str, Any]:
     metrics = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in metrics]
     groups = {"model": own, "random": [keras_internals.SEEDS().state]}
-    groups |= {name: each.variables for name, each in optimizers(model).items()}
+    groups |= {name: each.variables for name, each in graph.optimizers(model).items()}
     groups |= {"metrics": model.metrics_variables} if with_metrics else {}  # some metrics go on over epochs
     return {f"{group}/{i}": variable for group, several in groups.items() for i, variable in enumerate(several)}
 

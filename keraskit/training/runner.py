@@ -18,7 +18,7 @@ from keraskit import system
 from keraskit.config import RunConfig, Settings
 from keraskit.datasets.array_files import digest
 from keraskit.datasets.images import digit_pictures
-from keraskit.datasets.splitting import LEAK, some
+from keraskit.datasets.splitting import LEAK, order, some
 from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError, counted, flags, lasting, printable, recorded, short
 from keraskit.files import MODEL
@@ -65,8 +65,8 @@ def train(
         run = find(recipe, config, options)
     settings = settle(recipe, config, options)
     devices = hardware.configure(settings)  # before any tensor exists
-    settings = begin_from(recipe, settings, run, devices.cluster)
     settings, source = source_of(recipe, settings)
+    settings = begin_from(recipe, settings, source, run, devices.cluster)
     setup = prepare(recipe, settings, source, devices)
     facts = {**describe(setup, recipe), "started": now(time.monotonic() - began)}
     announce(setup, facts)
@@ -89,7 +89,7 @@ def train(
     return RunResult(setup.model, best.rows, found["test"][0], folder.path)
 
 
-def begin_from(recipe: Recipe, settings: Settings, run: RunFolder | None, cluster: Cluster) -> Settings:
+def begin_from(recipe: Recipe, settings: Settings, source: Any, run: RunFolder | None, cluster: Cluster) -> Settings:
     """Set `weights` to the folder of the run that a recipe starts from, unless `weights` already names one.
 
     When resuming `run`, use the run that it started from; otherwise the newest finished run with the same data, model
@@ -109,7 +109,8 @@ def begin_from(recipe: Recipe, settings: Settings, run: RunFolder | None, cluste
     alike = {name: getattr(settings, name) for name in ("limit", "seed", "weights")}.items()
     for folder, facts in runs_in(settings.output_dir / before.name):
         given = {name: value for name, value in (facts.get("options") or {}).items() if name in shared}
-        same = given == then and alike <= facts["config"].items()
+        same = given == then and alike <= facts["config"].items() and facts["classes"] == [*source.classes]
+        same = same and facts["data"]["name"] == source.source["name"]
         if same and facts.get("status") == "finished" and (folder.path / MODEL).is_file():
             print(f"{recipe.name} goes on from {printable(folder.path)}", flush=True)
             return settings.replace(weights=str(folder.path))
@@ -132,9 +133,10 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
     source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
     started = shlex.quote(short(card.source.resolve())) if source else recipe.name
-    given = " ".join(flags(settings.requested[group]) for group in ("knobs", "options"))
+    given = [flags(settings.requested[group]) for group in ("knobs", "options")]
     if inputs and inputs.channels == 1:
-        seen = digit_pictures.measure(splits.train.pictures(np.arange(min(digit_pictures.SAMPLE, splits.train.size))))
+        chosen = order(splits.train.size, splits.train.labels)[: digit_pictures.SAMPLE]
+        seen = digit_pictures.measure(splits.train.pictures(chosen))
     knobs, optimizer = settings.model_dump(exclude={"options", "requested"}), setup.training_copy.optimizer
     described = {"name": optimizer.name}
     with suppress(NotImplementedError):  # a schedule of one's own need not describe itself
@@ -147,7 +149,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
         "source": source,
         "section": recipe.section,
         "summary": card.summary if card.source.is_file() else recipe.name,
-        "command": " ".join(f"keraskit run {started} {given}".split()),
+        "command": " ".join(filter(None, ["keraskit run", started, *given])),
         "asked": asked,
         "seed": settings.seed,
         "config": knobs | {"output_dir": str(settings.output_dir), "augment": settings.augment.given()},
@@ -207,7 +209,7 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
         ("data", f"{data['name']}{found}: {sizes}{'; classes ' * bool(classes)}{classes}"),
         *(("", note) for note in data.get("notes", ())),
         ("augmentation", flags(settings.augment.given()).replace("--", "")),
-        ("weights", f"from {settings.weights}" if settings.weights else ""),
+        ("weights", f"from {settings.weights}" if settings.weights not in (None, "none") else ""),
         *((LABELS.get(name, name), choice) for name, choice in vars(setup.choices).items()),
         *(("WARNING", sentence) for sentence in facts["warnings"]),
     ]

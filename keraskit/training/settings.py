@@ -117,8 +117,8 @@ def unfinished(path: Path, epochs: int | None = None) -> RunFolder | None:
     still running.
     """
     check_folder(path)
-    found = [run for run, facts in runs_in(path) if facts.get("status") != "finished"]
-    folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(iter(found), None)
+    found = (run for run, facts in runs_in(path) if facts.get("status") != "finished")
+    folder = RunFolder(path.resolve()) if (path / MANIFEST).exists() else next(found, None)
     if folder is None:
         raise UserError(f"{path} holds no unfinished run.", "Name a run; with --epochs a finished one goes on.")
     with folder.alone():

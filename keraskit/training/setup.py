@@ -21,7 +21,7 @@ from keraskit.datasets.array_files import digest, explained
 from keraskit.datasets.splits import ShuffledEpochs, Split, Splits
 from keraskit.errors import UserError, did_you_mean, flags, lasting, sentence
 from keraskit.files import MODEL, weights_file
-from keraskit.models import applications, keras_internals, weights
+from keraskit.models import applications, graph, keras_internals, weights
 from keraskit.recipe import ARRAYS, Recipe, call, place
 from keraskit.registry import Card
 from keraskit.runs.folder import MANIFEST, RunFolder
@@ -69,7 +69,7 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     with devices.scope:
         model = build(recipe, settings)
         splits = load(recipe, settings, model, source).augmented(settings.augment)
-        load_weights(recipe, settings.weights, model)
+        load_weights(recipe, settings.weights, model, splits.source)
         head = above(model, recipe.features)
         data = computed(model, recipe.features, splits) if recipe.features else splits
     epochs = ShuffledEpochs(data.train, settings.batch_size, settings.seed, settings.steps_per_epoch, cluster.shard)
@@ -146,8 +146,12 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
     """Call the recipe's builder. Raises UserError if Keras cannot build or serialise the model."""
     try:
         model = call(recipe.build, settings.arguments)
-        if model and recipe.class_output:
-            model.get_layer(recipe.class_output)
+        if model and (name := recipe.class_output):
+            several = len(getattr(model, "outputs", ())) > 1
+            ends = dict(zip(model.output_names, model.outputs, strict=True)) if several else {}
+            ends = model.output if several and isinstance(model.output, dict) else ends
+            if name not in ends or ends[name] is not model.get_layer(name).output:
+                raise ValueError(f"class_output={name!r} is none of several outputs, here {', '.join(ends) or 'one'}")
     except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, RecursionError, OpError) as error:
         takes = inspect.signature(recipe.build).parameters
         own = flags({name: value for name, value in settings.options.items() if name in takes})
@@ -199,12 +203,18 @@ def in_columns(splits: Splits, model: keras.Model) -> Splits:
     return splits.map(lambda split: dataclasses.replace(split, targets=lambda x, y: of(x, y)[:, None]))
 
 
-def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> None:
-    """Load `--weights` into the model, unless its builder takes them. Raises UserError if recipe or file do not fit."""
+def load_weights(recipe: Recipe, weights: str | None, model: keras.Model, data: dict[str, Any]) -> None:
+    """Load `--weights` into the model, unless its builder takes them. Raises UserError if recipe or data do not fit."""
     if weights in (None, "none") or "weights" in inspect.signature(recipe.build).parameters:
         return
     if weights != "imagenet":
         path = weights_file(weights)
+        after, before, then = recipe.pretrained and recipe.pretrained.after, RunFolder(path.parent), data
+        if after and not weights.endswith(".keras") and (before.path / MANIFEST).is_file():
+            then = before.read_manifest("data")["data"]
+        if then.get("sha256") != data.get("sha256"):
+            problem = f"{before.path} was trained on other data, perhaps on what this run tests with."
+            raise UserError(problem, f"Train {after} anew, or take its weights nevertheless: --weights {path}")
         base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
         applications.load_file(base or model, path)
     elif recipe.pretrained is None:
@@ -220,7 +230,8 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model) -> Non
 
 def above(model: keras.Model, features: str | None) -> keras.Model:
     """Return the trainable head: the layers above the features, or the whole model."""
-    return keras.Model(model.get_layer(features).output, model.outputs) if features else model
+    with explained(f"Nothing can be trained above {features!r}", "Name a layer of the model itself, not one inside."):
+        return keras.Model(model.get_layer(features).output, model.outputs) if features else model
 
 
 def computed(model: keras.Model, features: str, splits: Splits) -> Splits:
@@ -243,16 +254,6 @@ def compile_model(recipe: Recipe, settings: Settings, steps: int, model: keras.M
     if not model.compiled:
         raise UserError(f"{recipe.name}: its compile function did not call model.compile.", "Add the call.")
     model.jit_compile = False
-
-
-def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
-    """Return `optimizer`, and others that a model has as attributes, or in dicts or lists that are such, by name."""
-    found = dict[str, keras.optimizers.Optimizer]()
-    for name, value in vars(model).items():
-        several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        for i, each in enumerate(several if not name.startswith("_self_") else ()):  # TensorFlow's own copies
-            found |= {f"{name}{i or ''}": each} if isinstance(each, keras.optimizers.Optimizer) else {}
-    return found
 
 
 def copied(recipe: Recipe, settings: Settings, head: keras.Model, policy: str, names: dict[str, int]) -> keras.Model:
@@ -293,7 +294,7 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
         raise UserError(f"{problem}: {sentence(said)}", advice) from error
-    for each in optimizers(model).values():
+    for each in graph.optimizers(model).values():
         if not each.built:
             each.build(model.trainable_variables)
     keras_internals.SEEDS()

@@ -1,5 +1,6 @@
 """The user's Keras callbacks, with their state saved in the checkpoint; the metrics that a run and they monitor."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 
 from keraskit.config import Settings
+from keraskit.datasets.array_files import explained
 from keraskit.errors import UserError, did_you_mean, lasting
 from keraskit.recipe import Recipe, place
 from keraskit.registry import import_file
@@ -17,6 +19,8 @@ from keraskit.runs import metrics
 from keraskit.training.acceleration import is_keras
 
 OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # set by `fit`, which also gives min_delta its sign
+PLAIN = (bool, int, float, str, type(None))
+MADE = ""  # name in a state of the plain attributes as they were when the callback was made
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 STEPS = ("test_step", "compute_metrics", "compute_loss")
 
@@ -24,10 +28,15 @@ STEPS = ("test_step", "compute_metrics", "compute_loss")
 class UserCallbacks(keras.callbacks.CallbackList):
     """The user's callbacks, which are not called for steps that an earlier process has already taken.
 
-    Their state consists of the attributes that are numbers, strings, arrays, or lists of these.
+    Their state consists of the attributes that are numbers, strings, arrays, or lists of these. A resumed run keeps
+    what training has changed, and takes the rest, such as another `patience`, from the callbacks as they are made now.
     """
 
     done = 0  # steps of the first epoch that are already taken
+
+    def __init__(self, callbacks: list[keras.callbacks.Callback]) -> None:
+        super().__init__(callbacks)
+        self.made = {id(each): {n: v for n, v in vars(each).items() if type(v) in PLAIN} for each in callbacks}
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for callback in self.callbacks if batch >= self.done else ():
@@ -46,6 +55,7 @@ class UserCallbacks(keras.callbacks.CallbackList):
         arrays: dict[str, np.ndarray] = {}
         states: list[dict[str, Any]] = [{} for _ in self.callbacks]
         for callback, state in zip(self.callbacks, states, strict=True):
+            state[MADE] = self.made.get(id(callback), {})
             for name in vars(callback).keys() - OF_FIT:
                 with suppress(TypeError, RecursionError):  # a list may hold itself
                     state[name] = _encoded(vars(callback)[name], arrays)
@@ -57,8 +67,10 @@ class UserCallbacks(keras.callbacks.CallbackList):
             problem = f"This run began with {len(states)} callbacks; now there are {len(self.callbacks)}."
             raise UserError(problem, "Put them back, or start a new run.")
         for callback, state in zip(self.callbacks, states, strict=True):
-            for name, value in state.items():
-                setattr(callback, name, _decoded(value, arrays))
+            then, today = state.get(MADE, {}), self.made.get(id(callback), {})
+            for name in state.keys() - {MADE}:
+                if name not in then or state[name] != then[name] or today.get(name) == then[name]:
+                    setattr(callback, name, _decoded(state[name], arrays))
 
 
 def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -68,7 +80,7 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"array": name}
     if type(value) is list:
         return [_encoded(each, arrays) for each in value]
-    if type(value) in (bool, int, float, str, type(None)):
+    if type(value) in PLAIN:
         return value
     raise TypeError(value)
 
@@ -91,6 +103,8 @@ def own(recipe: Recipe, settings: Settings, optimizer: keras.optimizers.Optimize
     made: list[keras.callbacks.Callback] = []
     named = from_file(settings.callbacks) if settings.callbacks else None
     for function in [each for each in (recipe.callbacks, named) if each]:
+        with explained(f"{place(function)} makes no callbacks", "It is called without arguments."):
+            inspect.signature(function).bind()
         listed = function()
         if not isinstance(listed, list | tuple) or not all(isinstance(c, keras.callbacks.Callback) for c in listed):
             advice = "Return a list of callbacks, such as [keras.callbacks.EarlyStopping(patience=3)]."
@@ -114,7 +128,7 @@ def from_file(word: str) -> Callable[[], Any]:
     file, _, name = word.rpartition(":")
     known = file.endswith(".py") and Path(file).is_file()
     function = getattr(import_file(Path(file), "keraskit_callbacks"), name, None) if known else None
-    if function is None:
+    if not callable(function):
         raise UserError(f"--callbacks {word} names no function.", "Expected file.py:function.")
     return function
 

@@ -159,6 +159,7 @@ BUILT = """    with open(__import__("os").environ["BUILT"], "a") as file:
 """
 
 
+NAMED = '**PARTS, name="".join("other")'  # no name that can be read without importing it
 LINE = ["run", "mine/mine.py", "--epochs", "1", "--seed", "5", "--xla", "off"]
 
 
@@ -177,7 +178,7 @@ def test_finished_seeds_are_not_trained_again(here, preforked, monkeypatch):
     for name in ("numpy", "json", "keras"):  # nobody's working folder is a place of our modules
         (here / f"{name}.py").write_text(f"open({str(here / 'mark')!r}, 'w')")
     (here / "mine").mkdir()
-    (here / "mine" / "mine.py").write_text(own.SOURCE.replace(INPUTS, BUILT + INPUTS))
+    (here / "mine" / "mine.py").write_text(own.SOURCE.replace(INPUTS, BUILT + INPUTS).replace("**PARTS", NAMED))
     monkeypatch.setenv("BUILT", str(here / "built"))
 
     def run(*words):
@@ -186,15 +187,15 @@ def test_finished_seeds_are_not_trained_again(here, preforked, monkeypatch):
         return done.stdout
 
     run()
-    first = losses(here / "runs" / "mine")
+    first = losses(here / "runs" / "other")
     said = run("--seeds=2", "--resume")
-    both = losses(here / "runs" / "mine")
+    both = losses(here / "runs" / "other")
     assert sorted(both) == [5, 6] and both.items() > first.items() and mean([both[i] for i in (5, 6)]) in said
-    assert said.count("finished in runs/mine/") == 2
+    assert said.count("finished in runs/other/") == 2
     builders = (here / "built").read_text().split()
     assert len(builders) == len(set(builders)) == 2 and str(os.getpid()) not in builders
     assert not (here / "mark").exists()
-    folder = RunFolder(next((here / "runs" / "mine").iterdir()))
+    folder = RunFolder(next((here / "runs" / "other").iterdir()))
     folder.update_manifest(data={**folder.read_json("run.json")["data"], "sha256": "0" * 64})
     done = preforked.run("keraskit", [*LINE, "--seeds=2", "--resume"], here)
     assert done.returncode == 2 and "The seeds were trained on different data." in done.stderr

@@ -76,7 +76,7 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "a misspelt loss": ('="sparse_categorical_c', '="sparse_categoricl_c', "Did you mean sparse_categorical_cross"),
     "a misspelt metric": ('"accuracy"', '"accurcy"', "identifier: accurcy. Did you mean accuracy?"),
     "another metric": ('"accuracy"', '"accuracy", "Precision"', "compile_model: the loss or metrics do not take"),
-    "another accuracy": ('"accuracy"', '"accuracy", "categorical_accuracy"', "categorical_accuracy would be 0.25 if"),
+    "another accuracy": ('"accuracy"', '"accuracy", "categorical_accuracy"', "categorical_accuracy would be 0.00 if"),
     "other inputs": ("keras.Input((8, 8, 1))", "keras.Input((8, 9, 1))", "build: the model does not take the inputs"),
     "an index": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Embedding(2, 2)(inputs))", "is not in [0, 2)"),
     "own layer": ("layers.Flatten", "type('O', (layers.Layer,), {'call': lambda _, x: x.foo})", "no attribute 'foo'"),
@@ -102,7 +102,12 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "a class": ("return [Watches()]", "return [Watches]", "Watches'>]. Return a list of callbacks, such as"),
     "a dataset": ("data=data", "data=lambda: keras.utils.timeseries_dataset_from_array(x, y, 4)", "from_arrays(x_"),
     "a generator": ("data=data", "data=(pair for pair in zip(x, y))", "data= takes a function, and is a generator"),
-    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "No such layer: densse. Existing layers are"),
+    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "class_output='densse' is none of several"),
+    "one output": ("build=build", "build=lambda: keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), "
+                   "layers.Dense(4, name='p')]), class_output='p'", "'p' is none of several outputs, here one"),
+    "no features": ("batch_size=16", "batch_size=16, pretrained=__import__('keraskit').Pretrained(load=None, weights="
+                    "None, features='densse')", "Nothing can be trained above 'densse': No such layer: densse."),
+    "an argument": ("def callbacks():", "def callbacks(model):", "no callbacks: missing a required argument: 'model'"),
     "softmax twice": ('loss="sparse_categorical_crossentropy"',
                       "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)", "leave from_logits"),
     "no softmax": (', activation="softmax"', "", "end it in a softmax, or take a loss with from_logits=True"),

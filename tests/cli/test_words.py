@@ -55,7 +55,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run ./mymodel.py --unit 3", "Did you mean --units?"),
     ("run mymodel", "There is no recipe 'mymodel'. Did you mean ./mymodel.py?"),
     ("run ./mymodel.py --callbacks gone.py:make", "--callbacks gone.py:make names no function."),
-    ("run ./mymodel.py --callbacks mymodel.py:other", "--callbacks mymodel.py:other names no function."),
+    *((f"run ./mymodel.py --callbacks mymodel.py:{name}", f"{name} names no function.") for name in ("other", "UNITS")),
     ("new mymodel", "mymodel.py is there already."),
     # Finished runs
     ("predict {run}", "PICTURES requires an argument"),

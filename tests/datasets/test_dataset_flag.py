@@ -85,6 +85,7 @@ WRONG = [  # of files; what arrays share with those of `from_arrays` is tested t
     (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN, infinite or masked"),
     (lambda a: a.update(x_train=a["x_train"].astype(int) * 10), r"are int64 from 0 to \d+ for x_train .*: 0 to 255"),
     (lambda a: a.update(x_train=a["x_train"].astype(str)), "expected numbers"),
+    (lambda a: a.update(x_test=a["x_test"].reshape(-1, 784)), r"x_test has the shape \(\d+, 784\)\. Expected"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), r"cannot be read .* by \.astype\(str\)"),
 ]
 

@@ -112,6 +112,7 @@ def test_one_hot_rows_are_classes_and_stay_as_they_are():
     others = (np.where(eye == 1, 0.9, 0.05), np.minimum(eye + eye[::-1], 1), numbered(24) / 2, numbered(24, 3))
     for other in others:  # smoothed; several labels; values
         assert from_arrays(X, other, X, other)().classes == ()
+        assert other.max() != 1 or from_arrays(X, other, X, eye)().classes == ()  # several labels
         for words in ({"classes": ["a", "b", "c"]}, {"class_weight": {0: 2.0}}):
             with pytest.raises(UserError, match=f"{next(iter(words))} is given, and the targets are no class numbers"):
                 from_arrays(X, other, X, other, **words)
@@ -203,6 +204,9 @@ def test_classes_that_lack_examples_and_copies_of_rows_are_noted():
     y = np.arange(24) % 2
     left, right = {"a": X, "b": y}, {"a": X, "b": 1 - y}  # copies only where all inputs are
     assert "notes" not in from_arrays(left, y, right, y)().source
+    train, test = (np.array(each * 12)[:, None] for each in (["good film", "bad"], ["bad", "good"]))  # of other widths
+    noted = from_arrays(train, y, test, y)().source["notes"]
+    assert "12 of 24 test examples are exact copies of train examples" in noted
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,)], ids=str)

@@ -9,6 +9,7 @@ from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets import digits, preprocessing
 from keraskit.datasets.preprocessing import Inputs
 from keraskit.errors import UserError
+from keraskit.models import applications
 from keraskit.registry import load_recipe
 from keraskit.training import setup
 
@@ -38,7 +39,7 @@ def test_vgg16_is_keras_own(monkeypatch):
     ours = vgg16.build(size=32, classes=9)
     assert not np.allclose(ours.predict(x, verbose=0), expected, rtol=1e-3)
     monkeypatch.setattr(keras.applications, "VGG16", lambda weights: published)
-    setup.load_weights(load_recipe("vgg16"), "imagenet", ours)
+    setup.load_weights(load_recipe("vgg16"), "imagenet", ours, {})
     assert np.allclose(ours.predict(x, verbose=0), expected, rtol=1e-5)
 
 
@@ -49,19 +50,24 @@ def test_imagenet_fills_what_fits_and_names_the_rest(monkeypatch, capsys):
     monkeypatch.setattr(keras.applications, "VGG16", lambda weights: published)
     ours = vgg16.build(classes=2, **small)
     head = ours.get_layer("predictions").get_weights()[0]
-    setup.load_weights(load_recipe("vgg16"), "imagenet", ours)
+    setup.load_weights(load_recipe("vgg16"), "imagenet", ours, {})
     assert "but for predictions" in capsys.readouterr().out
     assert np.array_equal(ours.get_layer("fc2").get_weights()[0], published.get_layer("fc2").get_weights()[0])
     assert np.array_equal(ours.get_layer("predictions").get_weights()[0], head)
+
+    mobile, named = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None), []
+    monkeypatch.setattr(applications, "create", lambda name, alpha, *_, **__: named.append((name, alpha)) or mobile)
+    applications.load_imagenet(keras.Sequential([mobile]))
+    assert named == [("mobilenetv2", 0.35)]
 
     def no_network(weights):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "VGG16", no_network)
     with pytest.raises(UserError, match=r"URL fetch failure.*--weights FILE"):
-        setup.load_weights(load_recipe("vgg16"), "imagenet", ours)
+        setup.load_weights(load_recipe("vgg16"), "imagenet", ours, {})
     with pytest.raises(UserError, match="mlp has no weights from ImageNet"):
-        setup.load_weights(load_recipe("mlp"), "imagenet", load_recipe("mlp").build())
+        setup.load_weights(load_recipe("mlp"), "imagenet", load_recipe("mlp").build(), {})
 
 
 def test_weights_from_a_file(tmp_path, recwarn):
@@ -70,16 +76,16 @@ def test_weights_from_a_file(tmp_path, recwarn):
     for name in ("a.weights.h5", "a.keras"):
         source.save(tmp_path / name) if name.endswith("keras") else source.save_weights(tmp_path / name)
         target.set_weights([w * 0 for w in target.get_weights()])
-        setup.load_weights(mlp, str(tmp_path / name), target)
+        setup.load_weights(mlp, str(tmp_path / name), target, {})
         assert all(np.array_equal(a, b) for a, b in zip(source.get_weights(), target.get_weights(), strict=True))
         # The file's first layer that differs, and nothing of the many lines that Keras says.
         shapes = r"shape=\(784, 8\).* shape=\(784, 512\).*hidden1|\(784, 8\).*\(784, 512\).*hidden1"
         with pytest.raises(UserError, match=rf"^\S+ does not fit mlp: .*({shapes}).* Name the file of the same model"):
-            setup.load_weights(mlp, str(tmp_path / name), narrow)
+            setup.load_weights(mlp, str(tmp_path / name), narrow, {})
         with pytest.raises(UserError, match=r"does not fit cnn: Layer 'conv1' expected 2 variables, but received 0"):
-            setup.load_weights(mlp, str(tmp_path / name), load_recipe("cnn").build())
+            setup.load_weights(mlp, str(tmp_path / name), load_recipe("cnn").build(), {})
     with pytest.raises(UserError, match="there is no such file"):
-        setup.load_weights(mlp, str(tmp_path / "missing.weights.h5"), target)
+        setup.load_weights(mlp, str(tmp_path / "missing.weights.h5"), target, {})
     assert not [each for each in recwarn if "Skipping nested container" in str(each.message)]  # a line is enough
 
 

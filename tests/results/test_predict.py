@@ -1,6 +1,7 @@
 """A run's folder alone answers for new pictures as the run itself did; odd files are rows, not stops."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from drawn_photographs import photograph
 from PIL import Image
 
 import keraskit
+from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.digits import load_mnist
+from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.images.sources import find
 from keraskit.errors import UserError
 from keraskit.runs import pictures
@@ -81,6 +84,18 @@ def test_a_run_reaches_its_own_accuracy_on_files_of_either_shade(own, tmp_path):
     assert accuracy(predict(result.folder, files, invert="no"), y) < 0.3
     sworn = list(predict(result.folder, files, invert="yes"))
     assert [row.best for row in sworn] == [row.best for row in rows]
+
+
+def test_pictures_of_both_shades_are_known_also_where_examples_lie_by_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(digit_pictures, "SAMPLE", 8)
+    x, y = np.full((60, 28, 28), 20, np.uint8), np.repeat([0, 1], 30)
+    x[30:] = 230
+    recipe = dataclasses.replace(keraskit.load_recipe("mlp"), data=from_arrays(x, y, x, y, scale="unit"))
+    result = keraskit.run(recipe, epochs=1, xla="off", output_dir=tmp_path)
+    assert [row.note for row in predict(result.folder, saved(x[-1:], tmp_path))] == [""]  # it is not inverted
+    RunFolder(result.folder).update_manifest(classes=[])  # as of values
+    with pytest.raises(UserError, match="mlp learned no classes"):
+        next(predict(result.folder, saved(x[:1], tmp_path)))
 
 
 def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tmp_path, capsys):

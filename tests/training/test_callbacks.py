@@ -173,6 +173,10 @@ def test_other_callbacks_than_the_run_began_with_are_one_line():
     begun, now = UserCallbacks([Diary(), Jump()]), UserCallbacks([Diary()])
     with pytest.raises(UserError, match="began with 2 callbacks; now there are 1"):
         now.restore(*begun.state())
+    begun, now = (UserCallbacks([keras.callbacks.EarlyStopping(patience=count)]) for count in (3, 20))
+    begun.callbacks[0].wait = 2
+    now.restore(*begun.state())
+    assert (now.callbacks[0].patience, now.callbacks[0].wait) == (20, 2)  # as an edit has it, and as training left it
 
 
 def test_patience_stops_by_the_recipes_monitor_resumes_to_the_bit_and_is_said(tmp_path, capsys):

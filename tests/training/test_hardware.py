@@ -1,6 +1,5 @@
 """What is chosen for a model on a machine, and why."""
 
-import dataclasses
 import json
 
 import keras
@@ -10,7 +9,6 @@ import pytest
 import keraskit
 from keraskit import from_arrays
 from keraskit.config import RunConfig
-from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.recipe import Recipe
@@ -77,14 +75,6 @@ def test_what_bfloat16_would_round_away_is_trained_in_float32_and_outputs_always
     assert trained(beside, labels, "auto") == "bfloat16 would round away much of what inputs differ in"
 
 
-def test_a_flag_that_was_given_counts_also_where_it_says_what_is_chosen_anyway():
-    mlp = load_recipe("mlp").build()
-    given = {"precision": "float32", "xla": "off", "device": "cpu", "devices": 1}
-    choices = choose(mlp, **given)
-    for name, value in given.items():
-        assert getattr(choices, name) == hardware.Choice(value, "as asked"), name
-
-
 def test_a_gpu_is_used_when_there_is_one(monkeypatch):
     """With the device list faked: this has not run on a real GPU."""
     grown = []
@@ -117,14 +107,6 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
     assert xla(lstm(3, **every), acceleration=False) == "off"
     assert [choose(load_recipe(name).build()).xla.value for name in ("lstm", "multi_output")] == ["on", "on"]
     assert xla(lstm(3), metrics=[lambda y, p: p]) == xla(keras.layers.Dense(3, activation=hardware.tf.nn.relu)) == "on"
-
-
-def test_what_keras_cannot_do_on_several_devices_is_refused():
-    devices = dataclasses.replace(hardware.configure(RunConfig()), cluster=Cluster(devices=2))
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(gradient_accumulation_steps=2), "mse")
-    with pytest.raises(UserError, match="Keras neither accumulates gradients"):
-        hardware.choose(model, RunConfig(), devices, steps=9)
 
 
 def test_a_process_keeps_the_threads_it_began_with(monkeypatch):

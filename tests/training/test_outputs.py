@@ -92,6 +92,12 @@ def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, know
     assert measured == pytest.approx(model.evaluate(X, y, verbose=0), rel=1e-2 if "dtype" in known else 1e-5)
 
 
+def test_a_metric_that_misreads_logits_is_told_also_where_examples_lie_by_class():
+    _, wrong, model, y, labels = examined(1, ONE, metrics=["accuracy"])
+    order = np.argsort(labels)
+    assert len(wrong) == len(examine.outputs(model, Split.of(X[order], y[order], labels=labels[order]), None)[1]) == 1
+
+
 @pytest.mark.parametrize(("names", "alphabetic", "wanted"), [
     (("zeta", "alpha"), True, "alpha"), (("zeta", "alpha"), False, "zeta"), (("kind", "tags"), False, "tags"),
 ])  # fmt: skip

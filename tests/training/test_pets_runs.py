@@ -116,6 +116,10 @@ def test_finetune_goes_on_from_the_features_and_leaves_what_is_frozen(place, fea
     assert changed and changed <= allowed
     assert not any("_bn" in name for name in changed)  # inference mode: ImageNet's statistics stay, scales too
     assert any("conv_pw" in name for name in changed)
+    (place / "photos" / "cat" / "cat.24.jpg").write_bytes((place / "photos" / "dog" / "dog.0.jpg").read_bytes())
+    with pytest.raises(UserError, match=r"was trained on other data, .* Train cats_dogs_features anew, or take"):
+        run(place, "cats_dogs_finetune", **SMALL, top=20, **knobs)
+    (place / "photos" / "cat" / "cat.24.jpg").unlink()
 
 
 def test_finetune_runs_what_comes_before_it_when_there_is_none(place, tiny_vgg16, capsys):

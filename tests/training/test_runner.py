@@ -69,6 +69,9 @@ def test_test_split_is_read_once_after_training_and_best_weights_by_validation_a
     result = keraskit.run(dataclasses.replace(recipe, **spying), output_dir=tmp_path, **knobs)
     assert sorted(reads[:1_000]) == [(1, i) for i in range(1_000)]  # each example once, and not before
     assert len(reads) <= 1_040  # of mistakes, and some right ones, the pictures besides
+    with pytest.raises(UserError, match=r"returns a tuple\. Return a pair of pictures, uint8 from 0 to 255"):
+        floats = dataclasses.replace(recipe, figure=lambda *_: (np.zeros((1, 9, 9)), [""]))
+        results.samples(floats, recipe.data(), results.predictions.read(RunFolder(result.folder)), 0)
     ((targets, predictions),) = drawn
     first, labels = recipe.data().test.take(np.arange(len(targets)))
     assert len(targets) == 16 and targets.tolist() == labels.tolist()

@@ -31,6 +31,7 @@ CASES = {  # targets, loss, units, what from_arrays is given, what fit is given
     "own": (X.sum(axis=1).astype("float64"), Own(), [1], {}, {}),
     "samples": (X.sum(axis=1), "mse", [1], {"sample_weight": W}, {"sample_weight": W}),
     "outputs": ([Y * 1.0, X], "mse", [1, 4], {"sample_weight": [W, W[::-1]]}, {"sample_weight": [W, W[::-1]]}),
+    "names": ({"head1": Y * 1.0, "head4": X}, "mse", [1, 4], {"sample_weight": W}, {"sample_weight": [W, W]}),
     "flag": (Y, "sparse_categorical_crossentropy", [2], {}, {"class_weight": BALANCED}),
 }
 
@@ -127,8 +128,8 @@ def test_weights_reach_the_loss_as_plain_keras_has_them(case, features, tmp_path
 
     model = build()
     compile_model(model)
-    held = (X, y)
-    expected = model.fit(X, y, batch_size=60, verbose=0, validation_data=held, **plainly).history
+    held = (X, [*y.values()] if case == "names" else y)
+    expected = model.fit(*held, batch_size=60, verbose=0, validation_data=held, **plainly).history
     assert result.history[0]["loss"] == pytest.approx(expected["loss"][0], rel=1e-5)
     assert result.history[0]["val_loss"] == pytest.approx(expected["val_loss"][0], rel=1e-5) == result.metrics["loss"]
     for ours, theirs in zip(result.model.get_weights(), model.get_weights(), strict=True):

@@ -3,9 +3,11 @@
 Args:
     data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
     download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
-    shares: Percent to train, validate and test, where no folders say (default: 70 15 15; Kaggle's as the tutorial's).
-    split_by: Cut each class at random, always the same, by name, or whole groups: folders below the class, or how file
-        names begin, as p3_001 and p3_left with p3 (default: random; Kaggle's as the tutorial's).
+    shares: Percent to train, validate and test, unless folders are splits (default: 70 15 15; Kaggle's as the
+        tutorial's).
+    split_by: How to split: at random, the same in every run; by the order of names; or by group, which keeps together
+        what shares a subfolder or the beginning of its name, as p3_001 and p3_left (default: random; Kaggle's as the
+        tutorial's).
     crop: Crop the centre of each picture in the model's shape, instead of squeezing the whole picture into it.
 """
 

@@ -31,8 +31,8 @@ def measure(pictures: np.ndarray) -> dict[str, float]:
     "as_mnist", the fraction of images that are prepared as MNIST's, with bright or dark ink.
     """
     borders = _borders(pictures).mean(axis=1)
-    ink = np.abs(pictures[:PLACED] - borders[:PLACED, None, None])
-    alike = [_is_prepared(each) for each in ink]
+    first = pictures[: PLACED if pictures.shape[1:] == (FIELD, FIELD) else 0]
+    alike = [_is_prepared(abs(each - border)) for each, border in zip(first, borders, strict=False)] or [False]
     darkest, brightest = float(borders.min()), float(borders.max())
     return {"darkest_border": darkest, "brightest_border": brightest, "as_mnist": float(np.mean(alike))}
 
@@ -95,7 +95,7 @@ def cut_out(image: Image.Image, dark_ink: bool | None = None) -> tuple[np.ndarra
 def _is_prepared(ink: np.ndarray) -> bool:
     """Whether ink, 0 to 255, has MNIST's size, at most two pixels less, and position, within one pixel."""
     ink = np.where(ink < FAINT * 255, 0, ink)
-    if ink.shape != (FIELD, FIELD) or not ink.any():
+    if not ink.any():
         return False
     return BOX - 2 <= max(_cropped(ink).size) <= BOX and np.abs(_centre(ink) - MIDDLE).max() <= 1
 
