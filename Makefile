@@ -37,7 +37,7 @@ show: $(VENV)/.installed       ## show every recipe, and draw its graph into GRA
 doctor: $(VENV)/.installed     ## look at this machine
 	@$(BIN)/keraskit doctor
 
-results: $(VENV)/.installed    ## run every recipe in full, write docs/results.json and the pages' tables
+results: $(VENV)/.installed    ## run recipes that need no photographs in full, write docs/results.json and the pages' tables
 	@$(BIN)/python benchmarks/results.py $(ARGS) --readme README.md && $(BIN)/python benchmarks/pages.py
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks, write docs/performance.md

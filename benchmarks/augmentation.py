@@ -2,7 +2,7 @@
 
     python benchmarks/augmentation.py [--photographs 640] [--repeats 5] [--json docs/augmentation.json]
 
-The seven transforms of the tutorial's section 6.6 on JPEG files at 150x150x3, and the ZCA fit of MNIST. Each repeat
+The transforms of the tutorial's section 6.6 on JPEG files at 150x150x3, and the ZCA fit of MNIST. Each repeat
 runs all ways in turn, so that a noisy machine is unfair to all alike; medians are printed, and ratios. The files are
 drawn pets, saved at the size of common photographs, so that decoding costs what it would.
 """

@@ -57,7 +57,7 @@ def augmentation(record: dict[str, Any], axes: Axes) -> None:
     """Pictures a second by each way, at 150x150."""
     rates = {name: rate for name, rate in record["pictures_per_second"].items() if not name.startswith("MNIST")}
     bars(axes, rates, "{:,.0f}", lambda name: name.startswith("keraskit"))
-    axes.set_title("the seven transforms at 150x150: pictures a second", fontsize=10)
+    axes.set_title("the tutorial's augmentation at 150x150: pictures a second", fontsize=10)
 
 
 def pytorch(record: dict[str, Any], axes: Axes) -> None:

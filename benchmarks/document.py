@@ -149,7 +149,7 @@ def vgg16_way(count: int, folder: Path) -> Way:
 
 
 def random_layers() -> keras.Model:
-    """Keras's layers for the seven transforms of section 6.6."""
+    """Keras's layers for the transforms of section 6.6."""
     return keras.Sequential(
         [
             layers.RandomFlip("horizontal"),
