@@ -56,7 +56,7 @@ def run(recipe: str | Recipe, **kwargs: Any) -> RunResult:
     start.start_tensorflow()
     from keraskit.training.runner import train
 
-    found = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    found = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
     if not isinstance(found, Recipe):
         raise UserError(f"{recipe} trains no model.", f"Call keraskit.load_recipe({recipe!r}).")
     options = options_of(found.functions)(**kwargs)

@@ -5,16 +5,16 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 from cyclopts import Group, Parameter
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from keraskit.augment.augmentation import Augmentation
+from keraskit.system import expanded
 from keraskit.typed import Seed, Typed
 
 QUICK_EXAMPLES, QUICK_EPOCHS = 512, 2
 # Sections of a help page, in order; TRAINING is the default.
-DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = (
-    Group(title, sort_key=place)
-    for place, title in enumerate(("What to train on", "Training", "Model", "Augmentation", "Hardware"))
+DATA, TRAINING, MODEL, AUGMENTATION, HARDWARE = map(
+    Group.create_ordered, ("What to train on", "Training", "Model", "Augmentation", "Hardware")
 )
 _hardware = Parameter(group=HARDWARE)
 _beside = Field(exclude=True)  # knobs that affect neither a run's result nor its identity
@@ -41,7 +41,7 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     """Weight training examples so that all classes count equally: n / (classes * examples of the class)."""
     quick: bool = False
     """Tiny run to check that everything works: at most 512 examples of each split, fewer photographs, and 2 epochs."""
-    output_dir: Path = Path("runs")
+    output_dir: Annotated[Path, AfterValidator(expanded)] = Path("runs")
     """Folder in which the run creates its own folder."""
     weights: Annotated[str | None, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)] = None
     """Initial weights: a .keras, .weights.h5 or .h5 file, a run's folder, none, or imagenet if the recipe has it."""

@@ -118,7 +118,7 @@ def flags(knobs: dict[str, Any], prefix: str = "") -> str:
         if isinstance(value, dict):
             words.append(flags(value, f"{prefix}{name}."))
         elif isinstance(value, bool):
-            words.append(flag(name, prefix, "" if value else "no-"))
+            words.append(flag(name, prefix) + "=no" * (not value))
         elif value is not None:
             several = value if isinstance(value, list | tuple) else [value]
             sign = "=" if isinstance(value, str | Path) and str(value).startswith("-") else " "  # not another flag
@@ -127,6 +127,6 @@ def flags(knobs: dict[str, Any], prefix: str = "") -> str:
     return " ".join(words)
 
 
-def flag(name: str, prefix: str = "", negation: str = "") -> str:
+def flag(name: Any, prefix: str = "") -> str:
     """Format `batch_size` as `--batch-size`."""
-    return f"--{prefix}{negation}{name.replace('_', '-')}"
+    return f"--{prefix}{str(name).replace('_', '-')}"

@@ -70,14 +70,11 @@ def new_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
     """Lock a folder inside the block; yield whether no other process has locked it."""
-    lock = os.open(folder, os.O_RDONLY)  # the folder itself: a killed process leaves no lock behind
+    lock, free = os.open(folder, os.O_RDONLY), True  # the folder itself: a killed process leaves no lock behind
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = True
-    except BlockingIOError:
-        free = False
-    except OSError:  # a file system without locks
-        free = True
+    except OSError as error:  # others are of a file system without locks
+        free = not isinstance(error, BlockingIOError)
     try:
         yield free
     finally:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Interval
 from cyclopts import Parameter
@@ -36,7 +37,6 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {  # expected types of a Recipe'
     "a dict": (Mapping, ("expected", "expected_spread", "expected_with", "quick")),
     "an Augmentation": (Augmentation, ("augment",)),
 }
-RATE = (Parameter(alias="--lr"), Interval(gt=0))  # of a flag called learning_rate
 SECTIONS = {"data": DATA, "build": MODEL, "compile": TRAINING}
 
 
@@ -160,20 +160,16 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
                 kind: Any = type(default)
                 if kind in (tuple, list) and {*map(type, default)} in ({bool}, {int}, {float}, {str}):
                     kind = kind[type(default[0]), ...] if kind is tuple else kind[type(default[0])]
-                annotation = str | None if default in (None, parameter.empty) else kind
-            word = Parameter(flag(name), group=SECTIONS.get(which), consume_multiple=1, negative_iterable=())
+                annotation = Any if default is None or default is parameter.empty else kind
+            several = get_origin(annotation) in (Union, UnionType) and len({*get_args(annotation)} - {NoneType}) > 1
+            words: Any = {"n_tokens": 1} if several else {"consume_multiple": 1}  # of several types, one word has one
+            word = Parameter(flag(name), group=SECTIONS.get(which), **words, negative_iterable=())
             negation = Parameter(negative=None if default is True else ())  # --no-x if x is on
-            rate = RATE if (name, annotation) == ("learning_rate", float) else ()
+            rate = (Parameter(alias="--lr"), Interval(gt=0)) if (name, annotation) == ("learning_rate", float) else ()
             default = ... if default is parameter.empty else default
             fields[name] = (Annotated[annotation, word, negation, *rate], Field(default, description=texts.get(name)))
     with warnings.catch_warnings(action="ignore"):  # an argument may be named like a method of the model
         return create_model("Options", __base__=Typed, **fields)
-
-
-def is_default(functions: Mapping[str, Callable[..., Any]], name: str, value: object) -> bool:
-    """Whether `value` is the default of an argument in all functions that have it."""
-    signatures = [inspect.signature(function).parameters for function in functions.values()]
-    return all(each[name].default == value for each in signatures if name in each)
 
 
 def call(function: Callable[..., Any], known: Mapping[str, Any], **filled: Any) -> Any:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP comes as a terminal closes
@@ -22,8 +22,7 @@ class Stopped(KeyboardInterrupt):
 class Patience:
     """Handler that records the first signal, so that training can finish its step; the second stops at once."""
 
-    def __init__(self) -> None:
-        self.asked: int | None = None
+    asked: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Record the signal, and print a message on a terminal."""
@@ -42,13 +41,9 @@ def stop(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def sent_to(handler: Handler) -> Iterator[None]:
     """Handle these signals inside the block; not in other threads, nor signals that nohup ignores."""
-    before = {}
-    for number in CAUGHT:
-        with suppress(ValueError):  # in another thread
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, handler)
-    try:
+    with ExitStack() as stack:
+        for number in CAUGHT:
+            with suppress(ValueError):  # in another thread
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    stack.callback(signal.signal, number, signal.signal(number, handler))
         yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)

@@ -5,17 +5,15 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
-PACKAGES = ("keraskit", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "h5py")
-
 
 def cpu_name() -> str:
     """Return the CPU's model name."""
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+    return _entry("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
 def cpu_features() -> set[str]:
     """Return the CPU's instruction sets, as Linux names them; empty if unknown."""
-    return set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return set((_entry("/proc/cpuinfo", "flags") or _entry("/proc/cpuinfo", "Features")).split())
 
 
 def cores() -> int:
@@ -26,24 +24,21 @@ def cores() -> int:
 def available_memory() -> int | None:
     """Return the available bytes of memory, at most those that a container may use; None if unknown."""
     free = None
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
-    with suppress(OSError, ValueError, StopIteration):  # no limit, or no control groups
-        group = Path("/sys/fs/cgroup")
-        lines = (group / "memory.stat").read_text().splitlines()
-        used = int(next(line.split()[1] for line in lines if line.startswith("anon ")))  # without the cache of files
-        limit = int((group / "memory.max").read_text()) - used
+    with suppress(ValueError):
+        free = 1024 * int(_entry("/proc/meminfo", "MemAvailable:").removesuffix(" kB"))
+    with suppress(OSError, ValueError):  # no limit, or no control groups
+        used = int(_entry("/sys/fs/cgroup/memory.stat", "anon "))  # without the cache of files
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text()) - used
         free = limit if free is None else min(free, limit)
     return free
 
 
-def _cpuinfo(name: str) -> str:
+def _entry(file: str, name: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path(file).read_text().splitlines()
     except OSError:
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+    return next((line.removeprefix(name).lstrip("\t :").rstrip() for line in lines if line.startswith(name)), "")
 
 
 def keras_home() -> Path:
@@ -66,7 +61,7 @@ def versions() -> dict[str, str]:
     from importlib import metadata  # takes 15 ms, which no help page needs
 
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in ("keraskit", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "h5py"):
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

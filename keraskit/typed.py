@@ -1,6 +1,6 @@
 """Typed, a record whose fields are validated, and the types of its numbers."""
 
-from typing import Annotated, Any, ClassVar, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from annotated_types import Interval
 from cyclopts import Parameter
@@ -31,12 +31,17 @@ class Typed(BaseModel, arbitrary_types_allowed=True, defer_build=True):
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, field: ValidationInfo) -> Any:
-        """Reject empty strings, forgotten values, and booleans for numbers; convert NumPy's values to Python."""
+        """Reject empty strings and booleans for numbers; convert NumPy's values, and choices as they are typed."""
         if isinstance(value, str) and not value:
             raise ValueError("expected a value")
         taken = cls.model_fields[field.field_name or ""].annotation
         if isinstance(value, bool) and {int, float} & {taken, *get_args(taken)} and bool not in get_args(taken):
             raise ValueError("expected a number")
+        for kind in (taken, *get_args(taken)) if isinstance(value, str) else ():  # a Literal's number, an Enum's name
+            choices = {str(each): each for each in get_args(kind)} if get_origin(kind) is Literal else {}
+            choices |= getattr(kind, "__members__", {})
+            if value in choices or value.upper() in choices:
+                return choices[value if value in choices else value.upper()]
         return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
 
     def given(self) -> dict[str, Any]:
@@ -51,7 +56,8 @@ class Typed(BaseModel, arbitrary_types_allowed=True, defer_build=True):
 def unfit(error: ValidationError, flag: str = "") -> UserError:
     """Convert pydantic's first error to one line: flag (`flag` if it names no field), value and reason."""
     first = error.errors()[0]
-    names = [part.replace("_", "-") for part in first["loc"] if isinstance(part, str)]
+    place = first["loc"][: 1 + (first["loc"][:1] == ("augment",))]  # what follows is the member of a union
+    names = [part.replace("_", "-") for part in place if isinstance(part, str)]
     flag = f"--{'.'.join(names)}" if names else flag
     if first["type"] in ("missing", "extra_forbidden"):
         return UserError(f"{flag} needs a value." if first["type"] == "missing" else f"There is no flag {flag}.")

@@ -46,13 +46,13 @@ def pipeline(kind: str = "seven", data: np.ndarray | None = None) -> keras.Seque
     kinds = {
         "rotation": [layers.RandomRotation(90 / 360, **edge)],
         "shift": [layers.RandomTranslation(0.2, 0.2, **edge)],
-        "shear": [layers.RandomShear(y_factor=0.95, **edge)],
+        "shear": [layers.RandomShear(y_factor=(0.0, 0.95), **edge)],
         "flips": [layers.RandomFlip("horizontal"), layers.RandomFlip("vertical")],  # RandomFlip() mirrors both or none
         "standardisation": [layers.Normalization()],
         "seven": [
             layers.RandomRotation(40 / 360, **edge),
             layers.RandomTranslation(0.2, 0.2, **edge),
-            layers.RandomShear(y_factor=(0.0, 0.2), **edge),  # to both sides; Keras loads no factor of 0.2
+            layers.RandomShear(y_factor=(0.0, 0.2), **edge),  # to both sides; Keras cannot load a saved 0.2
             layers.RandomZoom(0.2, 0.2, **edge),
             layers.RandomFlip("horizontal"),
         ],
@@ -70,7 +70,7 @@ def augmentation(output: Path = Path("augmentation.png"), seed: int = 0) -> None
         seed: Decides what is random.
     """
     keras.utils.set_random_seed(seed)
-    x = 255 * digits.images().train.take(np.arange(2_000))[0]
+    x = digits.images().train.take(np.arange(2_000))[0]  # from 0 to 1, as ZCA's epsilon is small
     rows = {"before": x[:9]}
     for kind, words in IN_WORDS.items():
         fitted = words.fit(x) if words.needs_fit else words

@@ -8,19 +8,20 @@ decode. Its `encode_predictions` does not exist; `decode_predictions` is meant.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import keras
 
 import keraskit
+from keraskit.datasets.images.sources import SHIPPED
 from keraskit.models import applications
 
-SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet")
-COFFEE = Path(__file__).resolve().parents[1] / "data" / "photos" / "coffee.png"
+Network = Literal["vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "xception", "mobilenet"]
+SEVEN = get_args(Network)
 
 
 def classify(
-    *photos: Path, model: Literal[SEVEN] = "mobilenet", top: int = 5, alpha: float = 1.0, weights: str = "imagenet"
+    *photos: Path, model: Network = "mobilenet", top: int = 5, alpha: float = 1.0, weights: str = "imagenet"
 ) -> None:
     """Print what each photograph shows.
 
@@ -33,7 +34,7 @@ def classify(
     """
     module = getattr(keras.applications, model)
     network = applications.create(model, alpha, weights=weights)  # such as keras.applications.VGG16(weights="imagenet")
-    for photo in photos or [COFFEE]:
+    for photo in photos or [SHIPPED / "coffee.png"]:
         image = keras.utils.load_img(photo, target_size=network.input_shape[1:3])
         batch = keras.utils.img_to_array(image)[None]
         probabilities = network.predict(module.preprocess_input(batch), verbose=0)

@@ -26,11 +26,11 @@ ARROWS = {  # of a room, those that it may import; all may import what lies at t
 EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
-    ("recipes",): 1_035,
-    ("cli", ""): 1_932,
-    ("training", "distributed"): 2_525,
-    ("runs", "tools", "models"): 3_108,
-    ("datasets", "augment"): 2_472,
+    ("recipes",): 1_036,
+    ("cli", ""): 1_921,
+    ("training", "distributed"): 2_528,
+    ("runs", "tools", "models"): 3_097,
+    ("datasets", "augment"): 2_436,
 }
 
 

@@ -61,6 +61,8 @@ def main(recipe: Any) -> None:
         recipe: the module's Recipe, or a plain function with arguments that are the flags.
     """
     file = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    if "ipykernel" in sys.modules and not file.is_file():
+        raise UserError("A notebook has no command line.", "Call keraskit.run(recipe) in it.")
     card = Card(file if file.is_file() else None)
     card.made = card.named(recipe)
     name = f"python -m keraskit.recipes.{card.name}" if card.ours else f"python {card.source.name or '-'}"
@@ -137,8 +139,7 @@ def _refusal(error: CycloptsError, name: str) -> UserError:
 
 def _made(name: str, doc: str, **more: Any) -> App:
     doc = "\n".join(line.strip() for line in doc.split("\n"))  # cyclopts strips only the first line of a block
-    more |= {"help": doc, "help_format": "plaintext", "help_formatter": HELP, "suppress_keyboard_interrupt": False}
-    return App(name=name, **more)
+    return App(name, doc, help_format="plaintext", help_formatter=HELP, suppress_keyboard_interrupt=False, **more)
 
 
 def app(typed: Sequence[str]) -> App:

@@ -20,8 +20,6 @@ from keraskit.files import check_new, write_text
 from keraskit.registry import find_card, recipes_available
 from keraskit.typed import Count, Seed
 
-PREVIEWED, EXPLAINED = 8, 24  # pictures at most
-
 
 def launch(
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)], workers: Count = 2, logs: Path = Path("runs/launch")
@@ -59,7 +57,7 @@ def augment(
     """
     from keraskit.datasets.images.sources import find
 
-    paths = find([preview])[:PREVIEWED]
+    paths = find([preview])[:8]
     from keraskit.tools.preview import preview as write
 
     write(paths, augmentation or Augmentation(), output, versions, seed)
@@ -114,7 +112,7 @@ def classify(
         rows += found
         if explain:
             shown = [(row.path.name, network.read(row.path)[0]) for row in found if row.best]
-            explanations.write(network, shown[:EXPLAINED], names, explain)
+            explanations.write(network, shown[:24], names, explain)  # pictures at most
     show(rows, names, truth, asked.top)
     write(rows, asked.json, asked.csv, asked.sheet, asked.top)
 

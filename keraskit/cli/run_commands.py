@@ -233,14 +233,15 @@ def export(
     """
     folder = newest(run)
     to = output_dir or folder.folder("exports")
+    from keraskit.runs.opening import load_model
     from keraskit.tools.export import export as exporting
     from keraskit.training.setup import reopen
 
     names = exporting.chosen(format)
     for name in names:
         check_new(to / name)
-    _, splits, model = reopen(folder, recipe)
-    case = exporting.exportable(model, folder.read_manifest(), splits.test.limited(limit))
+    _, splits, _ = reopen(folder, recipe)
+    case = exporting.exportable(load_model(folder, recipe), folder.read_manifest(), splits.test.limited(limit))
     exporting.export(case, names, to)
 
 

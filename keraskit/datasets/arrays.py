@@ -61,7 +61,9 @@ def from_arrays(
     x = {split: _arrays(pair[0], f"{name}: x_{split}") for split, pair in given.items()}
     y = {split: _arrays(pair[1], f"{name}: y_{split}", text=None) for split, pair in given.items()}
     for split in x:
-        _check_counts((x[split], y[split]), f"{name}: the arrays of {split}")
+        counts = {len(array) for each in (x[split], y[split]) for array in keras.tree.flatten(each) or [()]}
+        if len(counts) != 1 or not min(counts):
+            raise UserError(f"{name}: the arrays of {split} have {sorted(counts)} examples; need the same, above 0.")
         shapes, wanted = (keras.tree.map_structure(lambda a: a.shape[1:], (x[s], y[s])) for s in (split, "train"))
         if shapes != wanted:
             raise UserError(f"{name}: examples of {split} have the shapes {shapes}, those of train {wanted}.")
@@ -122,13 +124,6 @@ def _arrays(given: Arrays, which: str, text: bool | None = True) -> Arrays:
         for path, value in keras.tree.flatten_with_path(given)
     ]
     return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(given, leaves))
-
-
-def _check_counts(arrays: Arrays, which: str) -> None:
-    """Raise UserError unless all arrays have the same number of examples, above 0."""
-    counts = {len(array) for each in arrays for array in keras.tree.flatten(each) or [()]}
-    if len(counts) != 1 or not min(counts):
-        raise UserError(f"{which} have {sorted(counts)} examples; need the same, above 0.")
 
 
 def _weights(given: Arrays, y: Arrays, which: str) -> Arrays:

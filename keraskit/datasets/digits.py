@@ -13,13 +13,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keraskit import system
 from keraskit.datasets.array_files import CLASSES, NAMES, checked, digest, explained, read, read_npz
 from keraskit.datasets.arrays import from_arrays
 from keraskit.datasets.images.sources import open_files
-from keraskit.datasets.preprocessing import Inputs, Scale, Shape
+from keraskit.datasets.preprocessing import Inputs, Scale
 from keraskit.datasets.splits import Split, Splits
 from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
 from keraskit.errors import UserError
@@ -35,7 +36,6 @@ BY_KERAS = {
     "fashion_mnist": ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
-TWO_SIZES: dict[str, Shape] = {"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)}
 
 
 def flat(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
@@ -60,7 +60,7 @@ def next_pixels(dataset: str | None = None, data_dir: Path | None = None) -> Spl
 
 def two_sizes(dataset: str | None = None, data_dir: Path | None = None) -> Splits:
     """Return inputs `img_gray_bigsize` (64, 64, 1) and `img_rgb_smallsize` (32, 32, 3), with the class as target."""
-    return _splits(dataset, data_dir, "unit").load(TWO_SIZES)
+    return _splits(dataset, data_dir, "unit").load({"img_gray_bigsize": (64, 64, 1), "img_rgb_smallsize": (32, 32, 3)})
 
 
 def brightness_pictures(
@@ -116,8 +116,6 @@ def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
 
 
 def _by_keras(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    import keras
-
     advice = f"Once fetched, it stays in ~/.keras. --dataset also takes mnist, {', '.join(BY_KERAS)}, or an .npz."
     with explained(f"Keras could not download {name}", advice):
         (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
@@ -133,8 +131,6 @@ def load_mnist(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dic
     places = [("--data-dir", data_dir / FILE)] if data_dir else search_path()
     found = next((place for place in places if data_dir or system.is_file(place[1])), None)
     if not found:
-        import keras
-
         looked = ", ".join(str(path) for _, path in places)
         advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
         with explained(f"No {FILE}: looked for {looked}, and the download failed", advice):

@@ -19,7 +19,6 @@ from keraskit.start import tf
 
 Arrays = Any  # a NumPy array; for several inputs or outputs a dict of arrays by name, or a tuple in the model's order
 Batch = tuple[Any, ...]  # (inputs, targets) or (inputs, targets, weights), each in the structure of Arrays
-READY = 2  # batches to prefetch
 MOST_CALLS = 8  # in parallel: each batch takes memory
 
 
@@ -37,30 +36,21 @@ WHOLE = Shard()
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split of a data set. A batch is loaded, augmented, and preprocessed for the model.
+    """One split of a data set. A batch is loaded, augmented, and preprocessed for the model."""
 
-    Args:
-        size: the number of examples.
-        load: function of int64 indices, shape (batch,), that returns inputs and targets; runs on tensors in tf.data.
-        labels: the class index of each example, shape (size,); None without classes.
-        inputs: how to scale and reshape the images that `load` returns, uint8 of shape (n, height, width) or
-            (n, height, width, 3); None if the examples are fed unchanged.
-        targets: function of a batch's images and targets that returns the model's targets; None to predict the inputs.
-        augmentation: an `Augmentation`: transforms training images at random, and standardises those of every split.
-        names: the file name of each example, if examples come from files.
-        weights: the weight of each example in the loss, tensors of shape (size,) structured like the targets, or None.
-        shuffled: whether the stored order is already random, so that `limited` takes the first examples.
-    """
-
-    size: int
+    size: int  # the number of examples
+    # Function of int64 indices, shape (batch,), that returns inputs and targets; runs on tensors in tf.data.
     load: Callable[[tf.Tensor], tuple[Any, Any]]
-    labels: np.ndarray | None = None
+    labels: np.ndarray | None = None  # the class index of each example, shape (size,); None without classes
+    # How to scale and reshape the images that `load` returns, uint8 of shape (n, height, width) or
+    # (n, height, width, 3); None if the examples are fed unchanged.
     inputs: Inputs | None = None
+    # Function of a batch's images and targets that returns the model's targets; None to predict the inputs.
     targets: Callable[[Any, Any], Any] | None = lambda _, targets: targets
-    augmentation: Any = None
-    names: Sequence[str] | None = None
-    weights: Any = None
-    shuffled: bool = False
+    augmentation: Any = None  # an `Augmentation`: transforms training images at random, standardises every split's
+    names: Sequence[str] | None = None  # the file name of each example, if examples come from files
+    weights: Any = None  # of each example in the loss, tensors of shape (size,), perhaps one for each target; or None
+    shuffled: bool = False  # whether the stored order is already random, so that `limited` takes the first examples
 
     @classmethod
     def of(cls, x: Arrays, y: Arrays, weights: Arrays = None, **known: Any) -> Split:
@@ -135,7 +125,7 @@ def prefetched(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.dat
     AutoGraph is disabled: there is nothing to convert, and parsing the code takes half a second.
     """
     function = tf.autograph.experimental.do_not_convert(function)
-    return untuned(dataset.map(function, num_parallel_calls=min(system.cores(), MOST_CALLS)).prefetch(READY))
+    return untuned(dataset.map(function, num_parallel_calls=min(system.cores(), MOST_CALLS)).prefetch(2))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -233,22 +223,16 @@ class ShuffledEpochs:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The data set of a run.
-
-    Args:
-        train, validation, test: the splits. Validation selects the best epoch; test is read once, at the end.
-        classes: the name of each class, in the order of the labels; empty without classes.
-        source: a description of the data for the manifest. `reference` is false if the recipes' documented results do
-            not apply to this data; `notes` are lines to print.
-        prints: fingerprints of the training examples' files, 64 bits of their SHA-256, if they come from files.
-    """
+    """The data set of a run."""
 
     train: Split
-    validation: Split
-    test: Split
-    classes: tuple[str, ...]
+    validation: Split  # selects the best epoch
+    test: Split  # is read once, at the end
+    classes: tuple[str, ...]  # the name of each, in the order of the labels; empty without classes
+    # A description of the data for the manifest. `reference` is false if the recipes' documented results do not apply
+    # to this data; `notes` are lines to print.
     source: dict[str, Any]
-    prints: np.ndarray | None = None
+    prints: np.ndarray | None = None  # 64 bits of the SHA-256 of each training example's file, if they come from files
 
     def load(self, shape: Any) -> Splits:
         """Reshape images to the model's input shape, without the batch axis, or to a dict of shapes by input name.

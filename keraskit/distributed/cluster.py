@@ -71,7 +71,7 @@ class Cluster:
             return made
         distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
         if (batches := int(dataset.cardinality())) > 0:  # otherwise it is infinite
-            keras_internals.set_cardinality(distributed, batches // self.devices)
+            distributed._cardinality = batches // self.devices  # TensorFlow counts those of each device
         return distributed
 
     def agree(self, **facts: Any) -> None:
@@ -104,10 +104,7 @@ class Cluster:
             raise
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
-        """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal.
-
-        Paths may differ: files are compared by content.
-        """
+        """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal."""
         knobs = settings.model_dump(exclude=MAY_DIFFER) | settings.options | {"precision": precision}
         flags = {flag(name): value for name, value in knobs.items() if not isinstance(value, Path)}
         versions = {name: version for name, version in system.versions().items() if name in COMPUTE}
@@ -142,10 +139,7 @@ class Cluster:
 
 
 def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:
-    """Reduce all metrics to their means in one exchange between replicas, since each exchange takes time.
-
-    Keras's trainer takes the mean of scalars along an axis, which fails on several machines.
-    """
+    """Reduce all metrics to their means in one exchange between replicas, since each exchange takes time."""
     if reduction not in ("auto", "mean"):
         return REDUCE(values, strategy, reduction)
     flat = keras.tree.flatten(values)
@@ -168,8 +162,16 @@ def join(config: RunConfig) -> Cluster:
     if workers and not gpus and (config.devices or 1) > 1:
         raise UserError(f"--devices {config.devices} makes parts of one CPU, one for each worker.", "Leave it out.")
     try:
-        local = _local_devices(gpus, config.devices)
-        replicas = len(local) * max(1, len(workers))
+        count = config.devices or len(gpus) or 1
+        if gpus and count > len(gpus):
+            raise UserError(f"--devices {count}, but TensorFlow sees {len(gpus)} GPUs here.", "Ask for fewer.")
+        if gpus:
+            tf.config.set_visible_devices(gpus[:count], "GPU")
+        elif count > 1:  # parts of the CPU, for trying things out
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+        local = [f"{'GPU' if gpus else 'CPU'}:{i}" for i in range(count)]
+        replicas = count * max(1, len(workers))
         if config.batch_size and config.batch_size % replicas:
             raise UserError(f"A batch of {config.batch_size} cannot be shared evenly by {replicas} devices.")
         if not workers:
@@ -243,15 +245,3 @@ def listens(worker: str) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
         return True
     return False
-
-
-def _local_devices(gpus: list[Any], asked: int | None) -> list[str]:
-    """Return the names of this machine's devices: GPUs, or logical parts of the CPU, for trying things out."""
-    if gpus and (asked or 1) > len(gpus):
-        raise UserError(f"--devices {asked}, but TensorFlow sees {len(gpus)} GPUs here.", "Ask for fewer.")
-    if gpus:
-        tf.config.set_visible_devices(gpus[:asked], "GPU")
-    elif asked and asked > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * asked)
-    return [f"{'GPU' if gpus else 'CPU'}:{i}" for i in range(asked or len(gpus) or 1)]

@@ -18,10 +18,8 @@ REDUCE_PER_REPLICA = trainer, "reduce_per_replica"  # reduces scalars along an a
 # And on several devices:
 MAYBE_SYMBOLIC_BUILD = trainer.TensorFlowTrainer, "_maybe_symbolic_build"  # fails on per-replica values of two shapes
 DEVICE_DATASET = multi_device_iterator_ops, "_create_device_dataset"  # leaves autotuning on
-# While a step is traced for XLA:
-ASSERT_EQUAL = check_ops, "assert_equal"
-# Operations of a graph, which have no public class:
-TAKE = Take  # of `keras.ops.take`
+ASSERT_EQUAL = check_ops, "assert_equal"  # while a step is traced for XLA
+TAKE = Take  # the operation of `keras.ops.take` in a graph, which has no public class
 deterministic = config.is_op_determinism_enabled  # which has no public name, nor a way back
 SEEDS = global_seed_generator  # from which random operations without a seed draw; created when first asked for
 
@@ -47,8 +45,3 @@ def coordination_service(workers: int, wait: int, heartbeat: int, shutdown: int)
     )
     service.coordination_service.cluster_register_with_barrier = True
     return service
-
-
-def set_cardinality(dataset: Any, steps: int) -> None:
-    """Set the number of steps of a distributed dataset, which counts the batches of each device as steps."""
-    dataset._cardinality = steps

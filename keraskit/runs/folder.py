@@ -112,10 +112,9 @@ class RunFolder:
 
     def read_bytes(self, name: str) -> bytes:
         """Read a text or picture file; empty if it is missing. Raises UserError like `file`."""
-        try:
+        with suppress(FileNotFoundError):
             return self.file(name, files.MOST_BYTES).read_bytes()
-        except FileNotFoundError:
-            return b""
+        return b""
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file. Raises UserError if it is missing or damaged."""
@@ -177,7 +176,7 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
     """Return the command that resumes the run in a folder."""
     if workers:
         return f"{facts.get('command')} --resume, on every worker"
-    if facts.get("source") is None and facts.get("recipe") not in recipes_available():  # made in Python
+    if in_python(facts):
         return "the same keraskit.run(...) with resume=True"
     asked = facts.get("asked") or {}
     if (asked.get("knobs") or {}).get("callbacks"):
@@ -185,6 +184,13 @@ def resume_command(path: Path, facts: dict[str, Any], workers: Sequence[str] = (
         return f"keraskit run {shlex.quote(facts.get('source') or facts['recipe'])} {flags(given)} --resume"
     named = f" --recipe {shlex.quote(facts['source'])}" if facts.get("source") else ""
     return f"keraskit resume {shlex.quote(short(path))}{named}"
+
+
+def in_python(run: dict[str, Any]) -> bool:
+    """Whether a run's recipe was made in Python: it has no file, and is known by what it builds."""
+    asked = run.get("asked") or {}
+    known = run.get("recipe") in recipes_available() and not asked.get("code") == asked.get("built") is not None
+    return run.get("source") is None and not known
 
 
 def reason(run: dict[str, Any]) -> str:

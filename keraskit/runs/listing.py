@@ -32,7 +32,8 @@ class Run(NamedTuple):
     def metric(self) -> str:
         """Headline metric."""
         row = self.history[0] if self.history else {}
-        return metrics.headline([name for name in row if f"val_{name}" in row]) or "loss"
+        names = [name for name in row if f"val_{name}" in row]
+        return metrics.headline(names) or min(names, key="loss".__ne__, default="loss")
 
     @property
     def best(self) -> dict[str, float]:

@@ -35,6 +35,11 @@ def number(value: float, digits: int = 4, like: float | None = None) -> str:
     return f"{value:.{digits}f}" if not size or 10.0 ** (1 - digits) <= size < 1e6 else f"{value:.4g}"
 
 
+def significant(value: float, digits: int = 4) -> str:
+    """Format with significant digits, and up to ten billion without a power of ten."""
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
+
+
 def mean_and_error(values: Sequence[float]) -> str:
     """Format the mean of values over seeds, and its standard error."""
     mean = float(np.mean(values))
@@ -215,12 +220,14 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
         of_mean = np.square(means[name].reshape(-1) - targets).mean(axis=1)
         squared = np.square(predictions - targets).mean(axis=1)
         absolute, least = (np.abs(each - targets).mean(axis=1) for each in (predictions, means[name].reshape(-1)))
-        error = "error {:.4g} (95% interval {:.4g} to {:.4g})".format
-        said = f"mean absolute {error(*mean_interval(absolute))}, mean squared {error(*mean_interval(squared))}"
-        always = f"Always predicting the training mean has {least.mean():.4g} and {of_mean.mean():.4g}."
+        both = (map(significant, mean_interval(each)) for each in (absolute, squared))
+        absolute_error, squared_error = ("error {} (95% interval {} to {})".format(*each) for each in both)
+        said = f"mean absolute {absolute_error}, mean squared {squared_error}"
+        always = " and ".join(significant(float(each.mean())) for each in (least, of_mean))
+        always = f"Always predicting the training mean has {always}."
         sentences.append(f"{name + ': ' if name else ''}{said}, of {len(targets):,} test examples. {always}")
         far = far or bool(squared.mean() > FAR * max(of_mean.mean(), np.square(targets).mean(), 1))
-        if (worse := squared - of_mean).mean() >= 0:
+        if (worse := squared - of_mean).mean() >= 0 and absolute.mean() >= least.mean():
             word = "WORSE than" if mean_interval(worse)[1] > 0 else "NO BETTER than"
             warnings.append(f"{name or 'The model'} is {word} always predicting the training mean.")
     return sentences, warnings, far

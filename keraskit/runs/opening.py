@@ -39,15 +39,14 @@ class OpenedRun(NamedTuple):
     @property
     def classifier(self) -> keras.Model:
         """The model up to its class output, as probabilities of shape (n, classes), or (n, 1) for two classes."""
-        model, count = self.model, len(self.facts["classes"])
-        if output := self.facts.get("class_output"):
-            model = keras.Model(model.inputs, model.get_layer(output).output)
-        if model.output_shape != (None, count) and (model.output_shape, count) != ((None, 1), 2):
-            raise ValueError(f"the model gives out {model.output_shape}, and there are {count} classes")
+        output, count = self.facts.get("class_output"), len(self.facts["classes"])
+        end = self.model.get_layer(output).output if output else self.model.outputs[0]
+        if end.shape != (None, count) and (end.shape, count) != ((None, 1), 2):
+            raise ValueError(f"the model gives out {end.shape}, and there are {count} classes")
         if activation := self.facts.get("class_activation"):
-            layer = keras.layers.Activation(activation, dtype="float32", name="class_probabilities")
-            model = keras.Model(model.inputs, layer(model.outputs[0]))
-        return model
+            end = keras.layers.Activation(activation, dtype="float32", name="class_probabilities")(end)
+        alone = getattr(self.model, "_outputs_struct", end) is end  # and in no list or dict; a Sequential has no struct
+        return self.model if alone and end is self.model.outputs[0] else keras.Model(self.model.inputs, end)
 
 
 def open_run(run: Path, recipe: Path | None = None, classifies: bool = True) -> OpenedRun:

@@ -96,7 +96,7 @@ def _wrapped(text: str, most: int) -> str:
 
 def _plot(axes: Axes, rows: metrics.Rows, name: str, **style: Any) -> float:
     """Plot a metric by epoch, with gaps for values too large to draw; few epochs get markers. Return the last one."""
-    values = np.array([row[name] for row in rows])
+    values = np.array([row.get(name, np.nan) for row in rows])
     values = np.where(np.abs(values) < MOST, values, np.nan)
     epochs = range(1, len(rows) + 1)
     axes.plot(epochs, values, marker="o" if len(rows) <= 20 else "", markersize=3, **style)

@@ -19,15 +19,11 @@ MOST_BYTES = 50_000_000  # of a split's targets, and predictions; larger arrays,
 
 
 class SplitPredictions(NamedTuple):
-    """Targets and predictions of one split, in its order, by output; "" is the output of a model with one.
-
-    Predictions, shape (n, ...), are the model's outputs: probabilities, logits or values; for sequences of classes,
-    the most probable class at each step.
-    """
+    """Targets and predictions of one split, in its order, by output; "" is the output of a model with one."""
 
     labels: np.ndarray | None  # int, shape (n,); None without classes
     targets: dict[str, np.ndarray]  # class numbers, or values
-    predictions: dict[str, np.ndarray]
+    predictions: dict[str, np.ndarray]  # (n, ...): probabilities, logits or values; of sequences each step's class
     names: Sequence[str] | None = None  # file names, if any
 
     def of_classes(self, facts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -64,13 +60,12 @@ def several_labels(targets: Any, shape: Sequence[int | None]) -> bool:
 
 
 def kept(found: SplitPredictions) -> SplitPredictions:
-    """Drop arrays too large for the file; cast bfloat16 to float32."""
+    """Drop arrays too large for the file."""
     targets, predictions = (
         {name: array for name, array in arrays.items() if array.nbytes * len(arrays) <= MOST_BYTES}
         for arrays in (found.targets, found.predictions)
     )
-    cast = {name: array.astype("f4") if array.dtype.kind == "V" else array for name, array in predictions.items()}
-    return SplitPredictions(found.labels, targets, cast, found.names)
+    return SplitPredictions(found.labels, targets, predictions, found.names)
 
 
 def write(folder: RunFolder, splits: dict[str, SplitPredictions]) -> None:

@@ -1,7 +1,6 @@
 """Write report.html, a page that works offline, from the files of a run folder only, and the sheets that it shows."""
 
 import base64
-import functools
 import io
 import json
 from collections.abc import Mapping
@@ -27,6 +26,9 @@ PICTURES = "pictures.npz"  # of a run; tools add NAME.pictures.npz; the report s
 TYPES = {"*/captions": "U1", "*/title": "U1", "*": "u1"}  # for `read_arrays`; pictures are bytes of PNG and JPEG
 SMALL, LARGEST = 64, 160  # pixels per side: pictures up to SMALL are stored unchanged, most larger ones as thumbnails
 WHOLE = 8  # mistakes, and correct predictions, stored in full size for `explain`
+TEMPLATES = Environment(
+    loader=PackageLoader("keraskit", "."), autoescape=select_autoescape(["html.jinja"], default=False), trim_blocks=True
+)
 
 
 def write_report(folder: RunFolder, **known: str) -> None:
@@ -80,10 +82,10 @@ def in_words(run: dict[str, Any], test: SplitPredictions | None) -> tuple[str, b
         usual, better = f"giving each label's usual answer would decide {chance:.1%} correctly", hits.mean() > chance
     elif test and (values := [each for each in test.of_values() if each[0] in means]):
         name, labels, predicted = values[0]
-        error, low, high = metrics.mean_interval(np.abs(predicted - labels)[:, 0])
-        off = np.abs(means[name] - labels).mean()
-        said = f"{name or 'it'} is off by {error:.3g} on average ({expect} {low:.3g} to {high:.3g})"
-        usual, better = f"answering the mean of the training examples would be off by {off:.3g}", high < off
+        interval, off = metrics.mean_interval(np.abs(predicted - labels)[:, 0]), np.abs(means[name] - labels).mean()
+        error, least, most, by_mean = (metrics.significant(each, 3) for each in (*interval, off))
+        said = f"{name or 'it'} is off by {error} on average ({expect} {least} to {most})"
+        usual, better = f"answering the mean of the training examples would be off by {by_mean}", interval[2] < off
     else:
         return "", False
     seen = any(LEAK in note for note in (run.get("data") or {}).get("notes") or ())
@@ -131,14 +133,7 @@ def encoded(picture: np.ndarray, largest: int) -> bytes:
 
 def render(name: str, **values: Any) -> str:
     """Render a Jinja template, by its path without suffix; values are escaped in HTML only."""
-    return _templates().get_template(f"{name}.jinja").render(**values)
-
-
-@functools.cache
-def _templates() -> Environment:
-    """Return the package's templates, which are compiled once in a process."""
-    escaped = select_autoescape(["html.jinja"], default=False)
-    return Environment(loader=PackageLoader("keraskit", "."), autoescape=escaped, trim_blocks=True)
+    return TEMPLATES.get_template(f"{name}.jinja").render(**values)
 
 
 def training_time(seconds: dict[str, float]) -> str:
@@ -165,7 +160,7 @@ def _curve(rows: metrics.Rows, run: dict[str, Any], name: str) -> Markup:
 def _answers(folder: RunFolder, run: dict[str, Any], test: SplitPredictions) -> dict[str, Any]:
     """Return classification metrics and calibration of the test split, metrics of its labels, or regression errors."""
     if not (classified := test.of_classes(run)):
-        return _labels(folder, run, test) or _values(run, test)
+        return _labels(folder, run, test) | _values(run, test)
     classes, (labels, probabilities) = run["classes"], classified
     counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(classes))
     table, calibration = metrics.by_class(counts), metrics.calibration(probabilities, labels)

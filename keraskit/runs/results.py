@@ -16,6 +16,7 @@ from keraskit.datasets.splitting import order
 from keraskit.errors import UserError, counted, printable, short
 from keraskit.models import graph, weights
 from keraskit.recipe import Recipe, place
+from keraskit.registry import Card
 from keraskit.runs import metrics, plots, predictions, report
 from keraskit.runs.folder import MANIFEST, REPORT, STATISTICS, TRAINED_ON, RunFolder, resume_command
 from keraskit.runs.metrics import Rows, number
@@ -134,8 +135,9 @@ def samples(recipe: Recipe, splits: Splits, test: SplitPredictions, seed: int) -
         captions = [""] * len(chosen) if labels is None else [splits.classes[label] for label in labels[chosen]]
         sheets["samples"] = plots.Sheet(train.pictures(chosen), captions, "Examples of the training split")
     if train.inputs and train.augmentation and train.augmentation.is_random:
-        given = train.pictures(order(train.size, train.labels)[:8])
-        seen = train.augmentation.transform(given, (seed, 0)).numpy().clip(0, 255).round().astype(np.uint8)
+        chosen = order(train.size, train.labels)[:8]
+        given, numbers = train.pictures(chosen), train.augmentation.draws(train.size, (seed, 0)).numpy()[chosen]
+        seen = train.augmentation.apply(given, numbers).numpy().clip(0, 255).round().astype(np.uint8)
         pairs = np.stack((given, seen), axis=1).reshape(-1, *given.shape[1:])
         captions = ["as it is", "as it was seen"] * len(given)
         sheets["augmented"] = plots.Sheet(pairs, captions, "Training pictures in the first epoch")
@@ -154,7 +156,8 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
     ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference
     harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ()) - {"limit", "crop"}
     same = {name: value for name, value in different.items() if name not in harmless} == wanted
-    if not same or not splits.source.get("reference", True):
+    other = not ours and Card(recipe.source, recipe.name).ours  # one of ours, on data that it was given
+    if not same or other or not splits.source.get("reference", True):
         return ""
     verdicts = []
     for name, expected in recipe.expected.items():
@@ -194,7 +197,7 @@ def findings(
         most = min(most, DIVERGED * math.log(len(classes))) if log_loss > 2 * math.log(len(classes)) else math.inf
     elif any(test.of_values()):
         most = math.inf  # `far` says it
-    if far or trained[-1] > most:
+    if far or np.fmin(trained[-1], held_out[-1]) > most:  # in training, examples may have weights
         rate = (run.get("options") or {}).get("learning_rate")
         lower = f"Train anew with a tenth of the learning rate{f' {rate:g}' if rate else ''}, or smaller inputs"
         began = ", or began far off" if trained[-1] < trained[0] else ""
@@ -225,7 +228,7 @@ def _course(trained: np.ndarray, held_out: np.ndarray, resume: str) -> list[str]
         return []
     best, last = int(held_out.argmin()), len(held_out) - 1
     risen = held_out[-3:].mean() > held_out[best] + RISEN * abs(held_out[best])
-    if last > 2 and risen and trained[-1] < trained[best]:
+    if last > best + 2 and risen and trained[-1] < trained[best]:
         rose, fell = (f"{number(each[best], 3)} to {number(each[-1], 3)}" for each in (held_out, trained))
         said = f"Since epoch {best + 1} the validation loss rose from {rose} while the training loss fell from {fell}"
         return [f"{said}: over-fitting. More examples, augmentation or dropout help."]
@@ -254,7 +257,8 @@ def by_output(values: Any, model: keras.Model) -> dict[str, np.ndarray]:
     if isinstance(values, list | tuple):
         names = getattr(model, "output_names", ())
         pairs = zip(names if len(set(names)) == len(values) else range(len(values)), values, strict=True)
-    return {str(name): np.asarray(value) for name, value in pairs}
+    arrays = {str(name): np.asarray(value) for name, value in pairs}
+    return {name: each.astype("f4") if each.dtype.kind == "V" else each for name, each in arrays.items()}  # bfloat16
 
 
 def show(folder: RunFolder) -> None:

@@ -102,7 +102,7 @@ def _verdict(best: str, other: str, p: float, corrected: float, above: bool) -> 
     if above and corrected < metrics.SURE:
         return f"{best} is better than {other}"
     if above or p < metrics.SURE:
-        return f"{best} may be better than {other}, and more test examples or seeds would show it"
+        return f"{best} may be better than {other}, and more test examples or seeds would tell"
     return f"No difference between {best} and {other} that these test examples can show"
 
 

@@ -77,5 +77,6 @@ def _pixels(run: OpenedRun, file: Path, array: np.ndarray) -> Split:
     if not fits or array.min(initial=0) < 0 or array.max(initial=0) > 255:
         problem = f"{file} holds {array.dtype} of the shape {array.shape}; the run learned from pictures of {picture}"
         raise UserError(f"{problem}.", "Give one array of these, 0 to 255, or floats as the model takes them.")
-    pixels = array.reshape(-1, *picture) * (255 if array.max() <= 1 else 1)  # as `array_files.read` reads them
+    shares = array.max() <= 1 and (run.facts.get("data") or {}).get("found") != "arrays"  # as `array_files.read` has it
+    pixels = array.reshape(-1, *picture) * np.float32(255 if shares else 1)
     return Split.of(pixels, np.zeros(len(array)), inputs=run.inputs, augmentation=run.augmentation)

@@ -10,9 +10,8 @@ import numpy as np
 
 from keraskit.datasets.array_files import digest
 from keraskit.errors import RunStopped, printable, sentence
-from keraskit.registry import recipes_available
 from keraskit.runs import metrics, predictions, results
-from keraskit.runs.folder import RunFolder, newest
+from keraskit.runs.folder import RunFolder, in_python, newest
 from keraskit.runs.opening import load_model
 from keraskit.training import evaluate, examine, fit, setup, user_callbacks
 from keraskit.training.settings import NEEDED, requested
@@ -74,7 +73,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     """
     facts, written = folder.read_manifest(*NEEDED, "test", "best_epoch"), folder.read_json("metrics.json")
     written = written if isinstance(written, dict) else {}
-    named = named if facts.get("source") or facts["recipe"] not in recipes_available() else None
+    named = named if facts.get("source") or in_python(facts) else None
     recipe, (settings, splits, model) = requested(folder, named)[0], setup.reopen(folder, named)
     measured = evaluate.infer(model, {"validation": splits.validation, "test": splits.test}, settings.batch_size)
     activation, _ = examine.outputs(model, splits.train, recipe.class_output)
@@ -87,7 +86,7 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
     inputs, bits = splits.test.inputs, {"bits": None}  # 16 in older runs without such pictures
     some = splits.test.limited(SOME), settings.batch_size
     answers = evaluate.forward(model, *some)
-    found = {
+    found: dict[str, tuple[Any, Any]] = {
         "data": ([facts["data"].get(name) for name in SAME], [splits.source.get(name) for name in SAME]),
         "classes": (facts["classes"], list(splits.classes)),
         "inputs": (
@@ -107,32 +106,22 @@ def check(folder: RunFolder, named: Path | None = None) -> dict[str, tuple[Any, 
         "balanced accuracy": ([facts.get(BALANCED), written.get(BALANCED)], [balanced, balanced]),
         "training means": (facts.get("training_means") or {}, results.numbers(means)),
         "test in run.json": (facts["test"], measured["test"][0]),
-        **_best(folder, facts, written, user_callbacks.monitored(recipe, model), measured["validation"][0]),
     }
-    if found["history"][0] is not None and not close(answers, evaluate.forward(model, *some, draws=1)):
-        del found["history"]  # in validation, too, it draws at random
+    rows, (monitor, sign) = folder.read_history(), user_callbacks.monitored(recipe, model)
+    whole = rows and [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
+    best = fit.best_epoch(rows, monitor, sign) if whole else facts["best_epoch"]
+    found["best epoch"] = [facts["best_epoch"], written.get("best_epoch")], [best, best]
+    seen, now = rows[best - 1][monitor] if whole else None, measured["validation"][0][monitor.removeprefix("val_")]
+    edited = any(each.get("edited") for each in facts.get("resumed") or [])  # the code, since the best epoch
+    narrow = ((facts.get("choices") or {}).get("precision") or {}).get("value") in ("bfloat16", "float16")
+    same = whole and (edited or narrow or close(seen, now, ROUGHLY))
+    if seen is None or close(answers, evaluate.forward(model, *some, draws=1)):  # else it draws in validation, too
+        found["history"] = seen, seen if same else now
     for split, (scores, again) in measured.items():
         found[f"{split} metrics"] = written.get(split), scores
         recorded = (predictions.read(folder, split) or predictions.SplitPredictions(None, {}, {}))._asdict()
         found |= {f"{split} {name}": (recorded[name], each) for name, each in predictions.kept(again)._asdict().items()}
     return found
-
-
-def _best(
-    folder: RunFolder, facts: Any, written: Any, monitored: tuple[str, float], validation: dict[str, float]
-) -> dict[str, tuple[Any, Any]]:
-    """Return the best epoch, and its monitored metric: in the history, and as `validation` has it now."""
-    rows, (monitor, sign) = folder.read_history(), monitored
-    whole = rows and [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
-    best = fit.best_epoch(rows, monitor, sign) if whole else facts["best_epoch"]
-    seen, now = rows[best - 1][monitor] if whole else None, validation[monitor.removeprefix("val_")]
-    edited = any(each.get("edited") for each in facts.get("resumed") or [])  # the code, since the best epoch
-    narrow = ((facts.get("choices") or {}).get("precision") or {}).get("value") in ("bfloat16", "float16")
-    same = whole and (edited or narrow or close(seen, now, ROUGHLY))
-    return {
-        "best epoch": ([facts["best_epoch"], written.get("best_epoch")], [best, best]),
-        "history": (seen, seen if same else now),
-    }
 
 
 def apart(one: Any, other: Any) -> tuple[Any, Any]:

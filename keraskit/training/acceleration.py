@@ -95,19 +95,22 @@ class MicroBatched(keras.Model):
     micro-batch first, so the last bits differ.
     """
 
-    micro_batches = 1
-    by_xla = False
-
     @classmethod
     def of(cls, model: keras.Model, micro_batches: int, by_xla: bool) -> Self:
         """Return a model that shares the layers and weights. With `by_xla`, XLA compiles each micro-batch by itself."""
         inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
-        made = cls(inputs, model.output if len(model.outputs) > 1 else model.outputs[0], name=model.name)
+        outputs = getattr(model, "_outputs_struct", model.outputs[0])  # perhaps one in a dict; a Sequential has none
+        made = cls(inputs, outputs, name=model.name)
         made.dtype_policy = model.dtype_policy  # decides whether Keras scales the loss
         made.micro_batches, made.by_xla = micro_batches, by_xla
         made._plain = lambda: model  # a function, as Keras would track a model as a layer
         made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
         return made
+
+    @property
+    def layers(self) -> list[Any]:
+        """Those of the model that it is made of: a Sequential leaves its input out."""
+        return self._plain().layers if hasattr(self, "_plain") else super().layers
 
     def save(self, *args: Any, **options: Any) -> None:
         """Save the model that it is made of, which plain Keras loads."""
@@ -141,10 +144,9 @@ class MicroBatched(keras.Model):
             begin, end = size * i // self.micro_batches, size * (i + 1) // self.micro_batches
             share = tf.cast((end - begin) / size, tf.float32)
             first = tf.minimum(begin, size - 1)  # an empty micro-batch takes an example of weight 0
-            loss, predictions, gradients, of_outputs = self._micro(
-                *_rows((x, y, weights), first, tf.maximum(end, first + 1)), share
-            )
-            found.append((loss, _rows(predictions, 0, end - begin), gradients, of_outputs))
+            batch = _rows((x, y, weights), first, tf.maximum(end, first + 1))
+            loss, predictions, *others = self._micro(*batch, share)
+            found.append((loss, _rows(predictions, 0, end - begin), *others))
         losses, predictions, gradients, of_outputs = zip(*found, strict=True)
         self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
         for tracker, values in zip(self._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):

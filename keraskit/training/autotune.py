@@ -26,11 +26,13 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
     settings, source = source_of(recipe, settings.replace(epochs=1, weights=weights, class_weight=None))
     precisions = ["float32", *(["float16"] if devices.gpu else [])]
     precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
-    candidates = {}
-    for precision, xla in itertools.product(precisions, ("off",) if config.deterministic else ("off", "on")):
+    candidates, unable = {}, ""
+    for precision, xla in itertools.product(precisions, ("off", "on")):
+        if xla == "on" and unable:
+            continue
         print(f"compiling {precision}, xla {xla} ...", flush=True)
         setup = prepare(recipe, settings.replace(precision=precision, xla=xla), source, devices)
-        source = setup.splits  # decoded once
+        source, unable = setup.splits, hardware.without_xla(setup.model)  # pictures are decoded once
         why = hardware.needs_float32(setup.model, precision, setup.training_data.train)
         if why and precision != "float32":
             print(f"left out: {why}", flush=True)

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keraskit.datasets.splits import Split
+from keraskit.datasets.splits import Split, Splits
+from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.runs import metrics, predictions
 
@@ -23,7 +24,6 @@ COLOURS = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0],
 FAINT, SHRUNK = 0.1, 20  # white less black, which is 1 or more on any usual scale; how far a layer scaled it down
 WIDE = 10  # a typical value where the mean of absolute values over the training data is at most 1
 CLASSLESS = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
-APART = 0.25  # of the range from black to white
 COARSE = 0.02  # of the deviation between examples, lost by rounding: bfloat16 takes 0.002 of pixels
 PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
 
@@ -106,6 +106,22 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     return found, wrong
 
 
+def check_indices(model: keras.Model, splits: Splits) -> None:
+    """Raise UserError for inputs beyond the rows of an Embedding, which XLA takes for its last row without a word."""
+    places = dict[int, keras.layers.Embedding]()
+    for layer in [each for each in model._flatten_layers() if isinstance(each, keras.layers.Embedding)]:
+        taken = {id(tensor) for node in layer._inbound_nodes for tensor in node.input_tensors}
+        places |= {i: layer for i, each in enumerate(model.inputs) if id(each) in taken}
+    for split in (splits.train, splits.validation, splits.test) if places else ():
+        for x, *_ in split.in_order(1_024):
+            given = [x[each.name] for each in model.inputs] if isinstance(x, dict) else keras.tree.flatten(x)
+            for i, layer in places.items():
+                least, most = float(np.min(given[i])), float(np.max(given[i]))
+                if least < 0 or most >= layer.input_dim:
+                    problem = f"{layer.name} has {layer.input_dim} rows, and its inputs go from {least:g} to {most:g}."
+                    raise UserError(problem, "They count from 0: Embedding's first argument is the largest plus 1.")
+
+
 def too_coarse(split: Split, dtype: str) -> str:
     """Return why a `dtype` of fewer digits than float32 would blur a split's examples, or ''."""
     x, y, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
@@ -145,7 +161,7 @@ def scale(model: keras.Model, split: Split) -> list[str]:
     rows = COLOURS if split.inputs and split.inputs.channels == 3 else COLOURS[:2]  # the order of channels is unknown
     wanted = getattr(keras.applications, name).preprocess_input(255 * rows)
     found = value[: len(rows), value.shape[1] // 2, value.shape[2] // 2]
-    if abs(found - wanted).max() > APART * np.ptp(wanted):
+    if abs(found - wanted).max() > 0.25 * np.ptp(wanted):  # of the range from black to white
         change = f"Give it keras.applications.{name}.preprocess_input(inputs){'' if raw else f' of {PIXELS}'}."
         wrong.append(f"{layer.name} of {name} gets {_range(found)}, and was made for {_range(wanted)}. {change}")
     return wrong

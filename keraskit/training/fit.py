@@ -111,17 +111,16 @@ class KeepBest(keras.callbacks.Callback):
     def __init__(self, setup: TrainingSetup, folder: RunFolder | None, position: Position) -> None:
         super().__init__()
         self.setup, self.folder, self.rows, self.best_epoch = setup, folder, [*position.rows], position.best_epoch
-        self.stopped = position.stopped  # whether a callback ended the training
+        self.position, self.stopped = position, position.stopped  # whether a callback ended the training
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._started = time.monotonic()
+        self.started = time.monotonic() - self.position.seconds * (epoch == self.position.epoch)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        assert logs is not None
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         numbers = metrics.flat(logs)
         logs.clear()
         logs.update(numbers)
-        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self._started, 3)})
+        self.rows.append({"epoch": epoch + 1, **numbers, "seconds": round(time.monotonic() - self.started, 3)})
         if best_epoch(self.rows, *self.setup.monitor) == epoch + 1:
             self.best_epoch = epoch + 1
             self.setup.update_model()
@@ -198,9 +197,11 @@ class Checkpoints(keras.callbacks.Callback):
         if not best.folder:
             return
         states, arrays = self.user.state()
+        spent = time.monotonic() - best.started if step else 0.0
         position = Position(
-            epoch=epoch, step=step, rows=best.rows, best_epoch=best.best_epoch, stopped=stopped, callbacks=states
-        )
+            epoch=epoch, step=step, seconds=spent, rows=best.rows, best_epoch=best.best_epoch, stopped=stopped,
+            callbacks=states,
+        )  # fmt: skip
         with best.folder.atomic(CHECKPOINT, durable=True) as path:
             resume.write(path, self.model, position, arrays, self._alone)
         if self.patience.asked:

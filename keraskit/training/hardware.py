@@ -14,13 +14,10 @@ from keraskit.config import RunConfig
 from keraskit.datasets.array_files import explained
 from keraskit.distributed.cluster import Cluster, join
 from keraskit.errors import UserError
-from keraskit.models import keras_internals
-from keraskit.models.graph import operations
+from keraskit.models import graph, keras_internals
 from keraskit.training import acceleration, examine
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
-MOST_MICRO_BATCHES = 4  # for a batch of 64: fewer examples per core do not pay off
 OF_STEPS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")  # methods of callbacks
 ASKED = "as asked"
 OWN = "code of one's own may take nothing else"
@@ -28,9 +25,7 @@ PLAIN = re.compile(  # layers that learn alike in fewer digits; before BatchNorm
     "Functional|Sequential|InputLayer|Conv[123]D|Dense|Flatten|Dropout|(Global)?(Max|Average)Pooling[123]D|Activation"
     "|(Leaky)?ReLU|ZeroPadding[123]D|Concatenate|Rescaling|Random(Flip|Rotation|Translation|Shear|Zoom)"
 )
-AT_ONCE = 4e10  # additions and multiplications per execution: a fifth of a second on two cores
 UNSHARED = ("gradient_accumulation_steps", "ema_overwrite_frequency")  # options of optimizers on one device
-TENSOR_CORES = (7, 0)  # the first compute capability with faster mixed float16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +100,11 @@ def _device(asked: str) -> Choice:
             tf.config.set_visible_devices([], "GPU")  # otherwise TensorFlow reserves all of their memory
         for gpu in gpus if name != "cpu" else ():
             tf.config.experimental.set_memory_growth(gpu, True)
-    if name == "auto":
-        kernels = ", kernels of oneDNN" if onednn() else ""
-        return (
-            Choice("gpu", f"found: {_gpu_details(0)[0]}") if gpus else Choice("cpu", f"TensorFlow sees no GPU{kernels}")
-        )
-    return Choice(asked, ASKED)
+    if name != "auto":
+        return Choice(asked, ASKED)
+    if gpus:
+        return Choice("gpu", f"found: {_gpu_details(0)[0]}")
+    return Choice("cpu", f"TensorFlow sees no GPU{', kernels of oneDNN' if onednn() else ''}")
 
 
 def _gpu_details(number: int) -> tuple[str, tuple[int, int]]:
@@ -126,14 +120,7 @@ def choose(
     `steps` is the number of steps per epoch, `data` the training split. Raises UserError if flags cannot be combined.
     """
     several, types = devices.cluster.shard.replicas > 1, layer_types(model)
-    unable = ""
-    if model.run_eagerly:
-        unable = "the recipe compiles with run_eagerly"
-    elif keras_internals.deterministic() or several:  # which holds for the process
-        unable = "Keras compiles neither deterministic steps nor those of several devices"
-    elif not all(each.supports_jit for each in model._flatten_layers()):
-        unable = "a layer cannot take it"
-    if settings.xla == "on" and unable:
+    if (unable := without_xla(model, several)) and settings.xla == "on":
         raise UserError(f"--xla on: {unable}.", "Leave it out.")
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if several and any(getattr(optimizer, name, None) for name in UNSHARED):
@@ -145,14 +132,14 @@ def choose(
         precision = _precision(types, devices)
         if why := needs_float32(model, precision.value, data):
             precision = Choice("float32", why)
-    if xla.value == "auto":  # with micro-batches it compiles no metrics
-        own = "" if acceleration.all_of_keras(model, bool(whole) or "recurrent" not in types) else OWN
-        blocks = "recurrent" in types and "loops" not in types and precision.value == "float32" and not whole
-        xla = Choice("off", unable or own) if unable or own else _xla(types, devices, blocks)
     micro, at_once = Choice(1, whole or "each layer fills the device by itself"), Choice(1, "several devices train")
     if "recurrent" in types and not (devices.gpu or several or whole):
-        most = min(devices.threads.value, MOST_MICRO_BATCHES)
+        most = min(devices.threads.value, 4)  # of a batch of 64: fewer examples per core do not pay off
         micro = Choice(most, "a recurrent layer's loop over time keeps one core busy")
+    if xla.value == "auto":  # with micro-batches it compiles no metrics
+        own = "" if acceleration.all_of_keras(model, micro.value == 1) else OWN
+        blocks = "recurrent" in types and "loops" not in types and precision.value == "float32" and not whole
+        xla = Choice("off", unable or own) if unable or own else _xla(types, devices, blocks)
     if model.run_eagerly:
         at_once = Choice(1, unable)
     elif not all(acceleration.is_keras(getattr(each, name)) for each in callbacks for name in OF_STEPS):
@@ -161,6 +148,15 @@ def choose(
         at_once = _steps_per_execution(model, types, settings, steps)
     together = Choice(devices.cluster.shard.replicas, str(devices.cluster))
     return Choices(devices.device, devices.threads, precision, xla, at_once, micro, together)
+
+
+def without_xla(model: keras.Model, several: bool = False) -> str:
+    """Return why XLA cannot compile a model's steps, on `several` devices or one, or ''."""
+    if model.run_eagerly:
+        return "the recipe compiles with run_eagerly"
+    if keras_internals.deterministic() or several:  # which holds for the process
+        return "Keras compiles neither deterministic steps nor those of several devices"
+    return "" if all(each.supports_jit for each in model._flatten_layers()) else "a layer cannot take it"
 
 
 def needs_float32(model: keras.Model, dtype: str, data: Any = None) -> str:
@@ -195,7 +191,7 @@ def layer_types(model: keras.Model) -> set[str]:
 def _precision(types: set[str], devices: Devices) -> Choice:
     if devices.gpu:
         name, capability = _gpu_details(int(devices.device.value.partition(":")[2] or 0))
-        fast = capability >= TENSOR_CORES
+        fast = capability >= (7, 0)  # the first with faster mixed float16
         return Choice("float16" if fast else "float32", f"{name} has {'' if fast else 'no '}tensor cores")
     if "conv" not in types:
         return Choice("float32", "plain convolutions alone gain from less on a CPU")
@@ -220,9 +216,9 @@ def _xla(types: set[str], devices: Devices, blocks: bool) -> Choice:
 
 def _steps_per_execution(model: keras.Model, types: set[str], settings: RunConfig, epoch: int) -> Choice:
     """Choose the number of steps per execution: each call from Python takes about a millisecond."""
-    arithmetic = 3 * operations(model) * (settings.batch_size or 1)
+    arithmetic = 3 * graph.operations(model) * (settings.batch_size or 1)
     most = min(32 if types == {"dense"} else 8, epoch, settings.save_every or epoch)
-    steps = min(most, int(AT_ONCE / max(arithmetic, 1.0)))
+    steps = min(most, int(4e10 / max(arithmetic, 1.0)))  # a fifth of a second per execution, on two cores
     if steps < 2 or "recurrent" in types:  # loops over time are slower than this estimate
         return Choice(1, "steps are long enough to be handed over one by one")
     return Choice(steps, "steps are short, so Python hands them over several at a time")
@@ -230,7 +226,7 @@ def _steps_per_execution(model: keras.Model, types: set[str], settings: RunConfi
 
 def bfloat16_feature() -> str | None:
     """Return the CPU feature for bfloat16 arithmetic, or None."""
-    return next((feature for feature in BFLOAT16_FEATURES if feature in system.cpu_features()), None)
+    return next((each for each in ("avx512_bf16", "amx_bf16") if each in system.cpu_features()), None)
 
 
 def onednn() -> bool | None:

@@ -14,9 +14,8 @@ from keraskit.datasets.array_files import check_size, explained
 from keraskit.errors import UserError, printable, short
 from keraskit.files import MODEL, TEMPORARY
 from keraskit.models import applications, graph, keras_internals, weights
-from keraskit.registry import recipes_available
 from keraskit.runs import report
-from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, now, resume_command
+from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, in_python, now, resume_command
 from keraskit.signals import Stopped
 from keraskit.training.settings import NEEDED
 from keraskit.training.setup import TrainingSetup
@@ -37,6 +36,7 @@ class Position(pydantic.BaseModel):
 
     epoch: Count = 0  # number of finished epochs
     step: Count = 0  # number of finished steps in the next
+    seconds: float = 0.0  # that these took
     rows: list[dict[str, int | float]] = []  # the history, one row per epoch
     best_epoch: Count = 0  # counted from 1; 0 for none
     stopped: bool = False  # whether a callback ended the training
@@ -156,12 +156,10 @@ def resumed(
     if any(data.get(n) != today["data"].get(n) for n in ("sha256", "used")) or before["classes"] != today["classes"]:
         raise UserError(f"The data is not what this run began with, {data['used']}.", f"Put it back. {NEW}")
     more = today["config"]["epochs"] != before["config"]["epochs"]  # a schedule adapts to it
-    then, in_python = (
-        run.get("source") is None and run["recipe"] not in recipes_available() for run in (before, today)
-    )
-    names = [*["code"] * (then == in_python), *["built"] * (not more)]  # a file may hold what was made in Python
+    then, made = map(in_python, (before, today))
+    names = [*["code"] * (then == made), *["built"] * (not more)]  # a file may hold what was made in Python
     edited = any(before["asked"].get(name) not in (None, today["asked"][name]) for name in names)
-    if edited and in_python:
+    if edited and made:
         raise UserError(f"This run of {today['recipe']} was of another model.", NEW)
     if finished and [row["seconds"] for row in position.rows] != [row["seconds"] for row in folder.read_history()]:
         raise UserError(f"There is no {CHECKPOINT} of this run, from which a finished one goes on.", "Start a new run.")

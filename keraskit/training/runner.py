@@ -81,7 +81,7 @@ def train(
             return RunResult(setup.training_copy, best.rows, {}, None)
         found = evaluate(setup, folder)
         results.write(folder, recipe, settings, setup.splits, setup.model, found, best.best_epoch, best.stopped)
-        earlier = sum(row["seconds"] for row in start.position.rows)
+        earlier = sum(row["seconds"] for row in start.position.rows) + start.position.seconds
         spent = {"before": fitting - began, "fit": fitted - fitting + earlier, "after": time.monotonic() - fitted}
         folder.update_manifest(timings={stage: round(seconds, 3) for stage, seconds in spent.items()}, ended=now())
     devices.cluster.leave()
@@ -127,6 +127,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     """Return the manifest's entries that are known before training."""
     settings, splits, model = setup.settings, setup.splits, setup.model
     with setup.devices.scope:
+        examine.check_indices(model, splits)
         activation, wrong = examine.outputs(model, splits.train, recipe.class_output)
         wrong += examine.scale(model, splits.train)
         wrong += [f"{note}: the test says too much." for note in splits.source.get("notes", ()) if LEAK in note]
@@ -198,7 +199,7 @@ def fingerprint(model: keras.Model, optimizer: Any) -> str:
 
 def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
     """Print a summary of the run that is about to start, one fact per line."""
-    settings, data = setup.settings, facts["data"]
+    settings, data, activation = setup.settings, facts["data"], facts["class_activation"]
     own = f" with {flags(settings.options)}" if settings.options else ""
     sizes = ", ".join(f"{size:,} {split}" for split, size in data["used"].items())
     passes = f"{counted(settings.epochs, 'epoch')} of {counted(setup.epochs.steps, 'step')} of {settings.batch_size}"
@@ -212,9 +213,8 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
         ("weights", f"from {settings.weights}" if settings.weights not in (None, "none") else ""),
         *((LABELS.get(name, name), choice) for name, choice in vars(setup.choices).items()),
         *(("WARNING", sentence) for sentence in facts["warnings"]),
+        ("outputs", activation and f"logits, as the loss takes them; their {activation} makes probabilities"),
     ]
-    if activation := facts["class_activation"]:
-        lines.append(("outputs", f"logits, as the loss takes them; their {activation} makes probabilities"))
     for name, said in lines:
         if said:
             print(f"{name:14} {printable(said)}")

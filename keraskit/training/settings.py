@@ -1,6 +1,7 @@
 """Settle a run's knobs; record how it was requested, and find the run to resume. Does not import TensorFlow."""
 
 import dataclasses
+import inspect
 import json
 import shlex
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ from keraskit import start
 from keraskit.augment.augmentation import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
 from keraskit.errors import UserError, lasting, recorded, short
-from keraskit.recipe import Recipe, is_default, options_of
+from keraskit.recipe import Recipe, options_of
 from keraskit.registry import DESCRIPTIVE, Card, find_card, recipes_available
-from keraskit.runs.folder import MANIFEST, RunFolder, check_folder, resume_command, runs_in
+from keraskit.runs.folder import MANIFEST, RunFolder, check_folder, in_python, resume_command, runs_in
 
 NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
 
@@ -33,6 +34,8 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
         raise UserError(f"{recipe.name} computes features once, so pictures cannot change.", "Leave --augment out.")
     given = options_of(recipe.functions)(**options)
     own = quick | {name: getattr(given, name) for name in options}
+    signatures = [inspect.signature(function).parameters for function in recipe.functions.values()]
+    differing = {n for n, v in own.items() if any(n in each and each[n].default != v for each in signatures)}
     knobs = {
         **vars(config),
         "epochs": config.epochs or (min(recipe.epochs, QUICK_EPOCHS) if config.quick else recipe.epochs),
@@ -44,7 +47,7 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
     }
     return Settings(
         **knobs,
-        options={n: v for n, v in own.items() if n not in knobs and not is_default(recipe.functions, n, v)},
+        options={n: v for n, v in own.items() if n in differing and n not in knobs},
         requested={"knobs": config.given(), "options": options},
     )
 
@@ -142,19 +145,15 @@ def requested(folder: RunFolder, named: Path | None = None) -> tuple[Recipe, Run
     known = (facts.get("hardware") or {}).get("onednn")
     start.QuietImport.onednn = str(int(known)) if isinstance(known, bool) else None
     config = RunConfig(**asked["knobs"] | {"output_dir": folder.path.resolve().parent.parent})
-    if named:
-        card = find_card(str(named))
-    elif source:
+    if source and not named:
         problem = f"This run's recipe is a file of your own, {source}."
         raise UserError(problem, f"Name it, and it is imported as it is now: --recipe {shlex.quote(source)}")
-    elif facts["recipe"] not in recipes_available():
+    if in_python(facts) and not named:
         advice = f"Its own command goes on: {resume_command(folder.path, facts)}"
         if facts.get("status") == "finished":
             advice = "Put its code into a file, and name that: --recipe FILE.py"
         raise UserError(f"This run's recipe, {facts['recipe']}, was made in Python.", advice)
-    else:
-        card = recipes_available()[facts["recipe"]]
-    recipe: Recipe = card.load()
+    recipe: Recipe = (find_card(str(named)) if named else recipes_available()[facts["recipe"]]).load()
     if changes := changed(recipe, asked):
         raise UserError(f"This run's recipe was not {recipe.name} as it is now: {changes}.", "Start a new run.")
     return recipe, config, dict(asked["options"])

@@ -27,7 +27,6 @@ from keraskit.registry import Card
 from keraskit.runs.folder import MANIFEST, RunFolder
 from keraskit.training import acceleration, hardware, user_callbacks
 from keraskit.training.settings import requested, settle
-from keraskit.training.user_callbacks import UserCallbacks
 
 ALIGNING = {  # metrics that bring targets to the predictions' dimensions; F1Score would fail, Poisson broadcast
     *("accuracy", "acc", "binaryaccuracy", "mse", "mae", "meansquarederror", "meanabsoluteerror", "nonetype"),
@@ -48,7 +47,7 @@ class TrainingSetup:
     # strategy; the layers themselves if policy and strategy change nothing.
     training_copy: keras.Model
     epochs: ShuffledEpochs  # the training batches
-    callbacks: UserCallbacks  # of the recipe, `--callbacks` and `--patience`
+    callbacks: user_callbacks.UserCallbacks  # of the recipe, `--callbacks` and `--patience`
     devices: hardware.Devices
     choices: hardware.Choices
     monitor: tuple[str, float]  # the metric in the logs that decides the best epoch; and 1 if higher is better, else -1

@@ -137,6 +137,9 @@ def test_a_recipe_without_a_file_runs_and_takes_no_other_file_for_its_own(here):
     for other in (of(3, loss(1)), of(8, loss(2))):
         with pytest.raises(UserError, match=r"was of another model\. A new run begins without resume"):
             keraskit.run(other, epochs=1, seed=1, resume=True)
+    keraskit.run(of(8, loss(1), name="cnn"), epochs=1)  # a name of ours
+    (named,) = (here / "runs" / "cnn").iterdir()
+    assert "was made in Python" in command("verify", named).err
     with pytest.raises(UserError, match="cannot be called"):
         dataclasses.replace(recipe, name="a/b")
 

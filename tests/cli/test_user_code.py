@@ -78,7 +78,7 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "another metric": ('"accuracy"', '"accuracy", "Precision"', "compile_model: the loss or metrics do not take"),
     "another accuracy": ('"accuracy"', '"accuracy", "categorical_accuracy"', "categorical_accuracy would be 0.00 if"),
     "other inputs": ("keras.Input((8, 8, 1))", "keras.Input((8, 9, 1))", "build: the model does not take the inputs"),
-    "an index": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Embedding(2, 2)(inputs))", "is not in [0, 2)"),
+    "an index": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Embedding(2, 2)(inputs))", "has 2 rows, and its"),
     "own layer": ("layers.Flatten", "type('O', (layers.Layer,), {'call': lambda _, x: x.foo})", "no attribute 'foo'"),
     "map": ("data=data", "data=lambda: __import__('tensorflow').data.Dataset.range(3).map(lambda v: v @ v)", "rank 2"),
     "text": ('.astype("float32")', ".astype(str)", "one has text as input, the other numbers. Numbers as text become"),

@@ -39,7 +39,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("resume nowhere", "There is no run folder nowhere"),
     *((f"new {name}", f"'{name}' cannot be a Python module's name.") for name in ("my-model", "class", "None")),
     *((f"new {name}", f"{name} is a recipe or module already") for name in TAKEN),
-    # What only a run can find
     ("run mlp --output-dir file", "file"),
     ("run mlp --data-dir .", "cannot be read"),
     ("run mlp --device gpu", "sees 0 GPUs"),
@@ -57,7 +56,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run ./mymodel.py --callbacks gone.py:make", "--callbacks gone.py:make names no function."),
     *((f"run ./mymodel.py --callbacks mymodel.py:{name}", f"{name} names no function.") for name in ("other", "UNITS")),
     ("new mymodel", "mymodel.py is there already."),
-    # Finished runs
     ("predict {run}", "PICTURES requires an argument"),
     ("predict {run} nothing*", "does not exist"),
     ("predict . digit.png", "has no run.json"),
@@ -71,7 +69,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("export {run} --format torch", "torch"),
     ("demo {run} --output page.png", "page.png"),
     (f"compare {{run}} {{run}} --output {'n' * 300}.png", "File name too long"),
-    # Pictures
     ("show cnn --graph graph.xyz", 'graph.xyz cannot be drawn: Format: "xyz" not recognized.'),
     ("augment --preview nowhere", "does not exist"),
     ("augment --preview note.png", "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"),
@@ -84,7 +81,6 @@ REFUSED = [  # {run} is the tiny run's folder
     ("classify digit.png --csv weights.h5/a.csv", "is a file"),
     ("classify digit.png --model vgg16 --size 20 --weights none", "vgg16 cannot be built"),
     ("classify digit.png --evaluate", "digit.png is no folder"),
-    # Several workers
     ("launch --workers 2 -- list", "launch starts a training"),
 ]
 

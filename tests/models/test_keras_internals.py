@@ -32,6 +32,8 @@ def test_instances_still_have():
     model.compile(keras.optimizers.SGD(0.5), loss="mse", metrics=["mae"])
     assert model._compile_config.config["metrics"] == ["mae"]  # training/acceleration.py looks for code of one's own
     assert float(model.optimizer._learning_rate) == 0.5  # training/user_callbacks.py asks whether it is a schedule
+    named = keras.Model(model.inputs, {"a": model.outputs[0]})
+    assert isinstance(named._outputs_struct, dict)  # training/acceleration.py
     model._symbolic_build(data_batch=(keras.KerasTensor((4, 2)), keras.KerasTensor((4, 1))))
     assert model.weights[0]._value is not None
     bare = unallocated(lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))  # models/weights.py

@@ -71,13 +71,6 @@ def test_card_read_from_source_agrees_with_the_module(name):
     assert f"    python -m keraskit.recipes.{name}" in card.doc
 
 
-@pytest.mark.parametrize("name", recipes_available())
-def test_a_recipe_says_where_in_the_document_it_is_or_that_it_is_beyond(name):
-    first, sections = find_card(name).doc.partition("\n")[0], find_card(name).declared.get("section", "")
-    assert "(beyond the tutorial" in first if not sections else "(tutorial, section" in first
-    assert re.findall(r"\d[\d.]*", re.search(r"\(.*?(?=;|\)\.)", first)[0]) == re.findall(r"[\d.]+", sections)
-
-
 def test_every_section_that_is_named_is_a_heading_of_the_document():
     headings = re.findall(r"^#+ \**(\d(?:\.\d+)*)", shared("../document.md").read_text(), re.M)
     assert {"1", "3.3.2", "6.7"} <= set(headings) and "6.8" not in headings

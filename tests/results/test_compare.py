@@ -145,6 +145,7 @@ def test_equal_weights_or_predictions_are_told_and_every_student_is_named(here):
     next(here.glob("alan/cnn/*/run.json")).write_text("{}")
     for place in (here, here / "alan"):
         assert [line[1] for line in listing.table([place])[0]].count("unreadable") == 1
+    assert listing.Run(None, {}, [{"d_loss": 1.0, "val_d_loss": 1.0}]).metric == "d_loss"  # as of a GAN
     assert listing.OUTPUT_DIR.sub("", """mlp --output-dir 'a '"'"'b c' --seed 1""") == "mlp --seed 1"
 
 

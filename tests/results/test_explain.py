@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import scipy.stats
 import tensorflow as tf
 from conftest import command
 from keraskit.recipes import cats_dogs_features, cnn, multi_input
@@ -16,7 +15,7 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.opening import open_run
 from keraskit.runs.pictures import network
 from keraskit.tools import explain
-from keraskit.tools.explain import convolution, grad_cam, locate, logit, ranks, saliency
+from keraskit.tools.explain import convolution, grad_cam, locate, logit, saliency
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +216,3 @@ def test_the_last_layer_over_the_picture_is_found_in_nested_models_and_beside_ot
     assert convolution(residual).name == "end"
     dense = keras.Sequential([inputs, keras.layers.Rescaling(2.0), keras.layers.Flatten(), keras.layers.Dense(2)])
     assert convolution(dense) is None
-
-
-def test_ranks_are_scipys():
-    values = np.random.default_rng(0).integers(0, 9, (5, 8))
-    assert np.array_equal(ranks(values), scipy.stats.rankdata(values))

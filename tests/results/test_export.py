@@ -166,6 +166,17 @@ def test_arrays_of_ones_own(source, tmp_path):
         np.testing.assert_allclose(told, np.concatenate([v[0].ravel() for v in asked.expected.values()]), rtol=1e-4)
 
 
+def test_what_is_exported_is_the_model_that_was_tested_whatever_became_of_its_file(tmp_path):
+    folder, _ = run_of(SOURCE, tmp_path)
+    (tmp_path / "own.py").write_text(SOURCE.replace('"tanh"', '"relu"'))
+    words = ["--format", "keras", "--recipe", tmp_path / "own.py", "--output-dir", tmp_path / "out"]
+    done = command("export", folder, *words)
+    exported = keras.models.load_model(tmp_path / "out" / "keras" / "model.keras")
+    x = np.random.default_rng(0).normal(size=(9, 3)).astype("float32")
+    known = keras.models.load_model(folder / "model.keras").predict(x, verbose=0)
+    assert done.code == 0 and np.array_equal(exported.predict(x, verbose=0)["output"], known)
+
+
 def taken(x, y, build, loss, facts=None, **more):
     splits, model = keraskit.from_arrays(x[:40], y[:40], x[40:], y[40:], **more)(), build()
     model.compile(loss=loss)

@@ -107,7 +107,7 @@ def test_whole_numbers_in_arrays_are_pixels_and_floats_the_models_inputs(own, tm
         np.savez(zipped, given)
         assert np.allclose([predict_arrays(result.folder, each)[1] for each in (file, zipped)], said, atol=1e-6)
         assert ("floats are the model" if given is floats else "pixels, scaled") in capsys.readouterr().out
-    for given in (x > 127, (x > 127).astype("u1")):  # as arrays to train on are read
+    for given in (x > 127, (x > 127).astype("i1")):  # as arrays to train on are read
         np.save(file, given)
         said = result.model.predict(given.reshape(-1, 784).astype("f4"), verbose=0)
         assert np.allclose(predict_arrays(result.folder, file)[1], said, atol=1e-6)

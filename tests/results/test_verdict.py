@@ -59,6 +59,7 @@ CALM = [(0.5, 0.5, 0.7, 0.7)] * 3
 CURVES = {  # of the validation loss; the training loss falls
     "falls": ([0.9, 0.7, 0.6], "still falls"),
     "falls, with jitter": ([1 - 0.02 * e + 0.02 * (-1) ** e for e in range(24)], "still falls"),
+    "fell late": ([1.2, 0.9, 0.5, 0.51], ""),
     "two epochs": ([0.9, 0.7], "still falls"),
     "stands": ([0.5 + 0.01 * (-1) ** e for e in range(12)], ""),
     "has fallen": ([0.9, 0.5, 0.4, 0.38, 0.379, 0.3789, 0.3788], ""),

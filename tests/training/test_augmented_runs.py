@@ -1,10 +1,12 @@
 """Augmentation in a run, the recipe that shows it, and the preview of a user's own pictures."""
 
+import io
 import json
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT, command
 from keraskit.recipes import augmentation as recipe
 from PIL import Image
@@ -13,6 +15,10 @@ import keraskit
 from keraskit.augment.augmentation import Augmentation
 from keraskit.datasets import digits
 from keraskit.datasets.splits import ShuffledEpochs
+from keraskit.datasets.splitting import order
+from keraskit.runs import report
+from keraskit.runs.folder import RunFolder
+from keraskit.training.setup import reopen
 
 TURN = Augmentation(rotation_range=30)
 
@@ -53,6 +59,12 @@ def test_statistics_come_from_the_training_split_alone_and_are_saved(tmp_path):
 def test_a_run_with_random_transforms_shows_what_it_saw(tmp_path):
     folder = keraskit.run("mlp", limit=64, epochs=1, hidden=(8,), augment=TURN, xla="off", output_dir=tmp_path).folder
     assert (folder / "augmented.png").is_file() and "as it was seen" in (folder / "report.html").read_text()
+    train, sheets = reopen(RunFolder(folder))[1].train, report.read_sheets(RunFolder(folder))
+    indices, numbers = next(iter(ShuffledEpochs(train, 64, 0).drawn(tf.constant(0, tf.int64))))
+    place = [int(np.flatnonzero(indices == k)[0]) for k in order(64, train.labels)[:8]]
+    seen = train.augmentation.apply(train.pictures(indices.numpy()[place]), tf.gather(numbers, place))
+    for shown, known in zip(sheets["augmented"].pictures[1::2], seen.numpy(), strict=True):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown))), known.clip(0, 255).round())
 
 
 def test_the_standardising_layer_is_adapted_and_is_the_words():

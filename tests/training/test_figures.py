@@ -16,6 +16,7 @@ from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
 from keraskit.runs import predictions
 from keraskit.runs.folder import RunFolder
+from keraskit.runs.results import by_output
 from keraskit.training import evaluate, fit
 
 random = np.random.default_rng(0)
@@ -210,8 +211,8 @@ def test_what_is_not_finite_is_never_written_and_what_is_bfloat16_can_be_read(tm
     folder, found = RunFolder(tmp_path), inferred({"": np.float32([[np.inf]])}, {"": np.zeros((5, 1))})
     with pytest.raises(UserError, match="answers test examples with NaN or infinity"):
         predictions.write(folder, {"test": found})
-    small = keras.ops.convert_to_numpy(keras.ops.ones((5, 1), dtype="bfloat16"))
-    predictions.write(folder, {"test": predictions.SplitPredictions(None, {}, {"": small}, names := [*"abcdü"])})
+    small = by_output(keras.ops.convert_to_numpy(keras.ops.ones((5, 1), dtype="bfloat16")), None)
+    predictions.write(folder, {"test": predictions.SplitPredictions(None, {}, small, names := [*"abcdü"])})
     assert predictions.read(folder).predictions[""].tolist() == [[1.0]] * 5 and predictions.read(folder).names == names
     assert predictions.read(RunFolder(tmp_path / "elsewhere")) is None
 

@@ -1,14 +1,19 @@
 """A flag that was given counts, also where it equals a default; a run's own values reach a recipe's functions."""
 
+from typing import Literal
+
 import pytest
 from conftest import command
+from pydantic import create_model
 
 import keraskit
-from keraskit import Augmentation
+from keraskit import Augmentation, errors
 from keraskit.errors import UserError
+from keraskit.recipe import options_of
 from keraskit.runs.folder import RunFolder
 from keraskit.training import runner
 from keraskit.training.settings import requested, settle
+from keraskit.typed import Typed
 
 pytestmark = pytest.mark.usefixtures("undrawn")  # no pictures are looked at here
 AUGMENTED = "cats_dogs_augmented"
@@ -78,6 +83,9 @@ def test_the_runs_values_and_shared_flags_reach_every_function(tmp_path, size):
     assert facts["asked"]["options"] == own | {"way": 1, "ways": list(map(str, own["ways"]))}
     assert facts["asked"]["knobs"]["seed"] == 7 and facts["options"]["way"] == 1 and "--way LEFT " in facts["command"]
     assert settle(*requested(RunFolder(result.folder), tmp_path / "mine.py")).options["way"] is own["way"]
+    assert [options_of(recipe.functions)(way=word).way for word in ("LEFT", "left")] == [own["way"]] * 2
+    assert create_model("One", __base__=Typed, depth=(Literal[18, 34], 18))(depth="34").depth == 34
+    assert errors.flags({"shuffle": False}) == "--shuffle=no"
     keraskit.run(recipe, size=4, weights="none", xla="off", output_dir=tmp_path / "runs")
     assert seen["build"][2] is None
     with pytest.raises(UserError, match="no flag --steps"):

@@ -109,13 +109,6 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
     assert xla(lstm(3), metrics=[lambda y, p: p]) == xla(keras.layers.Dense(3, activation=hardware.tf.nn.relu)) == "on"
 
 
-def test_a_process_keeps_the_threads_it_began_with(monkeypatch):
-    with pytest.raises(UserError, match="--threads 77 comes too late: Intra op parallelism cannot be modified"):
-        hardware.configure(RunConfig(threads=77))
-    monkeypatch.setattr(hardware.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 3)
-    assert str(hardware.configure(RunConfig()).threads) == "3 (as this process began)"
-
-
 def test_short_steps_are_handed_over_several_at_a_time():
     cnn, mlp, lstm = (load_recipe(name).build() for name in ("cnn", "mlp", "lstm"))
     layers = (25 * 25 * 128 * 16, 9 * 9 * 64 * 16 * 128, 1_024 * 64, 64 * 10)  # each output's products, by hand

@@ -70,6 +70,8 @@ CASES = {  # build, inputs, targets, loss, sample weights
                                    {"class": ENTROPY(True), "steps": ENTROPY(True)}, None),
     "an output without a loss": (several, {"a": X, "b": X[:, 0, :2]}, {"class": Y, "steps": STEPS},
                                  {"class": ENTROPY(True)}, None),
+    "one output in a dict": (lambda: keras.Model((m := two_ways()).inputs, {"sold": m.outputs[0]}), X, {"sold": Y},
+                             {"sold": ENTROPY(True)}, None),
     "regularised outputs": (layers(after=lambda: [L.Dense(5, activity_regularizer="l2")]), X, Y, ENTROPY(True), None),
     "batch normalisation": (layers(after=lambda: [L.BatchNormalization()]), X, Y, ENTROPY(True), None),
     "masked words": (lambda: words(True), WORDS, STEPS, ENTROPY(True), None),
@@ -108,6 +110,7 @@ def test_micro_batches_are_taken_where_they_learn_what_the_whole_does(name):
     assert bool(hindrance(model)) == (name not in SAME)
     if name in SAME:
         (whole, logs), (ours, said) = learned(name, 1), learned(name, 4)
+        assert MicroBatched.of(model, 2, False).layers == model.layers
         for a, b in zip(ours, whole, strict=True):
             np.testing.assert_allclose(a, b, atol=2e-6)
         assert said == pytest.approx(logs, abs=1e-5)

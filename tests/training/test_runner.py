@@ -135,7 +135,8 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
     assert "not what the recipe reaches" in judged("mlp", 0.98, quick=True)
     for knobs in ({"epochs": 1}, {"limit": 100}, {"options": {"hidden": (3,)}}, {"reference": False}):
         assert not judged("mlp", 0.98, **knobs)
-    assert judged("mlp", 0.5, own={"data": lambda noise=0.1: None})
+    assert judged("mlp", 0.5, own={"data": lambda noise=0.1: None, "source": None})
+    assert not judged("mlp", 0.5, own={"data": lambda: None})  # other data than ours
     for own, options in (({"data": lambda noise=0.1: None}, {"noise": 0.9}), ({"build": lambda a: None}, {"a": "b"})):
         assert not judged("mlp", 0.5, own=own, options=options)
     for knobs in ({}, {"weights": f"somewhere/{file}"}, {"weights": "imagenet"}):

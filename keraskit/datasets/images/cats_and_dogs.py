@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from keraskit import system
@@ -46,18 +47,14 @@ MOST_BAD = 0.05  # fraction of all images; more point to another problem
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Images in `files`, a folder or an archive, with known names, classes and splits; `load` decodes them.
+    """Images with known names, classes and splits; `load` decodes them."""
 
-    `source` is their entry in the manifest, which `load` completes. Each split has at most `limit` examples. With
-    `crop`, images are cropped to the model's shape.
-    """
-
-    files: Any
+    files: Any  # a folder or an archive
     layout: Layout
     scale: Scale
-    source: dict[str, Any]
-    limit: int | None = None
-    crop: bool = False
+    source: dict[str, Any]  # their entry in the manifest, which `load` completes
+    limit: int | None = None  # examples of each split, at most
+    crop: bool = False  # whether images are cropped to the model's shape
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -167,8 +164,6 @@ def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str
         return archive, "Microsoft's public archive in Keras's cache, known by its size"
     if not download:
         return None, "keraskit's own pen (--data-dir names photographs, --download fetches 786 MB of them)"
-    import keras
-
     with explained("The photographs could not be downloaded", f"Fetch {URL} yourself and name it with --data-dir."):
         path = keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256")
     return Path(path), "Microsoft's public archive, its sha256 checked"

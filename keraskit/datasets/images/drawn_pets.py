@@ -51,9 +51,8 @@ def draw(kind: str, index: int) -> np.ndarray:
     return np.clip(pixels * random.uniform(0.75, 1.15) + noise, 0, 255).astype(np.uint8)
 
 
-def _colour(random: np.random.Generator, low: int, high: int) -> tuple[int, int, int]:
-    red, green, blue = (int(v) for v in random.integers(low, high, 3))
-    return red, green, blue
+def _colour(random: np.random.Generator, low: int, high: int) -> tuple[int, ...]:
+    return tuple(random.integers(low, high, 3).tolist())
 
 
 def _head(kind: str, random: np.random.Generator) -> Image.Image:

@@ -5,9 +5,9 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,19 +26,14 @@ Labelled = list[tuple[str, int]]
 Parts = tuple[str, ...]  # the parts of a name
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The classes of a set of images, and its splits as (name, label) pairs, sorted by class and number.
-
-    `how` describes the split, `skipped` says what is left out and why, and `document` tells whether the split is the
-    tutorial's.
-    """
+class Layout(NamedTuple):
+    """The classes of a set of images, and its splits as (name, label) pairs, sorted by class and number."""
 
     classes: tuple[str, ...]
     splits: dict[str, Labelled]
-    how: str
-    skipped: dict[str, str]
-    document: bool
+    how: str  # describes the split
+    skipped: dict[str, str]  # what is left out, and why
+    document: bool  # whether the split is the tutorial's
 
 
 def arrange(

@@ -48,7 +48,8 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     layers, known = list[dict[str, Any]](), dict[int, int]()
     x = inputs.preprocess(keras.Input((*inputs.size, 3)[: 3 if inputs.channels == 3 else 2]), opened.augmentation)
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
-    place(opened.classifier(x), layers, known)
+    classifier = opened.classifier
+    place(classifier([x[each.name] for each in classifier.inputs] if isinstance(x, dict) else x), layers, known)
     coarse = weights > FINE_WEIGHTS and not any(len(set(each.get("scale", ()))) > 1 for each in layers[hidden:])
     for layer in layers:
         layer["weights"] = [_text(array, coarse) for array in layer.get("weights", [])]

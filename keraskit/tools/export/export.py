@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import keras
 import numpy as np
@@ -36,16 +37,12 @@ def chosen(formats: Sequence[str]) -> list[str]:
 
 
 class Exportable(NamedTuple):
-    """A model with named inputs and outputs, and the examples to check its exports on.
+    """A model with named inputs and outputs, and the examples to check its exports on."""
 
-    `model` maps `x`, uint8 pictures or inputs of the run's model, to `expected`: probabilities of all classes, or
-    values. `about` is what predict.py must know.
-    """
-
-    model: keras.Model
-    about: dict[str, Any]
-    x: Arrays
-    expected: Arrays
+    model: keras.Model  # maps `x` to `expected`
+    about: dict[str, Any]  # what predict.py must know
+    x: Arrays  # uint8 pictures, or inputs of the run's model
+    expected: Arrays  # probabilities of all classes, or values
 
 
 def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Exportable:
@@ -102,7 +99,8 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
             with files.new_folder(to / name) as folder:
                 with start.quietly("XNNPACK delegate"), warnings.catch_warnings(action="ignore"):  # of converters
                     size = write(name, case, folder)
-                    predicted = ask(folder, case.x, 1 if name == "litert" else BATCH)
+                    with mock.patch.dict(keras.saving.get_custom_objects(), clear=True):  # those of a recipe's file
+                        predicted = ask(folder, case.x, 1 if name == "litert" else BATCH)
                 far = [np.abs(predicted[n] - v).max() / max(1, np.abs(v).max()) for n, v in case.expected.items()]
                 if not np.max(far) <= TOLERANCE:
                     raise ValueError(f"it differs from Keras by {np.max(far):.2g}; {TOLERANCE:g} is allowed")
