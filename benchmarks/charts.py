@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -73,11 +74,11 @@ def sooner(record: dict[str, Any], axes: Axes) -> None:
     """Seconds to a validation accuracy, by recipe and way."""
     shown = {"document": "the tutorial's way"}
     medians = {
-        f"{name}, {shown.get(way, way)}": statistics.median(seconds)
+        f"{name}, {shown.get(way, way)}": statistics.median(each or math.inf for each in seconds)  # some were stopped
         for name, row in record["recipes"].items()
         for way, seconds in row["seconds"].items()
-        if None not in seconds
     }
+    medians = {name: seconds for name, seconds in medians.items() if math.isfinite(seconds)}
     bars(axes, medians, "{:,.0f}", lambda name: name.endswith("keraskit"))
     axes.set_xscale("log")
     axes.set_title("seconds of training to the same validation accuracy (logarithmic)", fontsize=10)

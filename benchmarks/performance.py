@@ -196,7 +196,7 @@ def sooner(record: dict) -> list[str]:
         if seconds is None:
             return ""
         middle = statistics.median(each or math.inf for each in seconds)  # the slowest are stopped
-        return f"{middle:.0f} s" if math.isfinite(middle) else f"over {limit} times"
+        return f"{middle:.0f} s" if math.isfinite(middle) else f"over {limit} times" if limit > 1 else "longer"
 
     ways = ("document", "Keras's guides", "PyTorch at its fastest", "keraskit")
     cells = [
@@ -212,8 +212,8 @@ def sooner(record: dict) -> list[str]:
         "",
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
         "with this validation accuracy; the median over the seeds, all ways in turn, on 2 cores, no GPU, TensorFlow's "
-        "ways with oneDNN, PyTorch's not compiled, which takes longer than mlp trains. Other ways are stopped after "
-        "five times keraskit's seconds.",
+        "ways with oneDNN, PyTorch's not compiled, which takes longer than mlp trains; lstm and cats_dogs with the "
+        "recipes' optimizers. Other ways are stopped after so many times keraskit's seconds as the table says.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",

@@ -5,8 +5,8 @@
 The tutorial's own way, what Keras's guides do with photographs, PyTorch in the way that docs/pytorch.json found to be
 its fastest (where it is installed; not compiled, which takes longer than mlp trains), and keraskit. Every way validates
 after each epoch and stops at the first that reaches the accuracy; data are loaded before. keraskit comes first, and the
-others are stopped after some times its seconds. Photographs are real ones, cut as keraskit cuts them. With --add the
-file's seeds stay, and those that it lacks are added: all five recipes take hours. A recipe's seeds need one machine.
+others are stopped after five times its seconds. Photographs are real ones, cut as keraskit cuts them. All five recipes
+take hours: with --add what the file has stays, and what it lacks or stopped earlier is measured, on the same hardware.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ from keraskit.training import hardware  # noqa: E402
 from keraskit.training.runner import train  # noqa: E402
 
 WANTED = {"mlp": 0.98, "cnn": 0.99, "lstm": 0.95, "cats_dogs": 0.72, "cats_dogs_augmented": 0.80}
-LIMIT = {"lstm": 1, "cats_dogs": 1.25, "cats_dogs_augmented": 1.25}  # times keraskit's seconds (default: five times)
+LIMIT = 5  # times keraskit's seconds
 EPOCHS = 1_000  # more than any way takes
 SHARED = Path(os.environ.get("KERASKIT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 Measure = Callable[[int, float], float | None]  # of a seed and the most seconds: None if the accuracy was not reached
@@ -100,7 +100,10 @@ def of_fit(
 
 def of_torch(name: str, file: Path, seed: int, most: float) -> float | None:
     """PyTorch, in a process of its own."""
-    fastest = json.loads(Path("docs/pytorch.json").read_text())["recipes"][name]["fastest"].replace("compiled", "eager")
+    found = json.loads(Path("docs/pytorch.json").read_text())["recipes"][name]
+    fastest = found["fastest"].replace("compiled", "eager")
+    if found["precision"] == "float32":  # of keraskit, as it learns worse in less
+        fastest = fastest.replace("bfloat16", "float32")
     program = Path(__file__).with_name("torch_steps.py")
     batch = load_recipe(name).batch_size
     line = [sys.executable, program, name, file, str(batch), "until", str(WANTED[name]), str(most), str(seed), fastest]
@@ -154,22 +157,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         sorted_into(Path(place), asked.photographs)
         for name in asked.recipes:
-            limit, measures = LIMIT.get(name, 5), ways(name, asked.photographs, Path(place))
-            row = record["recipes"].setdefault(name, {"seconds": {way: [] for way in measures}})
-            row |= {"wanted": WANTED[name], "limit": limit}
+            measures = ways(name, asked.photographs, Path(place))
+            row = record["recipes"].setdefault(name, {"seconds": {way: [] for way in measures}, "limit": LIMIT})
+            row["wanted"] = WANTED[name]
             if row.setdefault("hardware", hardware.describe()) != hardware.describe():
                 print(f"{name}: its seeds were measured on {row['hardware']['cpu']}, and stay as they are")
                 continue
-            for seed in range(len(row["seconds"]["keraskit"]), asked.seeds):
+            for seed in range(max(asked.seeds, len(row["seconds"].get("keraskit", ())))):
                 found: dict[str, float | None] = {}
                 for way, measure in measures.items():
-                    found[way] = measure(seed, limit * (found.get("keraskit") or math.inf))
+                    known = row["seconds"].setdefault(way, [])
+                    if seed >= len(known):
+                        known.append(None)
+                    elif known[seed] or row["limit"] >= LIMIT:
+                        continue
+                    known[seed] = found[way] = measure(seed, LIMIT * (row["seconds"]["keraskit"][seed] or math.inf))
                     keras.backend.clear_session()
-                print(f"{name:20} {json.dumps(found)}", flush=True)
-                for way, seconds in found.items():
-                    row["seconds"][way].append(seconds)
-                if asked.json:
-                    asked.json.write_text(json.dumps(record, indent=2) + "\n")
+                    if asked.json:
+                        asked.json.write_text(json.dumps(record, indent=2) + "\n")
+                print(f"{name:20} {seed} {json.dumps(found)}", flush=True)
+            row["limit"] = LIMIT
+            if asked.json:
+                asked.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ the second, which tells the seconds until a validation accuracy is reached.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -47,8 +49,14 @@ def cnn() -> nn.Module:
 
 
 def lstm() -> nn.Module:
-    """As the recipe."""
-    return nn.Sequential(Last(nn.LSTM(1, 128, batch_first=True)), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+    """As the recipe, its gates too, whose biases come in the order input, forget, cell, output."""
+    recurrent = nn.LSTM(1, 128, batch_first=True)
+    forget = torch.empty(128).uniform_(1, 4 * 28 - 1).log()
+    with torch.no_grad():
+        recurrent.bias_ih_l0.copy_(torch.cat([-forget, forget, torch.zeros(256)]))
+        recurrent.bias_hh_l0.zero_()
+    recurrent.bias_hh_l0.requires_grad_(False)  # Keras has one bias
+    return nn.Sequential(Last(recurrent), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
 def cats_dogs() -> nn.Module:
@@ -59,6 +67,9 @@ def cats_dogs() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(6_272, 512), nn.ReLU(), nn.Linear(512, 1))
 
 
+OPTIMIZERS = {"cats_dogs": functools.partial(torch.optim.RMSprop, alpha=0.9, eps=1e-7**0.5)}  # as Keras adds it
+RATES = {"cats_dogs": (1e-4, 0), "lstm": (0.002, 8)}  # and the epochs over which they fall
+WARM_UP = 200  # steps
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "cats_dogs": cats_dogs}
 
 
@@ -93,10 +104,18 @@ def prepared(name: str, x: np.ndarray, y: np.ndarray, way: Way) -> tuple[torch.T
     return inputs, labels.float()[:, None] if name == "cats_dogs" else labels
 
 
-def trained(name: str, way: Way, learning_rate: float) -> tuple[nn.Module, Callable[..., None]]:
-    """A new network, and its step: forward, loss, backward, Adam."""
+def of_peak(step: int, steps: int) -> float:
+    """The learning rate at a step, as a part of its peak, as the lstm recipe has it."""
+    if step < WARM_UP:
+        return (step + 1) / (WARM_UP + 1)
+    return (1 + math.cos(math.pi * min((step - WARM_UP) / (steps - WARM_UP), 1))) / 2
+
+
+def trained(name: str, way: Way, learning_rate: float, steps: int = 0) -> tuple[nn.Module, Callable[..., None]]:
+    """A new network, and its step: forward, loss, backward, optimizer; `steps` of a learning rate that follows them."""
     network = NETWORKS[name]().to(memory_format=way.layout)
-    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
+    optimizer = OPTIMIZERS.get(name, torch.optim.Adam)(network.parameters(), learning_rate)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: of_peak(step, steps) if steps else 1.0)
     lossy = nn.BCEWithLogitsLoss() if name == "cats_dogs" else nn.CrossEntropyLoss()
 
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -109,7 +128,13 @@ def trained(name: str, way: Way, learning_rate: float) -> tuple[nn.Module, Calla
     def step(x: torch.Tensor, y: torch.Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss_of(x, y).backward()
+        if not steps:
+            optimizer.step()
+            return
+        for each in network.parameters():  # by variable, as Keras's clipnorm
+            nn.utils.clip_grad_norm_(each, 1.0)
         optimizer.step()
+        rate.step()
 
     return network, step
 
@@ -129,14 +154,18 @@ def torches(name: str, file: str, most: int, way: Way) -> Timed:
 
 
 def until(name: str, file: str, batch: int, wanted: float, most: float, seed: int, words: str) -> float | None:
-    """Seconds, with Adam's own learning rate, until the validation accuracy is reached; None if not in `most`."""
+    """Seconds until the validation accuracy is reached, or None if not in `most`.
+
+    lstm and cats_dogs are trained as the recipes have it, but for the first weights; the others with Adam's own rate.
+    """
     torch.manual_seed(seed)
     way = Way(*(word in words for word in ("compiled", "bfloat16", "channels_last")))
     with np.load(file) as arrays:
         pairs = [(arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in ("train", "validation")]
     (x, y), held_out = (prepared(name, *pair, way) for pair in pairs)
     began = time.perf_counter()
-    network, step = trained(name, way, 1e-3)
+    rate, epochs = RATES.get(name, (1e-3, 0))
+    network, step = trained(name, way, rate, epochs * math.ceil(len(x) / batch))
     while time.perf_counter() - began < most:
         for chosen in torch.randperm(len(x)).split(batch):
             step(x[chosen], y[chosen])
@@ -146,6 +175,7 @@ def until(name: str, file: str, batch: int, wanted: float, most: float, seed: in
                 answers = network(inputs)
                 found = answers > 0 if name == "cats_dogs" else answers.argmax(1)
                 right += int((found == labels).sum())
+        print(f"  {time.perf_counter() - began:.0f} s: {right / len(held_out[0]):.4f}", file=sys.stderr, flush=True)
         if right >= wanted * len(held_out[0]):
             return time.perf_counter() - began
     return None

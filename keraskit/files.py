@@ -8,6 +8,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,7 +104,7 @@ def as_csv(rows: Sequence[Sequence[Any]]) -> str:
 def _harmless(value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return value
-    cell = printable(value)
+    cell = "".join(printable(c) if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(value))
     return f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell
 
 

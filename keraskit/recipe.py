@@ -152,6 +152,10 @@ def options_of(functions: Mapping[str, Callable[..., Any]]) -> type[Typed]:
         except NameError as error:
             raise UserError(f"{place(function)}: {sentence(error)}", "Import types of flags at run time.") from error
         for name, parameter in parameters.items():
+            if name == "augment":  # whose value is an Augmentation, and true
+                raise UserError(
+                    f"{place(function)}: every run has flags called augment.", "Call the argument otherwise."
+                )
             open_ended = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             if open_ended or name.startswith("_") or name in FILLED or name in fields or (which, name) == FOLLOWED:
                 continue

@@ -35,7 +35,8 @@ def quietly(known: str = "") -> Iterator[None]:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors
-    no_gpu = "" if any(Path("/dev").glob("nvidia*")) else _NO_GPU_CHATTER
+    gpu = any(Path("/dev").glob("nvidia*")) or Path("/usr/lib/wsl/lib/libcuda.so.1").exists()
+    no_gpu = "" if gpu else _NO_GPU_CHATTER
     chatter = re.compile("|".join(filter(None, (_CHATTER, no_gpu, known))).encode())
     sys.stderr.flush()
     real = os.dup(2)
@@ -73,6 +74,8 @@ def _execute(load: Callable[[ModuleType], None], module: ModuleType) -> None:
     """Import Keras or TensorFlow and list devices, which takes 3 to 5 seconds."""
     if QuietImport.command and sys.stderr and sys.stderr.isatty():
         print("loading TensorFlow ...", file=sys.stderr, flush=True)
+    if QuietImport.command:
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # whatever ~/.keras/keras.json names
     gc.disable()  # scanning a million permanent objects takes a fifth of the time
     # TensorFlow leaves oneDNN off on CPUs without AVX512_VNNI.
     if QuietImport.onednn and platform.machine() in ("x86_64", "AMD64"):

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shlex
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,10 +28,13 @@ def available_memory() -> int | None:
     free = None
     with suppress(ValueError):
         free = 1024 * int(_entry("/proc/meminfo", "MemAvailable:").removesuffix(" kB"))
-    with suppress(OSError, ValueError):  # no limit, or no control groups
-        used = int(_entry("/sys/fs/cgroup/memory.stat", "anon "))  # without the cache of files
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text()) - used
-        free = limit if free is None else min(free, limit)
+    groups = Path("/sys/fs/cgroup")
+    own = groups / _entry("/proc/self/cgroup", "0::").strip("/")
+    files = [("memory.max", "anon ", each) for each in (own, *own.parents) if each.is_relative_to(groups)]
+    for name, used, group in (*files, ("memory.limit_in_bytes", "total_rss ", groups / "memory")):  # version 2, and 1
+        with suppress(OSError, ValueError):  # no limit, or no such group
+            left = int((group / name).read_text()) - int(_entry(f"{group}/memory.stat", used))  # files' cache is free
+            free = left if free is None else min(free, left)
     return free
 
 
@@ -54,6 +59,11 @@ def is_file(path: Path) -> bool:
 def expanded(word: str | Path) -> Path:
     """Expand ~ and ~name in a path, if there is such a home."""
     return Path(os.path.expanduser(word))  # noqa: PTH111  (pathlib raises RuntimeError)
+
+
+def extra(name: str) -> str:
+    """Return the command that installs an extra of keraskit into this environment."""
+    return f"{shlex.quote(sys.executable)} -m pip install 'keraskit[{name}]'"
 
 
 def versions() -> dict[str, str]:

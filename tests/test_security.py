@@ -31,7 +31,7 @@ def test_the_tests_that_a_page_names_exist(page):
 def test_no_shell_no_pickle_no_unpacking(path):
     for node in (each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)):
         name, arguments = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
-        assert name not in {"os.system", "os.popen", "eval", "pickle.load", "pickle.loads", "tempfile.mktemp"}, name
+        assert name not in {"os.system", "os.popen", "eval", "exec", "tempfile.mktemp"} and "pickle" not in name, name
         assert "shell" not in arguments and not name.endswith((".extractall", ".extract", "unpack_archive")), name
         assert arguments.get("allow_pickle", "False") == "False" and arguments.get("safe_mode", "True") == "True"
         if name.endswith(("models.load_model", "saving.load_model")):

@@ -140,7 +140,7 @@ class Augmentation(Typed, use_attribute_docstrings=True):
         if gram is not None:
             m = np.broadcast_to(mean, shape).reshape(-1)
             outer = np.outer(m, mean_of_pixel)
-            # The symmetric matrix that turns the covariance into the identity.
+            # Symmetric: of all whitening matrices it changes pictures least.
             values, vectors = np.linalg.eigh(gram / count * scale**2 - outer - outer.T + np.outer(m, m))
             zca = (vectors / np.sqrt(np.maximum(values, 0) + self.zca_epsilon)) @ vectors.T
             found["zca"] = zca.astype(np.float32)

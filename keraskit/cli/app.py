@@ -163,7 +163,7 @@ def app(typed: Sequence[str]) -> App:
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
         made.command(sub := _made(verb, f"{about}\n\n{names}", usage=usage))
         for name, card in cards.items():
-            if not card.plain or verb != "autotune":
+            if verb != "autotune" or hasattr(card.recipe, "functions"):
                 sub.command(_recipe_app(verb, name, card))
     return made
 
@@ -174,7 +174,7 @@ def _recipe_app(verb: str, name: str, card: Card) -> App:
     from keraskit.recipe import Recipe
 
     recipe = card.recipe
-    # Fill paragraphs; keep indented blocks.
+    # cyclopts breaks lines itself, so a docstring's own breaks would stand in mid-line.
     doc = [text if "\n " in f"\n{text}" else " ".join(text.split()) for text in card.doc.split("\n\n")]
     doc = [OF_RECIPES[verb], *doc] if verb != "run" else doc
     group = None

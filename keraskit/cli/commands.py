@@ -69,7 +69,7 @@ def classify(
     asked: Asked = Asked(),  # noqa: B008
     model: str = "mobilenet",
     alpha: float = 1.0,
-    size: int | None = None,
+    size: Count | None = None,
     weights: str = "imagenet",
     crop: Switch = False,
     explain: Annotated[Path | None, PICTURE] = None,
@@ -111,8 +111,8 @@ def classify(
         found = list(predictions(paths, network, names, max(asked.top, 5), asked.batch_size, name))
         rows += found
         if explain:
-            shown = [(row.path.name, network.read(row.path)[0]) for row in found if row.best]
-            explanations.write(network, shown[:24], names, explain)  # pictures at most
+            some = [row.path for row in found if row.best][:24]  # each map takes a gradient and five shuffles
+            explanations.write(network, [(path.name, network.read(path)[0]) for path in some], names, explain)
     show(rows, names, truth, asked.top)
     write(rows, asked.json, asked.csv, asked.sheet, asked.top)
 
@@ -149,7 +149,7 @@ def doctor() -> None:
     facts = system.versions() | {
         "cpu": f"{here['cpu']}, {here['cores']} cores",
         "bfloat16": here["bfloat16"] or "no: convolutions run in float32, nothing is wrong",
-        "gpu": ", ".join(here["gpus"]) or "none; an NVIDIA one needs its driver, and `pip install 'keraskit[gpu]'`",
+        "gpu": ", ".join(here["gpus"]) or f"none; an NVIDIA one needs its driver, and `{system.extra('gpu')}`",
         "graph layout": graph.layout_program() or "none: `pip install graphviz-pure`",
         "mnist": digits or "not here: the first run downloads it",
         "free disk": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB here",

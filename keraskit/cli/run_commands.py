@@ -108,8 +108,8 @@ def resume(run: Path, *, epochs: Count | None = None, recipe: RecipeFile = None)
     Args:
         run: A run's folder, or a folder of runs, of which the newest unfinished one is used.
         epochs: Total number of epochs: a finished run continues with its optimizer and history. A constant learning
-            rate is unchanged; a schedule over the run's steps is extended to all epochs, so that its rate rises a
-            little first.
+            rate is unchanged; a schedule over the run's steps is extended to all epochs: a cosine goes on at half its
+            peak where they are doubled.
     """
     from keraskit.training.settings import requested, unfinished
 

@@ -161,7 +161,7 @@ def _encode(
     there is one class or too many, or if the names do not match.
     """
     found = {split: flat for split, each in y.items() if (flat := class_numbers(each, declared)) is not None}
-    if not found or (len(found) < len(y) and y["train"].size > len(y["train"])):  # several labels; by chance one a row
+    if not found or ("train" not in found and y["train"].size > len(y["train"])):  # several labels; by chance one a row
         return dict.fromkeys(y), ()
     if len(found) < len(y) or len({flat.dtype.kind == "U" for flat in found.values()}) > 1:
         raise UserError(f"{where}: only some targets are class numbers.", "Make those of every split alike.")

@@ -83,6 +83,7 @@ def _digit_and_brightness(pictures: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Ten
 
 def _splits(dataset: str | None, data_dir: Path | None, scale: Scale) -> Splits:
     """Return the splits of MNIST, or of another data set by `from_arrays`, with images in their stored shape."""
+    data_dir = data_dir and system.expanded(data_dir)
     own = data_dir if dataset in (None, "mnist", *BY_KERAS) else system.expanded(str(dataset))
     if own and not (own / FILE).exists():
         refuse_table(own, "this recipe reads pictures in arrays, and other data belong to a recipe", *OF_A_RECIPE)
@@ -134,9 +135,9 @@ def load_mnist(data_dir: Path | None = None) -> tuple[dict[str, np.ndarray], dic
         looked = ", ".join(str(path) for _, path in places)
         advice = f"Put {FILE} into a folder and name it with --data-dir or $KERASKIT_DATA."
         with explained(f"No {FILE}: looked for {looked}, and the download failed", advice):
-            keras.datasets.mnist.load_data()  # shows progress, checks the hash, and leaves the file in Keras's cache
-    why, path = found or ("downloaded by Keras", places[-1][1])
-    arrays = read_npz(path)
+            (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()  # which may lie in /tmp, where ~ is read-only
+    why, path = found or ("downloaded by Keras", Path("Keras's cache"))
+    arrays = read_npz(path) if found else dict(zip(NAMES, (x, y, x_test, y_test), strict=True))
     if digest(arrays[name] for name in NAMES) != SHA256 or arrays["x_train"].shape != (60_000, 28, 28):
         raise UserError(f"{path} is not MNIST: its arrays are others.", "For arrays of your own: --dataset.")
     return arrays, {"name": "MNIST", "path": str(path), "found": why, "sha256": SHA256, "licence": LICENCE}

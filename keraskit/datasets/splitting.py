@@ -30,12 +30,9 @@ def order(size: int, labels: np.ndarray | None = None, shuffled: bool = True) ->
 
 
 def cut(
-    size: int,
-    shares: Sequence[float],
-    labels: np.ndarray | None = None,
-    groups: Sequence[str] | None = None,
+    size: int, shares: Sequence[float], labels: np.ndarray | None = None, groups: Sequence[str] | None = None,
     shuffled: bool = True,
-) -> list[np.ndarray]:
+) -> list[np.ndarray]:  # fmt: skip
     """Cut `size` examples into parts proportional to `shares`, stratified by `labels`.
 
     Groups of examples stay together (`labels` are required then): classes are in proportion as far as groups allow.
@@ -60,8 +57,9 @@ def _parts_of_groups(group: np.ndarray, label: np.ndarray, parts: np.ndarray) ->
     counts = np.zeros((group.max() + 1, label.max() + 1))
     np.add.at(counts, (group, label), 1)
     filled, chosen = np.zeros((len(parts), counts.shape[1])), np.empty(len(counts), int)
+    weight = counts / counts.sum(axis=0) ** 2
     for i in sorted(order(len(counts)), key=lambda i: -counts[i].sum()):
-        chosen[i] = (filled / parts[:, None] @ (counts[i] / counts.sum(0) ** 2)).argmin()
+        chosen[i] = (filled / parts[:, None] @ weight[i]).argmin()
         filled[chosen[i]] += counts[i]
     return chosen
 
@@ -99,7 +97,7 @@ def check_classes(labels: Mapping[str, np.ndarray], classes: Sequence[str], wher
         if lacks := [classes[k] for k in np.setdiff1d(seen, present)]:
             words = f"{split} has no example of {some(lacks)}"
             if split == "train":
-                advice = "A class has one name in all splits, capitals included; targets that are no classes: floats."
+                advice = "A class needs training examples by this very name; targets that are no classes: floats."
                 raise UserError(f"{where}: {words}.", advice)
             notes.append(words)
     return notes

@@ -31,7 +31,6 @@ from keraskit.registry import Card
 MAY_DIFFER = {"output_dir", "threads", "dataset", "weights", "options", "requested"}  # files are compared by content
 COMPUTE = {"keraskit", "tensorflow", "keras", "numpy", "pillow"}  # whose versions must be the same
 HEARTBEAT, SHUTDOWN = 10, 5  # seconds until a silent worker counts as lost, and for all to shut down
-FOREVER = 10**9  # milliseconds at a barrier, which a lost worker ends
 SEE_LOG = "See that worker's own log; then start the same command with --resume on every machine."
 REDUCE = getattr(*keras_internals.REDUCE_PER_REPLICA)
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
@@ -82,7 +81,7 @@ class Cluster:
         with self._losses(tf.errors.OpError):
             mine = {name: lasting(value) for name, value in facts.items()}
             self.service.set_config_key_value(f"{key}/{self.index}", json.dumps(mine))
-            self.service.wait_at_barrier(key, FOREVER)
+            self.service.wait_at_barrier(key, 10**9)  # milliseconds; a lost worker ends it
             said = [json.loads(self.service.get_config_key_value(f"{key}/{i}")) for i in range(len(self.workers))]
         names = dict.fromkeys(name for each in said for name in each)
         if differing := [name for name in names if any(each.get(name) != said[0].get(name) for each in said)]:
@@ -150,11 +149,7 @@ def reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction:
 
 
 def join(config: RunConfig) -> Cluster:
-    """Return the cluster of a run. Call before TensorFlow is initialised.
-
-    Raises UserError if devices are missing, workers are not described correctly, the batch cannot be divided evenly, or
-    TensorFlow is initialised already; RunStopped if workers are missing.
-    """
+    """Return the cluster of a run, before TensorFlow is initialised. Raises RunStopped if workers do not come."""
     workers, index, how = find_workers(config)
     if not workers and (config.devices or 1) == 1:
         return Cluster(how="as asked" if config.devices else Cluster.how)
@@ -201,10 +196,7 @@ def mirrored(*devices: str) -> tf.distribute.Strategy:
 
 
 def find_workers(config: RunConfig) -> tuple[tuple[str, ...], int, str]:
-    """Return host:port of all workers, the index of this one, and their source; no workers for a single process.
-
-    Raises UserError if they are not described correctly.
-    """
+    """Return host:port of all workers, the index of this one, and their source; no workers for a single process."""
     index: int | None
     if config.workers is not None or config.worker_index is not None:
         workers, index, source = (config.workers or "").split(","), config.worker_index, "--workers"

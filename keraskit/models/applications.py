@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keraskit import system
+from keraskit.datasets.array_files import explained
 from keraskit.datasets.images.layout import imagenet
 from keraskit.errors import UserError, did_you_mean, sentence
 from keraskit.models import weights
@@ -69,7 +70,8 @@ def load_imagenet(model: keras.Model) -> list[str]:
     mobile = re.fullmatch(r"(mobilenet(?:v2)?)_(.*)_\d+", base.name)  # such as mobilenet_0.25_224
     name, alpha = (mobile[1], float(mobile[2])) if mobile else (base.name, 1.0)
     published = create(name, alpha, base.input_shape[1], include_top=False, weights="imagenet")
-    base.set_weights(published.get_weights())
+    with explained(f"The weights of Keras's {base.name} have other shapes", "Leave --alpha out."):
+        base.set_weights(published.get_weights())
     return []
 
 

@@ -190,7 +190,7 @@ def write(rows: Sequence[Prediction], json: Path | None, csv: Path | None, sheet
     for row in rows:
         best: list[Any] = [cell for name, p in row.best[:top] for cell in (name, round(p, 6))]
         best += [None] * (len(ranked) - len(best))
-        lines.append([printable(row.path), row.network, row.truth, row.right, *best, row.note, row.error])
+        lines.append([str(row.path), row.network, row.truth, row.right, *best, row.note, row.error])
     write_table(["picture", "network", "truth", "right", *ranked, "note", "error"], lines, json, csv)
     if sheet:
         draw(rows, sheet)

@@ -65,6 +65,8 @@ def kept(found: SplitPredictions) -> SplitPredictions:
         {name: array for name, array in arrays.items() if array.nbytes * len(arrays) <= MOST_BYTES}
         for arrays in (found.targets, found.predictions)
     )
+    if not predictions:  # which `read` takes for a split that is missing
+        return SplitPredictions(None, {}, {})
     return SplitPredictions(found.labels, targets, predictions, found.names)
 
 

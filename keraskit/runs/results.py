@@ -68,13 +68,13 @@ def write(
         labels, probabilities = classified
         counts = metrics.confusion(labels, probabilities.argmax(axis=1), len(splits.classes))
         beside = metrics.beside_accuracy(counts, splits.train.labels)
-        plots.save(plots.confusion(counts, splits.classes), folder.path / "confusion.png")
+        plots.save(plots.confusion(counts, splits.classes), folder.target("confusion.png"))
         sheets |= judged(splits.test, splits.classes, probabilities)
         written |= {"confusion": counts.tolist(), **beside}
-    plots.save(plots.curves(rows, best_epoch), folder.path / "curves.png")
+    plots.save(plots.curves(rows, best_epoch), folder.target("curves.png"))
     report.pack(folder, sheets)
     for name in sheets.keys() - {"right"}:  # which the report alone shows
-        plots.save(plots.sheet(sheets[name]), folder.path / f"{name}.png")
+        plots.save(plots.sheet(sheets[name]), folder.target(f"{name}.png"))
     folder.write_json("metrics.json", written)
 
     words = judge(recipe, splits, settings, measured)
@@ -153,7 +153,8 @@ def judge(recipe: Recipe, splits: Splits, settings: Settings, test: dict[str, fl
     different = {n: v for n, v in values.items() if v not in (None, getattr(recipe, n, None))}
     published = weights in (None, recipe.pretrained and recipe.pretrained.weights)  # downloaded or from Keras's file
     different |= {**settings.options, "weights": wanted["weights"] if published else Path(str(weights)).name}
-    ours = getattr(recipe.data, "__module__", "").startswith("keraskit.")  # whose result says if it is the reference
+    module = getattr(recipe.data, "__module__", "")
+    ours = module.startswith("keraskit.") and not module.endswith(".arrays")  # its result says if it is the reference
     harmless = HARMLESS | set(inspect.signature(recipe.data).parameters if ours else ()) - {"limit", "crop"}
     same = {name: value for name, value in different.items() if name not in harmless} == wanted
     other = not ours and Card(recipe.source, recipe.name).ours  # one of ours, on data that it was given

@@ -253,7 +253,7 @@ def lstm(
             start = (size, dh, dc, array(size, batch, 4 * units))
             _, dh, dc, dzs = tf.while_loop(lambda s, *_: s > 0, back, start, maximum_iterations=size)
             dz = tf.reshape(dzs.stack(), (-1, 4 * units))
-            # The inputs of the matrix product, with ones for the biases.
+            # One product gives all three weight gradients; the row of ones gives the bias's.
             fed = tf.concat([kept_of_blocks[n][:, 0], x_of_blocks[n], ones], 2)
             dw += tf.matmul(tf.reshape(fed, (-1, units + features + 1)), dz, transpose_a=True)
             of_x = tf.reshape(tf.matmul(dz, back_to_input), (size, -1, features))

@@ -16,18 +16,17 @@ ROUNDS, LONG_ENOUGH = 5, 0.5  # number of repeats, and seconds of training in ea
 
 
 def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """Measure all candidates in alternation and print them with their flags.
-
-    Returns (precision, XLA, milliseconds per step) of each candidate, the fastest first.
-    """
+    """Measure all candidates in turn, print them with their flags, and return (precision, XLA, ms), fastest first."""
     settings = settle(recipe, config, options)
     devices = hardware.configure(settings, alone=True)
     weights = settings.weights if recipe.features else "none"
     settings, source = source_of(recipe, settings.replace(epochs=1, weights=weights, class_weight=None))
     precisions = ["float32", *(["float16"] if devices.gpu else [])]
     precisions += ["bfloat16"] if devices.gpu or hardware.bfloat16_feature() else []
-    candidates, unable = {}, ""
-    for precision, xla in itertools.product(precisions, ("off", "on")):
+    precisions = precisions if settings.precision == "auto" else [settings.precision]
+    unable, candidates = "", dict[tuple[str, str], tuple[TrainingSetup, int]]()
+    compiled: list[str] = ["off", "on"] if settings.xla == "auto" else [settings.xla]
+    for precision, xla in itertools.product(precisions, compiled):
         if xla == "on" and unable:
             continue
         print(f"compiling {precision}, xla {xla} ...", flush=True)

@@ -109,12 +109,13 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
 def check_indices(model: keras.Model, splits: Splits) -> None:
     """Raise UserError for inputs beyond the rows of an Embedding, which XLA takes for its last row without a word."""
     places = dict[int, keras.layers.Embedding]()
-    for layer in [each for each in model._flatten_layers() if isinstance(each, keras.layers.Embedding)]:
+    for layer in [each for each in model._flatten_layers() if type(each) is keras.layers.Embedding]:
         taken = {id(tensor) for node in layer._inbound_nodes for tensor in node.input_tensors}
         places |= {i: layer for i, each in enumerate(model.inputs) if id(each) in taken}
     for split in (splits.train, splits.validation, splits.test) if places else ():
-        for x, *_ in split.in_order(1_024):
-            given = [x[each.name] for each in model.inputs] if isinstance(x, dict) else keras.tree.flatten(x)
+        for x, *_ in split.in_order(1_024):  # Keras takes a dict by name, or in the structure that the model has
+            named = isinstance(x, dict) and {each.name for each in model.inputs} <= x.keys()
+            given = [x[each.name] for each in model.inputs] if named else keras.tree.flatten(x)
             for i, layer in places.items():
                 least, most = float(np.min(given[i])), float(np.max(given[i]))
                 if least < 0 or most >= layer.input_dim:

@@ -74,6 +74,7 @@ class Choices:
 def configure(config: RunConfig, alone: bool = False) -> Devices:
     """Configure threads, device, memory growth and, unless `alone`, the cluster, before any tensor is created."""
     known = tf.config.threading.get_intra_op_parallelism_threads()  # 0 until somebody sets them
+    known = known or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)  # which TensorFlow obeys, and does not tell
     threads = Choice(known, "as this process began") if known else Choice(system.cores(), "one per core")
     if config.threads:
         threads = Choice(config.threads, ASKED)

@@ -21,10 +21,9 @@ from keraskit.training.settings import alike
 
 
 def launch(words: Sequence[str], workers: int, logs: Path) -> None:
-    """Run `keraskit WORDS` in `workers` processes, connected by `--workers` on the loopback interface.
+    """Run `keraskit WORDS` by `run_all` in `workers` processes, connected by `--workers` on the loopback interface.
 
-    The chief's output is shown; that of the others is appended to `worker-1.log` and so on in `logs`. Raises UserError
-    if WORDS start no training or a worker refuses them, RunStopped if a worker fails, Stopped after a signal.
+    Raises UserError if WORDS start no training or a worker refuses them, RunStopped if a worker fails.
     """
     if not words or words[0] != "run" or workers < 2:
         raise UserError("launch starts a training on several workers.", "Say `keraskit launch --workers 2 -- run cnn`.")
@@ -39,10 +38,7 @@ def launch(words: Sequence[str], workers: int, logs: Path) -> None:
 
 
 def train_seeds(card: Card, config: RunConfig, options: dict[str, Any]) -> None:
-    """Train once per seed, each in a separate process, which frees its memory at the end.
-
-    With `resume`, finished seeds are not trained again. Raises UserError if a run fails, Stopped if one is interrupted.
-    """
+    """Train once per seed, each in a separate process, which frees its memory; with `resume` not the finished ones."""
     named, runs = card.name if card.ours else str(card.source.resolve()), []
     for seed in range(config.seed, config.seed + config.seeds):
         print(f"seed           {seed}, {seed - config.seed + 1} of {config.seeds}", flush=True)

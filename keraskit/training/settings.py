@@ -16,6 +16,7 @@ from keraskit.errors import UserError, lasting, recorded, short
 from keraskit.recipe import Recipe, options_of
 from keraskit.registry import DESCRIPTIVE, Card, find_card, recipes_available
 from keraskit.runs.folder import MANIFEST, RunFolder, check_folder, in_python, resume_command, runs_in
+from keraskit.system import expanded, extra
 
 NEEDED = ("recipe", "asked.knobs", "asked.options", "asked.recipe", "config.epochs", "data.used", "classes")
 
@@ -26,7 +27,7 @@ def settle(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> Settin
     Raises UserError if the recipe has no such flag, or if knobs contradict each other.
     """
     if config.tensorboard and find_spec("tensorboard") is None:
-        raise UserError("--tensorboard needs tensorboard.", "pip install 'keraskit[tensorboard]' brings it.")
+        raise UserError("--tensorboard needs tensorboard.", f"{extra('tensorboard')} brings it.")
     quick = {"limit": QUICK_EXAMPLES, **recipe.quick} if config.quick else {}
     augment = Augmentation() if options.get(recipe.augmented_by) else recipe.augment
     augment = augment.replace(**config.augment.given())
@@ -60,7 +61,7 @@ def request(requested: dict[str, dict[str, Any]], source: Path | None) -> dict[s
 
     def lasts(name: str, value: Any) -> Any:
         named = name == "callbacks" or (name in {"dataset", "weights"} and Path(value).exists())
-        return str(Path(value).absolute()) if named or isinstance(value, Path) else value
+        return str(expanded(value).absolute()) if named or isinstance(value, Path) else value
 
     knobs, options = ({n: lasts(n, v) for n, v in requested[kind].items()} for kind in ("knobs", "options"))
     knobs.pop("output_dir", None)

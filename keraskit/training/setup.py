@@ -150,7 +150,7 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
             ends = dict(zip(model.output_names, model.outputs, strict=True)) if several else {}
             ends = model.output if several and isinstance(model.output, dict) else ends
             if name not in ends or ends[name] is not model.get_layer(name).output:
-                raise ValueError(f"class_output={name!r} is none of several outputs, here {', '.join(ends) or 'one'}")
+                raise ValueError(f"class_output={name!r} ends none of several outputs, here {', '.join(ends) or 'one'}")
     except (ValueError, TypeError, ArithmeticError, LookupError, AssertionError, RecursionError, OpError) as error:
         takes = inspect.signature(recipe.build).parameters
         own = flags({name: value for name, value in settings.options.items() if name in takes})

@@ -29,7 +29,7 @@ class UserCallbacks(keras.callbacks.CallbackList):
     """The user's callbacks, which are not called for steps that an earlier process has already taken.
 
     Their state consists of the attributes that are numbers, strings, arrays, or lists of these. A resumed run keeps
-    what training has changed, and takes the rest, such as another `patience`, from the callbacks as they are made now.
+    what training has changed, and takes constructor arguments, such as another `patience`, as they are given now.
     """
 
     done = 0  # steps of the first epoch that are already taken
@@ -68,8 +68,10 @@ class UserCallbacks(keras.callbacks.CallbackList):
             raise UserError(problem, "Put them back, or start a new run.")
         for callback, state in zip(self.callbacks, states, strict=True):
             then, today = state.get(MADE, {}), self.made.get(id(callback), {})
+            takes = {name for kind in type(callback).__mro__[:-1] for name in inspect.signature(kind).parameters}
+            edited = {name for name in takes if today.get(name) != then.get(name)}
             for name in state.keys() - {MADE}:
-                if name not in then or state[name] != then[name] or today.get(name) == then[name]:
+                if name not in edited or state[name] != then.get(name):
                     setattr(callback, name, _decoded(state[name], arrays))
 
 

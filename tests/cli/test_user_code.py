@@ -39,7 +39,6 @@ recipe = Recipe(build=build, compile=compile_model, data=data, epochs=1, batch_s
 '''
 MISTAKES = {  # what stands in the file, what is written instead, and what is said beside that line
     "attribute": ("layers.Dense(4", "layers.Dens(4", "has no attribute 'Dens'", "Did you mean Dense?"),
-    "capital": ("optimizers.Adam(", "optimizers.adam(", "has no attribute 'adam'", "Did you mean Adam?"),
     "import": ("keras import layers", "keras.layers import Desne", "import name 'Desne'", "Did you mean Dense?"),
     "operation": (")(inputs)", ")(layers.Lambda(lambda v: INV(0 * v[..., 0]))(inputs))", "Input is not invertible", ""),
     "name": ("Model(inputs, ", "Model(inputz, ", "NameError: name 'inputz'", "Did you mean inputs?"),
@@ -101,20 +100,20 @@ REFUSED = {  # what stands in the file, what is written instead, and what is sai
     "no callbacks": ("return [Watches()]", "return None", "callbacks returns None. Return a list"),
     "a class": ("return [Watches()]", "return [Watches]", "Watches'>]. Return a list of callbacks, such as"),
     "a dataset": ("data=data", "data=lambda: keras.utils.timeseries_dataset_from_array(x, y, 4)", "from_arrays(x_"),
-    "a generator": ("data=data", "data=(pair for pair in zip(x, y))", "data= takes a function, and is a generator"),
-    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "class_output='densse' is none of several"),
+    "no layer": ("batch_size=16", "batch_size=16, class_output='densse'", "'densse' ends none of several"),
     "one output": ("build=build", "build=lambda: keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), "
-                   "layers.Dense(4, name='p')]), class_output='p'", "'p' is none of several outputs, here one"),
+                   "layers.Dense(4, name='p')]), class_output='p'", "ends none of several outputs, here one"),
     "no features": ("batch_size=16", "batch_size=16, pretrained=__import__('keraskit').Pretrained(load=None, weights="
                     "None, features='densse')", "Nothing can be trained above 'densse': No such layer: densse."),
     "an argument": ("def callbacks():", "def callbacks(model):", "no callbacks: missing a required argument: 'model'"),
+    "scaled twice": ("layers.Flatten()(inputs)", "layers.Flatten()(layers.Rescaling(1 / 255)(inputs))", "scaled twice"),
     "softmax twice": ('loss="sparse_categorical_crossentropy"',
                       "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)", "leave from_logits"),
     "no softmax": (', activation="softmax"', "", "end it in a softmax, or take a loss with from_logits=True"),
     "decay": ("Adam(0.01)", "Adam(0.01, decay=1e-4)", "Argument `decay` is no longer supported"),
     "input_dim": ("layers.Dense(units", "layers.Dense(units, input_dim=64", "Do not pass an `input_shape`/`input_dim`"),
 }  # fmt: skip
-WARNED = ("another accuracy", "softmax twice", "no softmax", "decay", "input_dim")
+WARNED = ("another accuracy", "scaled twice", "softmax twice", "no softmax", "decay", "input_dim")
 
 
 @pytest.mark.parametrize("name", REFUSED)

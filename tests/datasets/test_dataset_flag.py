@@ -81,10 +81,8 @@ def test_floats_from_0_to_1_channels_and_columns_are_understood(npz):
 
 WRONG = [  # of files; what arrays share with those of `from_arrays` is tested there
     (lambda a: a.pop("y_test"), "it lacks 'y_test"),
-    (lambda a: a.update(y_train=a["y_train"][:-1]), r"the arrays of train have \[119, 120\] examples"),
     (lambda a: a.update(x_train=np.where(a["x_train"] > 200, np.nan, a["x_train"])), "NaN, infinite or masked"),
     (lambda a: a.update(x_train=a["x_train"].astype(int) * 10), r"are int64 from 0 to \d+ for x_train .*: 0 to 255"),
-    (lambda a: a.update(x_train=a["x_train"].astype(str)), "expected numbers"),
     (lambda a: a.update(x_test=a["x_test"].reshape(-1, 784)), r"x_test has the shape \(\d+, 784\)\. Expected"),
     (lambda a: a.update(x_train=a["x_train"].astype(object)), r"cannot be read .* by \.astype\(str\)"),
 ]
@@ -223,8 +221,10 @@ def test_the_order_of_search_and_a_download_whose_failure_is_one_clear_error(tmp
     monkeypatch.setenv("KERASKIT_DATA", str(tmp_path))
     assert digits.load_mnist()[1]["found"] == "$KERASKIT_DATA"
     monkeypatch.setattr(digits, "search_path", lambda: [("Keras's cache", tmp_path / "none" / "mnist.npz")])
-    monkeypatch.setattr(its_own, "load_data", lambda: shutil.copy(ours, tmp_path / "none" / "mnist.npz"))
+    monkeypatch.setattr(its_own, "load_data", lambda: shutil.copy(ours, tmp_path / "none" / "mnist.npz"))  # fails
     with pytest.raises(UserError, match=r"looked for .*No such file or directory.*--data-dir"):
         digits.load_mnist()
-    (tmp_path / "none").mkdir()
+    arrays = array_files.read_npz(ours)
+    pairs = [(arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in ("train", "test")]
+    monkeypatch.setattr(its_own, "load_data", lambda: pairs)
     assert digits.load_mnist()[1]["found"] == "downloaded by Keras"

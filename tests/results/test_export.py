@@ -20,6 +20,7 @@ import keraskit
 from keraskit.config import RunConfig
 from keraskit.datasets.digits import load_mnist
 from keraskit.datasets.images import decode
+from keraskit.errors import RunStopped
 from keraskit.runs.folder import RunFolder
 from keraskit.tools.demo.demo import write_demo
 from keraskit.tools.export import export
@@ -175,6 +176,26 @@ def test_what_is_exported_is_the_model_that_was_tested_whatever_became_of_its_fi
     x = np.random.default_rng(0).normal(size=(9, 3)).astype("float32")
     known = keras.models.load_model(folder / "model.keras").predict(x, verbose=0)
     assert done.code == 0 and np.array_equal(exported.predict(x, verbose=0)["output"], known)
+
+
+REGISTERED = """
+@keras.saving.register_keras_serializable()
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+def build("""
+
+
+@needs_all
+def test_a_class_of_ones_own_is_needed_by_the_keras_format_alone(tmp_path):
+    layered = "inputs = keras.Input((3,))\n    hidden = Halved()(inputs)"
+    source = SOURCE.replace("inputs = hidden = keras.Input((3,))", layered).replace("def build(", REGISTERED)
+    _, asked = run_of(source, tmp_path)
+    with pytest.raises(RunStopped, match=r"keras is not exported: Could not locate class 'Halved'.* Nothing is left"):
+        export.export(asked, [*FAST, "keras"], tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FAST)
 
 
 def taken(x, y, build, loss, facts=None, **more):

@@ -107,6 +107,11 @@ def test_seeds_are_tested_as_scipy_does():
     assert low < 0 < high and p > 0.05  # three that agree are no certainty
 
 
+def test_holm_is_that_of_the_paper():
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert metrics.holm([0.6, 0.9]) == [1.0, 1.0] and metrics.holm([]) == []
+
+
 def test_a_regression_that_has_hardly_begun_has_not_diverged():
     targets = np.random.default_rng(0).normal(5, 0.1, 100)
     for predicted, diverged in ((np.zeros(100), False), (targets - 1_000, True)):

@@ -1,8 +1,6 @@
 """A run's folder alone answers for new pictures as the run itself did; odd files are rows, not stops."""
 
-import csv
 import dataclasses
-import json
 import shutil
 from types import SimpleNamespace
 
@@ -142,11 +140,6 @@ def test_a_bad_file_is_a_row_and_batches_change_nothing(tiny_run, digits, tmp_pa
     says = ["is empty", "cannot be read", "is no picture (JPEG, PNG, BMP, GIF, WEBP, TIFF)"]
     assert [row.error.split(":")[0] for row in whole[12:15]] == says
     assert np.allclose(probabilities(good), probabilities([r for r in parts if not r.error]), atol=1e-6)
-    files = tmp_path / "rows.json", tmp_path / "rows.csv"
-    pictures.write(whole, *files, None, 10)
-    table = list(csv.reader(files[1].read_text().splitlines()))
-    assert len(table) == 17 and {len(line) for line in table} == {26} and table[13][0] == str(tmp_path / "empty.jpg")
-    assert json.loads(files[0].read_text())[15]["class_1"] == whole[15].best[0][0]
 
 
 def test_a_picture_squeezed_out_of_shape_is_noted_and_a_run_may_crop(tiny_run, tmp_path, capsys):

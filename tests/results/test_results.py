@@ -21,15 +21,6 @@ samples.png confusion.png mistakes.png pictures.npz predictions.npz report.html 
 FILES, KEYS = (ROOT / "docs" / "run-folder.md").read_text().split("## run.json")
 
 
-def test_a_file_is_whole_or_absent(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.write_text("a.txt", "old")
-    with pytest.raises(RuntimeError), folder.atomic("a.txt") as path:
-        path.write_text("half")
-        raise RuntimeError
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
-
-
 def test_a_name_may_have_255_letters_and_a_full_disk_names_the_file(tmp_path):
     for name in (f"{'x' * 251}.csv", f"a.{'b' * 253}"):
         files.write_text(tmp_path / name, "text")

@@ -163,12 +163,6 @@ def test_callbacks_go_on_as_if_nothing_had_happened(places, unbroken, tmp_path):
     same(run(tmp_path, resume=True), unbroken)
 
 
-def test_a_run_that_a_callback_ended_stays_ended(unbroken, tmp_path):
-    with at_end(len(unbroken[0][2]) - 1, saved=True), pytest.raises(RuntimeError):
-        run(tmp_path)
-    same(run(tmp_path, resume=True), unbroken)
-
-
 def test_other_callbacks_than_the_run_began_with_are_one_line():
     begun, now = UserCallbacks([Diary(), Jump()]), UserCallbacks([Diary()])
     with pytest.raises(UserError, match="began with 2 callbacks; now there are 1"):

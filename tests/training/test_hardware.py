@@ -1,6 +1,8 @@
 """What is chosen for a model on a machine, and why."""
 
+import dataclasses
 import json
+import re
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import keraskit
 from keraskit import from_arrays
 from keraskit.config import RunConfig
+from keraskit.distributed.cluster import Cluster
 from keraskit.errors import UserError
 from keraskit.models.graph import operations
 from keraskit.recipe import Recipe
@@ -109,6 +112,16 @@ def test_xla_is_for_lstm_layers_and_for_others_that_give_out_their_last_step_alo
     assert xla(lstm(3), metrics=[lambda y, p: p]) == xla(keras.layers.Dense(3, activation=hardware.tf.nn.relu)) == "on"
 
 
+def test_what_keras_or_tensorflow_cannot_do_is_refused():
+    devices = dataclasses.replace(hardware.configure(RunConfig()), cluster=Cluster(devices=2))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(gradient_accumulation_steps=2), "mse")
+    with pytest.raises(UserError, match="Keras neither accumulates gradients"):
+        hardware.choose(model, RunConfig(), devices, steps=9)
+    with pytest.raises(UserError, match="--threads 77 comes too late: Intra op parallelism cannot be modified"):
+        hardware.configure(RunConfig(threads=77))
+
+
 def test_short_steps_are_handed_over_several_at_a_time():
     cnn, mlp, lstm = (load_recipe(name).build() for name in ("cnn", "mlp", "lstm"))
     layers = (25 * 25 * 128 * 16, 9 * 9 * 64 * 16 * 128, 1_024 * 64, 64 * 10)  # each output's products, by hand
@@ -142,7 +155,8 @@ def test_autotune_measures_every_way_and_prints_the_flags_of_the_fastest_first(c
     monkeypatch.setattr(hardware, "bfloat16_feature", lambda: None)
     table = autotune.autotune(load_recipe("quickstart"), RunConfig(limit=64, batch_size=16), {})
     assert [row[2] for row in table] == sorted(row[2] for row in table)
-    assert capsys.readouterr().out.count(" ms a step with --precision ") == len(table)
+    printed = re.findall(r"([\d.]+) ms a step with --precision", capsys.readouterr().out)
+    assert printed == [f"{row[2]:.2f}" for row in table]
     assert {row[:2] for row in table} == {("float32", "on"), ("float32", "off")}
 
 

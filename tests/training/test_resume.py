@@ -29,7 +29,7 @@ from keraskit.training.fit import Checkpoints
 from keraskit.training.user_callbacks import UserCallbacks
 
 MLP = {"limit": 640, "batch_size": 10, "epochs": 3, "hidden": (12,)}  # 64 steps, handed over 32 at a time
-CNN = {"limit": 160, "batch_size": 16, "epochs": 3, "filters": (4, 4), "precision": "float32"}  # 10, 8 at a time
+CNN = {"limit": 160, "batch_size": 16, "epochs": 3, "filters": (4, 4), "precision": "bfloat16"}  # 10, 8 at a time
 PETS = {"limit": 16, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "size": 64}
 RUNS = {
     "mlp, compiled": ("mlp", MLP, 1, 31),

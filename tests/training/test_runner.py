@@ -16,6 +16,7 @@ from conftest import ROOT, command
 from scipy.stats import binom
 
 import keraskit
+from keraskit import from_arrays
 from keraskit.config import RunConfig
 from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError
@@ -136,7 +137,7 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
     for knobs in ({"epochs": 1}, {"limit": 100}, {"options": {"hidden": (3,)}}, {"reference": False}):
         assert not judged("mlp", 0.98, **knobs)
     assert judged("mlp", 0.5, own={"data": lambda noise=0.1: None, "source": None})
-    assert not judged("mlp", 0.5, own={"data": lambda: None})  # other data than ours
+    assert not judged("mlp", 0.5, own={"data": from_arrays(*[np.arange(9.0)] * 4)})  # other data
     for own, options in (({"data": lambda noise=0.1: None}, {"noise": 0.9}), ({"build": lambda a: None}, {"a": "b"})):
         assert not judged("mlp", 0.5, own=own, options=options)
     for knobs in ({}, {"weights": f"somewhere/{file}"}, {"weights": "imagenet"}):
@@ -149,7 +150,6 @@ def test_a_verdict_is_given_only_where_the_expected_figures_hold():
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     for options, says in (
-        ({"hidden": (-3,)}, r"cannot be built with --hidden -3: .* positive"),
         ({"hidden": 64}, r"--hidden 64 makes no sense: input should be a valid tuple"),
         ({"learning_rate": True}, "--learning-rate True makes no sense"),
         ({"epochs": True}, "--epochs True makes no sense"),

@@ -10,13 +10,27 @@ import keraskit
 from keraskit import from_arrays
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Split
+from keraskit.errors import UserError
 from keraskit.registry import recipes_available
-from keraskit.runs.folder import RunFolder
 from keraskit.training import examine
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, load, source_of
 
 L, APPLICATIONS = keras.layers, keras.applications
+
+
+def test_numbers_beyond_an_embedding_are_told_of_each_input_by_name_or_place():
+    user, item = keras.Input((1,)), keras.Input((1,))
+    ends = L.Dot(-1)([L.Embedding(5, 2, name="users")(user), L.Embedding(9, 2)(item)])
+    x = {"user": np.arange(5)[:, None], "item": np.arange(4, 9)[:, None]}
+    model = keras.Model({"user": user, "item": item}, ends)  # Keras takes these names for those of a dict
+    splits = from_arrays(x, np.zeros(5), x, np.zeros(5), x_validation=x, y_validation=np.zeros(5))()
+    examine.check_indices(model, splits)
+    odd = from_arrays(x, np.zeros(5), x | {"user": x["item"]}, np.zeros(5))()
+    with pytest.raises(UserError, match=r"users has 5 rows, and its inputs go from 4 to 8\. They count"):
+        examine.check_indices(model, odd)
+
+
 random = np.random.default_rng(0)
 X, LABELS = random.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 2
 TABLE = (np.exp(2 * random.normal(size=(40, 3))) * [1, 1e3, 1e6]).astype("float32")
@@ -113,19 +127,3 @@ def test_the_order_of_channels_counts_and_an_applications_own_scaling_does():
     says(examine.scale(twice, split(X, "pixels")), "scaled twice", "Leave one scaling out.")
     found = examine.scale(application("MobileNetV3Small"), split(X, "unit"))
     says(found, "scaled twice", 'Take data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels).')
-
-
-@pytest.mark.usefixtures("undrawn", "uncompiled")
-def test_it_is_said_before_training_and_recorded(tmp_path, capsys):
-    def build():
-        return keras.Sequential([keras.Input((32, 32, 3)), L.Rescaling(1 / 255), L.Flatten(), L.Dense(2, "softmax")])
-
-    def compile_model(model):
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-
-    data = from_arrays(X, LABELS, X, LABELS, scale="unit")
-    recipe = keraskit.Recipe(build=build, compile=compile_model, data=data, epochs=1)
-    run = keraskit.run(recipe, output_dir=tmp_path)
-    warning = next(line for line in RunFolder(run.folder).read_manifest()["warnings"] if "scaled twice" in line)
-    before, _, after = capsys.readouterr().out.partition("run folder")
-    assert f"WARNING        {warning}\n" in before and warning in after

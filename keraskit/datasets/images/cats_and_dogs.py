@@ -95,11 +95,12 @@ class Pictures:
         tested = np.isin(prints[rows["train"]], prints[np.concatenate([rows["validation"], rows["test"]])])
         rows["train"] = rows["train"][~tested]
         dropped = f"left out of training: {tested.sum():,} exact copies of examples in validation or test"
-        notes = [dropped] * bool(tested.any()) + splitting.copies({split: prints[each] for split, each in rows.items()})
+        notes = [dropped] * bool(tested.any()) + [f"left out {left}"] * bool(bad)
+        notes += splitting.copies({split: prints[each] for split, each in rows.items()})
         present = {split: labels[each] for split, each in rows.items()}
-        notes += [] if self.limit else splitting.check_classes(present, self.classes, "; ".join([str(where), *notes]))
+        if not self.limit or not rows["train"].size:
+            notes += splitting.check_classes(present, self.classes, "; ".join([str(where), *notes]))
         notes.append(f"split: {self.layout.how}")
-        notes += [f"left out {left}"] if bad else []
         notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits and bits < 16 else []
         if not (self.crop or self.layout.document) and len(squeezed) >= MOST_BAD * len(names):
             few, shaped = f"{len(squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
@@ -132,13 +133,9 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
     """Return a recipe's `data` function: images on `scale`; of Kaggle's data set, the first `most` of each class."""
 
     def pictures(
-        data_dir: Path | None = None,
-        download: bool = False,
-        shares: tuple[Count, Count, Count] | None = None,
-        split_by: Literal["random", "name", "group"] | None = None,
-        limit: int | None = None,
-        crop: bool = False,
-    ) -> Pictures:
+        data_dir: Path | None = None, download: bool = False, shares: tuple[Count, Count, Count] | None = None,
+        split_by: Literal["random", "name", "group"] | None = None, limit: int | None = None, crop: bool = False,
+    ) -> Pictures:  # fmt: skip
         root, found = photographs(data_dir, download)
         files = open_files(root) if root else drawn_pets.DrawnPets()
         layout = arrange(files.names, files.root, most, shares, split_by, files.skipped)
@@ -158,7 +155,7 @@ caffe = _pictures("caffe", None)  # all photographs, in BGR order minus ImageNet
 def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str]:
     """Return the path of the photographs and how it was found; None if only drawings are available."""
     if data_dir:
-        return data_dir, "--data-dir"
+        return system.expanded(data_dir), "--data-dir"
     archive = system.keras_home() / "datasets" / ARCHIVE
     if system.is_file(archive) and archive.stat().st_size == BYTES:
         return archive, "Microsoft's public archive in Keras's cache, known by its size"

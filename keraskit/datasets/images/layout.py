@@ -37,13 +37,9 @@ class Layout(NamedTuple):
 
 
 def arrange(
-    names: Sequence[str],
-    where: object,
-    most: int | None = None,
-    shares: tuple[int, ...] | None = None,
-    by: str | None = None,
-    skipped: Mapping[str, str] = {},
-) -> Layout:
+    names: Sequence[str], where: object, most: int | None = None, shares: tuple[int, ...] | None = None,
+    by: str | None = None, skipped: Mapping[str, str] = {},
+) -> Layout:  # fmt: skip
     """Sort images into classes and splits by their names only, in whatever order they are given.
 
     Args:

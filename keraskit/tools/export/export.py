@@ -18,10 +18,11 @@ from keraskit.datasets.images import decode
 from keraskit.datasets.splits import Split
 from keraskit.errors import RunStopped, UserError, sentence, short
 from keraskit.runs import metrics, report
+from keraskit.system import extra
 
 TOLERANCE = 1e-4  # for probabilities, and for other values relative to the largest; rounding gives about 1e-6
 BATCH = 64
-FILES = {"keras": "model.keras", "saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite"}
+FILES = {"saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite", "keras": "model.keras"}
 MODULES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}  # besides TensorFlow
 Arrays = dict[str, np.ndarray]
 
@@ -31,7 +32,7 @@ def chosen(formats: Sequence[str]) -> list[str]:
     wanted = list(dict.fromkeys(formats)) or list(FILES)
     needed = {module for name in wanted for module in MODULES.get(name, ())}
     if missing := [module for module in sorted(needed) if importlib.util.find_spec(module) is None]:
-        advice = "pip install 'keraskit[export]' brings it; --format keras saved_model does without."
+        advice = f"{extra('export')} brings it; --format keras saved_model does without."
         raise UserError(f"--format {' '.join(wanted)} needs {', '.join(missing)}.", advice)
     return wanted
 
@@ -107,8 +108,8 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
         except (MemoryError, OSError, UserError):
             raise
         except Exception as error:  # converters and runtimes raise anything
-            problem = f"{name} is not exported: {sentence(error)}"
-            raise RunStopped(problem, "Nothing is left.") from error
+            problem, rest = f"{name} is not exported: {sentence(error)}", " ".join([*names][[*names].index(name) + 1 :])
+            raise RunStopped(problem, f"`--format {rest}` makes the others." if rest else "Nothing is left.") from error
         result = f"{size:,} bytes, largest difference {np.max(far):.1e}"
         print(f"{name:14} {result}: {short(to / name)}", flush=True)
 
