@@ -46,7 +46,7 @@ def learning(record: dict[str, Any], axes: Axes) -> None:
                 continue
             axes.plot(range(1, len(values) + 1), [100 * (1 - value) for value in values], ".-", label=name)
     axes.set_yscale("log")
-    axes.set_yticks([1, 2, 5, 10, 20, 50], ["1 %", "2 %", "5 %", "10 %", "20 %", "50 %"])
+    axes.set_yticks([1, 2, 5, 10, 20, 50], ["1%", "2%", "5%", "10%", "20%", "50%"])
     axes.minorticks_off()
     axes.set_xticks(range(2, 21, 2))
     axes.set_xlabel("epoch")
