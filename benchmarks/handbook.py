@@ -18,7 +18,7 @@ from keraskit.cli import app
 from keraskit.cli.app import OF_RECIPES, OTHERS
 from keraskit.errors import flag
 from keraskit.recipe import options_of
-from keraskit.registry import BEYOND, Card, recipes_available
+from keraskit.registry import Card, recipes_available
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -154,15 +154,15 @@ def recipes() -> str:
         said = re.sub(r"\n?^(?: {4}.*\n?)+", lambda block: f"\n```text\n{block[0].strip()}\n```\n", said, flags=re.M)
         said = re.sub(r"^ {4}", "", said, flags=re.M).strip()
         where = f"({place(card)}; [source](../recipes/{name}.py))"
-        flags = [f"[Its flags](cli.md#keraskit-run-{name})."] if card.plain else own_flags(card)
+        trains = hasattr(card.recipe, "functions")
+        flags = own_flags(card) if trains else [f"[Its flags](cli.md#keraskit-run-{name})."]
         lines += ["", f"## {name}", "", f"{card.summary} {where}.", "", said, "", *flags]
     return "\n".join(lines) + "\n"
 
 
 def place(card: Card) -> str:
     """Where in the tutorial a recipe is."""
-    numbers = card.declared.get("section", "")
-    return f"section{'s' * (',' in numbers)} {numbers.replace(', ', ' and ')}" if numbers else BEYOND
+    return re.search(r"\((?:tutorial, )?(.*?)[;)]", card.doc)[1]
 
 
 ACROSS = 3  # thumbnails beside each other
@@ -172,11 +172,11 @@ def models() -> str:
     """docs/models.md."""
     cells = []
     for name, card in recipes_available().items():
-        if not card.plain:
+        if hasattr(card.recipe, "functions"):
             drawing = f"architecture/{name}.svg"
             cells.append(
                 f'[<img src="{drawing}" height="260" alt="{name}">]({drawing})<br>[`{name}`](recipes.md#{name}), '
-                f"{card.parameters} parameters, {place(card)}"
+                f"{re.search('[0-9,]+ parameters', card.doc)[0]}, {place(card)}"
             )
     rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
     rows[-1] += [""] * (ACROSS - len(rows[-1]))

@@ -63,7 +63,7 @@ def recipe(name: str, pets: Path, place: Path) -> dict[str, float]:
     """Peak memory of a recipe both ways, in bytes."""
     from keraskit.registry import find_card
 
-    batch = 32 if name == "vgg16" else find_card(name).declared["batch_size"]
+    batch = 32 if name == "vgg16" else find_card(name).recipe.batch_size
     data = ["--data-dir", pets] if name in FROM_FILES else []
     ours = keraskit(name, STEPS, "--batch-size", batch, *data, *FLAGS.get(name, []), "--output-dir", place / "runs")
     documents = [sys.executable, "-c", DOCUMENTS, name, pets, STEPS, batch, DIGITS]

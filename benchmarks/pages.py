@@ -51,7 +51,7 @@ def calculation() -> str:
                 *(gpus, f"{gpus * BATCH:,}", f"{arithmetic * 1e3:.0f} ms", f"{sent / 1e9:.2f} GB"),
                 *(f"{exchange * 1e3:.0f} ms", f"{arithmetic / slow:.0%} to {arithmetic / fast:.0%}"),
                 *(f"{gpus * BATCH / slow:,.0f} to {rate:,.0f}", f"{rate * PICTURE / 1e9:.1f} GB/s"),
-                *(f"{rate / DECODED:.0f}", f"{IMAGENET / rate:.0f} s"),
+                *(f"{rate / DECODED:.0f}", f"{IMAGENET / rate:.0f} to {IMAGENET * slow / (gpus * BATCH):.0f} s"),
             )
         )
     said = (
@@ -60,7 +60,7 @@ def calculation() -> str:
         f"which {REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s "
         f"among them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs "
         f"of {PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the "
-        "exchange hidden behind the arithmetic to all of it."
+        "exchange hidden behind the arithmetic to all of it, for which input and cores are calculated."
     )
     head = (
         "GPUs> | batch> | arithmetic a step> | all-reduce a GPU and step> | exchange> | efficiency> | pictures/s> | "
@@ -100,7 +100,7 @@ CORES = {1: "one CPU core", 2: "two CPU cores"}
 def recipe(name: str) -> str:
     """A recipe's module, whose docstring says how long the table's run took, where that had the flags it names."""
     text, entry = (DOCS.parent / "recipes" / f"{name}.py").read_text("utf-8"), table.read(DOCS / "results.json")[name]
-    if entry["flags"] != find_card(name).measured_with:
+    if entry["flags"] != table.measured_with(find_card(name).recipe):
         return text
     took, cores = lasted(entry["total_seconds"]), CORES[entry["hardware"]["cores"]]
     return re.sub(r"\d+ (?:s|min)(\s+on\s+)(?:one|two) CPU cores?", rf"{took}\g<1>{cores}", text, count=1)

@@ -85,6 +85,11 @@ CHINESE = {  # what the table's recipes are; English has it from their sources
 }
 
 
+def measured_with(recipe: Any) -> str:
+    """The flags that a recipe's expected metrics were measured with."""
+    return flags({name: value for name, value in recipe.expected_with.items() if name != "weights"})
+
+
 def markdown(entries: Mapping[str, Any], root: str = "", language: Literal["en", "zh"] = "en") -> str:
     """The table, with the hardware below it. `root` is the way from the page to the repository's."""
     english = language == "en"
@@ -102,7 +107,7 @@ def markdown(entries: Mapping[str, Any], root: str = "", language: Literal["en",
         trained_on = row["data"] if english else f"{data.replace('made clusters', '程序生成的点')}，{count} 个"
         lines.append(
             f"| [`{card.name}`]({root}recipes/{card.name}.py) | {card.summary if english else CHINESE[card.name]} | "
-            f"{card.declared.get('section') or (BEYOND if english else '教程之外')} | "
+            f"{card.recipe.section or (BEYOND if english else '教程之外')} | "
             f"{row['parameters']:,} | {trained_on} | {result} | {row['epochs']} | "
             f"{row['seconds_per_epoch']} | {row['total_seconds']} s{alone if row['hardware']['cores'] == 1 else ''} |"
         )

@@ -147,11 +147,6 @@ def regular(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> P
 
 
 def weights_file(weights: str) -> Path:
-    """Return the file that `--weights` names, directly or by a run's folder. Raises UserError if there is none."""
+    """Return the file that `--weights` names, directly or by a run's folder. Raises FileNotFoundError without one."""
     path = expanded(weights)
-    folder = path if path.is_dir() else None
-    try:
-        return regular(folder / MODEL if folder else path, folder, MOST_OF_ARRAYS)
-    except FileNotFoundError as error:
-        advice = "It takes a file, a run's folder, or imagenet where a recipe knows Keras's published ones."
-        raise UserError(f"--weights {weights}: there is no {MODEL if folder else 'such file'}.", advice) from error
+    return regular(path / MODEL, path, MOST_OF_ARRAYS) if path.is_dir() else regular(path, most=MOST_OF_ARRAYS)

@@ -16,7 +16,7 @@ from typing import Any
 
 from keraskit import start
 from keraskit.datasets.tables import OF_A_RECIPE, refuse_table
-from keraskit.errors import UserError, did_you_mean, flags
+from keraskit.errors import UserError, did_you_mean
 
 PACKAGE = "keraskit.recipes"
 BEYOND = "beyond the tutorial"
@@ -33,12 +33,7 @@ class Card:
 
     @cached_property
     def _tree(self) -> ast.Module:
-        if self.source == Path():  # a recipe without a file
-            return ast.Module([], [])
-        try:
-            return ast.parse(self.source.read_bytes(), str(self.source))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{self.source} cannot be read as Python: {error}.") from error
+        return ast.parse(self.source.read_bytes() if self.source != Path() else b"", str(self.source))
 
     @cached_property
     def doc(self) -> str:
@@ -51,12 +46,6 @@ class Card:
         return re.sub(r"\s*\((beyond the )?tutorial.*?\)\.?$", "", self.doc.partition("\n")[0]).rstrip(".")
 
     @property
-    def parameters(self) -> str:
-        """Number of parameters that the docstring's first line names."""
-        found = re.search(r"([\d,]+) parameters", self.doc.partition("\n")[0])
-        return found[1] if found else ""
-
-    @property
     def sha256(self) -> str:
         """Hash of the module's code, without comments, docstrings and descriptive arguments."""
         tree = ast.parse(ast.unparse(self._tree))
@@ -66,29 +55,6 @@ class Card:
             elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
         return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
-
-    @cached_property
-    def plain(self) -> str:
-        """Name of the function passed to `keraskit.main` instead of a recipe; empty if the file trains a model."""
-        found = re.search(r"\bkeraskit\.main\((?!recipe\b)(\w+)\)", ast.unparse(self._tree))
-        return found[1] if found else ""
-
-    @cached_property
-    def declared(self) -> dict[str, Any]:
-        """Literal arguments of Recipe in the source: section, expected, epochs, batch_size."""
-        found: dict[str, Any] = {}
-        if self.plain and (where := re.search(r"\(tutorial.*?(?=;|\)\.?$)", self.doc.partition("\n")[0])):
-            found["section"] = ", ".join(re.findall(r"\d[\d.]*", where[0]))
-        calls = [node for node in ast.walk(self._tree) if isinstance(node, ast.Call)]
-        for keyword in [k for call in calls if ast.unparse(call.func).endswith("Recipe") for k in call.keywords]:
-            with contextlib.suppress(ValueError):  # not a literal
-                found[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        return found
-
-    @property
-    def measured_with(self) -> str:
-        """Flags of the recipe that its expected metrics were measured with; empty for the defaults."""
-        return flags({k: v for k, v in self.declared.get("expected_with", {}).items() if k != "weights"})
 
     @property
     def ours(self) -> bool:
@@ -114,12 +80,11 @@ class Card:
 
         if self.ours:
             module = import_module(f"{PACKAGE}.{self.name}")
-        else:
-            path = self.source.resolve()  # an edited file is another module
-            name = f"keraskit_file_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]}"
-            module = sys.modules.get(name) or import_file(self.source, name)
-        found = getattr(module, self.plain or "recipe", None)
-        if not self.plain and not isinstance(found, Recipe):
+            return self.named(getattr(module, "recipe", None) or getattr(module, self.name))  # two are functions
+        path = self.source.resolve()  # an edited file is another module
+        name = f"keraskit_file_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]}"
+        module = sys.modules.get(name) or import_file(self.source, name)
+        if not isinstance(found := getattr(module, "recipe", None), Recipe):
             raise UserError(f"{self.source.name} makes no `recipe = Recipe(...)`.", "See any recipe for how it looks.")
         return self.named(found)
 

@@ -23,7 +23,7 @@ from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, Nam
 from keraskit import signals, start
 from keraskit.cli import user_code
 from keraskit.errors import UserError, flags, printable, sentence
-from keraskit.registry import BEYOND, Card, find_card, recipes_available
+from keraskit.registry import Card, find_card, recipes_available
 
 HELP = DefaultFormatter(  # cyclopts's own, but that no flag's name is broken
     column_specs=(ColumnSpec(NameRenderer(max_width=44), style="cyan", no_wrap=True), ColumnSpec(DescriptionRenderer()))
@@ -157,9 +157,8 @@ def app(typed: Sequence[str]) -> App:
         cards = recipes if typed[:1] == [INSTALL] else {}
         if typed[:1] == [verb] and typed[1:] and not typed[1].startswith("-"):
             cards = {typed[1]: find_card(typed[1])}
-        tuned = typed[:1] == [verb] == ["autotune"]  # else its help is not shown, and reading all recipes takes a while
-        known = ", ".join(name for name, card in recipes.items() if not (tuned and card.plain))
-        names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {known}."
+        known = [name for name in recipes if verb != "autotune" or name not in ("augmentation", "classify")]
+        names = f"`keraskit {verb} NAME --help` shows a recipe's own flags. NAME is {', '.join(known)}."
         usage = None if cards else f"keraskit {verb} NAME [OPTIONS]"
         made.command(sub := _made(verb, f"{about}\n\n{names}", usage=usage))
         for name, card in cards.items():
@@ -237,15 +236,12 @@ def _command(verb: str, declared: Any, card: Card) -> Callable[..., None]:
 
 
 def _show_source(card: Card) -> None:
-    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip() + ("" if card.plain else "\n"))
+    print(f"{card.doc}\n\nSource: {printable(card.source)}".strip(), end="\n\n")
 
 
 def list_recipes() -> None:
     """List all recipes: name, section of the tutorial, parameters, metrics of a full run on its own data."""
     for card in recipes_available().values():
-        declared = card.declared
-        facts = [f"section {declared['section']}" if declared.get("section") else BEYOND]
-        facts += [f"{card.parameters} parameters"] if card.parameters else []
-        facts += [f"{metric.replace('_', ' ')} {value}" for metric, value in declared.get("expected", {}).items()]
-        flags_given = f" with {card.measured_with}" if card.measured_with else ""
-        print(f"{card.name:20} {card.summary}\n{'':20} {', '.join(facts)}{flags_given}")
+        about, *paragraphs = card.doc.split("\n\n")
+        expected = [" ".join(each.split()) for each in paragraphs if each.startswith("Expected: ")]
+        print(f"{card.name:20} {about}", *expected, sep=f"\n{'':21}")

