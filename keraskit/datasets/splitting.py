@@ -14,12 +14,12 @@ LEAK = "test examples are exact copies of train"  # in a note of `copies`
 MOST_CLASSES = 1_000  # limits the confusion matrix and its figure
 
 
-def order(size: int, labels: np.ndarray | None = None, shuffled: bool = True) -> np.ndarray:
-    """Return an order of `size` examples, shuffled with a fixed seed or not, stratified if `labels` are given.
+def order(size: int, labels: np.ndarray | None = None) -> np.ndarray:
+    """Return an order of `size` examples, shuffled with a fixed seed, stratified if `labels` are given.
 
     Any prefix has each class in proportion, so a split is a slice and `--limit` takes the first examples of a split.
     """
-    mixed = np.random.default_rng(SEED).permutation(size) if shuffled else np.arange(size)
+    mixed = np.random.default_rng(SEED).permutation(size)
     if labels is None:
         return mixed
     place = np.empty(size)
@@ -30,15 +30,14 @@ def order(size: int, labels: np.ndarray | None = None, shuffled: bool = True) ->
 
 
 def cut(
-    size: int, shares: Sequence[float], labels: np.ndarray | None = None, groups: Sequence[str] | None = None,
-    shuffled: bool = True,
-) -> list[np.ndarray]:  # fmt: skip
+    size: int, shares: Sequence[float], labels: np.ndarray | None = None, groups: Sequence[str] | None = None
+) -> list[np.ndarray]:
     """Cut `size` examples into parts proportional to `shares`, stratified by `labels`.
 
     Groups of examples stay together (`labels` are required then): classes are in proportion as far as groups allow.
     Raises UserError if a part would be empty.
     """
-    parts, mixed = np.divide(shares, sum(shares)), order(size, labels, shuffled)
+    parts, mixed = np.divide(shares, sum(shares)), order(size, labels)
     if groups is None:
         cuts = np.split(mixed, np.round(np.cumsum(parts)[:-1] * size).astype(int))
         of = f"{size:,} examples"

@@ -70,6 +70,8 @@ class Network(NamedTuple):
         """Read and prepare a file. Raises OSError and BadPicture."""
         image = decode.read(decode.contents(path), bits=self.bits)
         array, note = self.prepare(image)
+        if self.bits and image.info.get("depth", 0) > self.bits:
+            note = f"{note}{'; ' * bool(note)}more than the {self.bits} bits of the run's pictures, so darker"
         squeezed = not self.crop and "cut out" not in note and decode.squeezed(image, array.shape[:2])
         return array, f"{note}{'; ' * bool(note)}{SQUEEZED} from {image.width}x{image.height}" if squeezed else note
 

@@ -2,12 +2,11 @@
 
 Args:
     data_dir: Photographs: a folder with a subfolder per class, or a zip archive (default: pets are drawn).
-    download: Fetch the photographs of cats and dogs, 786 MB, once, if --data-dir names none.
+    download: Fetch the photographs of cats and dogs, 825 MB, once, if --data-dir names none.
     shares: Percent to train, validate and test, unless folders are splits (default: 70 15 15; Kaggle's as the
         tutorial's).
-    split_by: How to split: at random, the same in every run; by the order of names; or by group, which keeps together
-        what shares a subfolder or the beginning of its name, as p3_001 and p3_left (default: random; Kaggle's as the
-        tutorial's).
+    split_by: How to split: at random, the same in every run; or by group, which keeps together what shares a subfolder
+        or the beginning of its name, as p3_001 and p3_left (default: random; Kaggle's as the tutorial's).
     crop: Crop the centre of each picture in the model's shape, instead of squeezing the whole picture into it.
 """
 
@@ -65,7 +64,7 @@ class Pictures:
         """Decode every image once, in the shape of the model's input, given without the batch axis.
 
         Unusable images are left out, and so are training images that are exact copies of validation or test images;
-        `source` records both. Raises UserError if more than 5 % are unusable.
+        `source` records both. Raises UserError if more than 5% are unusable.
         """
         if len(shape) != 3 or shape[-1] != 3 or None in shape:
             raise UserError(f"Photographs have height, width and 3 colours; the model's input is {shape}.")
@@ -83,7 +82,8 @@ class Pictures:
                 (link := Path(folder, "pictures")).symlink_to(f"/dev/fd/{number}")
                 pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=str(link))
             most = int(tf.reduce_max(pictures))
-        digests, bits, bad, squeezed = found
+        digests, depths, bad, squeezed = found
+        bits = max(depths) if depths else None
         stored = pictures, tensors(labels)
         left = f"{len(bad):,} of {len(names):,} pictures that cannot be used: {listed(bad)}"
         if len(bad) > MOST_BAD * len(names):
@@ -100,7 +100,11 @@ class Pictures:
         present = {split: labels[each] for split, each in rows.items()}
         if not self.limit or not rows["train"].size:
             notes += splitting.check_classes(present, self.classes, "; ".join([str(where), *notes]))
+        elif (lost := np.setdiff1d(np.concatenate([present["validation"], present["test"]]), present["train"])).size:
+            notes.append(f"--limit leaves no training example of {splitting.some([self.classes[k] for k in lost])}")
         notes.append(f"split: {self.layout.how}")
+        if bits and 2 * (deep := depths.count(bits)) < len(depths):
+            notes.append(f"{deep:,} of {len(depths):,} 16-bit pictures use {bits} bits, so the others are dark")
         notes += [f"16-bit pictures of which none uses more than {bits} are read so"] if bits and bits < 16 else []
         if not (self.crop or self.layout.document) and len(squeezed) >= MOST_BAD * len(names):
             few, shaped = f"{len(squeezed):,} of {len(names):,} pictures", f"{shape[1]} x {shape[0]}"
@@ -134,7 +138,7 @@ def _pictures(scale: Scale, most: int | None) -> Callable[..., Pictures]:
 
     def pictures(
         data_dir: Path | None = None, download: bool = False, shares: tuple[Count, Count, Count] | None = None,
-        split_by: Literal["random", "name", "group"] | None = None, limit: int | None = None, crop: bool = False,
+        split_by: Literal["random", "group"] | None = None, limit: int | None = None, crop: bool = False,
     ) -> Pictures:  # fmt: skip
         root, found = photographs(data_dir, download)
         files = open_files(root) if root else drawn_pets.DrawnPets()
@@ -160,7 +164,7 @@ def photographs(data_dir: Path | None, download: bool) -> tuple[Path | None, str
     if system.is_file(archive) and archive.stat().st_size == BYTES:
         return archive, "Microsoft's public archive in Keras's cache, known by its size"
     if not download:
-        return None, "keraskit's own pen (--data-dir names photographs, --download fetches 786 MB of them)"
+        return None, "keraskit's own pen (--data-dir names photographs, --download fetches 825 MB of them)"
     with explained("The photographs could not be downloaded", f"Fetch {URL} yourself and name it with --data-dir."):
         path = keras.utils.get_file(ARCHIVE, URL, file_hash=SHA256, hash_algorithm="sha256")
     return Path(path), "Microsoft's public archive, its sha256 checked"

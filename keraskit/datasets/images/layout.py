@@ -19,7 +19,7 @@ from keraskit.errors import UserError, did_you_mean
 
 SHARES = (70, 15, 15)  # percent to train, validate and test
 KAGGLES = re.compile(r"(.*/)?((cat|dog)\.|PetImages/(cat|dog)/)\d+\.jpg", re.IGNORECASE)  # or the public archive's
-FOLDERS = {"train": "train training", "validation": "validation valid val", "test": "test testing"}
+FOLDERS = {"train": "train training 训练", "validation": "validation valid val 验证", "test": "test testing 测试"}
 SEPARATORS = " ._-()[]"
 GROUPS = re.compile(r"(?s)^(?:(\D*\d+)\D*[^\W\d_]\D*|(.*?)\d+\D*|(.*?)[\W_]+[^\W\d_]*)\Z")  # p3_left, p3_1, p_left
 Labelled = list[tuple[str, int]]
@@ -47,8 +47,8 @@ def arrange(
         where: the folder or archive, for error messages.
         most: images to take from each class of Kaggle's cats and dogs, in the tutorial's order.
         shares: percent to train, validate and test (default: 70, 15, 15; for Kaggle's data set, the tutorial's split).
-        by: "random" cuts each class at random with a fixed seed, "name" in the order of names, "group" by whole groups
-            at random (default: "random"; for Kaggle's data set, the tutorial's split).
+        by: "random" cuts each class at random with a fixed seed, "group" by whole groups (default: "random"; for
+            Kaggle's data set, the tutorial's split).
         skipped: what else lies there, and why it is left out.
 
     Raises UserError if there are fewer than two classes or too many, or too few images in a class or in total.
@@ -71,14 +71,15 @@ def arrange(
     parts = [[pair for pair in pairs if places[pair[0]][0] == split] for split in SPLITS]
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
     ready = bool(parts[0]) and len(parts[0]) < len(pairs)
+    if root[1] and not parts[0]:
+        raise UserError(f"{where} has splits, but none to train with.", "Call that folder train.")
     document = pets and not (ready or shares or by)
 
     def divide(pairs: Labelled, shares: Sequence[int]) -> tuple[list[Labelled], str]:
-        groups = [group_of(places[name][1]) for name, _ in pairs] if by == "group" else None
-        cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups, by != "name")
+        groups = _joined([group_of(places[name][1]) for name, _ in pairs]) if by == "group" else None
+        cuts = splitting.cut(len(pairs), shares, labels_of(pairs), groups)
         of = f"whole groups, {splitting.some(sorted({*groups}))}," if groups else "each class"
-        how = "by name" if by == "name" else f"at random, seed {splitting.SEED}"
-        how = f"{'/'.join(map(str, shares))} of {of} {how}"
+        how = f"{'/'.join(map(str, shares))} of {of} at random, seed {splitting.SEED}"
         return [[pairs[i] for i in np.sort(part)] for part in cuts], how
 
     shares = shares or SHARES
@@ -139,6 +140,13 @@ def group_of(rest: Parts) -> str:
     return rest[1] if len(rest) > 2 else begin.rstrip(SEPARATORS)
 
 
+def _joined(groups: Sequence[str]) -> list[str]:
+    """Let a group whose name goes on from another's be part of that: p3_001 of p3, if there is one."""
+    known = {*groups}
+    begins = [[g[:i] for i, letter in enumerate(g) if letter in SEPARATORS and g[:i] in known] for g in groups]
+    return [begin[0] if begin else group for begin, group in zip(begins, groups, strict=True)]
+
+
 def _documents(pairs: Labelled, most: int | None) -> list[Labelled]:
     """Cut Kaggle's cats and dogs as the tutorial does: the first `most` of each class (default: all), by number."""
     parts: list[Labelled] = [[], [], []]
@@ -159,7 +167,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 @functools.cache
 def split_of(folder: str) -> str:
     """Return the split that a folder's name means, as Train, test-set, seg_val and val2017 do; '' if none."""
-    plain = re.sub(r"^seg|(set|data|images)+$", "", re.sub(r"[\W\d_]", "", folder.lower()))
+    plain = re.sub(r"[\W\d_]", "", folder.lower())
+    plain = re.sub(r"^(seg|data|set|images?|imgs?)+|(set|data|images?|imgs?|photos|dir|集|数据|图片)+$", "", plain)
     return next((split for split, names in FOLDERS.items() if plain in names.split()), "")
 
 

@@ -24,7 +24,9 @@ ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
 RUN = "run.json"  # marks a run folder, which is never data
-NO_DATA = ("/.", "/lost+found", "/System Volume Information")  # whose folders need not be readable
+NO_DATA = (  # how names of systems' own folders and files begin
+    *(".", "__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information"),
+)
 HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
 
@@ -51,8 +53,9 @@ class Folder:
                 folders.sort()
                 links += [path for name in folders if os.path.islink(path := f"{folder}/{name}")]  # noqa: PTH114
                 every += [f"{below}/{file}".removeprefix("./") for file in files or [""][bool(folders) :]]
-        if unread := [e for e in failed if not any(name in e.filename.removeprefix(str(root)) for name in NO_DATA)]:
-            raise unread[0]
+        for error in failed:
+            if not any(f"/{name}" in error.filename.removeprefix(str(root)) for name in NO_DATA):
+                raise error
         self.names, self.skipped = _sorted_out(every, runs)
 
     def read(self, name: str) -> bytes:
@@ -121,10 +124,10 @@ def find(words: Sequence[str | Path]) -> list[Path]:
 
 def decode_all(
     files: Any, names: list[str], store: Callable[[int, np.ndarray], Any], shape: tuple[int, ...], crop: bool = False
-) -> tuple[list[str], int | None, dict[str, str], list[str]]:
+) -> tuple[list[str], list[int], dict[str, str], list[str]]:
     """Decode each image once and `store` it by its number; decode 16-bit images again that use fewer bits than others.
 
-    Returns each image's SHA-256, the bits of 16-bit images, if any, problems by name, and names of squeezed images.
+    Returns each image's SHA-256, the bits of the 16-bit images, problems by name, and names of squeezed images.
     """
     from rich.console import Console
     from rich.progress import track  # takes a help page 20 ms
@@ -148,12 +151,13 @@ def decode_all(
     with ThreadPoolExecutor(system.cores()) as pool:
         done, quiet = pool.map(one, range(len(names))), not sys.stderr.isatty()
         found = list(track(done, "decoding", len(names), console=Console(stderr=True), transient=True, disable=quiet))
-    bits = max((depth for _, depth, _ in found), default=0) or None
+    depths = [depth for _, depth, _ in found if depth]
+    bits = max(depths, default=0)
     for i, (_, depth, _) in enumerate(found):
-        if bits and 0 < depth < bits:
+        if 0 < depth < bits:
             store(i, decode.pixels(decode.read(files.read(names[i]), bits), size, crop=crop))
     bad = {name: problem for name, (*_, problem) in zip(names, found, strict=True) if problem}
-    return [digest for digest, *_ in found], bits, bad, sorted(squeezed)
+    return [digest for digest, *_ in found], depths, bad, sorted(squeezed)
 
 
 def listed(problems: Mapping[str, str]) -> str:
@@ -173,7 +177,7 @@ def _sorted_out(every: Iterable[str], skipped: dict[str, str]) -> tuple[list[str
     names = list[str]()
     for name in every:
         stem, dot, ending = name.rpartition("/")[2].rpartition(".")  # pathlib is ten times slower
-        if any(part.startswith((".", "__MACOSX")) for part in name.split("/")):
+        if any(part.startswith(NO_DATA) for part in name.split("/")):
             skipped[name] = HIDDEN
         elif stem and (dot + ending).lower() in ENDINGS:
             names.append(name)
