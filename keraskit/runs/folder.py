@@ -210,14 +210,7 @@ def runs_in(path: Path) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
 
 
 def check_folder(path: Path) -> None:
-    """Raise UserError if `path` is no folder, or if it is a model's without its run."""
-    file = path if path.is_file() else path / files.MODEL
-    if path == file and (path.parent / MANIFEST).exists():
-        raise UserError(f"{path} is a file of a run.", f"Name the run's folder, {path.parent}")
-    if file.suffix.lower() in (".keras", ".h5", ".hdf5") and file.is_file() and not (path / MANIFEST).exists():
-        problem = f"{file} is a model without its run, which knows the pictures' scale and the classes."
-        advice = f"`keraskit run RECIPE --weights {shlex.quote(str(file))}` trains on from its weights, in a run;"
-        raise UserError(problem, f"{advice} Keras alone opens a whole one by keras.saving.load_model.")
+    """Raise UserError if `path` is no folder."""
     if not path.is_dir():
         raise UserError(f"There is no run folder {path}.", "They lie in runs/<recipe>/.")
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from keraskit.datasets.array_files import digest
 from keraskit.errors import UserError, flags, sentence
 from keraskit.files import write_text
-from keraskit.runs import metrics, predictions
+from keraskit.runs import metrics
 from keraskit.runs.folder import MANIFEST, REPORT, RunFolder, check_folder, reason
 
 HEAD = ["run", "status", "result", "started", "folder"]
@@ -57,14 +56,6 @@ class Run(NamedTuple):
     def weights(self) -> str:
         """Hash of the weights; the folder's path if the run is unfinished."""
         return self.facts.get("weights_sha256") or str(self.folder.path.resolve())
-
-    @property
-    def answers(self) -> str:
-        """Hash of the test predictions; the folder's path if there are none."""
-        with suppress(UserError):  # a damaged file
-            if test := predictions.read(self.folder):
-                return digest(test.predictions.values())
-        return str(self.folder.path.resolve())
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -159,15 +150,12 @@ def places(runs: Sequence[Run]) -> list[str]:
 
 
 def copies(known: Sequence[tuple[str, Run]]) -> list[str]:
-    """Return sentences on labelled runs with equal weights, or with equal test predictions of other weights."""
-    lines = []
-    for key, words in (("weights", "the same model: their weights"), ("answers", "alike: their test predictions")):
-        groups: dict[str, dict[Any, str]] = defaultdict(dict)
-        for i, (label, run) in enumerate(known):
-            groups[getattr(run, key)][i if key == "weights" else run.weights, label] = label
-        alike = [each for each in groups.values() if len({other for other, _ in each}) > 1]
-        lines += [f"{' and '.join(sorted(each.values()))} are {words} are equal." for each in alike]
-    return lines
+    """Return sentences on labelled runs with equal weights."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label, run in known:
+        groups[run.weights].append(label)
+    alike = [" and ".join(sorted(labels)) for labels in groups.values() if len(labels) > 1]
+    return [f"{labels} are the same model: their weights are equal." for labels in alike]
 
 
 def table(paths: Sequence[Path]) -> tuple[list[list[str]], list[str]]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Z = 1.96  # standard deviations on each side of a 95 % interval
+Z = 1.96  # standard deviations on each side of a 95% interval
 BINS = 15  # of confidence, as in Guo et al. 2017
 SURE = 0.05  # p-value from which a difference may be chance
 FAR = 100  # times the squared error of the training mean, of 0, or 1, as an untrained model's may be
@@ -66,7 +66,7 @@ def probabilities(outputs: np.ndarray, activation: str | None = None) -> np.ndar
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion, valid also for few examples and near 0 and 1 (Wilson 1927)."""
+    """Wilson's 95% interval of a proportion, valid also for few examples and near 0 and 1 (Wilson 1927)."""
     share, spread = right / count, Z**2 / count
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
@@ -168,7 +168,7 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """Difference of two models' accuracies on the same examples, with its 95 % interval (Agresti and Min 2005).
+    """Difference of two models' accuracies on the same examples, with its 95% interval (Agresti and Min 2005).
 
     `one` and `other`, shape (n,): whether each example is right, or the share of seeds that have it right.
     """
@@ -180,7 +180,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]
 
 
 def over_seeds(one: Scores, other: Scores, finest: float) -> tuple[float, float, float, float, str]:
-    """Difference of mean accuracies over seeds, its 95 % interval, p-value and name of the test.
+    """Difference of mean accuracies over seeds, its 95% interval, p-value and name of the test.
 
     Equal sets of seeds are paired. `finest`, the resolution of an accuracy, replaces a standard deviation of 0.
     """
@@ -234,6 +234,6 @@ def against_mean(values: Sequence[Values], means: Mapping[str, np.ndarray]) -> t
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Return the mean of values, shape (n,), and its 95 % interval, cut off at 0."""
+    """Return the mean of values, shape (n,), and its 95% interval, cut off at 0."""
     mean, half = float(values.mean()), Z * float(values.std(ddof=1)) / math.sqrt(len(values))
     return mean, max(0.0, mean - half), mean + half

@@ -13,7 +13,7 @@ from keraskit.runs.folder import RunFolder
 from keraskit.runs.metrics import Values, probabilities
 
 FILE = "predictions.npz"
-TYPES = {"labels": "iu1", "names": "U1", "targets/*": "biuf", "predictions/*": "iuf"}  # for `read_arrays`
+TYPES = {"labels": "iu1", "names": "U1", "targets/*": "biuf", "predictions/*": "biuf"}  # for `read_arrays`
 MANY = 200  # labels of an example at most; more are pixels
 MOST_BYTES = 50_000_000  # of a split's targets, and predictions; larger arrays, such as whole pictures, are left out
 
@@ -60,9 +60,9 @@ def several_labels(targets: Any, shape: Sequence[int | None]) -> bool:
 
 
 def kept(found: SplitPredictions) -> SplitPredictions:
-    """Drop arrays too large for the file."""
+    """Drop text, and arrays too large for the file."""
     targets, predictions = (
-        {name: array for name, array in arrays.items() if array.nbytes * len(arrays) <= MOST_BYTES}
+        {n: each for n, each in arrays.items() if each.dtype.kind in "biuf" and each.nbytes * len(arrays) <= MOST_BYTES}
         for arrays in (found.targets, found.predictions)
     )
     if not predictions:  # which `read` takes for a split that is missing

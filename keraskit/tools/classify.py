@@ -13,7 +13,7 @@ SEVEN = ("vgg16", "vgg19", "resnet50", "inception_v3", "inception_resnet_v2", "x
 def network(
     name: str, weights: str = "imagenet", alpha: float = 1.0, size: int | None = None, crop: bool = False
 ) -> Network:
-    """Return an application with Keras's preprocessing; with `crop`, of the central 87.5 %, resampled bilinearly."""
+    """Return an application with Keras's preprocessing; with `crop`, of the central 87.5%, resampled bilinearly."""
     model = applications.create(name, alpha, size, weights)
     (_, preprocess_input), (height, width) = applications.find(name), model.input_shape[1:3]
 

@@ -83,7 +83,7 @@ def _shares(right: Right) -> np.ndarray:
 
 
 def _test(one: Right, two: Right) -> tuple[float, bool, str]:
-    """Return the p-value, whether all 95 % intervals are above 0, and a description of both."""
+    """Return the p-value, whether all 95% intervals are above 0, and a description of both."""
     apart, low, high = metrics.difference(_shares(one), _shares(two))
     examples = f"95% interval {100 * low:+.3g} to {100 * high:+.3g}"
     if len(one) == 1:

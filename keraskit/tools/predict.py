@@ -63,7 +63,7 @@ def predict_arrays(run: Path, file: Path, batch_size: int = 32, recipe: Path | N
         flat = output.reshape(len(output), -1)
         activation = facts.get("class_activation") if classes or len(named) == 1 else None  # or of several labels
         if name == class_output and (classes or activation):
-            flat = metrics.probabilities(flat, activation)
+            flat = metrics.probabilities(flat, activation)[:, -max(len(classes), flat.shape[1]) :]
         labels = classes if name == class_output and flat.shape[1] == len(classes) else range(flat.shape[1])
         names += [f"{name} {each}".strip() for each in labels]
         columns.append(flat)

@@ -46,17 +46,9 @@ PREPARED = f"""([text, width, height, drawn]) => {{
 }}"""
 
 
-def rounded(weights, coarse):
-    """As in a page: float16, or large kernels in 89 levels for each unit."""
-    if not coarse or weights.size < 8_000:
-        return weights.astype("float16").astype("float32")
-    step = (np.abs(weights).max(axis=tuple(range(weights.ndim - 1))) / 44).astype("float16").astype("float32")
-    return np.round(weights / step) * step
-
-
 def folder_of(tiny_run, place, model, prepared, **facts):
     shutil.copytree(tiny_run.folder, place)
-    model.set_weights([rounded(weights, model.count_params() > 1_300_000) for weights in model.get_weights()])
+    model.set_weights([weights.astype("float16").astype("float32") for weights in model.get_weights()])
     model.save(place / "model.keras")
     folder = RunFolder(place)
     folder.write_json("run.json", folder.read_json("run.json") | {"inputs": dataclasses.asdict(prepared)} | facts)
@@ -108,8 +100,7 @@ def test_a_page_answers_as_keras_does(name, browser, tiny_run, tmp_path):
     assert said.std(axis=0).mean() > 0.05  # else any page would do
     page = demo.write_demo(folder)
     assert np.abs(answers(browser, page, pictures) - said).max() < 1e-4
-    # float16 in base64, or a byte a weight where that would be 9 MB; scripts and pictures
-    assert page.stat().st_size < min(2.7 * model.count_params() + 200_000, 4_000_000)
+    assert page.stat().st_size < 2.7 * model.count_params() + 200_000  # float16 in base64; scripts and pictures
 
 
 def test_a_page_standardises_by_what_was_measured_and_makes_probabilities_of_logits(browser, tiny_run, tmp_path):

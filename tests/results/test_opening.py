@@ -8,7 +8,6 @@ import numpy as np
 import own
 import pytest
 from conftest import command
-from PIL import Image
 
 import keraskit
 from keraskit.runs.folder import RunFolder, newest
@@ -131,19 +130,3 @@ def test_the_newest_finished_run_is_taken_and_an_unfinished_one_is_named(here, t
     for verb in ("demo", "export", "verify"):
         code, _, err = command(verb, folder.path)
         assert code == 2 and err.count("\n") == 1 and "has not finished: it is interrupted" in err
-
-
-def test_a_model_in_place_of_a_runs_folder_is_told_what_to_do_with_it(here, tiny_run):
-    photo = keras.Sequential([keras.Input((6, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    Image.new("RGB", (9, 9), "red").save("x.png")
-    (here / "bare").mkdir()
-    for name in ("old.h5", "new.keras", "bare/model.keras"):
-        photo.save(name)
-    for verb in ("predict", "explain", "export", "demo", "verify", "resume", "compare", "runs"):
-        more = ["x.png"] if verb in ("predict", "explain") else []
-        for name in ("old.h5", "new.keras", "bare"):
-            code, out, err = command(verb, name, *more)
-            assert code == 2 and not out and "is a model without its run" in err, verb
-            assert "`keraskit run RECIPE --weights" in err, verb
-        code, _, err = command(verb, tiny_run.folder / "model.keras", *more)
-        assert code == 2 and err.count("\n") == 1 and "is a file of a run" in err, verb

@@ -15,11 +15,7 @@ from keraskit.runs import report
 from keraskit.runs.opening import open_run
 
 FAR = 1_000  # where a scale is measured: nearer, a large offset would leave few of its digits
-MOST_WEIGHTS = 10_000_000  # a page of 10 MB, or of 27 MB
-FINE_WEIGHTS = 1_300_000  # up to which float16 in base64 keeps a page below 4 MB
-LARGE = 8_000  # weights of a kernel rounded to levels in larger ones: that moves answers by 0.01, MobileNet's by 0.5
-CHARACTERS = "".join(each for each in map(chr, range(32, 127)) if each not in "\"&'<>\\")  # as they are in JSON in HTML
-LEVELS = len(CHARACTERS) // 2  # of a weight above zero, and below: 44
+MOST_WEIGHTS = 10_000_000  # a page of 27 MB
 KINDS = (  # layers that demo_network.js has, besides those that scale and offset each value
     *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"),
     *("ZeroPadding2D", "LSTM", "Concatenate", "Add", "Activation", "ReLU", "Resize"),
@@ -50,15 +46,15 @@ def write_demo(run: Path, output: Path | None = None, recipe: Path | None = None
     hidden = 1 + max(place(tensor, layers, known) for tensor in keras.tree.flatten(x))  # layers of preprocessing
     classifier = opened.classifier
     place(classifier([x[each.name] for each in classifier.inputs] if isinstance(x, dict) else x), layers, known)
-    coarse = weights > FINE_WEIGHTS and not any(len(set(each.get("scale", ()))) > 1 for each in layers[hidden:])
     for layer in layers:
-        layer["weights"] = [_text(array, coarse) for array in layer.get("weights", [])]
+        arrays = [array.astype("<f2").tobytes() for array in layer.get("weights", [])]
+        layer["weights"] = [base64.b64encode(array).decode() for array in arrays]
     described = {
         **{"size": inputs.size, "channels": inputs.channels, "digits": digit_pictures.as_mnist(inputs, opened.trained)},
         **{"crop": inputs.crop, "trained": opened.trained, "classes": opened.facts["classes"]},
-        **{"hidden": hidden, "layers": layers, "characters": CHARACTERS},
+        **{"hidden": hidden, "layers": layers},
     }
-    values = {"run": opened.facts, "parameters": weights, "coarse": coarse, "sheets": report.read_sheets(opened.folder)}
+    values = {"run": opened.facts, "parameters": weights, "sheets": report.read_sheets(opened.folder)}
 
     def light(data: bytes) -> bytes:
         with reading(opened.folder.path / report.PICTURES):
@@ -123,15 +119,3 @@ def _affine(node: Any) -> dict[str, list[float]] | None:
     found = np.stack([scale, offset]).reshape(2, -1, shape[-1])
     found = found[:, :1] if (found == found[:, :1]).all() else found
     return {"scale": found[0].ravel().tolist(), "offset": found[1].ravel().tolist()}
-
-
-def _text(weights: np.ndarray, coarse: bool = False) -> str | list[Any]:
-    """Encode as float16 in base64; if `coarse`, large kernels as a scale for each unit and a character for each weight.
-
-    In base64 a byte for each weight would be a third larger, and trained weights hardly compress.
-    """
-    if not coarse or weights.size < LARGE:
-        return base64.b64encode(weights.astype("<f2").tobytes()).decode()
-    scale = (np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0) / LEVELS).clip(1e-7).astype("f2")  # above zero
-    levels = np.clip((weights / scale.astype("f4")).round(), -LEVELS, LEVELS).astype(int)
-    return [_text(scale), "".join(np.array([*CHARACTERS])[LEVELS + levels.ravel()])]

@@ -158,20 +158,15 @@ const kinds = {
     resize({width: x.shape[1], height: x.shape[0], data: x.data}, shape[1], shape[0], bilinear).data,
 };
 
-// Layers with weights as numbers: they come as little-endian float16 in base64, or as a scale for each output unit and a
-// character for each weight, the middle one for zero.
-function withWeights({layers, characters}) {
-  const level = Object.fromEntries([...characters].map((each, i) => [each, i - (characters.length - 1) / 2]));
+// Layers with weights as numbers: they come as little-endian float16 in base64.
+function withWeights({layers}) {
   const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
   const numbers = text => {  // the bits of a float16 in their places of a float32, where the exponent is 112 less
     const halves = new Uint16Array(bytes(text).buffer);
     const bits = Uint32Array.from(halves, half => (half & 0x8000) << 16 | (half & 0x7fff) << 13);
     return new Float32Array(bits.buffer).map(v => v * 2 ** 112);
   };
-  const rounded = ([scales, text], scale = numbers(scales)) =>
-    Float32Array.from(text, (each, i) => level[each] * scale[i % scale.length]);
-  const read = weights => typeof weights === "string" ? numbers(weights) : rounded(weights);
-  return layers.map(layer => ({...layer, weights: layer.weights.map(read)}));
+  return layers.map(layer => ({...layer, weights: layer.weights.map(numbers)}));
 }
 
 // What every layer makes of a picture, whose pixels are from 0 to 255: a list of {shape, data}, and of an LSTM {states}.

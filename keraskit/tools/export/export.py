@@ -1,5 +1,6 @@
 """`keraskit export`: convert a run's model for other runtimes, and keep it if they predict as Keras does."""
 
+import dataclasses
 import importlib.util
 import inspect
 import json
@@ -53,6 +54,10 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
     model.compiled = False  # else its loss, which may be a custom one, is saved
     class_output, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": class_output}
+    if then := facts.get("inputs"):
+        today = json.loads(json.dumps(dataclasses.asdict(test.inputs))) if test.inputs else {}
+        if {"crop": False} | then | {"bits": None} != today | {"bits": None}:
+            raise UserError("The recipe prepares pictures otherwise than in this run.", "Put it back as it was.")
     if test.inputs:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits", "crop")}
         x = {"picture": test.pictures(np.arange(test.size))}
@@ -65,16 +70,13 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
         numbers = {name: tensor.dtype for name, tensor in inputs.items() if tensor.dtype != "string"}
         x = {name: values.astype(numbers.get(name, values.dtype)) for name, values in taken.items()}
     outputs = _named(model(called, training=False), *names)  # Keras would trace RandomFlip and the like as training
-    seeds, drop = keras.random.SeedGenerator, keras.layers.Dropout
-    drawing = [each for each in model._flatten_layers() if any(isinstance(v, seeds) for v in vars(each).values())]
-    if random := [each.name for each in drawing if not (each.weights or isinstance(each, drop))]:
-        print(f"random         in training alone, and not exported: {', '.join(random)}")
     if about["classes"] or (activation and len(outputs) == 1):  # or several labels
         p = outputs[class_output]
         p = keras.layers.Activation(activation, name="class_probabilities")(p) if activation else p
-        p = p if p.shape[1] > 1 else keras.layers.Concatenate(name="both_classes")([1 - p, p])
+        p = p if p.shape[1] > 1 or not about["classes"] else keras.layers.Concatenate(name="both_classes")([1 - p, p])
         outputs = {**outputs, class_output: p}
-        expected = {**expected, class_output: metrics.probabilities(expected[class_output], activation)}
+        known = metrics.probabilities(expected[class_output], activation)
+        expected = {**expected, class_output: known[:, -p.shape[1] :]}
     right = (expected[class_output].argmax(axis=1) == test.labels).mean() if about["classes"] else 0
     print(f"Keras          asked {test.size:,} examples{f', test accuracy {right:.4f}' if about['classes'] else ''}")
     about["outputs"] = list(expected)
@@ -102,7 +104,7 @@ def export(case: Exportable, names: Collection[str], to: Path) -> None:
                     size = write(name, case, folder)
                     with mock.patch.dict(keras.saving.get_custom_objects(), clear=True):  # those of a recipe's file
                         predicted = ask(folder, case.x, 1 if name == "litert" else BATCH)
-                far = [np.abs(predicted[n] - v).max() / max(1, np.abs(v).max()) for n, v in case.expected.items()]
+                far = [np.abs(predicted[n] - 1.0 * v).max() / max(1, np.abs(v).max()) for n, v in case.expected.items()]
                 if not np.max(far) <= TOLERANCE:
                     raise ValueError(f"it differs from Keras by {np.max(far):.2g}; {TOLERANCE:g} is allowed")
         except (MemoryError, OSError, UserError):
