@@ -57,7 +57,7 @@ def measure(name: str, device: str, rounds: int, folder: Path) -> dict[str, Any]
     for precision, xla, one_by_one in [*ways, ("float32", "off", True)]:
         before = memory(device, "current")  # of the ways that were made before, and stay
         setup = variant(name, RunConfig(precision=precision, xla=xla, **with_knobs), folder)
-        batch, several = setup.settings.batch_size, setup.choices.steps_per_execution.value
+        batch, several = setup.settings.batch_size, setup.choices["steps_per_execution"].value
         if one_by_one:
             if several == 1:
                 continue

@@ -52,7 +52,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict[str, Any]:
     for way, theirs in zip(("PyTorch", "PyTorch at its fastest"), zip(*seconds, strict=True), strict=True):
         row |= {way: statistics.median(theirs)}
         row |= {f"{way} / keraskit": statistics.median(a / b for a, b in zip(theirs, ours.seconds, strict=True))}
-    return row | {"batch": batch, "precision": setup.choices.precision.value, **about}
+    return row | {"batch": batch, "precision": setup.choices["precision"].value, **about}
 
 
 def main() -> None:

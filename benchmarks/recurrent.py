@@ -22,7 +22,7 @@ from keras import layers  # noqa: E402
 from keraskit.recipes import lstm, multi_output  # noqa: E402
 
 from keraskit.training import hardware  # noqa: E402
-from keraskit.training.acceleration import MicroBatched  # noqa: E402
+from keraskit.training.acceleration import accelerate  # noqa: E402
 
 EXAMPLES = 55_000
 
@@ -79,7 +79,7 @@ def main() -> None:
         if "multi" in name:
             y = {"output1": y, "output2": random.integers(0, 10, (batch, 784))}
         if micro_batches > 1:
-            model = MicroBatched.of(model, micro_batches, xla)
+            accelerate(model, micro_batches, xla)
         jit = xla and micro_batches == 1  # XLA compiles micro-batches each by itself
         model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy", jit_compile=jit)
         started = time.perf_counter()

@@ -35,7 +35,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def dense(x: np.ndarray, y: np.ndarray, units: int, end: str | None, loss: str, metrics: list[str], **more: Any) -> Any:
-    """A recipe of two dense layers on these arrays, 60 % for training."""
+    """A recipe of two dense layers on these arrays, 60% for training."""
     cut, data = len(x) * 3 // 5, {name: more.pop(name) for name in ("classes", "name", "scale") if name in more}
 
     def build() -> keras.Model:

@@ -91,10 +91,10 @@ def by_hand(setup: TrainingSetup) -> Timed:
     """What a careful programmer writes with the same choices, on the same input pipeline."""
     model, optimizer = setup.training_copy, setup.training_copy.optimizer
     mean = keras.metrics.Mean()
-    several = setup.choices.steps_per_execution.value
+    several = setup.choices["steps_per_execution"].value
     of_length = functools.cache(lambda steps: shortened(setup, steps))
 
-    @tf.function(jit_compile=setup.choices.xla.value == "on", reduce_retracing=True)
+    @tf.function(jit_compile=setup.choices["xla"].value == "on", reduce_retracing=True)
     def step(x, y):
         with tf.GradientTape() as tape:
             answers = model(x, training=True)
@@ -123,7 +123,7 @@ def keraskits(setup: TrainingSetup) -> Timed:
     """keraskit's default, with what a run does at every step: look at the loss, and tell how far it is."""
     of_length = functools.cache(lambda steps: shortened(setup, steps))
     functions = functools.cache(lambda steps: train_function(setup.training_copy, steps, 0))
-    several = setup.choices.steps_per_execution.value
+    several = setup.choices["steps_per_execution"].value
 
     def run(epochs: int, steps: int) -> None:
         shuffled = of_length(steps)
@@ -158,7 +158,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
     for _ in range(rounds):
         for way in ways.values():
             way.measure()
-    precision = setup.choices.precision.value
+    precision = setup.choices["precision"].value
     arithmetic = 3 * operations(setup.training_copy) * settings.batch_size
     row: dict = {key: way.step for key, way in ways.items()}
     for key, way in ways.items():
@@ -166,7 +166,7 @@ def measure(name: str, rounds: int, folder: Path) -> dict:
             row[f"{key} / keraskit"] = ratio(way, ways["keraskit"])
             row[f"{key} / keraskit, fastest"] = min(way.seconds) / min(ways["keraskit"].seconds)
     row["seconds"] = {key: [round(s, 7) for s in way.seconds] for key, way in ways.items()}
-    row |= {"batch": settings.batch_size, "precision": precision, "xla": setup.choices.xla.value}
+    row |= {"batch": settings.batch_size, "precision": precision, "xla": setup.choices["xla"].value}
     return row | {"share_of_peak": arithmetic / row["keraskit"] / peak(precision)}
 
 

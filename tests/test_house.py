@@ -27,10 +27,10 @@ EXCEPT = {("tools/verify", "training")}
 LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_036,
-    ("cli", ""): 1_939,
-    ("training", "distributed"): 2_520,
-    ("runs", "tools", "models"): 3_103,
-    ("datasets", "augment"): 2_428,
+    ("cli", ""): 1_888,
+    ("training", "distributed"): 2_555,
+    ("runs", "tools", "models"): 3_072,
+    ("datasets", "augment"): 2_406,
 }
 
 

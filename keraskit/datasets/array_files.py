@@ -41,9 +41,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str]:
         raise UserError(f"{path}: the pixels are {' and '.join(held)}.", f"Expected: {EXPECTED}.")
     scale = "0 to 1, times 255" if shares else "0 to 255"
     if shares:
-        scaled = {name: array * np.float32(255) for name, array in x.items()}
-        x = {name: np.round(array) for name, array in scaled.items()}
-        scale += ", rounded" * any(abs(scaled[name] - array).max(initial=0) > 0.01 for name, array in x.items())
+        x = {name: np.round(array * np.float32(255)) for name, array in x.items()}
     arrays |= {name: array.astype(np.uint8, copy=False) for name, array in x.items()}
     for name in ("y_train", "y_test"):
         y = class_numbers(arrays[name], declared=True)
@@ -75,8 +73,10 @@ def checked(given: Any, which: str, text: bool = False) -> np.ndarray:
     if array.size and (not number or array.dtype.itemsize > 8):
         types = [*map(type, array.flat)]
         rarest = types.index(min({*types}, key=types.count))
-        such = f"{array.dtype}, such as {array.flat[rarest]!r} in row {rarest // (array.size // len(array))}"
-        raise UserError(f"{which} holds {such}, expected numbers.", "Take .astype(float), or class numbers.")
+        such = f"{array.dtype}, such as {array.flat[rarest]!r:.60} in row {rarest // (array.size // len(array))}"
+        ragged = isinstance(array.flat[rarest], list | tuple | np.ndarray)
+        advice = "pad_sequences makes rows of one length" if ragged else "Take .astype(float), or class numbers"
+        raise UserError(f"{which} holds {such}, expected numbers.", f"{advice}.")
     bad = ~(abs(array) <= np.finfo(np.float32).max) | np.ma.getmask(given)  # Keras computes with float32
     if bad.any():
         bad = bad.reshape(len(array), -1)

@@ -176,7 +176,7 @@ def _encode(
         columns = max(each.shape[-1] if each.ndim == 2 else 1 for each in y.values())
         known = [str(k) for k in range(min(max(int(together.max()) + 1, columns), MOST_CLASSES + 1))]
         if together.min() < 0 or len(known) > MOST_CLASSES:
-            advice = f"Classes are counted from 0, up to {MOST_CLASSES:,} of them; targets that are none: floats."
+            advice = f"Classes count from 0, for a hinge too, to {MOST_CLASSES:,}; targets that are no classes: floats."
             raise UserError(f"{where}: labels go from {together.min()} to {together.max()}.", advice)
     plain = tuple(" ".join(name.split()) for name in names or known)
     if not 2 <= len(known) == len(plain) == len({*plain} - {""}) <= MOST_CLASSES:

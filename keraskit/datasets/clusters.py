@@ -7,7 +7,7 @@ from keraskit.datasets.splits import Split, Splits
 FEATURES, CLASSES, CLOUDS = 100, 10, 2
 COUNTS = {"train": 10_000, "validation": 2_000, "test": 2_000}
 NOISE = 1.0  # standard deviation of a cluster along each feature
-SPREAD = 0.4  # standard deviation of the cluster centres: the best possible accuracy is 96 %
+SPREAD = 0.4  # standard deviation of the cluster centres: the best possible accuracy is 96%
 
 
 def draw(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

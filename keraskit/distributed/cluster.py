@@ -90,17 +90,13 @@ class Cluster:
 
     @contextlib.contextmanager
     def _losses(self, lost: Any) -> Iterator[None]:
-        """Raise RunStopped if a worker is lost inside the block, also if a signal comes while TensorFlow says so."""
+        """Raise RunStopped if a worker is lost inside the block."""
         try:
             yield
         except lost as error:
             problem = f"A worker was lost; worker {self.index} of {len(self.workers)} stopped: {type(error).__name__}."
             traceback.clear_frames(error.__traceback__)  # of a thread pool, which prints an error if it lives on
             raise RunStopped(problem, SEE_LOG) from error
-        except RuntimeError as error:
-            if "REPLACED BY Stopped" in str(error):
-                raise signals.Stopped(signal.SIGTERM) from error
-            raise
 
     def agree_on_run(self, recipe: Recipe, settings: Settings, splits: Splits, weights: str, precision: str) -> None:
         """Raise UserError on every worker unless flags, code, data, initial weights and versions are equal."""

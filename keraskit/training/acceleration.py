@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
 from unittest import mock
 
 import keras
@@ -35,8 +35,8 @@ BY_EXAMPLE = {  # layers that treat each example independently
 }
 FUNCTIONS = ("activation", "recurrent_activation", "activity_regularizer", "function", "fn", "_fn")  # called by layers
 NO_MEANS = ("dice", "tversky", "circle", "cosinesimilarity", "lossfunctionwrapper")  # over examples
-LONGEST = 16  # steps per block: times from 14 to 56 were within 3 %, with 64 and with 128 units
-SHORTEST = 4  # without a divisor this large, all steps are one block: 784 steps took 5 and 9 % longer
+LONGEST = 16  # steps per block: times from 14 to 56 were within 3%, with 64 and with 128 units
+SHORTEST = 4  # without a divisor this large, all steps are one block: 784 steps took 5 and 9% longer
 ROWS = 6  # stored per step: the initial output and carry, and four gates, each (batch, units)
 
 
@@ -88,72 +88,53 @@ def is_keras(thing: Any, packages: tuple[str, ...] = ("keras.",)) -> bool:
     return (getattr(thing, "__module__", None) or "").startswith(packages)
 
 
-class MicroBatched(keras.Model):
-    """A model that computes the gradients of a batch's micro-batches in parallel.
+def accelerate(model: keras.Model, micro_batches: int, by_xla: bool) -> None:
+    """Replace a model's training step by one that computes the gradients of a batch's micro-batches in parallel.
 
     As in `keras.Model`, the loss is the mean over the batch and the gradients are its gradients; they are summed per
-    micro-batch first, so the last bits differ.
+    micro-batch first, so the last bits differ. With `by_xla`, XLA compiles each micro-batch by itself.
     """
 
-    @classmethod
-    def of(cls, model: keras.Model, micro_batches: int, by_xla: bool) -> Self:
-        """Return a model that shares the layers and weights. With `by_xla`, XLA compiles each micro-batch by itself."""
-        inputs = model.input if len(model.inputs) > 1 else model.inputs[0]
-        outputs = getattr(model, "_outputs_struct", model.outputs[0])  # perhaps one in a dict; a Sequential has none
-        made = cls(inputs, outputs, name=model.name)
-        made.dtype_policy = model.dtype_policy  # decides whether Keras scales the loss
-        made.micro_batches, made.by_xla = micro_batches, by_xla
-        made._plain = lambda: model  # a function, as Keras would track a model as a layer
-        made._micro = tf.function(made._gradients, jit_compile=by_xla, reduce_retracing=True, autograph=False)
-        return made
-
-    @property
-    def layers(self) -> list[Any]:
-        """Those of the model that it is made of: a Sequential leaves its input out."""
-        return self._plain().layers if hasattr(self, "_plain") else super().layers
-
-    def save(self, *args: Any, **options: Any) -> None:
-        """Save the model that it is made of, which plain Keras loads."""
-        with mock.patch.object(self._plain(), "optimizer", self.optimizer, create=True):
-            self._plain().save(*args, **options)
-
-    def _gradients(self, x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
+    @tf.function(jit_compile=by_xla, reduce_retracing=True, autograph=False)
+    def gradients_of(x: Any, y: Any, weights: tf.Tensor | None, share: tf.Tensor) -> Found:
         """Return a micro-batch's share of the loss, its predictions, gradients, and share of each output's loss."""
         of_outputs: list[tf.Tensor] = []  # Keras's loss metrics would serialise the micro-batches
         kept = SimpleNamespace(update_state=lambda value, sample_weight=None: of_outputs.append(value))
         with ExitStack() as stack:
-            trackers = [kept for _ in self._compile_loss.metrics]
-            stack.enter_context(mock.patch.object(self._compile_loss, "_metrics", trackers))
+            trackers = [kept for _ in model._compile_loss.metrics]
+            stack.enter_context(mock.patch.object(model._compile_loss, "_metrics", trackers))
             tape = stack.enter_context(tf.GradientTape())
-            if self.by_xla:
-                stack.enter_context(in_blocks(self))
+            if by_xla:
+                stack.enter_context(in_blocks(model))
                 # Losses assert shapes at run time; XLA drops each assertion with a warning.
                 stack.enter_context(mock.patch.object(*keras_internals.ASSERT_EQUAL, lambda *_, **__: tf.no_op()))
-            predictions = self(x, training=True)
-            loss = share * self.compute_loss(x, y, predictions, weights)
-            scaled = self.optimizer.scale_loss(loss)  # for float16; the optimizer unscales the gradients
-        gradients = tape.gradient(scaled, self.trainable_weights)
+            predictions = model(x, training=True)
+            loss = share * model.compute_loss(x, y, predictions, weights)
+            scaled = model.optimizer.scale_loss(loss)  # for float16; the optimizer unscales the gradients
+        gradients = tape.gradient(scaled, model.trainable_weights)
         return loss, predictions, gradients, [share * each for each in of_outputs]
 
-    def train_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
+    def train_step(data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Train on one batch: sum the gradients of the micro-batches and apply them once."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         size = tf.shape(keras.tree.flatten(x)[0])[0]
         found = []
-        for i in range(self.micro_batches):
-            begin, end = size * i // self.micro_batches, size * (i + 1) // self.micro_batches
+        for i in range(micro_batches):
+            begin, end = size * i // micro_batches, size * (i + 1) // micro_batches
             share = tf.cast((end - begin) / size, tf.float32)
             first = tf.minimum(begin, size - 1)  # an empty micro-batch takes an example of weight 0
             batch = _rows((x, y, weights), first, tf.maximum(end, first + 1))
-            loss, predictions, *others = self._micro(*batch, share)
+            loss, predictions, *others = gradients_of(*batch, share)
             found.append((loss, _rows(predictions, 0, end - begin), *others))
         losses, predictions, gradients, of_outputs = zip(*found, strict=True)
-        self._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
-        for tracker, values in zip(self._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):
+        model._loss_tracker.update_state(tf.add_n(losses), sample_weight=size)
+        for tracker, values in zip(model._compile_loss.metrics, zip(*of_outputs, strict=True), strict=False):
             tracker.update_state(tf.add_n(values), sample_weight=keras.tree.flatten(x)[0].shape[0])  # as in Keras
-        self.optimizer.apply_gradients(zip(map(_summed, *gradients), self.trainable_weights, strict=True))
+        model.optimizer.apply_gradients(zip(map(_summed, *gradients), model.trainable_weights, strict=True))
         whole = keras.tree.map_structure(lambda *each: tf.concat(each, 0), *predictions)
-        return self.compute_metrics(x, y, whole, weights)
+        return model.compute_metrics(x, y, whole, weights)
+
+    model.train_step = train_step
 
 
 def _rows(batch: Any, first: tf.Tensor, end: tf.Tensor) -> Any:

@@ -36,7 +36,7 @@ def autotune(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> list
         if why and precision != "float32":
             print(f"left out: {why}", flush=True)
             continue
-        steps = setup.choices.steps_per_execution.value
+        steps = setup.choices["steps_per_execution"].value
         timed(setup, steps)  # the first call compiles
         candidates[precision, xla] = setup, steps * max(1, min(100, round(LONG_ENOUGH / (steps * timed(setup, steps)))))
     medians = 1e3 * np.median([[timed(*each) for each in candidates.values()] for _ in range(ROUNDS)], axis=0)

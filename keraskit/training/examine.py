@@ -4,6 +4,7 @@ Probabilities are told from logits by evaluating the loss on made-up outputs; a 
 which are fed black, white and colours.
 """
 
+import functools
 import threading
 from contextlib import suppress
 from typing import Any
@@ -17,12 +18,15 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.runs import metrics, predictions
+from keraskit.training.acceleration import is_keras
+from keraskit.training.user_callbacks import compiled
 
 EXAMPLES = 16
 FAR = 1e3  # factor of the inputs: the output of a softmax or sigmoid lies between 0 and 1 even then
 COLOURS = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 FAINT, SHRUNK = 0.1, 20  # white less black, which is 1 or more on any usual scale; how far a layer scaled it down
 WIDE = 10  # a typical value where the mean of absolute values over the training data is at most 1
+ONLY = "would be {:.2f} if every answer were right."
 CLASSLESS = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
 COARSE = 0.02  # of the deviation between examples, lost by rounding: bfloat16 takes 0.002 of pixels
 PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
@@ -39,12 +43,18 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     chosen = np.linspace(0, split.size - 1, min(EXAMPLES, split.size)).astype(int)  # stored by class, perhaps
     x, y, *_ = split.fetch(tf.constant(chosen, tf.int64))
     true, tensor = keras.tree.flatten(y), model.get_layer(output).output if output else model.outputs[0]
-    if isinstance(y, dict) and not isinstance(model.output, dict):  # Keras finds targets by name
-        true = [y.get(name, np.empty(0)) for name in model.output_names]
+    if isinstance(y, dict):  # Keras finds targets by name
+        names = sorted(model.output) if isinstance(model.output, dict) else model.output_names
+        true = [y.get(name, np.empty(0)) for name in names]
     wrong = [f"class_output={output!r} {CLASSLESS}"] if output and split.labels is None else []
     if split.labels is None:
-        pairs = zip(model.outputs, true, strict=False)
-        if not (several := [(o, t) for o, t in pairs if predictions.several_labels(t, o.shape)]):
+        pairs = [*zip(model.outputs, true, strict=False)]
+        one = [(o, np.reshape(t, (-1, 1))) for o, t in pairs if o.shape == (None, 1) and np.size(t) == len(chosen)]
+        several = [(o, t) for o, t in pairs if predictions.several_labels(t, o.shape)]
+        several = several or [(o, t) for o, t in one if np.isin(t, (0, 1)).all()]  # floats
+        if not several:
+            for name, value in _misread(model, x, y, one[0][1]).items() if one and len(true) == 1 else ():
+                wrong.append(f"{name} is for classes, and {ONLY.format(value)}")
             return None, wrong
         tensor, _ = min(several, key=lambda pair: (np.sum(pair[1], axis=1) == 1).all())  # one-hot rows last
     place = next(i for i, each in enumerate(model.outputs) if each is tensor)
@@ -60,11 +70,12 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     flat = keras.tree.flatten(given)
     columns = flat[place].shape[-1]
     if len(true) == len(flat):  # set other outputs to their targets, so that their loss is small
-        pairs = zip(true, flat, strict=True)
-        flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in pairs]
+        both = zip(true, flat, strict=True)
+        flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in both]
     exclusive = split.labels is not None and columns > 1
     one_hot = np.eye(max(2, columns), dtype=np.float32)
-    hot = np.asarray(true[place], np.float32) if split.labels is None else one_hot[split.labels[chosen]][:, -columns:]
+    hot = one_hot[split.labels[chosen]][:, -columns:] if split.labels is not None else np.asarray(true[place], "f4")
+    hot = hot.reshape(-1, columns)
 
     def packed(values: Any) -> Any:
         return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
@@ -81,29 +92,72 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     word = activation = "softmax" if exclusive else "sigmoid"
     with suppress(TypeError, ValueError):  # a model with custom steps may have no such loss
         told = loss(hot) != loss(1 - hot)
-        falls = certain(1) - certain(1.1)
-        logits = falls > 0 and -1e3 < (certain(50) - certain(100)) / falls < 0.01  # to a limit, or slowly up again
+        falls = certain(1) - certain(1.1) or float(certain(-3) - certain(-2) > 0.5)  # a categorical hinge ends at 1
+        logits = falls > 1e-6 and -1e3 < (certain(50) - certain(100)) / falls < 0.01  # to a limit, or slowly up again
         if logits and ends and certain(10) != certain(20):  # hinge and the like end at 0
             wrong.append(f"The loss expects logits, and the model ends in a {word}: leave from_logits=True out.")
         together = columns > 1 and abs(loss(hot + 1) - loss(hot)) < 0.1 * falls  # shift-invariant, as softmax
         activation = word if not told else "softmax" if together else "sigmoid"
         relative = exclusive and abs(loss(hot / 4 + 0.1) - loss(hot / 2 + 0.2)) < 1e-4  # the loss normalises
-    fed = [keras.tree.map_structure(lambda v, f=f: v * f if v.dtype.is_floating else v, x) for f in (1, FAR, -FAR)]
-    values = np.concatenate([keras.tree.flatten(called(x)[0])[place] for x in fed]).astype(np.float32)  # NaN passes
+    parts = []
+    for far in (1, FAR, -FAR):
+        with suppress(tf.errors.OpError):  # an Embedding has no such rows
+            fed = keras.tree.map_structure(lambda v, far=far: v * far if v.dtype.is_floating else v, x)
+            parts.append(keras.tree.flatten(called(fed)[0])[place])
+    values = np.concatenate(parts).astype(np.float32)  # NaN passes
     beyond = values.min() < -0.01 or values.max() > 1.01
     linear = getattr(tensor._keras_history.operation, "activation", None) is keras.activations.linear
-    found = activation if not ends and (logits if told else beyond or linear) else None
-    if split.labels is None:
-        return found, wrong
-    if told and not logits and (beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)):
+    sure = told or (columns == 1 and split.labels is None and not np.ptp(hot))  # zeros may stand for no targets
+    found = activation if not ends and (logits if sure else beyond or linear) else None
+    improper = beyond or (relative and abs(values.sum(axis=1) - 1).max() > 0.01)
+    if split.labels is not None and told and not logits and improper:
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
-    advice = 'Say metrics=["accuracy"]; of one logit keras.metrics.BinaryAccuracy(threshold=0.0).'
-    with suppress(TypeError, ValueError, tf.errors.OpError), keras.StatelessScope():  # as above; and no state changes
-        figures = metrics.flat(model.compute_metrics(x, y, packed(0.8 * hot + (-0.4 if told and found else 0.1))))
-        for name, value in figures.items():
-            if name.startswith(output or "") and name.endswith(("accuracy", "acc")) and value < 1:
-                wrong.append(f"{name} would be {value:.2f} if every answer were right. {advice}")
+    take = "Take keras.metrics.BinaryAccuracy(threshold=0.0)." if found == "sigmoid" else 'Say metrics=["accuracy"].'
+    begin = f"{model.output_names[place]}_" if len(flat) > 1 else ""
+    misread = _misread(model, x, y, packed(0.8 * hot + (-0.4 if told and found else 0.1)), begin)
+    wrong += [f"{name} {ONLY.format(value)} {take}" for name, value in misread.items()]
+    for metric in filter(is_keras, compiled(model)) if told and found and not begin else ():
+        cut = getattr(metric, "thresholds", None) or [getattr(metric, "threshold", None) or 0]
+        if max(cut) > 0 and not getattr(metric, "_from_logits", False) and metric.name not in misread:
+            give = "from_logits=True" if hasattr(metric, "_from_logits") else "thresholds=0.0"
+            wrong.append(f"{metric.name} takes logits for probabilities. Give it {give}, or end in a {word}.")
     return found, wrong
+
+
+def _misread(model: keras.Model, x: Any, y: Any, right: Any, begin: str = "") -> dict[str, float]:
+    """Return the accuracies, of an output whose metrics `begin` so, that are not 1 for the `right` outputs."""
+    figures, names = _figures(model, x, y, right), {begin + metric.name for metric in compiled(model)}
+    return {n: v for n, v in figures.items() if n in names and n.endswith(("accuracy", "acc")) and v < 1}
+
+
+def _figures(model: keras.Model, x: Any, y: Any, answers: Any) -> dict[str, float]:
+    """Return the metrics of made-up answers; none if code of one's own does not take them."""
+    with suppress(Exception), keras.StatelessScope():
+        return metrics.flat(model.compute_metrics(x, y, keras.tree.map_structure(tf.convert_to_tensor, answers)))
+    return {}
+
+
+def unpaired(model: keras.Model, split: Split) -> list[str]:
+    """Return warnings of losses and metrics that set each answer against every target, as (n, 1) and (n,) broadcast."""
+    x, y, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
+    if not isinstance(y, tf.Tensor) or y.shape[1:] not in ((), (1,)) or model.outputs[0].shape != (None, 1):
+        return []
+    flat, y = y.shape.rank == 1, tf.constant(np.sort(y, axis=0))  # turned, the closest pairs are the farthest
+    least, most = float(np.min(y)), float(np.max(y))
+    made = tf.constant(np.interp(np.linspace(0.05, 0.95, EXAMPLES), (0, 1), (least, most))[:, None], tf.float32)
+
+    def figures(targets: tf.Tensor) -> dict[str, float]:
+        found = {n: v for n, v in _figures(model, x, targets, made).items() if n != "loss"}  # of the tracker, 0
+        with suppress(Exception), keras.StatelessScope([(each, each) for each in model.variables]):
+            found["loss"] = float(model.compute_loss(x, targets, made, training=False))  # Keras aligns only its own
+        return found
+
+    one, turned, other = map(figures, (y, y[::-1], y[:, None] if flat else y[:, 0]))
+    same = functools.partial(np.isclose, equal_nan=True)
+    shared = one.keys() & turned.keys() & other.keys() if least < most else ()  # else order says nothing
+    odd = [n for n in one if n in shared and same(one[n], turned[n]) and not same(one[n], other[n])]
+    advice = "a column: y.reshape(-1, 1)" if flat else "no column: y.reshape(-1)"
+    return [f"{name} sets each answer against every target. Give them {advice}." for name in odd]
 
 
 def check_indices(model: keras.Model, splits: Splits) -> None:

@@ -56,6 +56,7 @@ def fit(setup: TrainingSetup, folder: RunFolder | None, start: Checkpoint) -> "K
             verbose=1 if sys.stdout is not None and sys.stdout.isatty() else 2,  # no progress bar in a log file
             shuffle=False,  # the dataset shuffles itself
         )
+    vars(model).pop("train_step", None)  # of acceleration: the caller may compile the model anew, with any loss
     best.stopped |= model.stop_training
     if patience.asked:
         raise signals.Stopped(patience.asked, "Interrupted after training, and saved.")

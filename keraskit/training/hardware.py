@@ -58,19 +58,6 @@ class Devices:
         return contextlib.nullcontext() if self.cluster.strategy else tf.device(self.device.value.upper())
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """All choices of a run; each is printed and recorded."""
-
-    device: Choice
-    threads: Choice
-    precision: Choice
-    xla: Choice
-    steps_per_execution: Choice
-    micro_batches: Choice
-    devices: Choice
-
-
 def configure(config: RunConfig, alone: bool = False) -> Devices:
     """Configure threads, device, memory growth and, unless `alone`, the cluster, before any tensor is created."""
     known = tf.config.threading.get_intra_op_parallelism_threads()  # 0 until somebody sets them
@@ -115,8 +102,8 @@ def _gpu_details(number: int) -> tuple[str, tuple[int, int]]:
 
 def choose(
     model: keras.Model, settings: RunConfig, devices: Devices, steps: int, callbacks: Any = (), data: Any = None
-) -> Choices:
-    """Make all choices for a compiled float32 model on this machine; flags other than `auto` are kept.
+) -> dict[str, Choice]:
+    """Make all choices, by name, for a compiled float32 model on this machine; flags other than `auto` are kept.
 
     `steps` is the number of steps per epoch, `data` the training split. Raises UserError if flags cannot be combined.
     """
@@ -148,7 +135,8 @@ def choose(
     elif not several:
         at_once = _steps_per_execution(model, types, settings, steps)
     together = Choice(devices.cluster.shard.replicas, str(devices.cluster))
-    return Choices(devices.device, devices.threads, precision, xla, at_once, micro, together)
+    chosen = {"device": devices.device, "threads": devices.threads, "precision": precision, "xla": xla}
+    return chosen | {"steps_per_execution": at_once, "micro_batches": micro, "devices": together}
 
 
 def without_xla(model: keras.Model, several: bool = False) -> str:

@@ -15,7 +15,7 @@ from keraskit.errors import UserError, printable, short
 from keraskit.files import MODEL, TEMPORARY
 from keraskit.models import applications, graph, keras_internals, weights
 from keraskit.runs import report
-from keraskit.runs.folder import CHECKPOINT, ERROR, RunFolder, in_python, now, resume_command
+from keraskit.runs.folder import CHECKPOINT, ERROR, MANIFEST, RunFolder, in_python, now, resume_command
 from keraskit.signals import Stopped
 from keraskit.training.settings import NEEDED
 from keraskit.training.setup import TrainingSetup
@@ -23,10 +23,6 @@ from keraskit.training.user_callbacks import UserCallbacks
 
 NEW = "A new run begins without resume; runs of one loop need names of their own, Recipe(name=...)."
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
-OUTDATED = (
-    *("ended", "error", "test", "verdict", "advice", "regression", "balanced_accuracy"),
-    *("weights_sha256", "training_means", "timings", "seconds_per_epoch"),
-)
 
 
 class Position(pydantic.BaseModel):
@@ -120,7 +116,7 @@ def opened(
             facts = resumed(setup, folder, before, facts, start)
         command = resume_command(folder.path, before, setup.devices.cluster.workers)
         try:
-            folder.update_manifest(**facts, status="running")
+            folder.write_json(MANIFEST, {"format": 1, **facts, "status": "running"})  # nothing of an earlier end
             old = [folder.path / name for name in (ERROR, "metrics.json", "predictions.npz")]  # of an earlier end
             old += [*folder.path.glob(f"{TEMPORARY}*"), *folder.path.glob("*pictures.npz")]  # a kill leaves the first
             for file in old:
@@ -177,5 +173,4 @@ def resumed(
     print(f"resume         goes on at epoch {position.epoch + 1}, step {position.step + 1}", flush=True)
     at = {"at": now(), "epoch": position.epoch, "step": position.step} | ({"edited": True} if edited else {})
     kept = {name: before.get(name) for name in ("started", *(() if more else ("asked", "command")))}
-    known = dict.fromkeys(OUTDATED) | {"best_epoch": position.best_epoch or None}
-    return today | kept | known | {"resumed": [*(before.get("resumed") or []), at]}
+    return today | kept | {"best_epoch": position.best_epoch or None, "resumed": [*(before.get("resumed") or []), at]}

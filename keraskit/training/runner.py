@@ -16,7 +16,7 @@ import numpy as np
 
 from keraskit import system
 from keraskit.config import RunConfig, Settings
-from keraskit.datasets.array_files import digest
+from keraskit.datasets.array_files import digest, explained
 from keraskit.datasets.images import digit_pictures
 from keraskit.datasets.splitting import LEAK, order, some
 from keraskit.distributed.cluster import Cluster
@@ -129,7 +129,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
     with setup.devices.scope:
         examine.check_indices(model, splits)
         activation, wrong = examine.outputs(model, splits.train, recipe.class_output)
-        wrong += examine.scale(model, splits.train)
+        wrong += examine.unpaired(model, splits.train) + examine.scale(model, splits.train)
         wrong += [f"{note}: the test says too much." for note in splits.source.get("notes", ()) if LEAK in note]
     card, inputs, seen = Card(recipe.source, recipe.name), splits.train.inputs, None
     source = str(card.source.resolve()) if card.source.is_file() and not card.ours else None  # the user's own file
@@ -164,7 +164,7 @@ def describe(setup: TrainingSetup, recipe: Recipe) -> dict[str, Any]:
         "parameters": model.count_params(),
         "optimizer": described,
         "monitor": setup.monitor[0],
-        "choices": dataclasses.asdict(setup.choices),
+        "choices": {name: dataclasses.asdict(choice) for name, choice in setup.choices.items()},
         "hardware": hardware.describe(),
         "versions": system.versions(),
         "warnings": wrong,
@@ -190,8 +190,8 @@ def fingerprint(model: keras.Model, optimizer: Any) -> str:
 
     compiled = {name: value for name, value in model._compile_config.config.items() if name != "optimizer"}
     functions = [layer.function for layer in model._flatten_layers() if isinstance(layer, keras.layers.Lambda)]
-    with uncompiled(model):
-        config = keras.saving.serialize_keras_object(model)
+    with uncompiled(model), explained(f"{model.name} could not be saved", "Layers of one's own need get_config."):
+        json.dumps(config := keras.saving.serialize_keras_object(model))
     whole = json.dumps([config, optimizer, compiled, functions], default=text)
     plain = re.sub(r'"(module|registered_name|code|seed)": ("[^"]*"|null|\d+)|_\d+"', "", whole)
     return digest([np.frombuffer(plain.encode(), np.uint8)])[:16]
@@ -211,7 +211,7 @@ def announce(setup: TrainingSetup, facts: dict[str, Any]) -> None:
         *(("", note) for note in data.get("notes", ())),
         ("augmentation", flags(settings.augment.given()).replace("--", "")),
         ("weights", f"from {settings.weights}" if settings.weights not in (None, "none") else ""),
-        *((LABELS.get(name, name), choice) for name, choice in vars(setup.choices).items()),
+        *((LABELS.get(name, name), choice) for name, choice in setup.choices.items()),
         *(("WARNING", sentence) for sentence in facts["warnings"]),
         ("outputs", activation and f"logits, as the loss takes them; their {activation} makes probabilities"),
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from keraskit import start
 from keraskit.augment.augmentation import Augmentation
 from keraskit.config import QUICK_EPOCHS, QUICK_EXAMPLES, RunConfig, Settings
-from keraskit.errors import UserError, lasting, recorded, short
+from keraskit.errors import UserError, lasting, recorded
 from keraskit.recipe import Recipe, options_of
 from keraskit.registry import DESCRIPTIVE, Card, find_card, recipes_available
 from keraskit.runs.folder import MANIFEST, RunFolder, check_folder, in_python, resume_command, runs_in
@@ -97,20 +97,11 @@ def alike(
 
 
 def find(recipe: Recipe, config: RunConfig, options: dict[str, Any]) -> RunFolder | None:
-    """Find the newest unfinished run in the output folder with the same knobs and options, for `--resume`.
-
-    Raises UserError if the recipe's code has changed since the run began.
-    """
+    """Find the newest unfinished run in the output folder with the same knobs, options and code, for `--resume`."""
     for folder, facts, same_code in alike(config, options, recipe.name, recipe.source):
-        changes = changed(recipe, facts["asked"])
-        if facts.get("status") == "finished" or (same_code and changes):
-            continue
-        if same_code:
+        if same_code and facts.get("status") != "finished" and not changed(recipe, facts["asked"]):
             return folder
-        said = f"{changes}." if changes else f"`{resume_command(folder.path, facts)}` goes on with it as it is now."
-        problem = f"{recipe.name}'s code was changed since {short(folder.path)} began: {said}"
-        raise UserError(problem, "Without --resume a new run begins.")
-    print("resume         no unfinished run has these flags, so a new one begins", flush=True)
+    print("resume         no unfinished run has these flags and this code, so a new one begins", flush=True)
     return None
 
 

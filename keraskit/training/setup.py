@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import inspect
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ class TrainingSetup:
     epochs: ShuffledEpochs  # the training batches
     callbacks: user_callbacks.UserCallbacks  # of the recipe, `--callbacks` and `--patience`
     devices: hardware.Devices
-    choices: hardware.Choices
+    choices: dict[str, hardware.Choice]
     monitor: tuple[str, float]  # the metric in the logs that decides the best epoch; and 1 if higher is better, else -1
 
     def update_model(self) -> None:
@@ -82,20 +81,20 @@ def prepare(recipe: Recipe, settings: Settings, source: Any, devices: hardware.D
     choices = hardware.choose(head, settings, devices, epochs.steps, callbacks.callbacks, data.train)
     if cluster.workers:
         first = digest(model.get_weights())
-        cluster.agree_on_run(recipe, settings, splits, first, choices.precision.value)
+        cluster.agree_on_run(recipe, settings, splits, first, choices["precision"].value)
     with devices.scope, cluster.together():
-        copy, policy = head, hardware.POLICIES[choices.precision.value]
+        copy, policy = head, hardware.POLICIES[choices["precision"].value]
         if policy != "float32" or cluster.strategy:
             copy = copied(recipe, settings, head, policy, names)
-        if settings.acceleration and not acceleration.hindrance(head):
-            by_xla, micro_batches = choices.xla.value == "on" and not devices.gpu, choices.micro_batches.value
-            if micro_batches > 1 or (by_xla and any(map(acceleration.is_plain, copy._flatten_layers()))):
-                copy = acceleration.MicroBatched.of(copy, micro_batches, by_xla)
-        if copy is not head:
             compile_model(recipe, settings, steps, copy)
-        # Compiled as a whole, micro-batches would run one after another; XLA compiles each.
-        copy.jit_compile = choices.xla.value == "on" and not isinstance(copy, acceleration.MicroBatched)
-        copy.steps_per_execution = choices.steps_per_execution.value
+        by_xla, micro_batches = choices["xla"].value == "on", choices["micro_batches"].value
+        copy.jit_compile = by_xla
+        if settings.acceleration and not acceleration.hindrance(head):
+            by_xla &= not devices.gpu
+            if micro_batches > 1 or (by_xla and any(map(acceleration.is_plain, copy._flatten_layers()))):
+                acceleration.accelerate(copy, micro_batches, by_xla)
+                copy.jit_compile = False  # else micro-batches would run one after another; XLA compiles each
+        copy.steps_per_execution = choices["steps_per_execution"].value
         complete(recipe, copy, data.train.element_spec, settings.batch_size)
         monitored = name, sign = user_callbacks.monitored(recipe, copy)
         if patience := settings.patience:
@@ -142,7 +141,7 @@ def source_of(recipe: Recipe, settings: Settings) -> tuple[Settings, Any]:
 
 
 def build(recipe: Recipe, settings: Settings) -> keras.Model:
-    """Call the recipe's builder. Raises UserError if Keras cannot build or serialise the model."""
+    """Call the recipe's builder. Raises UserError if Keras cannot build the model."""
     try:
         model = call(recipe.build, settings.arguments)
         if model and (name := recipe.class_output):
@@ -162,10 +161,6 @@ def build(recipe: Recipe, settings: Settings) -> keras.Model:
     if model in RETURNED:
         raise UserError(f"{place(recipe.build)} returns the same model again.", "Make one inside it for each run.")
     RETURNED.add(model)
-    try:
-        json.dumps(keras.saving.serialize_keras_object(model))
-    except Exception as error:  # custom layers may raise anything
-        raise UserError(f"{model.name} could not be saved, as Keras says: {sentence(error)}") from error
     return model
 
 
@@ -176,7 +171,8 @@ def load(recipe: Recipe, settings: Settings, model: keras.Model, source: Any) ->
     """
     name, classes = source.source["name"], source.classes
     if fixed := [each.shape[0] for each in model.inputs if each.shape[0] is not None]:
-        raise UserError(f"The model takes batches of {fixed[0]} alone.", "Give keras.Input a shape alone.")
+        advice = "Give keras.Input a shape alone, and leave stateful out: batches are shuffled."
+        raise UserError(f"The model takes batches of {fixed[0]} alone.", advice)
     shape = (model.get_layer(recipe.class_output).output if recipe.class_output else model.outputs[0]).shape
     if classes and shape != (None, len(classes)) and not (shape == (None, 1) and len(classes) == 2):
         problem = f"The model ends in {shape[1:]}; one label per example of {name} needs ({len(classes)},)."
@@ -211,7 +207,7 @@ def load_weights(recipe: Recipe, weights: str | None, model: keras.Model, data: 
         after, before, then = recipe.pretrained and recipe.pretrained.after, RunFolder(path.parent), data
         if after and not weights.endswith(".keras") and (before.path / MANIFEST).is_file():
             then = before.read_manifest("data")["data"]
-        if then.get("sha256") != data.get("sha256"):
+        if any(then.get(name) != data.get(name) for name in ("sha256", "split")):
             problem = f"{before.path} was trained on other data, perhaps on what this run tests with."
             raise UserError(problem, f"Train {after} anew, or take its weights nevertheless: --weights {path}")
         base = applications.nested(model) if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else None
@@ -292,7 +288,9 @@ def complete(recipe: Recipe, model: keras.Model, element_spec: Any, size: int) -
             advice = did_you_mean(name[1], [*outputs, *dir(keras.losses), *dir(keras.metrics), "accuracy"])
         elif re.search("shape|dimension", said):
             advice = "Labels as numbers go with sparse losses and one sigmoid, one-hot rows with categorical losses."
+            advice += " F1Score of one sigmoid takes y.reshape(-1, 1)." * ("2D inputs" in said)
         raise UserError(f"{problem}: {sentence(said)}", advice) from error
+    user_callbacks.check_metrics(model, batch[1])
     for each in graph.optimizers(model).values():
         if not each.built:
             each.build(model.trainable_variables)

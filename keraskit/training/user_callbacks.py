@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,11 @@ from keraskit.registry import import_file
 from keraskit.runs import metrics
 from keraskit.training.acceleration import is_keras
 
-OF_FIT = {"_model", "_params", "params", "model", "min_delta"}  # set by `fit`, which also gives min_delta its sign
+OF_FIT = {"_model", "_params", "params", "model", "min_delta", "mode"}  # set by `fit`, which gives min_delta its sign
 PLAIN = (bool, int, float, str, type(None))
 MADE = ""  # name in a state of the plain attributes as they were when the callback was made
 SET_RATES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+OF_ROWS = ("FBetaScore", "F1Score", "OneHotIoU", "OneHotMeanIoU", "TopKCategoricalAccuracy")  # of one-hot targets
 STEPS = ("test_step", "compute_metrics", "compute_loss")
 
 
@@ -157,9 +159,24 @@ def measured(model: keras.Model) -> list[str]:
     """Return the names of a compiled model's metrics; an empty list if the model overrides one of STEPS."""
     if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in STEPS):
         return []
-    if model._compile_loss is None:
+    own = [each for each in model._flatten_layers(include_self=False) if not is_keras(each)]  # one may add a loss
+    if model._compile_loss is None and not own:
         raise UserError("The model cannot be evaluated: it has no loss.", "Compile it with one.")
     return list(metrics.flat(model.get_metrics_result()))
+
+
+def check_metrics(model: keras.Model, y: Any) -> None:
+    """Raise UserError if a metric of Keras's would misread class numbers as one-hot rows, or cut probabilities to 0."""
+    end, floats = model.outputs[0].shape, "float" in model.outputs[0].dtype
+    alone = isinstance(y, keras.KerasTensor) and not model.outputs[1:]
+    numbers = alone and end[-1] not in (1, None) and y.shape[1:] in (end[1:-1], (*end[1:-1], 1))
+    for metric in filter(is_keras, compiled(model)) if alone else ():
+        if floats and getattr(metric, "sparse_y_pred", False) and type(metric).__name__ != "BinaryIoU":
+            advice = "Take BinaryIoU for a sigmoid, sparse_y_pred=False for a softmax."
+            raise UserError(f"{metric.name} takes answers for whole numbers, and 0.9 for 0.", advice)
+        if numbers and (type(metric).__name__ in OF_ROWS or getattr(metric, "class_id", None) is not None):
+            advice = "Give such rows, and a categorical loss; the report has precision and recall of each class."
+            raise UserError(f"{metric.name} takes one-hot rows, and the targets are class numbers.", advice)
 
 
 def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.Model) -> None:
@@ -175,22 +192,36 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], model: keras.
         if scheduled and isinstance(callback, SET_RATES):
             raise UserError(f"{name} sets the learning rate, which follows a schedule.", "Leave one of them out.")
         known = known if is_keras(callback) else []
-        if known and watched and getattr(callback, "save_best_only", True):
-            logged = [*known, *(f"val_{each}" for each in known), "learning_rate"]
-            _check(f"{name} watches {watched}, which is not measured", watched, logged)
+        logged = [*known, *(f"val_{each}" for each in known), "learning_rate"]
+        for _, field, *_ in string.Formatter().parse(str(getattr(callback, "filepath", ""))) if known else ():
+            if field and field not in ("epoch", "batch"):
+                _check(f"{name} puts {field} into its file's name, which is not measured", field, logged)
+        if known and watched:
+            if getattr(callback, "save_best_only", True):
+                _check(f"{name} watches {watched}, which is not measured", watched, logged)
+            if getattr(callback, "mode", "") == "auto":  # Keras knows no outputs' metrics, and none of one's own
+                if not (rises := direction(model, watched.removeprefix("val_"))):
+                    problem = f"{name}: whether {watched} should rise or fall is not known."
+                    raise UserError(problem, 'Give it mode="max" or mode="min".')
+                callback.mode = "max" if rises > 0 else "min"
 
 
 def _check(problem: str, name: str, known: list[str]) -> None:
     if name not in known:
-        advice = did_you_mean(name, known) or "Add it to compile's metrics, or name one of these."
+        advice = did_you_mean(name, known) or "Name one of these, or add it to compile's metrics."
         raise UserError(f"{problem}. Measured are {', '.join(known)}.", advice)
+
+
+def compiled(model: keras.Model) -> list[keras.metrics.Metric]:
+    """Return the metrics of a model that has been called, those of compile among them."""
+    return [metric for each in model.metrics for metric in getattr(each, "metrics", [each])]
 
 
 def direction(model: keras.Model, name: str) -> float | None:
     """Return 1 if higher is better, -1 if lower is better, according to Keras's metrics; None if unknown."""
     if name == "loss" or name.endswith("_loss"):
         return -1.0
-    known = [m for each in model.metrics for m in getattr(each, "metrics", [each])]
+    known = compiled(model)
     for called in (name, re.sub(r"_\d+$", "", name)):  # elements of a vector metric are named metric_0, ...
         for metric in known:
             if called == metric.name or called.endswith(f"_{metric.name}"):

@@ -164,7 +164,7 @@ WRONG = [
     ((X, 5, X, Y), {}, "y_train is no array"),
     ((X, Y, X, Y - 1), {}, "labels go from -1 to 2"),
     ((X, 0 * Y, X, 0 * Y), {}, "has 1 classes, and 1 different names. From two to 1,000"),
-    ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes are counted from 0, up to 1,000"),
+    ((X, Y * 10**12, X, Y), {}, "labels go from 0 to 2000000000000. Classes count from 0"),
     ((X, Y, X, Y), {"class_weight": {0: 1.0}, "sample_weight": X[:, 0]}, "class_weight and sample_weight are given"),
     ((X, Y, X, Y), {"sample_weight": [X, X, X]}, "has not the structure"),
     ((X, Y, X, Y), {"sample_weight": X[:, :1]}, r"sample_weight has the shape \(24, 1\), its targets \(24,\)\. Expect"),

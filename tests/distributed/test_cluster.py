@@ -18,7 +18,6 @@ from conftest import command
 from own import SOURCE
 
 import keraskit
-from keraskit import signals
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Shard, ranges
 from keraskit.distributed import cluster
@@ -157,16 +156,6 @@ def test_a_worker_that_waits_for_others_ends_at_sigterm_and_shares_no_port(prefo
         cluster.meet((f"127.0.0.1:{port}", f"127.0.0.1:{other}"), 0, 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENT) == 143 and waiting.read_text().endswith("keraskit: Interrupted.\n")
-
-
-def test_a_signal_amid_the_error_of_a_lost_worker_interrupts():
-    mixed = "MISMATCH of original and normalized active exception types: ORIGINAL AbortedError REPLACED BY Stopped: "
-    error, service = RuntimeError(f"pybind11::error_already_set: {mixed}<EMPTY MESSAGE>"), mock.Mock()
-    with pytest.raises(signals.Stopped), cluster.Cluster().together():
-        raise error
-    service.wait_at_barrier.side_effect = error
-    with pytest.raises(signals.Stopped):
-        cluster.Cluster(index=1, service=service).leave()
 
 
 def test_workers_end_with_a_launcher_that_is_killed(tmp_path):

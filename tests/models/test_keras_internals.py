@@ -33,7 +33,8 @@ def test_instances_still_have():
     assert model._compile_config.config["metrics"] == ["mae"]  # training/acceleration.py looks for code of one's own
     assert float(model.optimizer._learning_rate) == 0.5  # training/user_callbacks.py asks whether it is a schedule
     named = keras.Model(model.inputs, {"a": model.outputs[0]})
-    assert isinstance(named._outputs_struct, dict)  # training/acceleration.py
+    assert isinstance(named._outputs_struct, dict)  # runs/opening.py
+    assert keras.metrics.AUC(from_logits=True)._from_logits  # training/examine.py
     model._symbolic_build(data_batch=(keras.KerasTensor((4, 2)), keras.KerasTensor((4, 1))))
     assert model.weights[0]._value is not None
     bare = unallocated(lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))  # models/weights.py

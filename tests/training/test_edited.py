@@ -63,15 +63,11 @@ def test_what_a_recipe_says_of_itself_refuses_no_old_run(broken):
     assert command("verify", "runs", "--recipe", "mine.py").code == 0
 
 
-def test_what_was_changed_is_said_and_each_way_names_the_other(broken):
-    edit(("Dense(1)", 'Dense(1, activation="tanh")'))
-    code, _, err = command(*WORDS, "--resume")
-    named = f"--recipe {broken.path.parents[2] / 'mine.py'}"
-    assert f"`keraskit resume {broken.path.relative_to(broken.path.parents[2])} {named}` goes on with it" in err
-    assert code == 2 and "changed since" in err and "Without --resume a new run begins." in err and err.count("\n") == 1
-    edit(("epochs=2", "epochs=5"))
-    code, _, err = command(*WORDS, "--resume")
-    assert code == 2 and "epochs 2, now 5. Without --resume" in err
+def test_a_changed_recipe_begins_a_new_run_and_resume_says_what_was_changed(broken):
+    for change in (("Dense(1)", 'Dense(1, activation="tanh")'), ("epochs=2", "epochs=5")):
+        edit(change)
+        config = keraskit.RunConfig(output_dir="runs", xla="off")
+        assert settings.find(keraskit.load_recipe("./mine.py"), config, {}) is None
     code, _, err = command("resume", broken.path, "--recipe", "mine.py")
     assert code == 2 and "was not mine as it is now: epochs 2, now 5." in err
     edit(("Dense(1)", 'Dense(1, activation="tanh")'))
@@ -120,7 +116,7 @@ def test_more_epochs_end_with_the_bits_of_a_run_that_had_them_from_the_beginning
         assert command("resume", folder, "--epochs", "7", *MINE).code == 2  # as of code of one's own, which `kill` is
     stopped = RunFolder(folder).read_json("run.json")  # nothing is left of the shorter run's figures
     figures = "test verdict advice regression balanced_accuracy weights_sha256 training_means timings"
-    assert {stopped[name] for name in (*figures.split(), "seconds_per_epoch")} == {None}
+    assert not {*figures.split(), "seconds_per_epoch"} & stopped.keys()
     assert not [*folder.glob("p*.npz")]  # predictions, pictures
     assert command("resume", folder, *MINE).code == 0  # it knows how many by now
     assert outcome(folder) == whole

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ from keraskit.training import autotune, hardware
 def choose(model, steps=100, loss="mse", metrics=(), **knobs):
     config, eager = RunConfig(**knobs), model.name == "eager"
     model.compile(loss=loss, metrics=list(metrics), jit_compile=False, run_eagerly=eager)
-    return hardware.choose(model, config, hardware.configure(config), steps)
+    return SimpleNamespace(**hardware.choose(model, config, hardware.configure(config), steps))
 
 
 class Own(keras.Model):

@@ -88,10 +88,10 @@ def test_values_of_a_vector_have_names_of_their_own_everywhere(tmp_path, capsys)
             said.update(logs)
 
     many = [keras.metrics.F1Score, lambda: keras.metrics.Precision(thresholds=[0.2, 0.5])]
-    stop = EarlyStopping("val_precision_1", patience=9, mode="max")
+    stop = EarlyStopping("val_precision_1", patience=9)  # whose direction Keras does not know
     result = run(tmp_path, many, monitor="val_f1_score_2", callbacks=lambda: [stop, Sees()])
     names = {"loss", *(f"f1_score_{i}" for i in range(3)), "precision_0", "precision_1"}
-    assert set(result.metrics) == names and stop.best > 0
+    assert set(result.metrics) == names and (stop.mode, stop.best > 0) == ("max", True)
     rows = RunFolder(result.folder).read_history()
     assert set(rows[0]) - {"epoch", "seconds"} == names | {f"val_{name}" for name in names} == set(said)
     assert "test f1 score 2" in capsys.readouterr().out
@@ -124,6 +124,8 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
     ({"callbacks": lambda: [EarlyStopping("val_acc")]}, "EarlyStopping watches val_acc.* you mean val_accuracy"),
     ({"callbacks": lambda: [ReduceLROnPlateau("val_auc")]}, "Measured are loss, accuracy, val_loss, val_accuracy"),
     ({"callbacks": lambda: [ModelCheckpoint("x.keras", "f1", save_best_only=True)]}, "ModelCheckpoint watches f1"),
+    ({"callbacks": lambda: [ModelCheckpoint("{epoch:02d}-{val_acc:.2f}.keras")]}, "file.* mean val_accuracy"),
+    ({"callbacks": lambda: [EarlyStopping("val_closeness")], "metrics": MANY, "monitor": "val_loss"}, "Give it mode="),
     ({"callbacks": lambda: [ReduceLROnPlateau()], "rate": SCHEDULE}, "ReduceLROnPlateau sets the learning rate"),
     ({"callbacks": lambda: [LearningRateScheduler(lambda _: 0.1)], "rate": SCHEDULE}, "follows a schedule"),
     ({"metrics": [keras.metrics.F1Score], "monitor": "val_f1_score"}, "Measured are loss, f1_score_0, f1_score_1"),

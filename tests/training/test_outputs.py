@@ -74,6 +74,8 @@ BINARY = functools.partial(Z.binary_crossentropy, from_logits=True)
     (3, "binary_crossentropy", {"one_hot": True, "end": "sigmoid"}, None),
     (3, dice, {"one_hot": True, "end": "softmax"}, None),
     (1, "hinge", {}, "sigmoid"), (1, "hinge", {"end": "sigmoid"}, None),
+    (3, "categorical_hinge", {"one_hot": True}, "softmax"), (1, "binary_crossentropy", {"end": tf.nn.sigmoid}, None),
+    (3, "cosine_similarity", {"one_hot": True, "end": "softmax"}, None),
     # Of a loss within steps of one's own nothing is known but the values
     (1, None, {}, "sigmoid"), (1, None, {"end": "sigmoid"}, None), (3, None, {}, "softmax"),
     # Several labels
@@ -84,8 +86,8 @@ def test_the_log_loss_of_the_probabilities_is_keras_own_loss(columns, loss, know
     activation, wrong, model, y, labels = examined(columns, loss, **known)
     assert (activation, wrong) == (wanted, [])
     called = getattr(loss, "name", str(loss))
-    other = loss in ("mse", "hinge", dice, None) or "focal" in called or ("binary" in called and columns > 1)
-    if other or "several" in known:
+    other = loss in ("mse", dice, None) or any(word in called for word in ("cosine", "focal", "hinge"))
+    if other or "several" in known or ("binary" in called and columns > 1):
         return
     probabilities = metrics.probabilities(model.predict(X, verbose=0), activation)
     measured = sklearn.metrics.log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
@@ -96,6 +98,61 @@ def test_a_metric_that_misreads_logits_is_told_also_where_examples_lie_by_class(
     _, wrong, model, y, labels = examined(1, ONE, metrics=["accuracy"])
     order = np.argsort(labels)
     assert len(wrong) == len(examine.outputs(model, Split.of(X[order], y[order], labels=labels[order]), None)[1]) == 1
+
+
+FALSE, M = "takes logits for probabilities", keras.metrics
+
+
+@pytest.mark.parametrize(("columns", "loss", "metric", "known", "says"), [
+    (1, ONE, M.AUC, {}, FALSE), (1, ONE, lambda: M.AUC(from_logits=True), {}, ""), (1, ONE, M.Precision, {}, FALSE),
+    (1, ONE, lambda: M.Recall(thresholds=0.0), {}, ""), (1, "binary_crossentropy", M.AUC, {"end": "sigmoid"}, ""),
+    (4, ONE, M.BinaryAccuracy, {"several": True}, "if every answer were right"),
+    (4, ONE, lambda: M.BinaryAccuracy(threshold=0.0), {"several": True}, ""),
+    (4, ONE, lambda: M.F1Score("micro", 0.5), {"several": True}, FALSE),
+    (4, "binary_crossentropy", M.BinaryAccuracy, {"several": True, "end": "sigmoid"}, ""),
+])  # fmt: skip
+def test_metrics_that_take_logits_for_probabilities_are_told(columns, loss, metric, known, says):
+    _, wrong, *_ = examined(columns, loss, metrics=[metric()], **known)
+    assert (len(wrong) == 1 and says in wrong[0]) if says else wrong == []
+
+
+@pytest.mark.parametrize(("y", "loss", "activation", "says"), [
+    (LABELS.clip(0, 1).astype("f4"), ONE, "sigmoid", "accuracy would be"), (X.sum(axis=1), "mse", None, "for classes"),
+    (LABELS.clip(0, 1)[:, None].astype("f4"), "binary_crossentropy", None, ""),
+])  # fmt: skip
+def test_accuracy_is_told_of_floats_which_name_no_classes(y, loss, activation, says):
+    model = keras.Sequential([keras.Input((6,)), L.Dense(1, "sigmoid" if loss == "binary_crossentropy" else None)])
+    model.compile(loss=loss, metrics=["accuracy"])
+    found, wrong = examine.outputs(model, Split.of(X, y), None)
+    assert found == activation and len(wrong) == bool(says) and all(says in each for each in wrong)
+
+
+def test_categories_among_floats_are_looked_up_as_they_are():
+    inputs = keras.Input((6,))
+    rows = L.Flatten()(L.Embedding(10, 2)(inputs[:, :1]))
+    model = keras.Model(inputs, L.Dense(3, "softmax")(L.Concatenate()([rows, inputs[:, 1:]])))
+    model.compile(loss="sparse_categorical_crossentropy")
+    x = np.concatenate([np.arange(60)[:, None] % 10, X[:, 1:]], axis=1).astype("f4")
+    assert examine.outputs(model, Split.of(x, LABELS, labels=LABELS), None) == (None, [])
+
+
+def r2(y, outputs):
+    return 1 - keras.ops.sum((y - outputs) ** 2) / keras.ops.sum((y - keras.ops.mean(y)) ** 2)
+
+
+def test_a_metric_that_broadcasts_targets_is_told():
+    model, mean = keras.Sequential([keras.Input((6,)), L.Dense(1)]), lambda y, outputs: keras.ops.mean(outputs)
+    model.compile(loss="mse", metrics=[r2, "mae", mean, lambda y, outputs: keras.ops.abs(y - outputs[:, 0])])
+    (wrong,) = examine.unpaired(model, Split.of(X, X.sum(axis=1)))
+    assert "r2 sets each answer against every target" in wrong
+    (wrong,) = examine.unpaired(model, Split.of(X, X.sum(axis=1, keepdims=True)))
+    assert "Give them no column" in wrong and "r2" not in wrong
+    pinball = {"call": lambda self, y, outputs: keras.ops.maximum(0.9 * (y - outputs), 0.1 * (outputs - y))}
+    model.compile(loss=type("Pinball", (Z.Loss,), pinball)(), metrics=["mae"])
+    assert "loss sets each answer" in examine.unpaired(model, Split.of(X, X.sum(axis=1)))[0]
+    model.compile(loss="mse", metrics=[lambda y, outputs: keras.ops.mean(keras.ops.equal(y, keras.ops.round(outputs)))])
+    assert examine.unpaired(model, Split.of(X, LABELS[:, None].clip(0, 1))) == []
+    assert examine.unpaired(model, Split.of(X, X.sum(axis=1, keepdims=True))) == []
 
 
 @pytest.mark.parametrize(("names", "alphabetic", "wanted"), [
@@ -153,7 +210,7 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     assert np.array_equal(metrics["confusion"], sklearn.metrics.confusion_matrix(b, known.argmax(axis=1)))
     assert metrics["test"]["loss"] == pytest.approx(sklearn.metrics.log_loss(b, known), rel=1e-4)
     if columns == 1:  # the metric stays Keras's, of raw values above 0.5, and that is said twice
-        warned = 'every answer were right. Say metrics=["accuracy"]; of one logit'
+        warned = 'every answer were right. Take keras.metrics.BinaryAccuracy(threshold=0.0)'
         assert warned in facts["warnings"][0] and [warned in each for each in said.split("Epoch 1/2")] == [True, True]
         assert metrics["test"]["accuracy"] == pytest.approx(((model.predict(given, verbose=0)[:, 0] > 0.5) == b).mean())
         assert warned in html.unescape((result.folder / "report.html").read_text().partition("<main>")[0])

@@ -5,13 +5,13 @@ import functools
 import keras
 import numpy as np
 import pytest
+from tables import TOTALS
 
 import keraskit
 from keraskit import from_arrays
 from keraskit.config import RunConfig
 from keraskit.datasets.splits import Split
 from keraskit.errors import UserError
-from keraskit.registry import recipes_available
 from keraskit.training import examine
 from keraskit.training.settings import settle
 from keraskit.training.setup import build, load, source_of
@@ -65,7 +65,7 @@ def says(found, *words):
     assert len(found) == bool(words) and all(word in found[0] for word in words), found
 
 
-@pytest.mark.parametrize("name", [name for name, card in recipes_available().items() if not card.plain])
+@pytest.mark.parametrize("name", TOTALS)
 def test_recipes_scale_as_they_should(name):
     recipe = keraskit.load_recipe(name)
     settings = settle(recipe, RunConfig(quick=True, limit=16), {"width": 0.1} if name == "vgg16" else {})

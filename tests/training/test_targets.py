@@ -147,3 +147,23 @@ def test_balanced_weights_are_scikit_learns_of_the_examples_that_are_used():
     assert np.allclose(weights, [of_class[label] for label in y])
     with pytest.raises(keraskit.UserError, match="models of one output"):
         Split.of(X, {"a": Y, "b": X}, labels=Y).balanced()
+
+
+class Adds(keras.layers.Layer):
+    def call(self, inputs):
+        self.add_loss(keras.ops.mean(inputs**2))
+        return inputs
+
+
+def test_a_loss_within_a_layer_is_one_and_a_head_of_yes_or_no_is_kept(tmp_path):
+    def build():
+        inputs = keras.Input((4,))
+        outputs = Adds()(keras.layers.Dense(1, "sigmoid")(inputs))
+        return keras.Model(inputs, {"p": outputs, "alarm": outputs > 0.5})
+
+    y = {"p": Y * 1.0}
+    known = {"data": from_arrays(X, y, X, y), "monitor": "val_loss", "epochs": 1}
+    result = keraskit.run(Recipe(build=build, compile=lambda model: model.compile("sgd"), **known), output_dir=tmp_path)
+    kept = predictions.read(RunFolder(result.folder)).predictions
+    assert result.metrics["loss"] == pytest.approx((kept["p"] ** 2).mean(), rel=0.05)  # the mean over batches
+    assert np.array_equal(kept["alarm"], kept["p"] > 0.5) and kept["alarm"].dtype == bool
