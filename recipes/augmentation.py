@@ -39,7 +39,7 @@ def pipeline(kind: str = "seven", data: np.ndarray | None = None) -> keras.Seque
     """Keras's layers for one kind of augmentation: pictures of shape (n, height, width, channels) in, the same out.
 
     Args:
-        kind: rotation, shift, shear, flips, standardisation, or seven, the transforms of section 6.6.
+        kind: rotation, shift, shear, flips, standardisation, or seven, the arguments of section 6.6. zca has no layers.
         data: Pictures whose mean and deviation standardisation takes.
     """
     edge = {"fill_mode": "nearest", "dtype": "float32"}  # bfloat16 has too few digits for where a pixel lies

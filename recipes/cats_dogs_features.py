@@ -26,7 +26,7 @@ def build(base: str = "mobilenet", alpha: float = 1.0, size: int = 224, classes:
         alpha: MobileNet's factor on the number of filters; 0.25, 0.5, 0.75 and 1 have published weights.
         size: Height and width of the input, in pixels.
     """
-    application = applications.create(base, alpha, size, include_top=False)
+    application = applications.create(base, alpha, size, include_top=False)  # random; the runner loads --weights
     application.trainable = False
     _, preprocess = applications.find(base)
 

@@ -210,7 +210,7 @@ def test_a_run_of_logits_says_the_same_everywhere(columns, tmp_path, capsys):
     assert np.array_equal(metrics["confusion"], sklearn.metrics.confusion_matrix(b, known.argmax(axis=1)))
     assert metrics["test"]["loss"] == pytest.approx(sklearn.metrics.log_loss(b, known), rel=1e-4)
     if columns == 1:  # the metric stays Keras's, of raw values above 0.5, and that is said twice
-        warned = 'every answer were right. Take keras.metrics.BinaryAccuracy(threshold=0.0)'
+        warned = "every answer were right. Take keras.metrics.BinaryAccuracy(threshold=0.0)"
         assert warned in facts["warnings"][0] and [warned in each for each in said.split("Epoch 1/2")] == [True, True]
         assert metrics["test"]["accuracy"] == pytest.approx(((model.predict(given, verbose=0)[:, 0] > 0.5) == b).mean())
         assert warned in html.unescape((result.folder / "report.html").read_text().partition("<main>")[0])
