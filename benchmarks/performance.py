@@ -213,8 +213,8 @@ def sooner(record: dict) -> list[str]:
         "`python benchmarks/sooner.py --json docs/sooner.json`: seconds from the start of training to the first epoch "
         "with this validation accuracy; the median over the seeds, on 2 cores, no GPU, TensorFlow's ways with oneDNN, "
         "PyTorch's not compiled, which takes longer than mlp trains; lstm and cats_dogs with the recipes' optimizers. "
-        "Other ways are stopped after five times keraskit's, which are measured first; for mlp and cnn all ways "
-        "take turns, for the others keraskit's seeds were run on another day.",
+        "Other ways are stopped after five times keraskit's seconds, which are measured first; for mlp and cnn all "
+        "ways take turns, for the others keraskit's seeds were run on another day.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",
