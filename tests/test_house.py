@@ -28,9 +28,9 @@ LONGEST = 300  # lines of a module
 LIMITS = {  # lines of rooms together; "" is the top
     ("recipes",): 1_036,
     ("cli", ""): 1_888,
-    ("training", "distributed"): 2_555,
+    ("training", "distributed"): 2_569,
     ("runs", "tools", "models"): 3_072,
-    ("datasets", "augment"): 2_406,
+    ("datasets", "augment"): 2_407,
 }
 
 

@@ -93,7 +93,8 @@ def from_arrays(
             taken = (lambda array, rows=rows: None if array is None else array[rows] for rows in parts)
             each |= {s: keras.tree.map_structure(take, each["train"]) for s, take in zip(SPLITS, taken, strict=False)}
         weights["validation"] = None
-    notes = copies({split: fingerprints(*keras.tree.flatten(x[split])) for split in SPLITS})
+    flat = {split: keras.tree.flatten(x[split]) for split in SPLITS}  # floats as the model gets them
+    notes = copies({s: fingerprints(*(a.astype("f4") if a.dtype.kind == "f" else a for a in flat[s])) for s in SPLITS})
     notes += check_classes(labels, names, name) if names else []
 
     def made(split: str) -> Split:

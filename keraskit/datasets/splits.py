@@ -262,7 +262,8 @@ class Splits:
             raise UserError(f"{self.source['name']} holds no pictures to augment.", advice)
         if augmentation.is_random and train.targets:
             targets = tf.nest.flatten(train.element_spec[1])
-            if any(tuple(each.shape[1:3]) == inputs.size for each in targets):
+            flat = [(math.prod(inputs.size),)] * (train.labels is None)
+            if any(tuple(each.shape[1:3]) == inputs.size or tuple(each.shape[1:]) in flat for each in targets):
                 raise UserError("Random transforms would not move targets that are pictures.", "Leave out --augment.")
         if augmentation.needs_fit:
             parts = np.split(np.arange(train.size), range(1_024, train.size, 1_024))

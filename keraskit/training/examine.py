@@ -1,10 +1,11 @@
-"""Examine model and data before training: probabilities or logits, the inputs' scale, the digits that they need.
+"""Examine model and data before training: logits or probabilities, metrics, indices, the inputs' scale and digits.
 
 Probabilities are told from logits by evaluating the loss on made-up outputs; a scale is measured at the first weights,
 which are fed black, white and colours.
 """
 
 import functools
+import math
 import threading
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,7 @@ from keraskit.datasets.splits import Split, Splits
 from keraskit.errors import UserError
 from keraskit.models import applications
 from keraskit.runs import metrics, predictions
-from keraskit.training.acceleration import is_keras
+from keraskit.training.acceleration import all_of_keras, is_keras
 from keraskit.training.user_callbacks import compiled
 
 EXAMPLES = 16
@@ -26,7 +27,6 @@ FAR = 1e3  # factor of the inputs: the output of a softmax or sigmoid lies betwe
 COLOURS = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 FAINT, SHRUNK = 0.1, 20  # white less black, which is 1 or more on any usual scale; how far a layer scaled it down
 WIDE = 10  # a typical value where the mean of absolute values over the training data is at most 1
-ONLY = "would be {:.2f} if every answer were right."
 CLASSLESS = "has no effect, as the data has no classes: only the compiled metrics are measured. Leave it out."
 COARSE = 0.02  # of the deviation between examples, lost by rounding: bfloat16 takes 0.002 of pixels
 PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
@@ -49,13 +49,17 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     wrong = [f"class_output={output!r} {CLASSLESS}"] if output and split.labels is None else []
     if split.labels is None:
         pairs = [*zip(model.outputs, true, strict=False)]
-        one = [(o, np.reshape(t, (-1, 1))) for o, t in pairs if o.shape == (None, 1) and np.size(t) == len(chosen)]
+        single = [(o, t, math.prod(o.shape[1:])) for o, t in pairs if o.shape[-1] == 1 and None not in o.shape[1:]]
+        one = [(o, np.reshape(t, (-1, *o.shape[1:]))) for o, t, n in single if np.size(t) == n * len(chosen)]
         several = [(o, t) for o, t in pairs if predictions.several_labels(t, o.shape)]
         several = several or [(o, t) for o, t in one if np.isin(t, (0, 1)).all()]  # floats
         if not several:
-            for name, value in _misread(model, x, y, one[0][1]).items() if one and len(true) == 1 else ():
-                wrong.append(f"{name} is for classes, and {ONLY.format(value)}")
-            return None, wrong
+            for o, t in pairs:
+                end = o._keras_history.operation
+                if getattr(end, "activation", None) is keras.activations.sigmoid and np.max(t, initial=0) > 1:
+                    wrong.append(f"{end.name} gives at most 1, and its targets go to {np.max(t):g}: divide them.")
+            known = _misread(model, x, y, one[0][1], "It is for classes.") if one and len(true) == 1 else []
+            return None, wrong + known
         tensor, _ = min(several, key=lambda pair: (np.sum(pair[1], axis=1) == 1).all())  # one-hot rows last
     place = next(i for i, each in enumerate(model.outputs) if each is tensor)
 
@@ -70,12 +74,11 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
     flat = keras.tree.flatten(given)
     columns = flat[place].shape[-1]
     if len(true) == len(flat):  # set other outputs to their targets, so that their loss is small
-        both = zip(true, flat, strict=True)
-        flat = [tf.reshape(t, o.shape) if np.prod(t.shape) == np.prod(o.shape) else o for t, o in both]
+        flat = [tf.reshape(t, o.shape) if np.size(t) == np.size(o) else o for t, o in zip(true, flat, strict=True)]
     exclusive = split.labels is not None and columns > 1
     one_hot = np.eye(max(2, columns), dtype=np.float32)
     hot = one_hot[split.labels[chosen]][:, -columns:] if split.labels is not None else np.asarray(true[place], "f4")
-    hot = hot.reshape(-1, columns)
+    hot = hot.reshape(flat[place].shape)
 
     def packed(values: Any) -> Any:
         return keras.tree.pack_sequence_as(given, [*flat[:place], values, *flat[place + 1 :]])
@@ -114,20 +117,27 @@ def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str |
         wrong.append(f"The model gives no probabilities: end it in a {word}, or take a loss with from_logits=True.")
     take = "Take keras.metrics.BinaryAccuracy(threshold=0.0)." if found == "sigmoid" else 'Say metrics=["accuracy"].'
     begin = f"{model.output_names[place]}_" if len(flat) > 1 else ""
-    misread = _misread(model, x, y, packed(0.8 * hot + (-0.4 if told and found else 0.1)), begin)
-    wrong += [f"{name} {ONLY.format(value)} {take}" for name, value in misread.items()]
-    for metric in filter(is_keras, compiled(model)) if told and found and not begin else ():
-        cut = getattr(metric, "thresholds", None) or [getattr(metric, "threshold", None) or 0]
-        if max(cut) > 0 and not getattr(metric, "_from_logits", False) and metric.name not in misread:
-            give = "from_logits=True" if hasattr(metric, "_from_logits") else "thresholds=0.0"
-            wrong.append(f"{metric.name} takes logits for probabilities. Give it {give}, or end in a {word}.")
-    return found, wrong
+    end = found if told and found else ""
+    right = packed(0.8 * hot + (-0.4 if end else 0.1))
+    return found, wrong + _misread(model, x, y, right, take, begin, end)
 
 
-def _misread(model: keras.Model, x: Any, y: Any, right: Any, begin: str = "") -> dict[str, float]:
-    """Return the accuracies, of an output whose metrics `begin` so, that are not 1 for the `right` outputs."""
-    figures, names = _figures(model, x, y, right), {begin + metric.name for metric in compiled(model)}
-    return {n: v for n, v in figures.items() if n in names and n.endswith(("accuracy", "acc")) and v < 1}
+def _misread(model: keras.Model, x: Any, y: Any, right: Any, take: str, begin: str = "", end: str = "") -> list[str]:
+    """Return warnings of accuracies of `right` outputs that are not 1, and of metrics that take logits as they are.
+
+    The names of the output's metrics `begin` so; the activation `end` makes its logits probabilities.
+    """
+    figures, wrong = _figures(model, x, y, right), list[str]()
+    for metric in {each.name: each for each in compiled(model)}.values():
+        if metric.name.endswith(("accuracy", "acc")) and (value := figures.get(begin + metric.name, 1)) < 1:
+            wrong.append(f"{begin}{metric.name} would be {value:.2f} if every answer were right. {take}")
+        elif end and not begin and is_keras(metric) and not getattr(metric, "_from_logits", False):
+            cut = getattr(metric, "thresholds", None) or [getattr(metric, "threshold", None) or 0]
+            give = ", or give it from_logits=True" * hasattr(metric, "_from_logits")
+            give += ", or give it thresholds=0.0" * hasattr(metric, "init_thresholds")
+            if max(cut) > 0:
+                wrong.append(f"{metric.name} takes logits for probabilities. End the model in a {end}{give}.")
+    return wrong
 
 
 def _figures(model: keras.Model, x: Any, y: Any, answers: Any) -> dict[str, float]:
@@ -140,9 +150,13 @@ def _figures(model: keras.Model, x: Any, y: Any, answers: Any) -> dict[str, floa
 def unpaired(model: keras.Model, split: Split) -> list[str]:
     """Return warnings of losses and metrics that set each answer against every target, as (n, 1) and (n,) broadcast."""
     x, y, *_ = split.fetch(tf.constant(np.linspace(0, split.size - 1, EXAMPLES), tf.int64))
-    if not isinstance(y, tf.Tensor) or y.shape[1:] not in ((), (1,)) or model.outputs[0].shape != (None, 1):
+    end, flat = model.outputs[0].shape, isinstance(y, tf.Tensor) and y.shape.rank == 1
+    if flat and len(end) > 2 and model.loss and all_of_keras(model, inner=False):
+        missing = "Is a Flatten, a pooling layer or return_sequences=False missing?"
+        return [f"The model ends in {end[1:]}, and each example has one target. {missing}"]
+    if not isinstance(y, tf.Tensor) or y.shape[1:] not in ((), (1,)) or end != (None, 1):
         return []
-    flat, y = y.shape.rank == 1, tf.constant(np.sort(y, axis=0))  # turned, the closest pairs are the farthest
+    y = tf.constant(np.sort(y, axis=0))  # turned, the closest pairs are the farthest
     least, most = float(np.min(y)), float(np.max(y))
     made = tf.constant(np.interp(np.linspace(0.05, 0.95, EXAMPLES), (0, 1), (least, most))[:, None], tf.float32)
 
@@ -156,8 +170,8 @@ def unpaired(model: keras.Model, split: Split) -> list[str]:
     same = functools.partial(np.isclose, equal_nan=True)
     shared = one.keys() & turned.keys() & other.keys() if least < most else ()  # else order says nothing
     odd = [n for n in one if n in shared and same(one[n], turned[n]) and not same(one[n], other[n])]
-    advice = "a column: y.reshape(-1, 1)" if flat else "no column: y.reshape(-1)"
-    return [f"{name} sets each answer against every target. Give them {advice}." for name in odd]
+    shape = "(n, 1): y.reshape(-1, 1)" if flat else "(n,): y.reshape(-1)"
+    return [f"{name} sets each answer against every target. Give targets of the shape {shape}." for name in odd]
 
 
 def check_indices(model: keras.Model, splits: Splits) -> None:

@@ -161,8 +161,7 @@ def test_a_loss_within_a_layer_is_one_and_a_head_of_yes_or_no_is_kept(tmp_path):
         outputs = Adds()(keras.layers.Dense(1, "sigmoid")(inputs))
         return keras.Model(inputs, {"p": outputs, "alarm": outputs > 0.5})
 
-    y = {"p": Y * 1.0}
-    known = {"data": from_arrays(X, y, X, y), "monitor": "val_loss", "epochs": 1}
+    known = {"data": from_arrays(X, {"p": Y * 1.0}, X, {"p": Y * 1.0}), "monitor": "val_loss", "epochs": 1}
     result = keraskit.run(Recipe(build=build, compile=lambda model: model.compile("sgd"), **known), output_dir=tmp_path)
     kept = predictions.read(RunFolder(result.folder)).predictions
     assert result.metrics["loss"] == pytest.approx((kept["p"] ** 2).mean(), rel=0.05)  # the mean over batches

@@ -83,7 +83,7 @@ class Pictures:
                 pictures = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=whole, memory_region_name=str(link))
             most = int(tf.reduce_max(pictures))
         digests, depths, bad, squeezed = found
-        bits = max(depths) if depths else None
+        bits = max(depths, default=None)
         stored = pictures, tensors(labels)
         left = f"{len(bad):,} of {len(names):,} pictures that cannot be used: {listed(bad)}"
         if len(bad) > MOST_BAD * len(names):

@@ -72,7 +72,7 @@ def arrange(
     pets = {kind.lower().rstrip("s") for kind in classes} == {"cat", "dog"} and all(map(KAGGLES.fullmatch, places))
     ready = bool(parts[0]) and len(parts[0]) < len(pairs)
     if root[1] and not parts[0]:
-        raise UserError(f"{where} has splits, but none to train with.", "Call that folder train.")
+        raise UserError(f"{where} has splits, but none to train with.", "Call the folder to train with train.")
     document = pets and not (ready or shares or by)
 
     def divide(pairs: Labelled, shares: Sequence[int]) -> tuple[list[Labelled], str]:

@@ -24,9 +24,8 @@ ENDINGS = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .heic
 HOME = Path(__file__).resolve().parents[2]
 SHIPPED = HOME / "photos" if (HOME / "photos").is_dir() else HOME.parent / "data" / "photos"  # wheel; checkout
 RUN = "run.json"  # marks a run folder, which is never data
-NO_DATA = (  # how names of systems' own folders and files begin
-    *(".", "__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information"),
-)
+# How names of systems' own folders and files begin
+NO_DATA = (".", "__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information")
 HIDDEN, NO_PICTURE, EMPTY = "is hidden", "has no picture's ending", "is an empty folder"  # why a file is left out
 SHOWN = 5  # names listed of each reason
 

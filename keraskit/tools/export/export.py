@@ -54,10 +54,10 @@ def exportable(model: keras.Model, facts: dict[str, Any], test: Split) -> Export
     model.compiled = False  # else its loss, which may be a custom one, is saved
     class_output, activation = facts.get("class_output") or next(iter(expected)), facts.get("class_activation")
     about = {"name": facts["recipe"], "classes": facts.get("classes") or [], "class_output": class_output}
-    if then := facts.get("inputs"):
-        today = json.loads(json.dumps(dataclasses.asdict(test.inputs))) if test.inputs else {}
-        if {"crop": False} | then | {"bits": None} != today | {"bits": None}:
-            raise UserError("The recipe prepares pictures otherwise than in this run.", "Put it back as it was.")
+    today = json.loads(json.dumps(test.inputs and dataclasses.asdict(test.inputs)))
+    then = facts.get("inputs", today)
+    if (then and {"crop": False} | then | {"bits": None}) != (today and today | {"bits": None}):
+        raise UserError("The recipe prepares pictures otherwise than in this run.", "Undo that edit.")
     if test.inputs:
         about["input"] = {name: getattr(test.inputs, name) for name in ("size", "channels", "bits", "crop")}
         x = {"picture": test.pictures(np.arange(test.size))}
