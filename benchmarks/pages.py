@@ -59,8 +59,8 @@ def calculation() -> str:
         f"are {4 * PARAMETERS / 1e6:.0f} MB in float32. Assumed: a GPU of {PEAK / 1e12:.0f} TFLOP/s in float16 of "
         f"which {REACHED:.0%} are reached, {BATCH} pictures a GPU, eight GPUs a machine with {WITHIN / 1e9:.0f} GB/s "
         f"among them, {BETWEEN / 1e9:.0f} GB/s between machines, a ring that sends 2(n-1)/n of the gradients, JPEGs "
-        f"of {PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Efficiency: from nothing of the "
-        "exchange hidden behind the arithmetic to all of it, for which input and cores are calculated."
+        f"of {PICTURE / 1e3:.0f} kB of which a core decodes {DECODED:,} a second. Ranges run from none of the "
+        "exchange hidden behind the arithmetic to all of it; input and cores are those of all."
     )
     head = (
         "GPUs> | batch> | arithmetic a step> | all-reduce a GPU and step> | exchange> | efficiency> | pictures/s> | "

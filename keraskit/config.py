@@ -68,7 +68,7 @@ class RunConfig(Typed, use_attribute_docstrings=True):
     save_every: Annotated[int | None, Interval(ge=1, le=10_000_000)] = None
     """Save a checkpoint every this many steps too, not only after each epoch."""
     resume: Annotated[bool, _beside] = False
-    """Resume the newest unfinished run with these flags in the output folder; if there is none, start one."""
+    """Resume the newest unfinished run with these flags and this code in the output folder; if none, start one."""
     callbacks: str | None = None
     """Your own Keras callbacks: file.py:function, where the function returns a list."""
     tensorboard: bool = False
