@@ -214,7 +214,7 @@ def sooner(record: dict) -> list[str]:
         "with this validation accuracy; the median over the seeds, on 2 cores, no GPU, TensorFlow's ways with oneDNN, "
         "PyTorch's not compiled, which takes longer than mlp trains; lstm and cats_dogs with the recipes' optimizers. "
         "Other ways are stopped after five times keraskit's seconds, which are measured first; for mlp and cnn all "
-        "ways take turns, for the others keraskit's seeds were run on another day.",
+        "ways take turns, for the others keraskit's seeds were run some hours before.",
         "",
         "![Seconds to the accuracy](charts/sooner.svg)",
         "",
