@@ -35,9 +35,9 @@ PIXELS = 'data from 0 to 255 (scale="pixels", or cats_and_dogs.pixels)'
 def outputs(model: keras.Model, split: Split, output: str | None) -> tuple[str | None, list[str]]:
     """Find whether a compiled model's loss expects logits or probabilities, by evaluating it on made-up outputs.
 
-    `output` is the layer that outputs classes (default: the first output, or the first of several labels). Returns
+    `output` is the layer that outputs classes (default: the first output, or the first of labels 0 and 1). Returns
     "softmax" or "sigmoid", which turns logits into probabilities, or None if the model outputs probabilities, or has
-    neither classes nor several labels; and warnings. Where the loss tells nothing, as within a step of the model's own,
+    neither classes nor labels; and warnings. Where the loss tells nothing, as within a step of the model's own,
     values below 0 or above 1 are logits.
     """
     chosen = np.linspace(0, split.size - 1, min(EXAMPLES, split.size)).astype(int)  # stored by class, perhaps
